@@ -1,0 +1,104 @@
+"""The label map: which number stands at which index, as one value that travels with data, checkpoint and ONNX.
+
+Labels are strings and stay strings ("0", "00" and "01" are three numbers). Their order is part of the value,
+so its hash tells at once when a model meets data, or a consumer a model, that counts the classes differently.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from jersey.atomic import write_text
+from jersey.errors import UserError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Ordered class names; the index of a name is its class index.
+
+    Args:
+        names: distinct, non-empty strings.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if not isinstance(name, str) or not name:
+                raise UserError(
+                    f"label {name!r} is not a non-empty string; write numbers in quotes, so that '0' and '00' differ"
+                )
+        if len(set(self.names)) != len(self.names):
+            twice = sorted({name for name in self.names if self.names.count(name) > 1})
+            raise UserError(f"labels appear twice in the label map: {', '.join(twice)}; list each once")
+
+    @classmethod
+    def from_names(cls, names: Iterable[str]) -> "Labels":
+        """The labels found in a data set, shorter ones first, then by character.
+
+        This total order needs no conversion to a number (which would tie "0" with "00"), and reads well in plots:
+        0 ... 9, 00, 01, 10 ... 99.
+        """
+        return cls(tuple(sorted(set(names), key=lambda name: (len(name), name))))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def class_to_idx(self) -> dict[str, int]:
+        """Class index of each name."""
+        return {name: index for index, name in enumerate(self.names)}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex SHA-256 of the ordered list, as compact UTF-8 JSON."""
+        listing = json.dumps(self.names, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    def require_same(self, other: "Labels", *, here: str, there: str) -> None:
+        """Raises UserError when `other`, the map of `there`, differs from this one, the map of `here`."""
+        if self != other:
+            raise UserError(
+                f"{there} has other labels than {here}: {self._difference(other)}; use the map of one of them"
+            )
+
+    def _difference(self, other: "Labels") -> str:
+        missing = [name for name in self.names if name not in other.class_to_idx]
+        added = [name for name in other.names if name not in self.class_to_idx]
+        parts = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(added)}"] * bool(added)
+        return " and ".join(parts) or "the same names in another order"
+
+    def to_json(self) -> str:
+        """The content of `labels_mapping.json`."""
+        content = {"labels": self.names, "class_to_idx": self.class_to_idx, "sha256": self.sha256}
+        return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Writes `labels_mapping.json`, whole or not at all."""
+        write_text(path, self.to_json())
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str) -> "Labels":
+        """Reads what `to_json` wrote; `where` names the source in errors."""
+        try:
+            content = json.loads(text)
+            names, class_to_idx, sha256 = content["labels"], content["class_to_idx"], content["sha256"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{where} is not a jersey label map ({error!r}); take the file a run has written") from None
+        if not isinstance(names, list):
+            raise UserError(f"{where}: 'labels' is not a list; take the file a run has written")
+        labels = cls(tuple(names))
+        if labels.sha256 != sha256 or labels.class_to_idx != class_to_idx:
+            raise UserError(f"{where} was edited: its hash or class_to_idx does not fit its labels; restore the file")
+        return labels
+
+    @classmethod
+    def load(cls, path: Path) -> "Labels":
+        """Reads and verifies a `labels_mapping.json`."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"), where=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the label map {path}: {error}") from None

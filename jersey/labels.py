@@ -69,7 +69,7 @@ class Labels:
         missing = [name for name in self.names if name not in other.class_to_idx]
         added = [name for name in other.names if name not in self.class_to_idx]
         parts = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(added)}"] * bool(added)
-        return " and ".join(parts) or "the same names in another order"
+        return " and ".join(parts) or "the same names, in another order"
 
     def to_json(self) -> str:
         """The content of `labels_mapping.json`."""

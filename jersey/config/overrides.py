@@ -1,0 +1,157 @@
+"""`--fdl_set=path=value` and `--fiddler=name(arg=1)`: changes to a config, checked before anything is built.
+
+Fiddle's own flags want full paths, parse `00` as 0 and check no types. Here a path may be shortened to any ending that
+only one parameter has, and a value must fit the parameter's annotation. Whatever text comes in, the outcome is a
+changed config or a UserError of one line.
+
+A sub-config that is used in two places is one object: changing it under one path changes it under both.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import re
+from typing import Any
+
+import fiddle as fdl
+from fiddle import signatures
+
+from jersey.config import annotations, paths, registry, values
+from jersey.config.annotations import UNKNOWN
+from jersey.config.paths import Parameter
+from jersey.errors import UserError
+
+# The first `=` outside brackets ends the path: a dictionary key may hold one.
+_ASSIGNMENT = re.compile(r"""((?:[^=\[]|\[(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\]'"]*)\])+)=(.*)""", re.DOTALL)
+_NEAR, _WORSE = 0.6, 0.1
+_SHOWN = 3
+
+
+def apply_override(config: fdl.Buildable, override: str) -> None:
+    """Sets one parameter of `config` in place, from `path=value`.
+
+    A full path from the root wins; else any ending on whole names that only one parameter has, looked for first among
+    the values that the config sets, then among the defaults that it leaves. A parameter of a `**keywords` callable
+    can be changed where the config sets it, not added: a misspelt one could not be told from a new one.
+    """
+    match = _ASSIGNMENT.fullmatch(override)
+    if match is None:
+        raise UserError(f"{_shown(override)} is not an override; write path=value, such as lr=1e-4")
+    path, text = match[1].strip(), match[2]
+    parameter = resolve(config, path)
+    parameter.put(_parse(text, parameter.path, parameter.wanted, parameter.value, parameter.kind == "unset"))
+
+
+def apply_fiddler(config: fdl.Buildable, call: str) -> None:
+    """Applies a registered fiddler to `config` in place, from `name` or `name(argument=value)`."""
+    name, keywords = _split_call(call)
+    fiddler = registry.get_fiddler(name)
+    declared = list(signatures.get_signature(fiddler).parameters.values())[1:]
+    known = {each.name: each for each in declared}
+    hints = signatures.get_type_hints(fiddler)
+    arguments = {}
+    for keyword, text in keywords.items():
+        if keyword not in known:
+            near = _suggestion(difflib.get_close_matches(keyword, known, n=_SHOWN))
+            raise UserError(
+                f"fiddler {name} has no argument {keyword}{near or '; it has ' + (', '.join(known) or 'none')}"
+            )
+        default = known[keyword].default
+        wanted = annotations.wanted_type(hints.get(keyword, UNKNOWN), default)
+        arguments[keyword] = _parse(text, f"{name}({keyword})", wanted, default, True)
+    missing = [each.name for each in declared if each.default is each.empty and each.name not in arguments]
+    if missing:
+        raise UserError(f"fiddler {name} needs {', '.join(missing)}; write {name}({missing[0]}=...)")
+    fiddler(config, **arguments)
+
+
+def resolve(config: fdl.Buildable, path: str) -> Parameter:
+    """The one parameter that `path` names in full or by its ending; a UserError when there is none or several."""
+    keys = paths.split(path)
+    everything = paths.parameters(config)[1:]
+    full = [each for each in everything if each.keys == keys]
+    endings = [each for each in everything if keys and each.keys[-len(keys) :] == keys]
+    for kinds in (("leaf", "element"), ("unset",), ("node",)):
+        found = full or [each for each in endings if each.kind in kinds]
+        if found:
+            return _the_only(found, path, everything)
+    raise UserError(
+        f"{_shown(path)}: no such parameter{_suggestion(_near(path, everything)) or '; --print_config lists them'}"
+    )
+
+
+def _the_only(found: list[Parameter], path: str, everything: list[Parameter]) -> Parameter:
+    if len({each.place for each in found}) > 1:
+        candidates = ", ".join(each.path for each in found)
+        raise UserError(f"{_shown(path)} is ambiguous; write one of {candidates}")
+    if found[0].kind == "node":
+        prefix = found[0].keys
+        inside = [each.path for each in everything if each.kind == "leaf" and each.keys[: len(prefix)] == prefix]
+        members = f"set one of {', '.join(inside)}" if inside else "it sets nothing"
+        raise UserError(f"{found[0].path} is a sub-config, not a value; {members}")
+    return found[0]
+
+
+def _parse(text: str, path: str, wanted: Any, old: Any, is_default: bool) -> Any:
+    try:
+        return values.parse(text, wanted)
+    except values.Mismatch:
+        before = "not set" if old is UNKNOWN else f"{'default' if is_default else 'now'} {_shown(repr(old))}"
+        given = repr(_shortened(text)) if text.strip() else "nothing ('' is an empty text)"
+        raise UserError(f"{path} wants {annotations.describe(wanted)}, not {given} ({before})") from None
+
+
+def _split_call(call: str) -> tuple[str, dict[str, str]]:
+    """The name and the keyword arguments' texts of `name` or `name(argument=value, ...)`."""
+    name, bracket, _ = call.strip().partition("(")
+    if not bracket:
+        return name, {}
+    try:
+        parsed = ast.parse(call.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, ast.Call) or parsed.args or any(each.arg is None for each in parsed.keywords):
+        raise UserError(f"{_shown(call)} is not a fiddler; write name or name(argument=value)")
+    texts = {each.arg or "": ast.get_source_segment(call.strip(), each.value) or "" for each in parsed.keywords}
+    return name.strip(), texts
+
+
+def _near(path: str, everything: list[Parameter]) -> list[str]:
+    """The full paths that `path` may have meant, best first; what the config sets comes before what it leaves."""
+    keys = paths.split(path) or (path,)
+    scored = []
+    for each in everything:
+        if each.kind != "node" and not each.keys[-1].isdigit():
+            closeness = max(_closeness(path, each.path), _closeness(".".join(keys), ".".join(each.keys[-len(keys) :])))
+            scored.append((-closeness, each.kind == "unset", each.path))
+    best = sorted(scored)[:_SHOWN]
+    return [path for negative, _, path in best if negative <= max(best[0][0], -1) + _WORSE and -negative >= _NEAR]
+
+
+def _closeness(wanted: str, path: str) -> float:
+    """How alike two paths are, 0 to 1; an abbreviation counts as its words, `lr` as `learning_rate`."""
+    one, other = wanted.rpartition(".")[2], path.rpartition(".")[2]
+    if _initials(one) == other or one == _initials(other):
+        return 0.9
+    return difflib.SequenceMatcher(None, wanted, path).ratio()
+
+
+def _initials(name: str) -> str:
+    words = [word for word in name.split("_") if word]
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
+
+
+def _suggestion(near: list[str]) -> str:
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _shown(text: str) -> str:
+    """`text` for an error of one line."""
+    text = _shortened(text)
+    return text if text.isprintable() and text else repr(text)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,77 @@
+"""The names behind `--exp` and `--fiddler`: functions put here by a decorator, found again by name.
+
+Registration happens when `experiments` is imported, which is `launch.py`'s business: nothing here imports it,
+so the library stays usable without it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from jersey.errors import UserError
+
+if TYPE_CHECKING:
+    import fiddle as fdl
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+SHORT_LIST = 12
+
+
+class Registry(Generic[FunctionT]):
+    """Functions of one kind by their own names."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._functions: dict[str, FunctionT] = {}
+
+    def add(self, function: FunctionT) -> FunctionT:
+        """Registers `function` under its `__name__`; a decorator. ValueError when the name is taken."""
+        name = function.__name__
+        if name in self._functions:
+            taken_by = self._functions[name].__module__
+            raise ValueError(f"{self._kind} {name!r} of {function.__module__} is already registered by {taken_by}")
+        self._functions[name] = function
+        return function
+
+    def get(self, name: str) -> FunctionT:
+        """The function called `name`; a UserError with the near matches when there is none."""
+        if name not in self._functions:
+            raise UserError(f"unknown {self._kind} {name!r}{self._hint(name)}")
+        return self._functions[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._functions)
+
+    def summary(self, name: str) -> str:
+        """The first line of the docstring, for lists; empty without a docstring."""
+        return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
+
+    def _hint(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._functions, n=3)
+        guess = f"; did you mean {' or '.join(near)}?" if near else ";"
+        if not self._functions:
+            return f"; no {self._kind} is registered"
+        if len(self._functions) <= SHORT_LIST:
+            return f"{guess} known: {', '.join(self.names())}"
+        return guess if near else f"; there are {len(self._functions)}, --list shows them"
+
+
+_experiments: Registry[Callable[[], fdl.Buildable]] = Registry("experiment")
+_fiddlers: Registry[Callable[..., None]] = Registry("fiddler")
+
+experiment = _experiments.add
+"""Decorator for a function without arguments that returns a config graph: the function's name is the experiment's."""
+get_experiment = _experiments.get
+experiment_names = _experiments.names
+experiment_summary = _experiments.summary
+
+fiddler = _fiddlers.add
+"""Decorator for a function that changes a config in place: the config first, then optional keyword arguments."""
+get_fiddler = _fiddlers.get
+fiddler_names = _fiddlers.names
+fiddler_summary = _fiddlers.summary

@@ -1,0 +1,72 @@
+"""Class imbalance: weights in the loss and class-balanced sampling, both with one power p of the class counts.
+
+p = 0 leaves the data as it is, p = 1 makes all classes equal, p = 0.5 lies between. Weights and sampler multiply
+when both are on, which pushes a rare class twice; `jersey.config.checks` asks for an explicit yes.
+
+Shapes: K classes, N crops of the train split.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+
+def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
+    """Loss weights `count^-power`, float32 [K], scaled so that their mean over the train crops is 1.
+
+    That scale keeps the loss, and with it the best learning rate, where it was without weights. A class without
+    train crops (possible with pinned labels) gets 0.
+    """
+    counts = torch.tensor(counts_K, dtype=torch.float64)
+    weights = torch.where(counts > 0, counts.clamp(min=1) ** -power, 0.0)
+    return (weights * counts.sum() / (weights * counts).sum()).float()
+
+
+class BalancedSampler(Sampler[int]):
+    """Draws as many crops an epoch as the split has, each class in proportion to `count^(1 - power)`.
+
+    Systematic resampling (Kitagawa 1996, https://doi.org/10.2307/1390750): a crop that should appear e times an
+    epoch on average appears floor(e) or ceil(e) times, so an epoch holds no chance duplicates, and power 0 is a
+    plain shuffle. What is drawn is a function of (seed, epoch) alone.
+
+    Args:
+        class_indices_N: class index of each crop.
+        power: 0 for the natural distribution, 1 for equal classes.
+        seed: non-negative.
+    """
+
+    def __init__(self, class_indices_N: Sequence[int], *, power: float, seed: int) -> None:
+        self.class_indices_N = np.asarray(class_indices_N, dtype=np.int64)
+        counts_K = np.bincount(self.class_indices_N)
+        share_N = counts_K.astype(np.float64)[self.class_indices_N] ** -power
+        self.expected_N = share_N * len(share_N) / share_N.sum()
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def draw(self, epoch: int) -> np.ndarray:
+        """Crop indices of one epoch in training order, int64 [N]."""
+        rng = np.random.default_rng([self.seed, epoch])
+        size = len(self.expected_N)
+        order_N = rng.permutation(size)
+        edges_N = np.cumsum(self.expected_N[order_N])
+        edges_N *= size / edges_N[-1]  # rounding must not leave the last point outside
+        points_N = np.arange(size) + rng.uniform()
+        drawn_N = order_N[np.searchsorted(edges_N, points_N, side="right").clip(max=size - 1)]
+        return rng.permutation(drawn_N)
+
+    def drawn_counts(self, epoch: int, *, num_classes: int) -> np.ndarray:
+        """How many crops of each class the epoch draws, int64 [K]."""
+        return np.bincount(self.class_indices_N[self.draw(epoch)], minlength=num_classes)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.draw(self.epoch).tolist())
+
+    def __len__(self) -> int:
+        return len(self.expected_N)

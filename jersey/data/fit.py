@@ -1,0 +1,50 @@
+"""Bring crops of any size to the network's input size: the one resize of training, evaluation and ONNX.
+
+Antialiased bilinear (triangle filter) resampling, written as two small matrix products, one per axis. The same
+lines run on the host when a data set is decoded and, traced with symbolic sizes, inside the ONNX graph, where
+they become MatMul nodes that every runtime has. A consumer that hands over the uint8 crop cannot prepare it wrongly.
+
+The weights are those of Pillow's and torch's antialiased resize:
+https://pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
+
+Shapes: B batch, C channels, h w size before, H W size after.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+FitMode = Literal["stretch", "letterbox"]
+
+
+def fit(images_BChw: Tensor, *, height_px: int, width_px: int, mode: FitMode = "stretch") -> Tensor:
+    """Resizes uint8 images to uint8 [B,C,height_px,width_px].
+
+    Args:
+        images_BChw: uint8; images that already have the wanted size come back with the same values.
+        mode: "stretch" changes the aspect ratio; "letterbox" keeps it and centres the crop on black.
+    """
+    # Sizes as tensors: under export they are symbols, which float arithmetic on Python numbers would not survive.
+    h_px = torch.full((), images_BChw.shape[-2], dtype=torch.float32, device=images_BChw.device)
+    w_px = torch.full((), images_BChw.shape[-1], dtype=torch.float32, device=images_BChw.device)
+    step_y, step_x = h_px / height_px, w_px / width_px
+    if mode == "letterbox":
+        step_y = step_x = torch.maximum(step_y, step_x)
+    rows_Hh = _resampling(images_BChw.shape[-2], h_px, height_px, step_y)
+    columns_Ww = _resampling(images_BChw.shape[-1], w_px, width_px, step_x)
+    resized_BCHW = rows_Hh @ (images_BChw.float() @ columns_Ww.T)
+    return resized_BCHW.round().clamp(0, 255).to(torch.uint8)
+
+
+def _resampling(size_px: int, size: Tensor, fitted_px: int, step: Tensor) -> Tensor:
+    """Weights [fitted_px, size_px] that map one axis; `step` is the distance between outputs in input pixels."""
+    margin = (fitted_px - size / step) / 2
+    outputs = torch.arange(fitted_px, dtype=torch.float32, device=size.device)
+    inputs = torch.arange(size_px, dtype=torch.float32, device=size.device) + 0.5
+    centres = (outputs + 0.5 - margin) * step
+    # Wider than one pixel when shrinking, which is what keeps thin strokes from vanishing.
+    width = step.clamp(min=1.0)
+    weights = (1 - (inputs[None, :] - centres[:, None]).abs() / width).clamp(min=0)
+    inside = (centres >= 0) & (centres <= size)
+    return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6) * inside[:, None]

@@ -1,0 +1,259 @@
+"""The index of a data set: which image files belong to which split, and which label each carries.
+
+Two layouts are understood, and told apart by looking:
+
+    <root>/<split>/<label>/**/*.jpg    folder per class
+    <root>/<split>/**/*.jsonl          annotation files, rows {"image": "relative/to/this/file.jpg", "suffix": "23"}
+
+A split that holds an annotation file is read from annotations (all of them, merged); its folders then mean nothing.
+Hidden files and folders are ignored. Rows are sorted by label, then file name, then path, so that the same
+images under the same names come in the same order, and train to the same weights, in either layout.
+
+No image is opened here; that is `jersey.data.decode`.
+"""
+
+import json
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from jersey.errors import UserError
+from jersey.labels import Labels
+
+SPLITS = ("train", "val", "test")
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, in a fixed order.
+
+    Args:
+        name: one of SPLITS.
+        paths: one image file a row.
+        labels: the label of each row.
+        unreadable: how many images the annotations mark with an empty label; an image is left out
+            unless another row gives it a number.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    labels: tuple[str, ...]
+    unreadable: int = 0
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def counts(self) -> dict[str, int]:
+        """Number of images of each label present."""
+        return dict(Counter(self.labels))
+
+
+def read_splits(root: Path) -> dict[str, Split]:
+    """Reads the index of every split in SPLITS; UserError where the data set cannot be understood."""
+    if not _is_folder(root):
+        state = "is a file" if _is_file(root) else "does not exist"
+        raise UserError(f"the data folder {root} {state}; set `root` to the folder that holds {_listed(SPLITS)}")
+    absent = [name for name in SPLITS if not _is_folder(root / name)]
+    if absent:
+        present = sorted(entry.name for entry in _entries(root) if _is_folder(entry))
+        raise UserError(
+            f"the data folder {root} has no folder {_listed(absent)} (it has {_listed(present) or 'none at all'}); "
+            f"a data set needs {_listed(SPLITS)}"
+        )
+    return {name: _read_split(root, name) for name in SPLITS}
+
+
+def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) -> Labels:
+    """The one label map of all splits: the pinned names in their order, else the labels of the train split.
+
+    Raises:
+        UserError: fewer than two classes, or a split with a label outside the map.
+    """
+    labels = Labels.from_names(splits["train"].labels) if pinned is None else Labels(tuple(pinned))
+    source = "the train split" if pinned is None else "the pinned label map"
+    if len(labels) < 2:
+        raise UserError(f"{source} has fewer than two classes ({_listed(labels.names)}); add images of other numbers")
+    for split in splits.values():
+        unknown = sorted(set(split.labels) - set(labels.names))
+        if unknown:
+            raise UserError(
+                f"the {split.name} split has labels that {source} lacks: {_listed(unknown)}; "
+                f"add them there or remove their images from {split.name}"
+            )
+    return labels
+
+
+def missing_labels(split: Split, labels: Labels) -> tuple[str, ...]:
+    """The labels, in map order, of which the split has no image."""
+    present = set(split.labels)
+    return tuple(name for name in labels.names if name not in present)
+
+
+def _read_split(root: Path, name: str) -> Split:
+    folder = root / name
+    files = list(_files_below(folder))
+    annotations = sorted(file for file in files if file.suffix.lower() == ".jsonl")
+    if annotations:
+        label_of, unreadable = _read_annotations(root, annotations)
+    else:
+        label_of, unreadable = _read_class_folders(folder, files), 0
+    if not label_of:
+        source = "the annotation files" if annotations else "class folders"
+        raise UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some")
+    _require_utf8(label_of)
+    rows = sorted(label_of.items(), key=lambda row: (row[1], row[0].name, row[0].as_posix()))
+    return Split(name, tuple(path for path, _ in rows), tuple(label for _, label in rows), unreadable)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files that are not hidden. Links to folders are followed here but no deeper, where they could loop."""
+    for entry in _entries(folder):
+        if not _is_folder(entry):
+            yield entry
+            continue
+        for parent, folders, files in os.walk(entry, onerror=_raise_unlistable):
+            folders[:] = [name for name in folders if not _is_hidden(name)]
+            here = Path(parent)
+            yield from (here / name for name in files if not _is_hidden(name))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if not _is_hidden(entry.name)]
+    except OSError as error:
+        _raise_unlistable(error)
+
+
+def _read_class_folders(split_folder: Path, files: Iterable[Path]) -> dict[Path, str]:
+    label_of = {}
+    for path in files:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if path.parent == split_folder:
+            raise UserError(f"the image {path} lies in no class folder; move it into one or remove it")
+        label_of[path] = path.relative_to(split_folder).parts[0]
+    for label in set(label_of.values()):
+        _require_clean(label, where=str(split_folder / label))
+    return label_of
+
+
+def _read_annotations(root: Path, annotations: Iterable[Path]) -> tuple[dict[Path, str], int]:
+    """The label of each image, and how many images have an empty label in some row."""
+    label_of: dict[Path, str] = {}
+    unreadable: set[Path] = set()
+    for file in annotations:
+        folder = file.parent.relative_to(root).as_posix()
+        for where, image, label in _annotation_rows(file):
+            path = root / _inside_root(folder, image, where=where)
+            if not label:
+                unreadable.add(path)
+                continue
+            if label_of.setdefault(path, label) != label:
+                raise UserError(
+                    f"{where}: the image {path} has the labels {label_of[path]!r} and {label!r}; keep the right one"
+                )
+    _require_images(label_of)
+    return label_of, len(unreadable)
+
+
+def _annotation_rows(file: Path) -> Iterator[tuple[str, str, str]]:
+    """Yields (file:line, image, label) of each row that is not blank."""
+    for number, line in enumerate(_read_utf8(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{file}:{number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
+        if not isinstance(row, dict) or not {"image", "suffix"} <= row.keys():
+            raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
+        image, label = row["image"], row["suffix"]
+        if not isinstance(label, str):
+            raise UserError(f"{where}: the label {label!r} is not a string; put it in quotes, or 00 would become 0")
+        if not isinstance(image, str) or not image:
+            raise UserError(f"{where}: the image {image!r} is not the path of a file; mend or remove the line")
+        _require_clean(label, where=where)
+        yield where, image, label
+
+
+def _read_utf8(file: Path) -> str:
+    """The text of a file; a byte order mark, as Windows editors write it, is dropped."""
+    try:
+        content = file.read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}; mend or remove it") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{file}:{line}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def _inside_root(folder: str, image: str, *, where: str) -> str:
+    """The path relative to the root of `image`, given relative to `folder`.
+
+    Only the written path is judged: links inside the root may lead anywhere, and resolving each would be slow.
+    """
+    path = posixpath.normpath(f"{folder}/{image}")
+    if image.startswith("/") or path == ".." or path.startswith("../"):
+        raise UserError(
+            f"{where}: the image {image!r} lies outside the data folder; give a path relative to this file, inside it"
+        )
+    return path
+
+
+def _require_images(paths: Iterable[Path]) -> None:
+    absent = sorted(str(path) for path in paths if not _is_file(path))
+    if absent:
+        raise UserError(
+            f"{len(absent)} images named by the annotations do not exist: {_listed(absent, most=3)}; "
+            "add them or remove their rows"
+        )
+
+
+def _require_clean(label: str, *, where: str) -> None:
+    if label != label.strip():
+        raise UserError(f"{where}: the label {label!r} has white space around it; remove that")
+    if not label.isprintable():
+        raise UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it")
+
+
+def _require_utf8(paths: Iterable[Path]) -> None:
+    """Reports and tables name images in UTF-8; a file name in another encoding would stop them after the training."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the file name {str(path)!a} is not UTF-8; rename the file") from None
+
+
+def _raise_unlistable(error: OSError) -> NoReturn:
+    raise UserError(f"cannot list the folder {error.filename}: {error.strerror}; give yourself the right to read it")
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, a folder without the right to look inside
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _listed(names: Sequence[str], *, most: int = 10) -> str:
+    rest = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *rest])

@@ -1,0 +1,1 @@
+"""Reading numbers with the ONNX file alone: numpy and onnxruntime, no torch."""

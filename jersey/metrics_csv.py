@@ -1,0 +1,106 @@
+"""`metrics.csv`, the durable record of a run's metrics: one row an epoch, whole after every epoch, kept on resume.
+
+Lightning's own CSVLogger writes a row per call and cannot resume into its file.
+"""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from jersey.atomic import write_text
+from jersey.errors import UserError
+
+KEYS = ("epoch", "step")
+
+
+class MetricsCsv(Logger):
+    """Lightning logger that keeps `<run_dir>/metrics.csv`.
+
+    Columns: `epoch`, `step` (the last one logged in it), then every metric by name; a metric not logged is empty. All
+    that is logged in one epoch makes one row, so an epoch that is done again after a resume takes its old row's place.
+    Test metrics stand in a last row of their own, with the epoch and step at which training had ended.
+
+    Args:
+        run_dir: an existing folder; a `metrics.csv` in it is read back and continued.
+
+    Raises:
+        UserError: the file is there, but is not one that this class has written.
+    """
+
+    def __init__(self, *, run_dir: Path) -> None:
+        super().__init__()
+        self._run_dir = run_dir
+        self._rows: dict[int, dict[str, str]] = {}
+        self._test_row: dict[str, str] = {}
+        self._without_epoch: dict[str, str] = {}
+        if self.path.exists():
+            self._read()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._run_dir / "metrics.csv"
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self._run_dir)
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls this logger."""
+        return "metrics_csv"
+
+    @property
+    def version(self) -> str:
+        """The run."""
+        return self._run_dir.name
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Ignores hyperparameters: `config.txt` and `config.json` hold the config."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Adds metrics to the row of `metrics["epoch"]`, and writes the file; without an epoch they wait for one."""
+        cells = {name: repr(value) for name, value in metrics.items() if name not in KEYS}
+        if "epoch" not in metrics:
+            self._without_epoch |= cells
+            return
+        if all(name.startswith("test/") for name in cells):
+            self._test_row = cells
+        else:
+            epoch = int(metrics["epoch"])
+            keys = {"epoch": str(epoch), "step": "" if step is None else str(step)}
+            self._rows[epoch] = self._rows.get(epoch, {}) | self._without_epoch | cells | keys
+            self._without_epoch = {}
+        self._write()
+
+    def _write(self) -> None:
+        rows = [self._rows[epoch] for epoch in sorted(self._rows)]
+        if self._test_row:
+            rows.append(self._test_row | {key: rows[-1][key] if rows else "" for key in KEYS})
+        names = sorted({name for row in rows for name in row} - set(KEYS))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=[*KEYS, *names], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path, text.getvalue())
+
+    def _read(self) -> None:
+        try:
+            reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")), strict=True)
+            for row in reader:
+                cells = {name: value for name, value in row.items() if value}
+                if all(name.startswith("test/") for name in cells if name not in KEYS):
+                    self._test_row = {name: value for name, value in cells.items() if name not in KEYS}
+                else:
+                    self._rows[int(cells["epoch"])] = cells
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+            raise UserError(
+                f"cannot continue {self.path} ({error!r}): it was edited or is damaged; restore it or move it away"
+            ) from None

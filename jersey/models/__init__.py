@@ -1,0 +1,1 @@
+"""Networks from uint8 crops to logits."""

@@ -1,0 +1,72 @@
+"""torchvision's ResNets with ImageNet weights, weights from a local file, or none.
+
+Paper: https://arxiv.org/abs/1512.03385
+"""
+
+import pickle
+from pathlib import Path
+from typing import Literal
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from jersey.errors import UserError
+
+Architecture = Literal["resnet18", "resnet34", "resnet50"]
+
+
+def resnet(architecture: Architecture, *, weights: str | None) -> tuple[nn.Module, int]:
+    """A ResNet without its classifier, and the number of features it gives: float [B,3,H,W] to [B,D].
+
+    Args:
+        architecture: which one.
+        weights: "imagenet", the path of a torchvision state dict (.pth), or None for random weights.
+
+    Raises:
+        UserError: the weights cannot be downloaded, read, or do not fit the architecture.
+    """
+    # Residual branches start at zero, so the network begins as a shallow one (https://arxiv.org/abs/1706.02677);
+    # loaded weights overwrite this.
+    backbone = models.get_model(architecture, weights=None, zero_init_residual=True)
+    features = backbone.fc.in_features
+    backbone.fc = nn.Identity()
+    if weights == "imagenet":
+        _load(backbone, _download(architecture), source=f"the ImageNet weights of {architecture}")
+    elif weights is not None:
+        _load(backbone, _read(Path(weights)), source=weights)
+    return backbone, features
+
+
+def _download(architecture: Architecture) -> dict[str, Tensor]:
+    choice = models.get_model_weights(architecture).DEFAULT
+    try:
+        return choice.get_state_dict(progress=True, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: torch.hub found a wrong hash
+        raise UserError(
+            f"cannot download the ImageNet weights of {architecture} ({error}); fetch {choice.url} where there is a "
+            f"network and set module.network.weights=/path/to/{Path(choice.url).name}, or train from scratch with "
+            "module.network.weights=None"
+        ) from None
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"cannot read module.network.weights={path} ({reason}); give a torchvision .pth file") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"module.network.weights={path} holds no state dict; give a torchvision .pth file")
+    return state
+
+
+def _load(backbone: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
+    """Loads all but the classifier, strictly."""
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{source} does not fit the architecture of module.network ({reason}); choose a matching file") from None

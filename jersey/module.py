@@ -1,0 +1,136 @@
+"""The LightningModule: one training step, one way to score a split, and what a checkpoint says about itself.
+
+Logits are collected on the device and scored once at the end of an epoch, for all three splits alike. Callbacks
+read `evaluations`, so nothing runs the network over a split a second time.
+
+Shapes: B batch, N crops of the split, K classes.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from jersey.data.augment import Augment
+from jersey.data.balance import class_weights
+from jersey.data.datamodule import Batch
+from jersey.labels import Labels
+from jersey.metrics import Collector, Evaluation
+from jersey.models.network import Network
+from jersey.optim.param_groups import param_groups
+from jersey.seeding import counted_generator
+
+
+class JerseyModule(L.LightningModule):
+    """Trains and scores a `Network`.
+
+    Args:
+        labels: the label map; its length is K.
+        class_counts: train crops of each class, in label order.
+        seed: of the augmentation.
+        network: called with `num_classes`.
+        optimizer: a torch optimizer class with `lr` (of the head) and `weight_decay` set, as a partial.
+        schedule: called with the optimizer and `total_steps`, gives a per-step scheduler.
+        loss: called with logits, labels and class weights.
+        augment: applied to training batches only; None for none.
+        weight_power: loss weights are `count^-weight_power`; 0 for none.
+        backbone_lr_scale: the backbone's learning rate as a share of `lr`.
+        weights_on_top_of_sampler: says that loss weights and a balanced sampler at once are meant.
+    """
+
+    class_weights_K: Tensor
+
+    def __init__(
+        self,
+        *,
+        labels: Labels,
+        class_counts: Sequence[int],
+        seed: int,
+        network: Callable[..., Network],
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[..., LRScheduler],
+        loss: nn.Module,
+        augment: Augment | None = None,
+        weight_power: float = 0.0,
+        backbone_lr_scale: float = 1.0,
+        weights_on_top_of_sampler: bool = False,
+    ) -> None:
+        super().__init__()
+        self.labels = labels
+        self.seed = seed
+        self.network = network(num_classes=len(labels))
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.loss = loss
+        self.augment = augment
+        self.backbone_lr_scale = backbone_lr_scale
+        self.register_buffer("class_weights_K", class_weights(class_counts, power=weight_power), persistent=False)
+        self.evaluations: dict[str, Evaluation] = {}
+        self._collectors = {split: Collector() for split in ("train", "val", "test")}
+        self._losses: list[Tensor] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images_BCHW = batch["images"]
+        if self.augment is not None:
+            generator = counted_generator(self.device, self.seed, self.current_epoch, batch_idx)
+            images_BCHW = self.augment(images_BCHW, generator)
+        logits_BK = self.network(images_BCHW)
+        loss = self.loss(logits_BK, batch["labels"], self.class_weights_K)
+        self._collectors["train"].add(logits_BK, batch)
+        self._losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._collectors["val"].add(self.network(batch["images"]), batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._collectors["test"].add(self.network(batch["images"]), batch)
+
+    def on_train_epoch_end(self) -> None:
+        objective = torch.stack(self._losses).mean().item()
+        self._losses.clear()
+        # The training loss is what the optimizer saw (weights, smoothing); val and test have the plain one.
+        self._log("train", self._score("train") | {"loss": objective})
+
+    def on_validation_epoch_end(self) -> None:
+        self._log("val", self._score("val"))
+
+    def on_test_epoch_end(self) -> None:
+        self._log("test", self._score("test"))
+
+    def _score(self, split: str) -> dict[str, float]:
+        self.evaluations[split] = self._collectors[split].evaluation()
+        return self.evaluations[split].metrics
+
+    def _log(self, split: str, metrics: dict[str, float]) -> None:
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.items()})
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        defaults = inspect.signature(self.optimizer).parameters
+        groups = param_groups(
+            self.network,
+            lr=defaults["lr"].default,
+            weight_decay=defaults["weight_decay"].default,
+            backbone_lr_scale=self.backbone_lr_scale,
+        )
+        optimizer = self.optimizer(groups)
+        scheduler = self.schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # Runs after the callbacks: by now an EMA callback has put the average into `state_dict`.
+        checkpoint["jersey"] = {
+            "labels": list(self.labels.names),
+            "labels_sha256": self.labels.sha256,
+            "scored_weights": "ema" if "averaging_state" in checkpoint else "raw",
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        stored = Labels(tuple(checkpoint["jersey"]["labels"]))
+        self.labels.require_same(stored, here="the data set", there="the checkpoint")

@@ -1,0 +1,14 @@
+"""Counted randomness: every random choice is a function of (seed, where, when), never of what was drawn before.
+
+A resumed run therefore repeats an uninterrupted one without any generator state in its checkpoint. The mixing is
+numpy's SeedSequence: https://numpy.org/doc/stable/reference/random/bit_generators/generated/numpy.random.SeedSequence.html
+"""
+
+import numpy as np
+import torch
+
+
+def counted_generator(device: torch.device, *counters: int) -> torch.Generator:
+    """A torch generator on `device`, seeded by non-negative counters such as (seed, epoch, batch)."""
+    state = np.random.SeedSequence(counters).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state) >> 1)  # torch takes a signed 64-bit seed

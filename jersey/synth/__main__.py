@@ -1,0 +1,58 @@
+"""Draws a data set of jersey crops: `python -m jersey.synth OUT --numbers=0,00,7,10-15 --train=1000`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from jersey.errors import UserError
+from jersey.synth.generate import generate
+from jersey.synth.settings import Layout, get_args
+
+
+def parse_numbers(text: str) -> list[str]:
+    """Reads "0,00,7,10-15"; a range has two ends of equal length, and keeps leading zeros ("00-03")."""
+    numbers = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not dash:
+            numbers.append(first)
+        elif first.isdigit() and last.isdigit() and len(first) == len(last) and first <= last:
+            numbers.extend(f"{value:0{len(first)}d}" for value in range(int(first), int(last) + 1))
+        else:
+            raise UserError(f"{part.strip()!r} is not a range of numbers; write two ends of equal length, such as 10-15")
+    return numbers
+
+
+def parse_flags() -> argparse.Namespace:
+    """The flags of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jersey.synth", description="Draws crops of players' backs as train, val and test splits."
+    )
+    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("--numbers", default="00,0-9,10-55", help="such as 0,00,7,10-15; frequent ones first")
+    parser.add_argument("--train", type=int, default=6000, help="train crops in all (default: %(default)s)")
+    parser.add_argument("--val", type=int, default=700, help="val crops in all (default: %(default)s)")
+    parser.add_argument("--test", type=int, default=700, help="test crops in all (default: %(default)s)")
+    parser.add_argument("--size_px", type=int, default=96, help="side of a crop (default: %(default)s)")
+    parser.add_argument("--imbalance", type=float, default=1.0, help="train crops of the first number per crop of the last")
+    parser.add_argument("--layout", choices=get_args(Layout), default="folders")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draws, then says what lies where."""
+    flags = vars(parse_flags())
+    out = flags.pop("out")
+    numbers = parse_numbers(flags.pop("numbers"))
+    generate(out, numbers=numbers, **flags)
+    counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test crops"
+    print(f"{out} holds {counts} of {len(numbers)} numbers, {flags['size_px']} x {flags['size_px']} pixels")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

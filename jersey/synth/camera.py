@@ -1,0 +1,128 @@
+"""How the flat painting reaches the picture: a view (rotation, shear, perspective, shift), and folds in the cloth.
+
+Both are one smooth map from picture to painting, evaluated at the nodes of a coarse mesh that Pillow then follows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Floats = NDArray[np.float64]
+_MESH_CELLS = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """A homography from picture to painting.
+
+    Args:
+        matrix_33: maps homogeneous picture coordinates (x, y, 1), in pixels, to those of the painting.
+    """
+
+    matrix_33: Floats
+
+    @classmethod
+    def random(cls, *, picture_px: int, painting_px: int, rng: np.random.Generator) -> "View":
+        """A mild view of the middle of the painting."""
+        angle = np.deg2rad(np.clip(rng.normal(0, 5.5), -16, 16))
+        cos, sin = np.cos(angle), np.sin(angle)
+        rotate_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        # A turned back is narrower; sizes are those of the painting already, so this only squeezes.
+        squeeze_33 = np.array([[rng.uniform(1.0, 1.3), rng.normal(0, 0.08), 0], [rng.normal(0, 0.03), rng.uniform(0.9, 1.1), 0], [0, 0, 1]])
+        tilt_33 = np.eye(3)
+        tilt_33[2, :2] = rng.normal(0, 0.12, 2).clip(-0.25, 0.25) / picture_px
+        to_painting_33, to_picture_33 = _shift(painting_px / 2, painting_px / 2), _shift(-picture_px / 2, -picture_px / 2)
+        return cls(to_painting_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_picture_33)
+
+    def shifted(self, dx_px: float, dy_px: float) -> "View":
+        """The same view with everything moved right and down in the picture."""
+        return View(self.matrix_33 @ _shift(-dx_px, -dy_px))
+
+    def to_painting(self, points_N2: Floats) -> Floats:
+        """Painting coordinates of picture points."""
+        return _project(self.matrix_33, points_N2)
+
+    def to_picture(self, points_N2: Floats) -> Floats:
+        """Picture coordinates of painting points."""
+        return _project(np.linalg.inv(self.matrix_33), points_N2)
+
+
+def _shift(dx_px: float, dy_px: float) -> Floats:
+    return np.array([[1, 0, dx_px], [0, 1, dy_px], [0, 0, 1.0]])
+
+
+def _project(matrix_33: Floats, points_N2: Floats) -> Floats:
+    homogeneous_N3 = np.column_stack([points_N2, np.ones(len(points_N2))]) @ matrix_33.T
+    return homogeneous_N3[:, :2] / homogeneous_N3[:, 2:]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A height field of the cloth over the picture, as a sum of straight ridges.
+
+    Args:
+        ridges_R5: for each ridge its centre x and y, its direction (radians), its half width, and its height; lengths are
+            fractions of the picture's side.
+    """
+
+    ridges_R5: Floats
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> "Folds":
+        """Up to eight ridges, most of them slanting down from the shoulders."""
+        count = int(rng.integers(2, 9))
+        direction = np.where(rng.random(count) < 0.5, 0.9, 2.2) + rng.normal(0, 0.45, count)
+        columns = (
+            rng.uniform(0, 1, count), rng.uniform(0.1, 1.1, count), direction,
+            rng.uniform(0.025, 0.09, count), rng.normal(0, 1, count),
+        )  # fmt: skip
+        return cls(np.column_stack(columns))
+
+    def heights(self, points_N2: Floats) -> Floats:
+        """Height at points given as fractions of the picture's side, about -1 to 1."""
+        x_R, y_R, direction_R, width_R, height_R = self.ridges_R5.T
+        dx_NR, dy_NR = points_N2[:, :1] - x_R, points_N2[:, 1:] - y_R
+        along_NR = dx_NR * np.cos(direction_R) + dy_NR * np.sin(direction_R)
+        across_NR = dy_NR * np.cos(direction_R) - dx_NR * np.sin(direction_R)
+        bell_NR = np.exp(-0.5 * ((across_NR / width_R) ** 2 + (along_NR / 0.28) ** 2))
+        return bell_NR @ height_R
+
+    def slopes(self, cells: int, light: float) -> Floats:
+        """Slope of the cloth along the direction of the light (radians) on a grid of cells x cells over the picture."""
+        centers = (np.arange(cells) + 0.5) / cells
+        points_N2 = np.stack(np.meshgrid(centers, centers), -1).reshape(-1, 2)
+        step = 0.01 * np.array([np.cos(light), np.sin(light)])
+        slope_N = (self.heights(points_N2 + step) - self.heights(points_N2 - step)) / 0.02
+        return slope_N.reshape(cells, cells)
+
+
+def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: float) -> list:
+    """Pillow's MESH: for each cell of the picture, the quadrilateral of the painting that fills it.
+
+    Args:
+        view: the view.
+        folds: the folds, which move the cloth along their slopes.
+        picture_px: side of the picture.
+        painting_px: side of the painting; what would lie outside of it takes its edge.
+        depth: how far the folds move the cloth, as a fraction of the picture's side.
+    """
+    nodes_px = np.round(np.linspace(0, picture_px, _MESH_CELLS + 1)).astype(int)
+    points_N2 = np.stack(np.meshgrid(nodes_px, nodes_px), -1).reshape(-1, 2).astype(float)
+    fractions_N2 = points_N2 / picture_px
+    moved_N2 = np.column_stack([folds.heights(fractions_N2), folds.heights(fractions_N2[:, ::-1])])
+    source_N2 = view.to_painting(points_N2 + depth * picture_px * moved_N2).clip(0, painting_px - 1)
+    source_YX2 = source_N2.reshape(_MESH_CELLS + 1, _MESH_CELLS + 1, 2).tolist()
+    cells = []
+    for row, (top, bottom) in enumerate(zip(nodes_px[:-1], nodes_px[1:], strict=True)):
+        for column, (left, right) in enumerate(zip(nodes_px[:-1], nodes_px[1:], strict=True)):
+            upper, lower = source_YX2[row], source_YX2[row + 1]
+            corners = (*upper[column], *lower[column], *lower[column + 1], *upper[column + 1])
+            cells.append(((int(left), int(top), int(right), int(bottom)), corners))
+    return cells
+
+
+def photograph(painting: Image.Image, cells: list, picture_px: int) -> Image.Image:
+    """The painting seen through a mesh."""
+    return painting.transform((picture_px, picture_px), Image.Transform.MESH, cells, Image.Resampling.BILINEAR)

@@ -1,0 +1,87 @@
+"""What light, lens, motion, distance, sensor and compression do to a picture, bounded by the size of its digits."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Floats = NDArray[np.float32]
+
+# Below this height a digit on a jersey cannot be told from its neighbours any more.
+_MIN_DIGIT_PX = 13.0
+
+
+def degrade(picture: Image.Image, *, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    """Degrades an RGB picture; the result has the same size.
+
+    Args:
+        picture: the picture.
+        digit_height_px: height of the digits in it; blur and loss of resolution never go beyond what they bear.
+        rng: chooses kinds and amounts.
+    """
+    picture = light(picture, rng)
+    blurs = [_defocus, _move, _lose_resolution]
+    for index in rng.permutation(3)[: rng.choice(3, p=(0.3, 0.55, 0.15))]:
+        picture = blurs[index](picture, digit_height_px, rng)
+    if rng.random() < 0.7:
+        picture = _noise(picture, rng)
+    return _compress(picture, rng) if rng.random() < 0.7 else picture
+
+
+def light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Exposure, contrast, colour cast, and a gradient across the picture."""
+    image_HW3 = np.asarray(picture, dtype=np.float32) / 255
+    gain = np.exp(rng.normal(-0.08, 0.16)).clip(0.55, 1.2) * (1 + rng.normal(0, 0.05, 3).clip(-0.1, 0.1))
+    gradient = np.linspace(-1, 1, picture.width) * rng.uniform(-0.2, 0.2)
+    rise = np.linspace(-1, 1, picture.height)[:, None] * rng.uniform(-0.2, 0.2)
+    lit_HW3 = image_HW3 * gain.astype(np.float32) * (1 + gradient + rise).astype(np.float32)[:, :, None]
+    contrast, grey = rng.uniform(0.7, 1.15), rng.uniform(0.3, 0.6)
+    return _to_image((lit_HW3 - grey) * contrast + grey)
+
+
+def _defocus(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    return picture.filter(ImageFilter.GaussianBlur(digit_height_px * rng.uniform(0.01, 0.05)))
+
+
+def _move(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    """Averages copies of the picture along a straight movement."""
+    reach_px = digit_height_px * rng.uniform(0.04, 0.16)
+    angle = rng.uniform(0, np.pi)
+    steps = np.linspace(-0.5, 0.5, max(2, round(reach_px) + 1)) * reach_px
+    total_HW3 = np.zeros((picture.height, picture.width, 3), np.float32)
+    border_px = int(reach_px) + 2
+    wide = Image.fromarray(np.pad(np.asarray(picture), ((border_px, border_px), (border_px, border_px), (0, 0)), "edge"))
+    for step in steps:
+        shift = (1, 0, border_px + step * np.cos(angle), 0, 1, border_px + step * np.sin(angle))
+        moved = wide.transform(picture.size, Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR)
+        total_HW3 += np.asarray(moved, dtype=np.float32)
+    return _to_image(total_HW3 / (255 * len(steps)))
+
+
+def _lose_resolution(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    """As if the player had been far away: shrinks the picture and enlarges it again."""
+    least = min(1.0, _MIN_DIGIT_PX / digit_height_px)
+    factor = rng.uniform(max(least, 0.3), 1.0)
+    small = (max(8, round(picture.width * factor)), max(8, round(picture.height * factor)))
+    how = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)[rng.choice(3, p=(0.5, 0.4, 0.1))]
+    return picture.resize(small, Image.Resampling.BOX).resize(picture.size, how)
+
+
+def _noise(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    strength = rng.uniform(0.005, 0.05)
+    shape = (picture.height, picture.width)
+    grey_HW1 = rng.standard_normal((*shape, 1), dtype=np.float32)
+    color_HW3 = rng.standard_normal((*shape, 3), dtype=np.float32)
+    return _to_image(np.asarray(picture, dtype=np.float32) / 255 + strength * (grey_HW1 + 0.5 * color_HW3))
+
+
+def _compress(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=int(rng.integers(28, 90)))
+    with Image.open(file) as compressed:
+        return compressed.convert("RGB")
+
+
+def _to_image(image_HW3: Floats) -> Image.Image:
+    return Image.fromarray((image_HW3 * 255 + 0.5).clip(0, 255).astype(np.uint8))

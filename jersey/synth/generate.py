@@ -1,0 +1,139 @@
+"""Draws a whole data set: splits with their own typefaces, on all cores, whole or not at all.
+
+Crop i of a split is a function of (seed, split, i) and its number alone. The workers are processes of their own rather
+than a pool: started as `python -m`, they never import the caller's main module, and with it torch.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+import jersey
+from jersey.atomic import write_text
+from jersey.synth.draw import draw_crop
+from jersey.synth.settings import MANIFEST, SPLITS, Layout, Settings, Split
+from jersey.synth.typefaces import TRAIN, UNSEEN
+
+_JPEG_QUALITY = 92
+_CROPS_WORTH_A_WORKER = 100
+
+
+def generate(
+    root: Path,
+    *,
+    numbers: Sequence[str],
+    train: int,
+    val: int,
+    test: int,
+    size_px: int = 96,
+    imbalance: float = 1.0,
+    layout: Layout = "folders",
+    seed: int = 0,
+    workers: int | None = None,
+) -> None:
+    """Draws train, val and test crops into `root`; returns at once when it already holds them.
+
+    Val and test use typefaces that training never sees, and hold each number equally often.
+
+    Args:
+        root: the folder of the data set; it appears when all is drawn, with the manifest `synth.json`.
+        numbers: one or two digits each, as printed, from frequent to rare.
+        train: number of train crops in all.
+        val: number of val crops in all.
+        test: number of test crops in all.
+        size_px: side of the crops.
+        imbalance: how many times more train crops the first number has than the last.
+        layout: "folders" (`<split>/<number>/*.jpg`) or "annotations" (`<split>/annotations.jsonl` with `images/`).
+        seed: crops are a function of it.
+        workers: processes; None takes one per core.
+
+    Raises:
+        UserError: for settings that cannot be drawn, and when `root` holds something else.
+    """
+    settings = Settings(tuple(numbers), train, val, test, size_px, imbalance, layout, seed)
+    if root.exists() and any(root.iterdir()):
+        settings.require_same_as_in(root)
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = root.with_name(f".{root.name}.{os.getpid()}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        _prepare(unfinished, settings)
+        _draw_all(unfinished, settings, workers or os.cpu_count() or 1)
+        if root.exists():
+            root.rmdir()
+        unfinished.rename(root)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _prepare(root: Path, settings: Settings) -> None:
+    """Makes the folders, the annotations and the manifest, from which workers read the settings."""
+    root.mkdir()
+    for split in SPLITS:
+        crops = settings.numbers_of(split)
+        for folder in {crop_path(split, index, number, settings.layout).parent for index, number in enumerate(crops)}:
+            (root / folder).mkdir(parents=True)
+        if settings.layout == "annotations":
+            rows = [{"image": f"images/{index:06d}.jpg", "suffix": number} for index, number in enumerate(crops)]
+            write_text(root / split / "annotations.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(root / MANIFEST, settings.to_json())
+
+
+def crop_path(split: Split, index: int, number: str, layout: Layout) -> Path:
+    """Where a crop lies under the root."""
+    return Path(split, number if layout == "folders" else "images", f"{index:06d}.jpg")
+
+
+def _draw_all(root: Path, settings: Settings, workers: int) -> None:
+    total = settings.train + settings.val + settings.test
+    workers = max(1, min(workers, total // _CROPS_WORTH_A_WORKER))
+    with tqdm(total=total, desc="drawing crops", unit="crop") as bar:
+        if workers == 1:
+            for _ in draw_share(root, settings, worker=0, workers=1):
+                bar.update()
+        else:
+            _draw_in_processes(root, workers, bar)
+
+
+def _draw_in_processes(root: Path, workers: int, bar: tqdm) -> None:
+    """Workers write one byte to a common pipe for each crop, which ends when all have ended."""
+    source = str(Path(jersey.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    read_end, write_end = os.pipe()
+    processes = []
+    try:
+        for worker in range(workers):
+            command = [sys.executable, "-m", "jersey.synth.worker", str(root), str(worker), str(workers)]
+            processes.append(subprocess.Popen(command, stdout=write_end, env=environment))
+        os.close(write_end)
+        while drawn := os.read(read_end, 4096):
+            bar.update(len(drawn))
+        if any(process.wait() for process in processes):
+            raise RuntimeError("a drawing process failed; its own message stands above")
+    finally:
+        os.close(read_end)
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def draw_share(root: Path, settings: Settings, *, worker: int, workers: int):
+    """Draws every `workers`-th crop, starting with crop `worker`; yields after each."""
+    for split_index, split in enumerate(SPLITS):
+        typefaces = TRAIN if split == "train" else UNSEEN
+        for index, number in enumerate(settings.numbers_of(split)):
+            if index % workers == worker:
+                rng = np.random.default_rng([settings.seed, split_index, index])
+                crop = draw_crop(number, rng=rng, typefaces=typefaces, size_px=settings.size_px)
+                path = root / crop_path(split, index, number, settings.layout)
+                Image.fromarray(crop.image_HW3).save(path, quality=_JPEG_QUALITY)
+                yield

@@ -1,0 +1,165 @@
+"""The player seen from behind: hall, arms, neck, jersey with trims, number and name, painted flat.
+
+Everything is placed in body units: the origin is the centre of the number, x runs right, y down, and 1 is the width of the
+shoulders. The fold and the camera come later, in `camera.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from jersey.synth import colors
+from jersey.synth.colors import Color, Kit
+from jersey.synth.number import NumberPrint
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A flat painting of the player.
+
+    Args:
+        scene: RGB, hall and player.
+        masks: three bands of 0 to 255: the jersey, and the fill of the first and of the second digit.
+    """
+
+    scene: Image.Image
+    masks: Image.Image
+
+
+@dataclass(frozen=True)
+class Easel:
+    """Body units to pixels of a square canvas.
+
+    Args:
+        size_px: side of the canvas.
+        scale_px: width of the shoulders.
+        turn: how far the body lies to the right of the number, as on a player who turns away, in body units.
+    """
+
+    size_px: int
+    scale_px: float
+    turn: float
+
+    def px(self, points: Sequence[Point]) -> list[Point]:
+        """Pixel coordinates of points in body units."""
+        half_px = self.size_px / 2
+        return [(half_px + (x + self.turn) * self.scale_px, half_px + y * self.scale_px) for x, y in points]
+
+    def wide(self, width: float) -> int:
+        """A length in whole pixels, at least 1."""
+        return max(1, round(width * self.scale_px))
+
+
+def paint_hall(size_px: int, rng: np.random.Generator) -> Image.Image:
+    """A crowd, a wall or a wooden floor, out of focus, with some lines or posts."""
+    small_px = size_px // 4
+    cells, spread = int(rng.integers(3, 16)), rng.uniform(5, 55)
+    grey_HW1, color_HW3 = rng.normal(0, spread, (cells, cells, 1)), rng.normal(0, spread / 3, (cells, cells, 3))
+    cells_HW3 = (np.array(colors.pick(colors.HALL, rng)) + grey_HW1 + color_HW3).clip(0, 255).astype(np.uint8)
+    hall = Image.fromarray(cells_HW3).resize((small_px, small_px), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(hall)
+    for _ in range(rng.integers(0, 4)):
+        (x0, y0), (x1, y1) = rng.uniform(-0.2, 1.2, (2, 2)) * small_px
+        draw.line((x0, y0, x1, y1), fill=colors.pick(colors.CLOTH, rng), width=int(rng.integers(1, 7)))
+    blurred = hall.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 1.6)))
+    return blurred.resize((size_px, size_px), Image.Resampling.BICUBIC)
+
+
+def paint_player(
+    easel: Easel, number: NumberPrint, kit: Kit, name: Image.Image | None, rng: np.random.Generator
+) -> Painting:
+    """Paints back to front: hall, skin, jersey, trims, name, number."""
+    scene = paint_hall(easel.size_px, rng)
+    draw = ImageDraw.Draw(scene)
+    skin = colors.pick(colors.SKIN, rng, jitter=8)
+    _paint_shorts(draw, easel, kit, rng)
+    _paint_head(draw, easel, skin, rng)
+    _paint_arms(draw, easel, skin, kit, rng)
+    cloth = _paint_jersey(scene, easel, kit, rng)
+    if name is not None:
+        height = number.digits[0].height / easel.scale_px
+        _stamp(scene, easel, name, kit.fill, -height / 2 - rng.uniform(0.03, 0.06) - name.height / easel.scale_px / 2)
+    for mask, color in zip(number.layers, (*reversed(kit.outlines), kit.fill), strict=True):
+        _stamp(scene, easel, mask, color, 0.0)
+    digits = [Image.new("L", scene.size) for _ in range(2)]
+    for sheet, mask in zip(digits, number.digits, strict=False):
+        sheet.paste(255, _centered(mask, easel.size_px), mask)
+    return Painting(scene, Image.merge("RGB", (cloth, *digits)))
+
+
+def _centered(mask: Image.Image, size_px: int) -> tuple[int, int]:
+    return (size_px - mask.width) // 2, (size_px - mask.height) // 2
+
+
+def _stamp(scene: Image.Image, easel: Easel, mask: Image.Image, color: Color, y: float) -> None:
+    left, top = _centered(mask, easel.size_px)
+    scene.paste(color, (left, top + round(y * easel.scale_px)), mask)
+
+
+def _shade(color: Color, factor: float) -> Color:
+    red, green, blue = (min(255, round(value * factor)) for value in color)
+    return red, green, blue
+
+
+def _paint_shorts(draw: ImageDraw.ImageDraw, easel: Easel, kit: Kit, rng: np.random.Generator) -> None:
+    color = kit.cloth if rng.random() < 0.8 else kit.trim
+    draw.polygon(easel.px([(-0.42, 0.7), (0.42, 0.7), (0.55, 1.8), (-0.55, 1.8)]), fill=_shade(color, 0.8))
+
+
+def _paint_head(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.random.Generator) -> None:
+    draw.polygon(easel.px([(-0.4, -0.5), (-0.15, -0.72), (0.15, -0.72), (0.4, -0.5)]), fill=_shade(skin, 0.95))
+    draw.polygon(easel.px([(-0.12, -0.55), (-0.11, -0.9), (0.11, -0.9), (0.12, -0.55)]), fill=_shade(skin, 0.85))
+    x, y, long = rng.uniform(-0.05, 0.05), -0.98, rng.uniform(-0.05, 0.12)
+    hair = skin if rng.random() < 0.15 else colors.pick(colors.HAIR, rng)
+    draw.ellipse(easel.px([(x - 0.18, y - 0.25), (x + 0.18, y + 0.2 + long)]), fill=hair)
+
+
+def _paint_arms(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, kit: Kit, rng: np.random.Generator) -> None:
+    sleeve = kit.cloth if rng.random() < 0.2 else None
+    for side in (-1, 1):
+        shoulder = (side * 0.43, -0.44)
+        elbow = (side * rng.uniform(0.5, 0.85), rng.uniform(-0.35, 0.15))
+        hand = (side * rng.uniform(0.3, 1.1), elbow[1] + rng.uniform(-0.3, 0.5))
+        for color, width in ((_shade(skin, 0.75), 0.2), (skin, 0.14)):
+            _limb(draw, easel, (shoulder, elbow, hand), color, width)
+        if sleeve is not None:
+            middle = ((shoulder[0] + elbow[0]) / 2, (shoulder[1] + elbow[1]) / 2)
+            _limb(draw, easel, (shoulder, middle), _shade(sleeve, 0.9), 0.24)
+
+
+def _limb(draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], color: Color, width: float) -> None:
+    draw.line(easel.px(joints), fill=color, width=easel.wide(width))
+    for x, y in joints:
+        draw.ellipse(easel.px([(x - width / 2, y - width / 2), (x + width / 2, y + width / 2)]), fill=color)
+
+
+def _paint_jersey(scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Generator) -> Image.Image:
+    strap, waist = rng.uniform(0.3, 0.4), rng.uniform(0.4, 0.46)
+    neck = rng.uniform(0.13, 0.2)
+    armhole = [(strap, -0.6), (strap - 0.01, -0.42), (strap + 0.03, -0.26), (0.45, -0.16)]
+    side = [*armhole, (waist, 0.3), (waist + 0.01, 0.8)]
+    collar = [(neck, -0.66), (neck * 0.6, -0.6), (0.0, -0.58), (-neck * 0.6, -0.6), (-neck, -0.66)]
+    outline = [*side, *((-x, y) for x, y in reversed(side)), *reversed(collar)]
+    cloth = Image.new("L", scene.size)
+    ImageDraw.Draw(cloth).polygon(easel.px(outline), fill=255)
+    layer = Image.new("RGB", scene.size, kit.cloth)
+    draw = ImageDraw.Draw(layer)
+    if rng.random() < 0.4:
+        inner = rng.uniform(0.03, 0.1)
+        for sign in (-1, 1):
+            panel = [(sign * x, y) for x, y in side[3:]] + [(sign * (x - inner), y) for x, y in reversed(side[3:])]
+            draw.polygon(easel.px(panel), fill=kit.trim)
+    if rng.random() < 0.06:
+        for x in np.arange(-0.5, 0.5, 0.07):
+            draw.line(easel.px([(x, -0.8), (x, 0.9)]), fill=kit.trim, width=easel.wide(0.006))
+    if rng.random() < 0.7:
+        piping = easel.wide(rng.uniform(0.03, 0.06))
+        draw.line(easel.px(collar), fill=kit.trim, width=piping, joint="curve")
+        for sign in (-1, 1):
+            draw.line(easel.px([(sign * x, y) for x, y in armhole]), fill=kit.trim, width=piping, joint="curve")
+    scene.paste(layer, (0, 0), cloth)
+    return cloth

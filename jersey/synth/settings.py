@@ -1,0 +1,93 @@
+"""What a drawn data set was asked to hold: the settings, their checks, and the manifest that records them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from jersey.errors import UserError
+from jersey.synth.apportion import apportion
+
+Layout = Literal["folders", "annotations"]
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+MANIFEST = "synth.json"
+# Raise it with every change that alters the pixels of a crop.
+GENERATOR_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of `jersey.synth.generate`, checked; raises UserError for what cannot be drawn."""
+
+    numbers: tuple[str, ...]
+    train: int
+    val: int
+    test: int
+    size_px: int
+    imbalance: float
+    layout: Layout
+    seed: int
+    generator_version: int = GENERATOR_VERSION
+
+    def __post_init__(self) -> None:
+        check_numbers(self.numbers)
+        for split in SPLITS:
+            if getattr(self, split) < len(self.numbers):
+                raise UserError(
+                    f"{split}={getattr(self, split)} is too few crops for {len(self.numbers)} numbers; "
+                    f"ask for at least {len(self.numbers)}, or for fewer numbers"
+                )
+        if not 32 <= self.size_px <= 512:
+            raise UserError(f"size_px={self.size_px} cannot be drawn; choose a size from 32 to 512 pixels")
+        if not self.imbalance >= 1:
+            raise UserError(f"imbalance={self.imbalance} is below 1; give the ratio of the most to the least frequent number")
+        if self.layout not in get_args(Layout):
+            raise UserError(f"layout={self.layout!r} is unknown; choose one of {', '.join(get_args(Layout))}")
+        if self.seed < 0:
+            raise UserError(f"seed={self.seed} is negative; choose 0 or more")
+
+    def numbers_of(self, split: Split) -> list[str]:
+        """The number on each crop of a split, in order."""
+        imbalance = self.imbalance if split == "train" else 1.0
+        counts = apportion(getattr(self, split), numbers=self.numbers, imbalance=imbalance)
+        return [number for number, count in counts.items() for _ in range(count)]
+
+    def to_json(self) -> str:
+        """The content of the manifest."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def require_same_as_in(self, root: Path) -> None:
+        """Raises UserError when the folder holds something else than these settings would draw."""
+        mend = "delete the folder or choose another root"
+        try:
+            found = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{root} exists and was not drawn by jersey.synth; choose another root") from None
+        except ValueError as error:
+            raise UserError(f"{root / MANIFEST} is not readable ({error}); {mend}") from None
+        wanted = json.loads(self.to_json())
+        for field in fields(self):
+            if found.get(field.name) != wanted[field.name]:
+                raise UserError(
+                    f"{root} was drawn with {field.name}={_shown(found.get(field.name))}, "
+                    f"now it is {_shown(wanted[field.name])}; {mend}"
+                )
+
+
+def _shown(value: object) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def check_numbers(numbers: Sequence[str]) -> None:
+    """Raises UserError for a list of numbers that cannot be drawn."""
+    if not numbers:
+        raise UserError("there are no numbers to draw; give some, such as 0,00,7,10-15")
+    for number in numbers:
+        if not (isinstance(number, str) and number.isascii() and number.isdigit() and len(number) <= 2):
+            raise UserError(f"{number!r} is not a jersey number; give strings of one or two digits, such as 7 or 00")
+    twice = sorted({number for number in numbers if list(numbers).count(number) > 1})
+    if twice:
+        raise UserError(f"numbers appear twice: {', '.join(twice)}; list each once")

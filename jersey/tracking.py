@@ -1,0 +1,221 @@
+"""Aim, the experiment tracker: one run's config, labels, metrics and images, to be looked at in a browser.
+
+The only file that knows Aim, imported on first use (it costs 3 s and 100 MB). Aim is a window, not the record:
+whatever fails in it costs one warning, never the training. https://aimstack.readthedocs.io
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
+
+from jersey.atomic import write_text
+from jersey.labels import Labels
+
+if TYPE_CHECKING:
+    import aim
+
+log = logging.getLogger("jersey")
+
+SUBSETS = ("train", "val", "test")
+CREATION_TIMEOUT_S = 60
+
+
+class AimTracker(Logger):
+    """Lightning logger that writes fit, test and export into one Aim run, over any number of processes.
+
+    Nothing here raises: the first failure is logged, and later calls do nothing. Other ranks than zero never write.
+
+    Args:
+        repo: the repository folder, named `.aim`; created when missing.
+        experiment: groups runs in Aim, also as a tag.
+        run_name: the run's name in Aim.
+        hash_file: holds Aim's identifier of the run. If it exists that run is continued, else it is written.
+        system_tracking_interval: seconds between two samples of CPU, memory and GPU use; None for no samples.
+    """
+
+    def __init__(
+        self,
+        *,
+        repo: Path,
+        experiment: str,
+        run_name: str,
+        hash_file: Path,
+        system_tracking_interval: float | None = 30,
+    ) -> None:
+        super().__init__()
+        self._repo = repo.absolute()
+        self._experiment = experiment
+        self._run_name = run_name
+        self._hash_file = hash_file
+        self._system_tracking_interval = system_tracking_interval
+        self._run: aim.Run | None = None
+        self._has_failed = False
+
+    @property
+    def name(self) -> str:
+        """The experiment."""
+        return self._experiment
+
+    @property
+    def version(self) -> str:
+        """The run within the experiment."""
+        return self._run_name
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Ignores what Lightning collects by itself: `log_config` records the whole config."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Records numbers at a step; `val/acc_top1` becomes `acc_top1` in the context `subset: val`."""
+        epoch = int(metrics["epoch"]) if "epoch" in metrics else None
+
+        def track(run: "aim.Run") -> None:
+            for key, value in metrics.items():
+                subset, _, name = key.partition("/")
+                if subset in SUBSETS:
+                    run.track(value, name=name, step=step, epoch=epoch, context={"subset": subset})
+                elif key != "epoch":
+                    run.track(value, name=key, step=step, epoch=epoch)
+
+        self._attempt(track)
+
+    def log_config(self, flat: Mapping[str, Any]) -> None:
+        """Records {"optimizer.lr": 1e-4, ...} as a tree; Aim groups and finds runs by `run.config.optimizer.lr`."""
+        config = nested(flat)
+        self._attempt(lambda run: run.set("config", config))
+
+    def log_labels(self, labels: Labels) -> None:
+        """Records the label map and its hash."""
+        content = {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256}
+        self._attempt(lambda run: run.set("labels", content))
+
+    def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str) -> None:
+        """Records one picture of a sequence, losslessly."""
+
+        def track(run: "aim.Run") -> None:
+            import aim
+
+            run.track(aim.Image(image, format="png"), name=name, step=step, epoch=epoch, context={"subset": subset})
+
+        self._attempt(track)
+
+    def log_outcome(self, status: str, detail: str = "") -> None:
+        """The last word: "finished", "failed" (detail: the traceback) or "interrupted". Until then it is "running".
+
+        Aim's own status says "finished" of every run that has ended.
+        """
+        self._attempt(lambda run: run.set("outcome", {"status": status, "detail": detail}))
+        self.finalize(status)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Closes the run, so that everything is on disk and others may open it; the next call to log reopens it."""
+        if self._run is not None:
+            self._attempt(lambda run: run.close())
+            self._run = None
+
+    @rank_zero_only
+    def _attempt(self, action: "Callable[[aim.Run], None]") -> None:
+        if self._has_failed:
+            return
+        try:
+            action(self._open_run())
+        except Exception as error:
+            self._give_up(error)
+
+    def _open_run(self) -> "aim.Run":
+        if self._run is None:
+            self._run = self._continue_or_create()
+        elif not (self._repo / "meta" / "chunks" / self._run.hash).is_dir():
+            # Writes into deleted files would succeed, and closing the run would then never return.
+            raise FileNotFoundError("the repository was deleted while the run was open")
+        return self._run
+
+    def _continue_or_create(self) -> "aim.Run":
+        import aim
+        from filelock import FileLock
+
+        self._repo.parent.mkdir(parents=True, exist_ok=True)
+        # Of two processes that create one repository at once, one would die.
+        with FileLock(f"{self._repo}.lock", timeout=CREATION_TIMEOUT_S):
+            repository = aim.Repo.from_path(str(self._repo), init=not (self._repo / "VERSION").exists())
+        known = self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else ""
+        # Forcing the lock of a killed process is safe: RocksDB below has its own lock, which dies with its process.
+        logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
+        run = aim.Run(
+            known if known and repository.run_exists(known) else None,
+            repo=repository,
+            experiment=self._experiment,
+            force_resume=True,
+            system_tracking_interval=self._system_tracking_interval,
+            log_system_params=False,
+            capture_terminal_logs=False,
+        )
+        self._calm_heartbeat(run)
+        if run.hash != known:
+            write_text(self._hash_file, run.hash)
+            run.name = self._run_name
+            run.add_tag(self._experiment)
+        run.set("outcome", {"status": "running", "detail": ""})
+        return run
+
+    def _calm_heartbeat(self, run: Any) -> None:
+        """Keeps Aim's background thread from dying, loudly, when the repository is gone, and from bringing it back."""
+        files = run._checkins.file_manager
+        touch = files.touch
+
+        def touch_if_possible(*args: Any, **kwargs: Any) -> None:
+            if (self._repo / "VERSION").exists():
+                with suppress(OSError):
+                    touch(*args, **kwargs)
+
+        files.touch = touch_if_possible
+        run._heartbeat.touch_path = None
+
+    def _give_up(self, error: Exception) -> None:
+        self._has_failed = True
+        log.warning(
+            "Aim stops recording this run, everything else goes on (repository %s: %s: %s)",
+            self._repo,
+            type(error).__name__,
+            error,
+        )
+        run: Any = self._run
+        self._run = None
+        if run is not None:
+            with suppress(Exception):
+                run._resources.close()
+        _forget_cleanup()
+
+
+def _forget_cleanup() -> None:
+    """Keeps Aim from flushing into a broken repository at exit: the first error there makes the process hang."""
+    with suppress(ImportError):
+        from aim.ext.cleanup import AutoClean
+
+        registered: Any = AutoClean
+        for _, finalizer in list(registered._finalizers.values()):
+            finalizer.detach()
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns {"a.b": 1} into {"a": {"b": 1}}; what is no number, string, bool or None becomes its repr."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, leaf = path.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[leaf] = value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+    return tree
+
+
+def find_tracker(trainer: Trainer) -> AimTracker | None:
+    """The trainer's AimTracker, if it has one."""
+    return next((logger for logger in trainer.loggers if isinstance(logger, AimTracker)), None)

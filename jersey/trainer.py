@@ -1,0 +1,70 @@
+"""Lightning's Trainer, set up the one way jersey uses it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+
+
+def named(**members: Any) -> dict[str, Any]:
+    """A dict, as a callable: config paths to its members read `callbacks.ema.decay`."""
+    return members
+
+
+def make_trainer(
+    *,
+    run_dir: Path,
+    loggers: Sequence[Logger],
+    callbacks: dict[str, Callback],
+    epochs: int,
+    precision: Precision = "auto",
+    accelerator: str = "auto",
+    clip_norm: float | None = 1.0,
+    accumulate: int = 1,
+    deterministic: bool = False,
+    limit_batches: int | None = None,
+) -> L.Trainer:
+    """A trainer that works in `run_dir`.
+
+    Args:
+        run_dir: `default_root_dir`, from which callbacks take their paths.
+        loggers: each gets every metric.
+        callbacks: by name; the order matters only where Lightning says so.
+        epochs: passes over the train split.
+        precision: "auto" takes bf16 or fp16 autocast on a GPU (see `precision_for`) and fp32 elsewhere.
+        accelerator: "auto" takes the GPU where there is one; "cpu" does not.
+        clip_norm: gradients are scaled down to this norm; None for no clipping.
+        accumulate: batches an optimizer step.
+        deterministic: let torch refuse operations whose result differs between two runs on a GPU.
+        limit_batches: batches an epoch, of every split; None for all.
+    """
+    return L.Trainer(
+        default_root_dir=run_dir,
+        logger=list(loggers),
+        callbacks=list(callbacks.values()),
+        max_epochs=epochs,
+        precision=precision_for(accelerator) if precision == "auto" else precision,
+        accelerator=accelerator,
+        devices=1,
+        gradient_clip_val=clip_norm,
+        accumulate_grad_batches=accumulate,
+        deterministic=deterministic,
+        limit_train_batches=limit_batches,
+        limit_val_batches=limit_batches,
+        limit_test_batches=limit_batches,
+        num_sanity_val_steps=0,  # the first validation comes after one short epoch anyway
+        enable_model_summary=False,
+    )
+
+
+def precision_for(accelerator: str) -> Precision:
+    """fp32 on the CPU; on a GPU bf16 where the hardware has it, else fp16, whose loss scale Lightning watches."""
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"

@@ -51,12 +51,14 @@ class Agreement:
 
     Args:
         crops: how many were compared, at every batch size.
+        accuracy: top-1 of onnxruntime, fed the files one by one.
         max_logit_difference: largest absolute difference of any logit.
         ties: crops whose top two logits lie within `TIE` in torch and swapped places.
         disagreements: crops whose top-1 differs otherwise.
     """
 
     crops: int
+    accuracy: float
     max_logit_difference: float
     ties: list[str]
     disagreements: list[str]
@@ -75,6 +77,7 @@ def export_onnx(
     fit_mode: FitMode,
     metadata: Mapping[str, str],
     crops_NCHW: Tensor,
+    labels_N: Tensor,
     files: Sequence[Path],
 ) -> Agreement:
     """Writes `path` if, and only if, the file gives the network's top-1 on every crop.
@@ -87,6 +90,7 @@ def export_onnx(
         fit_mode: how crops were fitted to that size.
         metadata: further facts for the file.
         crops_NCHW: uint8, fitted, to compare on.
+        labels_N: their class indices.
         files: where those crops came from.
 
     Raises:
@@ -103,7 +107,7 @@ def export_onnx(
     }
     with replacing(path) as temporary:
         _write(deployed, temporary, facts)
-        agreement = compare(deployed, OnnxModel(temporary), crops_NCHW, files)
+        agreement = compare(deployed, OnnxModel(temporary), crops_NCHW, labels_N, files)
         if agreement.disagreements:
             raise ExportError(
                 f"the ONNX file disagrees with torch on {len(agreement.disagreements)} of {agreement.crops} crops, so "
@@ -137,24 +141,27 @@ def _write(deployed: DeployedNetwork, path: Path, facts: Mapping[str, str]) -> N
     onnx.save_model(model, path)
 
 
-def compare(deployed: DeployedNetwork, model: OnnxModel, crops_NCHW: Tensor, files: Sequence[Path]) -> Agreement:
+def compare(
+    deployed: DeployedNetwork, model: OnnxModel, crops_NCHW: Tensor, labels_N: Tensor, files: Sequence[Path]
+) -> Agreement:
     """Holds the file against torch on every crop, at each of `BATCH_SIZES`.
 
     One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does.
     """
     with torch.inference_mode():
         expected_NK = torch.cat([deployed.network(part) for part in crops_NCHW.split(64)]).numpy()
-    fitted_NCHW = crops_NCHW.numpy()
+    from_files_NK = _logits_of_files(model, files)
+    in_batches = [model.logits(crops_NCHW.numpy(), batch_size=size) for size in BATCH_SIZES if size > 1]
     difference = 0.0
     differing: set[int] = set()
-    for batch_size in BATCH_SIZES:
-        got_NK = _logits_of_files(model, files) if batch_size == 1 else model.logits(fitted_NCHW, batch_size=batch_size)
+    for got_NK in (from_files_NK, *in_batches):
         difference = max(difference, float(np.abs(got_NK - expected_NK).max()))
         differing.update(np.flatnonzero(got_NK.argmax(axis=1) != expected_NK.argmax(axis=1)).tolist())
     top_two_N2 = np.sort(expected_NK, axis=1)[:, -2:]
     tied_N = top_two_N2[:, 1] - top_two_N2[:, 0] < TIE
     return Agreement(
         crops=len(files),
+        accuracy=float((from_files_NK.argmax(axis=1) == labels_N.numpy()).mean()),
         max_logit_difference=difference,
         ties=[str(files[i]) for i in sorted(differing) if tied_N[i]],
         disagreements=[str(files[i]) for i in sorted(differing) if not tied_N[i]],

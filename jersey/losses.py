@@ -22,7 +22,5 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits_BK: Tensor, labels_B: Tensor, class_weights_K: Tensor) -> Tensor:
-        losses_B = F.cross_entropy(
-            logits_BK.float(), labels_B, label_smoothing=self.label_smoothing, reduction="none"
-        )
+        losses_B = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.label_smoothing, reduction="none")
         return (losses_B * class_weights_K[labels_B]).mean()

@@ -80,7 +80,10 @@ class Evaluation:
             "f1_macro": self.f1_K[self.present_J].mean(),
             "auroc_macro": self.auroc().mean(),
             "ece": multiclass_calibration_error(
-                self.logits_NK.softmax(dim=1), self.labels_N, num_classes=self.logits_NK.shape[1], n_bins=CALIBRATION_BINS
+                self.logits_NK.softmax(dim=1),
+                self.labels_N,
+                num_classes=self.logits_NK.shape[1],
+                n_bins=CALIBRATION_BINS,
             ),
             "classes_present": torch.tensor(float(len(self.present_J))),
         }

@@ -129,6 +129,7 @@ class JerseyModule(L.LightningModule):
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
             "scored_weights": "ema" if "averaging_state" in checkpoint else "raw",
+            "val": self.evaluations["val"].metrics,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

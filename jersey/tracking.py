@@ -4,6 +4,7 @@ The only file that knows Aim, imported on first use (it costs 3 s and 100 MB). A
 whatever fails in it costs one warning, never the training. https://aimstack.readthedocs.io
 """
 
+import atexit
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -158,6 +159,9 @@ class AimTracker(Logger):
             capture_terminal_logs=False,
         )
         self._calm_heartbeat(run)
+        # What is registered last runs first: our careful closing comes before Aim's, which could hang.
+        atexit.unregister(self.finalize)
+        atexit.register(self.finalize, "exit")
         if run.hash != known:
             write_text(self._hash_file, run.hash)
             run.name = self._run_name
@@ -205,10 +209,14 @@ def _forget_cleanup() -> None:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns {"a.b": 1} into {"a": {"b": 1}}; what is no number, string, bool or None becomes its repr."""
+    """Turns {"a": "<AdamW>", "a.b": 1} into {"a": {"callable": "<AdamW>", "b": 1}}.
+
+    What is no number, string, bool or None becomes its repr.
+    """
     tree: dict[str, Any] = {}
+    inner = {path.rpartition(".")[0] for path in flat}
     for path, value in flat.items():
-        *parents, leaf = path.split(".")
+        *parents, leaf = [*path.split("."), "callable"] if path in inner else path.split(".")
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
 def named(**members: Any) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def make_trainer(
     loggers: Sequence[Logger],
     callbacks: dict[str, Callback],
     epochs: int,
-    precision: Precision = "auto",
+    precision: Precision | Literal["auto"] = "auto",
     accelerator: str = "auto",
     clip_norm: float | None = 1.0,
     accumulate: int = 1,

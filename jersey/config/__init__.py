@@ -1,5 +1,7 @@
 """All handling of config graphs: the names of experiments, overrides, prints and checks. The one home of Fiddle."""
 
+from fiddle import build
+
 from jersey.config.checks import check
 from jersey.config.overrides import apply_fiddler, apply_override
 from jersey.config.registry import (
@@ -11,6 +13,7 @@ from jersey.config.registry import (
     fiddler_summary,
     get_experiment,
     get_fiddler,
+    listing,
 )
 from jersey.config.show import as_text, difference, flatten, from_json, to_json
 
@@ -18,6 +21,7 @@ __all__ = [
     "apply_fiddler",
     "apply_override",
     "as_text",
+    "build",
     "check",
     "difference",
     "experiment",
@@ -30,5 +34,6 @@ __all__ = [
     "from_json",
     "get_experiment",
     "get_fiddler",
+    "listing",
     "to_json",
 ]

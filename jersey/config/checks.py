@@ -18,7 +18,7 @@ Rule = Callable[[fdl.Buildable], str | None]
 
 
 def check(config: fdl.Buildable) -> None:
-    """Raises a UserError naming every broken rule, or Fiddle's ValueError when the config holds more than plain values."""
+    """Raises a UserError that names every broken rule; Fiddle's ValueError when not all values are plain."""
     validation.check_no_custom_objects(config)
     broken = [sentence for rule in RULES if (sentence := rule(config))]
     if broken:

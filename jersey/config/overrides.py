@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import ast
 import difflib
-import inspect
 import re
 from typing import Any
 
 import fiddle as fdl
 from fiddle import signatures
 
-from jersey.config import annotations, paths, registry, values
-from jersey.config.annotations import UNKNOWN
+from jersey.config import paths, registry, typehints, values
 from jersey.config.paths import Parameter
+from jersey.config.typehints import UNKNOWN
 from jersey.errors import UserError
 
 # The first `=` outside brackets ends the path: a dictionary key may hold one.
@@ -59,7 +58,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
                 f"fiddler {name} has no argument {keyword}{near or '; it has ' + (', '.join(known) or 'none')}"
             )
         default = known[keyword].default
-        wanted = annotations.wanted_type(hints.get(keyword, UNKNOWN), default)
+        wanted = typehints.wanted_type(hints.get(keyword, UNKNOWN), default)
         arguments[keyword] = _parse(text, f"{name}({keyword})", wanted, default, True)
     missing = [each.name for each in declared if each.default is each.empty and each.name not in arguments]
     if missing:
@@ -100,7 +99,7 @@ def _parse(text: str, path: str, wanted: Any, old: Any, is_default: bool) -> Any
     except values.Mismatch:
         before = "not set" if old is UNKNOWN else f"{'default' if is_default else 'now'} {_shown(repr(old))}"
         given = repr(_shortened(text)) if text.strip() else "nothing ('' is an empty text)"
-        raise UserError(f"{path} wants {annotations.describe(wanted)}, not {given} ({before})") from None
+        raise UserError(f"{path} wants {typehints.describe(wanted)}, not {given} ({before})") from None
 
 
 def _split_call(call: str) -> tuple[str, dict[str, str]]:
@@ -112,10 +111,11 @@ def _split_call(call: str) -> tuple[str, dict[str, str]]:
         parsed = ast.parse(call.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         parsed = None
-    if not isinstance(parsed, ast.Call) or parsed.args or any(each.arg is None for each in parsed.keywords):
-        raise UserError(f"{_shown(call)} is not a fiddler; write name or name(argument=value)")
-    texts = {each.arg or "": ast.get_source_segment(call.strip(), each.value) or "" for each in parsed.keywords}
-    return name.strip(), texts
+    is_call = isinstance(parsed, ast.Call) and isinstance(parsed.func, ast.Name) and not parsed.args
+    if not is_call or any(each.arg is None for each in parsed.keywords):
+        raise UserError(f"{_shown(call)} is not a fiddler; write name or name(argument=value), with text in quotes")
+    texts = {each.arg: ast.get_source_segment(call.strip(), each.value) for each in parsed.keywords}
+    return parsed.func.id, texts
 
 
 def _near(path: str, everything: list[Parameter]) -> list[str]:

@@ -9,7 +9,6 @@ strings: `[0]`, `['0']` and `.0` are one key, because a shell may have eaten the
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import re
@@ -20,8 +19,9 @@ from typing import Any, Literal
 import fiddle as fdl
 from fiddle import signatures
 
-from jersey.config import annotations
-from jersey.config.annotations import UNKNOWN
+from jersey.config import typehints
+from jersey.config.typehints import UNKNOWN
+from jersey.config.values import literal
 
 Kind = Literal["node", "leaf", "element", "unset"]
 
@@ -94,27 +94,26 @@ def _set_arguments(parent: Parameter) -> Iterator[Parameter]:
     for key, value in fdl.ordered_arguments(parent.value).items():
         default = _default(signature[key]) if key in signature else UNKNOWN
         hint = hints.get(key if key in signature else keywords, UNKNOWN)
-        yield _child(parent, key, value, annotations.wanted_type(hint, value, default))
+        yield _child(parent, key, value, typehints.wanted_type(hint, value, default))
 
 
 def _unset_arguments(parent: Parameter) -> Iterator[Parameter]:
-    """The arguments left out, except those that no text can express, such as an optimizer's tensors."""
+    """The arguments left out, except those that a Partial cannot be called without: they come at run time and win."""
     signature, hints = _declared(parent.value)
     for name, declared in signature.items():
-        hint, default = hints.get(name, UNKNOWN), _default(declared)
         is_named = declared.kind in (declared.POSITIONAL_OR_KEYWORD, declared.KEYWORD_ONLY)
-        if name in parent.value.__arguments__ or not is_named or (hint is UNKNOWN and default is UNKNOWN):
-            continue
-        wanted = annotations.wanted_type(hint, default)
-        if annotations.expressible(wanted):
+        comes_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
+        if is_named and not comes_later and name not in fdl.ordered_arguments(parent.value):
+            default = _default(declared)
+            wanted = typehints.wanted_type(hints.get(name, UNKNOWN), default)
             yield dataclasses.replace(_child(parent, name, default, wanted), kind="unset")
 
 
 def _members(parent: Parameter) -> Iterator[Parameter]:
     members = parent.value
     for key, value in members.items() if isinstance(members, dict) else enumerate(members):
-        hint = annotations.member_annotation(parent.wanted, key, len(members))
-        yield _child(parent, key, value, annotations.wanted_type(hint, value))
+        hint = typehints.member_annotation(parent.wanted, key, len(members))
+        yield _child(parent, key, value, typehints.wanted_type(hint, value))
 
 
 def _child(parent: Parameter, key: Any, value: Any, wanted: Any) -> Parameter:
@@ -147,7 +146,7 @@ def _holds_configs(value: Any) -> bool:
 
 
 def _declared(buildable: fdl.Buildable) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
-    """The signature and the resolved annotations of what `buildable` calls; no annotations if one cannot be resolved."""
+    """The signature and the annotations of what `buildable` calls; no annotations if one cannot be resolved."""
     function = fdl.get_callable(buildable)
     return signatures.get_signature(function).parameters, signatures.get_type_hints(function)
 
@@ -159,4 +158,5 @@ def _default(declared: inspect.Parameter) -> Any:
 
 
 def _unquoted(text: str) -> str:
-    return str(ast.literal_eval(text)) if text[:1] in ("'", '"') else text
+    value = literal(text)
+    return value if isinstance(value, str) else text

@@ -51,6 +51,11 @@ class Registry(Generic[FunctionT]):
         """The first line of the docstring, for lists; empty without a docstring."""
         return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
 
+    def table(self) -> str:
+        """A line for each name with its summary."""
+        width = max(map(len, self._functions), default=0)
+        return "".join(f"  {name:<{width}}  {self.summary(name)}".rstrip() + "\n" for name in self.names())
+
     def _hint(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._functions, n=3)
         guess = f"; did you mean {' or '.join(near)}?" if near else ";"
@@ -59,6 +64,11 @@ class Registry(Generic[FunctionT]):
         if len(self._functions) <= SHORT_LIST:
             return f"{guess} known: {', '.join(self.names())}"
         return guess if near else f"; there are {len(self._functions)}, --list shows them"
+
+
+def listing() -> str:
+    """All experiments and fiddlers, each with the first line of its docstring."""
+    return f"experiments\n{_experiments.table()}\nfiddlers\n{_fiddlers.table()}"
 
 
 _experiments: Registry[Callable[[], fdl.Buildable]] = Registry("experiment")

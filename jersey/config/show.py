@@ -13,8 +13,8 @@ from typing import Any
 import fiddle as fdl
 from fiddle.experimental import serialization
 
-from jersey.config.annotations import UNKNOWN
-from jersey.config.paths import Kind, parameters
+from jersey.config.paths import Parameter, parameters
+from jersey.config.typehints import UNKNOWN
 from jersey.errors import UserError
 
 ROOT = "(root)"
@@ -40,13 +40,12 @@ def flatten(config: fdl.Buildable) -> dict[str, Any]:
     """
     return {
         each.path or ROOT: _text(each.value) if isinstance(each.value, fdl.Buildable) else each.value
-        for each in parameters(config)
-        if each.kind == "leaf" or isinstance(each.value, fdl.Buildable)
+        for each in _shown(config)
     }
 
 
 def as_text(config: fdl.Buildable) -> str:
-    """`path = value`, one line each, for --print_config, config.txt and golden files; values as an override takes them."""
+    """`path = value`, a line each, for --print_config, config.txt and golden files; values as overrides take them."""
     return "".join(f"{path} = {text}\n" for path, text in _texts(config).items())
 
 
@@ -56,7 +55,7 @@ def to_json(config: fdl.Buildable) -> str:
 
 
 def from_json(text: str) -> fdl.Buildable:
-    """The graph that `to_json` wrote; a UserError for other text and for names outside this project and its libraries."""
+    """The graph that `to_json` wrote; a UserError for other text and for names from outside `_PACKAGES`."""
     try:
         config = serialization.load_json(text, pyref_policy=_OnlyOurs())
     except serialization.PyrefPolicyError as error:
@@ -86,7 +85,7 @@ def difference(old_config: fdl.Buildable, new_config: fdl.Buildable) -> str:
     A parameter set to its default equals one left to its default; "-" stands where a config has no such parameter.
     """
     old, new = _texts(old_config), _texts(new_config)
-    old_defaults, new_defaults = _texts(old_config, "unset"), _texts(new_config, "unset")
+    old_defaults, new_defaults = _default_texts(old_config), _default_texts(new_config)
     rows = [("path", "old", "new")]
     for path in dict.fromkeys((*old, *new)):
         before = old.get(path) or old_defaults.get(path, "-")
@@ -106,18 +105,21 @@ class _OnlyOurs(serialization.PyrefPolicy):
     def allows_value(self, value: Any) -> bool:
         """Asked after: `torch` holds `os`, so `os.system` would pass as a name in `torch`."""
         home = getattr(value, "__module__", None) or ""
-        is_format = (home, getattr(value, "__qualname__", "")) in _FORMAT
+        is_format = (home, getattr(value, "__qualname__", None)) in _FORMAT
         return callable(value) and (is_format or home.partition(".")[0] in _PACKAGES)
 
 
-def _texts(config: fdl.Buildable, kind: Kind = "leaf") -> dict[str, str]:
-    """The text of every sub-config and of every parameter of one kind."""
-    return {
-        each.path or ROOT: _text(each.value)
-        for each in parameters(config)
-        if (each.kind == kind and each.value is not UNKNOWN)
-        or (kind == "leaf" and isinstance(each.value, fdl.Buildable))
-    }
+def _shown(config: fdl.Buildable) -> list[Parameter]:
+    return [each for each in parameters(config) if each.kind == "leaf" or isinstance(each.value, fdl.Buildable)]
+
+
+def _texts(config: fdl.Buildable) -> dict[str, str]:
+    return {each.path or ROOT: _text(each.value) for each in _shown(config)}
+
+
+def _default_texts(config: fdl.Buildable) -> dict[str, str]:
+    unset = [each for each in parameters(config) if each.kind == "unset" and each.value is not UNKNOWN]
+    return {each.path: _text(each.value) for each in unset}
 
 
 def _text(value: Any) -> str:
@@ -128,12 +130,12 @@ def _text(value: Any) -> str:
 
 def _dotted_name(function: Any) -> str:
     """The shortest name it can be imported by: `torch.optim.AdamW`, though it is written in `torch.optim.adamw`."""
-    packages = function.__module__.split(".")
-    for length in range(1, len(packages)):
-        package = ".".join(packages[:length])
-        if vars(sys.modules.get(package, object())).get(function.__qualname__) is function:
-            return f"{package}.{function.__qualname__}"
-    return f"{function.__module__}.{function.__qualname__}"
+    name, modules = function.__qualname__, function.__module__.split(".")
+    for length in range(1, len(modules)):
+        package = ".".join(modules[:length])
+        if getattr(sys.modules.get(package), "__dict__", {}).get(name) is function:
+            return f"{package}.{name}"
+    return f"{function.__module__}.{name}"
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:

@@ -15,7 +15,7 @@ import typing
 import warnings
 from typing import Any
 
-from jersey.config.annotations import (
+from jersey.config.typehints import (
     MAPPINGS,
     PATHS,
     SEQUENCES,
@@ -42,11 +42,11 @@ def parse(text: str, wanted: Any) -> Any:
     as floats. Then words without quotes: true and false, choices of a Literal, lists such as `0,00,23`, plain text.
     """
     text = text.strip()
-    literal = _literal(text)
-    if literal is not UNKNOWN:
+    value = literal(text)
+    if value is not UNKNOWN:
         for promote in (False, True):
             try:
-                return fit(literal, wanted, promote)
+                return fit(value, wanted, promote)
             except Mismatch:
                 continue
     return _parse_bare(text, wanted)
@@ -63,10 +63,9 @@ def fit(value: Any, wanted: Any, promote: bool = True) -> Any:
 
 
 def _fit_one(value: Any, wanted: Any, promote: bool) -> Any:
-    origin, kind = origin_of(wanted), type(value)
-    if wanted is Any and kind in (bool, int, float, str, types.NoneType, tuple, list, dict):
-        guessed = {tuple: tuple[Any, ...], list: list[Any], dict: dict[Any, Any]}.get(kind, kind)
-        return _fit_one(value, guessed, promote)
+    kind: Any = type(value)
+    wanted = kind if wanted is Any else wanted
+    origin = origin_of(wanted)
     if origin is typing.Literal and (kind, value) in [(type(choice), choice) for choice in typing.get_args(wanted)]:
         return value
     if (kind is wanted and wanted in (bool, str, types.NoneType)) or (kind is str and origin in PATHS):
@@ -83,7 +82,7 @@ def _fit_one(value: Any, wanted: Any, promote: bool) -> Any:
     raise Mismatch
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """What `text` is as a Python literal, or UNKNOWN; a number written with a leading zero is none."""
     if _LEADING_ZERO.search(re.sub(_QUOTED, "", text)):
         return UNKNOWN

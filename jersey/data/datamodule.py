@@ -7,9 +7,9 @@ A batch is {"images": uint8 [B,3,H,W], "labels": int64 [B], "indices": int64 [B]
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, TypedDict
 
 import lightning as L
 import numpy as np
@@ -25,7 +25,6 @@ from jersey.errors import UserError
 from jersey.labels import Labels
 
 log = logging.getLogger(__name__)
-Stage = Literal["fit", "validate", "test", "predict"]
 
 
 class Batch(TypedDict):
@@ -172,6 +171,6 @@ class JerseyDataModule(L.LightningDataModule):
         return self._loader(name, SequentialSampler(self.decoded[name]), self.eval_batch_size)
 
 
-def _whole_batch(batch: Batch) -> Batch:
+def _whole_batch(batch: Any) -> Batch:
     """`DecodedSplit.__getitems__` has already put the batch together."""
     return batch

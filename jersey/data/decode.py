@@ -33,8 +33,8 @@ UPRIGHT_BY = {  # how to undo each EXIF orientation; 1 is upright
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow warns of damaged metadata and of large images, which are refused here. The filter is set once, for the process,
-# because `warnings.catch_warnings` is not safe in threads.
+# Pillow warns of damaged metadata, which does no harm here, and of large images, which are refused here. The filter is
+# set once, for the process, because `warnings.catch_warnings` is not safe in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -72,7 +72,7 @@ def decode(path: Path) -> np.ndarray:
     except Image.DecompressionBombError:
         raise BadImage(path, f"has more than {MAX_PIXELS} pixels") from None
     except Exception as error:  # damaged files make Pillow raise SyntaxError, IndexError, struct.error and more
-        raise BadImage(path, f"cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})") from None
+        raise BadImage(path, f"cannot be decoded ({str(error) or type(error).__name__})") from None
 
 
 def decode_all(

@@ -69,4 +69,6 @@ def _load(backbone: nn.Module, state: dict[str, Tensor], *, source: str) -> None
         backbone.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{source} does not fit the architecture of module.network ({reason}); choose a matching file") from None
+        raise UserError(
+            f"{source} does not fit the architecture of module.network ({reason}); choose a matching file"
+        ) from None

@@ -19,7 +19,10 @@ def param_groups(network: Network, *, lr: float, weight_decay: float, backbone_l
         backbone_lr_scale: the backbone's learning rate as a share of the head's; 0 freezes it.
     """
     groups = []
-    parts: list[tuple[str, nn.Module, float]] = [("backbone", network.backbone, backbone_lr_scale), ("head", network.head, 1.0)]
+    parts: list[tuple[str, nn.Module, float]] = [
+        ("backbone", network.backbone, backbone_lr_scale),
+        ("head", network.head, 1.0),
+    ]
     for name, part, lr_scale in parts:
         parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
         for suffix, decay, members in (
@@ -27,5 +30,7 @@ def param_groups(network: Network, *, lr: float, weight_decay: float, backbone_l
             ("no_decay", 0.0, [p for p in parameters if p.ndim <= 1]),
         ):
             if members:
-                groups.append({"name": f"{name}_{suffix}", "params": members, "lr": lr * lr_scale, "weight_decay": decay})
+                groups.append(
+                    {"name": f"{name}_{suffix}", "params": members, "lr": lr * lr_scale, "weight_decay": decay}
+                )
     return groups

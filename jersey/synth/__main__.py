@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jersey.errors import UserError
 from jersey.synth.generate import generate
-from jersey.synth.settings import Layout, get_args
+from jersey.synth.settings import LAYOUTS
 
 
 def parse_numbers(text: str) -> list[str]:
@@ -19,7 +19,9 @@ def parse_numbers(text: str) -> list[str]:
         elif first.isdigit() and last.isdigit() and len(first) == len(last) and first <= last:
             numbers.extend(f"{value:0{len(first)}d}" for value in range(int(first), int(last) + 1))
         else:
-            raise UserError(f"{part.strip()!r} is not a range of numbers; write two ends of equal length, such as 10-15")
+            raise UserError(
+                f"{part.strip()!r} is not a range of numbers; write two ends of equal length, such as 10-15"
+            )
     return numbers
 
 
@@ -34,8 +36,10 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument("--val", type=int, default=700, help="val crops in all (default: %(default)s)")
     parser.add_argument("--test", type=int, default=700, help="test crops in all (default: %(default)s)")
     parser.add_argument("--size_px", type=int, default=96, help="side of a crop (default: %(default)s)")
-    parser.add_argument("--imbalance", type=float, default=1.0, help="train crops of the first number per crop of the last")
-    parser.add_argument("--layout", choices=get_args(Layout), default="folders")
+    parser.add_argument(
+        "--imbalance", type=float, default=1.0, help="train crops of the first number per crop of the last"
+    )
+    parser.add_argument("--layout", choices=LAYOUTS, default="folders")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

@@ -4,12 +4,16 @@ Both are one smooth map from picture to painting, evaluated at the nodes of a co
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
+# What Pillow calls MESH: boxes of the picture, and the corners of the painting's quadrilateral that fills each.
+Mesh = list[tuple[tuple[int, int, int, int], tuple[float, ...]]]
+
 _MESH_CELLS = 8
 
 
@@ -29,12 +33,18 @@ class View:
         angle = np.deg2rad(np.clip(rng.normal(0, 5.5), -16, 16))
         cos, sin = np.cos(angle), np.sin(angle)
         rotate_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        # A turned back is narrower; sizes are those of the painting already, so this only squeezes.
-        squeeze_33 = np.array([[rng.uniform(1.0, 1.3), rng.normal(0, 0.08), 0], [rng.normal(0, 0.03), rng.uniform(0.9, 1.1), 0], [0, 0, 1]])
+        squeeze_33 = np.eye(3)  # A back that is turned away is narrower.
+        squeeze_33[:2, :2] = [
+            [rng.uniform(1.0, 1.3), rng.normal(0, 0.08)],
+            [rng.normal(0, 0.03), rng.uniform(0.9, 1.1)],
+        ]
         tilt_33 = np.eye(3)
         tilt_33[2, :2] = rng.normal(0, 0.12, 2).clip(-0.25, 0.25) / picture_px
-        to_painting_33, to_picture_33 = _shift(painting_px / 2, painting_px / 2), _shift(-picture_px / 2, -picture_px / 2)
-        return cls(to_painting_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_picture_33)
+        to_center_33, from_center_33 = (
+            _shift(-picture_px / 2, -picture_px / 2),
+            _shift(painting_px / 2, painting_px / 2),
+        )
+        return cls(from_center_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_center_33)
 
     def shifted(self, dx_px: float, dy_px: float) -> "View":
         """The same view with everything moved right and down in the picture."""
@@ -63,8 +73,8 @@ class Folds:
     """A height field of the cloth over the picture, as a sum of straight ridges.
 
     Args:
-        ridges_R5: for each ridge its centre x and y, its direction (radians), its half width, and its height; lengths are
-            fractions of the picture's side.
+        ridges_R5: for each ridge its centre x and y, its direction (radians), its half width, and its height; lengths
+            are fractions of the picture's side.
     """
 
     ridges_R5: Floats
@@ -98,8 +108,8 @@ class Folds:
         return slope_N.reshape(cells, cells)
 
 
-def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: float) -> list:
-    """Pillow's MESH: for each cell of the picture, the quadrilateral of the painting that fills it.
+def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: float) -> Mesh:
+    """Where each cell of the picture takes its content from.
 
     Args:
         view: the view.
@@ -114,15 +124,15 @@ def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: 
     moved_N2 = np.column_stack([folds.heights(fractions_N2), folds.heights(fractions_N2[:, ::-1])])
     source_N2 = view.to_painting(points_N2 + depth * picture_px * moved_N2).clip(0, painting_px - 1)
     source_YX2 = source_N2.reshape(_MESH_CELLS + 1, _MESH_CELLS + 1, 2).tolist()
-    cells = []
-    for row, (top, bottom) in enumerate(zip(nodes_px[:-1], nodes_px[1:], strict=True)):
-        for column, (left, right) in enumerate(zip(nodes_px[:-1], nodes_px[1:], strict=True)):
+    cells: Mesh = []
+    for row, (top, bottom) in enumerate(pairwise(nodes_px)):
+        for column, (left, right) in enumerate(pairwise(nodes_px)):
             upper, lower = source_YX2[row], source_YX2[row + 1]
             corners = (*upper[column], *lower[column], *lower[column + 1], *upper[column + 1])
             cells.append(((int(left), int(top), int(right), int(bottom)), corners))
     return cells
 
 
-def photograph(painting: Image.Image, cells: list, picture_px: int) -> Image.Image:
+def photograph(painting: Image.Image, cells: Mesh, picture_px: int) -> Image.Image:
     """The painting seen through a mesh."""
     return painting.transform((picture_px, picture_px), Image.Transform.MESH, cells, Image.Resampling.BILINEAR)

@@ -16,8 +16,11 @@ SKIN: tuple[Color, ...] = (
 )  # fmt: skip
 HAIR: tuple[Color, ...] = ((18, 15, 14), (30, 22, 18), (58, 38, 24), (110, 78, 44), (170, 135, 85), (120, 110, 105))
 HALL: tuple[Color, ...] = (
-    (28, 26, 34), (60, 48, 44), (96, 84, 76), (196, 152, 100), (172, 122, 72), (214, 178, 130), (70, 84, 110), (140, 140, 140),
+    (28, 26, 34), (60, 48, 44), (96, 84, 76), (196, 152, 100), (172, 122, 72), (214, 178, 130), (70, 84, 110),
+    (140, 140, 140),
 )  # fmt: skip
+BALL: tuple[Color, ...] = ((196, 98, 44), (170, 80, 40))
+BALL_SEAM: Color = (40, 25, 20)
 
 # On the 0-255 scale of luma; at 70 the eye separates fill and cloth even under noise and a colour cast.
 MIN_CONTRAST = 70
@@ -36,6 +39,12 @@ class Kit:
 def luma(color: Color) -> float:
     """Perceived brightness, 0 to 255 (Rec. 601)."""
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+
+
+def shade(color: Color, factor: float) -> Color:
+    """The color in less light (a factor below 1) or more."""
+    red, green, blue = (min(255, round(value * factor)) for value in color)
+    return red, green, blue
 
 
 def pick(colors: tuple[Color, ...], rng: np.random.Generator, *, jitter: int = 14) -> Color:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 # Below this height a digit on a jersey cannot be told from its neighbours any more.
 _MIN_DIGIT_PX = 13.0
@@ -20,7 +20,7 @@ def degrade(picture: Image.Image, *, digit_height_px: float, rng: np.random.Gene
         digit_height_px: height of the digits in it; blur and loss of resolution never go beyond what they bear.
         rng: chooses kinds and amounts.
     """
-    picture = light(picture, rng)
+    picture = _light(picture, rng)
     blurs = [_defocus, _move, _lose_resolution]
     for index in rng.permutation(3)[: rng.choice(3, p=(0.3, 0.55, 0.15))]:
         picture = blurs[index](picture, digit_height_px, rng)
@@ -29,7 +29,7 @@ def degrade(picture: Image.Image, *, digit_height_px: float, rng: np.random.Gene
     return _compress(picture, rng) if rng.random() < 0.7 else picture
 
 
-def light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Exposure, contrast, colour cast, and a gradient across the picture."""
     image_HW3 = np.asarray(picture, dtype=np.float32) / 255
     gain = np.exp(rng.normal(-0.08, 0.16)).clip(0.55, 1.2) * (1 + rng.normal(0, 0.05, 3).clip(-0.1, 0.1))
@@ -46,17 +46,17 @@ def _defocus(picture: Image.Image, digit_height_px: float, rng: np.random.Genera
 
 def _move(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
     """Averages copies of the picture along a straight movement."""
-    reach_px = digit_height_px * rng.uniform(0.04, 0.16)
-    angle = rng.uniform(0, np.pi)
-    steps = np.linspace(-0.5, 0.5, max(2, round(reach_px) + 1)) * reach_px
+    reach_px, angle = digit_height_px * rng.uniform(0.04, 0.16), rng.uniform(0, np.pi)
+    border_px = int(reach_px) + 1
+    padding = ((border_px, border_px), (border_px, border_px), (0, 0))
+    wide = Image.fromarray(np.pad(np.asarray(picture), padding, mode="edge"))
+    steps_px = np.linspace(-0.5, 0.5, max(2, round(reach_px) + 1)) * reach_px
     total_HW3 = np.zeros((picture.height, picture.width, 3), np.float32)
-    border_px = int(reach_px) + 2
-    wide = Image.fromarray(np.pad(np.asarray(picture), ((border_px, border_px), (border_px, border_px), (0, 0)), "edge"))
-    for step in steps:
-        shift = (1, 0, border_px + step * np.cos(angle), 0, 1, border_px + step * np.sin(angle))
+    for step_px in steps_px:
+        shift = (1, 0, border_px + step_px * np.cos(angle), 0, 1, border_px + step_px * np.sin(angle))
         moved = wide.transform(picture.size, Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR)
         total_HW3 += np.asarray(moved, dtype=np.float32)
-    return _to_image(total_HW3 / (255 * len(steps)))
+    return _to_image(total_HW3 / (255 * len(steps_px)))
 
 
 def _lose_resolution(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
@@ -64,8 +64,10 @@ def _lose_resolution(picture: Image.Image, digit_height_px: float, rng: np.rando
     least = min(1.0, _MIN_DIGIT_PX / digit_height_px)
     factor = rng.uniform(max(least, 0.3), 1.0)
     small = (max(8, round(picture.width * factor)), max(8, round(picture.height * factor)))
-    how = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)[rng.choice(3, p=(0.5, 0.4, 0.1))]
-    return picture.resize(small, Image.Resampling.BOX).resize(picture.size, how)
+    enlarge = rng.choice(
+        (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST), p=(0.5, 0.4, 0.1)
+    )
+    return picture.resize(small, Image.Resampling.BOX).resize(picture.size, Image.Resampling(enlarge))
 
 
 def _noise(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -13,12 +13,15 @@ from jersey.synth.degrade import degrade
 from jersey.synth.name import print_name
 from jersey.synth.number import NumberPrint, print_number
 from jersey.synth.occlusion import occlude
-from jersey.synth.player import Easel, Painting, paint_player
+from jersey.synth.player import Easel, paint_player
 from jersey.synth.typefaces import FontTypeface, Typeface
 
 # Paintings are twice as fine as crops, and reach beyond the frame so that a turned one still fills it.
 _OVERSAMPLING = 2
 _PAINTING_REACH = 1.5
+# Fractions of the number's size, outlines included.
+_MAX_CUT = 0.05
+_MIN_BORDER = 0.02
 
 
 @dataclass(frozen=True)
@@ -45,60 +48,56 @@ def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Type
     """
     picture_px = size_px * _OVERSAMPLING
     painting_px = round(picture_px * _PAINTING_REACH)
+    typeface = typefaces[int(rng.integers(len(typefaces)))]
     easel = Easel(painting_px, picture_px * rng.uniform(0.75, 1.2), turn=rng.normal(0, 0.05))
-    painting, number_print = _paint(number, easel, typefaces, rng)
+    kit = colors.pick_kit(rng)
+    number_print = _print_number(number, easel, typeface, kit, rng)
+    painting = paint_player(easel, number_print, kit, _print_name(easel, typefaces, rng), rng)
 
-    view = _keep_in_frame(
-        View.random(picture_px=picture_px, painting_px=painting_px, rng=rng), number_print, painting_px, picture_px, rng
-    )
+    view = View.random(picture_px=picture_px, painting_px=painting_px, rng=rng)
+    view = _place_in_frame(view, number_print.layers[0].size, painting_px, picture_px, rng)
     folds = Folds.random(rng)
     cells = camera.mesh(view, folds, picture_px=picture_px, painting_px=painting_px, depth=rng.uniform(0.0, 0.02))
     scene = camera.photograph(painting.scene, cells, picture_px).reduce(_OVERSAMPLING)
-    cloth, *digits = camera.photograph(painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
+    cloth, *bands = camera.photograph(painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
+    digits = bands[: len(number)]
 
     scene = _shade_cloth(scene, cloth, folds, rng)
     if rng.random() < 0.4:
-        occlude(scene, digits[: len(number)], rng)
+        occlude(scene, digits, number=number, typeface=typeface, rng=rng)
     mask_HW = np.max([np.asarray(digit) for digit in digits], axis=0)
-    rows = np.flatnonzero(mask_HW.max(axis=1) > 127)
-    scene = degrade(scene, digit_height_px=float(np.ptp(rows)) + 1, rng=rng)
-    return Crop(np.asarray(scene), mask_HW)
+    digit_height_px = float(np.count_nonzero(mask_HW.max(axis=1) > 127))
+    return Crop(np.asarray(degrade(scene, digit_height_px=digit_height_px, rng=rng)), mask_HW)
 
 
-def _paint(
-    number: str, easel: Easel, typefaces: Sequence[Typeface], rng: np.random.Generator
-) -> tuple[Painting, NumberPrint]:
-    kit = colors.pick_kit(rng)
+def _print_number(
+    number: str, easel: Easel, typeface: Typeface, kit: colors.Kit, rng: np.random.Generator
+) -> NumberPrint:
     height_px = easel.wide(rng.uniform(0.36, 0.52))
-    number_print = print_number(
-        number,
-        typeface=typefaces[rng.integers(len(typefaces))],
-        height_px=height_px,
-        outlines_px=height_px * rng.uniform(0.025, 0.06, len(kit.outlines)),
-        rng=rng,
-    )
-    name = None
-    if rng.random() < 0.6:
-        fonts = [typeface for typeface in typefaces if isinstance(typeface, FontTypeface)]
-        font = fonts[rng.integers(len(fonts))]
-        letters_px = easel.wide(rng.uniform(0.07, 0.1))
-        name = print_name(font, height_px=letters_px, max_width_px=easel.wide(0.62), rng=rng)
-    return paint_player(easel, number_print, kit, name, rng), number_print
+    outlines_px = [height_px * rng.uniform(0.025, 0.06) for _ in kit.outlines]
+    return print_number(number, typeface=typeface, height_px=height_px, outlines_px=outlines_px, rng=rng)
 
 
-def _keep_in_frame(
-    view: View, number_print: NumberPrint, painting_px: int, picture_px: int, rng: np.random.Generator
+def _print_name(easel: Easel, typefaces: Sequence[Typeface], rng: np.random.Generator) -> Image.Image | None:
+    if rng.random() < 0.4:
+        return None
+    fonts = [typeface for typeface in typefaces if isinstance(typeface, FontTypeface)]
+    height_px = easel.wide(rng.uniform(0.07, 0.1))
+    return print_name(fonts[rng.integers(len(fonts))], height_px=height_px, max_width_px=easel.wide(0.62), rng=rng)
+
+
+def _place_in_frame(
+    view: View, number_size_px: tuple[int, int], painting_px: int, picture_px: int, rng: np.random.Generator
 ) -> View:
-    """Shifts the view at random, but cuts off at most a few percent of the number at the edge of the frame."""
-    width_px, height_px = number_print.layers[0].size
-    half = np.array([(-width_px, -height_px), (width_px, -height_px), (width_px, height_px), (-width_px, height_px)]) / 2
-    corners_42 = view.to_picture(half + painting_px / 2)
+    """Shifts the view at random; a few views lose an edge of the number, no more than `_MAX_CUT` of it."""
+    signs_42 = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    corners_42 = view.to_picture(painting_px / 2 + signs_42 * np.array(number_size_px) / 2)
     low, high = corners_42.min(axis=0), corners_42.max(axis=0)
-    cut_px = (rng.uniform(0.0, 0.05) if rng.random() < 0.12 else -0.02) * (high - low)
+    cut_px = (rng.uniform(0.0, _MAX_CUT) if rng.random() < 0.12 else -_MIN_BORDER) * (high - low)
+    least, most = -cut_px - low, picture_px + cut_px - high
+    middle = (least + most) / 2  # The only place for a number that is too wide for its frame.
     shift_px = rng.normal(0, 0.09, 2) * picture_px
-    slack_low, slack_high = -cut_px - low, picture_px + cut_px - high
-    shift_px = np.where(slack_low <= slack_high, shift_px.clip(slack_low, np.maximum(slack_low, slack_high)), (slack_low + slack_high) / 2)
-    return view.shifted(*shift_px)
+    return view.shifted(*shift_px.clip(np.minimum(least, middle), np.maximum(most, middle)))
 
 
 def _shade_cloth(scene: Image.Image, cloth: Image.Image, folds: Folds, rng: np.random.Generator) -> Image.Image:

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def generate(
         UserError: for settings that cannot be drawn, and when `root` holds something else.
     """
     settings = Settings(tuple(numbers), train, val, test, size_px, imbalance, layout, seed)
-    if root.exists() and any(root.iterdir()):
+    if root.is_file() or (root.is_dir() and any(root.iterdir())):
         settings.require_same_as_in(root)
         return
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def _draw_in_processes(root: Path, workers: int, bar: tqdm) -> None:
             process.wait()
 
 
-def draw_share(root: Path, settings: Settings, *, worker: int, workers: int):
+def draw_share(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:
     """Draws every `workers`-th crop, starting with crop `worker`; yields after each."""
     for split_index, split in enumerate(SPLITS):
         typefaces = TRAIN if split == "train" else UNSEEN

@@ -1,14 +1,17 @@
 """The player's name above the number: letters only, straight or arched."""
 
+from itertools import pairwise
+
 import numpy as np
 from PIL import Image, ImageDraw
 
 from jersey.synth.typefaces import FontTypeface
 
 _SYLLABLES = (
-    "AN BAR BEN CAR DAV DEN ED EL FOR GAR GRE HAR HILL JACK JO KEN KING LEE LO MAR MC MIL MOR NEL NO PAR PER RO RUS "
-    "SAN SMI SON TAY THO TON VA WAL WES WIL WOOD YOUNG"
-).split()
+    "AN", "BAR", "BEN", "CAR", "DAV", "DEN", "ED", "EL", "FOR", "GAR", "GRE", "HAR", "HILL", "JACK", "JO", "KEN",
+    "KING", "LEE", "MAR", "MC", "MIL", "MOR", "NEL", "PAR", "PER", "RUS", "SAN", "SMI", "SON", "TAY", "THO", "TON", "VA",
+    "WAL", "WES", "WIL", "WOOD", "YOUNG",
+)  # fmt: skip
 
 
 def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng: np.random.Generator) -> Image.Image:
@@ -35,7 +38,7 @@ def _arch(mask: Image.Image, rise_px: float) -> Image.Image:
     width_px, height_px = mask.width, mask.height + round(rise_px)
     edges = np.linspace(-1, 1, 9)
     strips = []
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in pairwise(edges):
         x0, x1 = (round((edge + 1) / 2 * width_px) for edge in (left, right))
         y0, y1 = (rise_px * edge**2 for edge in (left, right))
         strips.append(((x0, 0, x1, height_px), (x0, -y0, x0, height_px - y0, x1, height_px - y1, x1, -y1)))

@@ -1,67 +1,115 @@
-"""Things in front of the number (an arm, the ball, another player), kept so small that the number stays decidable."""
+"""Things in front of the number: an arm, the ball, another player. The number stays decidable.
+
+Hiding little ink is not enough for that: an arm over the gap of a 6 hides nothing of it, and could hide an 8. So what
+counts is how much stays visible of all that tells a digit from each other digit of its typeface.
+"""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from jersey.synth import colors
+from jersey.synth.typefaces import Typeface
 
-# Of each single digit: hiding more could turn an 8 into a 6, or a 12 into a 1.
-MAX_HIDDEN = 0.10
+_DIGITS = "0123456789"
+_TEMPLATE_WIDTH_PX, _TEMPLATE_HEIGHT_PX = 20, 30
+_MIN_TELLING_VISIBLE = 0.6
+_ATTEMPTS = 6
 
 
-def occlude(picture: Image.Image, digits: Sequence[Image.Image], rng: np.random.Generator) -> bool:
-    """Paints something over the picture (RGB), in place, unless it would hide too much of a digit; says whether it did.
+def occlude(
+    picture: Image.Image, masks: Sequence[Image.Image], *, number: str, typeface: Typeface, rng: np.random.Generator
+) -> bool:
+    """Paints something over the picture, in place; gives up after some attempts that hide too much.
 
     Args:
-        picture: the picture.
-        digits: masks ("L") of the digits in the picture.
+        picture: RGB.
+        masks: for each digit of the number its ink in the picture ("L").
+        number: the digits.
+        typeface: the face of the number.
         rng: chooses what and where.
+
+    Returns:
+        Whether something was painted.
     """
-    shape = Image.new("L", picture.size)
-    layer = Image.new("RGB", picture.size)
-    paint = (_arm, _ball, _rival)[rng.choice(3, p=(0.45, 0.2, 0.35))]
-    paint(ImageDraw.Draw(shape), ImageDraw.Draw(layer), picture.width, rng)
-    hidden_HW = np.asarray(shape) > 0
-    for digit in digits:
-        digit_HW = np.asarray(digit) > 127
-        if np.count_nonzero(digit_HW & hidden_HW) > MAX_HIDDEN * np.count_nonzero(digit_HW):
-            return False
-    picture.paste(layer, (0, 0), shape)
-    return True
+    for _ in range(_ATTEMPTS):
+        shape, layer = Image.new("L", picture.size), Image.new("RGB", picture.size)
+        paint = (_arm, _ball, _rival)[rng.choice(3, p=(0.45, 0.2, 0.35))]
+        paint(ImageDraw.Draw(shape), ImageDraw.Draw(layer), picture.width, rng)
+        if all(
+            telling_visible(digit, mask, shape, typeface) >= _MIN_TELLING_VISIBLE
+            for digit, mask in zip(number, masks, strict=True)
+        ):
+            picture.paste(layer, (0, 0), shape)
+            return True
+    return False
+
+
+def telling_visible(digit: str, mask: Image.Image, hidden: Image.Image, typeface: Typeface) -> float:
+    """The visible fraction of what tells a digit from the other digit that it could most easily be, 0 to 1.
+
+    Args:
+        digit: the digit.
+        mask: its ink in the picture ("L").
+        hidden: where something else covers the picture ("L").
+        typeface: its face.
+    """
+    box = mask.point(lambda value: 255 * (value > 127)).getbbox()
+    if box is None:
+        return 0.0
+    size_px = (_TEMPLATE_WIDTH_PX, _TEMPLATE_HEIGHT_PX)
+    visible_HW = np.asarray(hidden.resize(size_px, Image.Resampling.BOX, box)) < 128
+    templates_DHW = _templates(typeface)
+    telling_DHW = templates_DHW ^ templates_DHW[_DIGITS.index(digit)]
+    telling_DHW = np.delete(telling_DHW, _DIGITS.index(digit), axis=0)
+    fractions_D = (telling_DHW & visible_HW).sum(axis=(1, 2)) / telling_DHW.sum(axis=(1, 2))
+    return float(fractions_D.min())
+
+
+@cache
+def _templates(typeface: Typeface) -> NDArray[np.bool_]:
+    """The ink of all ten digits, each stretched to the same box."""
+    glyphs = [typeface.glyph(digit, height_px=2 * _TEMPLATE_HEIGHT_PX, stroke_px=0) for digit in _DIGITS]
+    size_px = (_TEMPLATE_WIDTH_PX, _TEMPLATE_HEIGHT_PX)
+    boxes = [glyph.resize(size_px, Image.Resampling.BOX, glyph.getbbox()) for glyph in glyphs]
+    return np.stack([np.asarray(box) > 127 for box in boxes])
 
 
 def _arm(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:
-    start, end = rng.uniform(-0.2, 1.2, (2, 2)) * side_px
+    """An arm or a hand, from outside the picture."""
+    start, end = rng.uniform(-0.2, 1.2, 2) * side_px, rng.uniform(0.1, 0.9, 2) * side_px
     start[rng.integers(2)] = rng.choice((-0.1, 1.1)) * side_px
     width_px = int(side_px * rng.uniform(0.06, 0.14))
     skin = colors.pick(colors.SKIN, rng)
-    dark = (skin[0] * 3 // 4, skin[1] * 3 // 4, skin[2] * 3 // 4)
-    line, box = [tuple(start), tuple(end)], (*(end - width_px / 2), *(end + width_px / 2))
-    for draw, color in ((shape, 255), (layer, dark)):
+    line, box = (*start, *end), (*(end - width_px / 2), *(end + width_px / 2))
+    for draw, color in ((shape, 255), (layer, colors.shade(skin, 0.75))):
         draw.line(line, fill=color, width=width_px)
         draw.ellipse(box, fill=color)
     layer.line(line, fill=skin, width=width_px * 2 // 3)
 
 
 def _ball(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:
+    """A basketball with its seams."""
     x, y = rng.uniform(-0.1, 1.1, 2) * side_px
     radius_px = side_px * rng.uniform(0.1, 0.2)
     box = (x - radius_px, y - radius_px, x + radius_px, y + radius_px)
     shape.ellipse(box, fill=255)
-    layer.ellipse(box, fill=colors.pick(((196, 98, 44), (170, 80, 40)), rng))
-    seam_px = max(1, round(radius_px * 0.07))
-    layer.line((x - radius_px, y, x + radius_px, y), fill=(40, 25, 20), width=seam_px)
+    layer.ellipse(box, fill=colors.pick(colors.BALL, rng))
+    seam, seam_px = colors.BALL_SEAM, max(1, round(radius_px * 0.07))
+    layer.line((x - radius_px, y, x + radius_px, y), fill=seam, width=seam_px)
     for shift_px in (-1.3 * radius_px, 1.3 * radius_px):
-        layer.ellipse((box[0] + shift_px, box[1], box[2] + shift_px, box[3]), outline=(40, 25, 20), width=seam_px)
+        layer.ellipse((box[0] + shift_px, box[1], box[2] + shift_px, box[3]), outline=seam, width=seam_px)
 
 
 def _rival(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:
+    """The shoulder and side of another player, at the left or right edge."""
     depth, top = rng.uniform(0.05, 0.3), rng.uniform(-0.3, 0.6)
-    outline = np.array([(0, top), (depth * 0.6, top + 0.03), (depth, top + 0.2), (depth * 0.9, 1.1), (0, 1.1)])
+    outline_N2 = np.array([(0, top), (depth * 0.6, top + 0.03), (depth, top + 0.2), (depth * 0.9, 1.1), (0, 1.1)])
     if rng.random() < 0.5:
-        outline[:, 0] = 1 - outline[:, 0]
-    points = [tuple(point) for point in outline * side_px]
+        outline_N2[:, 0] = 1 - outline_N2[:, 0]
+    points = [(x, y) for x, y in outline_N2 * side_px]
     shape.polygon(points, fill=255)
     layer.polygon(points, fill=colors.pick(colors.CLOTH, rng))

@@ -1,7 +1,7 @@
 """The player seen from behind: hall, arms, neck, jersey with trims, number and name, painted flat.
 
-Everything is placed in body units: the origin is the centre of the number, x runs right, y down, and 1 is the width of the
-shoulders. The fold and the camera come later, in `camera.py`.
+Everything is placed in body units: the origin is the centre of the number, x runs right, y down, and 1 is the width
+of the shoulders. The folds and the camera come later, in `camera.py`.
 """
 
 from collections.abc import Sequence
@@ -100,35 +100,31 @@ def _stamp(scene: Image.Image, easel: Easel, mask: Image.Image, color: Color, y:
     scene.paste(color, (left, top + round(y * easel.scale_px)), mask)
 
 
-def _shade(color: Color, factor: float) -> Color:
-    red, green, blue = (min(255, round(value * factor)) for value in color)
-    return red, green, blue
-
-
 def _paint_shorts(draw: ImageDraw.ImageDraw, easel: Easel, kit: Kit, rng: np.random.Generator) -> None:
     color = kit.cloth if rng.random() < 0.8 else kit.trim
-    draw.polygon(easel.px([(-0.42, 0.7), (0.42, 0.7), (0.55, 1.8), (-0.55, 1.8)]), fill=_shade(color, 0.8))
+    draw.polygon(easel.px([(-0.42, 0.7), (0.42, 0.7), (0.55, 1.8), (-0.55, 1.8)]), fill=colors.shade(color, 0.8))
 
 
 def _paint_head(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.random.Generator) -> None:
-    draw.polygon(easel.px([(-0.4, -0.5), (-0.15, -0.72), (0.15, -0.72), (0.4, -0.5)]), fill=_shade(skin, 0.95))
-    draw.polygon(easel.px([(-0.12, -0.55), (-0.11, -0.9), (0.11, -0.9), (0.12, -0.55)]), fill=_shade(skin, 0.85))
+    draw.polygon(easel.px([(-0.4, -0.5), (-0.15, -0.72), (0.15, -0.72), (0.4, -0.5)]), fill=colors.shade(skin, 0.95))
+    draw.polygon(easel.px([(-0.12, -0.55), (-0.11, -0.9), (0.11, -0.9), (0.12, -0.55)]), fill=colors.shade(skin, 0.85))
     x, y, long = rng.uniform(-0.05, 0.05), -0.98, rng.uniform(-0.05, 0.12)
     hair = skin if rng.random() < 0.15 else colors.pick(colors.HAIR, rng)
     draw.ellipse(easel.px([(x - 0.18, y - 0.25), (x + 0.18, y + 0.2 + long)]), fill=hair)
 
 
 def _paint_arms(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, kit: Kit, rng: np.random.Generator) -> None:
-    sleeve = kit.cloth if rng.random() < 0.2 else None
+    sleeved = rng.random() < 0.15
     for side in (-1, 1):
-        shoulder = (side * 0.43, -0.44)
-        elbow = (side * rng.uniform(0.5, 0.85), rng.uniform(-0.35, 0.15))
+        shoulder = (side * 0.42, -0.44)
+        elbow = (side * rng.uniform(0.5, 0.8), rng.uniform(-0.35, 0.15))
         hand = (side * rng.uniform(0.3, 1.1), elbow[1] + rng.uniform(-0.3, 0.5))
-        for color, width in ((_shade(skin, 0.75), 0.2), (skin, 0.14)):
-            _limb(draw, easel, (shoulder, elbow, hand), color, width)
-        if sleeve is not None:
+        for factor, thickness in ((0.72, 1.0), (0.9, 0.78), (1.0, 0.5)):
+            _limb(draw, easel, (elbow, hand), colors.shade(skin, factor), 0.14 * thickness)
+            _limb(draw, easel, (shoulder, elbow), colors.shade(skin, factor), 0.2 * thickness)
+        if sleeved:
             middle = ((shoulder[0] + elbow[0]) / 2, (shoulder[1] + elbow[1]) / 2)
-            _limb(draw, easel, (shoulder, middle), _shade(sleeve, 0.9), 0.24)
+            _limb(draw, easel, (shoulder, middle), colors.shade(kit.cloth, 0.9), 0.24)
 
 
 def _limb(draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], color: Color, width: float) -> None:
@@ -138,28 +134,39 @@ def _limb(draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], colo
 
 
 def _paint_jersey(scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Generator) -> Image.Image:
-    strap, waist = rng.uniform(0.3, 0.4), rng.uniform(0.4, 0.46)
-    neck = rng.uniform(0.13, 0.2)
+    """Paints the jersey over the scene and returns its mask ("L")."""
+    strap, neck, waist = rng.uniform(0.3, 0.4), rng.uniform(0.13, 0.2), rng.uniform(0.4, 0.46)
     armhole = [(strap, -0.6), (strap - 0.01, -0.42), (strap + 0.03, -0.26), (0.45, -0.16)]
-    side = [*armhole, (waist, 0.3), (waist + 0.01, 0.8)]
+    side = [armhole[-1], (waist, 0.3), (waist + 0.01, 0.8)]
     collar = [(neck, -0.66), (neck * 0.6, -0.6), (0.0, -0.58), (-neck * 0.6, -0.6), (-neck, -0.66)]
-    outline = [*side, *((-x, y) for x, y in reversed(side)), *reversed(collar)]
-    cloth = Image.new("L", scene.size)
-    ImageDraw.Draw(cloth).polygon(easel.px(outline), fill=255)
-    layer = Image.new("RGB", scene.size, kit.cloth)
+    right = [*armhole, *side]
+    cloth, layer = Image.new("L", scene.size), Image.new("RGB", scene.size, kit.cloth)
+    ImageDraw.Draw(cloth).polygon(easel.px([*right, *_mirrored(right)[::-1], *collar[::-1]]), fill=255)
     draw = ImageDraw.Draw(layer)
     if rng.random() < 0.4:
-        inner = rng.uniform(0.03, 0.1)
-        for sign in (-1, 1):
-            panel = [(sign * x, y) for x, y in side[3:]] + [(sign * (x - inner), y) for x, y in reversed(side[3:])]
-            draw.polygon(easel.px(panel), fill=kit.trim)
+        _paint_side_panels(draw, easel, side, kit.trim, rng.uniform(0.03, 0.1))
     if rng.random() < 0.06:
-        for x in np.arange(-0.5, 0.5, 0.07):
-            draw.line(easel.px([(x, -0.8), (x, 0.9)]), fill=kit.trim, width=easel.wide(0.006))
+        _paint_pinstripes(draw, easel, kit.trim)
     if rng.random() < 0.7:
-        piping = easel.wide(rng.uniform(0.03, 0.06))
-        draw.line(easel.px(collar), fill=kit.trim, width=piping, joint="curve")
-        for sign in (-1, 1):
-            draw.line(easel.px([(sign * x, y) for x, y in armhole]), fill=kit.trim, width=piping, joint="curve")
+        piping_px = easel.wide(rng.uniform(0.03, 0.06))
+        for edge in (collar, armhole, _mirrored(armhole)):
+            draw.line(easel.px(edge), fill=kit.trim, width=piping_px, joint="curve")
     scene.paste(layer, (0, 0), cloth)
     return cloth
+
+
+def _mirrored(points: Sequence[Point]) -> list[Point]:
+    return [(-x, y) for x, y in points]
+
+
+def _paint_side_panels(
+    draw: ImageDraw.ImageDraw, easel: Easel, side: Sequence[Point], color: Color, width: float
+) -> None:
+    panel = [*side, *((x - width, y) for x, y in reversed(side))]
+    for points in (panel, _mirrored(panel)):
+        draw.polygon(easel.px(points), fill=color)
+
+
+def _paint_pinstripes(draw: ImageDraw.ImageDraw, easel: Easel, color: Color) -> None:
+    for x in np.arange(-0.5, 0.5, 0.07):
+        draw.line(easel.px([(x, -0.8), (x, 0.9)]), fill=color, width=easel.wide(0.006))

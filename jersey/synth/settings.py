@@ -11,6 +11,7 @@ from jersey.synth.apportion import apportion
 
 Layout = Literal["folders", "annotations"]
 Split = Literal["train", "val", "test"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 MANIFEST = "synth.json"
@@ -43,9 +44,11 @@ class Settings:
         if not 32 <= self.size_px <= 512:
             raise UserError(f"size_px={self.size_px} cannot be drawn; choose a size from 32 to 512 pixels")
         if not self.imbalance >= 1:
-            raise UserError(f"imbalance={self.imbalance} is below 1; give the ratio of the most to the least frequent number")
-        if self.layout not in get_args(Layout):
-            raise UserError(f"layout={self.layout!r} is unknown; choose one of {', '.join(get_args(Layout))}")
+            raise UserError(
+                f"imbalance={self.imbalance} is below 1; give the ratio of the most to the least frequent number"
+            )
+        if self.layout not in LAYOUTS:
+            raise UserError(f"layout={self.layout!r} is unknown; choose one of {', '.join(LAYOUTS)}")
         if self.seed < 0:
             raise UserError(f"seed={self.seed} is negative; choose 0 or more")
 
@@ -64,7 +67,7 @@ class Settings:
         mend = "delete the folder or choose another root"
         try:
             found = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{root} exists and was not drawn by jersey.synth; choose another root") from None
         except ValueError as error:
             raise UserError(f"{root / MANIFEST} is not readable ({error}); {mend}") from None

@@ -6,6 +6,7 @@ seen in training never returns in validation or test, not even in another weight
 """
 
 import importlib.util
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from jersey.errors import UserError
 from jersey.synth.block import MARGIN_PX, BlockTypeface
 
 
-class Typeface(Protocol):
+class Typeface(Hashable, Protocol):
     """Draws single characters."""
 
     @property
@@ -30,8 +31,8 @@ class Typeface(Protocol):
         Args:
             character: one digit.
             height_px: height of the digits without the stroke.
-            stroke_px: grows the ink on every side (for outlines); the margin is wide enough for it, and the centre of the
-                mask does not depend on it.
+            stroke_px: grows the ink on every side (for outlines); the margin grows with it, so the centre of the mask
+                stays that of the ink.
         """
 
 
@@ -110,18 +111,18 @@ TRAIN_BLOCKS = (
     BlockTypeface("block-square", stroke=0.15, width=0.62, corner=0.03),
     BlockTypeface("block-slab-wide", stroke=0.13, width=0.72, corner=0.13, slab=0.07),
 )
-TEST_FONTS = (
+UNSEEN_FONTS = (
     FontTypeface("STIXGeneralBol", bolder=0.03),
     FontTypeface("STIXGeneralBolIta", bolder=0.03),
     FontTypeface("STIXGeneral", bolder=0.08),
     FontTypeface("cmtt10", bolder=0.09),
     FontTypeface("Aileron", bolder=0.09),
 )
-TEST_BLOCKS = (
+UNSEEN_BLOCKS = (
     BlockTypeface("block-slab", stroke=0.15, width=0.63, corner=0.12, slab=0.06),
     BlockTypeface("block-round", stroke=0.16, width=0.64, corner=0.22, rounded=True),
 )
 
 TRAIN: tuple[Typeface, ...] = (*TRAIN_FONTS, *TRAIN_BLOCKS)
 # Validation shares the typefaces of the test split, so that choosing the best epoch on it rewards reading unseen type.
-UNSEEN: tuple[Typeface, ...] = (*TEST_FONTS, *TEST_BLOCKS)
+UNSEEN: tuple[Typeface, ...] = (*UNSEEN_FONTS, *UNSEEN_BLOCKS)

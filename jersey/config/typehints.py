@@ -28,7 +28,7 @@ def wanted_type(annotation: Any, value: Any, default: Any = UNKNOWN) -> Any:
 
 
 def type_of(value: Any) -> Any:
-    """The type that `value` suggests. An int suggests any number, None suggests nothing, an object that no text can name."""
+    """The type that `value` suggests: an int any number, None anything, an object nothing that a text can name."""
     if isinstance(value, bool):
         return bool
     if isinstance(value, (int, float)):
@@ -36,9 +36,9 @@ def type_of(value: Any) -> Any:
     if isinstance(value, str):
         return str
     if isinstance(value, tuple):
-        return tuple[_union(value), ...]
+        return tuple[_union(value), ...]  # type: ignore[misc]  # a type made at run time
     if isinstance(value, list):
-        return list[_union(value)]  # type: ignore[misc]  # a type made at run time
+        return list[_union(value)]  # type: ignore[misc]
     if isinstance(value, dict):
         return dict[_union(value), _union(value.values())]  # type: ignore[misc]
     return Any if value is None or value is UNKNOWN else typing.Never
@@ -90,18 +90,6 @@ def member_annotation(annotation: Any, key: Any, count: int) -> Any:
             except ValueError:
                 continue
     return UNKNOWN
-
-
-def expressible(annotation: Any) -> bool:
-    """Whether some text can stand for a value of this type; None alone does not count."""
-    for alternative in alternatives(annotation):
-        origin = origin_of(alternative)
-        if origin in (Any, bool, int, float, str, typing.Literal, *PATHS):
-            return True
-        if origin in (*SEQUENCES, *MAPPINGS):
-            arguments = [each for each in typing.get_args(alternative) if each is not Ellipsis]
-            return all(map(expressible, arguments))
-    return False
 
 
 def describe(annotation: Any) -> str:

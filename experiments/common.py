@@ -1,0 +1,81 @@
+"""The parts that experiments share, one function a part. Numbers that differ are assigned by the experiment."""
+
+import fiddle as fdl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+
+from jersey.callbacks.checkpoints import RunCheckpoint
+from jersey.callbacks.confusion_matrix import ConfusionMatrix
+from jersey.callbacks.ema import EMA
+from jersey.callbacks.progress import ProgressBar
+from jersey.data.augment import Augment, Colour, Geometry, Noise
+from jersey.data.datamodule import JerseyDataModule
+from jersey.experiment import Experiment
+from jersey.losses import CrossEntropy
+from jersey.models.network import resnet_classifier
+from jersey.module import JerseyModule
+from jersey.optim.schedules import warmup_cosine
+from jersey.trainer import make_trainer, named
+
+MONITOR = "val/acc_top1"
+
+
+def base() -> fdl.Config[Experiment]:
+    """A ResNet-18 with ImageNet weights at 224 px, balanced by sampling, scored by its average."""
+    return fdl.Config(Experiment, data=data(), module=module(), trainer=trainer(), seed=0)
+
+
+def data() -> fdl.Partial[JerseyDataModule]:
+    """The crops under `data.root`."""
+    return fdl.Partial(
+        JerseyDataModule,
+        root="data/jerseys",
+        size_px=(224, 224),
+        fit_mode="stretch",
+        batch_size=64,
+        eval_batch_size=256,
+        sampler_power=0.5,
+        labels=None,
+    )
+
+
+def module() -> fdl.Partial[JerseyModule]:
+    """The network, its loss, and how it learns."""
+    return fdl.Partial(
+        JerseyModule,
+        network=fdl.Partial(resnet_classifier, architecture="resnet18", weights="imagenet"),
+        optimizer=fdl.Partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
+        schedule=fdl.Partial(warmup_cosine, warmup_frac=0.1, final_frac=0.01),
+        loss=fdl.Config(CrossEntropy, label_smoothing=0.05),
+        augment=augment(),
+        weight_power=0.0,
+        backbone_lr_scale=1.0,
+    )
+
+
+def augment() -> fdl.Config[Augment]:
+    """Small geometric changes and strong colour changes: shape is what carries a number."""
+    return fdl.Config(
+        Augment,
+        geometry=fdl.Config(Geometry, rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
+        colour=fdl.Config(Colour, brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
+        noise=fdl.Config(Noise, std=0.03),
+    )
+
+
+def trainer() -> fdl.Partial[make_trainer]:
+    """The loop and its callbacks."""
+    return fdl.Partial(make_trainer, callbacks=callbacks(), epochs=30, precision="auto", clip_norm=1.0, accumulate=1)
+
+
+def callbacks() -> fdl.Config[named]:
+    """By name, so that an override can reach each."""
+    return fdl.Config(
+        named,
+        ema=fdl.Config(EMA, decay=0.998),
+        early_stopping=fdl.Config(EarlyStopping, monitor=MONITOR, mode="max", patience=10),
+        confusion_matrix=fdl.Config(ConfusionMatrix),
+        progress=fdl.Config(ProgressBar),
+        best=fdl.Config(RunCheckpoint, filename="best", monitor=MONITOR, mode="max"),
+        last=fdl.Config(RunCheckpoint, filename="last"),
+    )

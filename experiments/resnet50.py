@@ -1,0 +1,19 @@
+"""ResNet-50 on your own crops."""
+
+import fiddle as fdl
+
+from experiments.resnet18 import resnet18_baseline
+from jersey.config import experiment
+from jersey.experiment import Experiment
+
+
+@experiment
+def resnet50_baseline() -> fdl.Config[Experiment]:
+    """ResNet-50 from ImageNet weights at 224 px, AdamW at 5e-5.
+
+    python launch.py --exp=resnet50_baseline --fdl_set=root=/my/crops
+    """
+    config = resnet18_baseline()
+    config.module.network.architecture = "resnet50"
+    config.module.optimizer.lr = 5e-5
+    return config

@@ -1,0 +1,45 @@
+"""What a person sees on the terminal: one line a stage, progress bars, and no warning that nobody can act on."""
+
+import logging
+import sys
+import warnings
+
+from tqdm import tqdm
+
+# Remarks of libraries about their own insides, or about a choice jersey makes on purpose. Each is named, so that a
+# new warning is seen.
+_REMARKS = (
+    r".*isinstance\(treespec, LeafSpec\).*",  # lightning on torch's pytree
+    r".*does not have many workers.*",  # the crops are in memory
+    r".*`tensorboardX`.*",
+    r".*The number of training batches .* is smaller than the logging interval.*",  # metrics are logged once an epoch
+    r".*Checkpoint directory .* exists and is not empty.*",  # that is what resuming means
+)
+
+
+def set_up_console() -> None:
+    """Sends jersey's log to stderr as plain lines and quiets the libraries; called once by a command."""
+    handler = _AboveBars()
+    handler.setFormatter(_Plain())
+    log = logging.getLogger("jersey")
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
+    for library in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.onnx", "onnxscript"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    for remark in _REMARKS:
+        warnings.filterwarnings("ignore", message=remark)
+
+
+class _AboveBars(logging.Handler):
+    """Writes lines to stderr without tearing progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _Plain(logging.Formatter):
+    """The message; above the level of information, the level first."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return level + super().format(record)

@@ -1,0 +1,152 @@
+"""The root of every config, and the life of a run: read the data, fit, test, export, report.
+
+Parts come as partials and get here what is known only at run time: the labels, the seed, the run folder. Building
+a config therefore reads no data.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from jersey.atomic import write_text
+from jersey.data.datamodule import JerseyDataModule
+from jersey.epoch_line import EpochLine
+from jersey.export import Agreement, export_onnx
+from jersey.metrics import Evaluation
+from jersey.metrics_csv import MetricsCsv
+from jersey.module import JerseyModule
+from jersey.provenance import git_commit
+from jersey.report import report
+from jersey.run_folder import RunFolder
+from jersey.tracking import AimTracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """Everything that defines a result.
+
+    Args:
+        data: gives the datamodule, called with `seed`.
+        module: gives the LightningModule, called with `labels`, `class_counts` and `seed`.
+        trainer: gives the Trainer, called with `run_dir` and `loggers`.
+        seed: of weights, train order and augmentation.
+    """
+
+    data: Callable[..., JerseyDataModule]
+    module: Callable[..., JerseyModule]
+    trainer: Callable[..., L.Trainer]
+    seed: int = 0
+
+    def run(self, folder: RunFolder, *, aim_repo: Path, flat_config: Mapping[str, Any]) -> Evaluation:
+        """Does what of the run is still to be done, and returns the test evaluation of the exported weights.
+
+        Args:
+            folder: where everything lands; it knows how far an earlier process came.
+            aim_repo: Aim's repository.
+            flat_config: the config by path, for Aim.
+
+        Raises:
+            UserError: the data set or a setting is wrong.
+        """
+        started = time.monotonic()
+        L.seed_everything(self.seed, verbose=False)
+        data = self.data(seed=self.seed)
+        data.prepare_data()
+        data.setup()
+        data.labels.save(folder.path / "labels_mapping.json")
+        tracker = AimTracker(
+            repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=folder.path / "aim_hash"
+        )
+        tracker.log_config(flat_config)
+        tracker.log_labels(data.labels)
+        try:
+            module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+            trainer = self.trainer(run_dir=folder.path, loggers=[MetricsCsv(run_dir=folder.path), EpochLine(), tracker])
+            _fit(trainer, module, data, folder)
+            best = load_scored_weights(module, folder.best_checkpoint)
+            trainer.test(module, datamodule=data, verbose=False)
+            test = module.evaluations["test"]
+            agreement = _export(module, data, folder, best, test)
+            facts = _facts(self.seed, best, trainer, minutes=(time.monotonic() - started) / 60)
+            text = report(f"{folder.experiment}/{folder.name}", facts, best["val"], test, data.labels, agreement)
+            write_text(folder.path / "report.md", text)
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+            tracker.log_outcome("interrupted" if stopped else "failed", traceback.format_exc())
+            raise
+        tracker.log_outcome("finished")
+        folder.reached("finished")
+        log.info("test  top-1 %.1f %%, report in %s", 100 * test.metrics["acc_top1"], folder.path / "report.md")
+        return test
+
+
+def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
+    """Puts the weights that earned a checkpoint its score into the module: the average where one was kept.
+
+    Lightning's own `ckpt_path="best"` would load the raw weights here (see `WeightAveraging.on_load_checkpoint`), and
+    the tested model would not be the one that was best.
+
+    Returns:
+        What the checkpoint says about itself: "epoch", "scored_weights" and "val", its scores by name.
+    """
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    module.on_load_checkpoint(content)
+    module.load_state_dict(content["state_dict"])
+    return {"epoch": content["epoch"], **content["jersey"]}
+
+
+def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folder: RunFolder) -> None:
+    last = folder.last_checkpoint if folder.last_checkpoint.exists() else None
+    if folder.stage != "fit":
+        # Training is over, perhaps stopped early: restore the counters from the checkpoint and go no further.
+        trainer.fit_loop.max_epochs = folder.status["epochs"]
+    if last:
+        log.info("resuming %s from %s", folder.path, last.name)
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+    folder.reached("test", epochs=trainer.current_epoch)
+
+
+def _export(
+    module: JerseyModule, data: JerseyDataModule, folder: RunFolder, best: dict[str, Any], test: Evaluation
+) -> Agreement:
+    path = folder.path / "model.onnx"
+    log.info("export to %s and comparison with torch on every validation crop", path)
+    facts = {
+        "experiment": folder.experiment,
+        "run": folder.name,
+        "commit": git_commit(),
+        "weights": best["scored_weights"],
+        "val_acc_top1": repr(best["val"]["acc_top1"]),
+        "test_acc_top1": repr(test.metrics["acc_top1"]),
+    }
+    return export_onnx(
+        module.network,
+        path,
+        labels=data.labels,
+        size_px=data.size_px,
+        fit_mode=data.fit_mode,
+        metadata=facts,
+        crops_NCHW=data.decoded["val"].images_NCHW,
+        labels_N=data.decoded["val"].labels_N,
+        files=data.splits["val"].paths,
+    )
+
+
+def _facts(seed: int, best: dict[str, Any], trainer: L.Trainer, *, minutes: float) -> dict[str, str]:
+    return {
+        "best epoch": f"{best['epoch']} of 0 to {trainer.current_epoch - 1}",
+        "weights": f"{best['scored_weights']} (tested, exported and scored in validation)",
+        "seed": str(seed),
+        "device": trainer.strategy.root_device.type,
+        "commit": git_commit(),
+        "minutes": f"{minutes:.1f}",
+    }

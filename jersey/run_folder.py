@@ -1,0 +1,122 @@
+"""The folder of one run: chosen, locked against a second process, compared with the config, and resumed.
+
+`runs/<experiment>/<run>/` is created once and never overwritten. `config.txt` says what the run is, `status.json` how
+far it got, so the same command continues where it stopped, and another config is refused.
+"""
+
+import fcntl
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from jersey.atomic import write_text
+from jersey.errors import UserError
+
+STATUS = "status.json"
+CONFIG = "config.txt"
+
+
+@dataclass
+class RunFolder:
+    """An open run; the process that holds it is the only one that does.
+
+    Args:
+        path: the folder.
+        experiment: name of the experiment.
+        status: {"stage": "fit" | "test" | "finished", ...}, as `status.json` keeps it.
+    """
+
+    path: Path
+    experiment: str
+    status: dict[str, Any]
+    _lock: IO[str] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def stage(self) -> str:
+        return self.status["stage"]
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    def reached(self, stage: str, **facts: Any) -> None:
+        """Notes that everything before `stage` is done, with facts that a resumed run needs."""
+        self.status |= {"stage": stage, **facts}
+        write_text(self.path / STATUS, json.dumps(self.status, indent=2) + "\n")
+
+
+def open_run(workdir: Path, experiment: str, name: str | None, *, config_text: str, config_json: str) -> RunFolder:
+    """Opens a new run, or continues an unfinished one of the same config.
+
+    Args:
+        workdir: the folder of all runs.
+        experiment: name of the experiment.
+        name: of the run; None continues the latest unfinished run with this config, or starts one named by the time.
+        config_text: flat print of the config, which identifies it.
+        config_json: the same config for machines.
+
+    Raises:
+        UserError: the named run has another config, or belongs to a process that is still running.
+    """
+    parent = workdir / experiment
+    if name is None:
+        for path in sorted(parent.glob(f"*/{CONFIG}"), reverse=True):
+            run = _open(path.parent, experiment) if path.read_text(encoding="utf-8") == config_text else None
+            if run is not None and run.stage != "finished":
+                return run
+        name = datetime.now().strftime("%Y%m%d-%H%M%S")
+    elif Path(name).name != name or name.startswith("."):
+        raise UserError(f"--run={name} is not a plain folder name; leave out slashes and leading dots")
+    return _open_named(parent / name, experiment, config_text, config_json)
+
+
+def _open_named(path: Path, experiment: str, config_text: str, config_json: str) -> RunFolder:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the run folder {path} ({error.strerror}); choose another --workdir") from None
+    run = _open(path, experiment)
+    if run is None:
+        raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")
+    known = path / CONFIG
+    if not known.exists():
+        write_text(path / "config.json", config_json)
+        write_text(known, config_text)
+        run.reached("fit")
+    elif difference := _difference(known.read_text(encoding="utf-8"), config_text):
+        raise UserError(f"the run {path} has another config ({difference}); choose another --run, or the same config")
+    return run
+
+
+def _open(path: Path, experiment: str) -> RunFolder | None:
+    """The run in an existing folder; None when another process holds it."""
+    lock = (path / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
+    except BlockingIOError:
+        lock.close()
+        return None
+    status_file = path / STATUS
+    status = json.loads(status_file.read_text(encoding="utf-8")) if status_file.exists() else {"stage": "fit"}
+    return RunFolder(path, experiment, status, lock)
+
+
+def _difference(old: str, new: str) -> str:
+    """The lines `path = value` that differ, as one phrase; empty when none does."""
+    old_lines, new_lines = (
+        {line.partition(" = ")[0]: line.partition(" = ")[2] for line in text.splitlines()} for text in (old, new)
+    )
+    paths = [path for path in {**old_lines, **new_lines} if old_lines.get(path) != new_lines.get(path)]
+    changes = [f"{path} was {old_lines.get(path, 'not set')}, now {new_lines.get(path, 'not set')}" for path in paths]
+    rest = [f"and {len(changes) - 5} more"] if len(changes) > 5 else []
+    return "; ".join(changes[:5] + rest)

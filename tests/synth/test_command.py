@@ -1,0 +1,62 @@
+"""`python -m jersey.synth` as a user types it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jersey.errors import UserError
+from jersey.synth.__main__ import parse_numbers
+
+
+def command(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "jersey.synth", *flags], capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
+
+
+def test_it_draws_and_says_where(tmp_path: Path) -> None:
+    out = tmp_path / "crops"
+    done = command(str(out), "--numbers=0,00,8-9", "--train=8", "--val=4", "--test=4", "--size_px=32", "--seed=3")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (out / "train").iterdir()} == {"0", "00", "8", "9"}
+    last = done.stdout.splitlines()[-1]
+    assert str(out) in last
+    assert "8 train, 4 val and 4 test" in last
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--numbers=a", "--numbers=123456", "--numbers=7,7", "--numbers=9-12", "--numbers=", "--train=2", "--seed=x"],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, flag: str) -> None:
+    done = command(str(tmp_path / "crops"), "--numbers=1,2,3", "--val=3", "--test=3", "--train=3", flag)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].count("error: ") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("0,00,7", ["0", "00", "7"]),
+        ("10-13", ["10", "11", "12", "13"]),
+        ("00-02,0-1", ["00", "01", "02", "0", "1"]),
+        (" 4 , 5-5 ", ["4", "5"]),
+    ],
+)
+def test_numbers_and_ranges(text: str, numbers: list[str]) -> None:
+    assert parse_numbers(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["5-10", "12-10", "-3", "3-", "a-c", "1-2-3"])
+def test_broken_ranges(text: str) -> None:
+    with pytest.raises(UserError, match="range"):
+        parse_numbers(text)
+
+
+def test_drawing_imports_no_torch() -> None:
+    script = "import sys, jersey.synth.worker; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0

@@ -1,0 +1,100 @@
+"""Crops: a function of their generator alone, with a readable number inside the frame."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jersey.synth import colors, draw
+from jersey.synth.draw import draw_crop
+from jersey.synth.occlusion import occlude, telling_visible
+from jersey.synth.typefaces import TRAIN, UNSEEN
+
+NUMBERS = ("0", "00", "01", "1", "7", "11", "23", "68", "99")
+
+
+def crop(number: str, seed: int, size_px: int = 64) -> draw.Crop:
+    return draw_crop(number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=size_px)
+
+
+def test_the_same_generator_draws_the_same_crop_and_another_does_not() -> None:
+    first, again, other = crop("23", 5), crop("23", 5), crop("23", 6)
+    assert np.array_equal(first.image_HW3, again.image_HW3)
+    assert np.array_equal(first.mask_HW, again.mask_HW)
+    assert not np.array_equal(first.image_HW3, other.image_HW3)
+
+
+@pytest.mark.parametrize("size_px", [48, 96, 224])
+def test_shapes_and_types(size_px: int) -> None:
+    drawn = crop("8", 0, size_px)
+    assert drawn.image_HW3.shape == (size_px, size_px, 3)
+    assert drawn.mask_HW.shape == (size_px, size_px)
+    assert drawn.image_HW3.dtype == drawn.mask_HW.dtype == np.uint8
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_the_number_is_large_and_inside_the_frame(seed: int) -> None:
+    ink_HW = crop(NUMBERS[seed % len(NUMBERS)], seed).mask_HW > 127
+    border = np.concatenate([ink_HW[0], ink_HW[-1], ink_HW[:, 0], ink_HW[:, -1]])
+    assert np.ptp(np.flatnonzero(ink_HW.any(axis=1))) >= 0.2 * 64
+    assert ink_HW.mean() > 0.01
+    assert border.mean() < 0.15
+
+
+def test_equal_draws_differ_only_by_the_number() -> None:
+    """ "0", "00" and "01" are different pictures: one has half the digits, the third another one."""
+    zero, double, zero_one = (crop(number, 3).mask_HW > 127 for number in ("0", "00", "01"))
+    assert blobs(zero) == 1
+    assert blobs(double) == blobs(zero_one) == 2
+    assert not np.array_equal(double, zero_one)
+
+
+def blobs(ink_HW: np.ndarray) -> int:
+    """Runs of columns with ink."""
+    columns = np.concatenate([[False], ink_HW.any(axis=0)])
+    return int(np.count_nonzero(columns[1:] & ~columns[:-1]))
+
+
+def test_digits_are_not_mirrored() -> None:
+    """Over many views the ink of a 7 lies right of its box's middle in the lower... left, as in the flat glyph."""
+    offsets = []
+    for seed in range(30):
+        rows, columns = np.nonzero(crop("7", seed).mask_HW > 127)
+        lower = rows > np.quantile(rows, 0.7)
+        offsets.append(columns[lower].mean() - columns[~lower].mean())
+    assert np.mean(np.array(offsets) < 0) > 0.9
+
+
+def test_fill_and_cloth_contrast() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        kit = colors.pick_kit(rng)
+        assert abs(colors.luma(kit.cloth) - colors.luma(kit.fill)) >= colors.MIN_CONTRAST
+
+
+@pytest.mark.parametrize("typeface", [*TRAIN, *UNSEEN], ids=lambda face: face.name)
+def test_what_covers_the_gap_of_a_6_makes_it_undecidable(typeface) -> None:
+    glyph = typeface.glyph("6", height_px=60, stroke_px=0)
+    left, top, right, bottom = glyph.getbbox()
+    nothing, gap, all_of_it = (Image.new("L", glyph.size) for _ in range(3))
+    gap.paste(255, ((left + right) // 2, top + (bottom - top) // 5, right, top + (bottom - top) // 2))
+    all_of_it.paste(255, (0, 0, *glyph.size))
+    assert telling_visible("6", glyph, nothing, typeface) == 1.0
+    assert telling_visible("6", glyph, gap, typeface) < 0.6
+    assert telling_visible("6", glyph, all_of_it, typeface) == 0.0
+
+
+def test_an_occluder_never_hides_most_of_a_digit() -> None:
+    touched = 0
+    for seed in range(150):
+        mask = Image.new("L", (96, 96))
+        glyph = TRAIN[0].glyph("8", height_px=50, stroke_px=0)
+        mask.paste(255, (30, 20), glyph)
+        before = Image.new("RGB", (96, 96), (1, 2, 3))
+        after = before.copy()
+        occlude(after, [mask], number="8", typeface=TRAIN[0], rng=np.random.default_rng(seed))
+        hidden_HW = (np.asarray(before) != np.asarray(after)).any(axis=2)
+        ink_HW = np.asarray(mask) > 127
+        fraction = np.count_nonzero(hidden_HW & ink_HW) / np.count_nonzero(ink_HW)
+        touched += fraction > 0
+        assert fraction < 0.5
+    assert touched > 20

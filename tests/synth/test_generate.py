@@ -1,0 +1,168 @@
+"""Whole data sets on disk: counts, strings, layouts, repeatability, the manifest, and no half sets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jersey.errors import UserError
+from jersey.synth import generate as generate_module
+from jersey.synth.generate import generate
+
+NUMBERS = ("7", "0", "00", "01")
+SMALL = {"numbers": NUMBERS, "train": 12, "val": 5, "test": 4, "size_px": 32}
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("synth") / "deep" / "folders"
+    generate(root, **SMALL)
+    return root
+
+
+def test_folders_are_named_by_the_strings(folders: Path) -> None:
+    for split, total in (("train", 12), ("val", 5), ("test", 4)):
+        assert {path.name for path in (folders / split).iterdir()} == set(NUMBERS)
+        assert len(list((folders / split).rglob("*.jpg"))) == total
+
+
+def test_annotations_hold_the_strings_and_the_same_pictures(folders: Path, tmp_path: Path) -> None:
+    generate(tmp_path / "annotations", **SMALL, layout="annotations")
+    for split in ("train", "val", "test"):
+        listed = rows(tmp_path / "annotations" / split / "annotations.jsonl")
+        by_label = {(row["suffix"], (tmp_path / "annotations" / split / row["image"]).read_bytes()) for row in listed}
+        in_folders = {(path.parent.name, path.read_bytes()) for path in (folders / split).rglob("*.jpg")}
+        assert by_label == in_folders
+        assert len(listed) == len(in_folders)
+
+
+def test_again_gives_the_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
+    enough_for_two = {**SMALL, "train": 200}
+    for name, workers in (("one", 1), ("two", 2)):
+        generate(tmp_path / name, **enough_for_two, workers=workers)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_another_seed_gives_other_pictures(folders: Path, tmp_path: Path) -> None:
+    generate(tmp_path / "other", **SMALL, seed=1)
+    pictures = [
+        {content for name, content in contents(root).items() if name.endswith("jpg")}
+        for root in (folders, tmp_path / "other")
+    ]
+    assert not pictures[0] & pictures[1]
+
+
+def test_no_picture_comes_twice(folders: Path) -> None:
+    pictures = [content for name, content in contents(folders).items() if name.endswith("jpg")]
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_a_long_tail_in_train_only(tmp_path: Path) -> None:
+    generate(tmp_path / "set", numbers=["7", "0", "00"], train=28, val=6, test=6, size_px=32, imbalance=4.0)
+    counts = {
+        split: [len(list((tmp_path / "set" / split / number).iterdir())) for number in ("7", "0", "00")]
+        for split in ("train", "val", "test")
+    }
+    assert counts == {"train": [16, 8, 4], "val": [2, 2, 2], "test": [2, 2, 2]}
+
+
+def test_a_finished_set_is_left_as_it_is(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate_module, "draw_crop", None)
+    before = contents(folders)
+    generate(folders, **SMALL)
+    assert contents(folders) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"train": 13}, "train=12"), ({"numbers": ("7", "0", "00", "1")}, "numbers=7,0,00,01"), ({"seed": 3}, "seed=0")],
+)
+def test_other_settings_are_refused(folders: Path, change: dict, told: str) -> None:
+    before = contents(folders)
+    with pytest.raises(UserError, match=told) as error:
+        generate(folders, **(SMALL | change))
+    assert "delete the folder or choose another root" in str(error.value)
+    assert contents(folders) == before
+
+
+def test_an_older_generator_is_told(folders: Path, tmp_path: Path) -> None:
+    root = tmp_path / "old"
+    root.mkdir()
+    manifest = json.loads((folders / "synth.json").read_text(encoding="utf-8"))
+    (root / "synth.json").write_text(json.dumps(manifest | {"generator_version": 0}), encoding="utf-8")
+    with pytest.raises(UserError, match="generator_version=0"):
+        generate(root, **SMALL)
+
+
+def test_a_folder_with_something_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(UserError, match="not drawn by jersey"):
+        generate(tmp_path, **SMALL)
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine.txt"]
+
+
+def test_a_file_in_the_place_of_the_root_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("precious", encoding="utf-8")
+    with pytest.raises(UserError, match="not drawn by jersey"):
+        generate(tmp_path / "set", **SMALL)
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    generate(tmp_path, **SMALL)
+    assert (tmp_path / "synth.json").is_file()
+
+
+def test_an_interrupted_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def interrupted(*args: object, **kwargs: object) -> object:
+        calls.append(args)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    real = generate_module.draw_crop
+    monkeypatch.setattr(generate_module, "draw_crop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path / "set", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"numbers": ()}, "no numbers"),
+        ({"numbers": ("7", "a")}, "'a' is not a jersey number"),
+        ({"numbers": ("7", "123456")}, "'123456' is not"),
+        ({"numbers": ("7", "\u0663")}, "is not a jersey number"),
+        ({"numbers": ("7", "00", "7")}, "appear twice: 7"),
+        ({"train": 3}, "train=3 is too few"),
+        ({"size_px": 4}, "size_px=4"),
+        ({"imbalance": 0.5}, "imbalance=0.5"),
+        ({"imbalance": float("nan")}, "imbalance=nan"),
+        ({"layout": "zip"}, "layout='zip'"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, change: dict, told: str) -> None:
+    with pytest.raises(UserError, match=told) as error:
+        generate(tmp_path / "set", **(SMALL | change))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "set").exists()
+
+
+def test_files_are_pictures_of_the_asked_size(folders: Path) -> None:
+    for path in folders.rglob("*.jpg"):
+        with Image.open(path) as image:
+            assert (image.mode, image.size) == ("RGB", (32, 32))
+            assert np.asarray(image).std() > 5

@@ -1,0 +1,54 @@
+"""Files appear whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from jersey.atomic import replacing, write_text
+
+
+class Interruption(Exception):
+    pass
+
+
+def test_the_new_file_takes_the_place_of_the_old_only_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with replacing(path) as temporary:
+        assert temporary.parent == path.parent
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_half(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise Interruption
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_failure_changes_nothing_and_leaves_nothing(tmp_path: Path, before: bytes | None) -> None:
+    path = tmp_path / "a.bin"
+    if before is not None:
+        path.write_bytes(before)
+    with pytest.raises(Interruption):
+        write_half(path)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([] if before is None else [before])
+
+
+def test_failure_before_the_first_byte_keeps_its_own_exception(tmp_path: Path) -> None:
+    with pytest.raises(Interruption), replacing(tmp_path / "a.bin"):
+        raise Interruption
+
+
+def test_text_is_utf8_with_the_newlines_given(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "00\r\né\n🏀")
+    assert (tmp_path / "a.txt").read_bytes() == "00\r\né\n🏀".encode()
+
+
+def test_permissions_are_those_of_a_plain_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain.txt").write_text("a")
+    write_text(tmp_path / "a.txt", "a")
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode

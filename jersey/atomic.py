@@ -9,7 +9,8 @@ from pathlib import Path
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder; on success it takes the place of `path`, else it is removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # The suffix stays, since some writers choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -31,6 +31,8 @@ class Labels:
                 raise UserError(
                     f"label {name!r} is not a non-empty string; write numbers in quotes, so that '0' and '00' differ"
                 )
+            if not name.isprintable():
+                raise UserError(f"label {name!r} has characters that cannot be seen or written; rename it")
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise UserError(f"labels appear twice in the label map: {', '.join(twice)}; list each once")
@@ -90,7 +92,10 @@ class Labels:
             raise UserError(f"{where} is not a jersey label map ({error!r}); take the file a run has written") from None
         if not isinstance(names, list):
             raise UserError(f"{where}: 'labels' is not a list; take the file a run has written")
-        labels = cls(tuple(names))
+        try:
+            labels = cls(tuple(names))
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
         if labels.sha256 != sha256 or labels.class_to_idx != class_to_idx:
             raise UserError(f"{where} was edited: its hash or class_to_idx does not fit its labels; restore the file")
         return labels

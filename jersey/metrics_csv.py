@@ -67,11 +67,11 @@ class MetricsCsv(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Adds metrics to the row of `metrics["epoch"]`, and writes the file; without an epoch they wait for one."""
-        cells = {name: repr(value) for name, value in metrics.items() if name not in KEYS}
+        cells = {name: repr(float(value)) for name, value in metrics.items() if name not in KEYS}
         if "epoch" not in metrics:
             self._without_epoch |= cells
             return
-        if all(name.startswith("test/") for name in cells):
+        if _are_from_test(cells):
             self._test_row = cells
         else:
             epoch = int(metrics["epoch"])
@@ -83,7 +83,7 @@ class MetricsCsv(Logger):
     def _write(self) -> None:
         rows = [self._rows[epoch] for epoch in sorted(self._rows)]
         if self._test_row:
-            rows.append(self._test_row | {key: rows[-1][key] if rows else "" for key in KEYS})
+            rows.append(self._test_row | {key: rows[-1].get(key, "") if rows else "" for key in KEYS})
         names = sorted({name for row in rows for name in row} - set(KEYS))
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=[*KEYS, *names], lineterminator="\n")
@@ -96,11 +96,17 @@ class MetricsCsv(Logger):
             reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")), strict=True)
             for row in reader:
                 cells = {name: value for name, value in row.items() if value}
-                if all(name.startswith("test/") for name in cells if name not in KEYS):
-                    self._test_row = {name: value for name, value in cells.items() if name not in KEYS}
+                for value in cells.values():
+                    float(value)
+                if _are_from_test(cells):
+                    self._test_row = cells
                 else:
                     self._rows[int(cells["epoch"])] = cells
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise UserError(
                 f"cannot continue {self.path} ({error!r}): it was edited or is damaged; restore it or move it away"
             ) from None
+
+
+def _are_from_test(cells: Mapping[str, str]) -> bool:
+    return any(name.startswith("test/") for name in cells)

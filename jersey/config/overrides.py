@@ -104,18 +104,16 @@ def _parse(text: str, path: str, wanted: Any, old: Any, is_default: bool) -> Any
 
 def _split_call(call: str) -> tuple[str, dict[str, str]]:
     """The name and the keyword arguments' texts of `name` or `name(argument=value, ...)`."""
-    name, bracket, _ = call.strip().partition("(")
-    if not bracket:
-        return name, {}
+    call = call.strip()
+    if "(" not in call:
+        return call, {}
     try:
-        parsed = ast.parse(call.strip(), mode="eval").body
+        parsed = ast.parse(call, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         parsed = None
-    is_call = isinstance(parsed, ast.Call) and isinstance(parsed.func, ast.Name) and not parsed.args
-    if not is_call or any(each.arg is None for each in parsed.keywords):
+    if not isinstance(parsed, ast.Call) or not isinstance(parsed.func, ast.Name) or parsed.args:
         raise UserError(f"{_shown(call)} is not a fiddler; write name or name(argument=value), with text in quotes")
-    texts = {each.arg: ast.get_source_segment(call.strip(), each.value) for each in parsed.keywords}
-    return parsed.func.id, texts
+    return parsed.func.id, {str(each.arg): ast.get_source_segment(call, each.value) or "" for each in parsed.keywords}
 
 
 def _near(path: str, everything: list[Parameter]) -> list[str]:

@@ -1,0 +1,68 @@
+"""Small things to configure, in the shape of an experiment, for the tests of this folder."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import fiddle as fdl
+import torch
+
+
+@dataclasses.dataclass
+class Data:
+    root: str
+    fit_mode: Literal["stretch", "letterbox"] = "stretch"
+    labels: tuple[str, ...] | None = None
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    batch_size: int = 64
+    sampler_power: float = 0.0
+    cache: Path | None = None
+    shuffle: bool = True
+    repeats: dict[str, int] = dataclasses.field(default_factory=dict)
+    devices: int | str | list[int] = "auto"
+
+
+@dataclasses.dataclass
+class Ema:
+    decay: float = 0.99
+    warmup: int | None = None
+
+
+def make_module(
+    optimizer: Any,
+    class_counts: list[int],
+    ema: Ema | None = None,
+    smoothing: float = 0.0,
+    weight_power: float = 0.0,
+    weights_on_top_of_sampler: bool = False,
+    untyped=3,  # type: ignore[no-untyped-def]  # noqa: ANN001
+) -> None:
+    """Stands for a LightningModule; the class counts come at run time."""
+
+
+def named(**members: object) -> dict[str, object]:
+    return members
+
+
+def make_trainer(callbacks: dict[str, object], epochs: int = 3, **more: Any) -> None:
+    """Stands for a trainer."""
+
+
+@dataclasses.dataclass
+class Experiment:
+    data: Any
+    module: Any
+    trainer: Any
+    seed: int = 0
+
+
+def example() -> fdl.Config[Experiment]:
+    """A config with a nested Partial, a named collection, a dictionary, a tuple and a `**keywords` member."""
+    return fdl.Config(
+        Experiment,
+        data=fdl.Partial(Data, root="data/crops", labels=("0", "00", "01"), repeats={"00": 2, "a.b=c": 3}),
+        module=fdl.Partial(make_module, optimizer=fdl.Partial(torch.optim.AdamW, lr=1e-4)),
+        trainer=fdl.Partial(
+            make_trainer, callbacks=fdl.Config(named, ema=fdl.Config(Ema, decay=0.998)), epochs=3, clip_norm=1.0
+        ),
+    )

@@ -1,0 +1,289 @@
+"""Overrides find their parameter and check their value; fiddlers are called by name."""
+
+from typing import Any
+
+import fiddle as fdl
+import pytest
+import torch
+from config_targets import Data, Ema, Experiment, example, make_module, named
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jersey.config import apply_fiddler, apply_override, as_text, difference, fiddler
+from jersey.config.overrides import resolve
+from jersey.config.paths import parameters
+from jersey.errors import UserError
+
+
+def refused(override: str, config: fdl.Buildable | None = None) -> str:
+    config = config or example()
+    before = as_text(config)
+    with pytest.raises(UserError) as caught:
+        apply_override(config, override)
+    assert as_text(config) == before
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("module.optimizer.lr=1e-3", "module.optimizer.lr", 1e-3),
+        ("optimizer.lr=1", "module.optimizer.lr", 1.0),
+        (" lr = 1 ", "module.optimizer.lr", 1.0),
+        ("root=/my/crops", "data.root", "/my/crops"),
+        ("data.root='/my/crops'", "data.root", "/my/crops"),
+        ("root=a=b", "data.root", "a=b"),
+        ("ema.decay=0.5", "trainer.callbacks.ema.decay", 0.5),
+        ("labels=0,00,23", "data.labels", ("0", "00", "23")),
+        ("labels=None", "data.labels", None),
+        ("labels[1]=000", "data.labels", ("0", "000", "01")),
+        ("seed=7", "seed", 7),
+        ("clip_norm=2", "trainer.clip_norm", 2),
+        ("betas=(0.9, 1)", "module.optimizer.betas", (0.9, 1.0)),
+        ("fit_mode=letterbox", "data.fit_mode", "letterbox"),
+        ("cache=/tmp/c", "data.cache", "/tmp/c"),
+        ("untyped=4", "module.untyped", 4),
+        ("repeats={'0': 1}", "data.repeats", {"0": 1}),
+        ("repeats.00=5", "data.repeats", {"00": 5, "a.b=c": 3}),
+        ("repeats['00']=5", "data.repeats", {"00": 5, "a.b=c": 3}),
+        ("repeats[00]=5", "data.repeats", {"00": 5, "a.b=c": 3}),
+        ("data.repeats['a.b=c']=5", "data.repeats", {"00": 2, "a.b=c": 5}),
+        ("[a.b=c]=5", "data.repeats", {"00": 2, "a.b=c": 5}),
+    ],
+)
+def test_override_reaches_its_parameter(override: str, path: str, value: Any) -> None:
+    config = example()
+    apply_override(config, override)
+    found = next(each for each in parameters(config) if each.path == path)
+    assert found.value == value
+    assert found.kind == "leaf"
+    changed = {line.split()[0] for line in difference(example(), config).splitlines()[1:]}
+    assert changed == {path} - ({"data.fit_mode"} if value == "stretch" else set())
+
+
+def test_the_built_object_gets_the_value() -> None:
+    config = example()
+    apply_override(config, "lr=0.25")
+    apply_override(config, "amsgrad=true")
+    optimizer = fdl.build(config).module.keywords["optimizer"](torch.nn.Linear(1, 1).parameters())
+    assert optimizer.defaults["lr"] == 0.25
+    assert optimizer.defaults["amsgrad"] is True
+
+
+def test_full_path_wins_over_endings() -> None:
+    config = example()
+    config.data = fdl.Partial(named, seed=1, root="x")
+    apply_override(config, "seed=5")
+    assert (config.seed, config.data.seed) == (5, 1)
+
+
+def test_a_value_that_is_set_wins_over_a_default_elsewhere() -> None:
+    config = example()
+    config.trainer.other = fdl.Config(torch.optim.SGD)  # has an lr by default
+    apply_override(config, "lr=0.5")
+    assert config.module.optimizer.lr == 0.5
+    assert "lr" not in config.trainer.other.__arguments__
+
+
+def test_ending_is_of_whole_names() -> None:
+    assert "no such parameter" in refused("cay=0.5")
+    assert "no such parameter" in refused("size=5")
+
+
+def test_ambiguous_ending_lists_the_full_paths() -> None:
+    config = example()
+    config.trainer.callbacks.second = fdl.Config(Ema, decay=0.5)
+    message = refused("decay=0.1", config)
+    assert "trainer.callbacks.ema.decay" in message
+    assert "trainer.callbacks.second.decay" in message
+    apply_override(config, "second.decay=0.1")
+    assert config.trainer.callbacks.second.decay == 0.1
+
+
+def test_shared_sub_config_is_one_place() -> None:
+    config = example()
+    config.module.ema = config.trainer.callbacks.ema
+    apply_override(config, "decay=0.1")
+    assert config.module.ema.decay == config.trainer.callbacks.ema.decay == 0.1
+
+
+def test_members_of_lists_and_tuples_of_sub_configs() -> None:
+    config = fdl.Config(named, stages=[fdl.Config(Ema, decay=0.5), 7], pair=(fdl.Config(Ema, decay=0.25), 8))
+    apply_override(config, "stages[0].decay=0.75")
+    apply_override(config, "stages[1]=9")
+    apply_override(config, "pair[0].decay=0.125")
+    apply_override(config, "pair[1]=10")
+    assert (config.stages[0].decay, config.stages[1]) == (0.75, 9)
+    assert (config.pair[0].decay, config.pair[1]) == (0.125, 10)
+
+
+def test_unknown_path_names_the_near_ones() -> None:
+    wanted = "module.optimizer.learning_rate: no such parameter; did you mean module.optimizer.lr?"
+    assert refused("module.optimizer.learning_rate=1") == wanted
+    assert "module.optimizer.lr?" in refused("learning_rate=1")
+    assert "module.optimizer.weight_decay?" in refused("wd=1")
+    assert "data.batch_size?" in refused("batchsize=1")
+    assert "trainer.epochs?" in refused("trainer.epoch=1")
+    assert "--print_config" in refused("zzzzzzzzzzzz=1")
+
+
+def test_what_comes_at_run_time_cannot_be_set() -> None:
+    assert "no such parameter" in refused("class_counts=[1, 2]")
+    assert "no such parameter" in refused("module.optimizer.params=[1]")
+
+
+def test_new_keyword_of_a_keywords_callable_is_not_made_up() -> None:
+    assert "trainer.clip_norm?" in refused("trainer.clipnorm=1")
+
+
+def test_sub_config_is_not_a_value() -> None:
+    message = refused("optimizer=adamw")
+    assert message == "module.optimizer is a sub-config, not a value; set one of module.optimizer.lr"
+    assert "trainer.callbacks.ema.decay" in refused("trainer.callbacks=None")
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("lr=abc", ["module.optimizer.lr", "float or Tensor", "'abc'", "0.0001"]),
+        ("fit_mode=crop", ["data.fit_mode", "'stretch', 'letterbox'", "'crop'"]),
+        ("epochs=2.5", ["trainer.epochs", "int", "2.5", "3"]),
+        ("root=None", ["data.root", "str", "None", "data/crops"]),
+        ("root=", ["data.root", "nothing", "data/crops"]),
+        ("repeats.00=x", ["data.repeats['00']", "int", "'x'", "2"]),
+        ("labels[0]=None", ["data.labels[0]", "str"]),
+        ("shuffle=1", ["data.shuffle", "True or False"]),
+        ("epochs=" + "9" * 500, ["trainer.epochs", "999..."]),
+    ],
+)
+def test_wrong_value_names_path_type_and_old_value(override: str, parts: list[str]) -> None:
+    message = refused(override)
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize("override", ["", "lr", "=1", "lr:1", "[=1", "a b", "\n", "['\\x']=1", "a..b=1", ".=1", "lr.=1"])
+def test_malformed_override_is_refused(override: str) -> None:
+    refused(override)
+
+
+PATHS = st.sampled_from([each.path for each in parameters(example())[1:]])
+ENDINGS = PATHS.map(lambda path: path.rpartition(".")[2])
+
+
+@given(st.one_of(st.text(), st.tuples(PATHS | ENDINGS | st.text(), st.text()).map("=".join)))
+def test_random_override_works_or_is_a_user_error(override: str) -> None:
+    config = example()
+    try:
+        apply_override(config, override)
+    except UserError as error:
+        assert "\n" not in str(error)
+    as_text(config)
+
+
+REACHABLE = [each.path for each in parameters(example()) if each.kind in ("leaf", "element")]
+
+
+@pytest.mark.parametrize("path", REACHABLE)
+def test_printed_value_is_an_override(path: str) -> None:
+    config = example()
+    apply_override(config, f"{path}={resolve(config, path).value!r}")
+    assert as_text(config) == as_text(example())
+    assert config == example()
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "root": st.text(),
+            "labels": st.none() | st.lists(st.text()).map(tuple),
+            "mean": st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 3),
+            "batch_size": st.integers(0, 2**40),
+            "shuffle": st.booleans(),
+            "repeats": st.dictionaries(st.text(), st.integers(-9, 9)),
+            "devices": st.one_of(st.integers(0, 9), st.text(), st.lists(st.integers(0, 9))),
+        }
+    )
+)
+def test_every_printed_line_sets_the_same_value_in_another_config(settings: dict[str, Any]) -> None:
+    source, target = example(), example()
+    source.data = fdl.Partial(Data, **settings)
+    for line in as_text(source).splitlines():
+        if "<" not in line.partition(" = ")[2][:1]:
+            apply_override(target, line)
+    assert fdl.build(target).data.keywords == settings | {"labels": settings["labels"]}
+
+
+@given(st.dictionaries(st.text(), st.integers(0, 9), min_size=1))
+def test_every_dictionary_member_can_be_reached_by_its_path(members: dict[str, int]) -> None:
+    config = fdl.Config(Data, repeats=dict(members))
+    for each in parameters(config):
+        if each.kind == "element":
+            apply_override(config, f"{each.path}={each.value + 1}")
+    assert config.repeats == {key: value + 1 for key, value in members.items()}
+
+
+@fiddler
+def fewer_epochs(config: fdl.Config[Experiment], epochs: int = 1, root: str | None = None) -> None:
+    config.trainer.epochs = epochs
+    if root is not None:
+        config.data.root = root
+
+
+@fiddler
+def one_number(config: fdl.Config[Experiment], number: str) -> None:
+    config.data.labels = (number,)
+
+
+def test_fiddler_changes_the_config_in_place() -> None:
+    config = example()
+    apply_fiddler(config, "fewer_epochs")
+    assert config.trainer.epochs == 1
+    apply_fiddler(config, " fewer_epochs(epochs=2, root='/x') ")
+    assert (config.trainer.epochs, config.data.root) == (2, "/x")
+    apply_fiddler(config, "one_number(number=00)")
+    assert config.data.labels == ("00",)
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ("fewer_epoch", "did you mean fewer_epochs"),
+        ("fewer_epochs(epoch=2)", "did you mean epochs?"),
+        ("fewer_epochs(zzz=2)", "it has epochs, root"),
+        ("fewer_epochs(epochs=many)", "int"),
+        ("fewer_epochs(2)", "name(argument=value)"),
+        ("fewer_epochs(**{'epochs': 2})", "fewer_epochs"),
+        ("fewer_epochs(", "name(argument=value)"),
+        ("a.b()", "name(argument=value)"),
+        ("fewer_epochs(root=__import__('os'))", "str"),
+        ("one_number", "needs number"),
+        ("", "unknown fiddler"),
+    ],
+)
+def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:
+    config = example()
+    with pytest.raises(UserError) as caught:
+        apply_fiddler(config, call)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert config == example()
+
+
+@given(st.text() | st.text().map(lambda text: f"fewer_epochs({text})"))
+def test_random_fiddler_works_or_is_a_user_error(call: str) -> None:
+    try:
+        apply_fiddler(example(), call)
+    except UserError as error:
+        assert "\n" not in str(error)
+
+
+def test_partial_inside_a_partial_keeps_its_own_lr() -> None:
+    config = example()
+    config.module = fdl.Partial(
+        make_module, optimizer=fdl.Partial(named, base=fdl.Partial(torch.optim.SGD, lr=0.1), lr=0.2)
+    )
+    apply_override(config, "base.lr=0.3")
+    assert (config.module.optimizer.base.lr, config.module.optimizer.lr) == (0.3, 0.2)
+    assert "module.optimizer.base.lr" in refused("lr=1", config)

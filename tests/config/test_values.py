@@ -1,0 +1,161 @@
+"""Texts become values by type, and only what the type allows."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jersey.config import typehints, values
+
+LABELS = tuple[str, ...]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "value"),
+    [
+        ("1e-4", float, 1e-4),
+        ("1e-4", float | torch.Tensor, 1e-4),
+        (" 3 ", int, 3),
+        ("-2", int, -2),
+        ("None", float | None, None),
+        ("00", str, "00"),
+        ("01", str, "01"),
+        ("7", str, "7"),
+        ("'00'", str, "00"),
+        ("True", str, "True"),
+        ("/my/crops", str, "/my/crops"),
+        ("'/my/crops'", str, "/my/crops"),
+        ("/my crops/a,b=c", str, "/my crops/a,b=c"),
+        ("''", str, ""),
+        ("'None'", str, "None"),
+        ("None", str | None, None),
+        ("cache", Path | None, "cache"),
+        ("true", bool, True),
+        ("False", bool, False),
+        ("letterbox", Literal["stretch", "letterbox"], "letterbox"),
+        ("'letterbox'", Literal["stretch", "letterbox"], "letterbox"),
+        ("2", Literal[1, 2], 2),
+        ("('0','00')", LABELS, ("0", "00")),
+        ("['0', '00']", LABELS, ("0", "00")),
+        ("0,00,23", LABELS, ("0", "00", "23")),
+        ("(0, 00, 23)", LABELS, ("0", "00", "23")),
+        ("'', '0,1', 00", LABELS, ("", "0,1", "00")),
+        ("0,", LABELS, ("0",)),
+        ("()", LABELS, ()),
+        ("(0, 1)", tuple[float, float], (0.0, 1.0)),
+        ("0,1", list[int], [0, 1]),
+        ("2", int | str, 2),
+        ("00", int | str, "00"),
+        ("{'00': 1}", dict[str, float], {"00": 1.0}),
+        ("(1, 'a')", Any, (1, "a")),
+    ],
+)
+def test_text_is_read_as_its_type(text: str, wanted: Any, value: Any) -> None:
+    found = values.parse(text, wanted)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_int_is_promoted_inside_collections() -> None:
+    assert [type(each) for each in values.parse("(1, 0.5)", tuple[float, ...])] == [float, float]
+
+
+def test_number_keeps_its_kind_where_both_are_allowed() -> None:
+    assert type(values.parse("1", int | float)) is int
+    assert type(values.parse("1", float | None)) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("abc", float),
+        ("", str),
+        ("  ", LABELS),
+        ("None", str),
+        ("None", int),
+        ("00", int),
+        ("00", float),
+        ("1e3", int),
+        ("1.5", int),
+        ("True", int),
+        ("1", bool),
+        ("yes", bool),
+        ("nan", float),
+        ("inf", float),
+        ("1e999", float),
+        ("1" + "0" * 400, float),
+        ("0x" + "f" * 40, int),
+        ("stretched", Literal["stretch", "letterbox"]),
+        ("True", Literal[1, 2]),
+        ("1.0", Literal[1, 2]),
+        ("23", LABELS),
+        ("0,,23", LABELS),
+        ("'0", LABELS),
+        ("(0,1", LABELS),
+        ("(1,2,3)", tuple[float, float]),
+        ("'open", str),
+        ("(x)", str),
+        ("a\nb", str),
+        ("{'a': 'b'}", dict[str, int]),
+        ("__import__('os')", Any),
+        ("1+1", Any),
+        ("abc", Any),
+        ("3", torch.Tensor),
+        ("(" * 5000, int),
+        ("-" * 5000 + "1", int),
+        ("\0", int),
+    ],
+)
+def test_what_the_type_does_not_allow_is_refused(text: str, wanted: Any) -> None:
+    with pytest.raises(values.Mismatch):
+        values.parse(text, wanted)
+
+
+NUMBERS = st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
+SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.text())
+PLAIN = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner), st.lists(inner).map(tuple), st.dictionaries(st.text() | st.integers(0, 9), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_print_and_parse_give_the_value_back(value: Any) -> None:
+    wanted = typehints.wanted_type(typehints.UNKNOWN, value)
+    found = values.parse(repr(value), wanted)
+    assert repr(found) == repr(value)
+
+
+@given(st.text())
+def test_any_text_survives_in_quotes(text: str) -> None:
+    assert values.parse(repr(text), str) == text
+    assert values.parse(repr((text, text)), LABELS) == (text, text)
+
+
+@given(st.text(), st.sampled_from([int, float, bool, str, LABELS, list[float], Literal["a"], int | str | None, Any]))
+def test_random_text_is_a_value_of_the_type_or_refused(text: str, wanted: Any) -> None:
+    try:
+        value = values.parse(text, wanted)
+    except values.Mismatch:
+        return
+    assert values.fit(value, wanted, promote=False) == value
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (float | None, "float or None"),
+        (bool, "True or False"),
+        (Literal["a", "b"], "one of 'a', 'b'"),
+        (tuple[str, ...], "tuple[str, ...]"),
+        (float | torch.Tensor, "float or Tensor"),
+    ],
+)
+def test_types_in_words(wanted: Any, words: str) -> None:
+    assert typehints.describe(wanted) == words

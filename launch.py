@@ -20,6 +20,8 @@ WORKDIR = flags.DEFINE_string("workdir", "runs", "folder of all runs and of the 
 
 def main(_: list[str]) -> None:
     """Get, mutate, check, then show or run."""
+    import fiddle as fdl
+
     import experiments  # noqa: F401  # its import registers them
     from jersey import config as configs
     from jersey.console import set_up_console
@@ -27,7 +29,11 @@ def main(_: list[str]) -> None:
 
     set_up_console()
     if LIST.value:
-        print(configs.listing())
+        for kind, names, summary in (
+            ("experiments", configs.experiment_names(), configs.experiment_summary),
+            ("fiddlers", configs.fiddler_names(), configs.fiddler_summary),
+        ):
+            print(kind, *(f"  {name:<24}{summary(name)}" for name in names), sep="\n")
         return
     if EXP.value is None:
         raise UserError(f"--exp is missing; choose one of {', '.join(configs.experiment_names())}")
@@ -43,7 +49,7 @@ def main(_: list[str]) -> None:
         return
     workdir = Path(WORKDIR.value)
     folder = open_run(workdir, EXP.value, RUN.value, config_text=text, config_json=configs.to_json(config))
-    configs.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
 
 
 def parse_flags(argv: list[str]) -> list[str]:

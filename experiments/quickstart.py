@@ -5,7 +5,7 @@ import fiddle as fdl
 from experiments import common
 from jersey.config import experiment
 from jersey.experiment import Experiment
-from jersey.synth.generate import draw_unless_there
+from jersey.synth.source import draw_unless_there
 
 NUMBERS = ("8", "23", "0", "11", "00", "4", "32", "17", "6", "01", "9", "35")
 
@@ -19,7 +19,7 @@ def quickstart() -> fdl.Config[Experiment]:
     config = common.base()
     config.data.root = "data/quickstart"
     config.data.draw = fdl.Partial(
-        draw_unless_there, numbers=NUMBERS, train=2000, val=480, test=600, imbalance=8.0, draw_seed=0
+        draw_unless_there, numbers=NUMBERS, train=2000, val=480, test=600, size_px=64, imbalance=8.0, seed=0
     )
     config.data.size_px = (64, 64)
     config.module.network.weights = None

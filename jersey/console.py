@@ -24,7 +24,8 @@ def set_up_console() -> None:
     log = logging.getLogger("jersey")
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
-    for library in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.onnx", "onnxscript"):
+    logging.getLogger().setLevel(logging.WARNING)  # absl has put its handler there, open to every library's chatter
+    for library in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.ERROR)
     for remark in _REMARKS:
         warnings.filterwarnings("ignore", message=remark)

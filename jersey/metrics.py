@@ -12,11 +12,7 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-)
+from torchmetrics.functional.classification import binary_auroc, multiclass_confusion_matrix
 
 from jersey.data.datamodule import Batch
 
@@ -58,33 +54,40 @@ class Evaluation:
         totals_K = self.confusion_KK.sum(dim=0) + self.confusion_KK.sum(dim=1)
         return 2 * self.confusion_KK.diagonal().double() / totals_K
 
+    @cached_property
+    def probabilities_NK(self) -> Tensor:
+        """Softmax, float64 [N,K]: in float32 a sure network would give many crops a probability of exactly 1."""
+        return self.logits_NK.double().softmax(dim=1)
+
     def auroc(self) -> Tensor:
         """One-against-rest AUROC of each class present, float [J]; empty when only one class is there."""
-        probabilities_NK = self.logits_NK.softmax(dim=1)
         if len(self.present_J) < 2:
             return torch.zeros(0)
         return torch.stack(
-            [binary_auroc(probabilities_NK[:, k], (self.labels_N == k).long()) for k in self.present_J.tolist()]
+            [binary_auroc(self.probabilities_NK[:, k], (self.labels_N == k).long()) for k in self.present_J.tolist()]
         )
+
+    def calibration_error(self) -> Tensor:
+        """Expected calibration error over equal bins (lower, upper]: https://arxiv.org/abs/1706.04599, section 2."""
+        confidences_N, predicted_N = self.probabilities_NK.max(dim=1)
+        bins_N = (confidences_N * CALIBRATION_BINS).ceil().nan_to_num().long()  # a diverged network scores nan
+        gaps_N = (predicted_N == self.labels_N).double() - confidences_N
+        return torch.bincount(bins_N, weights=gaps_N).abs().sum() / len(gaps_N)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
         """All scores by name; `loss` is the plain negative log likelihood, comparable between recipes."""
-        top_NJ = self.logits_NK.topk(min(5, self.logits_NK.shape[1]), dim=1).indices
-        right_NJ = top_NJ == self.labels_N[:, None]
+        # Stable, so that the first of equal logits wins, as in argmax and in the confusion matrix; topk differs.
+        top_N5 = self.logits_NK.argsort(dim=1, descending=True, stable=True)[:, :5]
+        right_N5 = top_N5 == self.labels_N[:, None]
         scores = {
             "loss": F.cross_entropy(self.logits_NK, self.labels_N),
-            "acc_top1": right_NJ[:, 0].double().mean(),
-            "acc_top5": right_NJ.any(dim=1).double().mean(),
+            "acc_top1": right_N5[:, 0].double().mean(),
+            "acc_top5": right_N5.any(dim=1).double().mean(),
             "recall_macro": self.recall_K[self.present_J].mean(),
             "f1_macro": self.f1_K[self.present_J].mean(),
             "auroc_macro": self.auroc().mean(),
-            "ece": multiclass_calibration_error(
-                self.logits_NK.softmax(dim=1),
-                self.labels_N,
-                num_classes=self.logits_NK.shape[1],
-                n_bins=CALIBRATION_BINS,
-            ),
+            "ece": self.calibration_error(),
             "classes_present": torch.tensor(float(len(self.present_J))),
         }
         return {name: value.item() for name, value in scores.items()}

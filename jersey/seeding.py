@@ -10,5 +10,6 @@ import torch
 
 def counted_generator(device: torch.device, *counters: int) -> torch.Generator:
     """A torch generator on `device`, seeded by non-negative counters such as (seed, epoch, batch)."""
-    state = np.random.SeedSequence(counters).generate_state(1, np.uint64)[0]
+    # SeedSequence ignores trailing zeros; with their number in front, (1, 2) and (1, 2, 0) differ.
+    state = np.random.SeedSequence([len(counters), *counters]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state) >> 1)  # torch takes a signed 64-bit seed

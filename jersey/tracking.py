@@ -133,7 +133,12 @@ class AimTracker(Logger):
     def _open_run(self) -> "aim.Run":
         if self._run is None:
             self._run = self._continue_or_create()
-        elif not (self._repo / "meta" / "chunks" / self._run.hash).is_dir():
+            self._calm_heartbeat(self._run)
+            # What is registered last runs first: our careful closing comes before Aim's, which could hang.
+            atexit.unregister(self.finalize)
+            atexit.register(self.finalize, "exit")
+            self._introduce(self._run)
+        elif not self._holds(self._run.hash):
             # Writes into deleted files would succeed, and closing the run would then never return.
             raise FileNotFoundError("the repository was deleted while the run was open")
         return self._run
@@ -146,28 +151,32 @@ class AimTracker(Logger):
         # Of two processes that create one repository at once, one would die.
         with FileLock(f"{self._repo}.lock", timeout=CREATION_TIMEOUT_S):
             repository = aim.Repo.from_path(str(self._repo), init=not (self._repo / "VERSION").exists())
-        known = self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else ""
+        known = self._known_hash()
         # Forcing the lock of a killed process is safe: RocksDB below has its own lock, which dies with its process.
         logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
-        run = aim.Run(
-            known if known and repository.run_exists(known) else None,
+        return aim.Run(
+            known if known and self._holds(known) else None,
             repo=repository,
             experiment=self._experiment,
             force_resume=True,
             system_tracking_interval=self._system_tracking_interval,
-            log_system_params=False,
+            log_system_params=False,  # they would hold every environment variable
             capture_terminal_logs=False,
         )
-        self._calm_heartbeat(run)
-        # What is registered last runs first: our careful closing comes before Aim's, which could hang.
-        atexit.unregister(self.finalize)
-        atexit.register(self.finalize, "exit")
-        if run.hash != known:
+
+    def _introduce(self, run: "aim.Run") -> None:
+        if run.hash != self._known_hash():
             write_text(self._hash_file, run.hash)
             run.name = self._run_name
             run.add_tag(self._experiment)
         run.set("outcome", {"status": "running", "detail": ""})
-        return run
+
+    def _known_hash(self) -> str | None:
+        return self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else None
+
+    def _holds(self, run_hash: str) -> bool:
+        # Aim's `run_exists` remembers its answer for half a second, in which a run can appear.
+        return (self._repo / "meta" / "chunks" / run_hash).is_dir()
 
     def _calm_heartbeat(self, run: Any) -> None:
         """Keeps Aim's background thread from dying, loudly, when the repository is gone, and from bringing it back."""
@@ -214,7 +223,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     What is no number, string, bool or None becomes its repr.
     """
     tree: dict[str, Any] = {}
-    inner = {path.rpartition(".")[0] for path in flat}
+    inner = {path[:index] for path in flat for index, character in enumerate(path) if character == "."}
     for path, value in flat.items():
         *parents, leaf = [*path.split("."), "callable"] if path in inner else path.split(".")
         branch = tree

@@ -1,72 +1,24 @@
-"""The tracker against the real Aim, read back with Aim's own SDK.
-
-Where a repository is destroyed under an open run, the test runs in a process of its own with a time limit: Aim
-without care would hang at exit.
-"""
+"""The tracker against the real Aim, read back with Aim's own SDK."""
 
 import logging
-import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import aim
+import aim_repository
 import lightning as L
 import numpy as np
 import pytest
 import torch
-from aim.sdk.index_manager import RepoIndexManager
+from aim.sdk.types import QueryReportMode
 from aim.storage.context import Context
+from aim_repository import curve, hashes_in, indexed, points, the_run, tracker_in
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.labels import Labels
 from jersey.tracking import AimTracker, find_tracker, nested
 
-
-@pytest.fixture(scope="session")
-def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Creating a repository takes seconds; copying one does not."""
-    folder = tmp_path_factory.mktemp("aim")
-    aim.Repo.from_path(str(folder), init=True)
-    return folder / ".aim"
-
-
-@pytest.fixture
-def workdir(tmp_path: Path, empty_repository: Path) -> Path:
-    shutil.copytree(empty_repository, tmp_path / ".aim")
-    return tmp_path
-
-
-def tracker_in(workdir: Path) -> AimTracker:
-    return AimTracker(
-        repo=workdir / ".aim",
-        experiment="quickstart",
-        run_name="first",
-        hash_file=workdir / "aim_hash",
-        system_tracking_interval=None,
-    )
-
-
-def indexed(workdir: Path) -> aim.Repo:
-    """The repository, brought up to date for reading; its runs must be closed."""
-    repository = aim.Repo.from_path(str(workdir))
-    for run_hash in repository.list_all_runs():
-        RepoIndexManager.get_index_manager(repository).index(run_hash)
-    return repository
-
-
-def the_run(workdir: Path) -> aim.Run:
-    (run_hash,) = indexed(workdir).list_all_runs()
-    assert run_hash == (workdir / "aim_hash").read_text()
-    return aim.Run(run_hash, repo=str(workdir), read_only=True)
-
-
-def curve(run: aim.Run, name: str, **context: str) -> list[tuple[int, float, int]]:
-    """(step, value, epoch) of each point."""
-    steps, (values, epochs, _) = run.get_metric(name, Context(context)).data.items_list()
-    return list(zip(steps, values, epochs, strict=True))
+workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
 
 
 def test_metrics_land_in_the_context_of_their_subset(workdir: Path) -> None:
@@ -98,7 +50,7 @@ def test_config_can_be_queried_by_path(workdir: Path) -> None:
     repository = indexed(workdir)
 
     def found(query: str) -> int:
-        return len(list(repository.query_runs(query, report_mode=0).iter_runs()))
+        return len(list(repository.query_runs(query, report_mode=QueryReportMode.DISABLED).iter_runs()))
 
     assert found("run.config.module.optimizer.lr == 1e-4 and run.config.data.root == 'crops/00'") == 1
     assert found("run.config.module.optimizer.lr > 1e-4") == 0
@@ -110,6 +62,21 @@ def test_nested_keeps_plain_values_and_writes_the_others_out() -> None:
         "a": {"b": 1, "c": {"d": True}, "f": "<class 'float'>"},
         "e": "(0.9, 0.99)",
     }
+
+
+def test_nested_keeps_what_is_called_beside_its_arguments() -> None:
+    assert nested({"a.b.c": 1, "a": "<make>", "a.b.d": "<zeros>"}) == {
+        "a": {"callable": "<make>", "b": {"c": 1, "d": "<zeros>"}}
+    }
+
+
+def test_a_hash_file_that_cannot_be_written_costs_one_warning(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = AimTracker(
+        repo=workdir / ".aim", experiment="e", run_name="r", hash_file=workdir / "missing" / "aim_hash"
+    )
+    log_everything(tracker)
+    (record,) = caplog.records
+    assert "aim_hash" in record.getMessage()
 
 
 def test_labels_stay_strings(workdir: Path) -> None:
@@ -126,10 +93,9 @@ def test_images_come_back_pixel_by_pixel(workdir: Path) -> None:
     for step, pixels_HW3 in enumerate(pixels):
         tracker.log_image("matrix", Image.fromarray(pixels_HW3), step=10 * step, epoch=step, subset="val")
     tracker.finalize("success")
-    images = the_run(workdir).get_image_sequence("matrix", Context({"subset": "val"}))
-    steps, (stored, epochs, _) = images.data.items_list()
-    assert (list(steps), list(epochs)) == ([0, 10], [0, 1])
-    for image, pixels_HW3 in zip(stored, pixels, strict=True):
+    images = points(the_run(workdir).get_image_sequence("matrix", Context({"subset": "val"})))
+    assert [(step, epoch) for step, _, epoch in images] == [(0, 0), (10, 1)]
+    for (_, image, _), pixels_HW3 in zip(images, pixels, strict=True):
         assert np.array_equal(np.asarray(image.to_pil_image()), pixels_HW3)
 
 
@@ -216,7 +182,7 @@ def test_other_ranks_write_nothing(workdir: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(L.pytorch.utilities.rank_zero_only, "rank", 1)
     log_everything(tracker_in(workdir))
     assert not (workdir / "aim_hash").exists()
-    assert indexed(workdir).list_all_runs() == []
+    assert hashes_in(workdir) == []
 
 
 class Countdown(L.LightningModule):
@@ -261,79 +227,3 @@ def test_lightning_fit_resume_and_test_are_one_run_with_continuous_steps(workdir
     run = the_run(workdir)
     assert curve(run, "loss", subset="train") == [(1, 0.0, 0), (3, 1.0, 1), (5, 2.0, 2)]
     assert curve(run, "loss", subset="test") == [(6, 0.5, 3)]
-
-
-SCRIPT = """
-import os, shutil, signal, sys
-from pathlib import Path
-from jersey.tracking import AimTracker
-workdir = Path(sys.argv[1])
-tracker = AimTracker(repo=workdir / ".aim", experiment="e", run_name="r", hash_file=workdir / sys.argv[2])
-tracker.log_metrics({"train/loss": 1.0, "epoch": 0}, step=0)
-"""
-LOG_ON = """
-tracker.log_metrics({"train/loss": 1.0, "epoch": 1}, step=1)
-tracker.finalize("success")
-tracker.log_outcome("finished")
-print("trained on")
-"""
-
-
-def python(code: str, workdir: Path, *, hash_name: str = "aim_hash") -> "subprocess.Popen[str]":
-    command: list[Any] = [sys.executable, "-c", code, workdir, hash_name]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what_then", ["", "(workdir / '.aim').write_text('a file')", "(workdir / '.aim').mkdir()"])
-def test_a_repository_deleted_under_the_run_costs_one_warning(workdir: Path, what_then: str) -> None:
-    process = python(f"{SCRIPT}shutil.rmtree(workdir / '.aim')\n{what_then}\n{LOG_ON}", workdir)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out) == (0, "trained on\n")
-    assert err.strip().startswith("Aim stops recording this run")
-    assert len(err.strip().splitlines()) == 1
-
-
-@pytest.mark.slow
-def test_a_process_ends_that_never_closed_its_run_in_a_deleted_repository(workdir: Path) -> None:
-    process = python(f"{SCRIPT}shutil.rmtree(workdir / '.aim')", workdir)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert len(err.strip().splitlines()) == 1
-
-
-@pytest.mark.slow
-def test_a_full_disk_costs_one_warning(workdir: Path) -> None:
-    fill = """
-import resource
-import numpy as np
-from PIL import Image
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8))
-tracker.log_image("noise", noise, step=0, epoch=0, subset="val")
-"""
-    process = python(SCRIPT + fill + LOG_ON, workdir)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out) == (0, "trained on\n")
-    assert len(err.strip().splitlines()) == 1
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_continued(workdir: Path) -> None:
-    process = python(SCRIPT + "os.kill(os.getpid(), signal.SIGKILL)", workdir)
-    process.communicate(timeout=120)
-    assert process.returncode == -9
-    tracker = tracker_in(workdir)
-    tracker.log_metrics({"train/loss": 2.0, "epoch": 1}, step=1)
-    tracker.finalize("success")
-    assert curve(the_run(workdir), "loss", subset="train") == [(0, 1.0, 0), (1, 2.0, 1)]
-
-
-@pytest.mark.slow
-def test_processes_that_create_one_repository_at_once_all_record(tmp_path: Path) -> None:
-    processes = [python(SCRIPT + LOG_ON, tmp_path, hash_name=f"hash{index}") for index in range(3)]
-    for process in processes:
-        out, err = process.communicate(timeout=240)
-        assert (process.returncode, out, err) == (0, "trained on\n", "")
-    assert len(indexed(tmp_path).list_all_runs()) == 3

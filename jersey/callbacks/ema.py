@@ -1,10 +1,11 @@
 """Exponential moving average of weights and buffers; validation, "best" and export speak of the average.
 
 Lightning's `WeightAveraging` swaps the weights for validation and keeps both kinds in each checkpoint; this adds a
-decay ramp and foreach kernels. The average is a Polyak average: https://arxiv.org/abs/1706.02677, or
-https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage for the ramp.
+decay ramp and foreach kernels. Averaging: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; the ramp:
+https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage.
 """
 
+import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
@@ -22,6 +23,11 @@ class EMA(WeightAveraging):
     def __init__(self, *, decay: float) -> None:
         super().__init__(use_buffers=True, multi_avg_fn=self._average)
         self.decay = decay
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        # The module reaches its device only after this hook; an average left on the CPU would cost a copy each step.
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
 
     def decay_at(self, step: int) -> float:
         """The decay of optimizer step 0, 1, ...: small at first, so that the random start is forgotten quickly."""

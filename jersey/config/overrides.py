@@ -24,8 +24,9 @@ from jersey.errors import UserError
 
 # The first `=` outside brackets ends the path: a dictionary key may hold one.
 _ASSIGNMENT = re.compile(r"""((?:[^=\[]|\[(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\]'"]*)\])+)=(.*)""", re.DOTALL)
-_NEAR, _WORSE = 0.6, 0.1
-_SHOWN = 3
+
+# What is suggested for a path that does not exist: so many, so close to it at least, so much worse than the best.
+_SHOWN, _NEAR, _WORSE = 3, 0.6, 0.1
 
 
 def apply_override(config: fdl.Buildable, override: str) -> None:
@@ -53,10 +54,8 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
     arguments = {}
     for keyword, text in keywords.items():
         if keyword not in known:
-            near = _suggestion(difflib.get_close_matches(keyword, known, n=_SHOWN))
-            raise UserError(
-                f"fiddler {name} has no argument {keyword}{near or '; it has ' + (', '.join(known) or 'none')}"
-            )
+            near = _suggestion(difflib.get_close_matches(keyword, known)) or f"; it has {', '.join(known) or 'none'}"
+            raise UserError(f"fiddler {name} has no argument {keyword}{near}")
         default = known[keyword].default
         wanted = typehints.wanted_type(hints.get(keyword, UNKNOWN), default)
         arguments[keyword] = _parse(text, f"{name}({keyword})", wanted, default, True)
@@ -76,9 +75,8 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
         found = full or [each for each in endings if each.kind in kinds]
         if found:
             return _the_only(found, path, everything)
-    raise UserError(
-        f"{_shown(path)}: no such parameter{_suggestion(_near(path, everything)) or '; --print_config lists them'}"
-    )
+    near = _suggestion(_near(path, everything)) or "; --print_config lists them"
+    raise UserError(f"{_shown(path)}: no such parameter{near}")
 
 
 def _the_only(found: list[Parameter], path: str, everything: list[Parameter]) -> Parameter:
@@ -118,22 +116,20 @@ def _split_call(call: str) -> tuple[str, dict[str, str]]:
 
 def _near(path: str, everything: list[Parameter]) -> list[str]:
     """The full paths that `path` may have meant, best first; what the config sets comes before what it leaves."""
-    keys = paths.split(path) or (path,)
-    scored = []
-    for each in everything:
-        if each.kind != "node" and not each.keys[-1].isdigit():
-            closeness = max(_closeness(path, each.path), _closeness(".".join(keys), ".".join(each.keys[-len(keys) :])))
-            scored.append((-closeness, each.kind == "unset", each.path))
-    best = sorted(scored)[:_SHOWN]
-    return [path for negative, _, path in best if negative <= max(best[0][0], -1) + _WORSE and -negative >= _NEAR]
+    candidates = [each for each in everything if each.kind != "node" and not each.keys[-1].isdigit()]
+    closeness = {each.path: _closeness(path, each) for each in candidates}
+    ranked = sorted(candidates, key=lambda each: (-closeness[each.path], each.kind == "unset"))
+    enough = max([_NEAR, *(each - _WORSE for each in closeness.values())])
+    return [each.path for each in ranked[:_SHOWN] if closeness[each.path] >= enough]
 
 
-def _closeness(wanted: str, path: str) -> float:
-    """How alike two paths are, 0 to 1; an abbreviation counts as its words, `lr` as `learning_rate`."""
-    one, other = wanted.rpartition(".")[2], path.rpartition(".")[2]
-    if _initials(one) == other or one == _initials(other):
+def _closeness(wanted: str, parameter: Parameter) -> float:
+    """How alike a written path and a parameter's are, 0 to 1; an abbreviation counts, `learning_rate` for `lr`."""
+    keys = paths.split(wanted) or (wanted,)
+    if _initials(keys[-1]) == parameter.keys[-1] or keys[-1] == _initials(parameter.keys[-1]):
         return 0.9
-    return difflib.SequenceMatcher(None, wanted, path).ratio()
+    ending = ".".join(parameter.keys[-len(keys) :])
+    return max(difflib.SequenceMatcher(None, wanted, each).ratio() for each in (parameter.path, ending))
 
 
 def _initials(name: str) -> str:

@@ -100,10 +100,11 @@ def _set_arguments(parent: Parameter) -> Iterator[Parameter]:
 def _unset_arguments(parent: Parameter) -> Iterator[Parameter]:
     """The arguments left out, except those that a Partial cannot be called without: they come at run time and win."""
     signature, hints = _declared(parent.value)
+    already = fdl.ordered_arguments(parent.value)
     for name, declared in signature.items():
         is_named = declared.kind in (declared.POSITIONAL_OR_KEYWORD, declared.KEYWORD_ONLY)
         comes_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
-        if is_named and not comes_later and name not in fdl.ordered_arguments(parent.value):
+        if is_named and not comes_later and name not in already:
             default = _default(declared)
             wanted = typehints.wanted_type(hints.get(name, UNKNOWN), default)
             yield dataclasses.replace(_child(parent, name, default, wanted), kind="unset")
@@ -112,7 +113,7 @@ def _unset_arguments(parent: Parameter) -> Iterator[Parameter]:
 def _members(parent: Parameter) -> Iterator[Parameter]:
     members = parent.value
     for key, value in members.items() if isinstance(members, dict) else enumerate(members):
-        hint = typehints.member_annotation(parent.wanted, key, len(members))
+        hint = typehints.member_annotation(parent.wanted, members, key)
         yield _child(parent, key, value, typehints.wanted_type(hint, value))
 
 

@@ -36,11 +36,11 @@ def type_of(value: Any) -> Any:
     if isinstance(value, str):
         return str
     if isinstance(value, tuple):
-        return tuple[_union(value), ...]  # type: ignore[misc]  # a type made at run time
+        return tuple[_common_type(value), ...]  # type: ignore[misc]  # a type made at run time
     if isinstance(value, list):
-        return list[_union(value)]  # type: ignore[misc]
+        return list[_common_type(value)]  # type: ignore[misc]
     if isinstance(value, dict):
-        return dict[_union(value), _union(value.values())]  # type: ignore[misc]
+        return dict[_common_type(value), _common_type(value.values())]  # type: ignore[misc]
     return Any if value is None or value is UNKNOWN else typing.Never
 
 
@@ -79,14 +79,15 @@ def mapping_types(mapping: Any) -> tuple[Any, Any]:
     return typing.get_args(mapping) or (Any, Any)
 
 
-def member_annotation(annotation: Any, key: Any, count: int) -> Any:
-    """The declared type of the member `key` of a collection of `count` members; UNKNOWN when none is declared."""
+def member_annotation(annotation: Any, members: dict[Any, Any] | list[Any] | tuple[Any, ...], key: Any) -> Any:
+    """The declared type of the member `key` of a collection annotated so; UNKNOWN when none is declared."""
     for alternative in alternatives(annotation):
-        if origin_of(alternative) in MAPPINGS:
+        origin = origin_of(alternative)
+        if isinstance(members, dict) and origin in MAPPINGS:
             return mapping_types(alternative)[1]
-        if origin_of(alternative) in SEQUENCES:
+        if not isinstance(members, dict) and origin in SEQUENCES:
             try:
-                return element_types(alternative, count)[key]
+                return element_types(alternative, len(members))[key]
             except ValueError:
                 continue
     return UNKNOWN
@@ -111,6 +112,6 @@ def _name(alternative: Any) -> str:
     return str(alternative).replace("typing.", "").replace("collections.abc.", "")
 
 
-def _union(values: collections.abc.Iterable[Any]) -> Any:
-    found = tuple(dict.fromkeys(map(type_of, values)))
-    return typing.Union[found] if found else Any  # noqa: UP007 (made at run time)
+def _common_type(values: collections.abc.Iterable[Any]) -> Any:
+    found = set(map(type_of, values))
+    return found.pop() if len(found) == 1 else Any

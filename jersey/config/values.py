@@ -54,7 +54,8 @@ def parse(text: str, wanted: Any) -> Any:
 
 def fit(value: Any, wanted: Any, promote: bool = True) -> Any:
     """`value` as `wanted` would hold it (a list as a tuple; with `promote`, an int as a float), else Mismatch."""
-    for alternative in alternatives(wanted):
+    own_kind_first = sorted(alternatives(wanted), key=lambda each: origin_of(each) is not type(value))
+    for alternative in own_kind_first:
         try:
             return _fit_one(value, alternative, promote)
         except Mismatch:

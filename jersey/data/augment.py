@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from jersey.errors import UserError
+
 
 class Augmentation(nn.Module):
     """One random operation: images_BCHW float in [0, 1] and a generator on their device, to images of that shape."""
@@ -35,10 +37,12 @@ class Augment(nn.Module):
         self.operations = nn.ModuleDict(operations)
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
-        images = images_BCHW.float() / 255
-        for operation in self.operations.values():
-            images = operation(images, generator).clamp(0, 1)
-        return images * 255
+        # Autocast would round the sampling points of `warp` to 8 bits, half a pixel at 224.
+        with torch.autocast(images_BCHW.device.type, enabled=False):
+            images = images_BCHW.float() / 255
+            for operation in self.operations.values():
+                images = operation(images, generator).clamp(0, 1)
+            return images * 255
 
 
 def _uniform(shape: Sequence[int], low: float, high: float, generator: Generator) -> Tensor:
@@ -52,10 +56,13 @@ class Geometry(Augmentation):
 
     Args:
         rotation_deg: degrees.
-        shear_deg: degrees, along x and along y.
-        scale: 0.15 means a factor between 1/1.15 and 1.15, log-uniform, and half of that for the aspect ratio.
+        shear_deg: degrees below 45, along x and along y.
+        scale: 0.15 means a factor between 1/1.15 and 1.15, log-uniform, and another such factor for the aspect ratio.
         shift: share of the width and of the height.
-        perspective: how much nearer one side may be than the centre, as a share of the distance.
+        perspective: below 0.5; a side is magnified by up to 1 + perspective against the centre, along x and along y.
+
+    Raises:
+        UserError: a shear or perspective so strong that parts of the crop would come out mirrored.
     """
 
     def __init__(
@@ -68,6 +75,11 @@ class Geometry(Augmentation):
         perspective: float = 0.0,
     ) -> None:
         super().__init__()
+        if not (abs(shear_deg) < 45 and abs(perspective) < 0.5):
+            raise UserError(
+                f"module.augment.geometry has shear_deg={shear_deg} and perspective={perspective}, which would mirror "
+                "parts of a crop; keep them below 45 and 0.5"
+            )
         self.rotation_deg = rotation_deg
         self.shear_deg = shear_deg
         self.scale = scale

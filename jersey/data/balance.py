@@ -28,9 +28,9 @@ def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
 class BalancedSampler(Sampler[int]):
     """Draws as many crops an epoch as the split has, each class in proportion to `count^(1 - power)`.
 
-    Systematic resampling (Kitagawa 1996, https://doi.org/10.2307/1390750): a crop that should appear e times an
-    epoch on average appears floor(e) or ceil(e) times, so an epoch holds no chance duplicates, and power 0 is a
-    plain shuffle. What is drawn is a function of (seed, epoch) alone.
+    Systematic resampling (Kitagawa 1996, https://doi.org/10.2307/1390750): a crop, or a class, that should appear e
+    times an epoch on average appears floor(e) or ceil(e) times, so an epoch holds no chance duplicates, and power 0
+    is a plain shuffle. What is drawn is a function of (seed, epoch) alone.
 
     Args:
         class_indices_N: class index of each crop.
@@ -54,7 +54,8 @@ class BalancedSampler(Sampler[int]):
         """Crop indices of one epoch in training order, int64 [N]."""
         rng = np.random.default_rng([self.seed, epoch])
         size = len(self.expected_N)
-        order_N = rng.permutation(size)
+        shuffled_N = rng.permutation(size)
+        order_N = shuffled_N[np.argsort(self.class_indices_N[shuffled_N], kind="stable")]  # a class is one stretch
         edges_N = np.cumsum(self.expected_N[order_N])
         edges_N *= size / edges_N[-1]  # rounding must not leave the last point outside
         points_N = np.arange(size) + rng.uniform()

@@ -22,7 +22,6 @@ from jersey.data.decode import decode_all
 from jersey.data.fit import FitMode, fit
 from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
 from jersey.errors import UserError
-from jersey.labels import Labels
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,8 @@
 Paper: https://arxiv.org/abs/1512.03385
 """
 
-import pickle
 from pathlib import Path
 from typing import Literal
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -42,24 +40,29 @@ def resnet(architecture: Architecture, *, weights: str | None) -> tuple[nn.Modul
 def _download(architecture: Architecture) -> dict[str, Tensor]:
     choice = models.get_model_weights(architecture).DEFAULT
     try:
-        return choice.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: torch.hub found a wrong hash
+        return choice.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # no network, a wrong hash, or a damaged file in torch's cache: see `_read`
         raise UserError(
-            f"cannot download the ImageNet weights of {architecture} ({error}); fetch {choice.url} where there is a "
-            f"network and set module.network.weights=/path/to/{Path(choice.url).name}, or train from scratch with "
-            "module.network.weights=None"
+            f"cannot download the ImageNet weights of {architecture} ({_reason(error)}); fetch {choice.url} "
+            f"where there is a network and set module.network.weights=/path/to/{Path(choice.url).name}, or train "
+            "from scratch with module.network.weights=None"
         ) from None
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"cannot read module.network.weights={path} ({reason}); give a torchvision .pth file") from None
+    except Exception as error:  # torch reads any text as pickle opcodes, and those fail in every way
+        raise UserError(
+            f"cannot read module.network.weights={path} ({_reason(error)}); give a torchvision .pth file"
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"module.network.weights={path} holds no state dict; give a torchvision .pth file")
     return state
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _load(backbone: nn.Module, state: dict[str, Tensor], *, source: str) -> None:

@@ -16,7 +16,8 @@ def param_groups(network: Network, *, lr: float, weight_decay: float, backbone_l
     Args:
         lr: of the head.
         weight_decay: of the decaying groups.
-        backbone_lr_scale: the backbone's learning rate as a share of the head's; 0 freezes it.
+        backbone_lr_scale: the backbone's learning rate as a share of the head's; 0 keeps its weights as they are
+            (its batch statistics still follow the data).
     """
     groups = []
     parts: list[tuple[str, nn.Module, float]] = [

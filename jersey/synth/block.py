@@ -14,7 +14,7 @@ Point = tuple[float, float]
 MARGIN_PX = 2  # Empty border of every glyph.
 _OVERSAMPLING = 3  # Pillow draws hard edges; averaging 3 x 3 pixels makes them soft.
 
-# x runs right and y down, from 0 to 1 over the centre lines. A third value of 1 marks a corner that is cut.
+# x runs right and y down, 0 to 1 spans the centre lines. A third value of 1 marks a corner that is cut.
 _LINES: dict[str, tuple[tuple[tuple[float, float, int], ...], ...]] = {
     "0": (((0, 0.5, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1), (0, 0.5, 0)),),
     "1": (((0.16, 0.2, 0), (0.58, 0, 0), (0.58, 1, 0)),),
@@ -74,21 +74,26 @@ class BlockTypeface:
         thickness_px = self.stroke * height_px
         margin_px = (round(stroke_px / _OVERSAMPLING) + MARGIN_PX) * _OVERSAMPLING
         inset_px = margin_px + thickness_px / 2
-        width_px, inner_height_px = self.width * height_px - thickness_px, height_px - thickness_px
+        slab_px = self.slab * height_px
+        width_px = self.width * height_px - thickness_px - 2 * slab_px
+        inner_height_px = height_px - thickness_px
         outer_width_px = round(self.width * height_px / _OVERSAMPLING) * _OVERSAMPLING
         mask = Image.new("L", (outer_width_px + 2 * margin_px, height_px + 2 * margin_px))
         draw = ImageDraw.Draw(mask)
 
         def place(x: float, y: float) -> Point:
-            return inset_px + x * width_px, inset_px + y * inner_height_px
+            return inset_px + slab_px + x * width_px, inset_px + y * inner_height_px
 
         for line in _LINES[character]:
             points = _cut([(*place(x, y), cut) for x, y, cut in line], self.corner * height_px, self.rounded)
             _draw_line(draw, points, thickness_px, stroke_px)
         if self.slab:
-            reach_px = (self.stroke / 2 + self.slab) * height_px
+            half_px = (thickness_px / 2 + slab_px + stroke_px, 0.3 * thickness_px + stroke_px)
             for x, y, flat in _SERIFS.get(character, ()):
-                _draw_serif(draw, place(x, y), flat, reach_px + stroke_px, thickness_px * 0.3 + stroke_px)
+                (center_x, center_y), (dx, dy) = place(x, y), half_px if flat else half_px[::-1]
+                top, bottom = margin_px - stroke_px, mask.height - margin_px + stroke_px
+                corners = (center_x - dx, max(top, center_y - dy), center_x + dx, min(bottom, center_y + dy))
+                draw.rectangle(corners, fill=255)
         return mask
 
 
@@ -130,8 +135,3 @@ def _draw_line(draw: ImageDraw.ImageDraw, points: list[Point], thickness_px: flo
 def _is_right_angle(before: Point, corner: Point, after: Point) -> bool:
     ax, ay, bx, by = before[0] - corner[0], before[1] - corner[1], after[0] - corner[0], after[1] - corner[1]
     return abs(ax * bx + ay * by) < 0.01 * math.hypot(ax, ay) * math.hypot(bx, by)
-
-
-def _draw_serif(draw: ImageDraw.ImageDraw, at: Point, flat: bool, long_px: float, short_px: float) -> None:
-    dx, dy = (long_px, short_px) if flat else (short_px, long_px)
-    draw.rectangle((at[0] - dx, at[1] - dy, at[0] + dx, at[1] + dy), fill=255)

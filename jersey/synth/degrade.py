@@ -21,9 +21,10 @@ def degrade(picture: Image.Image, *, digit_height_px: float, rng: np.random.Gene
         rng: chooses kinds and amounts.
     """
     picture = _light(picture, rng)
-    blurs = [_defocus, _move, _lose_resolution]
-    for index in rng.permutation(3)[: rng.choice(3, p=(0.3, 0.55, 0.15))]:
-        picture = blurs[index](picture, digit_height_px, rng)
+    blurs = (_defocus, _move, _lose_resolution)
+    count = int(rng.choice(3, p=(0.3, 0.5, 0.2)))
+    for index in rng.permutation(3)[:count]:
+        picture = blurs[index](picture, digit_height_px, (1.0, 0.6)[count - 1], rng)
     if rng.random() < 0.7:
         picture = _noise(picture, rng)
     return _compress(picture, rng) if rng.random() < 0.7 else picture
@@ -32,21 +33,21 @@ def degrade(picture: Image.Image, *, digit_height_px: float, rng: np.random.Gene
 def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Exposure, contrast, colour cast, and a gradient across the picture."""
     image_HW3 = np.asarray(picture, dtype=np.float32) / 255
-    gain = np.exp(rng.normal(-0.08, 0.16)).clip(0.55, 1.2) * (1 + rng.normal(0, 0.05, 3).clip(-0.1, 0.1))
+    gain = np.exp(rng.normal(-0.08, 0.16)).clip(0.65, 1.2) * (1 + rng.normal(0, 0.05, 3).clip(-0.1, 0.1))
     gradient = np.linspace(-1, 1, picture.width) * rng.uniform(-0.2, 0.2)
     rise = np.linspace(-1, 1, picture.height)[:, None] * rng.uniform(-0.2, 0.2)
     lit_HW3 = image_HW3 * gain.astype(np.float32) * (1 + gradient + rise).astype(np.float32)[:, :, None]
-    contrast, grey = rng.uniform(0.7, 1.15), rng.uniform(0.3, 0.6)
+    contrast, grey = rng.uniform(0.75, 1.15), rng.uniform(0.3, 0.6)
     return _to_image((lit_HW3 - grey) * contrast + grey)
 
 
-def _defocus(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(digit_height_px * rng.uniform(0.01, 0.05)))
+def _defocus(picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator) -> Image.Image:
+    return picture.filter(ImageFilter.GaussianBlur(digit_height_px * rng.uniform(0.01, 0.05 * most)))
 
 
-def _move(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+def _move(picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator) -> Image.Image:
     """Averages copies of the picture along a straight movement."""
-    reach_px, angle = digit_height_px * rng.uniform(0.04, 0.16), rng.uniform(0, np.pi)
+    reach_px, angle = digit_height_px * rng.uniform(0.04, 0.16 * most), rng.uniform(0, np.pi)
     border_px = int(reach_px) + 1
     padding = ((border_px, border_px), (border_px, border_px), (0, 0))
     wide = Image.fromarray(np.pad(np.asarray(picture), padding, mode="edge"))
@@ -59,10 +60,12 @@ def _move(picture: Image.Image, digit_height_px: float, rng: np.random.Generator
     return _to_image(total_HW3 / (255 * len(steps_px)))
 
 
-def _lose_resolution(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+def _lose_resolution(
+    picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator
+) -> Image.Image:
     """As if the player had been far away: shrinks the picture and enlarges it again."""
-    least = min(1.0, _MIN_DIGIT_PX / digit_height_px)
-    factor = rng.uniform(max(least, 0.3), 1.0)
+    least = max(0.3, _MIN_DIGIT_PX / digit_height_px / most)
+    factor = rng.uniform(min(1.0, least), 1.0)
     small = (max(8, round(picture.width * factor)), max(8, round(picture.height * factor)))
     enlarge = rng.choice(
         (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST), p=(0.5, 0.4, 0.1)

@@ -18,9 +18,11 @@ from jersey.synth.typefaces import FontTypeface, Typeface
 
 # Paintings are twice as fine as crops, and reach beyond the frame so that a turned one still fills it.
 _OVERSAMPLING = 2
-_PAINTING_REACH = 1.5
+_PAINTING_REACH = 1.7
+# In widths of the shoulders; a wider number would touch the side panels, and those look like a 1.
+_MAX_NUMBER_WIDTH = 0.6
 # Fractions of the number's size, outlines included.
-_MAX_CUT = 0.05
+_MAX_CUT = 0.1
 _MIN_BORDER = 0.02
 
 
@@ -49,7 +51,7 @@ def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Type
     picture_px = size_px * _OVERSAMPLING
     painting_px = round(picture_px * _PAINTING_REACH)
     typeface = typefaces[int(rng.integers(len(typefaces)))]
-    easel = Easel(painting_px, picture_px * rng.uniform(0.75, 1.2), turn=rng.normal(0, 0.05))
+    easel = Easel(painting_px, picture_px * rng.uniform(0.75, 1.2), turn=rng.uniform(-0.05, 0.05))
     kit = colors.pick_kit(rng)
     number_print = _print_number(number, easel, typeface, kit, rng)
     painting = paint_player(easel, number_print, kit, _print_name(easel, typefaces, rng), rng)
@@ -75,7 +77,14 @@ def _print_number(
 ) -> NumberPrint:
     height_px = easel.wide(rng.uniform(0.36, 0.52))
     outlines_px = [height_px * rng.uniform(0.025, 0.06) for _ in kit.outlines]
-    return print_number(number, typeface=typeface, height_px=height_px, outlines_px=outlines_px, rng=rng)
+    return print_number(
+        number,
+        typeface=typeface,
+        height_px=height_px,
+        max_width_px=easel.wide(_MAX_NUMBER_WIDTH),
+        outlines_px=outlines_px,
+        rng=rng,
+    )
 
 
 def _print_name(easel: Easel, typefaces: Sequence[Typeface], rng: np.random.Generator) -> Image.Image | None:
@@ -89,15 +98,19 @@ def _print_name(easel: Easel, typefaces: Sequence[Typeface], rng: np.random.Gene
 def _place_in_frame(
     view: View, number_size_px: tuple[int, int], painting_px: int, picture_px: int, rng: np.random.Generator
 ) -> View:
-    """Shifts the view at random; a few views lose an edge of the number, no more than `_MAX_CUT` of it."""
+    """Shifts the view at random; some views cut off one edge of the number, no more than `_MAX_CUT` of it."""
     signs_42 = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     corners_42 = view.to_picture(painting_px / 2 + signs_42 * np.array(number_size_px) / 2)
     low, high = corners_42.min(axis=0), corners_42.max(axis=0)
-    cut_px = (rng.uniform(0.0, _MAX_CUT) if rng.random() < 0.12 else -_MIN_BORDER) * (high - low)
-    least, most = -cut_px - low, picture_px + cut_px - high
+    border_px = _MIN_BORDER * (high - low)
+    least, most = border_px - low, picture_px - border_px - high
     middle = (least + most) / 2  # The only place for a number that is too wide for its frame.
-    shift_px = rng.normal(0, 0.09, 2) * picture_px
-    return view.shifted(*shift_px.clip(np.minimum(least, middle), np.maximum(most, middle)))
+    shift_px = (rng.normal(0, 0.09, 2) * picture_px).clip(np.minimum(least, middle), np.maximum(most, middle))
+    if rng.random() < 0.12:
+        axis = int(rng.integers(2))
+        cut_px = rng.uniform(0.0, _MAX_CUT) * (high - low)[axis]
+        shift_px[axis] = -low[axis] - cut_px if rng.random() < 0.5 else picture_px - high[axis] + cut_px
+    return view.shifted(*shift_px)
 
 
 def _shade_cloth(scene: Image.Image, cloth: Image.Image, folds: Folds, rng: np.random.Generator) -> Image.Image:

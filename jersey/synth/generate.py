@@ -61,13 +61,17 @@ def generate(
     settings = Settings(tuple(numbers), train, val, test, size_px, imbalance, layout, seed)
     if root.is_file() or (root.is_dir() and any(root.iterdir())):
         settings.require_same_as_in(root)
-        return
+    else:
+        _draw_and_rename(root, settings, workers or os.cpu_count() or 1)
+
+
+def _draw_and_rename(root: Path, settings: Settings, workers: int) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = root.with_name(f".{root.name}.{os.getpid()}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         _prepare(unfinished, settings)
-        _draw_all(unfinished, settings, workers or os.cpu_count() or 1)
+        _draw_all(unfinished, settings, workers)
         if root.exists():
             root.rmdir()
         unfinished.rename(root)

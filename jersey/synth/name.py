@@ -9,8 +9,8 @@ from jersey.synth.typefaces import FontTypeface
 
 _SYLLABLES = (
     "AN", "BAR", "BEN", "CAR", "DAV", "DEN", "ED", "EL", "FOR", "GAR", "GRE", "HAR", "HILL", "JACK", "JO", "KEN",
-    "KING", "LEE", "MAR", "MC", "MIL", "MOR", "NEL", "PAR", "PER", "RUS", "SAN", "SMI", "SON", "TAY", "THO", "TON", "VA",
-    "WAL", "WES", "WIL", "WOOD", "YOUNG",
+    "KING", "LEE", "MAR", "MC", "MIL", "MOR", "NEL", "PAR", "PER", "RUS", "SAN", "SMI", "SON", "TAY", "THO", "TON",
+    "VA", "WAL", "WES", "WIL", "WOOD", "YOUNG",
 )  # fmt: skip
 
 
@@ -36,10 +36,8 @@ def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng
 def _arch(mask: Image.Image, rise_px: float) -> Image.Image:
     """Bends the line of letters upwards in the middle, by `rise_px`."""
     width_px, height_px = mask.width, mask.height + round(rise_px)
-    edges = np.linspace(-1, 1, 9)
     strips = []
-    for left, right in pairwise(edges):
-        x0, x1 = (round((edge + 1) / 2 * width_px) for edge in (left, right))
-        y0, y1 = (rise_px * edge**2 for edge in (left, right))
+    for x0, x1 in pairwise(np.unique(np.linspace(0, width_px, 9).round().astype(int)).tolist()):
+        y0, y1 = (rise_px * (2 * x / width_px - 1) ** 2 for x in (x0, x1))
         strips.append(((x0, 0, x1, height_px), (x0, -y0, x0, height_px - y0, x1, height_px - y1, x1, -y1)))
     return mask.transform((width_px, height_px), Image.Transform.MESH, strips, Image.Resampling.BILINEAR)

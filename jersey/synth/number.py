@@ -24,7 +24,13 @@ class NumberPrint:
 
 
 def print_number(
-    number: str, *, typeface: Typeface, height_px: int, outlines_px: Sequence[float], rng: np.random.Generator
+    number: str,
+    *,
+    typeface: Typeface,
+    height_px: int,
+    max_width_px: int,
+    outlines_px: Sequence[float],
+    rng: np.random.Generator,
 ) -> NumberPrint:
     """Sets the digits side by side at a random distance and width.
 
@@ -32,32 +38,39 @@ def print_number(
         number: digits.
         typeface: the face.
         height_px: height of the digits without outlines.
+        max_width_px: wider numbers are condensed to this width.
         outlines_px: thickness of each outline, innermost first.
         rng: chooses the spacing and how condensed the digits are.
     """
     strokes_px = [0.0, *np.cumsum(outlines_px)]
-    gap_px = height_px * rng.uniform(0.03, 0.1) + strokes_px[-1]
-    stretch = rng.uniform(0.8, 1.12) if len(number) > 1 else rng.uniform(0.9, 1.25)
     layers = [
-        [typeface.glyph(character, height_px=height_px, stroke_px=stroke_px) for character in number]
+        [typeface.glyph(digit, height_px=height_px, stroke_px=stroke_px) for digit in number]
         for stroke_px in reversed(strokes_px)
     ]
-    outer, fills = layers[0], layers[-1]
-    # Ink of neighbouring fills stays `gap_px` apart; centres fit every layer, since a stroke grows evenly.
-    margin_px = max(outline.width - fill.width for outline, fill in zip(outer, fills, strict=True)) // 2 + 1
-    lefts_px = np.round(np.cumsum([margin_px, *(fill.width - 2 * MARGIN_PX + gap_px for fill in fills)])).astype(int)
-    size_px = (int(lefts_px[-1] - gap_px) + 2 * MARGIN_PX + margin_px, max(glyph.height for glyph in outer))
+    gap_px = height_px * rng.uniform(0.03, 0.1) + strokes_px[-1]
+    stretch = rng.uniform(0.8, 1.12) if len(number) > 1 else rng.uniform(0.9, 1.25)
+    sheet_px, centers_px = _spread(layers, gap_px)
+    size_px = (min(max_width_px, round(sheet_px[0] * stretch)), sheet_px[1])
 
     def sheet(glyphs: Sequence[Image.Image], wanted: Sequence[int]) -> Image.Image:
-        mask = Image.new("L", size_px)
+        mask = Image.new("L", sheet_px)
         for index in wanted:
-            glyph = glyphs[index]
-            left_px = int(lefts_px[index]) - (glyph.width - fills[index].width) // 2
-            mask.paste(255, (left_px, (size_px[1] - glyph.height) // 2), glyph)
-        return mask.resize((round(size_px[0] * stretch), size_px[1]), Image.Resampling.BILINEAR)
+            left_px, top_px = centers_px[index] - glyphs[index].width // 2, (sheet_px[1] - glyphs[index].height) // 2
+            mask.paste(255, (left_px, top_px), glyphs[index])
+        return mask.resize(size_px, Image.Resampling.BILINEAR)
 
     everywhere = range(len(number))
-    return NumberPrint(
-        layers=tuple(sheet(layer, everywhere) for layer in layers),
-        digits=tuple(sheet(fills, [index]) for index in everywhere),
-    )
+    digits = tuple(sheet(layers[-1], [index]) for index in everywhere)
+    return NumberPrint(layers=tuple(sheet(glyphs, everywhere) for glyphs in layers), digits=digits)
+
+
+def _spread(layers: Sequence[Sequence[Image.Image]], gap_px: float) -> tuple[tuple[int, int], list[int]]:
+    """The size of a sheet for all layers, and the centre of each digit, where the ink of fills is `gap_px` apart."""
+    outer, fills = layers[0], layers[-1]
+    border_px = max(outline.width - fill.width for outline, fill in zip(outer, fills, strict=True)) // 2 + 1
+    left_px, centers_px = float(border_px), []
+    for fill in fills:
+        centers_px.append(round(left_px) + fill.width // 2)
+        left_px += fill.width - 2 * MARGIN_PX + gap_px
+    width_px = round(left_px - gap_px) + 2 * MARGIN_PX + border_px
+    return (width_px, max(glyph.height for glyph in outer)), centers_px

@@ -16,7 +16,7 @@ from jersey.synth.typefaces import Typeface
 
 _DIGITS = "0123456789"
 _TEMPLATE_WIDTH_PX, _TEMPLATE_HEIGHT_PX = 20, 30
-_MIN_TELLING_VISIBLE = 0.6
+MIN_TELLING_VISIBLE = 0.65
 _ATTEMPTS = 6
 
 
@@ -40,7 +40,7 @@ def occlude(
         paint = (_arm, _ball, _rival)[rng.choice(3, p=(0.45, 0.2, 0.35))]
         paint(ImageDraw.Draw(shape), ImageDraw.Draw(layer), picture.width, rng)
         if all(
-            telling_visible(digit, mask, shape, typeface) >= _MIN_TELLING_VISIBLE
+            telling_visible(digit, mask, shape, typeface) >= MIN_TELLING_VISIBLE
             for digit, mask in zip(number, masks, strict=True)
         ):
             picture.paste(layer, (0, 0), shape)
@@ -79,16 +79,19 @@ def _templates(typeface: Typeface) -> NDArray[np.bool_]:
 
 
 def _arm(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:
-    """An arm or a hand, from outside the picture."""
+    """An arm that reaches in from the edge and narrows towards the hand."""
     start, end = rng.uniform(-0.2, 1.2, 2) * side_px, rng.uniform(0.1, 0.9, 2) * side_px
     start[rng.integers(2)] = rng.choice((-0.1, 1.1)) * side_px
-    width_px = int(side_px * rng.uniform(0.06, 0.14))
+    along = (end - start) / np.hypot(*(end - start))
+    across = np.array([-along[1], along[0]]) * side_px * rng.uniform(0.04, 0.09)
     skin = colors.pick(colors.SKIN, rng)
-    line, box = (*start, *end), (*(end - width_px / 2), *(end + width_px / 2))
-    for draw, color in ((shape, 255), (layer, colors.shade(skin, 0.75))):
-        draw.line(line, fill=color, width=width_px)
-        draw.ellipse(box, fill=color)
-    layer.line(line, fill=skin, width=width_px * 2 // 3)
+    for factor, width in ((0.72, 1.0), (0.9, 0.75), (1.0, 0.45)):
+        near, far = across * width, across * width * 0.65
+        corners = [(x, y) for x, y in (start + near, start - near, end - far, end + far)]
+        hand_px = 1.15 * np.hypot(*far)
+        for draw, color in ((shape, (255,)), (layer, colors.shade(skin, factor))):
+            draw.polygon(corners, fill=color)
+            draw.ellipse((*(end - hand_px), *(end + hand_px)), fill=color)
 
 
 def _ball(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:

@@ -135,7 +135,7 @@ def _limb(draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], colo
 
 def _paint_jersey(scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Generator) -> Image.Image:
     """Paints the jersey over the scene and returns its mask ("L")."""
-    strap, neck, waist = rng.uniform(0.3, 0.4), rng.uniform(0.13, 0.2), rng.uniform(0.4, 0.46)
+    strap, neck, waist = rng.uniform(0.3, 0.4), rng.uniform(0.13, 0.2), rng.uniform(0.42, 0.47)
     armhole = [(strap, -0.6), (strap - 0.01, -0.42), (strap + 0.03, -0.26), (0.45, -0.16)]
     side = [armhole[-1], (waist, 0.3), (waist + 0.01, 0.8)]
     collar = [(neck, -0.66), (neck * 0.6, -0.6), (0.0, -0.58), (-neck * 0.6, -0.6), (-neck, -0.66)]
@@ -144,7 +144,7 @@ def _paint_jersey(scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Gen
     ImageDraw.Draw(cloth).polygon(easel.px([*right, *_mirrored(right)[::-1], *collar[::-1]]), fill=255)
     draw = ImageDraw.Draw(layer)
     if rng.random() < 0.4:
-        _paint_side_panels(draw, easel, side, kit.trim, rng.uniform(0.03, 0.1))
+        _paint_side_panels(draw, easel, side, kit.trim, rng.uniform(0.03, 0.07))
     if rng.random() < 0.06:
         _paint_pinstripes(draw, easel, kit.trim)
     if rng.random() < 0.7:

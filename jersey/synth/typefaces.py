@@ -1,8 +1,9 @@
 """The typefaces of drawn numbers: which exist, which split may use them, and how they draw one character.
 
 Only files that ship with the dependencies are used (matplotlib's folder of TTF files, found without importing
-matplotlib, and the face inside Pillow), plus the block faces of `block.py`. Whole families are kept apart: a design
-seen in training never returns in validation or test, not even in another weight.
+matplotlib, and the face inside Pillow), plus the block faces of `block.py`. Whole font families are kept
+apart: one seen in training never returns in validation or test, not even in another weight. Block faces share their
+skeleton, so those kept for validation and test have serifs or arcs, which no block face of training has.
 """
 
 import importlib.util
@@ -109,7 +110,6 @@ TRAIN_BLOCKS = (
     BlockTypeface("block-condensed", stroke=0.16, width=0.52, corner=0.10),
     BlockTypeface("block-wide", stroke=0.15, width=0.76, corner=0.18),
     BlockTypeface("block-square", stroke=0.15, width=0.62, corner=0.03),
-    BlockTypeface("block-slab-wide", stroke=0.13, width=0.72, corner=0.13, slab=0.07),
 )
 UNSEEN_FONTS = (
     FontTypeface("STIXGeneralBol", bolder=0.03),

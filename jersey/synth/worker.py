@@ -4,6 +4,7 @@ Draws its share of the data set that FOLDER's manifest describes, and writes one
 """
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from jersey.synth.generate import draw_share
 from jersey.synth.settings import MANIFEST, Settings
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent hears it too, and ends its workers.
     root, worker, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     settings = Settings(**content | {"numbers": tuple(content["numbers"])})

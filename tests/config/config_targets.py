@@ -35,7 +35,7 @@ def make_module(
     smoothing: float = 0.0,
     weight_power: float = 0.0,
     weights_on_top_of_sampler: bool = False,
-    untyped=3,  # type: ignore[no-untyped-def]  # noqa: ANN001
+    untyped=3,  # type: ignore[no-untyped-def]
 ) -> None:
     """Stands for a LightningModule; the class counts come at run time."""
 

@@ -60,7 +60,7 @@ def test_override_reaches_its_parameter(override: str, path: str, value: Any) ->
     assert found.value == value
     assert found.kind == "leaf"
     changed = {line.split()[0] for line in difference(example(), config).splitlines()[1:]}
-    assert changed == {path} - ({"data.fit_mode"} if value == "stretch" else set())
+    assert changed == {path}
 
 
 def test_the_built_object_gets_the_value() -> None:
@@ -163,7 +163,9 @@ def test_wrong_value_names_path_type_and_old_value(override: str, parts: list[st
     assert all(part in message for part in parts), message
 
 
-@pytest.mark.parametrize("override", ["", "lr", "=1", "lr:1", "[=1", "a b", "\n", "['\\x']=1", "a..b=1", ".=1", "lr.=1"])
+@pytest.mark.parametrize(
+    "override", ["", "lr", "=1", "lr:1", "[=1", "a b", "\n", "['\\x']=1", "a..b=1", ".=1", "lr.=1"]
+)
 def test_malformed_override_is_refused(override: str) -> None:
     refused(override)
 
@@ -175,10 +177,12 @@ ENDINGS = PATHS.map(lambda path: path.rpartition(".")[2])
 @given(st.one_of(st.text(), st.tuples(PATHS | ENDINGS | st.text(), st.text()).map("=".join)))
 def test_random_override_works_or_is_a_user_error(override: str) -> None:
     config = example()
+    message = ""
     try:
         apply_override(config, override)
     except UserError as error:
-        assert "\n" not in str(error)
+        message = str(error)
+    assert "\n" not in message
     as_text(config)
 
 
@@ -212,7 +216,7 @@ def test_every_printed_line_sets_the_same_value_in_another_config(settings: dict
     for line in as_text(source).splitlines():
         if "<" not in line.partition(" = ")[2][:1]:
             apply_override(target, line)
-    assert fdl.build(target).data.keywords == settings | {"labels": settings["labels"]}
+    assert fdl.build(target).data.keywords == settings
 
 
 @given(st.dictionaries(st.text(), st.integers(0, 9), min_size=1))
@@ -257,7 +261,7 @@ def test_fiddler_changes_the_config_in_place() -> None:
         ("fewer_epochs(**{'epochs': 2})", "fewer_epochs"),
         ("fewer_epochs(", "name(argument=value)"),
         ("a.b()", "name(argument=value)"),
-        ("fewer_epochs(root=__import__('os'))", "str"),
+        ("fewer_epochs(epochs=__import__('os'))", "int"),
         ("one_number", "needs number"),
         ("", "unknown fiddler"),
     ],
@@ -273,10 +277,12 @@ def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:
 
 @given(st.text() | st.text().map(lambda text: f"fewer_epochs({text})"))
 def test_random_fiddler_works_or_is_a_user_error(call: str) -> None:
+    message = ""
     try:
         apply_fiddler(example(), call)
     except UserError as error:
-        assert "\n" not in str(error)
+        message = str(error)
+    assert "\n" not in message
 
 
 def test_partial_inside_a_partial_keeps_its_own_lr() -> None:
@@ -287,3 +293,7 @@ def test_partial_inside_a_partial_keeps_its_own_lr() -> None:
     apply_override(config, "base.lr=0.3")
     assert (config.module.optimizer.base.lr, config.module.optimizer.lr) == (0.3, 0.2)
     assert "module.optimizer.base.lr" in refused("lr=1", config)
+
+
+def test_a_config_without_parameters_has_none_to_suggest() -> None:
+    assert refused("a=1", fdl.Config(dict)) == "a: no such parameter; --print_config lists them"

@@ -47,6 +47,8 @@ LABELS = tuple[str, ...]
         ("()", LABELS, ()),
         ("(0, 1)", tuple[float, float], (0.0, 1.0)),
         ("0,1", list[int], [0, 1]),
+        ("[1]", tuple[int, ...] | list[int], [1]),
+        ("(1,)", list[int] | tuple[int, ...], (1,)),
         ("2", int | str, 2),
         ("00", int | str, "00"),
         ("{'00': 1}", dict[str, float], {"00": 1.0}),
@@ -112,6 +114,21 @@ def test_number_keeps_its_kind_where_both_are_allowed() -> None:
 def test_what_the_type_does_not_allow_is_refused(text: str, wanted: Any) -> None:
     with pytest.raises(values.Mismatch):
         values.parse(text, wanted)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "members", "key", "wanted"),
+    [
+        (dict[str, float], {"a": 1.0}, "a", float),
+        (list[int] | dict[str, str] | None, {"a": "b"}, "a", str),
+        (dict[str, str] | list[int] | None, [1], 0, int),
+        (tuple[int, str] | tuple[float, ...], (1, "a"), 1, str),
+        (tuple[int, str] | tuple[float, ...], (1.0, 2.0, 3.0), 1, float),
+        (typehints.UNKNOWN, [1], 0, typehints.UNKNOWN),
+    ],
+)
+def test_members_have_the_type_their_collection_declares(annotation: Any, members: Any, key: Any, wanted: Any) -> None:
+    assert typehints.member_annotation(annotation, members, key) is wanted
 
 
 NUMBERS = st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from jersey.synth import colors, draw
 from jersey.synth.draw import draw_crop
-from jersey.synth.occlusion import occlude, telling_visible
+from jersey.synth.occlusion import MIN_TELLING_VISIBLE, occlude, telling_visible
 from jersey.synth.typefaces import TRAIN, UNSEEN
 
 NUMBERS = ("0", "00", "01", "1", "7", "11", "23", "68", "99")
@@ -31,37 +31,39 @@ def test_shapes_and_types(size_px: int) -> None:
     assert drawn.image_HW3.dtype == drawn.mask_HW.dtype == np.uint8
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_the_number_is_large_and_inside_the_frame(seed: int) -> None:
-    ink_HW = crop(NUMBERS[seed % len(NUMBERS)], seed).mask_HW > 127
-    border = np.concatenate([ink_HW[0], ink_HW[-1], ink_HW[:, 0], ink_HW[:, -1]])
-    assert np.ptp(np.flatnonzero(ink_HW.any(axis=1))) >= 0.2 * 64
-    assert ink_HW.mean() > 0.01
-    assert border.mean() < 0.15
+def test_the_number_is_large_and_inside_the_frame() -> None:
+    cut = 0
+    for seed in range(200):
+        ink_HW = crop(NUMBERS[seed % len(NUMBERS)], seed).mask_HW > 127
+        border = np.concatenate([ink_HW[0], ink_HW[-1], ink_HW[:, 0], ink_HW[:, -1]])
+        assert np.ptp(np.flatnonzero(ink_HW.any(axis=1))) >= 0.2 * 64
+        assert ink_HW.mean() > 0.01
+        assert border.mean() < 0.15
+        cut += border.any()
+    assert 1 <= cut <= 16
 
 
-def test_equal_draws_differ_only_by_the_number() -> None:
-    """ "0", "00" and "01" are different pictures: one has half the digits, the third another one."""
-    zero, double, zero_one = (crop(number, 3).mask_HW > 127 for number in ("0", "00", "01"))
-    assert blobs(zero) == 1
-    assert blobs(double) == blobs(zero_one) == 2
-    assert not np.array_equal(double, zero_one)
+def test_zero_double_zero_and_zero_one_are_three_pictures() -> None:
+    widths = {number: np.mean([aspect_ratio(crop(number, seed)) for seed in range(30)]) for number in ("0", "00", "01")}
+    assert widths["00"] > 1.05 * widths["01"] > 1.3 * widths["0"]
 
 
-def blobs(ink_HW: np.ndarray) -> int:
-    """Runs of columns with ink."""
-    columns = np.concatenate([[False], ink_HW.any(axis=0)])
-    return int(np.count_nonzero(columns[1:] & ~columns[:-1]))
+def aspect_ratio(drawn: draw.Crop) -> float:
+    left, top, right, bottom = Image.fromarray(drawn.mask_HW).getbbox()
+    return (right - left) / (bottom - top)
 
 
 def test_digits_are_not_mirrored() -> None:
-    """Over many views the ink of a 7 lies right of its box's middle in the lower... left, as in the flat glyph."""
-    offsets = []
-    for seed in range(30):
-        rows, columns = np.nonzero(crop("7", seed).mask_HW > 127)
-        lower = rows > np.quantile(rows, 0.7)
-        offsets.append(columns[lower].mean() - columns[~lower].mean())
-    assert np.mean(np.array(offsets) < 0) > 0.9
+    face = TRAIN[0]
+    flat_HW = in_box(face.glyph("4", height_px=60, stroke_px=0))
+    for seed in range(40):
+        drawn = draw_crop("4", rng=np.random.default_rng(seed), typefaces=[face], size_px=96)
+        drawn_HW = in_box(Image.fromarray(drawn.mask_HW))
+        assert np.mean(drawn_HW == flat_HW) > np.mean(drawn_HW == flat_HW[:, ::-1])
+
+
+def in_box(mask: Image.Image) -> np.ndarray:
+    return np.asarray(mask.resize((24, 32), Image.Resampling.BOX, mask.getbbox())) > 127
 
 
 def test_fill_and_cloth_contrast() -> None:
@@ -76,10 +78,10 @@ def test_what_covers_the_gap_of_a_6_makes_it_undecidable(typeface) -> None:
     glyph = typeface.glyph("6", height_px=60, stroke_px=0)
     left, top, right, bottom = glyph.getbbox()
     nothing, gap, all_of_it = (Image.new("L", glyph.size) for _ in range(3))
-    gap.paste(255, ((left + right) // 2, top + (bottom - top) // 5, right, top + (bottom - top) // 2))
+    gap.paste(255, (left + (right - left) * 2 // 5, top + (bottom - top) // 8, glyph.width, (top + bottom) // 2))
     all_of_it.paste(255, (0, 0, *glyph.size))
     assert telling_visible("6", glyph, nothing, typeface) == 1.0
-    assert telling_visible("6", glyph, gap, typeface) < 0.6
+    assert telling_visible("6", glyph, gap, typeface) < MIN_TELLING_VISIBLE
     assert telling_visible("6", glyph, all_of_it, typeface) == 0.0
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from jersey.errors import UserError
 from jersey.synth import generate as generate_module
 from jersey.synth.generate import generate
+from jersey.synth.typefaces import TRAIN, UNSEEN
 
 NUMBERS = ("7", "0", "00", "01")
 SMALL = {"numbers": NUMBERS, "train": 12, "val": 5, "test": 4, "size_px": 32}
@@ -74,6 +75,19 @@ def test_a_long_tail_in_train_only(tmp_path: Path) -> None:
         for split in ("train", "val", "test")
     }
     assert counts == {"train": [16, 8, 4], "val": [2, 2, 2], "test": [2, 2, 2]}
+
+
+def test_each_split_draws_from_its_own_typefaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    real = generate_module.draw_crop
+
+    def spy(number: str, *, typefaces: tuple, **kwargs: object) -> object:
+        used.append(typefaces)
+        return real(number, typefaces=typefaces, **kwargs)
+
+    monkeypatch.setattr(generate_module, "draw_crop", spy)
+    generate(tmp_path / "set", **SMALL)
+    assert used == [TRAIN] * 12 + [UNSEEN] * (5 + 4)
 
 
 def test_a_finished_set_is_left_as_it_is(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,150 @@
+"""The average of a real fit against the same average computed by hand from the weights after every step."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from jersey.callbacks.ema import EMA
+
+BATCHES = 7
+State = dict[str, Tensor]
+
+
+class Small(L.LightningModule):
+    """A network with batch normalisation: float buffers and an integer one, besides the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+        self.validated: list[State] = []
+
+    def training_step(self, batch: Tensor, _: int) -> Tensor:
+        return (self.body(batch) - batch.sum(dim=1, keepdim=True)).square().mean()
+
+    def validation_step(self, batch: Tensor, _: int) -> None:
+        self.validated.append(copy_of(self))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+
+
+class Recorder(Callback):
+    """Keeps the raw weights after every optimizer step; to be placed before the EMA."""
+
+    def __init__(self) -> None:
+        self.states: list[State] = []
+        self._step = 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if trainer.global_step > self._step:
+            self._step = trainer.global_step
+            self.states.append(copy_of(pl_module))
+
+
+def copy_of(module: nn.Module) -> State:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def by_hand(states: list[State], decay: float) -> State:
+    """The first step is taken as it is; from then on the average keeps min(decay, (1 + n) / (10 + n))."""
+    average = states[0]
+    for n, state in enumerate(states[1:], start=1):
+        kept = min(decay, (1 + n) / (10 + n))
+        average = {
+            name: kept * average[name] + (1 - kept) * value if value.is_floating_point() else value
+            for name, value in state.items()
+        }
+    return average
+
+
+def fit(
+    folder: Path,
+    *,
+    decay: float,
+    epochs: int,
+    accumulate: int = 1,
+    resume: Path | None = None,
+    checkpoint: Path | None = None,
+) -> tuple[Small, Recorder, EMA]:
+    module, recorder, ema = Small(), Recorder(), EMA(decay=decay)
+    trainer = L.Trainer(
+        default_root_dir=folder,
+        max_epochs=epochs,
+        accumulate_grad_batches=accumulate,
+        callbacks=[recorder, ema],
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    batches = torch.randn(BATCHES, 16, 4, generator=torch.Generator().manual_seed(1))
+    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    trainer.fit(module, loader, DataLoader(batches[:1], batch_size=None), ckpt_path=resume)  # type: ignore[arg-type]
+    if checkpoint:
+        trainer.save_checkpoint(checkpoint)
+    return module, recorder, ema
+
+
+def assert_same(left: State, right: State) -> None:
+    torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-5)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+
+
+@pytest.mark.parametrize("decay", [0.2, 0.998])  # reached at the second step, and not within the test
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_average_is_the_one_by_hand(tmp_path: Path, decay: float, accumulate: int) -> None:
+    module, recorder, _ = fit(tmp_path, decay=decay, epochs=2, accumulate=accumulate)
+    assert len(recorder.states) == 2 * -(-BATCHES // accumulate)
+    assert_same(copy_of(module), by_hand(recorder.states, decay))
+    raw = recorder.states[-1]
+    for name, value in copy_of(module).items():
+        assert torch.equal(value, raw[name]) == (name == "body.1.num_batches_tracked"), name
+
+
+def test_validation_sees_the_average_and_training_goes_on_with_the_raw_weights(tmp_path: Path) -> None:
+    module, recorder, _ = fit(tmp_path, decay=0.998, epochs=3)
+    for epoch, seen in enumerate(module.validated, start=1):
+        assert_same(seen, by_hand(recorder.states[: epoch * BATCHES], 0.998))
+    alone = Small()
+    optimizer = alone.configure_optimizers()
+    for batch in torch.randn(BATCHES, 16, 4, generator=torch.Generator().manual_seed(1)).repeat(3, 1, 1):
+        optimizer.zero_grad()
+        alone.training_step(batch, 0).backward()
+        optimizer.step()
+    assert_same(copy_of(alone), recorder.states[-1])
+
+
+def test_a_resumed_run_continues_average_and_ramp(tmp_path: Path) -> None:
+    whole, _, _ = fit(tmp_path, decay=0.998, epochs=2)
+    fit(tmp_path, decay=0.998, epochs=1, checkpoint=tmp_path / "first.ckpt")
+    resumed, _, ema = fit(tmp_path, decay=0.998, epochs=2, resume=tmp_path / "first.ckpt")
+    assert ema.state_dict() == {"latest_update_step": 2 * BATCHES}
+    assert_same(copy_of(resumed), copy_of(whole))
+
+
+def test_the_ramp_rises_to_the_decay() -> None:
+    decays = [EMA(decay=0.998).decay_at(step) for step in range(10_000)]
+    assert decays[0] == 0.1
+    assert decays == sorted(decays)
+    assert decays[-1] == 0.998
+
+
+def test_the_average_lives_where_training_will_run() -> None:
+    """In `setup` the module is still on the CPU; an average left there would be copied to at every step."""
+    ema = EMA(decay=0.9)
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    ema.setup(trainer, Small(), "fit")
+    assert ema._average_model is not None
+    assert {value.device.type for value in ema._average_model.state_dict().values()} == {"meta"}

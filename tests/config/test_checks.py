@@ -1,0 +1,49 @@
+"""Rules that hold between parts of a config."""
+
+import fiddle as fdl
+import pytest
+from config_targets import example, named
+
+from jersey.config import check
+from jersey.errors import UserError
+
+
+def balanced(sampler_power: float, weight_power: float) -> fdl.Config:
+    config = example()
+    config.data.sampler_power = sampler_power
+    config.module.weight_power = weight_power
+    return config
+
+
+@pytest.mark.parametrize(("sampler_power", "weight_power"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0, 1)])
+def test_classes_may_be_balanced_once(sampler_power: float, weight_power: float) -> None:
+    check(balanced(sampler_power, weight_power))
+
+
+def test_balancing_twice_must_be_meant() -> None:
+    config = balanced(0.5, 0.25)
+    with pytest.raises(UserError, match=r"module\.weights_on_top_of_sampler=True") as caught:
+        check(config)
+    assert "0.5" in str(caught.value)
+    assert "0.25" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    config.module.weights_on_top_of_sampler = True
+    check(config)
+
+
+def test_defaults_count_when_left_unset() -> None:
+    check(example())
+
+
+def test_a_users_own_parts_pass() -> None:
+    config = balanced(0.5, 0.5)
+    config.module = fdl.Partial(named, mine=1)
+    check(config)
+
+
+def test_only_plain_values_are_allowed() -> None:
+    config = example()
+    config.data.root = object()
+    with pytest.raises(ValueError, match="root") as caught:
+        check(config)
+    assert not isinstance(caught.value, UserError)

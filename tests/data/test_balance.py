@@ -1,0 +1,113 @@
+"""Class weights by hand, and what the sampler draws: how often, from which class, and that it can be repeated.
+
+Shapes: N crops, K classes.
+"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jersey.data.balance import BalancedSampler, class_weights
+
+COUNTS_K = [257, 50, 10, 4]  # as long-tailed as the public set
+CLASSES_N = np.repeat(np.arange(4), COUNTS_K)
+
+counts_of_classes = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any)
+powers = st.floats(0, 1)
+seeds = st.integers(0, 2**32)
+
+
+def sampler(*, power: float, seed: int = 0) -> BalancedSampler:
+    return BalancedSampler(CLASSES_N.tolist(), power=power, seed=seed)
+
+
+def test_weights_by_hand() -> None:
+    """Counts 1 and 4, power 1: weights in the ratio 4 to 1, of which the five crops have a mean of 1."""
+    torch.testing.assert_close(class_weights([1, 4], power=1.0), torch.tensor([5 / 2, 5 / 8]))
+    torch.testing.assert_close(class_weights([1, 4], power=0.5), torch.tensor([5 / 3, 5 / 6]))
+    assert class_weights([1, 4], power=0.0).tolist() == [1.0, 1.0]
+    assert class_weights([3, 3], power=0.5).dtype == torch.float32
+
+
+@given(counts_K=counts_of_classes, power=powers)
+def test_weights_have_mean_one_over_the_crops_and_zero_for_an_empty_class(counts_K: list[int], power: float) -> None:
+    weights_K = class_weights(counts_K, power=power).double().numpy()
+    counts = np.array(counts_K)
+    assert (weights_K * counts).sum() / counts.sum() == pytest.approx(1, rel=1e-5)
+    np.testing.assert_array_equal(weights_K == 0, counts == 0)
+    present = counts > 0
+    relative = weights_K[present] * counts[present] ** power
+    np.testing.assert_allclose(relative, relative[0], rtol=1e-5)
+
+
+@given(counts_K=counts_of_classes, power=powers, seed=seeds, epoch=st.integers(0, 1000))
+@settings(deadline=None)
+def test_crops_and_classes_are_drawn_floor_or_ceil_of_their_expectation(
+    counts_K: list[int], power: float, seed: int, epoch: int
+) -> None:
+    classes_N = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts_K)), counts_K))
+    drawn = BalancedSampler(classes_N.tolist(), power=power, seed=seed)
+    draw_N = drawn.draw(epoch)
+    assert draw_N.shape == classes_N.shape
+
+    counts = np.array(counts_K, dtype=float)
+    wanted_K = np.where(counts > 0, np.maximum(counts, 1) ** (1 - power), 0)
+    wanted_K *= len(classes_N) / wanted_K.sum()
+    wanted_N = (wanted_K / np.maximum(counts, 1))[classes_N]
+    for times, wanted in (
+        (np.bincount(draw_N, minlength=len(classes_N)), wanted_N),
+        (drawn.drawn_counts(epoch, num_classes=len(counts_K)), wanted_K),
+    ):
+        assert (times >= np.floor(wanted - 1e-9)).all()
+        assert (times <= np.ceil(wanted + 1e-9)).all()
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_power_zero_is_a_permutation(epoch: int) -> None:
+    assert sorted(sampler(power=0.0).draw(epoch)) == list(range(len(CLASSES_N)))
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_power_one_makes_classes_equal_within_one_crop(epoch: int) -> None:
+    counts_K = sampler(power=1.0).drawn_counts(epoch, num_classes=4)
+    assert counts_K.sum() == len(CLASSES_N)
+    assert np.ptp(counts_K) <= 1
+
+
+def test_on_average_every_crop_of_a_class_is_drawn_equally_often() -> None:
+    """Over 400 epochs, against the binomial spread that a crop drawn floor or ceil times has."""
+    epochs = 400
+    drawn = sampler(power=1.0)
+    times_N = sum(np.bincount(drawn.draw(epoch), minlength=len(CLASSES_N)) for epoch in range(epochs))
+    wanted_N = (len(CLASSES_N) / 4 / np.array(COUNTS_K))[CLASSES_N]
+    part_N = wanted_N % 1
+    deviations_N = (times_N - epochs * wanted_N) / np.sqrt(epochs * part_N * (1 - part_N))
+    assert np.abs(deviations_N).max() < 5
+
+
+def test_epochs_and_seeds_give_other_orders_and_repeat_them() -> None:
+    drawn = sampler(power=0.5)
+    first = drawn.draw(0)
+    np.testing.assert_array_equal(drawn.draw(0), first)
+    np.testing.assert_array_equal(sampler(power=0.5).draw(0), first)
+    assert not np.array_equal(drawn.draw(1), first)
+    assert not np.array_equal(sampler(power=0.5, seed=1).draw(0), first)
+
+
+def test_the_order_is_mixed() -> None:
+    """No class and no file order shows in it: neighbours correlate no more than chance, about 1 / sqrt(321)."""
+    drawn_N = sampler(power=1.0).draw(0)
+    for values_N in (CLASSES_N[drawn_N].astype(float), drawn_N.astype(float)):
+        assert abs(np.corrcoef(values_N[:-1], values_N[1:])[0, 1]) < 5 / np.sqrt(len(values_N))
+        assert abs(np.corrcoef(values_N, np.arange(len(values_N)))[0, 1]) < 5 / np.sqrt(len(values_N))
+
+
+def test_iterating_follows_the_epoch_set_by_the_loader() -> None:
+    drawn = sampler(power=0.5)
+    drawn.set_epoch(3)
+    listed = list(drawn)
+    assert len(drawn) == len(listed) == len(CLASSES_N)
+    assert listed == drawn.draw(3).tolist()
+    assert list(drawn) == listed

@@ -1,0 +1,234 @@
+"""From real image files to batches: the contract, the strictness of the splits, and what is told to the user.
+
+Shapes: B batch, H W the size of the network's input.
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jersey.data.datamodule import Batch, JerseyDataModule
+from jersey.data.fit import fit
+from jersey.data.index import SPLITS
+from jersey.errors import UserError
+
+LABELS = ("0", "00", "01", "7", "23")
+CROPS_EACH = {"train": 6, "val": 2, "test": 2}
+HEIGHT_PX, WIDTH_PX = 24, 16
+
+
+def draw_crops(root: Path, *, annotated: bool = False, without: Iterable[tuple[str, str]] = ()) -> Path:
+    """A small data set of random pictures of many sizes, the same ones under the same names in both layouts."""
+    rng = np.random.default_rng(0)
+    for split in SPLITS:
+        rows = []
+        for label in LABELS:
+            for number in range(CROPS_EACH[split]):
+                pixels = rng.integers(0, 256, (*rng.integers(10, 40, 2), 3), dtype=np.uint8)
+                if (split, label) in without:
+                    continue
+                folder = root / split / ("images" if annotated else label)
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(folder / f"{label}_{number}.png")
+                rows.append(json.dumps({"image": f"images/{label}_{number}.png", "suffix": label}))
+        if annotated:
+            (root / split / "crops.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_crops(tmp_path_factory.mktemp("folders"))
+
+
+def opened(root: Path, *, seed: int = 0, batch_size: int = 8, **settings: object) -> JerseyDataModule:
+    data = JerseyDataModule(
+        str(root),
+        seed=seed,
+        size_px=(HEIGHT_PX, WIDTH_PX),
+        batch_size=batch_size,
+        eval_batch_size=4,
+        **settings,  # type: ignore[arg-type]
+    )
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def batches(data: JerseyDataModule, split: str) -> list[Batch]:
+    return list(getattr(data, f"{split}_dataloader")())
+
+
+def same(left: list[Batch], right: list[Batch]) -> bool:
+    keys = ("images", "labels", "indices")
+    return len(left) == len(right) and all(
+        torch.equal(one[key], other[key]) for one, other in zip(left, right, strict=True) for key in keys
+    )
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_batch_contract(root: Path, split: str) -> None:
+    data = opened(root)
+    for batch in batches(data, split):
+        assert set(batch) == {"images", "labels", "indices"}
+        size = len(batch["labels"])
+        assert batch["images"].shape == (size, 3, HEIGHT_PX, WIDTH_PX)
+        assert batch["images"].dtype == torch.uint8
+        assert batch["labels"].dtype == batch["indices"].dtype == torch.int64
+        assert batch["labels"].shape == batch["indices"].shape == (size,)
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_row_is_the_fitted_file_that_its_index_names(root: Path, split: str, mode: str) -> None:
+    data = opened(root, fit_mode=mode)
+    for batch in batches(data, split):
+        for image, label, index in zip(batch["images"], batch["labels"], batch["indices"], strict=True):
+            path = data.splits[split].paths[index]
+            assert path.parent.name == data.labels.names[label] == data.splits[split].labels[index]
+            pixels = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)
+            fitted = fit(pixels[None], height_px=HEIGHT_PX, width_px=WIDTH_PX, mode=mode)[0]  # type: ignore[arg-type]
+            assert torch.equal(image, fitted)
+
+
+def test_a_crop_of_the_right_size_is_kept_bit_for_bit(root: Path, tmp_path: Path) -> None:
+    draw_crops(tmp_path)
+    pixels = np.random.default_rng(1).integers(0, 256, (HEIGHT_PX, WIDTH_PX, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "val" / "0" / "0_0.png")
+    kept = opened(tmp_path).decoded["val"].images_NCHW[0]
+    np.testing.assert_array_equal(kept.permute(1, 2, 0).numpy(), pixels)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_val_and_test_are_the_same_at_every_pass_and_seed(root: Path, split: str) -> None:
+    """Every crop once, in order, the same bytes, whatever the seeds and the state of any generator are."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  # the global state is the point
+    data = opened(root, seed=0, sampler_power=1.0)
+    first = batches(data, split)
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    assert same(batches(data, split), first)
+    assert same(batches(opened(root, seed=1, batch_size=3), split), first)
+    assert torch.cat([batch["indices"] for batch in first]).tolist() == list(range(10))
+
+
+def test_changing_a_batch_in_place_does_not_reach_the_next_pass(root: Path) -> None:
+    data = opened(root)
+    before = [batch["images"].clone() for batch in batches(data, "val")]
+    for batch in batches(data, "val"):
+        batch["images"].zero_()
+        batch["labels"].zero_()
+    after = batches(data, "val")
+    assert all(torch.equal(batch["images"], images) for batch, images in zip(after, before, strict=True))
+    assert sum(batch["labels"].sum().item() for batch in after) > 0
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_both_layouts_give_identical_batches(root: Path, tmp_path: Path, split: str) -> None:
+    folders, annotations = opened(root), opened(draw_crops(tmp_path, annotated=True))
+    assert folders.labels == annotations.labels
+    assert same(batches(folders, split), batches(annotations, split))
+
+
+def test_the_train_order_is_a_function_of_seed_and_epoch(root: Path) -> None:
+    def order(data: JerseyDataModule, epoch: int) -> list[int]:
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # as Lightning does
+        return torch.cat([batch["indices"] for batch in loader]).tolist()
+
+    data = opened(root)
+    first = order(data, 0)
+    assert order(data, 1) != first
+    assert order(data, 0) == first
+    torch.manual_seed(5)
+    assert order(opened(root), 0) == first
+    assert order(opened(root, seed=1), 0) != first
+
+
+def test_train_batches_are_all_full(root: Path) -> None:
+    """30 crops in batches of 8: three batches, the last six crops wait for another epoch."""
+    assert [len(batch["labels"]) for batch in batches(opened(root), "train")] == [8, 8, 8]
+    sizes = [len(batch["labels"]) for batch in batches(opened(root, batch_size=30), "train")]
+    assert sizes == [30]
+
+
+def test_more_crops_a_batch_than_there_are_is_a_user_error(root: Path) -> None:
+    data = opened(root, batch_size=31)
+    with pytest.raises(UserError, match=r"batch_size=31 .* 30 train crops"):
+        data.train_dataloader()
+    assert len(batches(data, "val")) == 3  # evaluation is not concerned
+
+
+def test_a_class_missing_from_val_and_test_keeps_the_indices_and_is_told_once(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw_crops(tmp_path, without=[("val", "00"), ("test", "00")])
+    with caplog.at_level(logging.WARNING, logger="jersey"):
+        data = opened(tmp_path)
+        data.setup("test")
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 2
+    for split, warning in zip(("val", "test"), warnings, strict=True):
+        assert f"{split} has no crops of 00;" in warning
+    complete = opened(root)
+    assert data.labels == complete.labels
+    kept = complete.decoded["val"].labels_N != complete.labels.class_to_idx["00"]
+    assert torch.equal(data.decoded["val"].labels_N, complete.decoded["val"].labels_N[kept])
+    assert torch.equal(data.decoded["val"].images_NCHW, complete.decoded["val"].images_NCHW[kept])
+
+
+def test_a_complete_data_set_brings_no_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        opened(root)
+    assert not caplog.records
+
+
+def test_pinned_labels_fix_the_indices(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pinned = ("99", "23", "7", "01", "00", "0")
+    with caplog.at_level(logging.WARNING, logger="jersey"):
+        data = opened(root, labels=pinned)
+    assert data.labels.names == pinned
+    assert data.class_counts == [0, 6, 6, 6, 6, 6]
+    for batch in batches(data, "train"):
+        for label, index in zip(batch["labels"], batch["indices"], strict=True):
+            assert pinned[label] == data.splits["train"].labels[index]
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["train", "val", "test"]
+
+
+def test_pinned_labels_must_cover_the_train_split(root: Path) -> None:
+    with pytest.raises(UserError, match=r"train split has labels .* 23"):
+        opened(root, labels=("0", "00", "01", "7"))
+
+
+def test_an_unknown_label_in_val_is_a_user_error(tmp_path: Path) -> None:
+    draw_crops(tmp_path, without=[("train", "23")])
+    with pytest.raises(UserError, match=r"val split has labels .* 23"):
+        opened(tmp_path)
+
+
+def test_the_sampler_balances_what_is_trained_on(tmp_path: Path) -> None:
+    draw_crops(tmp_path)
+    for number in range(1, 6):
+        (tmp_path / "train" / "7" / f"7_{number}.png").unlink()
+    data = opened(tmp_path, batch_size=5, sampler_power=1.0)
+    drawn = torch.cat([batch["labels"] for batch in batches(data, "train")])
+    assert data.class_counts == [6, 1, 6, 6, 6]
+    assert torch.bincount(drawn).tolist() == [5, 5, 5, 5, 5]
+
+
+def test_a_missing_data_set_is_drawn_before_it_is_read(tmp_path: Path) -> None:
+    data = opened(tmp_path / "new", draw=draw_crops)
+    assert len(data.decoded["train"]) == 30
+
+
+def test_building_reads_nothing(tmp_path: Path) -> None:
+    data = JerseyDataModule(str(tmp_path / "absent"), seed=0)
+    with pytest.raises(UserError, match="does not exist"):
+        data.setup()

@@ -1,0 +1,114 @@
+"""The resize against torch's and Pillow's antialiased ones, and what it does to shape, content and borders.
+
+Shapes: B batch, C channels, h w size before, H W size after.
+"""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from jersey.data.fit import fit
+
+# Heights and widths before and after: down, up, one axis each, odd, thin, and a single pixel.
+SIZES = [
+    ((480, 640), (224, 224)),
+    ((37, 23), (64, 64)),
+    ((200, 20), (64, 64)),
+    ((20, 200), (64, 96)),
+    ((65, 63), (64, 64)),
+    ((7, 5), (3, 11)),
+    ((1, 1), (4, 6)),
+    ((300, 1), (32, 32)),
+]
+
+
+def noise(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (batch, 3, height, width), generator=generator, dtype=torch.uint8)
+
+
+def distance(left: Tensor, right: Tensor) -> float:
+    assert left.shape == right.shape
+    return (left.float() - right.float()).abs().max().item()
+
+
+@pytest.mark.parametrize(("before", "after"), SIZES)
+def test_stretch_is_torchs_antialiased_bilinear_resize(before: tuple[int, int], after: tuple[int, int]) -> None:
+    images_BChw = noise(2, *before)
+    fitted_BCHW = fit(images_BChw, height_px=after[0], width_px=after[1])
+    assert fitted_BCHW.dtype == torch.uint8
+    reference_BCHW = F.interpolate(images_BChw.float(), after, mode="bilinear", antialias=True, align_corners=False)
+    assert distance(fitted_BCHW, reference_BCHW) <= 0.5 + 1e-3  # rounding alone
+
+
+@pytest.mark.parametrize(("before", "after"), SIZES)
+def test_stretch_is_pillows_resize_within_its_rounding(before: tuple[int, int], after: tuple[int, int]) -> None:
+    images_BChw = noise(1, *before)
+    picture = Image.fromarray(images_BChw[0].permute(1, 2, 0).numpy())
+    resized = np.array(picture.resize((after[1], after[0]), Image.Resampling.BILINEAR))
+    fitted_BCHW = fit(images_BChw, height_px=after[0], width_px=after[1])
+    # Pillow rounds twice, once after each axis.
+    assert distance(fitted_BCHW[0], torch.from_numpy(resized).permute(2, 0, 1)) <= 1
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+@pytest.mark.parametrize("size", [(224, 224), (37, 61), (1, 1), (1024, 768)])
+def test_the_wanted_size_comes_back_unchanged(mode: str, size: tuple[int, int]) -> None:
+    images_BChw = noise(1, *size)
+    fitted_BCHW = fit(images_BChw, height_px=size[0], width_px=size[1], mode=mode)  # type: ignore[arg-type]
+    assert torch.equal(fitted_BCHW, images_BChw)
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+def test_one_colour_stays_that_colour(mode: str) -> None:
+    """In particular at the borders, where part of the filter lies outside, and at 255, which must not wrap to 0."""
+    images_BChw = torch.full((1, 3, 90, 90), 255, dtype=torch.uint8)
+    fitted_BCHW = fit(images_BChw, height_px=64, width_px=64, mode=mode)  # type: ignore[arg-type]
+    assert (fitted_BCHW == 255).all()
+
+
+def test_images_of_a_batch_do_not_mix() -> None:
+    images_BChw = noise(3, 50, 40)
+    together_BCHW = fit(images_BChw, height_px=32, width_px=32)
+    alone_BCHW = torch.cat([fit(image[None], height_px=32, width_px=32) for image in images_BChw])
+    assert distance(together_BCHW, alone_BCHW) <= 1  # the order of summation may tip a rounding
+    assert (together_BCHW != alone_BCHW).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize(("before", "inner"), [((100, 50), (64, 32)), ((50, 100), (32, 64)), ((16, 32), (32, 64))])
+def test_letterbox_is_a_stretch_to_the_right_shape_between_black_bars(
+    before: tuple[int, int], inner: tuple[int, int]
+) -> None:
+    images_BChw = noise(1, *before).clamp(min=1)
+    fitted_BCHW = fit(images_BChw, height_px=64, width_px=64, mode="letterbox")
+    top, left = (64 - inner[0]) // 2, (64 - inner[1]) // 2
+    expected_BCHW = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    expected_BCHW[..., top : top + inner[0], left : left + inner[1]] = fit(
+        images_BChw, height_px=inner[0], width_px=inner[1]
+    )
+    assert distance(fitted_BCHW, expected_BCHW) <= 1
+
+
+@pytest.mark.parametrize("before", [(97, 31), (31, 97), (64, 63), (5, 64), (640, 480)])
+def test_letterbox_keeps_the_aspect_ratio_and_the_centre(before: tuple[int, int]) -> None:
+    white_BChw = torch.full((1, 3, *before), 255, dtype=torch.uint8)
+    fitted_HW = fit(white_BChw, height_px=64, width_px=64, mode="letterbox")[0, 0]
+    rows, columns = fitted_HW.amax(dim=1).nonzero()[:, 0], fitted_HW.amax(dim=0).nonzero()[:, 0]
+    factor = 64 / max(before)
+    assert abs(len(rows) - before[0] * factor) <= 1
+    assert abs(len(columns) - before[1] * factor) <= 1
+    assert rows[0] + rows[-1] == 63
+    assert columns[0] + columns[-1] == 63
+    assert (fitted_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 255).all()
+
+
+def test_thin_strokes_survive_shrinking() -> None:
+    """What antialiasing is for: one white line in 16 keeps its share of the light wherever it lies."""
+    for row in range(16):
+        images_BChw = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
+        images_BChw[..., row::16, :] = 255
+        mean = fit(images_BChw, height_px=16, width_px=16).float().mean().item()
+        assert mean == pytest.approx(255 / 16, abs=1)

@@ -1,0 +1,174 @@
+"""Weights from torchvision's files, and the sentence a user reads when they cannot be had."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from jersey.errors import UserError
+from jersey.models.resnet import resnet
+
+URL = models.ResNet18_Weights.DEFAULT.url
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Module:
+    """Torchvision's network with 1000 classes and batch statistics that differ from the initial ones."""
+    torch.manual_seed(0)
+    network = models.resnet18(weights=None)
+    with torch.no_grad():
+        network(torch.randn(8, 3, 32, 32))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def weights(trained: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(trained.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of downloads."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def features(backbone: nn.Module) -> Tensor:
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return backbone.eval()(images)
+
+
+def features_of(trained: nn.Module) -> Tensor:
+    body = nn.Sequential(*list(trained.children())[:-1], nn.Flatten())
+    return features(body)
+
+
+def test_a_local_file_gives_torchvisions_features(trained: nn.Module, weights: Path) -> None:
+    backbone, size = resnet("resnet18", weights=str(weights))
+    assert size == 512
+    torch.testing.assert_close(features(backbone), features_of(trained))
+
+
+def test_a_file_without_a_classifier_will_do(trained: nn.Module, tmp_path: Path) -> None:
+    state = {name: value for name, value in trained.state_dict().items() if not name.startswith("fc.")}
+    torch.save(state, tmp_path / "body.pth")
+    backbone, _ = resnet("resnet18", weights=str(tmp_path / "body.pth"))
+    torch.testing.assert_close(features(backbone), features_of(trained))
+
+
+def test_downloaded_weights_are_taken_from_torchs_cache(trained: nn.Module, weights: Path, torch_home: Path) -> None:
+    (torch_home / Path(URL).name).write_bytes(weights.read_bytes())
+    backbone, _ = resnet("resnet18", weights="imagenet")
+    torch.testing.assert_close(features(backbone), features_of(trained))
+
+
+def test_none_is_random() -> None:
+    torch.manual_seed(0)
+    first, _ = resnet("resnet18", weights=None)
+    second, _ = resnet("resnet18", weights=None)
+    assert not torch.equal(features(first), features(second))
+
+
+@pytest.mark.parametrize(("architecture", "size"), [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)])
+def test_the_number_of_features_is_true(architecture: str, size: int) -> None:
+    backbone, told = resnet(architecture, weights=None)  # type: ignore[arg-type]
+    assert told == size == features(backbone).shape[1]
+
+
+def saved(content: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+BAD_FILES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "truncated at the start": lambda good: good[:100],
+    "truncated at the end": lambda good: good[:-1000],
+    "a web page": lambda _: b"<!DOCTYPE html><html>404</html>",
+    "a picture": lambda _: b"\x89PNG\r\n\x1a\n" + bytes(50),
+    "a text beginning with h": lambda _: b"hello, this is text\n",
+    "a text beginning with a": lambda _: b"a note\n",
+    "a text beginning with J": lambda _: b"Jo",
+    "a list": lambda _: saved([1, 2]),
+    "a whole module": lambda _: saved(nn.Linear(2, 2)),
+    "a checkpoint around it": lambda _: saved({"state_dict": {"conv1.weight": torch.ones(1)}, "epoch": 3}),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_bad_file_is_a_user_error_that_names_it(weights: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bad.pth"
+    path.write_bytes(BAD_FILES[kind](weights.read_bytes()))
+    with pytest.raises(UserError, match=r"weights=\S*bad\.pth .*; give a torchvision \.pth file") as caught:
+        resnet("resnet18", weights=str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["absent.pth", "."])
+def test_a_missing_file_or_a_folder_is_a_user_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot read module.network.weights="):
+        resnet("resnet18", weights=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("architecture", ["resnet34", "resnet50"])
+def test_weights_of_another_architecture_are_a_user_error(weights: Path, architecture: str) -> None:
+    with pytest.raises(UserError, match=r"resnet18\.pth does not fit .* choose a matching file") as caught:
+        resnet(architecture, weights=str(weights))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+class WrongBytes(io.BytesIO):
+    """What `urlopen` gives where a captive portal answers."""
+
+    headers: dict[str, str] = {}  # noqa: RUF012
+
+    def info(self) -> dict[str, str]:
+        return {}
+
+
+def fails(error: Exception) -> Callable[..., WrongBytes]:
+    def urlopen(*_: object, **__: object) -> WrongBytes:
+        raise error
+
+    return urlopen
+
+
+DOWNLOADS = {
+    "no network": fails(URLError("Name or service not known")),
+    "forbidden": fails(HTTPError(URL, 403, "Forbidden", None, None)),  # type: ignore[arg-type]
+    "cut off": fails(ConnectionResetError("reset by peer")),
+    "wrong content": lambda *_, **__: WrongBytes(b"log in first"),
+}
+
+
+@pytest.mark.parametrize("kind", DOWNLOADS)
+def test_a_failed_download_names_the_address_and_both_ways_out(
+    torch_home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("torch.hub.urlopen", DOWNLOADS[kind])
+    with pytest.raises(UserError, match="cannot download") as caught:
+        resnet("resnet18", weights="imagenet")
+    message = str(caught.value)
+    assert URL in message
+    assert f"weights=/path/to/{Path(URL).name}" in message
+    assert "weights=None" in message
+    assert not list(torch_home.iterdir())  # nothing half-finished that the next try would take
+
+
+@pytest.mark.parametrize("content", [b"", b"log in first", b"half of it"])
+def test_a_damaged_file_in_torchs_cache_is_a_user_error(torch_home: Path, content: bytes) -> None:
+    (torch_home / Path(URL).name).write_bytes(content)
+    with pytest.raises(UserError, match="weights=None"):
+        resnet("resnet18", weights="imagenet")

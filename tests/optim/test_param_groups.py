@@ -1,0 +1,65 @@
+"""Every trainable parameter in exactly one group, each with the right decay and learning rate."""
+
+import pytest
+import torch
+from torch import nn
+
+from jersey.models.network import Network, resnet_classifier
+from jersey.optim.param_groups import param_groups
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return resnet_classifier(num_classes=7, weights=None)
+
+
+def small_network() -> Network:
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.Flatten(), nn.LayerNorm(4))
+    return Network(backbone, nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 0.0])
+def test_every_trainable_parameter_is_in_exactly_one_group(network: Network, scale: float) -> None:
+    groups = param_groups(network, lr=1e-3, weight_decay=0.05, backbone_lr_scale=scale)
+    members = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(members) == sorted(id(parameter) for parameter in network.parameters())
+
+
+def test_norm_and_bias_do_not_decay_and_all_else_does(network: Network) -> None:
+    for part in (network, small_network()):
+        groups = param_groups(part, lr=1e-3, weight_decay=0.05, backbone_lr_scale=0.5)
+        decay_of = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+        norms = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+        for module in part.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                spared = isinstance(module, norms) or name == "bias"
+                assert decay_of[id(parameter)] == (0.0 if spared else 0.05), (module, name)
+
+
+def test_the_backbone_learns_at_its_share_of_the_rate(network: Network) -> None:
+    groups = param_groups(network, lr=2e-3, weight_decay=0.05, backbone_lr_scale=0.25)
+    rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert {rate_of[id(p)] for p in network.head.parameters()} == {2e-3}
+    for parameter in network.backbone.parameters():
+        assert rate_of[id(parameter)] == pytest.approx(5e-4)
+
+
+def test_frozen_parameters_are_left_out_and_no_group_is_empty() -> None:
+    network = small_network()
+    network.backbone.requires_grad_(False)
+    network.head.bias.requires_grad_(False)  # type: ignore[union-attr]
+    groups = param_groups(network, lr=1e-3, weight_decay=0.05, backbone_lr_scale=1.0)
+    assert [group["name"] for group in groups] == ["head_decay"]
+    assert groups[0]["params"] == [network.head.weight]
+
+
+def test_a_scale_of_zero_keeps_the_backbone_and_moves_the_head() -> None:
+    network = small_network()
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    groups = param_groups(network, lr=0.1, weight_decay=0.5, backbone_lr_scale=0.0)
+    optimizer = torch.optim.AdamW(groups)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter, before[name]) == name.startswith("backbone"), name

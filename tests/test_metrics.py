@@ -1,0 +1,168 @@
+"""Scores against scikit-learn and by hand: all classes there, some absent, one only, two in all, ties, nan.
+
+Shapes: N crops, K classes.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import special
+from sklearn import metrics as sk
+from torch import Tensor
+
+from jersey.metrics import Collector, Evaluation
+
+
+def evaluation(logits_NK: Tensor, labels_N: Tensor) -> Evaluation:
+    return Evaluation(logits_NK, labels_N, torch.arange(len(labels_N)))
+
+
+def example(crops: int, classes: int, *, among: list[int] | None = None, seed: int = 0) -> Evaluation:
+    """A fairly good network; labels only `among` these classes, predictions of all."""
+    generator = torch.Generator().manual_seed(seed)
+    choice = torch.tensor(among if among is not None else range(classes))
+    labels_N = choice[torch.randint(len(choice), (crops,), generator=generator)]
+    logits_NK = torch.randn(crops, classes, generator=generator)
+    logits_NK[torch.arange(crops), labels_N] += 1.5
+    return evaluation(logits_NK, labels_N)
+
+
+CASES = {
+    "all classes": example(400, 7),
+    "absent classes": example(300, 9, among=[0, 3, 4, 8]),
+    "two classes": example(100, 2),
+    "many classes, few crops": example(60, 43),
+    "sure": evaluation(example(400, 7).logits_NK * 60, example(400, 7).labels_N),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request: pytest.FixtureRequest) -> Evaluation:
+    return request.param
+
+
+def reference(case: Evaluation) -> dict[str, float]:
+    labels, logits = case.labels_N.numpy(), case.logits_NK.double()
+    present = np.unique(labels)
+    predicted = logits.argmax(dim=1).numpy()
+    probabilities = logits.softmax(dim=1).numpy()
+    chosen = {"labels": present, "average": "macro"}
+    return {
+        "loss": np.mean(special.logsumexp(logits, axis=1) - logits.numpy()[np.arange(len(labels)), labels]),
+        "acc_top1": sk.accuracy_score(labels, predicted),
+        "acc_top5": np.mean([label in row.argsort()[-5:] for label, row in zip(labels, probabilities, strict=True)]),
+        "recall_macro": sk.recall_score(labels, predicted, **chosen),
+        "f1_macro": sk.f1_score(labels, predicted, **chosen),
+        "auroc_macro": np.mean([sk.roc_auc_score(labels == k, probabilities[:, k]) for k in present]),
+        "classes_present": len(present),
+    }
+
+
+def test_scores_are_scikit_learns(case: Evaluation) -> None:
+    scores = dict(case.metrics)
+    scores.pop("ece")
+    assert scores == pytest.approx(reference(case), abs=1e-6)
+
+
+def test_confusion_and_scores_of_each_class_are_scikit_learns(case: Evaluation) -> None:
+    labels, predicted = case.labels_N.numpy(), case.logits_NK.argmax(dim=1).numpy()
+    everything = np.arange(case.logits_NK.shape[1])
+    np.testing.assert_array_equal(case.confusion_KK, sk.confusion_matrix(labels, predicted, labels=everything))
+    np.testing.assert_array_equal(case.present_J, np.unique(labels))
+    each = {"labels": everything, "average": None, "zero_division": np.nan}
+    np.testing.assert_allclose(case.recall_K, sk.recall_score(labels, predicted, **each))
+    np.testing.assert_allclose(case.f1_K, sk.f1_score(labels, predicted, **each))
+
+
+def test_top5_of_two_classes_is_always_right_and_of_six_not() -> None:
+    assert example(50, 2).metrics["acc_top5"] == 1
+    logits_NK = torch.arange(6.0).expand(2, 6)  # class 0 comes last, class 1 fifth
+    assert evaluation(logits_NK, torch.tensor([0, 1])).metrics["acc_top5"] == 0.5
+
+
+def test_absent_classes_do_not_count_as_zero() -> None:
+    """All crops right, though seven of ten classes have none."""
+    labels_N = torch.tensor([1, 4, 4, 9])
+    scores = evaluation(10 * torch.nn.functional.one_hot(labels_N, 10).float(), labels_N).metrics
+    assert (scores["recall_macro"], scores["f1_macro"], scores["auroc_macro"]) == (1, 1, 1)
+    assert scores["classes_present"] == 3
+
+
+def test_a_split_of_one_class_has_no_auroc_but_all_else() -> None:
+    scores = example(20, 5, among=[2]).metrics
+    assert math.isnan(scores.pop("auroc_macro"))
+    assert scores["classes_present"] == 1
+    assert scores["recall_macro"] == scores["acc_top1"]
+    assert all(math.isfinite(value) for value in scores.values())
+
+
+def from_confidences(confidences: list[float], right: list[bool]) -> Evaluation:
+    """Two classes, class 0 always the answer."""
+    logits_NK = torch.tensor([[math.log(p / (1 - p)) if p < 1 else 200.0, 0.0] for p in confidences])
+    return evaluation(logits_NK, torch.tensor([0 if good else 1 for good in right]))
+
+
+def test_calibration_error_by_hand() -> None:
+    """Bins of 1/15: [0.9333, 1] holds 0.95 and 0.97, of which one is right; 0.7 and 0.6 are alone in theirs."""
+    case = from_confidences([0.95, 0.97, 0.7, 0.6], [True, False, True, False])
+    expected = (2 * abs(0.96 - 0.5) + abs(0.7 - 1) + abs(0.6 - 0)) / 4
+    assert case.metrics["ece"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_calibration_error_puts_full_confidence_into_the_last_bin() -> None:
+    """Over- and underconfidence of one bin cancel, also between 1 and 0.96."""
+    case = from_confidences([1.0, 1.0, 0.96, 0.96], [True, False, True, True])
+    assert case.metrics["ece"] == pytest.approx(abs(0.98 - 0.75), abs=1e-6)
+
+
+def test_a_calibrated_network_has_a_small_error_and_a_boasting_one_a_large() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits_NK = torch.randn(20_000, 5, generator=generator)
+    labels_N = torch.multinomial(logits_NK.softmax(dim=1), 1, generator=generator)[:, 0]
+    assert evaluation(logits_NK, labels_N).metrics["ece"] < 0.02
+    boasting = evaluation(logits_NK * 20, labels_N)
+    right, sure = boasting.metrics["acc_top1"], boasting.logits_NK.double().softmax(dim=1).amax(dim=1).mean().item()
+    assert boasting.metrics["ece"] == pytest.approx(sure - right, abs=0.02)
+
+
+def test_ties_go_to_the_first_class_in_every_score() -> None:
+    """Logits of few bits tie often; accuracy, confusion and numpy's argmax (the ONNX consumer's) must not disagree."""
+    generator = torch.Generator().manual_seed(0)
+    logits_NK = torch.randint(0, 3, (500, 40), generator=generator).float()
+    case = evaluation(logits_NK, torch.randint(0, 40, (500,), generator=generator))
+    right = (logits_NK.numpy().argmax(axis=1) == case.labels_N.numpy()).mean()
+    assert case.metrics["acc_top1"] == right
+    assert case.confusion_KK.diagonal().sum().item() / 500 == right
+
+
+def test_a_diverged_network_scores_nan_instead_of_crashing() -> None:
+    scores = evaluation(torch.full((10, 4), math.nan), torch.arange(10) % 4).metrics
+    assert math.isnan(scores["loss"])
+    assert math.isnan(scores["ece"])
+
+
+def test_auroc_sees_the_order_among_very_sure_crops() -> None:
+    """Logits 20 and 25 ahead: both probabilities are 1 in float32, yet they are ranked."""
+    logits_NK = torch.tensor([[25.0, 0.0], [20.0, 0.0]])
+    assert evaluation(logits_NK, torch.tensor([0, 1])).metrics["auroc_macro"] == 1
+
+
+def test_collector_keeps_the_order_and_starts_anew() -> None:
+    case = example(10, 3)
+    logits_NK = case.logits_NK.clone().requires_grad_()
+    collector = Collector()
+    for rows in (slice(0, 4), slice(4, 8), slice(8, 10)):
+        part = {"images": torch.zeros(0), "labels": case.labels_N[rows], "indices": case.indices_N[rows]}
+        collector.add(logits_NK[rows].to(torch.bfloat16), part)  # type: ignore[arg-type]
+    collected = collector.evaluation()
+    torch.testing.assert_close(collected.logits_NK, case.logits_NK, atol=0.05, rtol=0)
+    assert collected.logits_NK.dtype == torch.float32
+    assert not collected.logits_NK.requires_grad
+    assert torch.equal(collected.labels_N, case.labels_N)
+    assert torch.equal(collected.indices_N, case.indices_N)
+
+    batch = {"images": torch.zeros(0), "labels": case.labels_N[:2], "indices": case.indices_N[:2]}
+    collector.add(logits_NK[:2], batch)  # type: ignore[arg-type]
+    assert len(collector.evaluation().labels_N) == 2

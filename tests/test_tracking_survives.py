@@ -1,0 +1,142 @@
+"""The tracker in processes that are killed, race, or lose their repository under an open run.
+
+Aim without care hangs at exit then, so each case runs in a process of its own with a time limit. These are forked
+from one that has imported everything, as that takes longer than all the cases.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aim_repository
+import pytest
+from aim_repository import curve, hashes_in, the_run, tracker_in
+
+workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
+pytestmark = pytest.mark.slow
+
+FORKER = """
+import json, os, shutil, signal, sys, time
+from pathlib import Path
+import aim
+import numpy as np
+from PIL import Image
+from jersey.tracking import AimTracker
+
+for line in sys.stdin:
+    codes, workdir = json.loads(line)
+    workdir = Path(workdir)
+    children = []
+    for index, code in enumerate(codes):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            for stream, name in ((1, "out"), (2, "err")):
+                os.dup2(os.open(workdir / f"{name}{index}", os.O_CREAT | os.O_WRONLY), stream)
+            exec(code)
+            sys.exit()
+        children.append(child)
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
+"""
+START = """
+tracker = AimTracker(repo=workdir / ".aim", experiment="e", run_name="r", hash_file=workdir / "aim_hash",
+                     system_tracking_interval=0.2)
+tracker.log_metrics({"train/loss": 1.0, "epoch": 0}, step=0)
+"""
+LOG_ON = """
+tracker.log_metrics({"train/loss": 1.0, "epoch": 1}, step=1)
+tracker.finalize("success")
+tracker.log_outcome("finished")
+print("trained on")
+"""
+
+
+@dataclass
+class Ended:
+    """How a process ended; a negative code is the signal, -14 the time limit."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Forker:
+    """Runs pieces of Python at once, each in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def run(self, *codes: str, workdir: Path) -> list[Ended]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([codes, str(workdir)]), file=self._process.stdin, flush=True)
+        return [
+            Ended(code, (workdir / f"out{index}").read_text(), (workdir / f"err{index}").read_text())
+            for index, code in enumerate(json.loads(self._process.stdout.readline()))
+        ]
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[Forker]:
+    command = [sys.executable, "-c", FORKER]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield Forker(process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def assert_went_on_with_one_warning(process: Ended) -> None:
+    assert (process.code, process.out) == (0, "trained on\n")
+    (line,) = process.err.splitlines()
+    assert line.startswith("Aim stops recording this run")
+
+
+@pytest.mark.parametrize("then", ["", "(workdir / '.aim').write_text('a file')"])
+def test_repository_deleted_under_an_open_run(workdir: Path, forker: Forker, then: str) -> None:
+    (process,) = forker.run(f"{START}shutil.rmtree(workdir / '.aim')\n{then}\ntime.sleep(6)\n{LOG_ON}", workdir=workdir)
+    assert_went_on_with_one_warning(process)
+    assert not (workdir / ".aim" / "check_ins").exists(), "Aim's heartbeat brought it back"
+
+
+def test_exit_without_closing_the_run_of_a_deleted_repository(workdir: Path, forker: Forker) -> None:
+    (process,) = forker.run(f"{START}shutil.rmtree(workdir / '.aim')\nprint('trained on')", workdir=workdir)
+    assert_went_on_with_one_warning(process)
+
+
+def test_full_disk(workdir: Path, forker: Forker) -> None:
+    fill = """
+import resource
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8))
+tracker.log_image("noise", noise, step=0, epoch=0, subset="val")
+"""
+    (process,) = forker.run(START + fill + LOG_ON, workdir=workdir)
+    assert_went_on_with_one_warning(process)
+
+
+def test_a_run_open_elsewhere_is_left_alone(workdir: Path, forker: Forker) -> None:
+    tracker = tracker_in(workdir)
+    tracker.log_metrics({"train/loss": 7.0, "epoch": 0}, step=0)
+    (process,) = forker.run(START + LOG_ON, workdir=workdir)
+    assert_went_on_with_one_warning(process)
+    tracker.log_outcome("finished")
+    assert curve(the_run(workdir), "loss", subset="train") == [(0, 7.0, 0)]
+
+
+def test_a_killed_process_is_continued(workdir: Path, forker: Forker) -> None:
+    (process,) = forker.run(START + "os.kill(os.getpid(), signal.SIGKILL)", workdir=workdir)
+    assert process.code == -9
+    tracker = tracker_in(workdir)
+    tracker.log_metrics({"train/loss": 2.0, "epoch": 1}, step=1)
+    tracker.finalize("success")
+    assert curve(the_run(workdir), "loss", subset="train") == [(0, 1.0, 0), (1, 2.0, 1)]
+
+
+def test_processes_that_create_one_repository_at_once_all_record(tmp_path: Path, forker: Forker) -> None:
+    codes = [START.replace("aim_hash", f"hash{index}") + LOG_ON for index in range(3)]
+    assert forker.run(*codes, workdir=tmp_path) == [Ended(0, "trained on\n", "")] * 3
+    assert len(hashes_in(tmp_path)) == 3

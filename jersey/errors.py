@@ -1,9 +1,23 @@
-"""The one exception that means "the user can mend this"."""
+"""The one exception that means "the user can mend this", and what a command does with it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
     """A mistake in flags, files or data: one sentence that says what, where and what to do.
 
-    `launch.py` and the `python -m` commands print it without a traceback and exit with code 2. Anything
-    else that is raised is a defect of jersey and keeps its traceback.
+    Commands print it without a traceback and exit with code 2. Anything else that is raised is a defect of jersey
+    and keeps its traceback.
     """
+
+
+@contextmanager
+def exit_on_user_error() -> Iterator[None]:
+    """Around the body of a command: turns a UserError into one line on stderr and exit code 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -46,8 +46,8 @@ class Experiment:
     trainer: Callable[..., L.Trainer]
     seed: int = 0
 
-    def run(self, folder: RunFolder, *, aim_repo: Path, flat_config: Mapping[str, Any]) -> Evaluation:
-        """Does what of the run is still to be done, and returns the test evaluation of the exported weights.
+    def run(self, folder: RunFolder, *, aim_repo: Path, flat_config: Mapping[str, Any]) -> None:
+        """Does what of the run is still to be done.
 
         Args:
             folder: where everything lands; it knows how far an earlier process came.
@@ -57,6 +57,9 @@ class Experiment:
         Raises:
             UserError: the data set or a setting is wrong.
         """
+        if folder.stage == "finished":
+            log.info("%s is finished, see its report.md; to run this again choose another --run", folder.path)
+            return
         started = time.monotonic()
         L.seed_everything(self.seed, verbose=False)
         data = self.data(seed=self.seed)
@@ -85,8 +88,7 @@ class Experiment:
             raise
         tracker.log_outcome("finished")
         folder.reached("finished")
-        log.info("test  top-1 %.1f %%, report in %s", 100 * test.metrics["acc_top1"], folder.path / "report.md")
-        return test
+        log.info("test  top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.path / "report.md")
 
 
 def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:

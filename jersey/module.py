@@ -109,7 +109,9 @@ class JerseyModule(L.LightningModule):
         return self.evaluations[split].metrics
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
-        self.log_dict({f"{split}/{name}": value for name, value in metrics.items()})
+        # As tensors of double precision: Lightning would round Python's floats to single.
+        scores = {name: torch.tensor(value, dtype=torch.float64) for name, value in metrics.items()}
+        self.log_dict({f"{split}/{name}": score for name, score in scores.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         defaults = inspect.signature(self.optimizer).parameters

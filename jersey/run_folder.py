@@ -5,6 +5,7 @@ far it got, so the same command continues where it stopped, and another config i
 """
 
 import fcntl
+import itertools
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,10 +75,17 @@ def open_run(workdir: Path, experiment: str, name: str | None, *, config_text: s
             run = _open(path.parent, experiment) if path.read_text(encoding="utf-8") == config_text else None
             if run is not None and run.stage != "finished":
                 return run
-        name = datetime.now().strftime("%Y%m%d-%H%M%S")
-    elif Path(name).name != name or name.startswith("."):
+        name = _unused_name(parent)
+    elif not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"--run={name} is not a plain folder name; leave out slashes and leading dots")
     return _open_named(parent / name, experiment, config_text, config_json)
+
+
+def _unused_name(parent: Path) -> str:
+    """The time, and a count when several runs start in one second."""
+    name = datetime.now().strftime("%Y%m%d-%H%M%S")
+    candidates = (name if count == 1 else f"{name}-{count}" for count in itertools.count(1))
+    return next(candidate for candidate in candidates if not (parent / candidate).exists())
 
 
 def _open_named(path: Path, experiment: str, config_text: str, config_json: str) -> RunFolder:

@@ -1,10 +1,9 @@
 """Draws a data set of jersey crops: `python -m jersey.synth OUT --numbers=0,00,7,10-15 --train=1000`."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from jersey.errors import UserError
+from jersey.errors import UserError, exit_on_user_error
 from jersey.synth.generate import generate
 from jersey.synth.settings import LAYOUTS
 
@@ -55,8 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with exit_on_user_error():
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -19,7 +19,7 @@ def draw_unless_there(
     Raises:
         UserError: `root` holds crops that were drawn with other settings.
     """
-    if root.exists() and not (root / MANIFEST).exists():
+    if root.exists() and any(root.iterdir()) and not (root / MANIFEST).exists():
         log.info("using the crops in %s, which jersey has not drawn", root)
         return
     generate(root, numbers=numbers, train=train, val=val, test=test, size_px=size_px, imbalance=imbalance, seed=seed)

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
 
 BATCHES = 7
@@ -23,7 +24,7 @@ class Small(L.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.body = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+        self.body = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 1))
         self.validated: list[State] = []
 
     def training_step(self, batch: Tensor, _: int) -> Tensor:
@@ -66,32 +67,24 @@ def by_hand(states: list[State], decay: float) -> State:
 
 
 def fit(
-    folder: Path,
-    *,
-    decay: float,
-    epochs: int,
-    accumulate: int = 1,
-    resume: Path | None = None,
-    checkpoint: Path | None = None,
+    folder: Path, *, decay: float, epochs: int, accumulate: int = 1, resume: Path | None = None
 ) -> tuple[Small, Recorder, EMA]:
+    """Trains, and leaves `checkpoints/last.ckpt` in the folder."""
     module, recorder, ema = Small(), Recorder(), EMA(decay=decay)
     trainer = L.Trainer(
         default_root_dir=folder,
         max_epochs=epochs,
         accumulate_grad_batches=accumulate,
-        callbacks=[recorder, ema],
+        callbacks=[recorder, ema, RunCheckpoint(filename="last")],
         accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    batches = torch.randn(BATCHES, 16, 4, generator=torch.Generator().manual_seed(1))
-    loader = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
-    trainer.fit(module, loader, DataLoader(batches[:1], batch_size=None), ckpt_path=resume)  # type: ignore[arg-type]
-    if checkpoint:
-        trainer.save_checkpoint(checkpoint)
+    batches: Any = torch.randn(BATCHES, 16, 4, generator=torch.Generator().manual_seed(1))
+    train, val = (DataLoader[Tensor](part, batch_size=None) for part in (batches, batches[:1]))
+    trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
     return module, recorder, ema
 
 
@@ -128,8 +121,9 @@ def test_validation_sees_the_average_and_training_goes_on_with_the_raw_weights(t
 
 def test_a_resumed_run_continues_average_and_ramp(tmp_path: Path) -> None:
     whole, _, _ = fit(tmp_path, decay=0.998, epochs=2)
-    fit(tmp_path, decay=0.998, epochs=1, checkpoint=tmp_path / "first.ckpt")
-    resumed, _, ema = fit(tmp_path, decay=0.998, epochs=2, resume=tmp_path / "first.ckpt")
+    fit(tmp_path / "parts", decay=0.998, epochs=1)
+    last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
+    resumed, _, ema = fit(tmp_path / "parts", decay=0.998, epochs=2, resume=last)
     assert ema.state_dict() == {"latest_update_step": 2 * BATCHES}
     assert_same(copy_of(resumed), copy_of(whole))
 

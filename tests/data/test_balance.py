@@ -87,6 +87,14 @@ def test_on_average_every_crop_of_a_class_is_drawn_equally_often() -> None:
     assert np.abs(deviations_N).max() < 5
 
 
+def test_which_crops_of_a_frequent_class_are_drawn_is_random() -> None:
+    """Not every third one: neighbours in the file order are drawn together about as often as by chance."""
+    drawn_N = sampler(power=1.0).draw(0)
+    gaps = np.diff(np.sort(drawn_N[drawn_N < COUNTS_K[0]]))
+    assert (gaps == 1).mean() == pytest.approx(321 / 4 / COUNTS_K[0], abs=0.2)
+    assert gaps.max() > 5
+
+
 def test_epochs_and_seeds_give_other_orders_and_repeat_them() -> None:
     drawn = sampler(power=0.5)
     first = drawn.draw(0)

@@ -51,12 +51,9 @@ def test_it_is_channels_last(network: Network) -> None:
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
-def test_the_architectures_give_logits_and_gradients(architecture: str, images_BCHW: Tensor) -> None:
-    network = resnet_classifier(num_classes=3, architecture=architecture, weights=None)  # type: ignore[arg-type]
-    logits_BK = network(images_BCHW[:2, :, :32, :32])
-    assert logits_BK.shape == (2, 3)
-    logits_BK.logsumexp(dim=1).sum().backward()
+def test_every_weight_gets_a_gradient(images_BCHW: Tensor) -> None:
+    network = resnet_classifier(num_classes=3, weights=None)
+    network(images_BCHW).logsumexp(dim=1).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 

@@ -118,7 +118,7 @@ def test_a_bad_file_is_a_user_error_that_names_it(weights: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("name", ["absent.pth", "."])
 def test_a_missing_file_or_a_folder_is_a_user_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="cannot read module.network.weights="):
+    with pytest.raises(UserError, match=r"cannot read module\.network\.weights="):
         resnet("resnet18", weights=str(tmp_path / name))
 
 

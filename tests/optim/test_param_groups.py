@@ -47,7 +47,7 @@ def test_the_backbone_learns_at_its_share_of_the_rate(network: Network) -> None:
 def test_frozen_parameters_are_left_out_and_no_group_is_empty() -> None:
     network = small_network()
     network.backbone.requires_grad_(False)
-    network.head.bias.requires_grad_(False)  # type: ignore[union-attr]
+    network.head.bias.requires_grad_(False)
     groups = param_groups(network, lr=1e-3, weight_decay=0.05, backbone_lr_scale=1.0)
     assert [group["name"] for group in groups] == ["head_decay"]
     assert groups[0]["params"] == [network.head.weight]

@@ -1,0 +1,54 @@
+"""Data and helpers that tests of several parts share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# Before torch is imported: two test processes on two cores must not start two threads each.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import fiddle as fdl
+import pytest
+
+from jersey.synth.generate import generate
+
+REPOSITORY = Path(__file__).parent.parent
+NUMBERS = ("0", "00", "01")
+
+
+@pytest.fixture(scope="session")
+def crops_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn data set of three numbers that only strings can tell apart; not to be changed."""
+    root = tmp_path_factory.mktemp("drawn") / "crops"
+    generate(root, numbers=NUMBERS, train=48, val=12, test=12, size_px=40, imbalance=2.0, workers=1)
+    return root
+
+
+@pytest.fixture
+def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
+    """Makes any experiment run in seconds: tiny images, few crops, one epoch, no download."""
+
+    def apply(config: fdl.Buildable) -> None:
+        config.data.root = str(crops_root)
+        config.data.draw = None
+        config.data.size_px = (32, 32)
+        config.data.batch_size = 16
+        config.data.eval_batch_size = 8
+        config.module.network.weights = None
+        config.trainer.epochs = 1
+        config.trainer.accelerator = "cpu"
+
+    return apply
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs the real `launch.py` with its runs below the test's folder."""
+
+    def run(*flags: str, timeout_s: float = 280) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(REPOSITORY / "launch.py"), f"--workdir={tmp_path / 'runs'}", *flags]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, cwd=tmp_path, check=False)
+
+    return run

@@ -1,0 +1,121 @@
+"""A run at the level of the library: the best-scored, the tested and the exported weights are one and the same."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import fiddle as fdl
+import numpy as np
+import pytest
+import torch
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.data.datamodule import JerseyDataModule
+from jersey.inference.onnx_model import OnnxModel
+from jersey.models.network import resnet_classifier
+from jersey.run_folder import RunFolder, open_run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of three epochs at a learning rate that sets the average and the raw weights far apart."""
+    config = configs.get_experiment("resnet18_baseline")()
+    config.data.root = str(crops_root)
+    config.data.size_px = (32, 32)
+    config.data.batch_size = 8
+    config.module.network.weights = None
+    config.module.optimizer.lr = 3e-3
+    config.trainer.callbacks.ema.decay = 0.7
+    config.trainer.epochs = 3
+    config.trainer.accelerator = "cpu"
+    workdir = tmp_path_factory.mktemp("runs")
+    texts = {"config_text": configs.as_text(config), "config_json": configs.to_json(config)}
+    folder = open_run(workdir, "resnet18_baseline", "run", **texts)
+    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def crops(crops_root: Path) -> JerseyDataModule:
+    data = JerseyDataModule(str(crops_root), seed=0, size_px=(32, 32))
+    data.setup()
+    return data
+
+
+def rows_of(folder: RunFolder) -> list[dict[str, str]]:
+    with (folder.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def logits_of(state: dict[str, torch.Tensor], images_NCHW: torch.Tensor) -> np.ndarray:
+    """What a network with the `network.` weights of a checkpoint says."""
+    network = resnet_classifier(num_classes=3, weights=None).eval()
+    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    with torch.inference_mode():
+        return network(images_NCHW).numpy()
+
+
+def test_the_onnx_file_alone_has_the_accuracy_of_the_best_epoch(finished: RunFolder, crops: JerseyDataModule) -> None:
+    rows = [row for row in rows_of(finished) if row["val/acc_top1"]]
+    best = max(float(row["val/acc_top1"]) for row in rows)
+    model = OnnxModel(finished.path / "model.onnx")
+    predicted_N = model.logits(crops.decoded["val"].images_NCHW.numpy()).argmax(axis=1)
+    assert (predicted_N == crops.decoded["val"].labels_N.numpy()).mean() == pytest.approx(best, abs=1e-12)
+    assert float(model.metadata["val_acc_top1"]) == best
+
+
+def test_tested_exported_and_best_scored_weights_are_the_average(finished: RunFolder, crops: JerseyDataModule) -> None:
+    checkpoint = torch.load(finished.best_checkpoint, weights_only=True)
+    images_NCHW, labels_N = crops.decoded["test"].images_NCHW, crops.decoded["test"].labels_N.numpy()
+    average_NK = logits_of(checkpoint["state_dict"], images_NCHW)
+    raw_NK = logits_of(checkpoint["current_model_state"], images_NCHW)
+    exported_NK = OnnxModel(finished.path / "model.onnx").logits(images_NCHW.numpy())
+    assert np.abs(average_NK - raw_NK).max() > 0.01
+    assert np.abs(average_NK - exported_NK).max() < 1e-4
+    tested = float(rows_of(finished)[-1]["test/acc_top1"])
+    assert (average_NK.argmax(axis=1) == labels_N).mean() == pytest.approx(tested, abs=1e-12)
+    losses_N = -torch.from_numpy(average_NK).log_softmax(dim=1)[torch.arange(len(labels_N)), torch.from_numpy(labels_N)]
+    assert losses_N.mean().item() == pytest.approx(float(rows_of(finished)[-1]["test/loss"]), rel=1e-4)
+    assert checkpoint["jersey"]["scored_weights"] == "ema"
+
+
+def test_labels_survive_every_file(finished: RunFolder) -> None:
+    names = ["0", "00", "01"]
+    mapping = json.loads((finished.path / "labels_mapping.json").read_text(encoding="utf-8"))
+    assert mapping["labels"] == names
+    assert mapping["class_to_idx"] == {"0": 0, "00": 1, "01": 2}
+    checkpoint = torch.load(finished.last_checkpoint, weights_only=True)
+    assert checkpoint["jersey"]["labels"] == names
+    model = OnnxModel(finished.path / "model.onnx")
+    assert list(model.labels.names) == names
+    assert model.metadata["labels_sha256"] == mapping["sha256"] == checkpoint["jersey"]["labels_sha256"]
+    with (finished.path / "confusion_matrix_test.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.reader(file))
+    assert table[0][1:] == names
+    assert [row[0] for row in table[1:]] == names
+    report = (finished.path / "report.md").read_text(encoding="utf-8")
+    assert all(f'| "{name}" |' in report for name in names)
+
+
+def test_the_file_takes_crops_of_any_size(finished: RunFolder) -> None:
+    model = OnnxModel(finished.path / "model.onnx")
+    rng = np.random.default_rng(0)
+    for shape in ((1, 3, 17, 90), (5, 3, 300, 40)):
+        assert model.logits(rng.integers(0, 256, shape, dtype=np.uint8)).shape == (shape[0], 3)
+
+
+def test_a_checkpoint_of_other_labels_is_refused(
+    finished: RunFolder, shrink: Callable[[fdl.Buildable], None], tmp_path: Path
+) -> None:
+    config = configs.get_experiment("resnet18_baseline")()
+    shrink(config)
+    config.data.labels = ("01", "00", "0")
+    folder = open_run(tmp_path, "resnet18_baseline", "run", config_text="a = 1\n", config_json="{}")
+    folder.last_checkpoint.parent.mkdir()
+    folder.last_checkpoint.write_bytes(finished.last_checkpoint.read_bytes())
+    with pytest.raises(ValueError, match="the same names, in another order"):
+        fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})

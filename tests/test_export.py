@@ -1,0 +1,117 @@
+"""The export gate: a file that disagrees with torch is refused and leaves nothing behind."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from jersey import export
+from jersey.export import ExportError, export_onnx
+from jersey.labels import Labels
+from jersey.models.network import Network, resnet_classifier
+
+SIZE_PX = (32, 48)
+LABELS = Labels(("0", "00", "01"))
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(0)
+    network = resnet_classifier(num_classes=3, weights=None)
+    for _ in range(3):  # so that batch normalisation has statistics to fold
+        network(torch.randint(0, 256, (8, 3, *SIZE_PX)))
+    return network
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> tuple[torch.Tensor, list[Path]]:
+    """Five crops as files of other sizes than the network's, and fitted by Pillow-free means of the data path."""
+    from jersey.data.datamodule import JerseyDataModule
+
+    rng = np.random.default_rng(0)
+    for index in range(15):
+        path = tmp_path / "crops" / ("train", "val", "test")[index % 3] / LABELS.names[index // 5] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (60 + index, 41, 3), dtype=np.uint8)).save(path)
+    data = JerseyDataModule(str(tmp_path / "crops"), seed=0, size_px=SIZE_PX, fit_mode="letterbox")
+    data.setup()
+    return data.decoded["val"].images_NCHW, list(data.splits["val"].paths)
+
+
+def run_export(network: Network, path: Path, crops: tuple[torch.Tensor, list[Path]]) -> export.Agreement:
+    images_NCHW, files = crops
+    return export_onnx(
+        network,
+        path,
+        labels=LABELS,
+        size_px=SIZE_PX,
+        fit_mode="letterbox",
+        metadata={"experiment": "test"},
+        crops_NCHW=images_NCHW,
+        labels_N=torch.zeros(len(files), dtype=torch.long),
+        files=files,
+    )
+
+
+def test_one_checked_file_with_names_shapes_and_facts(
+    network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path
+) -> None:
+    before = copy.deepcopy(network.state_dict())
+    path = tmp_path / "out" / "model.onnx"
+    path.parent.mkdir()
+    agreement = run_export(network, path, crops)
+    assert agreement.crops == 5
+    assert agreement.max_logit_difference < 1e-4
+    assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
+    model = onnx.load(path)
+    assert [node.name for node in model.graph.input] == ["input"]
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1] == 3
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert [node.name for node in model.graph.output] == ["logits"]
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert facts["labels_sha256"] == LABELS.sha256
+    assert (facts["input_height_px"], facts["input_width_px"], facts["fit_mode"]) == ("32", "48", "letterbox")
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert network.training
+
+
+def test_a_file_that_disagrees_is_refused_and_not_left(
+    network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = export._write
+
+    def write_another_network(deployed: export.DeployedNetwork, path: Path, facts: dict[str, str]) -> None:
+        other = copy.deepcopy(deployed)
+        other.network.head.weight.data.neg_()
+        write(other, path, facts)
+
+    monkeypatch.setattr(export, "_write", write_another_network)
+    path = tmp_path / "out" / "model.onnx"
+    path.parent.mkdir()
+    with pytest.raises(ExportError, match="disagrees with torch on"):
+        run_export(network, path, crops)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_ties_are_listed_and_not_counted_as_disagreement(
+    network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tied = copy.deepcopy(network)
+    with torch.no_grad():
+        tied.head.weight[1], tied.head.bias[1] = tied.head.weight[0], tied.head.bias[0]
+        tied.head.weight[2], tied.head.bias[2] = 0, -1000.0
+    original = export.OnnxModel.logits
+
+    def nudged(self: export.OnnxModel, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+        return original(self, images_NChw, batch_size=batch_size) + np.float32([0, 5e-5, 0])
+
+    monkeypatch.setattr(export.OnnxModel, "logits", nudged)
+    agreement = run_export(tied, tmp_path / "model.onnx", crops)
+    assert agreement.ties == [str(file) for file in crops[1]]
+    assert agreement.disagreements == []

@@ -1,0 +1,195 @@
+"""The real `launch.py` in a process of its own: what it prints, how it fails, and that a run is never overwritten."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import NUMBERS, REPOSITORY
+from PIL import Image
+
+Launch = Callable[..., subprocess.CompletedProcess]
+TINY = (
+    "--exp=resnet18_baseline",
+    "--fiddler=cpu",
+    "--fdl_set=data.size_px=(32,32)",
+    "--fdl_set=batch_size=16",
+    "--fdl_set=weights=None",
+)
+
+
+def refusal(result: subprocess.CompletedProcess) -> str:
+    """The one line of a user error, which ends whatever the run had to say before."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    return last
+
+
+def test_list_names_experiments_and_fiddlers(launch: Launch) -> None:
+    result = launch("--list")
+    assert result.returncode == 0, result.stderr
+    assert "resnet18_baseline" in result.stdout
+    assert "smoke" in result.stdout
+
+
+def test_print_config_shows_fiddlers_first_then_overrides_and_starts_nothing(launch: Launch, tmp_path: Path) -> None:
+    flags = ("--fdl_set=epochs=3", "--fiddler=smoke", "--fdl_set=root=/my crops/00", "--fdl_set=labels=0,00,01")
+    result = launch("--exp=quickstart", "--print_config", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "\ntrainer.epochs = 3\n" in result.stdout
+    assert "\ntrainer.limit_batches = 2\n" in result.stdout
+    assert "\ndata.root = '/my crops/00'\n" in result.stdout
+    assert "\ndata.labels = ('0', '00', '01')\n" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ((), ("--exp", "quickstart")),
+        (("--exp=resnet18_basline",), ("resnet18_basline", "resnet18_baseline")),
+        (("--exp=quickstart", "--epochs=3"), ("epochs",)),
+        (("--exp=quickstart", "lr=1"), ("'lr=1'",)),
+        (("--exp=quickstart", "--fdl_set=learning_rate=1"), ("learning_rate", "module.optimizer.lr")),
+        (("--exp=quickstart", "--fdl_set=monitor=val/loss"), ("trainer.callbacks.best.monitor", "early_stopping")),
+        (("--exp=quickstart", "--fdl_set=lr=fast"), ("module.optimizer.lr", "fast", "float")),
+        (("--exp=quickstart", "--fdl_set=weight_power=0.5"), ("data.sampler_power", "module.weight_power")),
+        (("--exp=quickstart", "--run=../else"), ("--run=../else",)),
+        (("--exp=resnet18_baseline", "--fdl_set=root=/no/such/folder"), ("/no/such/folder", "root")),
+    ],
+)
+def test_a_mistake_in_the_flags_is_one_sentence(launch: Launch, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
+    sentence = refusal(launch(*flags))
+    assert all(word in sentence for word in words), sentence
+
+
+def empty_the_split(root: Path) -> tuple[str, ...]:
+    shutil.rmtree(root / "val")
+    (root / "val" / "0").mkdir(parents=True)
+    return ("val", "empty")
+
+
+def leave_one_class(root: Path) -> tuple[str, ...]:
+    for number in NUMBERS[1:]:
+        shutil.rmtree(root / "train" / number)
+    return ("two classes", "0")
+
+
+def add_an_unknown_label(root: Path) -> tuple[str, ...]:
+    (root / "val" / "01").rename(root / "val" / "1")
+    return ("val", "1")
+
+
+def break_an_image(root: Path) -> tuple[str, ...]:
+    broken = next((root / "test" / "00").iterdir())
+    broken.write_bytes(broken.read_bytes()[:200])
+    return (broken.name,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [empty_the_split, leave_one_class, add_an_unknown_label, break_an_image])
+def test_a_mistake_in_the_data_is_one_sentence(
+    launch: Launch, crops_root: Path, tmp_path: Path, damage: Callable[[Path], tuple[str, ...]]
+) -> None:
+    root = tmp_path / "crops"
+    shutil.copytree(crops_root, root)
+    words = damage(root)
+    sentence = refusal(launch(*TINY, f"--fdl_set=root={root}"))
+    assert all(word in sentence for word in words), sentence
+
+
+@pytest.mark.slow
+def test_a_failed_weight_download_says_what_to_do(
+    launch: Launch, crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no_weights"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    sentence = refusal(launch(*TINY[:-1], f"--fdl_set=root={crops_root}"))
+    assert "resnet18" in sentence
+    assert "module.network.weights=" in sentence
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_run_leaves_everything_and_is_never_overwritten(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
+    flags = (*TINY, "--run=one", "--fdl_set=epochs=2", f"--fdl_set=root={crops_root}")
+    result = launch(*flags)
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr
+    folder = tmp_path / "runs" / "resnet18_baseline" / "one"
+    for name in (
+        *("config.txt", "config.json", "labels_mapping.json", "metrics.csv", "model.onnx", "report.md"),
+        *("confusion_matrix_val.png", "confusion_matrix_test.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"),
+    ):
+        assert (folder / name).stat().st_size > 0, name
+    for image in folder.glob("*.png"):
+        with Image.open(image) as picture:
+            picture.verify()
+    assert (tmp_path / "runs" / ".aim").is_dir()
+    assert json.loads((folder / "labels_mapping.json").read_text())["labels"] == list(NUMBERS)
+    assert [row["epoch"] for row in rows_of(folder)] == ["0", "1", "1"]
+
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    again = launch(*flags)
+    assert again.returncode == 0
+    assert "finished" in again.stderr
+    sentence = refusal(launch(*flags, "--fdl_set=lr=0.5"))
+    assert "module.optimizer.lr was 0.0001, now 0.5" in sentence
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == before
+
+
+@pytest.mark.slow
+def test_the_same_command_continues_a_killed_run_to_the_same_weights(crops_root: Path, tmp_path: Path) -> None:
+    """One process group is killed after its first epoch; its twin is left alone."""
+    flags = (*TINY, "--fdl_set=epochs=3", f"--fdl_set=root={crops_root}")
+
+    def start(workdir: Path) -> subprocess.Popen:
+        command = [sys.executable, str(REPOSITORY / "launch.py"), f"--workdir={workdir}", *flags]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def only_folder(workdir: Path) -> Path:
+        folders = list((workdir / "resnet18_baseline").iterdir())
+        assert len(folders) == 1
+        return folders[0]
+
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = start(killed)
+    deadline = time.monotonic() + 200
+    while not list(killed.glob("*/*/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(rows_of(only_folder(killed))) < 3
+
+    processes = [start(killed), start(whole)]
+    outputs = [process.communicate(timeout=280)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "resuming" in outputs[0]
+    states = [
+        torch.load(only_folder(workdir) / "checkpoints" / "last.ckpt", weights_only=True) for workdir in (killed, whole)
+    ]
+    for kind in ("state_dict", "current_model_state"):
+        for name, value in states[1][kind].items():
+            assert torch.equal(states[0][kind][name], value), (kind, name)
+    scores = [
+        [{k: v for k, v in row.items() if "val/" in k} for row in rows_of(only_folder(w))] for w in (killed, whole)
+    ]
+    assert scores[0] == scores[1]

@@ -1,4 +1,4 @@
-"""`checkpoints/best.ckpt` and `checkpoints/last.ckpt` in the run folder, each overwritten whole at the end of an epoch."""
+"""The checkpoints of a run: `best.ckpt` and `last.ckpt`, each overwritten whole at the end of an epoch."""
 
 from pathlib import Path
 

@@ -19,8 +19,10 @@ class ProgressBar(TQDMProgressBar):
         if sys.stdout.isatty():
             super().enable()
 
-    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, int | str | float]:
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         """Without the run's name, which does not change."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return metrics  # type: ignore[return-value]  # Lightning's own annotation is wider
+        return metrics

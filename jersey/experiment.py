@@ -6,7 +6,6 @@ a config therefore reads no data.
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,20 +57,20 @@ class Experiment:
             UserError: the data set or a setting is wrong.
         """
         if folder.stage == "finished":
-            log.info("%s is finished, see its report.md; to run this again choose another --run", folder.path)
+            log.info("%s is finished, see %s; to run this again choose another --run", folder.path, folder.report.name)
             return
         started = time.monotonic()
         L.seed_everything(self.seed, verbose=False)
         data = self.data(seed=self.seed)
         data.prepare_data()
         data.setup()
-        data.labels.save(folder.path / "labels_mapping.json")
+        data.labels.save(folder.labels)
         tracker = AimTracker(
             repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=folder.path / "aim_hash"
         )
         tracker.log_config(flat_config)
         tracker.log_labels(data.labels)
-        try:
+        with tracker.outcome():
             module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
             trainer = self.trainer(run_dir=folder.path, loggers=[MetricsCsv(run_dir=folder.path), EpochLine(), tracker])
             _fit(trainer, module, data, folder)
@@ -79,16 +78,14 @@ class Experiment:
             trainer.test(module, datamodule=data, verbose=False)
             test = module.evaluations["test"]
             agreement = _export(module, data, folder, best, test)
+            tracker.log_export(
+                {"file": str(folder.onnx), "val_acc_top1": agreement.accuracy, "ties": len(agreement.ties)}
+            )
             facts = _facts(self.seed, best, trainer, minutes=(time.monotonic() - started) / 60)
             text = report(f"{folder.experiment}/{folder.name}", facts, best["val"], test, data.labels, agreement)
-            write_text(folder.path / "report.md", text)
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-            tracker.log_outcome("interrupted" if stopped else "failed", traceback.format_exc())
-            raise
-        tracker.log_outcome("finished")
+            write_text(folder.report, text)
         folder.reached("finished")
-        log.info("test  top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.path / "report.md")
+        log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
 
 
 def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
@@ -120,8 +117,7 @@ def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folde
 def _export(
     module: JerseyModule, data: JerseyDataModule, folder: RunFolder, best: dict[str, Any], test: Evaluation
 ) -> Agreement:
-    path = folder.path / "model.onnx"
-    log.info("export to %s and comparison with torch on every validation crop", path)
+    log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
     facts = {
         "experiment": folder.experiment,
         "run": folder.name,
@@ -132,7 +128,7 @@ def _export(
     }
     return export_onnx(
         module.network,
-        path,
+        folder.onnx,
         labels=data.labels,
         size_px=data.size_px,
         fit_mode=data.fit_mode,

@@ -50,6 +50,18 @@ class RunFolder:
     def last_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last.ckpt"
 
+    @property
+    def labels(self) -> Path:
+        return self.path / "labels_mapping.json"
+
+    @property
+    def onnx(self) -> Path:
+        return self.path / "model.onnx"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.md"
+
     def reached(self, stage: str, **facts: Any) -> None:
         """Notes that everything before `stage` is done, with facts that a resumed run needs."""
         self.status |= {"stage": stage, **facts}

@@ -6,8 +6,9 @@ whatever fails in it costs one warning, never the training. https://aimstack.rea
 
 import atexit
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,10 @@ class AimTracker(Logger):
         content = {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256}
         self._attempt(lambda run: run.set("labels", content))
 
+    def log_export(self, facts: Mapping[str, str | int | float]) -> None:
+        """Records what was exported and how it was checked."""
+        self._attempt(lambda run: run.set("export", dict(facts)))
+
     def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str) -> None:
         """Records one picture of a sequence, losslessly."""
 
@@ -113,6 +118,19 @@ class AimTracker(Logger):
         """
         self._attempt(lambda run: run.set("outcome", {"status": status, "detail": detail}))
         self.finalize(status)
+
+    @contextmanager
+    def outcome(self) -> Iterator[None]:
+        """Around everything that happens in a run: records how it ended, and lets errors pass."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            self.log_outcome("interrupted")
+            raise
+        except BaseException:
+            self.log_outcome("failed", traceback.format_exc())
+            raise
+        self.log_outcome("finished")
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

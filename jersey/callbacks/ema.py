@@ -30,7 +30,7 @@ class EMA(WeightAveraging):
         super().setup(trainer, pl_module, stage)
 
     def decay_at(self, step: int) -> float:
-        """The decay of the update after `step` earlier ones: small at first, so that the random start is soon forgotten.
+        """The decay of the update after `step` earlier ones: small at first, so the random start is soon forgotten.
 
         The first update copies the weights instead.
         """

@@ -51,7 +51,7 @@ def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Type
     picture_px = size_px * _OVERSAMPLING
     painting_px = round(picture_px * _PAINTING_REACH)
     typeface = typefaces[int(rng.integers(len(typefaces)))]
-    easel = Easel(painting_px, picture_px * rng.uniform(0.75, 1.2), turn=rng.uniform(-0.05, 0.05))
+    easel = Easel(painting_px, picture_px * rng.uniform(0.95, 1.45), turn=rng.uniform(-0.05, 0.05))
     kit = colors.pick_kit(rng)
     number_print = _print_number(number, easel, typeface, kit, rng)
     painting = paint_player(easel, number_print, kit, _print_name(easel, typefaces, rng), rng)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -116,6 +117,25 @@ def test_a_bad_file_is_a_user_error_that_names_it(weights: Path, tmp_path: Path,
     assert "\n" not in str(caught.value)
 
 
+class Malicious:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_file_cannot_run_code(torch_home: Path, tmp_path: Path, cached: bool) -> None:
+    path = torch_home / Path(URL).name
+    path.write_bytes(saved({"conv1.weight": Malicious(tmp_path / "ran")}))
+    with pytest.raises(UserError):
+        resnet("resnet18", weights="imagenet" if cached else str(path))
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("name", ["absent.pth", "."])
 def test_a_missing_file_or_a_folder_is_a_user_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"cannot read module\.network\.weights="):
@@ -132,10 +152,8 @@ def test_weights_of_another_architecture_are_a_user_error(weights: Path, archite
 class WrongBytes(io.BytesIO):
     """What `urlopen` gives where a captive portal answers."""
 
-    headers: dict[str, str] = {}  # noqa: RUF012
-
-    def info(self) -> dict[str, str]:
-        return {}
+    def info(self) -> Message:
+        return Message()
 
 
 def fails(error: Exception) -> Callable[..., WrongBytes]:
@@ -149,7 +167,7 @@ DOWNLOADS = {
     "no network": fails(URLError("Name or service not known")),
     "forbidden": fails(HTTPError(URL, 403, "Forbidden", None, None)),  # type: ignore[arg-type]
     "cut off": fails(ConnectionResetError("reset by peer")),
-    "wrong content": lambda *_, **__: WrongBytes(b"log in first"),
+    "wrong content": lambda *_, **__: WrongBytes(saved({})),  # readable, so only its hash tells
 }
 
 

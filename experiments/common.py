@@ -7,7 +7,9 @@ from lightning.pytorch.callbacks import EarlyStopping
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
 from jersey.callbacks.ema import EMA
+from jersey.callbacks.per_class import PerClassTable
 from jersey.callbacks.progress import ProgressBar
+from jersey.callbacks.sampler_table import SamplerTable
 from jersey.data.augment import Augment, Colour, Geometry, Noise
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
@@ -45,7 +47,7 @@ def module() -> fdl.Partial[JerseyModule]:
         JerseyModule,
         network=fdl.Partial(resnet_classifier, architecture="resnet18", weights="imagenet"),
         optimizer=fdl.Partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
-        schedule=fdl.Partial(warmup_cosine, warmup_frac=0.1, final_frac=0.01),
+        schedule=fdl.Partial(warmup_cosine, warmup_frac=0.2, final_frac=0.01),
         loss=fdl.Config(CrossEntropy, label_smoothing=0.05),
         augment=augment(),
         weight_power=0.0,
@@ -63,6 +65,15 @@ def augment() -> fdl.Config[Augment]:
     )
 
 
+def mild_augment() -> fdl.Config[Augment]:
+    """For runs too short to learn from strong changes."""
+    return fdl.Config(
+        Augment,
+        geometry=fdl.Config(Geometry, rotation_deg=4.0, shear_deg=2.0, scale=0.05, shift=0.03),
+        colour=fdl.Config(Colour, brightness=0.2, contrast=0.2, saturation=0.2),
+    )
+
+
 def trainer() -> fdl.Partial[make_trainer]:
     """The loop and its callbacks."""
     return fdl.Partial(make_trainer, callbacks=callbacks(), epochs=30, precision="auto", clip_norm=1.0, accumulate=1)
@@ -72,9 +83,11 @@ def callbacks() -> fdl.Config[named]:
     """By name, so that an override can reach each."""
     return fdl.Config(
         named,
-        ema=fdl.Config(EMA, decay=0.998),
+        ema=fdl.Config(EMA, decay=0.99),
         early_stopping=fdl.Config(EarlyStopping, monitor=MONITOR, mode="max", patience=10),
         confusion_matrix=fdl.Config(ConfusionMatrix),
+        per_class=fdl.Config(PerClassTable),
+        sampler=fdl.Config(SamplerTable),
         progress=fdl.Config(ProgressBar),
         best=fdl.Config(RunCheckpoint, filename="best", monitor=MONITOR, mode="max"),
         last=fdl.Config(RunCheckpoint, filename="last"),

@@ -30,4 +30,4 @@ def deterministic(config: fdl.Config[Experiment]) -> None:
 @fiddler
 def no_ema(config: fdl.Config[Experiment]) -> None:
     """Validates, keeps and exports the raw weights."""
-    del config.trainer.callbacks.ema
+    config.trainer.callbacks.ema = None

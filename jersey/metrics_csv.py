@@ -12,8 +12,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from jersey.atomic import write_text
 from jersey.errors import UserError
+from jersey.tables import write_csv
 
 KEYS = ("epoch", "step")
 
@@ -85,11 +85,8 @@ class MetricsCsv(Logger):
         if self._test_row:
             rows.append(self._test_row | {key: rows[-1].get(key, "") if rows else "" for key in KEYS})
         names = sorted({name for row in rows for name in row} - set(KEYS))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=[*KEYS, *names], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path, text.getvalue())
+        header = (*KEYS, *names)
+        write_csv(self.path, header, ([row.get(name, "") for name in header] for row in rows))
 
     def _read(self) -> None:
         try:

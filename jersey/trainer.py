@@ -21,7 +21,7 @@ def make_trainer(
     *,
     run_dir: Path,
     loggers: Sequence[Logger],
-    callbacks: dict[str, Callback],
+    callbacks: dict[str, Callback | None],
     epochs: int,
     precision: Precision | Literal["auto"] = "auto",
     accelerator: str = "auto",
@@ -35,7 +35,7 @@ def make_trainer(
     Args:
         run_dir: `default_root_dir`, from which callbacks take their paths.
         loggers: each gets every metric.
-        callbacks: by name; the order matters only where Lightning says so.
+        callbacks: by name; None leaves one out.
         epochs: passes over the train split.
         precision: "auto" takes bf16 or fp16 autocast on a GPU (see `precision_for`) and fp32 elsewhere.
         accelerator: "auto" takes the GPU where there is one; "cpu" does not.
@@ -47,7 +47,7 @@ def make_trainer(
     return L.Trainer(
         default_root_dir=run_dir,
         logger=list(loggers),
-        callbacks=list(callbacks.values()),
+        callbacks=[callback for callback in callbacks.values() if callback is not None],
         max_epochs=epochs,
         precision=precision_for(accelerator) if precision == "auto" else precision,
         accelerator=accelerator,

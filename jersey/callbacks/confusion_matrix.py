@@ -1,7 +1,5 @@
 """Draws the confusion matrix of every validation and of the test from the logits that the module has collected."""
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -9,7 +7,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
-from jersey.atomic import replacing, write_text
+from jersey.atomic import replacing
+from jersey.tables import write_csv
 from jersey.tracking import find_tracker
 
 if TYPE_CHECKING:
@@ -31,12 +30,10 @@ class ConfusionMatrix(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = cast("JerseyModule", pl_module)
         _draw(trainer, module, split="test")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["true/read as", *module.labels.names])
         counts_KK = module.evaluations["test"].confusion_KK.tolist()
-        writer.writerows([name, *counts_K] for name, counts_K in zip(module.labels.names, counts_KK, strict=True))
-        write_text(Path(trainer.default_root_dir) / "confusion_matrix_test.csv", text.getvalue())
+        rows = ([name, *counts_K] for name, counts_K in zip(module.labels.names, counts_KK, strict=True))
+        path = Path(trainer.default_root_dir) / "confusion_matrix_test.csv"
+        write_csv(path, ("true/read as", *module.labels.names), rows)
 
 
 def _draw(trainer: Trainer, module: "JerseyModule", *, split: str) -> None:

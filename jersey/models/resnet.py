@@ -25,9 +25,7 @@ def resnet(architecture: Architecture, *, weights: str | None) -> tuple[nn.Modul
     Raises:
         UserError: the weights cannot be downloaded, read, or do not fit the architecture.
     """
-    # Residual branches start at zero, so the network begins as a shallow one (https://arxiv.org/abs/1706.02677);
-    # loaded weights overwrite this.
-    backbone = models.get_model(architecture, weights=None, zero_init_residual=True)
+    backbone = models.get_model(architecture, weights=None)
     features = backbone.fc.in_features
     backbone.fc = nn.Identity()
     if weights == "imagenet":

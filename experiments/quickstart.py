@@ -7,7 +7,7 @@ from jersey.config import experiment
 from jersey.experiment import Experiment
 from jersey.synth.source import draw_unless_there
 
-NUMBERS = ("8", "23", "0", "11", "00", "4", "32", "17")
+NUMBERS = ("23", "0", "7", "00", "11", "4")
 
 
 @experiment
@@ -19,12 +19,12 @@ def quickstart() -> fdl.Config[Experiment]:
     config = common.base()
     config.data.root = "data/quickstart"
     config.data.draw = fdl.Partial(
-        draw_unless_there, numbers=NUMBERS, train=4000, val=400, test=600, size_px=48, imbalance=4.0, seed=0
+        draw_unless_there, numbers=NUMBERS, train=4000, val=300, test=600, size_px=64, imbalance=3.0, seed=0
     )
     config.data.size_px = (48, 48)
     config.data.batch_size = 32
     config.module.network.weights = None
-    config.module.optimizer.lr = 3e-3
+    config.module.optimizer.lr = 1e-3
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 3
     return config

@@ -1,0 +1,138 @@
+"""Every command and program of the README, run as it stands there but for its paths and its length."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from conftest import NUMBERS, REPOSITORY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [line.partition("#")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+# A smaller run of the same kind, for the commands whose length or download is not the point.
+SHORT = ("--fiddler=smoke", "--fdl_set=data.size_px=(32,32)", "--fdl_set=weights=None")
+
+
+def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess:
+    """Runs what follows `uv run`, with this Python."""
+    words = shlex.split(command.partition("uv run ")[2])
+    words[0] = {"launch.py": str(REPOSITORY / "launch.py")}.get(words[0], words[0])
+    if words[0] == "python":
+        words.pop(0)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        [sys.executable, *words, *more],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=800,
+        check=False,
+    )
+
+
+def commands(part: str) -> list[str]:
+    found = [command for command in COMMANDS if part in command]
+    assert found, f"the README has no command with {part}"
+    return found
+
+
+QUICK_START = [command for command in COMMANDS if command.endswith("uv run launch.py --exp=quickstart")]
+TEST = [command for command in COMMANDS if command.endswith("uv run pytest")]  # this very run
+
+
+def test_every_command_is_run_below() -> None:
+    parts = ("--print_config", "--list", "--fiddler", "root=/my/crops", "jersey.synth", "aim up")
+    run_below = {command for part in parts for command in commands(part)}
+    assert set(COMMANDS) == run_below | set(QUICK_START) | set(TEST)
+
+
+def test_the_quick_start_reads_nine_of_ten_in_unseen_typefaces(tmp_path: Path) -> None:
+    (command,) = QUICK_START
+    result = run(command, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr
+    score = re.search(r"test top-1 ([\d.]+) %", result.stderr)
+    assert score is not None
+    assert float(score[1]) >= 90
+
+
+@pytest.mark.parametrize("command", [*commands("--print_config"), *commands("--list")])
+def test_commands_that_print(command: str, tmp_path: Path) -> None:
+    result = run(command, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize("command", commands("--fiddler"))
+def test_commands_that_try_something_out(command: str, tmp_path: Path) -> None:
+    result = run(command, tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_own_crops_a_model_for_the_program_and_a_repository_for_aim(crops_root: Path, tmp_path: Path) -> None:
+    for command in commands("root=/my/crops"):
+        result = run(command.replace("/my/crops", str(crops_root)), tmp_path, *SHORT)
+        assert result.returncode == 0, result.stderr
+    (model,) = tmp_path.glob("runs/resnet18_baseline/*/model.onnx")
+    (tmp_path / "model.onnx").write_bytes(model.read_bytes())
+    (tmp_path / "crop.jpg").write_bytes(next((crops_root / "test" / "00").iterdir()).read_bytes())
+    program = next(text for kind, text in BLOCKS if kind == "python" and "onnxruntime" in text)
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert said.stdout.strip() in NUMBERS
+    (command,) = commands("aim up")
+    check_aim_answers(command, tmp_path)
+
+
+def check_aim_answers(command: str, cwd: Path) -> None:
+    words = [str(Path(sys.executable).parent / "aim"), *shlex.split(command)[3:], "--port", "43917"]
+    process = subprocess.Popen(words, cwd=cwd, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen("http://127.0.0.1:43917/api/projects/", timeout=5) as answer:
+                    assert "path" in json.load(answer)
+                return
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(1)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)  # its server is a child that would stay
+        process.wait(timeout=30)
+
+
+def test_the_example_of_a_variant_is_an_experiment() -> None:
+    program = next(text for kind, text in BLOCKS if kind == "python" and "@experiment" in text)
+    head = (
+        "import fiddle as fdl\nfrom experiments.resnet18 import resnet18_baseline\n"
+        "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
+    )
+    tail = "\nbuilt = config.get_experiment('resnet18_weights')()\nconfig.check(built)\nfdl.build(built)\n"
+    subprocess.run([sys.executable, "-c", head + program + tail], cwd=REPOSITORY, timeout=200, check=True)
+
+
+def test_drawing_crops(tmp_path: Path) -> None:
+    (command,) = commands("jersey.synth")
+    result = run(command, tmp_path)
+    assert result.returncode == 0, result.stderr
+    numbers = {path.name for path in (tmp_path / "drawn" / "train").iterdir()}
+    assert numbers == {"0", "00", "7", "10", "11", "12", "13", "14", "15"}
+
+
+def test_pictures_and_files_it_names_exist() -> None:
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (REPOSITORY / path).stat().st_size > 0

@@ -31,3 +31,9 @@ def deterministic(config: fdl.Config[Experiment]) -> None:
 def no_ema(config: fdl.Config[Experiment]) -> None:
     """Validates, keeps and exports the raw weights."""
     config.trainer.callbacks.ema = None
+
+
+@fiddler
+def compiled(config: fdl.Config[Experiment]) -> None:
+    """Lets torch.compile translate the network: a slow first step, then faster ones on a GPU."""
+    config.module.compile_network = True

@@ -18,6 +18,7 @@ from jersey.atomic import write_text
 from jersey.data.datamodule import JerseyDataModule
 from jersey.epoch_line import EpochLine
 from jersey.export import Agreement, export_onnx
+from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.metrics_csv import MetricsCsv
 from jersey.module import JerseyModule
@@ -64,7 +65,7 @@ class Experiment:
         data = self.data(seed=self.seed)
         data.prepare_data()
         data.setup()
-        data.labels.save(folder.labels)
+        _record_labels(data.labels, folder)
         tracker = AimTracker(
             repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=folder.path / "aim_hash"
         )
@@ -86,6 +87,14 @@ class Experiment:
             write_text(folder.report, text)
         folder.reached("finished")
         log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
+
+
+def _record_labels(labels: Labels, folder: RunFolder) -> None:
+    """Writes the label map, or compares it with the one that the run began with."""
+    if folder.labels.exists():
+        Labels.load(folder.labels).require_same(labels, here=f"the run {folder.path}", there="the data set")
+    else:
+        labels.save(folder.labels)
 
 
 def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:

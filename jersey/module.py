@@ -41,7 +41,8 @@ class JerseyModule(L.LightningModule):
         augment: applied to training batches only; None for none.
         weight_power: loss weights are `count^-weight_power`; 0 for none.
         backbone_lr_scale: the backbone's learning rate as a share of `lr`.
-        weights_on_top_of_sampler: says that loss weights and a balanced sampler at once are meant.
+        compile_network: let torch.compile translate the network; pays on a GPU and long runs.
+        weights_on_top_of_sampler: tells `jersey.config.checks` that weights and a balanced sampler at once are meant.
     """
 
     class_weights_K: Tensor
@@ -59,12 +60,15 @@ class JerseyModule(L.LightningModule):
         augment: Augment | None = None,
         weight_power: float = 0.0,
         backbone_lr_scale: float = 1.0,
+        compile_network: bool = False,
         weights_on_top_of_sampler: bool = False,
     ) -> None:
         super().__init__()
         self.labels = labels
         self.seed = seed
         self.network = network(num_classes=len(labels))
+        if compile_network:
+            self.network.compile()  # in place: names in checkpoints stay, and copies (EMA, export) are not compiled
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = loss

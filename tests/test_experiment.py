@@ -13,7 +13,9 @@ import torch
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.datamodule import JerseyDataModule
+from jersey.errors import UserError
 from jersey.inference.onnx_model import OnnxModel
+from jersey.labels import Labels
 from jersey.models.network import resnet_classifier
 from jersey.run_folder import RunFolder, open_run
 
@@ -119,3 +121,29 @@ def test_a_checkpoint_of_other_labels_is_refused(
     folder.last_checkpoint.write_bytes(finished.last_checkpoint.read_bytes())
     with pytest.raises(ValueError, match="the same names, in another order"):
         fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
+
+
+def test_a_run_whose_data_set_lost_a_class_is_refused(crops_root: Path, tmp_path: Path) -> None:
+    """Before training, and whatever checkpoint is there: the label map of the run's beginning stays."""
+    config = configs.get_experiment("resnet18_baseline")()
+    config.data.root = str(crops_root)
+    config.data.labels = ("0", "00", "01")
+    folder = open_run(tmp_path, "resnet18_baseline", "run", config_text="a = 1\n", config_json="{}")
+    Labels(("0", "00", "01", "1")).save(folder.labels)
+    with pytest.raises(UserError, match="without 1;"):
+        fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
+    assert not (tmp_path / ".aim").exists()
+
+
+def test_a_compiled_network_leaves_the_same_names_and_exports(
+    shrink: Callable[[fdl.Buildable], None], tmp_path: Path
+) -> None:
+    config = configs.get_experiment("resnet18_baseline")()
+    shrink(config)
+    configs.apply_fiddler(config, "compiled")
+    config.trainer.limit_batches = 1
+    folder = open_run(tmp_path, "resnet18_baseline", "run", config_text="a = 1\n", config_json="{}")
+    fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
+    names = torch.load(folder.best_checkpoint, weights_only=True)["state_dict"]
+    assert "network.backbone.conv1.weight" in names
+    assert OnnxModel(folder.onnx).labels.names == ("0", "00", "01")

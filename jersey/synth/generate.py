@@ -100,7 +100,7 @@ def crop_path(split: Split, index: int, number: str, layout: Layout) -> Path:
 def _draw_all(root: Path, settings: Settings, workers: int) -> None:
     total = settings.train + settings.val + settings.test
     workers = max(1, min(workers, total // _CROPS_WORTH_A_WORKER))
-    with tqdm(total=total, desc="drawing crops", unit="crop") as bar:
+    with tqdm(total=total, desc="drawing crops", unit="crop", disable=None) as bar:
         if workers == 1:
             for _ in draw_share(root, settings, worker=0, workers=1):
                 bar.update()

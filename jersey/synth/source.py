@@ -22,4 +22,6 @@ def draw_unless_there(
     if root.exists() and any(root.iterdir()) and not (root / MANIFEST).exists():
         log.info("using the crops in %s, which jersey has not drawn", root)
         return
+    if not root.exists():
+        log.info("drawing %d crops into %s", train + val + test, root)
     generate(root, numbers=numbers, train=train, val=val, test=test, size_px=size_px, imbalance=imbalance, seed=seed)

@@ -47,3 +47,12 @@ def test_only_plain_values_are_allowed() -> None:
     with pytest.raises(ValueError, match="root") as caught:
         check(config)
     assert not isinstance(caught.value, UserError)
+
+
+@pytest.mark.parametrize(("path", "value"), [("seed", -1), ("data.batch_size", 1), ("trainer.epochs", 0)])
+def test_counts_of_nothing_are_refused_by_path(path: str, value: int) -> None:
+    config = example()
+    part, _, leaf = path.rpartition(".")
+    setattr(getattr(config, part) if part else config, leaf, value)
+    with pytest.raises(UserError, match=rf"^{path}={value} is too small"):
+        check(config)

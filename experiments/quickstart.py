@@ -7,7 +7,7 @@ from jersey.config import experiment
 from jersey.experiment import Experiment
 from jersey.synth.source import draw_unless_there
 
-NUMBERS = ("23", "0", "7", "00", "4")
+NUMBERS = ("23", "0", "7", "00", "11", "4")
 
 
 @experiment
@@ -16,12 +16,12 @@ def quickstart() -> fdl.Config[Experiment]:
 
     python launch.py --exp=quickstart
 
-    Seen: 92.6 % test top-1 in typefaces unseen in training, in 136 s, on two cores of a Xeon at 2.8 GHz, seed 0.
+    Seen: 94.7 % test top-1 in typefaces unseen in training, in 153 s, on two cores of a Xeon at 2.8 GHz, seed 0.
     """
     config = common.base()
     config.data.root = "data/quickstart"
     config.data.draw = fdl.Partial(
-        draw_unless_there, numbers=NUMBERS, train=3200, val=300, test=500, size_px=64, imbalance=2.0, seed=0
+        draw_unless_there, numbers=NUMBERS, train=4000, val=300, test=600, size_px=64, imbalance=3.0, seed=0
     )
     config.data.size_px = (48, 48)
     config.data.batch_size = 32

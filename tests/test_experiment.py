@@ -9,6 +9,7 @@ import fiddle as fdl
 import numpy as np
 import pytest
 import torch
+from countdown import rows_of
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
@@ -48,11 +49,6 @@ def crops(crops_root: Path) -> JerseyDataModule:
     return data
 
 
-def rows_of(folder: RunFolder) -> list[dict[str, str]]:
-    with (folder.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def logits_of(state: dict[str, torch.Tensor], images_NCHW: torch.Tensor) -> np.ndarray:
     """What a network with the `network.` weights of a checkpoint says."""
     network = resnet_classifier(num_classes=3, weights=None).eval()
@@ -62,7 +58,7 @@ def logits_of(state: dict[str, torch.Tensor], images_NCHW: torch.Tensor) -> np.n
 
 
 def test_the_onnx_file_alone_has_the_accuracy_of_the_best_epoch(finished: RunFolder, crops: JerseyDataModule) -> None:
-    rows = [row for row in rows_of(finished) if row["val/acc_top1"]]
+    rows = [row for row in rows_of(finished.path) if row["val/acc_top1"]]
     best = max(float(row["val/acc_top1"]) for row in rows)
     model = OnnxModel(finished.path / "model.onnx")
     predicted_N = model.logits(crops.decoded["val"].images_NCHW.numpy()).argmax(axis=1)
@@ -78,10 +74,10 @@ def test_tested_exported_and_best_scored_weights_are_the_average(finished: RunFo
     exported_NK = OnnxModel(finished.path / "model.onnx").logits(images_NCHW.numpy())
     assert np.abs(average_NK - raw_NK).max() > 0.01
     assert np.abs(average_NK - exported_NK).max() < 1e-4
-    tested = float(rows_of(finished)[-1]["test/acc_top1"])
+    tested = float(rows_of(finished.path)[-1]["test/acc_top1"])
     assert (average_NK.argmax(axis=1) == labels_N).mean() == pytest.approx(tested, abs=1e-12)
     losses_N = -torch.from_numpy(average_NK).log_softmax(dim=1)[torch.arange(len(labels_N)), torch.from_numpy(labels_N)]
-    assert losses_N.mean().item() == pytest.approx(float(rows_of(finished)[-1]["test/loss"]), rel=1e-4)
+    assert losses_N.mean().item() == pytest.approx(float(rows_of(finished.path)[-1]["test/loss"]), rel=1e-4)
     assert checkpoint["jersey"]["scored_weights"] == "ema"
 
 

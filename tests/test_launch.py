@@ -1,6 +1,5 @@
 """The real `launch.py` in a process of its own: what it prints, how it fails, and that a run is never overwritten."""
 
-import csv
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import NUMBERS, REPOSITORY
+from countdown import rows_of
 from PIL import Image
 
 Launch = Callable[..., subprocess.CompletedProcess]
@@ -118,11 +118,6 @@ def test_a_failed_weight_download_says_what_to_do(
     sentence = refusal(launch(*TINY[:-1], f"--fdl_set=root={crops_root}"))
     assert "resnet18" in sentence
     assert "module.network.weights=" in sentence
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow

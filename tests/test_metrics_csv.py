@@ -1,21 +1,16 @@
 """The metrics file: read as any user would, with the csv module."""
 
-import csv
 import math
 from pathlib import Path
 
 import lightning as L
 import pytest
 import torch
+from countdown import Countdown, rows_of
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.errors import UserError
 from jersey.metrics_csv import MetricsCsv
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_train_and_val_of_an_epoch_share_a_row(tmp_path: Path) -> None:
@@ -106,28 +101,6 @@ def test_the_callers_metrics_are_left_alone(tmp_path: Path) -> None:
     metrics = {"val/loss": 0.5, "epoch": 0.0}
     MetricsCsv(run_dir=tmp_path).log_metrics(metrics, step=1)
     assert metrics == {"val/loss": 0.5, "epoch": 0.0}
-
-
-class Countdown(L.LightningModule):
-    """Logs numbers that tell the epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-
-    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
-        return self.layer(batch[0]).mean()
-
-    def on_train_epoch_end(self) -> None:
-        self.log("train/loss", float(self.current_epoch))
-
-    def validation_step(self, batch: list[torch.Tensor], batch_idx: int) -> None: ...
-
-    def on_validation_epoch_end(self) -> None:
-        self.log("val/loss", 10.0 + self.current_epoch)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 def test_lightning_fit_and_resume_give_one_row_an_epoch(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from aim.sdk.types import QueryReportMode
 from aim.storage.context import Context
 from aim_repository import curve, hashes_in, indexed, points, the_run, tracker_in
+from countdown import Countdown
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -183,28 +184,6 @@ def test_other_ranks_write_nothing(workdir: Path, monkeypatch: pytest.MonkeyPatc
     log_everything(tracker_in(workdir))
     assert not (workdir / "aim_hash").exists()
     assert hashes_in(workdir) == []
-
-
-class Countdown(L.LightningModule):
-    """Logs numbers that tell the epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-
-    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
-        return self.layer(batch[0]).mean()
-
-    def on_train_epoch_end(self) -> None:
-        self.log("train/loss", float(self.current_epoch))
-
-    def test_step(self, batch: list[torch.Tensor], batch_idx: int) -> None: ...
-
-    def on_test_epoch_end(self) -> None:
-        self.log("test/loss", 0.5)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 def test_lightning_fit_resume_and_test_are_one_run_with_continuous_steps(workdir: Path) -> None:

@@ -1,56 +1,67 @@
 """Trains an experiment: `python launch.py --exp=quickstart`. Start with `--list`; the README says the rest."""
 
+import re
+import sys
 from pathlib import Path
 
 from absl import app, flags
 
 from jersey.errors import UserError, exit_on_user_error
+from jersey.listing import listing
 
 EXP = flags.DEFINE_string("exp", None, "name of the experiment, see --list")
+CONFIG = flags.DEFINE_string("config", None, "instead of --exp: a run folder or its config.json, to do it again")
+FIDDLERS = flags.DEFINE_multi_string("fiddler", [], "name or name(argument=value); applied before every --fdl_set")
+OVERRIDES = flags.DEFINE_multi_string("fdl_set", [], "path=value, any unique ending of a path; or --fdl.path=value")
 LIST = flags.DEFINE_bool("list", False, "print the experiments and fiddlers")
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "print the config after all changes, do not run it")
-FIDDLERS = flags.DEFINE_multi_string("fiddler", [], "name or name(argument=value); applied before every --fdl_set")
-OVERRIDES = flags.DEFINE_multi_string("fdl_set", [], "path=value, such as lr=1e-4; any unique ending of a path will do")
+DIFF = flags.DEFINE_string("diff", None, "print what differs from this experiment, run folder or config.json")
+DIFF_FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "how --diff prints")
+EFFECTIVE = flags.DEFINE_bool("effective", False, "with --diff: compare what the configs do, too")
+SWEEP = flags.DEFINE_multi_string("sweep", [], "path=value,value: a run for each combination of all --sweep")
+SWEEP_COMMANDS = flags.DEFINE_bool("sweep_commands", False, "with --sweep: print a command for each run, start none")
+JOBS = flags.DEFINE_integer("jobs", 1, "with --sweep: runs at a time", lower_bound=1)
 RUN = flags.DEFINE_string("run", None, "name of the run's folder; the same command again continues it")
 WORKDIR = flags.DEFINE_string("workdir", "runs", "folder of all runs and of the Aim repository")
+NEEDS = {"effective": "diff", "diff_format": "diff", "sweep_commands": "sweep", "jobs": "sweep"}
 
 
 def main(argv: list[str]) -> None:
     """Get, mutate, check, then show or run."""
-    import experiments  # noqa: F401  # its import registers them
-    from jersey import config as configs
-    from jersey.console import set_up_console
-    from jersey.run_folder import open_run
-
-    set_up_console()
     if LIST.value:
-        print(configs.listing(), end="")
+        print(listing(Path(__file__).parent / "experiments"), end="")
         return
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
-    if EXP.value is None:
-        raise UserError(f"--exp is missing; choose one of {', '.join(configs.experiment_names())}")
-    config = configs.get_experiment(EXP.value)()
-    for call in FIDDLERS.value:
-        configs.apply_fiddler(config, call)
-    for override in OVERRIDES.value:
-        configs.apply_override(config, override)
-    configs.check(config)
-    text = configs.as_text(config)
+    import experiments  # noqa: F401  # its import registers them
+    from jersey.config import commands
+
+    name, config = commands.select(EXP.value, CONFIG.value)
+    commands.change(config, FIDDLERS.value, OVERRIDES.value)
     if PRINT_CONFIG.value:
-        print(text, end="")
-        return
-    workdir = Path(WORKDIR.value)
-    folder = open_run(workdir, EXP.value, RUN.value, config_text=text, config_json=configs.to_json(config))
-    configs.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+        print(commands.as_text(config), end="")
+    elif DIFF.value is not None:
+        sys.exit(commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=EFFECTIVE.value))
+    elif SWEEP.value:
+        kept = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
+        words = [f"--{flag}={value}" for flag, values in kept.items() for value in values if value is not None]
+        command = [sys.executable, str(Path(__file__).resolve()), *words, f"--workdir={WORKDIR.value}"]
+        jobs = None if SWEEP_COMMANDS.value else JOBS.value
+        sys.exit(commands.sweep(name, config, SWEEP.value, command, Path(WORKDIR.value), RUN.value, jobs))
+    else:
+        commands.run(name, config, Path(WORKDIR.value), RUN.value)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Flags as absl reads them; its complaints become the user errors they are."""
+    """Flags as absl reads them, `--fdl.a.b=1` as `--fdl_set=a.b=1`; its complaints become the user errors they are."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS([re.sub(r"^--?fdl\.", "--fdl_set=", argument) for argument in argv])
     except flags.Error as error:
         raise UserError(f"{error}; see --help") from None
+    for flag, other in NEEDS.items():
+        if flags.FLAGS[flag].present and not flags.FLAGS[other].present:
+            raise UserError(f"--{flag} has no effect without --{other}")
+    return rest
 
 
 if __name__ == "__main__":

@@ -7,12 +7,21 @@ from jersey.experiment import Experiment
 
 
 @fiddler
-def smoke(config: fdl.Config[Experiment]) -> None:
+def smoke(config: fdl.Config[Experiment], batches: int = 2) -> None:
     """One tiny epoch, to see that everything runs."""
     config.trainer.epochs = 1
-    config.trainer.limit_batches = 2
+    config.trainer.limit_batches = batches
     config.data.batch_size = 8
     config.data.eval_batch_size = 8
+
+
+@fiddler
+def overfit_batch(config: fdl.Config[Experiment]) -> None:
+    """Trains on one batch again and again, unchanged: train/acc_top1 must reach 1, or learning itself is broken."""
+    config.data.overfit_batch = True
+    config.module.augment = None
+    config.module.loss.label_smoothing = 0.0
+    config.trainer.callbacks.early_stopping = None
 
 
 @fiddler
@@ -22,9 +31,21 @@ def cpu(config: fdl.Config[Experiment]) -> None:
 
 
 @fiddler
+def bf16(config: fdl.Config[Experiment]) -> None:
+    """Trains in bfloat16 autocast, whatever the machine."""
+    config.trainer.precision = "bf16-mixed"
+
+
+@fiddler
 def deterministic(config: fdl.Config[Experiment]) -> None:
     """The same weights from the same seed on a GPU too; slower."""
     config.trainer.deterministic = True
+
+
+@fiddler
+def compile(config: fdl.Config[Experiment]) -> None:
+    """Lets torch.compile translate the network: a slow first step, then faster ones on a GPU."""
+    config.module.compile_network = True
 
 
 @fiddler
@@ -34,6 +55,13 @@ def no_ema(config: fdl.Config[Experiment]) -> None:
 
 
 @fiddler
-def compiled(config: fdl.Config[Experiment]) -> None:
-    """Lets torch.compile translate the network: a slow first step, then faster ones on a GPU."""
-    config.module.compile_network = True
+def from_scratch(config: fdl.Config[Experiment]) -> None:
+    """Starts from random weights, which need no download."""
+    config.module.network.weights = None
+
+
+@fiddler
+def class_weights(config: fdl.Config[Experiment], power: float = 0.5) -> None:
+    """Balances the classes by weights in the loss instead of by sampling."""
+    config.data.sampler_power = 0.0
+    config.module.weight_power = power

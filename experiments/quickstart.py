@@ -29,4 +29,6 @@ def quickstart() -> fdl.Config[Experiment]:
     config.module.optimizer.lr = 1e-3
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 3
+    config.trainer.callbacks.ema.decay = 0.97
+    config.trainer.callbacks.early_stopping = None
     return config

@@ -6,7 +6,7 @@ a config therefore reads no data.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import torch
 
 from jersey.atomic import write_text
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.index import Split
 from jersey.epoch_line import EpochLine
 from jersey.export import Agreement, export_onnx
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.metrics_csv import MetricsCsv
 from jersey.module import JerseyModule
-from jersey.provenance import git_commit
+from jersey.provenance import record_start
 from jersey.report import report
 from jersey.run_folder import RunFolder
 from jersey.tracking import AimTracker
@@ -46,13 +47,21 @@ class Experiment:
     trainer: Callable[..., L.Trainer]
     seed: int = 0
 
-    def run(self, folder: RunFolder, *, aim_repo: Path, flat_config: Mapping[str, Any]) -> None:
+    def run(
+        self,
+        folder: RunFolder,
+        *,
+        aim_repo: Path,
+        flat_config: Mapping[str, Any],
+        review: Callable[[Mapping[str, Split]], Iterable[object]] = lambda splits: (),
+    ) -> None:
         """Does what of the run is still to be done.
 
         Args:
             folder: where everything lands; it knows how far an earlier process came.
             aim_repo: Aim's repository.
             flat_config: the config by path, for Aim.
+            review: called with the index of the data set; what it returns is logged as warnings.
 
         Raises:
             UserError: the data set or a setting is wrong.
@@ -61,11 +70,14 @@ class Experiment:
             log.info("%s is finished, see %s; to run this again choose another --run", folder.path, folder.report.name)
             return
         started = time.monotonic()
+        commit = record_start(folder.path)
         L.seed_everything(self.seed, verbose=False)
         data = self.data(seed=self.seed)
         data.prepare_data()
         data.setup()
         _record_labels(data.labels, folder)
+        for finding in review(data.splits):
+            log.warning("%s", finding)
         tracker = AimTracker(
             repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=folder.path / "aim_hash"
         )
@@ -78,14 +90,14 @@ class Experiment:
             best = load_scored_weights(module, folder.best_checkpoint)
             trainer.test(module, datamodule=data, verbose=False)
             test = module.evaluations["test"]
-            agreement = _export(module, data, folder, best, test)
+            agreement = _export(module, data, folder, best, test, commit)
             tracker.log_export(
                 {"file": str(folder.onnx), "val_acc_top1": agreement.accuracy, "ties": len(agreement.ties)}
             )
-            facts = _facts(self.seed, best, trainer, minutes=(time.monotonic() - started) / 60)
+            facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
             text = report(f"{folder.experiment}/{folder.name}", facts, best["val"], test, data.labels, agreement)
             write_text(folder.report, text)
-        folder.reached("finished")
+        folder.reached("finished", best_epoch=best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
 
 
@@ -124,13 +136,18 @@ def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folde
 
 
 def _export(
-    module: JerseyModule, data: JerseyDataModule, folder: RunFolder, best: dict[str, Any], test: Evaluation
+    module: JerseyModule,
+    data: JerseyDataModule,
+    folder: RunFolder,
+    best: dict[str, Any],
+    test: Evaluation,
+    commit: str,
 ) -> Agreement:
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
     facts = {
         "experiment": folder.experiment,
         "run": folder.name,
-        "commit": git_commit(),
+        "commit": commit,
         "weights": best["scored_weights"],
         "val_acc_top1": repr(best["val"]["acc_top1"]),
         "test_acc_top1": repr(test.metrics["acc_top1"]),
@@ -148,12 +165,12 @@ def _export(
     )
 
 
-def _facts(seed: int, best: dict[str, Any], trainer: L.Trainer, *, minutes: float) -> dict[str, str]:
+def _facts(seed: int, best: dict[str, Any], trainer: L.Trainer, commit: str, *, minutes: float) -> dict[str, str]:
     return {
         "best epoch": f"{best['epoch']} of 0 to {trainer.current_epoch - 1}",
         "weights": f"{best['scored_weights']} (tested, exported and scored in validation)",
         "seed": str(seed),
         "device": trainer.strategy.root_device.type,
-        "commit": git_commit(),
+        "commit": commit,
         "minutes": f"{minutes:.1f}",
     }

@@ -123,6 +123,11 @@ class JerseyModule(L.LightningModule):
         self.log_dict({f"{split}/{name}": score for name, score in scores.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer, scheduler = self.optimizer_and_schedule(int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def optimizer_and_schedule(self, total_steps: int) -> tuple[Optimizer, LRScheduler]:
+        """As a run of `total_steps` optimizer steps has them; asks for no trainer."""
         defaults = inspect.signature(self.optimizer).parameters
         groups = param_groups(
             self.network,
@@ -131,8 +136,7 @@ class JerseyModule(L.LightningModule):
             backbone_lr_scale=self.backbone_lr_scale,
         )
         optimizer = self.optimizer(groups)
-        scheduler = self.schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return optimizer, self.schedule(optimizer, total_steps=total_steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Runs after the callbacks: by now an EMA callback has put the average into `state_dict`.

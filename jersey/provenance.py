@@ -1,19 +1,76 @@
-"""Where a result came from: the commit of the code that made it."""
+"""Where a result came from: command, commit, uncommitted files, machine and package versions, noted at every start.
 
+Kept as two files in the run folder: `provenance.json`, an entry a start, and `packages.txt`, the environment of the
+first start in pip's format, so that `uv pip install -r packages.txt` brings it back.
+"""
+
+import json
+import logging
+import platform
+import shlex
 import subprocess
+import sys
+from datetime import datetime
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import torch
+
+from jersey.atomic import write_text
+
+log = logging.getLogger(__name__)
+
+STARTS = "provenance.json"
+PACKAGES = "packages.txt"
 
 
-def git_commit() -> str:
-    """The commit of jersey's checkout, with "-dirty" when files differ from it; "unknown" outside a checkout."""
-    folder = Path(__file__).parent
+def record_start(run_dir: Path) -> str:
+    """Notes in the run folder how it is being started, after what is noted of earlier starts.
+
+    Returns:
+        The commit, as `commit` gives it.
+    """
+    starts = json.loads((run_dir / STARTS).read_text(encoding="utf-8")) if (run_dir / STARTS).exists() else []
+    starts.append(_start())
+    write_text(run_dir / STARTS, json.dumps(starts, indent=2, ensure_ascii=False) + "\n")
+    _record_packages(run_dir / PACKAGES)
+    return starts[-1]["commit"]
+
+
+def _start() -> dict[str, Any]:
+    uncommitted = _git("status", "--porcelain")
+    return {
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": shlex.join(sys.orig_argv),
+        "folder": str(Path.cwd()),
+        "commit": (_git("rev-parse", "HEAD").strip() or "unknown") + ("-dirty" if uncommitted else ""),
+        "uncommitted": uncommitted.splitlines(),
+        "python": platform.python_version(),
+        "machine": f"{platform.node()}, {platform.platform()}",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "cpu_threads": torch.get_num_threads(),  # another count rounds differently
+    }
+
+
+def _record_packages(path: Path) -> None:
+    """Writes the versions at the first start, and warns of those that have changed at a later one."""
+    versions = {each.metadata["Name"]: each.version for each in metadata.distributions()}
+    versions.pop("jersey", None)  # the commit says more
+    lines = [f"{name}=={version}" for name, version in sorted(versions.items(), key=lambda item: item[0].lower())]
+    if not path.exists():
+        write_text(path, "\n".join(lines) + "\n")
+        return
+    changed = sorted(set(lines) ^ set(path.read_text(encoding="utf-8").splitlines()))
+    if changed:
+        log.warning("packages differ from those that %s began with: %s", path.parent, ", ".join(changed))
+
+
+def _git(*arguments: str) -> str:
+    """What git says about jersey's checkout; nothing outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + ("-dirty" if _git(folder, "status", "--porcelain") else "")
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return ""

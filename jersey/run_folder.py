@@ -7,6 +7,7 @@ far it got, so the same command continues where it stopped, and another config i
 import fcntl
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -68,15 +69,14 @@ class RunFolder:
         write_text(self.path / STATUS, json.dumps(self.status, indent=2) + "\n")
 
 
-def open_run(workdir: Path, experiment: str, name: str | None, *, config_text: str, config_json: str) -> RunFolder:
+def open_run(workdir: Path, experiment: str, name: str | None, *, documents: Mapping[str, str]) -> RunFolder:
     """Opens a new run, or continues an unfinished one of the same config.
 
     Args:
         workdir: the folder of all runs.
         experiment: name of the experiment.
         name: of the run; None continues the latest unfinished run with this config, or starts one named by the time.
-        config_text: flat print of the config, which identifies it.
-        config_json: the same config for machines.
+        documents: what a new run keeps of its config, text by file name; "config.txt" identifies it.
 
     Raises:
         UserError: the named run has another config, or belongs to a process that is still running.
@@ -84,13 +84,13 @@ def open_run(workdir: Path, experiment: str, name: str | None, *, config_text: s
     parent = workdir / experiment
     if name is None:
         for path in sorted(parent.glob(f"*/{CONFIG}"), reverse=True):
-            run = _open(path.parent, experiment) if path.read_text(encoding="utf-8") == config_text else None
+            run = _open(path.parent, experiment) if path.read_text(encoding="utf-8") == documents[CONFIG] else None
             if run is not None and run.stage != "finished":
                 return run
         name = _unused_name(parent)
     elif not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"--run={name} is not a plain folder name; leave out slashes and leading dots")
-    return _open_named(parent / name, experiment, config_text, config_json)
+    return _open_named(parent / name, experiment, documents)
 
 
 def _unused_name(parent: Path) -> str:
@@ -100,7 +100,7 @@ def _unused_name(parent: Path) -> str:
     return next(candidate for candidate in candidates if not (parent / candidate).exists())
 
 
-def _open_named(path: Path, experiment: str, config_text: str, config_json: str) -> RunFolder:
+def _open_named(path: Path, experiment: str, documents: Mapping[str, str]) -> RunFolder:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -110,10 +110,10 @@ def _open_named(path: Path, experiment: str, config_text: str, config_json: str)
         raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")
     known = path / CONFIG
     if not known.exists():
-        write_text(path / "config.json", config_json)
-        write_text(known, config_text)
+        for name in sorted(documents, key=CONFIG.__eq__):  # the one that identifies the run comes last
+            write_text(path / name, documents[name])
         run.reached("fit")
-    elif difference := _difference(known.read_text(encoding="utf-8"), config_text):
+    elif difference := changed_lines(known.read_text(encoding="utf-8"), documents[CONFIG]):
         raise UserError(f"the run {path} has another config ({difference}); choose another --run, or the same config")
     return run
 
@@ -131,7 +131,7 @@ def _open(path: Path, experiment: str) -> RunFolder | None:
     return RunFolder(path, experiment, status, lock)
 
 
-def _difference(old: str, new: str) -> str:
+def changed_lines(old: str, new: str) -> str:
     """The lines `path = value` that differ, as one phrase; empty when none does."""
     old_lines, new_lines = (
         {line.partition(" = ")[0]: line.partition(" = ")[2] for line in text.splitlines()} for text in (old, new)

@@ -51,7 +51,7 @@ def train(root: Path, workdir: Path) -> RunFolder:
     config.module.optimizer.lr = 2e-3
     config.trainer.epochs = 4
     config.trainer.accelerator = "cpu"
-    folder = open_run(workdir, "digits", "run", config_text="a = 1\n", config_json="{}")
+    folder = open_run(workdir, "digits", "run", documents={"config.txt": "a = 1\n"})
     fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config={})
     return folder
 

@@ -36,8 +36,8 @@ def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunF
     config.trainer.epochs = 3
     config.trainer.accelerator = "cpu"
     workdir = tmp_path_factory.mktemp("runs")
-    texts = {"config_text": configs.as_text(config), "config_json": configs.to_json(config)}
-    folder = open_run(workdir, "resnet18_baseline", "run", **texts)
+    documents = configs.documents("resnet18_baseline", config)
+    folder = open_run(workdir, "resnet18_baseline", "run", documents=documents)
     fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     return folder
 
@@ -112,7 +112,7 @@ def test_a_checkpoint_of_other_labels_is_refused(
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
     config.data.labels = ("01", "00", "0")
-    folder = open_run(tmp_path, "resnet18_baseline", "run", config_text="a = 1\n", config_json="{}")
+    folder = open_run(tmp_path, "resnet18_baseline", "run", documents={"config.txt": "a = 1\n"})
     folder.last_checkpoint.parent.mkdir()
     folder.last_checkpoint.write_bytes(finished.last_checkpoint.read_bytes())
     with pytest.raises(ValueError, match="the same names, in another order"):
@@ -124,7 +124,7 @@ def test_a_run_whose_data_set_lost_a_class_is_refused(crops_root: Path, tmp_path
     config = configs.get_experiment("resnet18_baseline")()
     config.data.root = str(crops_root)
     config.data.labels = ("0", "00", "01")
-    folder = open_run(tmp_path, "resnet18_baseline", "run", config_text="a = 1\n", config_json="{}")
+    folder = open_run(tmp_path, "resnet18_baseline", "run", documents={"config.txt": "a = 1\n"})
     Labels(("0", "00", "01", "1")).save(folder.labels)
     with pytest.raises(UserError, match="without 1;"):
         fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
@@ -136,9 +136,9 @@ def test_a_compiled_network_leaves_the_same_names_and_exports(
 ) -> None:
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
-    configs.apply_fiddler(config, "compiled")
+    configs.apply_fiddler(config, "compile")
     config.trainer.limit_batches = 1
-    folder = open_run(tmp_path, "resnet18_baseline", "run", config_text="a = 1\n", config_json="{}")
+    folder = open_run(tmp_path, "resnet18_baseline", "run", documents={"config.txt": "a = 1\n"})
     fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
     names = torch.load(folder.best_checkpoint, weights_only=True)["state_dict"]
     assert "network.backbone.conv1.weight" in names

@@ -13,7 +13,7 @@ CONFIG = "lr = 0.1\ndata.labels = ('0', '00')\n"
 
 
 def open_(workdir: Path, name: str | None = None, config: str = CONFIG) -> RunFolder:
-    return open_run(workdir, "exp", name, config_text=config, config_json="{}")
+    return open_run(workdir, "exp", name, documents={"config.txt": config, "config.json": "{}"})
 
 
 def test_a_new_run_keeps_its_config(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_named_run_with_another_config_is_refused_with_the_difference(tmp_path
 def test_a_run_held_by_another_process_is_refused_by_name_and_passed_over_without(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from jersey.run_folder import open_run\n"
-        f"run = open_run(Path(sys.argv[1]), 'exp', 'one', config_text={CONFIG!r}, config_json='')\n"
+        f"run = open_run(Path(sys.argv[1]), 'exp', 'one', documents={{'config.txt': {CONFIG!r}}})\n"
         "print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

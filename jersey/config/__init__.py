@@ -3,37 +3,38 @@
 from fiddle import build
 
 from jersey.config.checks import check
+from jersey.config.commands import documents
+from jersey.config.difference import difference, find
 from jersey.config.overrides import apply_fiddler, apply_override
 from jersey.config.registry import (
     experiment,
     experiment_names,
-    experiment_summary,
     fiddler,
     fiddler_names,
-    fiddler_summary,
     get_experiment,
     get_fiddler,
-    listing,
 )
-from jersey.config.show import as_text, difference, flatten, from_json, to_json
+from jersey.config.saved import as_python, from_json, load, to_json
+from jersey.config.show import as_text, flatten
 
 __all__ = [
     "apply_fiddler",
     "apply_override",
+    "as_python",
     "as_text",
     "build",
     "check",
     "difference",
+    "documents",
     "experiment",
     "experiment_names",
-    "experiment_summary",
     "fiddler",
     "fiddler_names",
-    "fiddler_summary",
+    "find",
     "flatten",
     "from_json",
     "get_experiment",
     "get_fiddler",
-    "listing",
+    "load",
     "to_json",
 ]

@@ -7,7 +7,6 @@ so the library stays usable without it.
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -47,15 +46,6 @@ class Registry(Generic[FunctionT]):
         """All names, sorted."""
         return sorted(self._functions)
 
-    def summary(self, name: str) -> str:
-        """The first line of the docstring, for lists; empty without a docstring."""
-        return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
-
-    def table(self) -> str:
-        """A line for each name with its summary."""
-        width = max(map(len, self._functions), default=0)
-        return "".join(f"  {name:<{width}}  {self.summary(name)}".rstrip() + "\n" for name in self.names())
-
     def _hint(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._functions, n=3)
         guess = f"; did you mean {' or '.join(near)}?" if near else ";"
@@ -66,11 +56,6 @@ class Registry(Generic[FunctionT]):
         return guess if near else f"; there are {len(self._functions)}, --list shows them"
 
 
-def listing() -> str:
-    """All experiments and fiddlers, each with the first line of its docstring."""
-    return f"experiments\n{_experiments.table()}\nfiddlers\n{_fiddlers.table()}"
-
-
 _experiments: Registry[Callable[[], fdl.Buildable]] = Registry("experiment")
 _fiddlers: Registry[Callable[..., None]] = Registry("fiddler")
 
@@ -78,10 +63,8 @@ experiment = _experiments.add
 """Decorator for a function without arguments that returns a config graph: the function's name is the experiment's."""
 get_experiment = _experiments.get
 experiment_names = _experiments.names
-experiment_summary = _experiments.summary
 
 fiddler = _fiddlers.add
 """Decorator for a function that changes a config in place: the config first, then optional keyword arguments."""
 get_fiddler = _fiddlers.get
 fiddler_names = _fiddlers.names
-fiddler_summary = _fiddlers.summary

@@ -115,13 +115,18 @@ class Geometry(Augmentation):
 
 def warp(images_BCHW: Tensor, homographies_B33: Tensor) -> Tensor:
     """Resamples each image at its homography's points (output to input, x and y in [-1, 1], borders mirrored)."""
-    batch, _, height, width = images_BCHW.shape
-    identity_123 = torch.eye(2, 3, device=images_BCHW.device)[None]
+    grid_BHW2 = project_grid(homographies_B33, size_px=images_BCHW.shape[2:])
+    return F.grid_sample(images_BCHW, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def project_grid(homographies_B33: Tensor, *, size_px: Sequence[int]) -> Tensor:
+    """Where each homography takes the centres of the pixels of an image of `size_px`: x and y, [B,H,W,2]."""
+    height, width = size_px
+    identity_123 = torch.eye(2, 3, device=homographies_B33.device)[None]
     grid_HW2 = F.affine_grid(identity_123, [1, 1, height, width], align_corners=False)[0]
     points_HW3 = torch.cat([grid_HW2, torch.ones_like(grid_HW2[..., :1])], dim=-1)
     projected_BP3 = points_HW3.reshape(1, -1, 3) @ homographies_B33.mT
-    grid_BHW2 = (projected_BP3[..., :2] / projected_BP3[..., 2:]).reshape(batch, height, width, 2)
-    return F.grid_sample(images_BCHW, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return (projected_BP3[..., :2] / projected_BP3[..., 2:]).reshape(-1, height, width, 2)
 
 
 class Colour(Augmentation):

@@ -36,14 +36,16 @@ class BalancedSampler(Sampler[int]):
         class_indices_N: class index of each crop.
         power: 0 for the natural distribution, 1 for equal classes.
         seed: non-negative.
+        repeated: an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
     """
 
-    def __init__(self, class_indices_N: Sequence[int], *, power: float, seed: int) -> None:
+    def __init__(self, class_indices_N: Sequence[int], *, power: float, seed: int, repeated: int | None = None) -> None:
         self.class_indices_N = np.asarray(class_indices_N, dtype=np.int64)
         counts_K = np.bincount(self.class_indices_N)
         share_N = counts_K.astype(np.float64)[self.class_indices_N] ** -power
         self.expected_N = share_N * len(share_N) / share_N.sum()
         self.seed = seed
+        self.repeated = repeated
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -52,6 +54,11 @@ class BalancedSampler(Sampler[int]):
 
     def draw(self, epoch: int) -> np.ndarray:
         """Crop indices of one epoch in training order, int64 [N]."""
+        if self.repeated is not None:
+            return np.resize(self._draw(0)[: self.repeated], len(self))
+        return self._draw(epoch)
+
+    def _draw(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch])
         size = len(self.expected_N)
         shuffled_N = rng.permutation(size)
@@ -61,6 +68,10 @@ class BalancedSampler(Sampler[int]):
         points_N = np.arange(size) + rng.uniform()
         drawn_N = order_N[np.searchsorted(edges_N, points_N, side="right").clip(max=size - 1)]
         return rng.permutation(drawn_N)
+
+    def expected_counts(self, *, num_classes: int) -> np.ndarray:
+        """How many crops of each class an epoch draws on average, float64 [K]."""
+        return np.bincount(self.class_indices_N, weights=self.expected_N, minlength=num_classes)
 
     def drawn_counts(self, epoch: int, *, num_classes: int) -> np.ndarray:
         """How many crops of each class the epoch draws, int64 [K]."""

@@ -66,6 +66,7 @@ class JerseyDataModule(L.LightningDataModule):
         eval_batch_size: crops a validation or test step.
         sampler_power: 0 for a plain shuffle, up to 1 for equally frequent classes.
         labels: the label map's names in order; None takes those of the train split.
+        overfit_batch: every training batch holds the same crops, to see whether they can be learnt by heart.
         draw: called with the root before it is read, to make a data set that is not there yet.
 
     Raises:
@@ -83,6 +84,7 @@ class JerseyDataModule(L.LightningDataModule):
         eval_batch_size: int = 256,
         sampler_power: float = 0.0,
         labels: tuple[str, ...] | None = None,
+        overfit_batch: bool = False,
         draw: Callable[[Path], None] | None = None,
     ) -> None:
         super().__init__()
@@ -94,6 +96,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.sampler_power = sampler_power
         self.pinned_labels = labels
+        self.overfit_batch = overfit_batch
         self.draw = draw
         self.splits: dict[str, Split] = {}
         self.decoded: dict[str, DecodedSplit] = {}
@@ -112,7 +115,10 @@ class JerseyDataModule(L.LightningDataModule):
             self._report(self.splits[name])
         self.decoded = {name: self._decode(self.splits[name]) for name in SPLITS}
         self.train_sampler = BalancedSampler(
-            self.decoded["train"].labels_N.tolist(), power=self.sampler_power, seed=self.seed
+            self.decoded["train"].labels_N.tolist(),
+            power=self.sampler_power,
+            seed=self.seed,
+            repeated=self.batch_size if self.overfit_batch else None,
         )
 
     @property

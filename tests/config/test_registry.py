@@ -14,10 +14,7 @@ def known(count: int = 0) -> Registry[Callable[..., Any]]:
 
     @registry.add
     def resnet18_baseline() -> None:
-        """The first line.
-
-        The second paragraph.
-        """
+        pass
 
     @registry.add
     def quickstart() -> None:
@@ -39,12 +36,6 @@ def test_decorator_returns_the_function() -> None:
         pass
 
     assert known().add(function) is function
-
-
-def test_summary_is_the_first_line() -> None:
-    assert known().summary("resnet18_baseline") == "The first line."
-    assert known().summary("quickstart") == ""
-    assert known().table() == "  quickstart\n  resnet18_baseline  The first line.\n"
 
 
 def test_a_name_is_taken_once() -> None:

@@ -64,6 +64,16 @@ def test_crops_and_classes_are_drawn_floor_or_ceil_of_their_expectation(
         assert (times <= np.ceil(wanted + 1e-9)).all()
 
 
+def test_expected_counts_are_the_average_of_the_drawn_ones() -> None:
+    """Over 400 epochs; an epoch's count is the floor or the ceiling, a spread of at most half a crop."""
+    drawn = sampler(power=0.6)
+    expected_K = drawn.expected_counts(num_classes=5)
+    counted_K = np.mean([drawn.drawn_counts(epoch, num_classes=5) for epoch in range(400)], axis=0)
+    np.testing.assert_allclose(counted_K, expected_K, atol=5 * 0.5 / np.sqrt(400))
+    assert expected_K[4] == 0
+    assert expected_K.sum() == pytest.approx(len(CLASSES_N))
+
+
 @pytest.mark.parametrize("epoch", range(5))
 def test_power_zero_is_a_permutation(epoch: int) -> None:
     assert sorted(sampler(power=0.0).draw(epoch)) == list(range(len(CLASSES_N)))
@@ -119,3 +129,15 @@ def test_iterating_follows_the_epoch_set_by_the_loader() -> None:
     assert len(drawn) == len(listed) == len(CLASSES_N)
     assert listed == drawn.draw(3).tolist()
     assert list(drawn) == listed
+
+
+def test_repeated_draws_are_the_first_of_epoch_zero_in_every_batch_of_every_epoch() -> None:
+    labels_N, power = [0] * 12 + [1] * 4 + [2] * 2, 0.5
+    first = BalancedSampler(labels_N, power=power, seed=3).draw(0)[:6].tolist()
+    sampler = BalancedSampler(labels_N, power=power, seed=3, repeated=6)
+    for epoch in (0, 5):
+        sampler.set_epoch(epoch)
+        assert list(sampler) == first * 3
+    assert sampler.drawn_counts(1, num_classes=3).tolist() == [
+        3 * sum(labels_N[i] == k for i in first) for k in range(3)
+    ]

@@ -1,0 +1,247 @@
+"""What a config does, computed without training: steps, learning rates, averaging, class balance, augmentation.
+
+Two configs can differ in a value and do the same, or share a value and do different things, because effects follow
+from several values and from the data. So the real parts are built and asked: the module's optimizer and schedule are
+stepped through the run, the sampler tells its expectations, augmentation is applied to crops. The network is built on
+torch's meta device, where weights take neither time nor memory, and without pretrained ones. A part that fails, as a
+user's own may, is None, and a line in `notes` says why.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fiddle as fdl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+
+from jersey.config.paths import parameters, read
+from jersey.data.balance import BalancedSampler
+from jersey.data.index import Split, label_map, read_splits
+from jersey.data.strength import Strength, strengths
+from jersey.errors import UserError
+from jersey.labels import Labels
+
+NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # about what the public data set of jersey numbers has for training
+SCHEDULED = ("lr", "momentum", "betas", "weight_decay")  # what torch's schedules move
+
+PartT = TypeVar("PartT")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A parameter group of the optimizer.
+
+    tensors, parameters: how many.
+    curves: "lr" at every step of the run, and whatever else the schedule moves.
+    settings: what stays as it is.
+    """
+
+    tensors: int
+    parameters: int
+    curves: dict[str, tuple[Any, ...]]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A class: its train crops, the probability that a draw is one of them, its loss weight, its share of the loss."""
+
+    crops: int
+    probability: float
+    weight: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a config does; None stands for what does not exist (no average) or could not be computed (see `notes`).
+
+    train_crops: of the data; as `data.draw` will draw them; else `assumed`.
+    batches, epoch_steps, steps: batches and optimizer steps of an epoch, and optimizer steps of the whole run.
+    groups: by name.
+    ema_decay: of the average, at every step.
+    labels, classes: the label map, and each of its classes; None without data.
+    augmentation: see `jersey.data.strength`.
+    class_counts: as the module is given them; equal ones without data.
+    """
+
+    train_crops: int
+    assumed: bool
+    batches: int | None
+    epoch_steps: int | None
+    steps: int | None
+    groups: dict[str, Group] | None
+    ema_decay: tuple[float, ...] | None
+    labels: tuple[str, ...] | None
+    classes: dict[str, Balance] | None
+    augmentation: dict[str, Strength] | None
+    class_counts: tuple[int, ...] = field(compare=False)
+    splits: Mapping[str, Split] | None = field(compare=False, repr=False)
+    notes: tuple[str, ...] = field(compare=False)
+
+
+Rule = Callable[[fdl.Buildable, Effects], str | None]
+"""Says in a sentence what is found in a config with these effects, or None."""
+
+
+def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) -> Effects:
+    """Computes them, with the index of the data in `splits`, or as read from `data.root`."""
+    notes: list[str] = []
+
+    def attempt(part: str, compute: Callable[[], PartT]) -> PartT | None:
+        try:
+            return compute()
+        except Exception as error:  # a user's own part may fail in any way; the rest is still worth seeing
+            notes.append(f"{part}: not computed ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
+            return None
+
+    splits, labels, train_crops, assumed = _data(config, splits, notes)
+    counts = tuple(map(splits["train"].labels.count, labels)) if splits else (train_crops // len(labels),) * len(labels)
+    batches, epoch_steps, steps = attempt("steps", lambda: count_steps(config, train_crops)) or (None, None, None)
+    module = attempt("module", lambda: build_module(config, counts))
+    return Effects(
+        train_crops=train_crops,
+        assumed=assumed,
+        batches=batches,
+        epoch_steps=epoch_steps,
+        steps=steps,
+        groups=attempt("learning rates", lambda: step_groups(module, steps)) if module and steps else None,
+        ema_decay=attempt("average", lambda: _ema_decay(config, steps)) if steps else None,
+        labels=labels if splits else None,
+        classes=attempt("classes", lambda: _classes(config, module, labels, counts)) if splits and module else None,
+        augmentation=attempt("augmentation", lambda: strengths(module.augment)) if module else None,
+        class_counts=counts,
+        splits=splits,
+        notes=tuple(notes),
+    )
+
+
+def _data(
+    config: fdl.Buildable, splits: Mapping[str, Split] | None, notes: list[str]
+) -> tuple[Mapping[str, Split] | None, tuple[str, ...], int, bool]:
+    """The index, the labels, the number of train crops, and whether that is assumed."""
+    root, pinned = Path(str(read(config, "data.root"))), read(config, "data.labels")
+    try:
+        splits = splits or read_splits(root)
+        return splits, label_map(splits, pinned).names, len(splits["train"]), False
+    except UserError as error:
+        drawn = None if root.exists() else read(config, "data.draw.train")
+        names = pinned or read(config, "data.draw.numbers") or [str(index) for index in range(NOMINAL_CLASSES)]
+        source = "that data.draw will draw" if drawn else "assumed"
+        crops = drawn or NOMINAL_CROPS
+        reason = str(error).partition(";")[0]
+        notes.append(f"{reason}: {crops:,} train crops of {len(names)} numbers {source}, no class table")
+        return None, tuple(names), crops, drawn is None
+
+
+def count_steps(config: fdl.Buildable, train_crops: int) -> tuple[int, int, int]:
+    """Batches and optimizer steps of an epoch, and steps of the run, as Lightning's `estimated_stepping_batches`."""
+    batch_size = _needed(config, "data.batch_size")
+    if train_crops < batch_size:
+        raise ValueError(f"data.batch_size={batch_size} is more than the {train_crops} train crops")
+    batches = train_crops // batch_size  # a last, smaller batch is dropped
+    limit = read(config, "trainer.limit_batches")
+    batches = batches if limit is None else min(batches, limit)
+    epoch_steps = math.ceil(batches / read(config, "trainer.accumulate", 1))
+    return batches, epoch_steps, epoch_steps * _needed(config, "trainer.epochs")
+
+
+def build_module(config: fdl.Buildable, class_counts: Sequence[int]) -> Any:
+    """The real module, but for a network without values."""
+    config = copy.deepcopy(config)
+    for parameter in parameters(config):
+        if parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights":
+            parameter.put(None)
+        elif parameter.path == "module.compile_network":
+            parameter.put(False)
+    make = fdl.build(config.module)
+
+    def network(**keywords: Any) -> Any:
+        with torch.device("meta"):
+            return make.keywords["network"](**keywords)
+
+    labels = Labels(tuple(str(index) for index in range(len(class_counts))))
+    return make(labels=labels, class_counts=class_counts, seed=0, network=network)
+
+
+def step_groups(module: Any, steps: int) -> dict[str, Group]:
+    """The optimizer's groups by name, with what the schedule does to them in a run of `steps`."""
+    optimizer, schedule = module.optimizer_and_schedule(steps)
+    groups = optimizer.param_groups
+    rows: list[list[list[Any]]] = [[] for _ in groups]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch misses the optimizer's step before the schedule's
+        for _ in range(steps):
+            for history, group in zip(rows, groups, strict=True):
+                history.append([group[key] for key in SCHEDULED if key in group])
+            schedule.step()
+    return {
+        group.get("name", f"group {index}"): _group(group, history)
+        for index, (group, history) in enumerate(zip(groups, rows, strict=True))
+    }
+
+
+def _group(group: dict[str, Any], history: list[list[Any]]) -> Group:
+    keys = [key for key in SCHEDULED if key in group]
+    columns = {key: tuple(map(_plain, column)) for key, column in zip(keys, zip(*history, strict=True), strict=True)}
+    curves = {key: column for key, column in columns.items() if key == "lr" or len(set(column)) > 1}
+    return Group(
+        tensors=len(group["params"]),
+        parameters=sum(parameter.numel() for parameter in group["params"]),
+        curves=curves,
+        settings={
+            key: _plain(value) for key, value in group.items() if key not in (*curves, "params", "name", "initial_lr")
+        },
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def members(config: fdl.Buildable, under: str, kind: type | tuple[type, ...]) -> dict[str, fdl.Buildable]:
+    """The sub-configs below the path `under` that make an instance of `kind`, by path."""
+    found = {each.path: each.value for each in parameters(config) if each.path.startswith((f"{under}.", f"{under}["))}
+    return {path: value for path, value in found.items() if isinstance(value, fdl.Buildable) and makes(value, kind)}
+
+
+def makes(config: fdl.Buildable, kind: type | tuple[type, ...]) -> bool:
+    """Whether a sub-config, built or called, gives an instance of `kind`."""
+    made = fdl.get_callable(config)
+    return isinstance(made, type) and issubclass(made, kind)
+
+
+def _ema_decay(config: fdl.Buildable, steps: int) -> tuple[float, ...] | None:
+    averages = members(config, "trainer.callbacks", WeightAveraging)
+    if not averages:
+        return None
+    average = fdl.build(next(iter(averages.values())))
+    # Lightning's first update copies the weights: nothing of the start is kept.
+    return tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
+
+
+def _classes(config: fdl.Buildable, module: Any, names: Sequence[str], counts: Sequence[int]) -> dict[str, Balance]:
+    indices = np.repeat(np.arange(len(counts)), counts)
+    sampler = BalancedSampler(indices.tolist(), power=_needed(config, "data.sampler_power"), seed=0)
+    probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
+    weight_K = module.class_weights_K.double().numpy()
+    share_K = probability_K * weight_K / (probability_K * weight_K).sum()
+    # Rounded, so that equal classes are equal whatever the power.
+    columns = (counts, *(column.round(12).tolist() for column in (probability_K, weight_K, share_K)))
+    return {name: Balance(*row) for name, *row in zip(names, *columns, strict=True)}
+
+
+def _needed(config: fdl.Buildable, path: str) -> Any:
+    value = read(config, path)
+    if value is None:
+        raise LookupError(f"the config has no {path}")
+    return value

@@ -1,0 +1,125 @@
+"""A config as Python code: `config.py` of a run, to read, to import, or to begin an experiment with.
+
+Each line sets one parameter under its path, in the order of the flat print. Fiddle's own code generator in this style
+cannot write tuples of sub-configs, positional arguments and infinity, and it moves sub-configs behind plain values,
+which changes the order in which callbacks are called.
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import fiddle as fdl
+from fiddle import daglish, signatures
+
+from jersey.config.show import public_name
+
+_HEADER = '''"""The config of a run of {name}, written by jersey.
+
+`{name}()` returns the graph that config.json holds, before anything is built.
+"""
+'''
+
+
+def as_python(config: fdl.Buildable, experiment: str) -> str:
+    """A module with one function, called as the experiment, that returns a graph equal to `config`."""
+    writer = _Writer()
+    for number, value in enumerate(_shared(config), start=1):
+        writer.define_shared(f"shared_{number}", value)
+    writer.define("root", config)
+    imports = [f"import {module}" for module in sorted(writer.modules)]
+    parts = [_HEADER.format(name=experiment), "import fiddle as fdl", *imports, "", "", f"def {experiment}():"]
+    return "\n".join([*parts, *(f"    {line}" if line else "" for line in writer.lines), "    return root", ""])
+
+
+class _Writer:
+    """The lines written so far, the modules that they need, and the variables that stand for shared values."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.modules: set[str] = set()
+        self._variables: dict[int, str] = {}
+
+    def define_shared(self, variable: str, value: Any) -> None:
+        """Writes `value`; from here on, `variable` stands for it."""
+        self.define(variable, value)
+        self.lines.append("")
+        self._variables[id(value)] = variable
+
+    def define(self, place: str, value: Any) -> None:
+        """Writes what puts `value` at `place`."""
+        self.lines.append(f"{place} = {self._expression(value)}")
+        self._fill(place, value)
+
+    def _fill(self, place: str, value: Any) -> None:
+        """Writes the arguments of the sub-configs in `value`, which stands at `place`."""
+        if id(value) in self._variables:
+            return
+        if isinstance(value, fdl.Buildable):
+            self._fill_sub_config(place, value)
+        for key, member in _members(value) if isinstance(value, dict | list | tuple) else ():
+            self._fill(f"{place}[{key!r}]", member)
+
+    def _fill_sub_config(self, place: str, config: fdl.Buildable) -> None:
+        declared = signatures.get_signature(fdl.get_callable(config)).parameters.values()
+        positional_only = sum(each.kind is each.POSITIONAL_ONLY for each in declared)
+        arguments = fdl.ordered_arguments(config)
+        rest = [key for key in arguments if isinstance(key, int) and key >= positional_only]
+        if rest:
+            values = ", ".join(self._expression(arguments[key]) for key in rest)
+            self.lines.append(f"{place}[fdl.VARARGS:] = [{values}]")
+        for key, value in arguments.items():
+            if key in rest:
+                self._fill(f"{place}[{key}]", value)
+            elif isinstance(key, int):
+                self.define(f"{place}[{key}]", value)
+            elif key.isidentifier() and not keyword.iskeyword(key):
+                self.define(f"{place}.{key}", value)
+            else:
+                self.lines.append(f"setattr({place}, {key!r}, {self._expression(value)})")
+                self._fill(f"getattr({place}, {key!r})", value)
+
+    def _expression(self, value: Any) -> str:
+        """What stands for `value`; its sub-configs are still without arguments."""
+        if id(value) in self._variables:
+            return self._variables[id(value)]
+        if isinstance(value, fdl.Buildable):
+            module, name = public_name(fdl.get_callable(value))
+            self.modules.add(module)
+            return f"fdl.{type(value).__name__}({module}.{name})"
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{key!r}: {self._expression(each)}" for key, each in value.items()) + "}"
+        if isinstance(value, list):
+            return f"[{', '.join(map(self._expression, value))}]"
+        if isinstance(value, tuple):
+            return f"({', '.join(map(self._expression, value))}{',' if len(value) == 1 else ''})"
+        return f"float('{value}')" if isinstance(value, float) and not math.isfinite(value) else repr(value)
+
+
+def _shared(config: fdl.Buildable) -> list[Any]:
+    """The values that stand in more than one place, each after those inside it."""
+    uses: Counter[int] = Counter()
+    found: list[Any] = []
+
+    def visit(value: Any) -> None:
+        uses[id(value)] += 1
+        if uses[id(value)] == 1 and not daglish.is_internable(value):
+            for _, member in _members(value):
+                visit(member)
+            found.append(value)
+
+    visit(config)
+    return [value for value in found if uses[id(value)] > 1]
+
+
+def _members(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, fdl.Buildable):
+        yield from fdl.ordered_arguments(value).items()
+    elif isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)

@@ -1,0 +1,82 @@
+"""What a run folder keeps of its config, and the way back.
+
+`config.json` is Fiddle's own format with the experiment's name beside it, so that the file alone can repeat the run.
+`config.py` is the same graph for people. Reading takes files from anywhere; `reader` says what that means.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fiddle as fdl
+from fiddle.experimental import serialization
+
+from jersey.config.python_code import as_python
+from jersey.config.reader import Malformed, read
+from jersey.errors import UserError
+
+__all__ = ["CONFIG", "as_python", "from_json", "load", "to_json"]
+
+CONFIG = "config.json"
+
+
+def to_json(config: fdl.Buildable, experiment: str) -> str:
+    """The whole graph, shared sub-configs included, and the name of the experiment whose folder it belongs to."""
+    document = {"experiment": experiment, **json.loads(serialization.dump_json(config))}
+    return json.dumps(document, indent=1) + "\n"
+
+
+def from_json(text: str) -> fdl.Buildable:
+    """The graph that `to_json` wrote; a UserError for other text and for names that a config may not hold."""
+    return _config(_document(text))
+
+
+def load(path: Path) -> tuple[str, fdl.Buildable]:
+    """The experiment's name and the config of a run: from its folder or from its config.json.
+
+    Raises:
+        UserError: there is no such file, or it is not the config of a run, or not one of this version of the code.
+    """
+    file, text = _found(path)
+    try:
+        document = _document(text)
+        experiment = document.get("experiment")
+        if not isinstance(experiment, str) or not experiment.isidentifier():
+            raise UserError(f"not the config of a run: its experiment is called {experiment!r}")
+        return experiment, _config(document)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+
+
+def _found(path: Path) -> tuple[Path, str]:
+    """The file that `path` means, and what is in it."""
+    try:
+        if path.is_dir() and not (path / CONFIG).exists():
+            raise UserError(f"the folder {path} holds no {CONFIG}; name the folder of one run, or a {CONFIG}")
+        file = path / CONFIG if path.is_dir() else path
+        return file, file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a saved config: it is no text") from error
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not a saved config: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"not a saved config: it holds a {type(document).__name__}")
+    return document
+
+
+def _config(document: dict[str, Any]) -> fdl.Buildable:
+    try:
+        return read(document)
+    except UserError:
+        raise
+    except (Malformed, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"not a saved config, or a damaged one: {' '.join(str(error).split())}") from error

@@ -1,0 +1,76 @@
+"""How much an augmentation changes crops, measured on a few drawn ones, so that it needs no data set.
+
+Shapes: B crops, H W size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from jersey.data.augment import Augment, Augmentation, Geometry, project_grid
+from jersey.synth.draw import draw_crop
+from jersey.synth.typefaces import TRAIN
+
+TOGETHER = "all together"
+NUMBERS = ("1", "4", "7", "00", "12", "23", "38", "56")
+SIZE_PX = 64
+
+
+@dataclass(frozen=True)
+class Strength:
+    """What was measured.
+
+    Args:
+        change: mean absolute change of a pixel, in 0..255.
+        moved_mean_percent: how far `Geometry` moves a point on average, in percent of the side.
+        moved_p95_percent: how far at least, for one point in twenty.
+    """
+
+    change: float
+    moved_mean_percent: float | None = None
+    moved_p95_percent: float | None = None
+
+
+def strengths(augment: Callable[[Tensor, Generator], Tensor] | None) -> dict[str, Strength]:
+    """Of each operation alone, by its name, and of all `TOGETHER`; empty for None."""
+    if augment is None:
+        return {}
+    found = {}
+    for name, operation in augment.operations.items() if isinstance(augment, Augment) else ():
+        moved = _moved_percent(operation) if isinstance(operation, Geometry) else ()
+        found[name] = Strength(mean_change(Augment(operation=cast("Augmentation", operation))), *moved)
+    return found | {TOGETHER: Strength(mean_change(augment))}
+
+
+@torch.no_grad()
+def mean_change(augment: Callable[[Tensor, Generator], Tensor], *, rounds: int = 1) -> float:
+    """Mean absolute change of a pixel over `rounds` x 64 crops; the same at every call."""
+    crops_BCHW, changes = reference_crops(), []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for an operation that asks torch instead of the generator
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(rounds):
+            changes.append((augment(crops_BCHW, generator) - crops_BCHW.float()).abs().mean().item())
+    return sum(changes) / rounds
+
+
+def _moved_percent(geometry: Geometry) -> tuple[float, float]:
+    homographies_B33 = geometry.draw(64, torch.Generator().manual_seed(0))
+    moved_BHW2, still_1HW2 = (
+        project_grid(each, size_px=(SIZE_PX, SIZE_PX)) for each in (homographies_B33, torch.eye(3)[None])
+    )
+    percent = (moved_BHW2 - still_1HW2).norm(dim=-1).flatten() / 2 * 100  # a side is 2 long
+    return percent.mean().item(), percent.quantile(0.95).item()
+
+
+@cache
+def reference_crops() -> Tensor:
+    """Eight drawn crops, each eight times, uint8 [64,3,64,64]."""
+    rng = np.random.default_rng(0)
+    drawn = [draw_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX).image_HW3 for number in NUMBERS]
+    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).repeat(8, 1, 1, 1).contiguous()

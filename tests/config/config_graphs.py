@@ -1,0 +1,41 @@
+"""Random graphs of configs, with sharing, for what must come back as it was written."""
+
+from typing import Any
+
+import fiddle as fdl
+import torch
+from hypothesis import strategies as st
+
+from jersey.config import as_text, difference
+
+FLOATS = st.floats(allow_nan=False)
+PLAIN = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), FLOATS, st.text(), st.sampled_from(["0", "00"])
+)
+KEYS = ("00", "a.b=c", "it's", "\n")
+ARGUMENTS = ("in_features", "bias", "out_features")
+MAKERS = (
+    list,
+    tuple,
+    lambda parts: dict(zip(KEYS, parts, strict=False)),
+    lambda parts: fdl.Config(torch.nn.Sequential, *parts),  # positional arguments
+    lambda parts: fdl.Partial(torch.nn.Linear, **dict(zip(ARGUMENTS, parts, strict=False))),
+    lambda parts: fdl.ArgFactory(torch.nn.Linear, **dict(zip(ARGUMENTS, parts, strict=False))),
+)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> fdl.Config[Any]:
+    """Each part is made of earlier ones, so an object comes to stand in several places."""
+    parts = draw(st.lists(PLAIN, min_size=1, max_size=4))
+    for _ in range(draw(st.integers(1, 6))):
+        make = draw(st.sampled_from(MAKERS))
+        parts.append(make(draw(st.lists(st.sampled_from(parts), max_size=4))))
+    return fdl.Config(torch.nn.Sequential, *parts)
+
+
+def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
+    """Equal values, equal sharing (of collections too, which Fiddle's `==` compares), in the same order."""
+    assert difference(first, second) == ""
+    assert as_text(first) == as_text(second)
+    return first == second

@@ -1,0 +1,90 @@
+"""Parts such as a user may write, for the tests of effects and findings."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.data.augment import Augmentation
+from jersey.models.network import Network
+
+
+def in_steps(optimizer: Optimizer, *, total_steps: int, milestones: tuple[int, ...], gamma: float) -> MultiStepLR:
+    return MultiStepLR(optimizer, milestones=list(milestones), gamma=gamma)
+
+
+def one_cycle(optimizer: Optimizer, *, total_steps: int, max_lr: float, base_momentum: float = 0.85) -> OneCycleLR:
+    return OneCycleLR(optimizer, max_lr=max_lr, total_steps=total_steps, base_momentum=base_momentum)
+
+
+def rising(optimizer: Optimizer, *, total_steps: int) -> LambdaLR:
+    return LambdaLR(optimizer, lambda step: (step + 1) / total_steps)
+
+
+def broken(optimizer: Optimizer, *, total_steps: int) -> LRScheduler:
+    raise RuntimeError("no schedule\ntoday")
+
+
+class PlainLoss(nn.Module):
+    """Takes class weights and does not look at them."""
+
+    def forward(self, logits_BK: Tensor, labels_B: Tensor, class_weights_K: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits_BK, labels_B)
+
+
+class Either(Augmentation):
+    """Wraps another operation."""
+
+    def __init__(self, *, inner: Augmentation) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        return self.inner(images_BCHW, generator)
+
+
+class EveryEpoch(WeightAveraging):
+    """An average without a decay."""
+
+
+def brighten(images_BCHW: Tensor, generator: Generator) -> Tensor:
+    return images_BCHW.float() + 10
+
+
+def brightener() -> Callable[..., Tensor]:
+    return brighten
+
+
+def tiny_network(*, num_classes: int) -> Network:
+    """Eight features of an image's mean colour."""
+    backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8, bias=False))
+    return Network(backbone, nn.Linear(8, num_classes))
+
+
+def weighted_network(*, num_classes: int, weights: str | None) -> Network:
+    """Says that it has weights, as the real one does."""
+    return tiny_network(num_classes=num_classes)
+
+
+def named(**members: Any) -> dict[str, Any]:
+    return members
+
+
+def baseline(*overrides: str) -> Any:
+    """The config of resnet18_baseline, changed."""
+    config = configs.get_experiment("resnet18_baseline")()
+    for override in overrides:
+        configs.apply_override(config, override)
+    return config
+
+
+def part(path: str, value: Any) -> Callable[[Any], None]:
+    """Puts `value` at the full `path` of a config."""
+    *parents, name = path.split(".")
+    return lambda config: setattr(functools.reduce(getattr, parents, config), name, value)

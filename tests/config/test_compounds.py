@@ -1,0 +1,187 @@
+"""Planted pairs that act on one thing are found by their paths; each alone, or a little less of both, is not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import config_parts
+import fiddle as fdl
+import numpy as np
+import planted
+import pytest
+import torch
+from lightning.pytorch.callbacks import StochasticWeightAveraging
+from long_tail import EQUAL, LONG_TAIL, splits
+from planted import SPLITS, Change, baseline, part
+
+from jersey.callbacks.ema import EMA
+from jersey.config.compounds import _left_of_weights, _visible
+from jersey.config.effects import effects
+from jersey.data.augment import Colour, Geometry, Noise
+from jersey.data.balance import BalancedSampler, class_weights
+from jersey.data.index import Split
+
+
+def sentences(config: Any, data: Mapping[str, Split] | None = SPLITS) -> list[str]:
+    return planted.sentences("compound", config, data)
+
+
+def geometry(**settings: float) -> Change:
+    return part("module.augment.geometry", fdl.Config(Geometry, **settings))
+
+
+def sgd(**settings: float) -> Change:
+    return part("module.optimizer", fdl.Partial(torch.optim.SGD, **settings))
+
+
+def weights(value: str | None, scale: float) -> Change:
+    def change(config: Any) -> None:
+        config.module.network = fdl.Partial(config_parts.weighted_network, weights=value)
+        config.module.backbone_lr_scale = scale
+
+    return change
+
+
+BOTH = ["weight_power=0.5", "weights_on_top_of_sampler=True"]
+TURN = ["module.augment.geometry.rotation_deg", "module.augment.geometry.shear_deg"]
+
+PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
+    (BOTH, None, ["data.sampler_power=0.5", "module.weight_power=0.5"]),
+    ([*BOTH, "sampler_power=1.0"], None, ["data.sampler_power=1.0", "module.weight_power=0.5"]),
+    (
+        [],
+        part("module.augment.colour_again", fdl.Config(Colour, contrast=0.1)),
+        ["module.augment.colour ", "module.augment.colour_again"],
+    ),
+    ([], part("module.augment.grain", fdl.Config(Noise, std=0.1)), ["module.augment.noise ", "module.augment.grain"]),
+    (
+        [],
+        part("trainer.callbacks.slow", fdl.Config(EMA, decay=0.9)),
+        ["trainer.callbacks.ema ", "trainer.callbacks.slow"],
+    ),
+    (
+        [],
+        part("trainer.callbacks.swa", fdl.Config(StochasticWeightAveraging, swa_lrs=1e-3)),
+        ["trainer.callbacks.ema ", "trainer.callbacks.swa"],
+    ),
+    (["lr=0.1"], None, ["module.optimizer.lr=0.1", "module.optimizer.weight_decay=0.05"]),
+    (
+        [],
+        sgd(lr=0.05, momentum=0.9, weight_decay=0.01),
+        ["module.optimizer.lr=0.05", "module.optimizer.weight_decay=0.01"],
+    ),
+    (["backbone_lr_scale=5.0"], None, ["module.backbone_lr_scale=5.0", "module.optimizer.lr=0.0001"]),
+    ([], weights(None, 0.0), ["module.network.weights=None", "module.backbone_lr_scale=0"]),
+    (["accumulate=34", "ema.decay=0.5"], None, ["data.batch_size=64", "trainer.accumulate=34"]),
+    (["batch_size=1107", "accumulate=2", "ema.decay=0.5"], None, ["data.batch_size=1107", "trainer.accumulate=2"]),
+    ([], geometry(rotation_deg=30.0, shear_deg=15.0), TURN),
+    ([], geometry(rotation_deg=-44.0, shear_deg=-1.0), TURN),
+    ([], geometry(shift=0.25, scale=0.4), ["module.augment.geometry.shift=0.25", "module.augment.geometry.scale=0.4"]),
+    (
+        [],
+        geometry(shift=0.25, scale=0.35, rotation_deg=25.0, perspective=0.4),
+        ["module.augment.geometry.shift=0.25", "module.augment.geometry.perspective=0.4"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "change", "named"), PLANTED)
+def test_a_planted_pair_is_found(overrides: list[str], change: Change | None, named: list[str]) -> None:
+    (found,) = sentences(baseline(*overrides, change=change))
+    assert all(path in found for path in named), found
+
+
+NEAR: list[tuple[list[str], Change | None]] = [
+    (["sampler_power=1.0"], None),
+    (["weight_power=1.0", "sampler_power=0.0"], None),
+    ([], part("module.augment.wrapped", fdl.Config(config_parts.Either, inner=fdl.Config(Noise, std=0.1)))),
+    ([], part("trainer.callbacks.ema", None)),
+    (["lr=0.01"], None),  # 0.75 of a weight is left
+    ([], sgd(lr=0.05, momentum=0.0, weight_decay=0.01)),
+    ([], part("module.optimizer", fdl.Partial(torch.optim.Adam, lr=0.1, weight_decay=0.05))),
+    (["backbone_lr_scale=1.0"], None),
+    ([], weights(None, 0.01)),
+    ([], weights("imagenet", 0.0)),
+    (["accumulate=33", "ema.decay=0.5"], None),  # two steps an epoch
+    (["accumulate=35", "ema.decay=0.5"], None),  # told as an accumulation beyond the epoch
+    (["batch_size=2214", "ema.decay=0.5"], None),  # one value alone
+    ([], geometry(rotation_deg=30.0, shear_deg=14.5)),
+    ([], geometry(rotation_deg=60.0, shear_deg=10.0)),
+    ([], geometry(shift=0.2, scale=0.3)),
+    ([], geometry(shift=0.45)),  # too much alone
+]
+
+
+@pytest.mark.parametrize(("overrides", "change"), NEAR)
+def test_a_pair_just_below_or_one_alone_is_not(overrides: list[str], change: Change | None) -> None:
+    assert sentences(baseline(*overrides, change=change)) == []
+
+
+def test_two_wrappers_of_one_class_may_wrap_different_things() -> None:
+    config = baseline()
+    for name, inner in (("one", fdl.Config(Noise, std=0.1)), ("two", fdl.Config(Geometry, shift=0.1))):
+        setattr(config.module.augment, name, fdl.Config(config_parts.Either, inner=inner))
+    assert not any("Either" in sentence for sentence in sentences(config))
+
+
+def test_values_that_a_part_refuses_are_left_to_the_part() -> None:
+    assert sentences(baseline(change=geometry(shear_deg=50.0, shift=0.3))) == []
+
+
+def test_equal_classes_are_lifted_by_nothing() -> None:
+    assert sentences(baseline(*BOTH), splits(EQUAL)) == []
+
+
+def test_counts_are_needed_where_counts_decide() -> None:
+    for override in (BOTH, ["lr=0.1"], ["accumulate=46"]):
+        assert sentences(baseline(*override), None) == []
+
+
+def test_both_kinds_of_balancing_have_their_factors_and_the_product() -> None:
+    """Against counted draws and the weights themselves: 120 crops of 0, 4 of 00."""
+    (found,) = sentences(baseline("sampler_power=1.0", *BOTH))
+    labels = sorted(LONG_TAIL, key=lambda name: (len(name), name))
+    rare, common = labels.index("00"), labels.index("0")
+    indices = [labels.index(label) for label in SPLITS["train"].labels]
+    drawn = BalancedSampler(indices, power=1.0, seed=0)
+    counts = np.mean([drawn.drawn_counts(epoch, num_classes=len(labels)) for epoch in range(100)], axis=0)
+    lifted = counts[rare] / counts[common] * 120 / 4
+    weighted = class_weights([LONG_TAIL[name] for name in labels], power=0.5)
+    heavier = (weighted[rare] / weighted[common]).item()
+    said = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
+    assert said == pytest.approx([lifted, heavier, lifted * heavier], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "settings"),
+    [
+        (torch.optim.AdamW, {"lr": 0.05, "weight_decay": 0.04}),
+        (torch.optim.SGD, {"lr": 0.05, "weight_decay": 0.02, "momentum": 0.0}),
+        (torch.optim.SGD, {"lr": 0.02, "weight_decay": 0.01, "momentum": 0.9}),
+    ],
+)
+def test_what_decay_leaves_is_what_the_optimizer_leaves_without_gradients(optimizer: Any, settings: Any) -> None:
+    config = baseline(change=part("module.optimizer", fdl.Partial(optimizer, **settings)))
+    groups = effects(config, SPLITS).groups
+    assert groups is not None
+    group = groups["head_decay"]
+    weight = torch.nn.Parameter(torch.ones(1))
+    real = optimizer([weight], **settings)
+    for rate in group.curves["lr"]:
+        real.param_groups[0]["lr"] = rate
+        weight.grad = torch.zeros(1)
+        real.step()
+    assert 0.1 < weight.item() < 0.9
+    assert _left_of_weights(group) == pytest.approx(weight.item(), rel=0.02)
+
+
+def test_the_visible_share_of_shifted_crops_by_simulation() -> None:
+    """A shift by x and y of a side leaves (1 - x)(1 - y) of a crop."""
+    offsets = np.abs(np.random.default_rng(0).uniform(-0.3, 0.3, (2, 100_000)))
+    assert _visible(shift=0.3) == pytest.approx(np.quantile((1 - offsets[0]) * (1 - offsets[1]), 0.05), abs=0.04)
+
+
+def test_the_visible_share_of_enlarged_crops_by_simulation() -> None:
+    """A crop enlarged by a and b along its sides shows 1 / a of one and 1 / b of the other."""
+    size, aspect = np.random.default_rng(0).uniform(-1, 1, (2, 100_000))
+    sides = [np.minimum(1.4 ** (size + sign * aspect / 2), 1) for sign in (1, -1)]
+    assert _visible(scale=0.4) == pytest.approx(np.quantile(sides[0] * sides[1], 0.05), abs=0.04)

@@ -1,0 +1,262 @@
+"""What a config is said to do, against a real run, counted draws and numbers by hand."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import config_parts
+import fiddle as fdl
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from config_targets import example
+from lightning.pytorch.callbacks import Callback
+from long_tail import LONG_TAIL, splits
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.callbacks.ema import EMA
+from jersey.config.effects import effects
+from jersey.data.augment import Augment
+from jersey.data.balance import BalancedSampler
+from jersey.models.network import resnet_classifier
+from jersey.trainer import named
+
+SPLITS = splits(LONG_TAIL)
+
+
+def baseline(*overrides: str, name: str = "resnet18_baseline") -> Any:
+    config = configs.get_experiment(name)()
+    for override in overrides:
+        configs.apply_override(config, override)
+    return config
+
+
+class RecordingEMA(EMA):
+    """Keeps the decay of every update."""
+
+    def __init__(self, *, decay: float) -> None:
+        super().__init__(decay=decay)
+        self.decays: list[float] = []
+
+    def decay_at(self, step: int) -> float:
+        self.decays.append(super().decay_at(step))
+        return self.decays[-1]
+
+
+class RecordLearningRates(Callback):
+    """Keeps each group's learning rate at every optimizer step."""
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
+        self.rates.append([group["lr"] for group in optimizer.param_groups])
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+@pytest.mark.parametrize(("accumulate", "limit_batches"), [(1, None), (3, 7), (20, None)])
+def test_steps_rates_and_average_are_those_of_a_real_run(
+    accumulate: int, limit_batches: int | None, shrink: Callable[[fdl.Buildable], None], tmp_path: Path
+) -> None:
+    config = baseline("lr=0.01", "batch_size=5", "epochs=2", f"accumulate={accumulate}", "backbone_lr_scale=0.1")
+    shrink(config)
+    config.data.batch_size, config.trainer.epochs, config.trainer.limit_batches = 5, 2, limit_batches
+    config.module.network = fdl.Partial(config_parts.tiny_network)
+    config.trainer.callbacks = fdl.Config(
+        named, ema=fdl.Config(RecordingEMA, decay=0.5), rates=fdl.Config(RecordLearningRates)
+    )
+    computed = effects(config)
+
+    built = fdl.build(config)
+    data = built.data(seed=0)
+    data.setup()
+    module = built.module(labels=data.labels, class_counts=data.class_counts, seed=0)
+    trainer = built.trainer(run_dir=tmp_path, loggers=[])
+    trainer.fit(module, datamodule=data)
+
+    ema, recorder = trainer.callbacks[0], trainer.callbacks[1]
+    assert computed.steps == trainer.global_step == trainer.estimated_stepping_batches
+    assert computed.batches == trainer.num_training_batches
+    assert computed.epoch_steps == trainer.global_step / 2
+    assert computed.groups is not None
+    assert [group.curves["lr"] for group in computed.groups.values()] == list(zip(*recorder.rates, strict=True))
+    assert computed.ema_decay == (0.0, *ema.decays)
+    assert computed.labels == data.labels.names
+    assert [each.crops for each in (computed.classes or {}).values()] == data.class_counts
+
+
+def test_probabilities_are_those_of_counted_draws() -> None:
+    computed = effects(baseline("sampler_power=0.7"), SPLITS)
+    assert computed.classes is not None
+    labels = list(computed.classes)
+    indices = [labels.index(label) for label in SPLITS["train"].labels]
+    drawn = BalancedSampler(indices, power=0.7, seed=3)
+    counted = np.mean([drawn.drawn_counts(epoch, num_classes=len(labels)) for epoch in range(200)], axis=0)
+    said = [each.probability * len(indices) for each in computed.classes.values()]
+    # An epoch's count is the expectation's floor or ceiling: a spread of at most half a crop.
+    np.testing.assert_allclose(counted, said, atol=5 * 0.5 / 200**0.5)
+
+
+def test_the_share_of_the_loss_by_hand() -> None:
+    """8 and 2 crops: drawn as their roots, 2 to 1; weighted as 1/8 to 1/2, scaled to a mean of 1 over the crops."""
+    computed = effects(
+        baseline("sampler_power=0.5", "weight_power=1.0", "batch_size=2"), splits({"0": 8, "00": 2}, evaluation=1)
+    )
+    assert computed.classes is not None
+    assert [(name, each.crops) for name, each in computed.classes.items()] == [("0", 8), ("00", 2)]
+    for said, wanted in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
+        assert (said.probability, said.weight, said.share) == pytest.approx(wanted)
+
+
+def test_a_pinned_number_without_crops_is_there_and_weighs_nothing() -> None:
+    computed = effects(baseline("labels=0,00,99", "batch_size=2"), splits({"0": 8, "00": 2}))
+    assert computed.labels == ("0", "00", "99")
+    assert computed.classes is not None
+    assert computed.classes["99"].crops == computed.classes["99"].share == computed.classes["99"].probability == 0
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
+def test_groups_hold_every_parameter_of_the_real_network(architecture: Any) -> None:
+    computed = effects(baseline(f"architecture={architecture}"), SPLITS)
+    network = resnet_classifier(num_classes=len(LONG_TAIL), architecture=architecture, weights=None)
+    assert computed.groups is not None
+    assert list(computed.groups) == ["backbone_decay", "backbone_no_decay", "head_decay", "head_no_decay"]
+    assert sum(group.parameters for group in computed.groups.values()) == sum(p.numel() for p in network.parameters())
+    assert sum(group.tensors for group in computed.groups.values()) == len(list(network.parameters()))
+    assert [group.settings["weight_decay"] for group in computed.groups.values()] == [0.05, 0, 0.05, 0]
+
+
+@pytest.mark.parametrize("name", ["quickstart", "resnet18_baseline", "resnet50_baseline"])
+def test_registered_experiments_are_computed_whole_without_warnings_or_weights(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        computed = effects(baseline(name=name), SPLITS)
+    assert computed.notes == ()
+    assert not computed.assumed
+    assert None not in (computed.steps, computed.groups, computed.ema_decay, computed.classes, computed.augmentation)
+
+
+def test_what_a_schedule_moves_besides_the_learning_rate_is_a_curve_too() -> None:
+    config = baseline()
+    config.module.schedule = fdl.Partial(config_parts.one_cycle, max_lr=0.1)
+    computed = effects(config, SPLITS)
+    assert computed.groups is not None
+    group = computed.groups["head_decay"]
+    assert set(group.curves) == {"lr", "betas"}
+    assert max(group.curves["lr"]) == pytest.approx(0.1)
+    assert min(beta for beta, _ in group.curves["betas"]) == pytest.approx(0.85)
+    assert group.settings["weight_decay"] == 0.05
+
+
+def test_a_schedule_in_steps_by_hand() -> None:
+    config = baseline("lr=1.0", "epochs=1", "limit_batches=6")
+    config.module.schedule = fdl.Partial(config_parts.in_steps, milestones=(2, 5), gamma=0.1)
+    groups = effects(config, SPLITS).groups
+    assert groups is not None
+    assert groups["head_decay"].curves["lr"] == pytest.approx((1, 1, 0.1, 0.1, 0.1, 0.01))
+
+
+def test_without_data_a_count_is_assumed_and_said(tmp_path: Path) -> None:
+    computed = effects(baseline(f"root={tmp_path / 'none'}"))
+    assert computed.assumed
+    assert computed.classes is computed.labels is None
+    assert computed.steps == computed.train_crops // 64 * 30
+    (note,) = computed.notes
+    assert str(tmp_path / "none") in note
+    assert f"{computed.train_crops:,} train crops" in note
+
+
+def test_data_to_be_drawn_has_its_count_before(tmp_path: Path) -> None:
+    computed = effects(baseline(f"root={tmp_path / 'none'}", name="quickstart"))
+    assert not computed.assumed
+    assert (computed.train_crops, computed.steps) == (4000, 4000 // 32 * 3)
+    assert "data.draw" in computed.notes[0]
+    assert computed.groups is not None
+    assert computed.groups["head_no_decay"].parameters == 6
+
+
+def test_unreadable_data_is_not_taken_for_data_to_be_drawn(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    computed = effects(baseline(f"root={tmp_path}", name="quickstart"))
+    assert computed.assumed
+    assert "val, test" in computed.notes[0]
+
+
+def test_a_batch_larger_than_the_split_is_a_line() -> None:
+    computed = effects(baseline("batch_size=64"), splits({"0": 30, "00": 30}))
+    assert computed.steps is computed.groups is computed.ema_decay is None
+    assert any("data.batch_size=64" in note and "60 train crops" in note for note in computed.notes)
+
+
+def failing(part: str) -> tuple[Any, str]:
+    config = baseline()
+    if part == "schedule":
+        config.module.schedule = fdl.Partial(config_parts.broken)
+        return config, "learning rates: not computed (RuntimeError: no schedule today)"
+    if part == "module":
+        config.module = fdl.Partial(config_parts.broken)
+        return config, "module: not computed (TypeError"
+    if part == "average":
+        config.trainer.callbacks.ema = fdl.Config(config_parts.EveryEpoch)
+        return config, "average: not computed"
+    if part == "trainer":
+        config.trainer = fdl.Partial(config_parts.named)
+        return config, "steps: not computed (LookupError: the config has no trainer.epochs)"
+    config.data = fdl.Partial(config_parts.named, batch_size=64)
+    return config, "classes: not computed (LookupError: the config has no data.sampler_power)"
+
+
+@pytest.mark.parametrize("part", ["schedule", "module", "average", "trainer", "data"])
+def test_a_part_that_cannot_be_computed_is_one_line_and_the_rest_stays(part: str) -> None:
+    config, line = failing(part)
+    computed = effects(config, SPLITS)
+    assert [note for note in computed.notes if note.startswith(line)] == list(computed.notes)
+    assert computed.notes
+    assert computed.labels is not None
+    assert (computed.augmentation is None) == (part == "module")
+
+
+def test_a_config_of_other_parts_passes_through() -> None:
+    computed = effects(example())
+    assert computed.groups is None
+    assert computed.notes
+
+
+def test_an_augmentation_of_a_users_own_is_measured_as_a_whole() -> None:
+    config = baseline()
+    config.module.augment = fdl.Config(config_parts.brightener)
+    strengths = effects(config, SPLITS).augmentation
+    assert strengths is not None
+    assert [strength.change for strength in strengths.values()] == pytest.approx([10])
+    config.module.augment = fdl.Config(Augment)
+    assert [each.change for each in (effects(config, SPLITS).augmentation or {}).values()] == [0]
+    config.module.augment = None
+    assert effects(config, SPLITS).augmentation == {}
+
+
+def test_it_is_the_same_every_time_and_leaves_the_config_alone() -> None:
+    config = baseline("compile_network=True", name="resnet50_baseline")
+    before = configs.as_text(config)
+    first = effects(config, SPLITS)
+    torch.rand(5)
+    assert effects(config, SPLITS) == first
+    assert configs.as_text(config) == before
+
+
+def test_a_long_run_is_stepped_to_its_end() -> None:
+    computed = effects(baseline("epochs=1500"), SPLITS)
+    assert computed.steps is not None
+    assert computed.steps > 50_000
+    assert computed.groups is not None
+    assert {len(group.curves["lr"]) for group in computed.groups.values()} == {computed.steps}
+
+
+def test_the_randomness_of_the_run_to_come_is_left_alone() -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    effects(baseline(), SPLITS)
+    assert torch.equal(torch.rand(3), wanted)

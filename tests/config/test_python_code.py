@@ -1,0 +1,91 @@
+"""A config as Python: importing it gives the graph back."""
+
+import ast
+import runpy
+from pathlib import Path
+from typing import Any
+
+import fiddle as fdl
+import pytest
+from config_graphs import graphs, same
+from config_targets import Ema, example, named
+from hypothesis import given, settings
+
+from jersey.config import as_python
+
+
+def positional(first: object, /, second: object = 2, *rest: object) -> None:
+    """Takes arguments in each way."""
+
+
+def run(code: str, experiment: str = "some_experiment") -> fdl.Buildable:
+    module: dict[str, Any] = {}
+    exec(compile(code, "config.py", "exec"), module)
+    return module[experiment]()
+
+
+def test_a_module_of_one_function_named_as_the_experiment(tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    path.write_text(as_python(example(), "some_experiment"), encoding="utf-8")
+    module = runpy.run_path(str(path))
+    assert same(module["some_experiment"](), example())
+    assert module["some_experiment"]() is not module["some_experiment"]()
+    assert "some_experiment" in module["__doc__"]
+
+
+def test_each_value_stands_under_its_path() -> None:
+    lines = [line.strip() for line in as_python(example(), "some_experiment").splitlines()]
+    assert "root.trainer.callbacks.ema.decay = 0.998" in lines
+    assert "root.module.optimizer = fdl.Partial(torch.optim.AdamW)" in lines
+
+
+@settings(deadline=None)
+@given(graphs())
+def test_any_graph_comes_back(config: fdl.Buildable) -> None:
+    assert same(run(as_python(config, "some_experiment")), config)
+
+
+def test_a_shared_part_is_written_once() -> None:
+    config = fdl.Config(named, first=SHARED, second=[SHARED, SHARED])
+    lines = as_python(config, "some_experiment").splitlines()
+    assert len([line for line in lines if line.endswith(".decay = 0.5")]) == 1
+
+
+SHARED = fdl.Config(Ema, decay=0.5)
+OUTER = fdl.Config(named, inner=SHARED)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        fdl.Config(named, first=SHARED, second=[SHARED, SHARED]),
+        fdl.Config(named, first=fdl.Config(named, ema=SHARED), second=SHARED),
+        fdl.Config(named, first=OUTER, second=OUTER, third=SHARED),
+        fdl.Config(named, pair=(SHARED, (fdl.Config(Ema, decay=0.25),)), by_number={0: fdl.Config(Ema, warmup=1)}),
+        fdl.Config(named, **{"lambda": 1, "no name": fdl.Config(Ema, decay=0.25), "": 2, "é": 3}),
+        fdl.Config(positional, SHARED, SHARED, fdl.Config(Ema, warmup=1), (fdl.Config(Ema, warmup=2),), 3),
+        fdl.Partial(positional, second=fdl.Partial(named, inner=fdl.ArgFactory(Ema, decay=0.75))),
+        fdl.Config(named, plain=None, ema=fdl.Config(Ema), last=float("-inf"), text='"""it\'s\\\n\u2028\ud800'),
+    ],
+)
+def test_what_is_hard_to_write_comes_back(config: fdl.Buildable) -> None:
+    code = as_python(config, "some_experiment")
+    assert same(run(code), config)
+    code.encode()
+
+
+def test_no_number_is_a_value_too() -> None:
+    config = run(as_python(fdl.Config(Ema, decay=float("nan")), "some_experiment"))
+    assert config.decay != config.decay
+
+
+def test_members_keep_their_order() -> None:
+    """The order of callbacks is the order in which they are called."""
+    config = fdl.Config(named, ema=fdl.Config(Ema), progress=None, best=fdl.Config(Ema))
+    assert list(fdl.build(run(as_python(config, "some_experiment")))) == ["ema", "progress", "best"]
+
+
+def test_it_imports_only_what_it_names() -> None:
+    tree = ast.parse(as_python(example(), "some_experiment"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported == {"fiddle", "config_targets", "torch.optim"}

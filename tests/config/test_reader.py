@@ -1,0 +1,255 @@
+"""What a saved config may name: a stranger's file can neither import nor call anything else while it is read."""
+
+import copy
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fiddle as fdl
+import pytest
+import torch
+from fiddle.experimental import serialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jersey.config import from_json, reader, to_json
+from jersey.errors import UserError
+
+META = ("fiddle._src.config", "BuildableTraverserMetadata")
+CONFIG = ("fiddle._src.config", "Config")
+SEQUENTIAL = ("torch.nn.modules.container", "Sequential")
+
+
+def pyref(name: tuple[str, str]) -> dict[str, Any]:
+    return {"type": "pyref", "module": name[0], "name": name[1]}
+
+
+def node(kind: tuple[str, str], *items: Any, metadata: Any = None) -> dict[str, Any]:
+    return {"type": pyref(kind), "items": [["", item] for item in items], "metadata": metadata}
+
+
+def holding(*values: Any, target: tuple[str, str] = SEQUENTIAL, keys: Any = None, **objects: Any) -> str:
+    """The JSON of a config that calls `target` with `values`."""
+    empty = node(("builtins", "dict"), metadata=node(("builtins", "tuple")))
+    names = node(("builtins", "tuple"), *(range(len(values)) if keys is None else keys))
+    meta = node(META, pyref(target), names, empty, empty, metadata=pyref(META))
+    root = node(CONFIG, *values, metadata={"type": "ref", "key": "meta"})
+    return json.dumps({"root": root, "objects": {"meta": meta, **objects}})
+
+
+def refused(text: str) -> str:
+    """Refuses `text`, and imports nothing on the way but what may be named."""
+    before = set(sys.modules)
+    with pytest.raises(UserError) as caught:
+        from_json(text)
+    assert {name.partition(".")[0] for name in set(sys.modules) - before} <= set(reader.PACKAGES)
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
+
+
+def test_documents_written_here_are_of_the_format() -> None:
+    config = fdl.Config(torch.nn.Sequential, "a", (1, None))
+    assert from_json(holding("a", node(("builtins", "tuple"), 1, None))) == config
+    assert serialization.load_json(holding("a", node(("builtins", "tuple"), 1, None))) == config
+
+
+@pytest.fixture
+def traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Modules on the path that leave a file when they are imported, and the folder for such files."""
+    sprung = tmp_path / "sprung"
+    sprung.mkdir()
+    for name in ("evil", "jersey_evil", "experiments_evil", "torch_evil", "torchvision_evil", "lightning_evil"):
+        code = f"from pathlib import Path\nPath({str(sprung)!r}, {name!r}).touch()\ndef f(*arguments): pass\n"
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "evil.py").write_text((tmp_path / "evil.py").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield sprung
+    assert list(sprung.iterdir()) == []
+
+
+def test_the_traps_work(traps: Path) -> None:
+    __import__("evil")
+    assert traps.joinpath("evil").exists()
+    traps.joinpath("evil").unlink()
+    del sys.modules["evil"]
+
+
+FORBIDDEN = [
+    ("os", "system"),
+    ("posix", "system"),
+    ("subprocess", "run"),
+    ("subprocess", "Popen"),
+    ("builtins", "eval"),
+    ("builtins", "exec"),
+    ("builtins", "__import__"),
+    ("importlib", "import_module"),
+    ("pathlib", "Path.touch"),
+    ("functools", "partial"),
+    ("fiddle", "build"),
+    ("fiddle._src.config", "Config"),
+    ("__main__", "main"),
+    ("evil", "f"),
+    ("jersey_evil", "f"),
+    ("jersey_evil.x", "f"),
+    ("experiments_evil", "f"),
+    ("torch_evil", "f"),
+    ("torchvision_evil", "f"),
+    ("lightning_evil", "f"),
+    (".evil", "f"),
+    ("torch..evil", "f"),
+    ("", "f"),
+    ("torch", ""),
+    ("torch", "os.system"),
+    ("torch", "os"),
+    ("torch", "sys.exit"),
+    ("torch", "_C"),
+    ("torch", "nn.Linear"),
+    ("torch", "nn"),
+    ("torch", "float32"),
+    ("torch", "__builtins__"),
+    ("torch", "__builtins__.eval"),
+    ("torch", "__import__"),
+    ("torch._utils", "_rebuild_tensor"),
+    ("torch.nn", "Linear.__init__.__globals__"),
+    ("torch.nn", "Module.register_module"),
+    ("torch.__main__", "main"),
+    ("torch.nn.modules.linear", "math.sqrt"),
+    ("torch.serialization", "pickle"),
+    ("torch.hub", "urlopen"),
+    ("torch.optim.optimizer", "defaultdict"),
+    ("jersey.config", "build"),
+    ("jersey.config.reader", "importlib.import_module"),
+    ("jersey.config.saved", "Path"),
+    ("jersey.config.saved", "json"),
+    ("jersey.config.registry", "experiment"),
+    ("jersey\n.x", "f"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), FORBIDDEN)
+def test_a_sub_config_may_not_call_it(module: str, name: str, traps: Path, tmp_path: Path) -> None:
+    command = f"touch {tmp_path / 'sprung' / 'command'}"
+    assert "may only name" in refused(holding(command, target=(module, name)))
+
+
+@pytest.mark.parametrize(("module", "name"), [*FORBIDDEN, ("torch.nn", "Linear"), ("torch.hub", "load")])
+def test_no_other_place_may_name_anything(module: str, name: str, traps: Path, tmp_path: Path) -> None:
+    bad = pyref((module, name))
+    command = f"touch {tmp_path / 'sprung' / 'command'}"
+    refused(holding(bad))
+    refused(holding(node(("builtins", "dict"), command, metadata=bad)))
+    refused(holding({"type": "ref", "key": "bad"}, bad=bad))
+    refused(holding({"type": "leaf", "value": bad}))
+    refused(holding(node((module, name), command)) if (module, name) != CONFIG else "")
+    refused(json.dumps({"root": node(CONFIG, command, metadata=bad), "objects": {}}))
+    refused(json.dumps({"root": node(META, command, metadata=bad), "objects": {}}))
+    refused(json.dumps({"root": bad, "objects": {}}))
+
+
+@pytest.mark.parametrize("module", ["torch.evil", "torch.no_such_module", "torch.nn.evil"])
+def test_a_missing_module_of_an_allowed_package_is_looked_for_there_alone(module: str, traps: Path) -> None:
+    assert "this version of the code" in refused(holding(target=(module, "f")))
+
+
+class AnyOf(serialization.PyrefPolicy):
+    """What looks strict enough at first sight: names of the allowed packages and of the format."""
+
+    def allows_import(self, module: str, symbol: str) -> bool:
+        return module.partition(".")[0] in (*reader.PACKAGES, "fiddle", "builtins")
+
+    def allows_value(self, value: object) -> bool:
+        return True
+
+
+def test_metadata_of_a_named_tuple_is_not_called(tmp_path: Path) -> None:
+    """Fiddle's reader calls it: with a function of torch, it writes a file."""
+    file = tmp_path / "written"
+    attack = json.dumps({"root": node(META, "text", str(file), metadata=pyref(("torch", "save"))), "objects": {}})
+    serialization.load_json(attack, AnyOf())
+    assert file.exists()
+    file.unlink()
+    refused(attack)
+    refused(holding(json.loads(attack)["root"]))
+    assert not file.exists()
+
+
+def test_metadata_of_a_sub_config_is_not_called() -> None:
+    """Fiddle's reader takes `tags` of whatever stands there and calls it: here a function of torch."""
+    empty = node(("builtins", "dict"), metadata=node(("builtins", "tuple")))
+    names = node(("builtins", "tuple"), "fn_or_cls", "tags")
+    objects = {
+        "meta": node(META, pyref(("torch.nn", "Linear")), names, empty, empty, metadata=pyref(META)),
+        "posing": node(
+            CONFIG, pyref(("torch.nn", "Linear")), pyref(("torch", "seed")), metadata={"type": "ref", "key": "meta"}
+        ),
+    }
+    attack = json.dumps({"root": node(CONFIG, metadata={"type": "ref", "key": "posing"}), "objects": objects})
+    torch.manual_seed(7)
+    with pytest.raises(AttributeError):
+        serialization.load_json(attack, AnyOf())
+    assert torch.initial_seed() != 7
+    torch.manual_seed(7)
+    refused(attack)
+    assert torch.initial_seed() == 7
+
+
+def test_arguments_cannot_reach_into_the_sub_config() -> None:
+    keys = ("__class__", "__fn_or_cls__", "__arguments__", "__dict__", "__build__", 7, -1, 1.5, None)
+    for key in keys:
+        assert "Linear" in refused(holding("x", target=("torch.nn", "Linear"), keys=(key,)))
+
+
+def test_positional_arguments_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "PACKAGES", (*reader.PACKAGES, __name__))
+    config = fdl.Config(positional, 1, 2, 3, (4,))
+    assert from_json(to_json(config, "some_experiment")) == config
+    only_first = fdl.Partial(positional, 1)
+    assert from_json(to_json(only_first, "some_experiment")) == only_first
+
+
+def positional(first: object, /, second: object = 2, *rest: object) -> None:
+    """Takes arguments in each way."""
+
+
+VALID = json.loads(
+    to_json(fdl.Config(torch.nn.ModuleDict, {"00": fdl.Partial(torch.optim.AdamW, lr=1.0), "a": ("0", None)}), "some")
+)
+
+
+def places(tree: Any) -> list[tuple[Any, Any]]:
+    """Every container in `tree` with every key into it."""
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [found for key, child in pairs for found in [(tree, key), *places(child)]]
+
+
+NODES = st.sampled_from([container[key] for container, key in places(VALID)])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | NODES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, len(places(VALID)) - 1), JSON, st.booleans())
+def test_a_damaged_document_is_a_config_or_a_user_error(number: int, value: Any, remove: bool) -> None:
+    document = copy.deepcopy(VALID)
+    container, key = places(document)[number]
+    if remove:
+        del container[key]
+    else:
+        container[key] = value
+    message = ""
+    try:
+        assert isinstance(from_json(json.dumps(document)), fdl.Buildable)
+    except UserError as error:
+        message = str(error)
+    assert message.isprintable()
+
+
+def test_sharing_without_end_is_refused() -> None:
+    assert "damaged" in refused(holding({"type": "ref", "key": "loop"}, loop={"type": "ref", "key": "loop"}))

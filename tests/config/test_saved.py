@@ -1,0 +1,122 @@
+"""A config in a run folder: written, found and read back."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fiddle as fdl
+import pytest
+import torch
+from config_graphs import graphs, same
+from fiddle.experimental import serialization
+from hypothesis import given, settings
+
+from jersey.config import as_text, from_json, load, to_json
+from jersey.errors import UserError
+
+
+def ours() -> fdl.Config[Any]:
+    """A graph of names that a config file may hold, with a shared part."""
+    shared = fdl.Config(torch.nn.Linear, 3, 2, bias=False)
+    optimizer = fdl.Partial(torch.optim.AdamW, lr=1e-4, betas=(0.9, 0.95))
+    return fdl.Config(torch.nn.ModuleDict, {"first": shared, "again": shared, "00": optimizer, "none": None})
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> str:
+    """The JSON of `ours`, after `change`."""
+    document = json.loads(to_json(ours(), "some_experiment"))
+    change(document)
+    return json.dumps(document)
+
+
+def test_json_gives_an_equal_graph_back() -> None:
+    back = from_json(to_json(ours(), "some_experiment"))
+    assert same(back, ours())
+    assert back.modules["first"] is back.modules["again"]
+
+
+@settings(deadline=None)
+@given(graphs())
+def test_any_graph_comes_back(config: fdl.Buildable) -> None:
+    assert same(from_json(to_json(config, "some_experiment")), config)
+
+
+def test_it_is_the_format_of_fiddle() -> None:
+    assert same(serialization.load_json(to_json(ours(), "some_experiment")), ours())
+
+
+@pytest.mark.parametrize("value", [("0", "00", "01"), 0.1 + 0.2, 1.0, True, "é\n\u2028\ud800", float("inf")])
+def test_values_survive_with_their_types(value: object) -> None:
+    config = fdl.Config(torch.nn.ParameterDict, {"00": value})
+    back = from_json(to_json(config, "some_experiment"))
+    assert repr(back.parameters) == repr({"00": value})
+    assert as_text(back) == as_text(config)
+
+
+def test_a_run_is_loaded_from_its_folder_or_its_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(to_json(ours(), "größer"), encoding="utf-8")
+    for path in (tmp_path, tmp_path / "config.json"):
+        name, config = load(path)
+        assert name == "größer"
+        assert same(config, ours())
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing/config.json", "x" * 300, "file/below"])
+def test_no_such_run_is_said_with_its_path(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert str(tmp_path / name) in refused(tmp_path / name)
+
+
+def test_a_folder_without_a_config_says_what_to_name(tmp_path: Path) -> None:
+    assert str(tmp_path) in refused(tmp_path)
+    assert "config.json" in refused(tmp_path)
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    assert str(tmp_path) in refused(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"{}", b"seed = 0\n", b"\xff\xfe\x00", b"[" * 10000])
+def test_another_file_is_not_a_config(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    message = refused(tmp_path)
+    assert str(tmp_path / "config.json") in message or str(tmp_path) in message
+    assert "not a saved config" in message or "not the config of a run" in message
+
+
+@pytest.mark.parametrize("name", [None, 3, "", "..", "../other", "a/b", "a b", "/tmp", ["a"], "a\n"])
+def test_the_experiment_must_be_a_plain_name(name: object, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(changed(lambda document: document.update(experiment=name)), encoding="utf-8")
+    assert repr(name) in refused(path)
+    path.write_text(changed(lambda document: document.pop("experiment")), encoding="utf-8")
+    assert "experiment" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"name": "AdamW"', '"name": "NoSuchOptimizer"', "NoSuchOptimizer"),
+        ('"torch.optim.adamw"', '"torch.optim.no_such_module"', "no_such_module"),
+        ('"betas"', '"betta"', "betta"),
+        ('"name": "Linear"', '"name": "Bilinear"', "in_features"),
+    ],
+)
+def test_a_config_of_another_version_says_what_is_missing(old: str, new: str, told: str, tmp_path: Path) -> None:
+    text = to_json(ours(), "some_experiment")
+    assert old in text
+    (tmp_path / "config.json").write_text(text.replace(old, new), encoding="utf-8")
+    message = refused(tmp_path)
+    assert told in message
+    assert "this version of the code" in message
+    assert str(tmp_path / "config.json") in message

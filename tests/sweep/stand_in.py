@@ -1,0 +1,76 @@
+"""Stands for `launch.py` in the tests of sweeps: a run of milliseconds whose axis `task` says how it goes.
+
+    python stand_in.py FOLDER --fdl_set=module.task=... --fdl_set=seed=... --run=NAME
+
+Notes its start and its end in FOLDER/diary.txt, as `start NAME PID` and `end NAME PID`.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BEST_EPOCH = 1
+
+
+def finish(folder: Path, val: float, test: float = 0.5, f1: float = 0.25) -> None:
+    """Leaves what a finished run does; another epoch than the best one has the highest score."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        ("epoch", "test/acc_top1", "test/f1_macro", "val/acc_top1"),
+        ("0", "", "", "0.125"),
+        (str(BEST_EPOCH), "", "", repr(val)),
+        ("2", "", "", "1.0"),
+        ("2", repr(test), repr(f1), ""),
+    ]
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    (folder / "status.json").write_text(json.dumps({"stage": "finished", "best_epoch": BEST_EPOCH}))
+
+
+def config_text(task: str, seed: str) -> str:
+    return f"module.task = {task}\nseed = {seed}\n"
+
+
+def note(parent: Path, words: str) -> None:
+    with (parent / "diary.txt").open("a") as file:
+        file.write(f"{words} {os.getpid()}\n")
+
+
+def main() -> None:
+    values = dict(flag.removeprefix("--fdl_set=").split("=", 1) for flag in sys.argv if flag.startswith("--fdl_set="))
+    parent, name = Path(sys.argv[1]), sys.argv[-1].removeprefix("--run=")
+    task, seed = values["module.task"], values["seed"]
+    (parent / name).mkdir(exist_ok=True)
+    (parent / name / "config.txt").write_text(config_text(task, seed))
+    note(parent, f"start {name}")
+    print(f"{name} has {os.environ.get('OMP_NUM_THREADS')} threads", flush=True)
+    mended = (parent / "mended").exists()
+    if task == "'fail'" and not mended:
+        sys.exit(3)
+    if task == "'die'" and not mended:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task in ("'hang'", "'stubborn'") and not mended:
+        if task == "'stubborn'":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        helper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+        (parent / name / "helper").write_text(str(helper.pid))
+        note(parent, f"hangs {name}")
+        time.sleep(600)
+    if task == "'meet'":
+        while (parent / "diary.txt").read_text().count("start ") < 2:
+            time.sleep(0.01)
+    if task == "'empty'":
+        return
+    finish(parent / name, val=float(seed) / 100)
+    note(parent, f"end {name}")
+    if task == "'crash_at_exit'":
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""A sweep of the stand-in: `python sweep_process.py FOLDER JOBS TASK,TASK SEED,SEED` is a sweep's parent process."""
+
+import itertools
+import logging
+import sys
+from pathlib import Path
+
+import stand_in
+
+from jersey.sweep.plan import Run, plan
+from jersey.sweep.point import Assignment, Point
+from jersey.sweep.run import run_sweep
+
+
+def runs_of(parent: Path, tasks: list[str], seeds: list[int], prefix: str | None = None) -> list[Run]:
+    points = [point(repr(task), repr(seed)) for task, seed in itertools.product(tasks, seeds)]
+    command = [sys.executable, "-S", stand_in.__file__, str(parent)]
+    return plan(points, command=command, parent=parent, prefix=prefix)
+
+
+def point(task: str, seed: str) -> Point:
+    assignments = (Assignment("module.task", "task", task), Assignment("seed", "seed", seed))
+    return Point(assignments, stand_in.config_text(task, seed))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    folder, jobs, tasks, seeds = sys.argv[1:]
+    sys.exit(run_sweep(runs_of(Path(folder), tasks.split(","), list(map(int, seeds.split(",")))), jobs=int(jobs)))

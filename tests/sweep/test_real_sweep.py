@@ -1,0 +1,51 @@
+"""A sweep of the real `launch.py`: handed over as commands, finished as a sweep, then only told."""
+
+import csv
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from countdown import rows_of
+
+Launch = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # seven processes import torch
+def test_a_sweep_finishes_what_its_commands_began_and_is_not_done_twice(
+    launch: Launch, crops_root: Path, tmp_path: Path
+) -> None:
+    sets = ("data.size_px=(32,32)", "batch_size=16", "weights=None", "epochs=1", f"root={crops_root}", "seed=7")
+    flags = ("--exp=resnet18_baseline", "--fiddler=cpu", *(f"--fdl_set={each}" for each in sets))
+    sweep = (*flags, "--sweep=lr=1e-4,1e-3", "--sweep=seed=0,1", "--run=try")
+    names = [f"try-lr={lr},seed={seed}" for lr in ("0.0001", "0.001") for seed in (0, 1)]
+    parent = tmp_path / "runs" / "resnet18_baseline"
+
+    commands = launch(*sweep, "--sweep_commands")
+    assert commands.returncode == 0, commands.stderr
+    assert not parent.exists()
+    lines = commands.stdout.splitlines()
+    assert len(lines) == len(names)
+    subprocess.run(["sh"], input=lines[3], text=True, check=True, timeout=280, cwd="/")
+    assert [path.name for path in parent.iterdir()] == names[3:]
+
+    first = launch(*sweep, "--jobs=2")
+    assert first.returncode == 0, first.stderr
+    assert "4 runs, 1 of them finished already" in first.stderr
+    assert sorted(path.name for path in parent.iterdir() if path.is_dir()) == sorted(names)
+    assert [line.split()[:2] for line in first.stdout.splitlines()[1:3]] == [["0.0001", "2"], ["0.001", "2"]]
+    (table,) = parent.glob("*.csv")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["run"] for row in rows] == names
+    for row in rows:
+        *epochs, test = rows_of(parent / row["run"])
+        assert (row["val/acc_top1"], row["test/f1_macro"]) == (epochs[0]["val/acc_top1"], test["test/f1_macro"])
+        assert f"{float(row['test/acc_top1']):.1%}" in (parent / row["run"] / "report.md").read_text()
+
+    before = {path: path.stat().st_mtime_ns for name in names for path in (parent / name).rglob("*")}
+    again = launch(*sweep)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for name in names for path in (parent / name).rglob("*")} == before

@@ -1,0 +1,212 @@
+"""Sweeps of a stand-in in real processes: what runs, what is left alone, what fails, and what a signal leaves."""
+
+import csv
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import stand_in
+import sweep_process
+from sweep_process import runs_of
+
+from jersey.errors import UserError
+from jersey.sweep.run import run_sweep
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "exp"
+
+
+def diary(parent: Path, what: str) -> list[str]:
+    """The names in the lines of the diary that begin with `what`, in order of time."""
+    file = parent / "diary.txt"
+    lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    return [name for kind, name, _ in lines if kind == what]
+
+
+def table_of(parent: Path) -> list[dict[str, str]]:
+    (file,) = parent.glob("*.csv")
+    with file.open(newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def test_every_point_runs_once_in_order_and_the_same_sweep_again_only_tells(
+    parent: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = ["task=a,seed=90", "task=a,seed=94", "task=b,seed=90", "task=b,seed=94"]
+    assert run_sweep(runs_of(parent, ["a", "b"], [90, 94]), jobs=1) == 0
+    assert diary(parent, "start") == names
+    assert [path.name for path in sorted(parent.iterdir()) if path.is_dir()] == names
+    first = capfd.readouterr().out
+    table = first[first.index("task ") :]
+
+    assert run_sweep(runs_of(parent, ["a", "b"], [90, 94]), jobs=2) == 0
+    assert diary(parent, "start") == names
+    assert capfd.readouterr().out == table
+    assert [(row["run"], row["seed"], row["val/acc_top1"]) for row in table_of(parent)] == [
+        (name, name[-2:], f"0.{name[-2:].rstrip('0')}") for name in names
+    ]
+
+
+def test_the_table_is_kept_beside_the_runs_and_another_sweep_keeps_its_own(
+    parent: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for seeds in ([90], [90, 91]):
+        run_sweep(runs_of(parent, ["a"], seeds), jobs=1)
+    assert diary(parent, "start") == ["task=a,seed=90", "task=a,seed=91"]
+    out = capfd.readouterr().out
+    texts = [file.read_text(encoding="utf-8") for file in parent.glob("*.txt") if file.name != "diary.txt"]
+    assert len(texts) == len(list(parent.glob("*.csv"))) == 2
+    assert all(text in out for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("task", "cause"), [("fail", "exit code 3"), ("die", "killed by SIGKILL"), ("empty", "without scores")]
+)
+def test_a_failed_run_stops_no_other_and_is_done_again_by_the_same_sweep(
+    parent: Path, capfd: pytest.CaptureFixture[str], task: str, cause: str
+) -> None:
+    tasks = ["a", task, "b"]
+    assert run_sweep(runs_of(parent, tasks, [90]), jobs=2) == 1
+    name = f"task={task},seed=90"
+    assert sorted(diary(parent, "start")) == sorted(["task=a,seed=90", name, "task=b,seed=90"])
+    (sentence,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("failed: ")]
+    assert f"task='{task}', seed=90: " in sentence
+    assert cause in sentence
+    log = Path(sentence.split()[-1])
+    assert log.read_text().startswith(name)
+    assert [row["state"] for row in table_of(parent)] == ["finished", "failed", "finished"]
+
+    if task != "empty":
+        (parent / "mended").touch()
+        assert run_sweep(runs_of(parent, tasks, [90]), jobs=2) == 0
+        assert diary(parent, "start")[3:] == [name]
+        assert [row["state"] for row in table_of(parent)] == ["finished"] * 3
+        assert log.read_text().count(name) == 2
+
+
+def test_a_crash_after_the_result_does_not_cost_it(parent: Path) -> None:
+    assert run_sweep(runs_of(parent, ["crash_at_exit"], [90]), jobs=1) == 0
+
+
+def test_so_many_runs_at_a_time_as_asked(parent: Path) -> None:
+    """The first two of `meet` wait for each other, so that one at a time would not end."""
+    assert run_sweep(runs_of(parent, ["meet"], [1, 2, 3, 4, 5]), jobs=2) == 0
+    running, most = 0, 0
+    for line in (parent / "diary.txt").read_text().splitlines():
+        running += {"start": 1, "end": -1}[line.split()[0]]
+        most = max(most, running)
+    assert most == 2
+
+
+def test_output_goes_to_the_terminal_with_one_job_and_to_files_with_several(
+    parent: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    run_sweep(runs_of(parent, ["a"], [1]), jobs=1)
+    assert "task=a,seed=1 has None threads\n" in capfd.readouterr().out
+    assert not list(parent.glob("*/console.log"))
+
+    run_sweep(runs_of(parent, ["a"], [2, 3]), jobs=2)
+    share = max(1, (os.cpu_count() or 1) // 2)
+    assert "threads" not in capfd.readouterr().out
+    assert (parent / "task=a,seed=3" / "console.log").read_text() == f"task=a,seed=3 has {share} threads\n"
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    run_sweep(runs_of(parent, ["b"], [2, 3]), jobs=2)
+    assert (parent / "task=b,seed=3" / "console.log").read_text() == "task=b,seed=3 has 7 threads\n"
+
+
+def test_progress_counts_all_runs_and_estimates_the_rest(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("jersey").propagate = True
+    stand_in.finish(parent / "task=a,seed=1", val=0.5)
+    with caplog.at_level(logging.INFO, logger="jersey"):
+        run_sweep(runs_of(parent, ["a"], [1, 2, 3]), jobs=1)
+    messages = caplog.messages
+    assert messages[0] == "3 runs, 1 of them finished already"
+    assert messages[1] == "run 2 of 3 starts: task='a', seed=2"
+    assert messages[2].startswith("run 2 of 3 ends after ")
+    assert "test top-1 50.0 %; 1 to go, about " in messages[2]
+    assert messages[4].startswith("run 3 of 3 ends after ")
+    assert messages[4].endswith("test top-1 50.0 %")
+
+
+def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--workdir"):
+        run_sweep(runs_of(tmp_path / "file" / "exp", ["a"], [1]), jobs=1)
+
+
+def start(parent: Path, jobs: int, tasks: str, seeds: str) -> subprocess.Popen[str]:
+    command = [sys.executable, sweep_process.__file__, str(parent), str(jobs), tasks, seeds]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests in a shell's background
+    )
+
+
+def wait_until_hanging(parent: Path, count: int) -> list[int]:
+    """The process ids of the runs and of what they have started."""
+    deadline = time.monotonic() + 60
+    while len(diary(parent, "hangs")) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    lines = [line.split() for line in (parent / "diary.txt").read_text().splitlines()]
+    return [
+        each
+        for kind, name, pid in lines
+        if kind == "hangs"
+        for each in (int(pid), int((parent / name / "helper").read_text()))
+    ]
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that run; one that has ended may still be listed, as a zombie."""
+    command = ["ps", "-o", "pid=,stat=", "-p", ",".join(map(str, pids))]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if not line.split()[1].startswith("Z")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_all_runs_and_the_same_command_continues(parent: Path, number: signal.Signals) -> None:
+    process = start(parent, 3, "a,hang", "90,91")
+    pids = wait_until_hanging(parent, 2)
+    assert sorted(alive(pids)) == sorted(pids)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, err
+    assert alive(pids) == []
+    assert out == ""
+    assert err.strip().splitlines()[-1].startswith(f"stopped by {number.name}; 2 of 4 runs are finished")
+
+    (parent / "mended").touch()
+    again = start(parent, 1, "a,hang", "90,91")
+    out, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    assert diary(parent, "start")[4:] == ["task=hang,seed=90", "task=hang,seed=91"]
+    assert "task='hang'" not in out
+    assert "'hang'" in out
+
+
+def test_a_second_signal_kills_what_the_first_has_not_ended(parent: Path) -> None:
+    process = start(parent, 1, "stubborn,a", "90")
+    pids = wait_until_hanging(parent, 1)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "stopping" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=15)  # less than the grace time
+    assert process.returncode == 128 + signal.SIGINT
+    assert alive(pids) == []
+    assert diary(parent, "start") == ["task=stubborn,seed=90"]

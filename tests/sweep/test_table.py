@@ -1,0 +1,89 @@
+"""The table: averages over seeds, what is missing, and how much to believe."""
+
+from pathlib import Path
+
+import pytest
+
+from jersey.sweep.plan import Run
+from jersey.sweep.point import Assignment, Point
+from jersey.sweep.result import Result
+from jersey.sweep.table import FEW_SEEDS, raw_rows, summary
+
+LR, SEED, DRAWN = "module.lr", "seed", "data.draw.seed"
+
+
+def run(**values: float) -> Run:
+    paths = {"lr": LR, "seed": SEED, "drawn": DRAWN}
+    assignments = tuple(Assignment(paths[name], name, repr(value)) for name, value in values.items())
+    return Run(Point(assignments, ""), Path("exp") / f"run{values}", ())
+
+
+def result(val: float, test: float = 0.5, f1: float = 0.25) -> Result:
+    return Result(3, val, test, f1)
+
+
+def cells(text: str) -> list[list[str]]:
+    """Lines of the table, the header first, in columns."""
+    lines = [line for line in text.splitlines() if line not in (FEW_SEEDS, "* best in validation")]
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+
+
+def test_seeds_are_averaged_with_their_sample_deviation_and_the_order_stays() -> None:
+    runs = [run(lr=lr, seed=seed) for lr in (0.3, 0.1) for seed in (0, 1, 2)]
+    results = [
+        *(result(0.90, 0.80, 0.70), result(0.94, 0.81, 0.71), result(0.98, 0.82, 0.72)),
+        *(result(0.91, 0.85, 0.70), result(0.91, 0.85, 0.70), result(0.91, 0.85, 0.70)),
+    ]
+    text = summary(runs, results)
+    assert cells(text) == [
+        ["lr", "runs", "val top-1 %", "test top-1 %", "test macro F1 %"],
+        ["0.3", "3", "94.0 ± 4.0 *", "81.0 ± 1.0", "71.0 ± 1.0"],
+        ["0.1", "3", "91.0 ± 0.0", "85.0 ± 0.0", "70.0 ± 0.0"],
+    ]
+    assert FEW_SEEDS not in text
+
+
+def test_one_seed_has_no_spread_and_the_table_says_how_little_that_means() -> None:
+    runs = [run(lr=0.1), run(lr=0.2)]
+    text = summary(runs, [result(0.5), result(0.75)])
+    assert cells(text)[1:] == [
+        ["0.1", "1", "50.0 ± -", "50.0 ± -", "25.0 ± -"],
+        ["0.2", "1", "75.0 ± - *", "50.0 ± -", "25.0 ± -"],
+    ]
+    assert FEW_SEEDS in text
+
+
+@pytest.mark.parametrize(("count", "are_few"), [(1, True), (2, True), (3, False), (4, False)])
+def test_fewer_than_three_seeds_are_few(count: int, are_few: bool) -> None:
+    runs = [run(lr=lr, seed=seed) for lr in (0.1, 0.2) for seed in range(count)]
+    assert (FEW_SEEDS in summary(runs, [result(0.5)] * len(runs))) == are_few
+
+
+def test_failed_runs_are_counted_and_left_out_of_the_averages() -> None:
+    runs = [run(seed=seed, lr=lr) for seed in (0, 1, 2) for lr in (0.1, 0.2)]
+    text = summary(runs, [result(0.5), None, result(0.7), None, None, None])
+    rows = cells(text)
+    assert rows[1][:3] == ["0.1", "2, 1 failed", "60.0 ± 14.1 *"]
+    assert rows[2] == ["0.2", "0, 3 failed", "-", "-", "-"]
+    assert FEW_SEEDS in text
+    assert "*" not in summary(runs[:1], [None])
+
+
+def test_only_the_runs_own_seed_is_averaged_over() -> None:
+    text = summary([run(drawn=1, seed=0), run(drawn=2, seed=0)], [result(0.5), result(0.6)])
+    assert [row[0] for row in cells(text)] == ["drawn", "1", "2"]
+
+
+def test_a_sweep_over_seeds_alone_is_one_row() -> None:
+    text = summary([run(seed=n) for n in range(4)], [result(0.5), result(0.5), result(0.7), result(0.7)])
+    assert [row[:2] for row in cells(text)] == [["runs", "val top-1 %"], ["4", "60.0 ± 11.5 *"]]
+
+
+@pytest.mark.parametrize("value", [1 / 3, 0.1 + 0.2])
+def test_raw_rows_hold_every_run_and_every_digit(value: float) -> None:
+    runs = [run(lr=0.1, seed=0), run(lr=0.1, seed=1)]
+    header, rows = raw_rows(runs, [result(value, value, value), None])
+    first, second = (dict(zip(header, row, strict=True)) for row in rows)
+    assert [float(first[name]) for name in ("val/acc_top1", "test/acc_top1", "test/f1_macro")] == [value] * 3
+    assert (first["run"], first["state"], first["best_epoch"]) == (runs[0].folder.name, "finished", "3")
+    assert (second["lr"], second["seed"], second["state"], second["val/acc_top1"]) == ("0.1", "1", "failed", "")

@@ -1,0 +1,57 @@
+"""`--list` reads sources; what it says must be what importing them registers."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.listing import listing
+
+FOLDER = REPOSITORY / "experiments"
+
+
+def rows(text: str, kind: str) -> dict[str, str]:
+    """Summaries by name, from the table of `kind`."""
+    part = text.partition(f"{kind}s\n")[2].partition("\n\n")[0]
+    cells = [line.split("  ", maxsplit=2) for line in part.splitlines()]
+    return {name.partition("(")[0]: summary.strip() for _, name, summary in cells}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "get"),
+    [
+        ("experiment", configs.experiment_names, configs.get_experiment),
+        ("fiddler", configs.fiddler_names, configs.get_fiddler),
+    ],
+)
+def test_it_lists_what_the_import_registers(kind: str, names, get) -> None:  # type: ignore[no-untyped-def]
+    registered = {name: get(name) for name in names() if get(name).__module__.startswith("experiments.")}
+    assert registered
+    assert rows(listing(FOLDER), kind) == {
+        name: (inspect.getdoc(function) or "").partition("\n")[0] for name, function in registered.items()
+    }
+
+
+def test_a_function_without_docstring_or_decorator_and_arguments_of_a_fiddler(tmp_path: Path) -> None:
+    source = "@fiddler\ndef b(config, power, size=(1, 2)): pass\n\n@experiment\ndef a(): pass\n\ndef helper(): pass\n"
+    (tmp_path / "some.py").write_text(source)
+    assert listing(tmp_path) == "experiments\n  a\n\nfiddlers\n  b(power, size=(1, 2))\n"
+
+
+def test_it_imports_neither_torch_nor_fiddle() -> None:
+    probe = """
+import runpy, sys
+sys.argv = ["launch.py", "--list"]
+try:
+    runpy.run_path("launch.py", run_name="__main__")
+except SystemExit as end:
+    assert not end.code
+assert not {"torch", "lightning", "fiddle", "numpy", "experiments.common"} & set(sys.modules)
+"""
+    said = subprocess.run([sys.executable, "-c", probe], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert "resnet18_baseline" in said.stdout

@@ -1,0 +1,79 @@
+"""What a run notes about its origin, in a real git checkout."""
+
+import json
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from jersey.provenance import record_start
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    return subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository of its own that holds the module under test, clean."""
+    package = tmp_path / "checkout" / "jersey"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "provenance.py", "atomic.py"):
+        (package / name).write_text((REPOSITORY / "jersey" / name).read_text(encoding="utf-8"), encoding="utf-8")
+    git(package.parent, "init", "--quiet")
+    git(package.parent, "add", ".")
+    git(package.parent, "commit", "--quiet", "-m", "all")
+    return package.parent
+
+
+def start(checkout: Path, run_dir: Path, *words: str) -> list[dict]:
+    """Records a start from the checkout, in a process of its own; all starts noted so far."""
+    run_dir.mkdir(exist_ok=True)
+    program = "import sys; sys.dont_write_bytecode = True; from pathlib import Path; "
+    program += f"from jersey.provenance import record_start; print(record_start(Path({str(run_dir)!r})))"
+    command = [sys.executable, "-P", "-c", program, *words]
+    environment = {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+    said = subprocess.run(command, cwd=run_dir, env=environment, capture_output=True, text=True, check=True).stdout
+    starts = json.loads((run_dir / "provenance.json").read_text(encoding="utf-8"))
+    assert said.strip() == starts[-1]["commit"]
+    assert shlex.split(starts[-1]["command"]) == command
+    return starts
+
+
+def test_commit_command_and_uncommitted_files_of_every_start(checkout: Path, tmp_path: Path) -> None:
+    commit = git(checkout, "rev-parse", "HEAD").strip()
+    (first,) = start(checkout, tmp_path / "run", "--fdl_set=root=/my crops/00")
+    assert first["commit"] == commit
+    assert first["uncommitted"] == []
+    (checkout / "jersey" / "atomic.py").write_text((checkout / "jersey" / "atomic.py").read_text() + "# changed\n")
+    again, second = start(checkout, tmp_path / "run")
+    assert again == first
+    assert second["commit"] == f"{commit}-dirty"
+    assert second["uncommitted"] == [" M jersey/atomic.py"]
+
+
+def test_outside_a_checkout_the_commit_is_unknown(checkout: Path, tmp_path: Path) -> None:
+    (checkout / ".git").rename(tmp_path / "no_git")
+    (only,) = start(checkout, tmp_path / "run")
+    assert only["commit"] == "unknown"
+
+
+def test_packages_are_those_installed_and_a_change_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record_start(tmp_path)
+    lines = (tmp_path / "packages.txt").read_text(encoding="utf-8").splitlines()
+    assert f"torch=={metadata.version('torch')}" in lines
+    assert not any(line.startswith("jersey==") for line in lines)
+    record_start(tmp_path)
+    assert caplog.text == ""
+    older = [line.replace("fiddle==", "fiddle==0.0.") for line in lines]
+    (tmp_path / "packages.txt").write_text("\n".join(older) + "\n", encoding="utf-8")
+    record_start(tmp_path)
+    assert f"fiddle=={metadata.version('fiddle')}" in caplog.text
+    assert "torch==" not in caplog.text

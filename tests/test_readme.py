@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import NUMBERS, REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -52,7 +53,17 @@ TEST = [command for command in COMMANDS if command.endswith("uv run pytest")]  #
 
 
 def test_every_command_is_run_below() -> None:
-    parts = ("--print_config", "--list", "--fiddler", "root=/my/crops", "jersey.synth", "aim up")
+    parts = (
+        "--print_config",
+        "--list",
+        "--fiddler",
+        "root=/my/crops",
+        "jersey.synth",
+        "aim up",
+        "--diff",
+        "--sweep",
+        "--config",
+    )
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(TEST)
 
@@ -72,6 +83,37 @@ def test_commands_that_print(command: str, tmp_path: Path) -> None:
     result = run(command, tmp_path)
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) > 5
+
+
+def test_the_difference_is_the_one_shown(tmp_path: Path) -> None:
+    (command,) = commands("--diff")
+    result = run(command, tmp_path)
+    assert result.returncode == 1, result.stderr
+    shown = next(text for kind, text in BLOCKS if not kind and "trainer.epochs" in text)
+    assert result.stdout.strip() == shown.strip()
+
+
+def test_a_run_is_repeated_from_its_config_to_the_same_weights(crops_root: Path, tmp_path: Path) -> None:
+    flags = (*SHORT, "--fiddler=cpu", f"--fdl_set=root={crops_root}", "--run=first")
+    result = run("uv run launch.py --exp=resnet18_baseline", tmp_path, *flags)
+    assert result.returncode == 0, result.stderr
+    (command,) = commands("--config")
+    result = run(command.replace("quickstart/RUN", "resnet18_baseline/first"), tmp_path, "--run=second")
+    assert result.returncode == 0, result.stderr
+    first, second = (
+        torch.load(tmp_path / "runs" / "resnet18_baseline" / name / "checkpoints" / "last.ckpt", weights_only=True)
+        for name in ("first", "second")
+    )
+    for kind in ("state_dict", "current_model_state"):
+        assert all(torch.equal(first[kind][name], second[kind][name]) for name in first[kind])
+
+
+def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
+    told, printed = commands("--sweep")
+    result = run(printed.partition(" > ")[0], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 6
+    assert printed.startswith(told)
 
 
 @pytest.mark.parametrize("command", commands("--fiddler"))

@@ -47,7 +47,7 @@ def change(config: fdl.Buildable, fiddlers: Sequence[str], overrides: Sequence[s
 def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text", "markdown"], effective: bool) -> int:
     """Prints what differs from `other`; returns the exit code, 1 when anything does."""
     other_name, other_config = find(other)
-    names = (other_name, name) if other_name != name else (f"{name} as registered", "as changed")
+    names = (other_name, name) if other_name != name else ("registered", "changed")
     text = difference(other_config, config, names=names, style=style)
     print(text, end="")
     if text and effective:
@@ -63,7 +63,7 @@ def documents(name: str, config: fdl.Buildable) -> dict[str, str]:
         "config.py": saved.as_python(config, name),
     }
     if name in registry.experiment_names():
-        names = (f"{name} as registered", "this run")
+        names = ("registered", "this run")
         texts["config_diff.txt"] = difference(registry.get_experiment(name)(), config, names=names)
     return texts
 

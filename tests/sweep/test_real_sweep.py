@@ -30,7 +30,7 @@ def test_a_sweep_finishes_what_its_commands_began_and_is_not_done_twice(
     subprocess.run(["sh"], input=lines[3], text=True, check=True, timeout=280, cwd="/")
     assert [path.name for path in parent.iterdir()] == names[3:]
 
-    first = launch(*sweep, "--jobs=2")
+    first = launch(*sweep, "--jobs=2", timeout_s=600)
     assert first.returncode == 0, first.stderr
     assert "4 runs, 1 of them finished already" in first.stderr
     assert sorted(path.name for path in parent.iterdir() if path.is_dir()) == sorted(names)

@@ -14,7 +14,7 @@ HOMES = {
     "absl": ("launch.py",),
     "experiments": ("experiments/", "launch.py"),
     "aim": ("jersey/tracking.py",),
-    "matplotlib": ("jersey/plots.py",),
+    "matplotlib": ("jersey/plots/",),
     "onnx": ("jersey/export.py",),
     "onnxruntime": ("jersey/inference/",),
 }

@@ -1,37 +1,29 @@
 """A table of the scores of each number, after every validation and after the test."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch import Trainer
 
+from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
 from jersey.tables import write_csv
 
 if TYPE_CHECKING:
     from jersey.module import JerseyModule
 
 
-class PerClassTable(Callback):
+class PerClassTable(AfterEvaluation):
     """Writes `per_class_val.csv` (the latest) and `per_class_test.csv` into `trainer.default_root_dir`.
 
     A row a number: crops in the split, recall and F1. Recall of a number without crops is empty.
     """
 
-    @rank_zero_only
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            _write(trainer, cast("JerseyModule", pl_module), "val")
-
-    @rank_zero_only
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _write(trainer, cast("JerseyModule", pl_module), "test")
-
-
-def _write(trainer: Trainer, module: "JerseyModule", split: str) -> None:
-    evaluation = module.evaluations[split]
-    crops_K = evaluation.confusion_KK.sum(dim=1).tolist()
-    recall_K = [recall if crops else "" for crops, recall in zip(crops_K, evaluation.recall_K.tolist(), strict=True)]
-    rows = zip(module.labels.names, crops_K, recall_K, evaluation.f1_K.nan_to_num(0).tolist(), strict=True)
-    path = Path(trainer.default_root_dir) / f"per_class_{split}.csv"
-    write_csv(path, ("number", "crops", "recall", "f1"), rows)
+    def evaluated(self, trainer: Trainer, module: "JerseyModule", subset: Subset) -> None:
+        evaluation = module.evaluations[subset]
+        crops_K = evaluation.confusion_KK.sum(dim=1).tolist()
+        recall_K = [
+            recall if crops else "" for crops, recall in zip(crops_K, evaluation.recall_K.tolist(), strict=True)
+        ]
+        rows = zip(module.labels.names, crops_K, recall_K, evaluation.f1_K.nan_to_num(0).tolist(), strict=True)
+        path = Path(trainer.default_root_dir) / f"per_class_{subset}.csv"
+        write_csv(path, ("number", "crops", "recall", "f1"), rows)

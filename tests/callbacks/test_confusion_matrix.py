@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
-from jersey.plots import confusion_matrix
+from jersey.plots.confusion_matrix import confusion_matrix
 from jersey.tracking import AimTracker
 
 VAL_LABELS_N = torch.tensor([0, 1, 2, 2])

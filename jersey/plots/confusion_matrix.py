@@ -1,7 +1,4 @@
-"""Pictures of a run, each from numbers to a PIL image; the only file that knows matplotlib.
-
-Figures are drawn object by object with the Agg canvas, never through pyplot, which keeps global state. Importing this
-file costs 0.5 s, so callbacks do it when they draw.
+"""The confusion matrix of a split, with its worst pairs named.
 
 Shapes: K classes; counts_KK[true, predicted] are numbers of crops.
 """

@@ -34,12 +34,12 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
     import experiments  # noqa: F401  # its import registers them
-    from jersey.config import commands
+    from jersey.config import as_text, commands
 
     name, config = commands.select(EXP.value, CONFIG.value)
     commands.change(config, FIDDLERS.value, OVERRIDES.value)
     if PRINT_CONFIG.value:
-        print(commands.as_text(config), end="")
+        print(as_text(config), end="")
     elif DIFF.value is not None:
         sys.exit(commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=EFFECTIVE.value))
     elif SWEEP.value:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import fiddle as fdl
 import pytest
+from launched import launched
 
 from jersey.synth.generate import generate
 
@@ -44,11 +44,10 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+def launch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the real `launch.py` with its runs below the test's folder."""
 
-    def run(*flags: str, timeout_s: float = 280) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(REPOSITORY / "launch.py"), f"--workdir={tmp_path / 'runs'}", *flags]
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, cwd=tmp_path, check=False)
+    def run(*flags: str, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
+        return launched([f"--workdir={tmp_path / 'runs'}", *flags], tmp_path, timeout_s=timeout_s)
 
     return run

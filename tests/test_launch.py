@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,10 @@ from conftest import NUMBERS, REPOSITORY
 from countdown import rows_of
 from PIL import Image
 
-Launch = Callable[..., subprocess.CompletedProcess]
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+
+Launch = Callable[..., subprocess.CompletedProcess[str]]
 TINY = (
     "--exp=resnet18_baseline",
     "--fiddler=cpu",
@@ -33,6 +37,14 @@ def refusal(result: subprocess.CompletedProcess) -> str:
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     return last
+
+
+def test_a_fresh_process_finds_everything_it_needs(tmp_path: Path) -> None:
+    """All other tests fork theirs from one that has imported much."""
+    command = [sys.executable, str(REPOSITORY / "launch.py"), "--exp=quickstart", "--print_config"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\ntrainer.epochs = " in result.stdout
 
 
 def test_list_names_experiments_and_fiddlers(launch: Launch) -> None:
@@ -53,7 +65,6 @@ def test_print_config_shows_fiddlers_first_then_overrides_and_starts_nothing(lau
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -62,9 +73,24 @@ def test_print_config_shows_fiddlers_first_then_overrides_and_starts_nothing(lau
         (("--exp=quickstart", "--epochs=3"), ("epochs",)),
         (("--exp=quickstart", "lr=1"), ("'lr=1'",)),
         (("--exp=quickstart", "--fdl_set=learning_rate=1"), ("learning_rate", "module.optimizer.lr")),
-        (("--exp=quickstart", "--fdl_set=monitor=val/loss"), ("trainer.callbacks.best.monitor", "early_stopping")),
+        (
+            ("--exp=resnet18_baseline", "--fdl_set=monitor=val/loss"),
+            ("trainer.callbacks.best.monitor", "early_stopping"),
+        ),
         (("--exp=quickstart", "--fdl_set=lr=fast"), ("module.optimizer.lr", "fast", "float")),
         (("--exp=quickstart", "--fdl_set=weight_power=0.5"), ("data.sampler_power", "module.weight_power")),
+        (("--exp=quickstart", "--fdl_set=best.monitor=val/loss"), ("trainer.callbacks.best.mode=min",)),
+        (("--exp=quickstart", "--fdl.lr=fast"), ("module.optimizer.lr", "fast")),
+        (("--exp=quickstart", "--fdl.learning_rate=1"), ("learning_rate", "module.optimizer.lr")),
+        (("--exp=quickstart", "--fiddler=smok"), ("smok", "smoke")),
+        (("--exp=quickstart", "--config=here"), ("--exp", "--config")),
+        (("--config=/no/such/run",), ("/no/such/run",)),
+        (("--exp=quickstart", "--effective"), ("--effective", "--diff")),
+        (("--exp=quickstart", "--diff_format=markdown"), ("--diff_format", "--diff")),
+        (("--exp=quickstart", "--diff=resnet18_basline"), ("resnet18_basline", "resnet18_baseline")),
+        (("--exp=quickstart", "--jobs=2"), ("--jobs", "--sweep")),
+        (("--exp=quickstart", "--sweep=lr=1e-4,1e-4"), ("module.optimizer.lr", "twice")),
+        (("--exp=quickstart", "--sweep=lr=1e-4,fast"), ("module.optimizer.lr", "fast")),
         (("--exp=quickstart", "--run=../else"), ("--run=../else",)),
         (("--exp=resnet18_baseline", "--fdl_set=root=/no/such/folder"), ("/no/such/folder", "root")),
     ],
@@ -97,7 +123,6 @@ def break_an_image(root: Path) -> tuple[str, ...]:
     return (broken.name,)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", [empty_the_split, leave_one_class, add_an_unknown_label, break_an_image])
 def test_a_mistake_in_the_data_is_one_sentence(
     launch: Launch, crops_root: Path, tmp_path: Path, damage: Callable[[Path], tuple[str, ...]]
@@ -109,7 +134,6 @@ def test_a_mistake_in_the_data_is_one_sentence(
     assert all(word in sentence for word in words), sentence
 
 
-@pytest.mark.slow
 def test_a_failed_weight_download_says_what_to_do(
     launch: Launch, crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,15 +144,49 @@ def test_a_failed_weight_download_says_what_to_do(
     assert "module.network.weights=" in sentence
 
 
+def test_a_config_that_names_what_is_not_allowed_is_refused_unread(launch: Launch, tmp_path: Path) -> None:
+    """A module on the path would leave a file when imported."""
+    (tmp_path / "foreign.py").write_text("open('imported', 'w').close()\n\ndef part():\n    return 1\n")
+    saved = configs.to_json(configs.get_experiment("quickstart")(), "quickstart")
+    saved = re.sub(r"\s+", " ", saved)
+    known = '"module": "jersey.trainer", "name": "named"'
+    assert known in saved
+    for module, name in (("foreign", "part"), ("os", "system"), ("builtins", "eval")):
+        text = saved.replace(known, f'"module": "{module}", "name": "{name}"')
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
+        assert module in refusal(launch("--config=config.json"))
+    assert not (tmp_path / "imported").exists()
+
+
+@pytest.mark.slow
+def test_one_batch_is_learnt_by_heart(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
+    flags = (*TINY, "--fiddler=overfit_batch", "--fdl_set=epochs=12", "--fdl_set=lr=1e-3", "--run=one")
+    result = launch(*flags, f"--fdl_set=root={crops_root}")
+    assert result.returncode == 0, result.stderr
+    scores = [float(row["train/acc_top1"]) for row in rows_of(tmp_path / "runs" / "resnet18_baseline" / "one")[:-1]]
+    assert scores[0] < scores[-1] == 1.0
+
+
 @pytest.mark.slow
 def test_a_run_leaves_everything_and_is_never_overwritten(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
-    flags = (*TINY, "--run=one", "--fdl_set=epochs=2", f"--fdl_set=root={crops_root}")
+    flags = (*TINY, "--run=one", "--fdl_set=epochs=2", "--fdl_set=clip_norm=0.0", f"--fdl_set=root={crops_root}")
     result = launch(*flags)
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr
+    assert "warning: no effect: trainer.clip_norm=0.0" in result.stderr
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
     for name in (
-        *("config.txt", "config.json", "labels_mapping.json", "metrics.csv", "model.onnx", "report.md"),
+        *(
+            "config.txt",
+            "config.json",
+            "config.py",
+            "config_diff.txt",
+            "provenance.json",
+            "labels_mapping.json",
+            "metrics.csv",
+            "model.onnx",
+            "report.md",
+        ),
         *("confusion_matrix_val.png", "confusion_matrix_test.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"),
     ):
         assert (folder / name).stat().st_size > 0, name

@@ -3,8 +3,8 @@
 from fiddle import build
 
 from jersey.config.checks import check
-from jersey.config.commands import documents
 from jersey.config.difference import difference, find
+from jersey.config.documents import documents
 from jersey.config.overrides import apply_fiddler, apply_override
 from jersey.config.registry import (
     experiment,

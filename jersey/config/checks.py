@@ -1,20 +1,23 @@
 """Contracts between parts of a config that neither part can see alone, checked before anything is built.
 
-A rule is a function of the config that returns a sentence when it is broken. It reads by path and lets pass what it
-does not find, so that a config with a user's own module goes through.
+A rule is a function of the config's values by path that returns a sentence when it is broken. It lets pass what it does
+not find, so that a config with a user's own module goes through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import fiddle as fdl
 from fiddle import validation
 
-from jersey.config.paths import read
+from jersey.config.paths import parameters
+from jersey.config.typehints import UNKNOWN
 from jersey.errors import UserError
 
-Rule = Callable[[fdl.Buildable], str | None]
+Values = Mapping[str, Any]
+Rule = Callable[[Values], str | None]
 
 LEAST = {
     "seed": 0,
@@ -28,21 +31,23 @@ LEAST = {
     "trainer.accumulate": 1,
     "trainer.limit_batches": 1,
 }
+LOWER_IS_BETTER = ("loss", "ece")  # of the metrics; all others are better when higher
 
 
 def check(config: fdl.Buildable) -> None:
     """Raises a UserError that names every broken rule; Fiddle's ValueError when not all values are plain."""
     validation.check_no_custom_objects(config)
-    broken = [sentence for rule in RULES if (sentence := rule(config))]
+    values = {each.path: each.value for each in parameters(config) if each.value is not UNKNOWN}
+    broken = [sentence for rule in RULES if (sentence := rule(values))]
     if broken:
         raise UserError("; ".join(broken))
 
 
-def balanced_once(config: fdl.Buildable) -> str | None:
+def balanced_once(values: Values) -> str | None:
     """A balancing sampler and class weights multiply: a rare class would be pushed up twice."""
-    sampler_power = read(config, "data.sampler_power", 0)
-    weight_power = read(config, "module.weight_power", 0)
-    if sampler_power > 0 and weight_power > 0 and not read(config, "module.weights_on_top_of_sampler", False):
+    sampler_power = values.get("data.sampler_power", 0)
+    weight_power = values.get("module.weight_power", 0)
+    if sampler_power > 0 and weight_power > 0 and not values.get("module.weights_on_top_of_sampler"):
         return (
             f"data.sampler_power={sampler_power} and module.weight_power={weight_power} both balance the classes and"
             " multiply; set one of them to 0, or module.weights_on_top_of_sampler=True"
@@ -50,14 +55,25 @@ def balanced_once(config: fdl.Buildable) -> str | None:
     return None
 
 
-def in_range(config: fdl.Buildable) -> str | None:
+def in_range(values: Values) -> str | None:
     """Counts of nothing, and a seed that no generator takes."""
     for path, least in LEAST.items():
-        values = read(config, path, None)
-        for value in values if isinstance(values, tuple) else (values,):
-            if value is not None and value < least:
-                return f"{path}={values} is too small; the least is {least}"
+        value = values.get(path)
+        for each in value if isinstance(value, tuple) else (value,):
+            if each is not None and each < least:
+                return f"{path}={value} is too small; the least is {least}"
     return None
 
 
-RULES: list[Rule] = [balanced_once, in_range]
+def best_is_not_worst(values: Values) -> str | None:
+    """A loss watched with mode "max" would keep, test and export the worst epoch."""
+    for path, metric in values.items():
+        part, _, name = path.rpartition(".")
+        if name == "monitor" and metric and f"{part}.mode" in values:
+            mode = "min" if metric.rpartition("/")[2] in LOWER_IS_BETTER else "max"
+            if values[f"{part}.mode"] != mode:
+                return f"{path}={metric!r} is best when {mode}imal; set {part}.mode={mode}"
+    return None
+
+
+RULES: list[Rule] = [balanced_once, in_range, best_is_not_worst]

@@ -13,10 +13,11 @@ from jersey.config import registry, saved
 from jersey.config.axes import sweep_points
 from jersey.config.checks import check
 from jersey.config.difference import difference, find
-from jersey.config.effective import effective_difference
-from jersey.config.findings import findings
+from jersey.config.documents import documents
 from jersey.config.overrides import apply_fiddler, apply_override
-from jersey.config.show import as_text, flatten
+from jersey.config.review.effective import effective_difference
+from jersey.config.review.findings import findings
+from jersey.config.show import flatten
 from jersey.console import set_up_console
 from jersey.errors import UserError
 from jersey.run_folder import open_run
@@ -53,19 +54,6 @@ def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text",
     if text and effective:
         print("\n" + effective_difference(other_config, config, names=names, style=style), end="")
     return 1 if text else 0
-
-
-def documents(name: str, config: fdl.Buildable) -> dict[str, str]:
-    """What a run keeps of its config, text by file name."""
-    texts = {
-        "config.txt": as_text(config),
-        "config.json": saved.to_json(config, name),
-        "config.py": saved.as_python(config, name),
-    }
-    if name in registry.experiment_names():
-        names = ("registered", "this run")
-        texts["config_diff.txt"] = difference(registry.get_experiment(name)(), config, names=names)
-    return texts
 
 
 def run(name: str, config: fdl.Buildable, workdir: Path, run_name: str | None) -> None:

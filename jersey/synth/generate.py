@@ -72,9 +72,12 @@ def _draw_and_rename(root: Path, settings: Settings, workers: int) -> None:
     try:
         _prepare(unfinished, settings)
         _draw_all(unfinished, settings, workers)
-        if root.exists():
-            root.rmdir()
-        unfinished.rename(root)
+        try:
+            unfinished.rename(root)  # an empty folder may be there
+        except OSError:
+            if not (root / MANIFEST).exists():
+                raise
+            settings.require_same_as_in(root)  # another process was faster
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -28,6 +28,12 @@ class Ema:
     warmup: int | None = None
 
 
+@dataclasses.dataclass
+class Watch:
+    monitor: str | None = None
+    mode: str = "min"
+
+
 def make_module(
     optimizer: Any,
     class_counts: list[int],

@@ -2,7 +2,7 @@
 
 import fiddle as fdl
 import pytest
-from config_targets import example, named
+from config_targets import Watch, example, named
 
 from jersey.config import check
 from jersey.errors import UserError
@@ -56,3 +56,20 @@ def test_counts_of_nothing_are_refused_by_path(path: str, value: int) -> None:
     setattr(getattr(config, part) if part else config, leaf, value)
     with pytest.raises(UserError, match=rf"^{path}={value} is too small"):
         check(config)
+
+
+@pytest.mark.parametrize(("metric", "mode"), [("val/loss", "max"), ("val/ece", "max"), ("val/acc_top1", "min")])
+def test_the_worst_epoch_cannot_be_meant(metric: str, mode: str) -> None:
+    config = example()
+    config.trainer.callbacks.best = fdl.Config(Watch, monitor=metric, mode=mode)
+    wanted = {"min": "max", "max": "min"}[mode]
+    with pytest.raises(UserError, match=rf"set trainer\.callbacks\.best\.mode={wanted}$"):
+        check(config)
+    config.trainer.callbacks.best.mode = wanted
+    check(config)
+
+
+def test_what_is_not_watched_has_no_better_side() -> None:
+    config = example()
+    config.trainer.callbacks.last = fdl.Config(Watch)
+    check(config)

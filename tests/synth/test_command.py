@@ -60,3 +60,13 @@ def test_broken_ranges(text: str) -> None:
 def test_drawing_imports_no_torch() -> None:
     script = "import sys, jersey.synth.worker; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
+
+
+def test_two_that_draw_the_same_at_once_both_succeed(tmp_path: Path) -> None:
+    out = tmp_path / "crops"
+    flags = (str(out), "--numbers=0,00", "--train=60", "--val=2", "--test=2", "--size_px=32")
+    both = [subprocess.Popen([sys.executable, "-m", "jersey.synth", *flags], stderr=subprocess.PIPE) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert [path.name for path in tmp_path.iterdir()] == ["crops"]
+    assert len(list(out.glob("train/*/*.jpg"))) == 60

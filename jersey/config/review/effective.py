@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import fiddle as fdl
 
-from jersey.config.effects import SCHEDULED, Balance, Effects, Group, effects
-from jersey.config.findings import findings_of
-from jersey.config.unchanged import changed_without_effect
+from jersey.config.review.effects import SCHEDULED, Balance, Effects, Group, effects
+from jersey.config.review.findings import findings_of
+from jersey.config.review.unchanged import changed_without_effect
 
 Style = Literal["text", "markdown"]
 Rows = list[tuple[str, ...]]

@@ -17,9 +17,9 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch import Tensor
 
-from jersey.config.compounds import COMPOUND
-from jersey.config.effects import Effects, Rule, build_module, effects, members, step_groups
 from jersey.config.paths import parameters, read
+from jersey.config.review.compounds import COMPOUND
+from jersey.config.review.effects import Effects, Rule, build_module, effects, members, step_groups
 from jersey.data.augment import Augment, Augmentation
 from jersey.data.index import Split
 from jersey.data.strength import mean_change

@@ -18,7 +18,7 @@ from long_tail import LONG_TAIL, splits
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.callbacks.ema import EMA
-from jersey.config.effects import effects
+from jersey.config.review.effects import effects
 from jersey.data.augment import Augment
 from jersey.data.balance import BalancedSampler
 from jersey.models.network import resnet_classifier

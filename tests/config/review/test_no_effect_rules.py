@@ -9,15 +9,16 @@ import fiddle as fdl
 import lightning as L
 import pytest
 import torch
+from config_parts import part
 from config_targets import example
 from countdown import Countdown
 from lightning.pytorch.callbacks import EarlyStopping
 from long_tail import EQUAL, splits
-from planted import SPLITS, Change, baseline, part, sentences
+from planted import SPLITS, Change, baseline, sentences
 from torch.utils.data import DataLoader
 
 from jersey import config as configs
-from jersey.config.findings import findings
+from jersey.config.review.findings import findings
 from jersey.data.augment import Augment, Colour, Geometry
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import fiddle as fdl
 from lightning.pytorch.callbacks import WeightAveraging
 
-from jersey.config.effects import Effects, effects, members
 from jersey.config.paths import parameters
+from jersey.config.review.effects import Effects, effects, members
 from jersey.config.typehints import UNKNOWN
 
 

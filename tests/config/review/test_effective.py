@@ -10,7 +10,7 @@ from long_tail import LONG_TAIL, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.config.effective import effective_difference
+from jersey.config.review.effective import effective_difference
 from jersey.data.augment import Noise
 
 TITLES = {

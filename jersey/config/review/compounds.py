@@ -13,8 +13,8 @@ import fiddle as fdl
 import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
-from jersey.config.effects import Effects, Group, Rule, makes, members
 from jersey.config.paths import read
+from jersey.config.review.effects import Effects, Group, Rule, makes, members
 from jersey.data.augment import Augmentation, Geometry, project_grid
 
 STROKE_DEG = 45  # a stroke turned by more lies nearer to level than to upright

@@ -9,13 +9,14 @@ import numpy as np
 import planted
 import pytest
 import torch
+from config_parts import part
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from long_tail import EQUAL, LONG_TAIL, splits
-from planted import SPLITS, Change, baseline, part
+from planted import SPLITS, Change, baseline
 
 from jersey.callbacks.ema import EMA
-from jersey.config.compounds import _left_of_weights, _visible
-from jersey.config.effects import effects
+from jersey.config.review.compounds import _left_of_weights, _visible
+from jersey.config.review.effects import effects
 from jersey.data.augment import Colour, Geometry, Noise
 from jersey.data.balance import BalancedSampler, class_weights
 from jersey.data.index import Split

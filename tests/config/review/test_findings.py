@@ -2,24 +2,18 @@
 
 from pathlib import Path
 
-import fiddle as fdl
 import pytest
-from config_parts import baseline
 from long_tail import EQUAL, LONG_TAIL, splits
+from planted import baseline, sentences
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.config.findings import findings
-from jersey.data.index import Split
+from jersey.config.review.findings import findings
 
 NAMES = [
     name for name in configs.experiment_names() if configs.get_experiment(name).__module__.startswith("experiments.")
 ]
 DATA = {"tail": splits(LONG_TAIL), "equal": splits(EQUAL)}
-
-
-def found(config: fdl.Buildable, kind: str, data: dict[str, Split] | None) -> list[str]:
-    return [each.sentence for each in findings(config, data) if each.kind == kind]
 
 
 @pytest.mark.parametrize(
@@ -45,8 +39,8 @@ def found(config: fdl.Buildable, kind: str, data: dict[str, Split] | None) -> li
     ],
 )
 def test_a_planted_value_without_effect_is_found(data: str, overrides: list[str], words: list[str]) -> None:
-    sentences = found(baseline(*overrides), "no effect", DATA[data])
-    assert any(all(word in sentence for word in words) for sentence in sentences), sentences
+    said = sentences("no effect", baseline(*overrides), DATA[data])
+    assert any(all(word in sentence for word in words) for sentence in said), said
 
 
 @pytest.mark.parametrize(
@@ -66,7 +60,7 @@ def test_a_planted_value_without_effect_is_found(data: str, overrides: list[str]
     ],
 )
 def test_a_near_miss_is_not_called_without_effect(data: str, overrides: list[str]) -> None:
-    assert found(baseline(*overrides), "no effect", DATA[data]) == []
+    assert sentences("no effect", baseline(*overrides), DATA[data]) == []
 
 
 # The quick start draws this many; its steps decide whether the average gets past its ramp.

@@ -11,8 +11,8 @@ from long_tail import EQUAL, LONG_TAIL, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.config.effects import effects
-from jersey.config.unchanged import changed_without_effect
+from jersey.config.review.effects import effects
+from jersey.config.review.unchanged import changed_without_effect
 from jersey.data.index import Split
 
 SPLITS = {"long tail": splits(LONG_TAIL), "equal": splits(EQUAL), "none": None}

@@ -6,10 +6,18 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
+from jersey.callbacks.dataset_statistics import DatasetStatistics
+from jersey.callbacks.digit_errors import DigitErrors
 from jersey.callbacks.ema import EMA
+from jersey.callbacks.grad_cam import GradCam
+from jersey.callbacks.history import History
+from jersey.callbacks.learning_rate import LearningRate
+from jersey.callbacks.loss_scale import LossScale
 from jersey.callbacks.per_class import PerClassTable
+from jersey.callbacks.prediction_grid import PredictionGrid
 from jersey.callbacks.progress import ProgressBar
-from jersey.callbacks.sampler_table import SamplerTable
+from jersey.callbacks.sample_grid import SampleGrid
+from jersey.callbacks.sampler_distribution import SamplerDistribution
 from jersey.data.augment import Augment, Colour, Geometry, Noise
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
@@ -85,9 +93,17 @@ def callbacks() -> fdl.Config[named]:
         named,
         ema=fdl.Config(EMA, decay=0.99),
         early_stopping=fdl.Config(EarlyStopping, monitor=MONITOR, mode="max", patience=10),
+        dataset=fdl.Config(DatasetStatistics),
+        sampler=fdl.Config(SamplerDistribution),
+        samples=fdl.Config(SampleGrid),
+        learning_rate=fdl.Config(LearningRate),
+        loss_scale=fdl.Config(LossScale),
         confusion_matrix=fdl.Config(ConfusionMatrix),
+        digit_errors=fdl.Config(DigitErrors),
         per_class=fdl.Config(PerClassTable),
-        sampler=fdl.Config(SamplerTable),
+        predictions=fdl.Config(PredictionGrid),
+        grad_cam=fdl.Config(GradCam),
+        history=fdl.Config(History),
         progress=fdl.Config(ProgressBar),
         best=fdl.Config(RunCheckpoint, filename="best", monitor=MONITOR, mode="max"),
         last=fdl.Config(RunCheckpoint, filename="last"),

@@ -1,9 +1,10 @@
-"""The root of every config, and the life of a run: read the data, fit, test, export, report.
+"""The root of every config, and the life of a run: read and audit the data, fit, test, export, measure, report.
 
 Parts come as partials and get here what is known only at run time: the labels, the seed, the run folder. Building
 a config therefore reads no data.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,20 +16,25 @@ import lightning as L
 import torch
 
 from jersey.atomic import write_text
+from jersey.data.audit import Audit, fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
+from jersey.document import as_html, as_markdown
 from jersey.epoch_line import EpochLine
 from jersey.export import Agreement, export_onnx
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.metrics_csv import MetricsCsv
+from jersey.model_info import model_info
 from jersey.module import JerseyModule
 from jersey.provenance import record_start
-from jersey.report import report
+from jersey.report import Result, report
 from jersey.run_folder import RunFolder
 from jersey.tracking import AimTracker
 
 log = logging.getLogger(__name__)
+
+WARNINGS = 5  # about the data, at the start of a run
 
 
 @dataclass(kw_only=True)
@@ -40,12 +46,14 @@ class Experiment:
         module: gives the LightningModule, called with `labels`, `class_counts` and `seed`.
         trainer: gives the Trainer, called with `run_dir` and `loggers`.
         seed: of weights, train order and augmentation.
+        measure: time the exported model and count its parameters; takes some seconds.
     """
 
     data: Callable[..., JerseyDataModule]
     module: Callable[..., JerseyModule]
     trainer: Callable[..., L.Trainer]
     seed: int = 0
+    measure: bool = True
 
     def run(
         self,
@@ -76,10 +84,15 @@ class Experiment:
         data.prepare_data()
         data.setup()
         _record_labels(data.labels, folder)
+        _record_audit(fast_audit(data.root, data.splits, labels=data.labels.names), folder)
         for finding in review(data.splits):
             log.warning("%s", finding)
         tracker = AimTracker(
-            repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=folder.path / "aim_hash"
+            repo=aim_repo,
+            experiment=folder.experiment,
+            run_name=folder.name,
+            hash_file=folder.path / "aim_hash",
+            commit=commit,
         )
         tracker.log_config(flat_config)
         tracker.log_labels(data.labels)
@@ -95,8 +108,8 @@ class Experiment:
                 {"file": str(folder.onnx), "val_acc_top1": agreement.accuracy, "ties": len(agreement.ties)}
             )
             facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
-            text = report(f"{folder.experiment}/{folder.name}", facts, best["val"], test, data.labels, agreement)
-            write_text(folder.report, text)
+            info = _measure(module, trainer, data, folder) if self.measure else None
+            _report(folder, facts, best["val"], test, data.labels, agreement, info)
         folder.reached("finished", best_epoch=best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
 
@@ -107,6 +120,18 @@ def _record_labels(labels: Labels, folder: RunFolder) -> None:
         Labels.load(folder.labels).require_same(labels, here=f"the run {folder.path}", there="the data set")
     else:
         labels.save(folder.labels)
+
+
+def _record_audit(audit: Audit, folder: RunFolder) -> None:
+    """Shows what the data holds, writes down all that was found, and warns of the first of it."""
+    write_text(folder.path / "audit.txt", audit.text())
+    write_text(folder.path / "audit.json", audit.to_json())
+    log.info("%s", audit.tables())
+    found = [finding for finding in audit.findings if finding.kind != "missing label"]  # the data module has told those
+    for finding in found[:WARNINGS]:
+        log.warning("%s", finding)
+    if len(found) > WARNINGS:
+        log.warning("and %d more findings in the data, see %s", len(found) - WARNINGS, folder.path / "audit.txt")
 
 
 def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
@@ -163,6 +188,43 @@ def _export(
         labels_N=data.decoded["val"].labels_N,
         files=data.splits["val"].paths,
     )
+
+
+def _measure(module: JerseyModule, trainer: L.Trainer, data: JerseyDataModule, folder: RunFolder) -> dict[str, Any]:
+    info = model_info(
+        module.network,
+        size_px=data.size_px,
+        device=trainer.strategy.root_device,
+        checkpoint=folder.best_checkpoint,
+        onnx=folder.onnx,
+    )
+    write_text(folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
+    return info
+
+
+def _report(
+    folder: RunFolder,
+    facts: Mapping[str, str],
+    val: Mapping[str, float],
+    test: Evaluation,
+    labels: Labels,
+    agreement: Agreement,
+    info: Mapping[str, Any] | None,
+) -> None:
+    difference = folder.path / "config_diff.txt"
+    result = Result(
+        folder=folder.path,
+        facts=facts,
+        difference=difference.read_text(encoding="utf-8") if difference.exists() else "",
+        val=val,
+        test=test,
+        labels=labels,
+        agreement=agreement,
+        info=info,
+    )
+    title, page = f"{folder.experiment}/{folder.name}", report(result)
+    write_text(folder.path / "report.html", as_html(title, page, folder.path))
+    write_text(folder.report, as_markdown(title, page))
 
 
 def _facts(seed: int, best: dict[str, Any], trainer: L.Trainer, commit: str, *, minutes: float) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """Scores of one split, computed once from its logits; training, validation and test share every definition.
 
 Classes without a crop in the split are left out of the averages (`classes_present` says how many were there),
-instead of counting as 0. The reference in the tests is scikit-learn.
+instead of counting as 0. A crop that is read as one of them is a mistake like any other: it lowers the recall and F1
+of its true class. The reference in the tests is scikit-learn.
 
-Shapes: N crops, K classes, J <= K classes present.
+Shapes: N crops, K classes, J <= K classes present; of one class P crops are positive, M = N - P negative.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, multiclass_confusion_matrix
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jersey.data.datamodule import Batch
 
@@ -39,19 +40,29 @@ class Evaluation:
         return multiclass_confusion_matrix(self.logits_NK, self.labels_N, num_classes=self.logits_NK.shape[1])
 
     @cached_property
+    def support_K(self) -> Tensor:
+        """Number of crops of each class, int64 [K]."""
+        return self.confusion_KK.sum(dim=1)
+
+    @cached_property
     def present_J(self) -> Tensor:
         """Indices of the classes that have crops here."""
-        return self.confusion_KK.sum(dim=1).nonzero()[:, 0]
+        return self.support_K.nonzero()[:, 0]
 
     @cached_property
     def recall_K(self) -> Tensor:
         """Share of each class's crops that were read right, float64 [K]; 0/0 is nan."""
-        return self.confusion_KK.diagonal().double() / self.confusion_KK.sum(dim=1)
+        return self.confusion_KK.diagonal().double() / self.support_K
+
+    @cached_property
+    def precision_K(self) -> Tensor:
+        """Share of the crops read as each class that are of it, float64 [K]; 0/0 is nan."""
+        return self.confusion_KK.diagonal().double() / self.confusion_KK.sum(dim=0)
 
     @cached_property
     def f1_K(self) -> Tensor:
         """F1 of each class, float64 [K]; 0/0 is nan."""
-        totals_K = self.confusion_KK.sum(dim=0) + self.confusion_KK.sum(dim=1)
+        totals_K = self.confusion_KK.sum(dim=0) + self.support_K
         return 2 * self.confusion_KK.diagonal().double() / totals_K
 
     @cached_property
@@ -59,13 +70,12 @@ class Evaluation:
         """Softmax, float64 [N,K]: in float32 a sure network would give many crops a probability of exactly 1."""
         return self.logits_NK.double().softmax(dim=1)
 
-    def auroc(self) -> Tensor:
-        """One-against-rest AUROC of each class present, float [J]; empty when only one class is there."""
-        if len(self.present_J) < 2:
-            return torch.zeros(0)
-        return torch.stack(
-            [binary_auroc(self.probabilities_NK[:, k], (self.labels_N == k).long()) for k in self.present_J.tolist()]
-        )
+    @cached_property
+    def auroc_K(self) -> Tensor:
+        """One-against-rest AUROC of each class, float64 [K]; nan where no crop has the class or all have it."""
+        if self.probabilities_NK.isnan().any():  # a diverged network ranks nothing
+            return torch.full_like(self.recall_K, torch.nan)
+        return torch.stack([_auroc(p_N, self.labels_N == k) for k, p_N in enumerate(self.probabilities_NK.T)])
 
     def calibration_error(self) -> Tensor:
         """Expected calibration error over equal bins (lower, upper]: https://arxiv.org/abs/1706.04599, section 2."""
@@ -86,11 +96,22 @@ class Evaluation:
             "acc_top5": right_N5.any(dim=1).double().mean(),
             "recall_macro": self.recall_K[self.present_J].mean(),
             "f1_macro": self.f1_K[self.present_J].mean(),
-            "auroc_macro": self.auroc().mean(),
+            "auroc_macro": self.auroc_K[self.present_J].mean(),
             "ece": self.calibration_error(),
             "classes_present": torch.tensor(float(len(self.present_J))),
         }
         return {name: value.item() for name, value in scores.items()}
+
+
+def _auroc(scores_N: Tensor, is_positive_N: Tensor) -> Tensor:
+    """Share of the pairs, one positive and one negative, in which the positive scores higher; equal ones count half.
+
+    That is the area under the ROC curve: Hanley and McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747.
+    """
+    positives_P, negatives_M = scores_N[is_positive_N], scores_N[~is_positive_N].sort().values
+    below_P = torch.searchsorted(negatives_M, positives_P)
+    not_above_P = torch.searchsorted(negatives_M, positives_P, right=True)
+    return (below_P + not_above_P).double().mean() / (2 * len(negatives_M))
 
 
 class Collector:

@@ -80,15 +80,17 @@ class JerseyModule(L.LightningModule):
         self._losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images_BCHW = batch["images"]
-        if self.augment is not None:
-            generator = counted_generator(self.device, self.seed, self.current_epoch, batch_idx)
-            images_BCHW = self.augment(images_BCHW, generator)
-        logits_BK = self.network(images_BCHW)
+        logits_BK = self.network(self.augmented(batch["images"], batch_idx))
         loss = self.loss(logits_BK, batch["labels"], self.class_weights_K)
         self._collectors["train"].add(logits_BK, batch)
         self._losses.append(loss.detach())
         return loss
+
+    def augmented(self, images_BCHW: Tensor, batch_idx: int) -> Tensor:
+        """What this epoch's training makes of a batch: the same at every call, as randomness is counted."""
+        if self.augment is None:
+            return images_BCHW
+        return self.augment(images_BCHW, counted_generator(self.device, self.seed, self.current_epoch, batch_idx))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._collectors["val"].add(self._evaluate(batch), batch)

@@ -1,73 +1,142 @@
-"""`report.md`: what a run is, what it reached and what it left, on one page."""
+"""What a run reached, on one page that can be sent to somebody who was not there.
 
-from collections.abc import Sequence
+Shapes: K classes.
+"""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from jersey.digit_errors import errors_by_type, examples, total
+from jersey.document import Block, Heading, Picture, Table, Text, Verbatim
 from jersey.export import Agreement
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
+from jersey.model_info import as_table
 
 WORST_CLASSES = 8
+PICTURES = {  # each is there if the config has its callback
+    "curves": {"history.png": "loss, accuracy and learning rate, epoch by epoch"},
+    "errors": {
+        "confusion_matrix_test.png": "test crops of each number (row) and what they were read as (column)",
+        "digit_errors_test.png": "errors of the test by what happened to the digits",
+        "predictions_test.png": "test crops read right, read wrong with confidence, and least sure",
+        "grad_cam_test.png": "where the network looked",
+    },
+    "data": {
+        "dataset.png": "crops of each number in each split",
+        "sampler.png": "how often each number was drawn for training",
+        "samples_train.png": "crops as the network saw them in training",
+    },
+}
 
 
-def report(
-    title: str,
-    facts: dict[str, str],
-    val: dict[str, float],
-    test: Evaluation,
-    labels: Labels,
-    agreement: Agreement,
-) -> str:
-    """Markdown, for the run folder.
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What the page is made from.
 
     Args:
-        title: experiment and run.
+        folder: of the run, with its pictures.
         facts: short statements such as commit and best epoch, by name.
+        difference: of the config from the registered experiment; empty when there is none.
         val: validation scores of the exported weights, by name.
         test: what the exported weights said about the test split.
         labels: the label map.
         agreement: of the ONNX file with torch.
+        info: what the model costs, see `jersey.model_info`; None when nobody has measured.
     """
-    lines = [
-        f"# {title}",
-        "",
-        f"**{test.metrics['acc_top1']:.1%} of {len(test.labels_N)} test crops read right** (top-1).",
-        "",
-        *_table(("fact", "value"), list(facts.items())),
-        "",
-        "## Scores",
-        "",
-        *_table(
-            ("score", "val", "test"),
-            [(name, f"{val[name]:.4g}", f"{score:.4g}") for name, score in test.metrics.items()],
+
+    folder: Path
+    facts: Mapping[str, str]
+    difference: str
+    val: Mapping[str, float]
+    test: Evaluation
+    labels: Labels
+    agreement: Agreement
+    info: Mapping[str, Any] | None
+
+
+def report(result: Result) -> list[Block]:
+    """The page from its first sentence to what was exported."""
+    return [
+        Text(_headline(result.test), lead=True),
+        Table(("fact", "value"), list(result.facts.items())),
+        Heading("What differs from the registered experiment"),
+        Verbatim(result.difference) if result.difference else Text("Nothing."),
+        Heading("Scores"),
+        Table(("score", "val", "test"), _scores(result)),
+        Text(
+            "Macro scores are means over the numbers that have crops in the split: "
+            f"{result.val['classes_present']:.0f} of {len(result.labels)} in val, "
+            f"{len(result.test.present_J)} in test."
         ),
-        "",
-        "Macro averages are over the classes that have crops in the split.",
-        "",
-        "## Confusions",
-        "",
-        "![confusion matrix of the test split](confusion_matrix_test.png)",
-        "",
-        f"The {WORST_CLASSES} numbers read worst in the test split:",
-        "",
-        *_table(("number", "crops", "read right"), _worst(test, labels)),
-        "",
-        "## Exported",
-        "",
-        f"`model.onnx` agrees with torch on the top-1 of all {agreement.crops} validation crops, at batch sizes 1 (the "
-        f"files as they lie on disk), 2, 7 and 64; no logit differs by more than {agreement.max_logit_difference:.1e}. "
-        f"onnxruntime alone, from the files, reads {agreement.accuracy:.2%} of them right.",
+        *_pictures(result.folder, "curves"),
+        Heading("Errors"),
+        *_errors(result.test, result.labels),
+        Text(f"The {WORST_CLASSES} numbers read worst in the test split:"),
+        Table(("number", "crops", "read right"), _worst(result.test, result.labels)),
+        *_pictures(result.folder, "errors"),
+        *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
+        Heading("The exported model"),
+        *_exported(result),
+    ]
+
+
+def wilson_interval(right: int, crops: int, *, z: float = 1.96) -> tuple[float, float]:
+    """The interval that holds a share with 95 % confidence, sound for few crops and near 0 and 1 too.
+
+    Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
+    """
+    share = right / crops
+    center = share + z**2 / (2 * crops)
+    half = z * sqrt(share * (1 - share) / crops + z**2 / (4 * crops**2))
+    return (center - half) / (1 + z**2 / crops), (center + half) / (1 + z**2 / crops)
+
+
+def _headline(test: Evaluation) -> str:
+    crops = len(test.labels_N)
+    right = int(test.confusion_KK.diagonal().sum())
+    low, high = wilson_interval(right, crops)
+    return f"{right / crops:.1%} of {crops:,} test crops read right (95 % interval {low:.1%} to {high:.1%})."
+
+
+def _scores(result: Result) -> list[tuple[str, str, str]]:
+    return [(name, f"{result.val[name]:.4g}", f"{score:.4g}") for name, score in result.test.metrics.items()]
+
+
+def _errors(test: Evaluation, labels: Labels) -> list[Block]:
+    errors = {kind: found for kind, found in errors_by_type(test.confusion_KK.numpy(), labels.names).items() if found}
+    if not errors:
+        return [Text("None in the test split.")]
+    rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items()]
+    return [Table(("what happened to the digits", "crops", "for instance"), rows)]
+
+
+def _worst(test: Evaluation, labels: Labels) -> list[tuple[str, str, str]]:
+    worst_first = test.recall_K[test.present_J].argsort(stable=True)[:WORST_CLASSES]
+    counts_KK = test.confusion_KK
+    return [
+        (f'"{labels.names[k]}"', str(int(test.support_K[k])), f"{int(counts_KK[k, k])} ({test.recall_K[k]:.0%})")
+        for k in test.present_J[worst_first].tolist()
+    ]
+
+
+def _exported(result: Result) -> list[Block]:
+    agreement = result.agreement
+    blocks: list[Block] = [
+        Text(
+            f"model.onnx agrees with torch on the top-1 of all {agreement.crops:,} validation crops, at batch sizes 1 "
+            f"(the files as they lie on disk), 2, 7 and 64; no logit differs by more than "
+            f"{agreement.max_logit_difference:.1e}. onnxruntime alone, from the files, reads {agreement.accuracy:.2%} "
+            "of them right."
+        )
     ]
     if agreement.ties:
-        lines += ["", f"Ties, whose top two logits swap by rounding: {', '.join(agreement.ties)}."]
-    return "\n".join(lines) + "\n"
+        blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(agreement.ties)}."))
+    return [*blocks, Table(("of the model", ""), as_table(result.info))] if result.info else blocks
 
 
-def _worst(evaluation: Evaluation, labels: Labels) -> list[tuple[str, str, str]]:
-    recall_J = evaluation.recall_K[evaluation.present_J]
-    worst = evaluation.present_J[recall_J.argsort()[:WORST_CLASSES]].tolist()
-    support_K = evaluation.confusion_KK.sum(dim=1).tolist()
-    return [(f'"{labels.names[k]}"', str(support_K[k]), f"{evaluation.recall_K[k]:.1%}") for k in worst]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+def _pictures(folder: Path, about: str) -> Sequence[Block]:
+    return [Picture(file, caption) for file, caption in PICTURES[about].items() if (folder / file).exists()]

@@ -5,7 +5,11 @@ whatever fails in it costs one warning, never the training. https://aimstack.rea
 """
 
 import atexit
+import errno
 import logging
+import platform
+import shutil
+import string
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,6 +31,7 @@ log = logging.getLogger("jersey")
 
 SUBSETS = ("train", "val", "test")
 CREATION_TIMEOUT_S = 60
+ROOM_BYTES = 16 * 2**20  # more than Aim holds in memory before it writes
 
 
 class AimTracker(Logger):
@@ -37,6 +42,7 @@ class AimTracker(Logger):
     Args:
         repo: the repository folder, named `.aim`; created when missing.
         experiment: groups runs in Aim, also as a tag.
+        commit: of jersey's code, as `provenance.record_start` gives it; a tag, as the machine's name is.
         run_name: the run's name in Aim.
         hash_file: holds Aim's identifier of the run. If it exists that run is continued, else it is written.
         system_tracking_interval: seconds between two samples of CPU, memory and GPU use; None for no samples.
@@ -49,6 +55,7 @@ class AimTracker(Logger):
         experiment: str,
         run_name: str,
         hash_file: Path,
+        commit: str | None = None,
         system_tracking_interval: float | None = 30,
     ) -> None:
         super().__init__()
@@ -56,6 +63,7 @@ class AimTracker(Logger):
         self._experiment = experiment
         self._run_name = run_name
         self._hash_file = hash_file
+        self._commit = commit
         self._system_tracking_interval = system_tracking_interval
         self._run: aim.Run | None = None
         self._has_failed = False
@@ -101,13 +109,14 @@ class AimTracker(Logger):
         """Records what was exported and how it was checked."""
         self._attempt(lambda run: run.set("export", dict(facts)))
 
-    def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str) -> None:
-        """Records one picture of a sequence, losslessly."""
+    def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str | None) -> None:
+        """Records one picture of a sequence, losslessly; one of the whole run belongs to no subset."""
+        context = {} if subset is None else {"subset": subset}
 
         def track(run: "aim.Run") -> None:
             import aim
 
-            run.track(aim.Image(image, format="png"), name=name, step=step, epoch=epoch, context={"subset": subset})
+            run.track(aim.Image(image, format="png"), name=name, step=step, epoch=epoch, context=context)
 
         self._attempt(track)
 
@@ -149,6 +158,9 @@ class AimTracker(Logger):
             self._give_up(error)
 
     def _open_run(self) -> "aim.Run":
+        if self._repo.exists() and shutil.disk_usage(self._repo).free < ROOM_BYTES:
+            # RocksDB would wait until there is room, and training with it.
+            raise OSError(errno.ENOSPC, "its disk is nearly full")
         if self._run is None:
             self._run = self._continue_or_create()
             self._calm_heartbeat(self._run)
@@ -186,8 +198,15 @@ class AimTracker(Logger):
         if run.hash != self._known_hash():
             write_text(self._hash_file, run.hash)
             run.name = self._run_name
-            run.add_tag(self._experiment)
+        # A run that is continued with other code or on another machine has the tags of both.
+        for tag in self._tags():
+            if tag not in run.tags:
+                run.add_tag(tag)
         run.set("outcome", {"status": "running", "detail": ""})
+
+    def _tags(self) -> list[str]:
+        tags = [self._experiment, short_commit(self._commit or ""), platform.node()]
+        return [tag for tag in dict.fromkeys(tags) if tag]
 
     def _known_hash(self) -> str | None:
         return self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else None
@@ -233,6 +252,12 @@ def _forget_cleanup() -> None:
         registered: Any = AutoClean
         for _, finalizer in list(registered._finalizers.values()):
             finalizer.detach()
+
+
+def short_commit(commit: str) -> str:
+    """Shortens "898edff0...-dirty" to "898edff0-dirty", as people write it; of what is no commit nothing is left."""
+    sha, dash, dirty = commit.partition("-")
+    return sha[:8] + dash + dirty if sha and set(sha) <= set(string.hexdigits) else ""
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

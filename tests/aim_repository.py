@@ -30,12 +30,13 @@ def workdir(tmp_path: Path, empty_repository: Path) -> Path:
     return tmp_path
 
 
-def tracker_in(workdir: Path) -> AimTracker:
+def tracker_in(workdir: Path, *, commit: str | None = None) -> AimTracker:
     return AimTracker(
         repo=workdir / ".aim",
         experiment="quickstart",
         run_name="first",
         hash_file=workdir / "aim_hash",
+        commit=commit,
         system_tracking_interval=None,
     )
 

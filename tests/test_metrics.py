@@ -31,6 +31,10 @@ def example(crops: int, classes: int, *, among: list[int] | None = None, seed: i
 CASES = {
     "all classes": example(400, 7),
     "absent classes": example(300, 9, among=[0, 3, 4, 8]),
+    "two classes absent, one never read": evaluation(
+        example(300, 6, among=[0, 2, 3, 5]).logits_NK - 9 * torch.eye(6)[2],
+        example(300, 6, among=[0, 2, 3, 5]).labels_N,
+    ),
     "two classes": example(100, 2),
     "many classes, few crops": example(60, 43),
     "sure": evaluation(example(400, 7).logits_NK * 60, example(400, 7).labels_N),
@@ -72,7 +76,27 @@ def test_confusion_and_scores_of_each_class_are_scikit_learns(case: Evaluation) 
     np.testing.assert_array_equal(case.present_J, np.unique(labels))
     each = {"labels": everything, "average": None, "zero_division": np.nan}
     np.testing.assert_allclose(case.recall_K, sk.recall_score(labels, predicted, **each))
+    np.testing.assert_allclose(case.precision_K, sk.precision_score(labels, predicted, **each))
     np.testing.assert_allclose(case.f1_K, sk.f1_score(labels, predicted, **each))
+    np.testing.assert_array_equal(case.support_K, [np.count_nonzero(labels == k) for k in everything])
+
+
+def test_auroc_of_each_class_is_scikit_learns_and_nan_for_absent_ones(case: Evaluation) -> None:
+    labels, probabilities = case.labels_N.numpy(), case.logits_NK.double().softmax(dim=1).numpy()
+    expected = [
+        sk.roc_auc_score(labels == k, probabilities[:, k]) if (labels == k).any() else np.nan
+        for k in range(case.logits_NK.shape[1])
+    ]
+    np.testing.assert_allclose(case.auroc_K, expected, atol=1e-12)
+
+
+def test_auroc_with_ties_is_scikit_learns() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits_NK = torch.randint(0, 2, (200, 3), generator=generator).float()
+    case = evaluation(logits_NK, torch.randint(0, 3, (200,), generator=generator))
+    probabilities = logits_NK.double().softmax(dim=1).numpy()
+    expected = [sk.roc_auc_score(case.labels_N.numpy() == k, probabilities[:, k]) for k in range(3)]
+    np.testing.assert_allclose(case.auroc_K, expected, atol=1e-12)
 
 
 def test_top5_of_two_classes_is_always_right_and_of_six_not() -> None:
@@ -87,6 +111,32 @@ def test_absent_classes_do_not_count_as_zero() -> None:
     scores = evaluation(10 * torch.nn.functional.one_hot(labels_N, 10).float(), labels_N).metrics
     assert (scores["recall_macro"], scores["f1_macro"], scores["auroc_macro"]) == (1, 1, 1)
     assert scores["classes_present"] == 3
+
+
+def test_macro_scores_of_a_split_that_lacks_two_classes_by_hand() -> None:
+    """Of 0, 1, 2, 3 the split lacks 1 and 3; a crop of 0 is read as 1, one of 2 as 3, one of 2 as 0."""
+    labels_N, read_N = torch.tensor([0, 0, 0, 0, 2, 2, 2, 2]), torch.tensor([0, 0, 0, 1, 2, 2, 3, 0])
+    case = evaluation(torch.nn.functional.one_hot(read_N, 4).float(), labels_N)
+    assert case.metrics["classes_present"] == 2
+    assert case.metrics["recall_macro"] == pytest.approx((3 / 4 + 2 / 4) / 2)
+    assert case.metrics["f1_macro"] == pytest.approx((2 * 3 / (4 + 4) + 2 * 2 / (4 + 2)) / 2)
+    assert case.metrics["acc_top1"] == pytest.approx(5 / 8)
+    assert case.precision_K.tolist() == pytest.approx([3 / 4, 0, 1, 0]), "what was read as an absent class is wrong"
+    assert case.recall_K.isnan().tolist() == [False, True, False, True]
+
+
+def test_reading_crops_as_absent_classes_instead_of_present_ones_is_no_excuse() -> None:
+    """The same mistakes, once among the present classes and once into the two absent ones: the same recall."""
+    labels_N = torch.tensor([0, 1, 2] * 20)
+    wrong_N = torch.arange(60) < 12
+    among_N = torch.where(wrong_N, (labels_N + 1) % 3, labels_N)
+    into_N = torch.where(wrong_N, 3 + labels_N % 2, labels_N)
+    among, into = (
+        evaluation(torch.nn.functional.one_hot(read_N, 5).float(), labels_N).metrics for read_N in (among_N, into_N)
+    )
+    assert into["recall_macro"] == among["recall_macro"] == pytest.approx(0.8)
+    assert into["classes_present"] == among["classes_present"] == 3
+    assert into["f1_macro"] < 1
 
 
 def test_a_split_of_one_class_has_no_auroc_but_all_else() -> None:
@@ -139,6 +189,7 @@ def test_ties_go_to_the_first_class_in_every_score() -> None:
 def test_a_diverged_network_scores_nan_instead_of_crashing() -> None:
     scores = evaluation(torch.full((10, 4), math.nan), torch.arange(10) % 4).metrics
     assert math.isnan(scores["loss"])
+    assert math.isnan(scores["auroc_macro"])
     assert math.isnan(scores["ece"])
 
 

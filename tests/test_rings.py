@@ -51,7 +51,11 @@ def test_there_is_something_to_walk() -> None:
 
 def test_inference_is_torch_free_and_nothing_imports_jax() -> None:
     probe = "import sys, {}; print(*sorted(m for m in {!r} if m in sys.modules))"
-    for module, banned in (("jersey.inference.onnx_model", {"torch", "lightning"}), ("experiments", {"jax", "aim"})):
+    for module, banned in (
+        ("jersey.inference.onnx_model", {"torch", "lightning"}),
+        ("jersey.data.audit.__main__", {"torch", "lightning", "matplotlib"}),
+        ("experiments", {"jax", "aim"}),
+    ):
         command = [sys.executable, "-c", probe.format(module, banned)]
         seen = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.strip()
         assert seen == "", f"{module} imports {seen}"

@@ -1,6 +1,7 @@
 """The tracker against the real Aim, read back with Aim's own SDK."""
 
 import logging
+import socket
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.labels import Labels
-from jersey.tracking import AimTracker, find_tracker, nested
+from jersey.tracking import AimTracker, find_tracker, nested, short_commit
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
 
@@ -37,11 +38,29 @@ def test_metrics_land_in_the_context_of_their_subset(workdir: Path) -> None:
     assert {name for name, _, _ in run.iter_metrics_info()} == {"loss", "recall/07", "acc_top1", "lr"}
 
 
-def test_a_run_is_named_and_tagged(workdir: Path) -> None:
-    tracker = tracker_in(workdir)
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_run_is_named_and_tagged_with_experiment_commit_and_machine(workdir: Path) -> None:
+    tracker = tracker_in(workdir, commit=f"{SHA}-dirty")
     tracker.log_outcome("finished")
     run = the_run(workdir)
-    assert (run.name, run.experiment, run.tags) == ("first", "quickstart", ["quickstart"])
+    assert (run.name, run.experiment) == ("first", "quickstart")
+    assert sorted(run.tags) == sorted(["quickstart", "01234567-dirty", socket.gethostname()])
+
+
+def test_a_run_continued_with_other_code_has_the_tags_of_both(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for commit in (SHA, SHA, SHA[::-1]):
+        tracker_in(workdir, commit=commit).log_outcome("finished")
+    assert not caplog.records
+    assert sorted(the_run(workdir).tags) == sorted(["quickstart", "01234567", "76543210", socket.gethostname()])
+
+
+@pytest.mark.parametrize(
+    ("commit", "tag"), [(SHA, "01234567"), (f"{SHA}-dirty", "01234567-dirty"), ("unknown", ""), ("", "")]
+)
+def test_a_commit_is_shortened_as_people_write_it(commit: str, tag: str) -> None:
+    assert short_commit(commit) == tag
 
 
 def test_config_can_be_queried_by_path(workdir: Path) -> None:
@@ -98,6 +117,14 @@ def test_images_come_back_pixel_by_pixel(workdir: Path) -> None:
     assert [(step, epoch) for step, _, epoch in images] == [(0, 0), (10, 1)]
     for (_, image, _), pixels_HW3 in zip(images, pixels, strict=True):
         assert np.array_equal(np.asarray(image.to_pil_image()), pixels_HW3)
+
+
+def test_an_image_of_the_whole_run_is_in_no_subset(workdir: Path) -> None:
+    tracker = tracker_in(workdir)
+    tracker.log_image("history", Image.new("RGB", (2, 3)), step=4, epoch=1, subset=None)
+    tracker.finalize("success")
+    ((step, image, epoch),) = points(the_run(workdir).get_image_sequence("history", Context({})))
+    assert (step, image.to_pil_image().size, epoch) == (4, (2, 3), 1)
 
 
 def test_the_same_hash_file_continues_the_run(workdir: Path) -> None:

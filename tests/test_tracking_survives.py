@@ -106,7 +106,7 @@ def test_exit_without_closing_the_run_of_a_deleted_repository(workdir: Path, for
     assert_went_on_with_one_warning(process)
 
 
-def test_full_disk(workdir: Path, forker: Forker) -> None:
+def test_a_disk_quota_that_is_used_up(workdir: Path, forker: Forker) -> None:
     fill = """
 import resource
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

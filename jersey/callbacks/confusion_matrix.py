@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from lightning.pytorch import Trainer
 
-from jersey.callbacks.after_evaluation import AfterEvaluation, Subset, moment, publish
+from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
+from jersey.callbacks.picture import moment, publish
 from jersey.tables import write_csv
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the device, every crop with its own random parameters.
 
-Only the training step calls this. All randomness comes from the generator it hands over, so what happens to a
-batch is a function of (seed, epoch, batch), on any number of workers.
+Only the training step calls this, and the sample grid to show it. All randomness comes from the generator it hands
+over, so what happens to a batch is a function of (seed, epoch, batch), on any number of workers.
 
 No operation mirrors (2 and 5 would swap) or crops hard (12 would become 1).
 

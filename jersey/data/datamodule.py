@@ -112,7 +112,8 @@ class JerseyDataModule(L.LightningDataModule):
         self.splits = read_splits(self.root)
         self.labels = label_map(self.splits, self.pinned_labels)
         for name in SPLITS:
-            self._report(self.splits[name])
+            if absent := missing_labels(self.splits[name], self.labels):
+                log.warning("%s has no crops of %s; its scores say nothing about them", name, ", ".join(absent))
         self.decoded = {name: self._decode(self.splits[name]) for name in SPLITS}
         self.train_sampler = BalancedSampler(
             self.decoded["train"].labels_N.tolist(),
@@ -126,14 +127,6 @@ class JerseyDataModule(L.LightningDataModule):
         """Train crops of each class, in label order."""
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
-
-    def _report(self, split: Split) -> None:
-        counts = split.counts()
-        log.info("%-5s %6d crops of %d numbers in %s", split.name, len(split), len(counts), self.root / split.name)
-        if split.unreadable:
-            log.info("%-5s %6d crops with an empty label (unreadable) are left out", split.name, split.unreadable)
-        if absent := missing_labels(split, self.labels):
-            log.warning("%s has no crops of %s; its scores say nothing about them", split.name, ", ".join(absent))
 
     def _decode(self, split: Split) -> DecodedSplit:
         images = decode_all(split.paths, transform=self._fit_array, description=f"decoding {split.name}")

@@ -10,22 +10,34 @@ Hidden files and folders are ignored. Rows are sorted by label, then file name, 
 images under the same names come in the same order, and train to the same weights, in either layout.
 
 No image is opened here; that is `jersey.data.decode`.
+
+A run stops at the first problem; the audit gives a `complain` that returns, and gets what can be understood.
 """
 
 import json
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from jersey.errors import UserError
 from jersey.labels import Labels
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+
+Complain = Callable[[UserError], None]
+
+
+class RowProblem(UserError):
+    """Rows that cannot be used but are in the index when `complain` returns: missing files, images with two labels."""
+
+
+def refuse(problem: UserError) -> None:
+    """The strict `complain`."""
+    raise problem
 
 
 @dataclass(frozen=True)
@@ -53,19 +65,29 @@ class Split:
         return dict(Counter(self.labels))
 
 
-def read_splits(root: Path) -> dict[str, Split]:
-    """Reads the index of every split in SPLITS; UserError where the data set cannot be understood."""
+def read_splits(root: Path, complain: Complain = refuse) -> dict[str, Split]:
+    """Reads the index of every split in SPLITS.
+
+    Args:
+        root: folder of the data set.
+        complain: gets each problem; where it returns, reading goes on without what cannot be understood, and an image
+            with two labels has a row for each.
+
+    Raises:
+        UserError: there is no split at all; by the default `complain`, whatever else is wrong.
+    """
     if not _is_folder(root):
         state = "is a file" if _is_file(root) else "does not exist"
         raise UserError(f"the data folder {root} {state}; set `root` to the folder that holds {_listed(SPLITS)}")
     absent = [name for name in SPLITS if not _is_folder(root / name)]
     if absent:
-        present = sorted(entry.name for entry in _entries(root) if _is_folder(entry))
-        raise UserError(
+        present = sorted(entry.name for entry in _entries(root, complain) if _is_folder(entry))
+        problem = UserError(
             f"the data folder {root} has no folder {_listed(absent)} (it has {_listed(present) or 'none at all'}); "
             f"a data set needs {_listed(SPLITS)}"
         )
-    return {name: _read_split(root, name) for name in SPLITS}
+        (refuse if len(absent) == len(SPLITS) else complain)(problem)
+    return {name: Split(name, (), ()) if name in absent else _read_split(root, name, complain) for name in SPLITS}
 
 
 def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) -> Labels:
@@ -94,92 +116,110 @@ def missing_labels(split: Split, labels: Labels) -> tuple[str, ...]:
     return tuple(name for name in labels.names if name not in present)
 
 
-def _read_split(root: Path, name: str) -> Split:
+def _read_split(root: Path, name: str, complain: Complain) -> Split:
     folder = root / name
-    files = list(_files_below(folder))
+    files = list(_files_below(folder, complain))
     annotations = sorted(file for file in files if file.suffix.lower() == ".jsonl")
     if annotations:
-        label_of, unreadable = _read_annotations(root, annotations)
+        labelled, unreadable = _read_annotations(root, annotations, complain)
     else:
-        label_of, unreadable = _read_class_folders(folder, files), 0
-    if not label_of:
+        labelled, unreadable = _read_class_folders(folder, files, complain), 0
+    if not labelled:
         source = "the annotation files" if annotations else "class folders"
-        raise UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some")
-    _require_utf8(label_of)
-    rows = sorted(label_of.items(), key=lambda row: (row[1], row[0].name, row[0].as_posix()))
+        complain(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
+    _require_utf8(sorted({path for path, _ in labelled}), complain)
+    rows = sorted(labelled, key=lambda row: (row[1], row[0].name, row[0].as_posix()))
     return Split(name, tuple(path for path, _ in rows), tuple(label for _, label in rows), unreadable)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path, complain: Complain) -> Iterator[Path]:
     """All files that are not hidden. Links to folders are followed here but no deeper, where they could loop."""
-    for entry in _entries(folder):
+    for entry in _entries(folder, complain):
         if not _is_folder(entry):
             yield entry
             continue
-        for parent, folders, files in os.walk(entry, onerror=_raise_unlistable):
+        for parent, folders, files in os.walk(entry, onerror=lambda error: complain(_unlistable(error))):
             folders[:] = [name for name in folders if not _is_hidden(name)]
             here = Path(parent)
             yield from (here / name for name in files if not _is_hidden(name))
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path, complain: Complain) -> list[Path]:
     try:
         return [entry for entry in folder.iterdir() if not _is_hidden(entry.name)]
     except OSError as error:
-        _raise_unlistable(error)
+        complain(_unlistable(error))
+        return []
 
 
-def _read_class_folders(split_folder: Path, files: Iterable[Path]) -> dict[Path, str]:
-    label_of = {}
+def _read_class_folders(split_folder: Path, files: Iterable[Path], complain: Complain) -> set[tuple[Path, str]]:
+    labelled = set()
     for path in files:
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         if path.parent == split_folder:
-            raise UserError(f"the image {path} lies in no class folder; move it into one or remove it")
-        label_of[path] = path.relative_to(split_folder).parts[0]
-    for label in set(label_of.values()):
-        _require_clean(label, where=str(split_folder / label))
-    return label_of
+            complain(UserError(f"the image {path} lies in no class folder; move it into one or remove it"))
+            continue
+        labelled.add((path, path.relative_to(split_folder).parts[0]))
+    for label in sorted({label for _, label in labelled}):
+        _require_clean(label, complain, where=str(split_folder / label))
+    return labelled
 
 
-def _read_annotations(root: Path, annotations: Iterable[Path]) -> tuple[dict[Path, str], int]:
-    """The label of each image, and how many images have an empty label in some row."""
+def _read_annotations(root: Path, annotations: Iterable[Path], complain: Complain) -> tuple[set[tuple[Path, str]], int]:
+    """Each image with its label, and how many images have an empty label in some row."""
     label_of: dict[Path, str] = {}
+    labelled: set[tuple[Path, str]] = set()
     unreadable: set[Path] = set()
     for file in annotations:
-        folder = file.parent.relative_to(root).as_posix()
-        for where, image, label in _annotation_rows(file):
-            path = root / _inside_root(folder, image, where=where)
+        for where, path, label in _annotation_rows(root, file, complain):
             if not label:
                 unreadable.add(path)
                 continue
+            labelled.add((path, label))
             if label_of.setdefault(path, label) != label:
-                raise UserError(
-                    f"{where}: the image {path} has the labels {label_of[path]!r} and {label!r}; keep the right one"
-                )
-    _require_images(label_of)
-    return label_of, len(unreadable)
+                both = f"{label_of[path]!r} and {label!r}"
+                complain(RowProblem(f"{where}: the image {path} has the labels {both}; keep the right one"))
+    _require_images(label_of, complain)
+    return labelled, len(unreadable)
 
 
-def _annotation_rows(file: Path) -> Iterator[tuple[str, str, str]]:
+def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, Path, str]]:
     """Yields (file:line, image, label) of each row that is not blank."""
-    for number, line in enumerate(_read_utf8(file).split("\n"), start=1):
+    folder = file.parent.relative_to(root).as_posix()
+    try:
+        lines = _read_utf8(file).split("\n")
+    except UserError as problem:
+        complain(problem)
+        return
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         where = f"{file}:{number}"
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
-        if not isinstance(row, dict) or not {"image", "suffix"} <= row.keys():
-            raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
-        image, label = row["image"], row["suffix"]
-        if not isinstance(label, str):
-            raise UserError(f"{where}: the label {label!r} is not a string; put it in quotes, or 00 would become 0")
-        if not isinstance(image, str) or not image:
-            raise UserError(f"{where}: the image {image!r} is not the path of a file; mend or remove the line")
-        _require_clean(label, where=where)
-        yield where, image, label
+            image, label = _parse_row(line, where=where)
+            path = root / _inside_root(folder, image, where=where)
+        except UserError as problem:
+            complain(problem)
+            continue
+        _require_clean(label, complain, where=where)
+        yield where, path, label
+
+
+def _parse_row(line: str, *, where: str) -> tuple[str, str]:
+    """The image and the label."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
+    if not isinstance(row, dict) or not {"image", "suffix"} <= row.keys():
+        raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
+    image, label = row["image"], row["suffix"]
+    if not isinstance(label, str):
+        raise UserError(f"{where}: the label {label!r} is not a string; put it in quotes, or 00 would become 0")
+    if not isinstance(image, str) or not image:
+        raise UserError(f"{where}: the image {image!r} is not the path of a file; mend or remove the line")
+    return image, label
 
 
 def _read_utf8(file: Path) -> str:
@@ -207,33 +247,31 @@ def _inside_root(folder: str, image: str, *, where: str) -> str:
     return path
 
 
-def _require_images(paths: Iterable[Path]) -> None:
+def _require_images(paths: Iterable[Path], complain: Complain) -> None:
     absent = sorted(str(path) for path in paths if not _is_file(path))
     if absent:
-        raise UserError(
-            f"{len(absent)} images named by the annotations do not exist: {_listed(absent, most=3)}; "
-            "add them or remove their rows"
-        )
+        state = f"do not exist: {_listed(absent, most=3)}; add them or remove their rows"
+        complain(RowProblem(f"{len(absent)} images named by the annotations {state}"))
 
 
-def _require_clean(label: str, *, where: str) -> None:
+def _require_clean(label: str, complain: Complain, *, where: str) -> None:
     if label != label.strip():
-        raise UserError(f"{where}: the label {label!r} has white space around it; remove that")
+        complain(UserError(f"{where}: the label {label!r} has white space around it; remove that"))
     if not label.isprintable():
-        raise UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it")
+        complain(UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it"))
 
 
-def _require_utf8(paths: Iterable[Path]) -> None:
+def _require_utf8(paths: Iterable[Path], complain: Complain) -> None:
     """Reports and tables name images in UTF-8; a file name in another encoding would stop them after the training."""
     for path in paths:
         try:
             str(path).encode()
         except UnicodeEncodeError:
-            raise UserError(f"the file name {str(path)!a} is not UTF-8; rename the file") from None
+            complain(UserError(f"the file name {str(path)!a} is not UTF-8; rename the file"))
 
 
-def _raise_unlistable(error: OSError) -> NoReturn:
-    raise UserError(f"cannot list the folder {error.filename}: {error.strerror}; give yourself the right to read it")
+def _unlistable(error: OSError) -> UserError:
+    return UserError(f"cannot list the folder {error.filename}: {error.strerror}; give yourself the right to read it")
 
 
 def _is_hidden(name: str) -> bool:

@@ -65,7 +65,7 @@ def test_values_come_back_from_a_joined_axis(texts: list[str]) -> None:
     assert split_axis(f"data.root={','.join(texts)}") == ("data.root", texts)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text(), min_size=1, max_size=3, unique=True))
 def test_any_text_reaches_the_config_of_its_point_and_its_override_too(values: list[str]) -> None:
     points = sweep_points(example(), [f"root={','.join(map(repr, values))}"])

@@ -9,7 +9,7 @@ import fiddle as fdl
 import pytest
 from config_graphs import graphs, same
 from config_targets import Ema, example, named
-from hypothesis import given, settings
+from hypothesis import given
 
 from jersey.config import as_python
 
@@ -39,7 +39,6 @@ def test_each_value_stands_under_its_path() -> None:
     assert "root.module.optimizer = fdl.Partial(torch.optim.AdamW)" in lines
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_any_graph_comes_back(config: fdl.Buildable) -> None:
     assert same(run(as_python(config, "some_experiment")), config)

@@ -234,7 +234,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.integers(0, len(places(VALID)) - 1), JSON, st.booleans())
 def test_a_damaged_document_is_a_config_or_a_user_error(number: int, value: Any, remove: bool) -> None:
     document = copy.deepcopy(VALID)

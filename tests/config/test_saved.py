@@ -10,7 +10,7 @@ import pytest
 import torch
 from config_graphs import graphs, same
 from fiddle.experimental import serialization
-from hypothesis import given, settings
+from hypothesis import given
 
 from jersey.config import as_text, from_json, load, to_json
 from jersey.errors import UserError
@@ -36,7 +36,6 @@ def test_json_gives_an_equal_graph_back() -> None:
     assert back.modules["first"] is back.modules["again"]
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_any_graph_comes_back(config: fdl.Buildable) -> None:
     assert same(from_json(to_json(config, "some_experiment")), config)

@@ -6,7 +6,7 @@ Shapes: N crops, K classes.
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jersey.data.balance import BalancedSampler, class_weights
@@ -43,7 +43,6 @@ def test_weights_have_mean_one_over_the_crops_and_zero_for_an_empty_class(counts
 
 
 @given(counts_K=counts_of_classes, power=powers, seed=seeds, epoch=st.integers(0, 1000))
-@settings(deadline=None)
 def test_crops_and_classes_are_drawn_floor_or_ceil_of_their_expectation(
     counts_K: list[int], power: float, seed: int, epoch: int
 ) -> None:

@@ -129,7 +129,7 @@ def settings_of_any(draw: st.DrawFn) -> tuple[str, Parameter, Any]:
     return name, parameter, draw(values_of(parameter.wanted))
 
 
-@settings(deadline=None, max_examples=70, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow])
 @given(settings_of_any())
 def test_any_value_that_is_set_is_printed_so_that_it_can_be_set_again(setting: tuple[str, Parameter, Any]) -> None:
     name, parameter, value = setting
@@ -150,7 +150,7 @@ ENDINGS = PATHS.map(lambda path: path.rpartition(".")[2])
 TEXTS = st.text() | PLAIN.map(repr) | PLAIN.map(str)
 
 
-@settings(deadline=None, max_examples=70)
+@settings(max_examples=70)
 @given(st.sampled_from(sorted(CONFIGS)), st.text() | st.tuples(PATHS | ENDINGS | st.text(), TEXTS).map("=".join))
 def test_a_random_override_works_or_is_a_user_error(name: str, override: str) -> None:
     config = copy.deepcopy(CONFIGS[name])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.plots.confusion_matrix import confusion_matrix, worst_confusions
+from jersey.plots.confusion_matrix import confusion_matrix, recall_in_words, worst_confusions
 
 
 def counts_of(*, classes: int) -> np.ndarray:
@@ -20,7 +20,7 @@ def names_of(*, classes: int) -> list[str]:
 def test_worst_confusions_are_sorted_and_leave_out_what_is_right() -> None:
     counts_KK = np.array([[9, 2, 0], [0, 9, 1], [5, 0, 9]])
     assert worst_confusions(counts_KK, ["8", "00", "3"]).replace("\N{NO-BREAK SPACE}", " ") == (
-        "3 read as 8: 5, 8 read as 00: 2, 00 read as 3: 1"
+        "3 read as 8: 5 of 14, 8 read as 00: 2 of 11, 00 read as 3: 1 of 10"
     )
 
 
@@ -30,6 +30,14 @@ def test_at_most_six_confusions() -> None:
 
 def test_no_confusions() -> None:
     assert worst_confusions(np.eye(3, dtype=int), ["1", "2", "3"]) == "no mistakes"
+
+
+@pytest.mark.parametrize(
+    ("right", "crops", "words"),
+    [(5, 5, "100% of 5"), (999, 1000, "99% of 1000"), (0, 3, "0% of 3"), (2, 3, "66% of 3"), (0, 0, "no crops")],
+)
+def test_only_classes_without_a_mistake_have_100_percent(right: int, crops: int, words: str) -> None:
+    assert recall_in_words(right, crops) == words
 
 
 @pytest.mark.parametrize("classes", [1, 2, 12, 43, 100])
@@ -42,21 +50,31 @@ def test_nothing_touches_the_border(classes: int) -> None:
 
 def test_long_names_get_the_room_they_need() -> None:
     short = confusion_matrix(np.eye(2, dtype=int), ["1", "2"], title="val")
-    long = confusion_matrix(np.eye(2, dtype=int), ["1", "two and a half hundred"], title="val")
+    long = confusion_matrix(np.eye(2, dtype=int), ["1", "two and a half hundred, and some more of it"], title="val")
     assert long.width > short.width + 50
     assert long.height > short.height + 50
     assert (np.asarray(long)[:, :5] == 255).all()
 
 
-def diagonal_of(image: Image.Image, *, classes: int) -> np.ndarray:
-    """Colours [K,C] near the upper left corner of the diagonal's cells, found by the black frame around them."""
-    is_black_HW = np.asarray(image.convert("L")) < 20
+def inside_of(image: Image.Image) -> np.ndarray:
+    """Pixels [H,W,C] of all cells, without the black frame around them, by which they are found."""
+    is_black_HW = np.asarray(image.convert("L")) < 5
     rows = np.flatnonzero(is_black_HW.mean(axis=1) > 0.5)
     columns = np.flatnonzero(is_black_HW.mean(axis=0) > 0.5)
-    shares_K = (np.arange(classes) + 0.15) / classes
-    y_K = (rows[0] + shares_K * (rows[-1] - rows[0])).astype(int)
-    x_K = (columns[0] + shares_K * (columns[-1] - columns[0])).astype(int)
-    return np.asarray(image)[y_K, x_K]
+    return np.asarray(image)[rows[0] + 1 : rows[-1], columns[0] + 1 : columns[-1]]
+
+
+def cells_of(image: Image.Image, *, classes: int) -> np.ndarray:
+    """Pixels [K,K,side,side,C] of the cells, without the lines between them."""
+    pixels_HWC = inside_of(image)
+    cell_px = (len(pixels_HWC) + 1) // classes
+    starts_K = cell_px * np.arange(classes)
+    return np.array([[pixels_HWC[y : y + cell_px - 1, x : x + cell_px - 1] for x in starts_K] for y in starts_K])
+
+
+def corners_of(image: Image.Image, *, classes: int) -> np.ndarray:
+    """Colours [K,K,C] near the upper left corner of the cells."""
+    return cells_of(image, classes=classes)[:, :, 2, 2]
 
 
 def test_larger_shares_are_darker_in_grey_too() -> None:
@@ -66,15 +84,50 @@ def test_larger_shares_are_darker_in_grey_too() -> None:
     counts_KK[5, 5] = 90
     counts_KK[5, 0] = 10
     image = confusion_matrix(counts_KK, names_of(classes=6), title="val").convert("L")
-    assert all(lighter > darker for lighter, darker in pairwise(diagonal_of(image, classes=6)))
+    assert all(lighter > darker for lighter, darker in pairwise(corners_of(image, classes=6).diagonal().tolist()))
+
+
+def test_colours_are_shares_of_the_row_whatever_its_number_of_crops() -> None:
+    image = confusion_matrix(np.array([[3, 1], [100, 300]]), ["1", "2"], title="val")
+    corners_KK3 = corners_of(image, classes=2)
+    assert (corners_KK3[0, 0] == corners_KK3[1, 1]).all()
+    assert (corners_KK3[0, 1] == corners_KK3[1, 0]).all()
+    assert (corners_KK3[0, 0] != corners_KK3[0, 1]).any()
+
+
+@pytest.mark.parametrize("classes", [3, 43])
+def test_cells_with_crops_hold_their_count_and_others_nothing(classes: int) -> None:
+    counts_KK = 100 * np.eye(classes, dtype=int)
+    counts_KK[0, 1], counts_KK[1, 2] = 1, 23
+    cells = cells_of(confusion_matrix(counts_KK, names_of(classes=classes), title="val"), classes=classes)
+    has_ink_KK = (cells != cells[:, :, 2:3, 2:3]).any(axis=(2, 3, 4))
+    np.testing.assert_array_equal(has_ink_KK, counts_KK > 0)
+    is_ink_of_1, is_ink_of_23 = ((cell != cell[2, 2]).any(axis=(0, 2)) for cell in (cells[0, 1], cells[1, 2]))
+    assert is_ink_of_23.sum() > 1.5 * is_ink_of_1.sum(), "two digits are wider than one"
+
+
+@pytest.mark.parametrize("count", [8, 88, 888, 8888, 88888])
+def test_counts_stay_in_their_cells(count: int) -> None:
+    image = confusion_matrix(np.full((43, 43), count), names_of(classes=43), title="val")
+    pixels_HWC = inside_of(image)
+    cell_px = (len(pixels_HWC) + 1) // 43
+    lines_HWC = pixels_HWC[:, cell_px - 1 :: cell_px]
+    assert lines_HWC.shape[1] == 42
+    assert (lines_HWC == lines_HWC[0, 0]).all()
 
 
 def test_a_class_without_crops_is_not_drawn_like_one_that_is_always_wrong() -> None:
     wrong = confusion_matrix(np.array([[4, 0], [4, 0]]), ["1", "2"], title="val")
     absent = confusion_matrix(np.array([[4, 0], [0, 0]]), ["1", "2"], title="val")
-    assert len(set(diagonal_of(absent, classes=2)[1])) == 1, "grey"
-    assert len(set(diagonal_of(wrong, classes=2)[1])) > 1
+    wrong_cell, absent_cell = (cells_of(image, classes=2)[1, 1] for image in (wrong, absent))
+    assert (absent_cell == absent_cell[..., :1]).all(), "grey"
+    assert len(np.unique(absent_cell)) > 1, "hatched"
+    assert (wrong_cell == wrong_cell[0, 0]).all()
 
 
-def test_names_with_dollar_signs_are_text() -> None:
-    confusion_matrix(np.eye(2, dtype=int), ["$\\frac$", "$"], title="$\\frac$")
+def test_names_with_dollar_signs_and_of_other_scripts_are_text() -> None:
+    confusion_matrix(np.eye(3, dtype=int), ["$\\frac$", "$", "٢٣"], title="$\\frac$")
+
+
+def test_a_split_without_crops_can_be_drawn() -> None:
+    confusion_matrix(np.zeros((2, 2), dtype=int), ["1", "2"], title="val")

@@ -1,0 +1,96 @@
+"""Draws how training went, from the durable record, so that a resumed run shows all its epochs."""
+
+import csv
+import math
+import time
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from jersey.callbacks.picture import save, track
+
+Curves = dict[str, list[tuple[int, float]]]
+
+
+class History(Callback):
+    """Keeps `history.png`: losses, top-1, macro scores and learning rates of `metrics.csv`, and the test's scores.
+
+    Drawn at the end of training and after the test, then also for Aim, and now and then in between. The best epoch is
+    that of the checkpoint callback that monitors a metric.
+
+    Args:
+        interval_s: least time between two pictures while training goes on; a picture costs half a second.
+    """
+
+    def __init__(self, *, interval_s: float = 60.0) -> None:
+        self.interval_s = interval_s
+        self._drawn_at_s = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._drawn_at_s = time.monotonic()
+
+    @rank_zero_only
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # The row of an epoch is complete when the next one starts; its own last hook would be too early.
+        if time.monotonic() - self._drawn_at_s >= self.interval_s:
+            self._draw(trainer, is_final=False)
+            self._drawn_at_s = time.monotonic()
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, is_final=True)
+
+    @rank_zero_only
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, is_final=True)
+
+    def _draw(self, trainer: Trainer, *, is_final: bool) -> None:
+        from jersey.plots.history import history  # imports matplotlib
+
+        folder = Path(trainer.default_root_dir)
+        curves, test = read_metrics(folder / "metrics.csv")
+        if not curves:
+            return
+        monitor, best_epoch = _best(trainer, curves)
+        title = f"{folder.parent.name}/{folder.name}"
+        if best_epoch is not None:
+            title += f"\nbest epoch {best_epoch}: {monitor} {dict(curves[monitor])[best_epoch]:.4g}"
+        if (tested := monitor.replace("val/", "test/", 1)) in test:
+            title += f", {tested} {test[tested]:.4g}"
+        image = history(curves, test=test, best_epoch=best_epoch, title=title)
+        save(trainer, image, "history")
+        if is_final:
+            track(trainer, image, "history", step=trainer.global_step)
+
+
+def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
+    """What `jersey.metrics_csv` has written: epochs and values of each metric, and the scores of the test.
+
+    Without a file both are empty.
+    """
+    curves: Curves = {}
+    test: dict[str, float] = {}
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                scores = {name: float(cell) for name, cell in row.items() if cell and name not in ("epoch", "step")}
+                if any(name.startswith("test/") for name in scores):
+                    test = scores
+                else:
+                    for name, score in scores.items():
+                        curves.setdefault(name, []).append((int(row["epoch"]), score))
+    return curves, test
+
+
+def _best(trainer: Trainer, curves: Curves) -> tuple[str, int | None]:
+    """The monitored metric, and the epoch that has its best value first."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor:
+            sign = 1 if callback.mode == "max" else -1
+            points = [
+                (sign * score, -epoch) for epoch, score in curves.get(callback.monitor, ()) if not math.isnan(score)
+            ]
+            return callback.monitor, -max(points)[1] if points else None
+    return "", None

@@ -1,0 +1,10 @@
+"""Looks for what is wrong with a data set before a model learns it: `python -m jersey.data.audit ROOT`.
+
+Counts and sizes; files that cannot be used; one picture under several labels, in several splits, or several times in
+one, also where a copy was re-encoded, resized or mirrored; labels that a split lacks. Nothing here needs torch.
+"""
+
+from jersey.data.audit.finding import KINDS, Finding, Row
+from jersey.data.audit.survey import Audit, audit_folder, fast_audit
+
+__all__ = ["KINDS", "Audit", "Finding", "Row", "audit_folder", "fast_audit"]

@@ -1,0 +1,42 @@
+"""Audits a data set: `python -m jersey.data.audit ROOT`.
+
+Exit code 0 where there is no error, 1 where there is one, 2 where ROOT holds no data set.
+"""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+from jersey.data.audit import audit_folder
+from jersey.errors import exit_on_user_error
+
+
+def parse_flags() -> argparse.Namespace:
+    """The flags of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jersey.data.audit",
+        description="Counts the images of a data set and looks for unusable, mislabelled, copied and missing ones.",
+        epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 where ROOT holds no data set.",
+    )
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds train, val and test")
+    parser.add_argument("--json", action="store_true", help="print everything found as JSON")
+    parser.add_argument(
+        "--fast", action="store_true", help="read no pixels: only copies byte for byte, no damage but broken headers"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Audits, prints, and returns the exit code."""
+    flags = parse_flags()
+    audit = audit_folder(flags.root, fast=flags.fast)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have characters that the terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(audit.to_json() if flags.json else audit.text(), end="")
+    return 1 if audit.errors else 0
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        sys.exit(main())

@@ -1,0 +1,103 @@
+"""From rows and what was read of their files to findings, in sentences with paths relative to the root."""
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from jersey.data.audit.copies import Looks
+from jersey.data.audit.finding import Finding, Kind, Row
+from jersey.data.audit.read import Picture
+
+_EXAMPLES = 4
+_LABELS = 12
+
+
+def unreadable_images(rows: Iterable[Row], reasons: Mapping[str, str]) -> list[Finding]:
+    """One finding for each file with a reason why it cannot be used."""
+    rows_of: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        rows_of[row.image].append(row)
+    return [
+        Finding("unreadable", f"{printable(image)} {printable(reason)}", tuple(rows_of[image]))
+        for image, reason in reasons.items()
+    ]
+
+
+def copies(rows: Iterable[Row], pictures: Mapping[str, Picture], looks: Looks | None) -> list[Finding]:
+    """One finding for each picture that several rows show.
+
+    Args:
+        rows: of all splits.
+        pictures: what is known of each image.
+        looks: to find copies with other bytes.
+    """
+    group_of, mirrored = looks.groups() if looks else ({}, set())
+    groups: dict[bytes | int, list[Row]] = defaultdict(list)
+    for row in rows:
+        if picture := pictures.get(row.image):
+            groups[group_of.get(picture.digest, picture.digest)].append(row)
+    findings = []
+    for key, group in groups.items():
+        if len(group) > 1:
+            contents = {pictures[row.image].digest for row in group}
+            likeness = "byte for byte" if len(contents) == 1 else "mirrored" if key in mirrored else "nearly the same"
+            findings.append(_copies_of_one(group, likeness))
+    return findings
+
+
+def _copies_of_one(group: Sequence[Row], likeness: str) -> Finding:
+    labels = in_order({row.label for row in group})
+    splits = list(dict.fromkeys(row.split for row in group))
+    files = len({row.image for row in group})
+    kind: Kind = "two labels" if len(labels) > 1 else "leak" if len(splits) > 1 else "duplicates"
+    what = "one file" if files == 1 else f"{files} files, {likeness}"
+    sentence = f"{' and '.join(map(printable, labels))} in {' and '.join(splits)} ({what}): {_examples(group, labels)}"
+    return Finding(kind, sentence, tuple(group))
+
+
+def _examples(group: Sequence[Row], labels: Sequence[str]) -> str:
+    """Some images of a group, first one of each split and label, with their labels where there are several."""
+    firsts = {(row.split, row.label): row for row in reversed(group)}.values()
+    ordered = list(dict.fromkeys([*reversed(firsts), *group]))
+    names = [printable(row.image) + (f" ({printable(row.label)})" if len(labels) > 1 else "") for row in ordered]
+    return _listed(names, most=_EXAMPLES)
+
+
+def labels_astray(rows: Iterable[Row], pinned: Sequence[str] | None) -> list[Finding]:
+    """Labels that the map lacks, and labels of which a split has no image.
+
+    Args:
+        rows: of all splits.
+        pinned: the label map; None takes the labels of the train split.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        counts[row.split][row.label] += 1
+    known = in_order(counts["train"]) if pinned is None else list(pinned)
+    findings = []
+    for split, present in counts.items():
+        unknown = [f"{printable(label)} ({present[label]})" for label in in_order(set(present) - set(known))]
+        if unknown and known:
+            findings.append(Finding("unknown label", f"{split} has images of {_listed(unknown, most=_LABELS)}"))
+        missing = [printable(label) for label in known if label not in present]
+        if missing and present:
+            some = f"{len(missing)} of {len(known)} labels: {_listed(missing, most=_LABELS)}"
+            findings.append(Finding("missing label", f"{split} has no image of {some}"))
+    return findings
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Distinct labels in the order of a label map (see `jersey.labels.Labels.from_names`), which would refuse some."""
+    return sorted(set(labels), key=lambda label: (len(label), label))
+
+
+def printable(text: str) -> str:
+    """Text on one line, in UTF-8: what would break a line or cannot be encoded is written as Python escapes it."""
+    return "".join(
+        ascii(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
+        for character in text
+    )
+
+
+def _listed(names: Sequence[str], *, most: int) -> str:
+    return ", ".join([*names[:most], *([f"and {len(names) - most:,} more"] if len(names) > most else [])])

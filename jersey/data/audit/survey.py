@@ -1,0 +1,169 @@
+"""The audit itself: of a folder, with every problem it has, or of the splits that a run has read already."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jersey.data.audit.copies import Looks
+from jersey.data.audit.finding import KINDS, Finding, Row
+from jersey.data.audit.read import Picture, read_all
+from jersey.data.audit.rules import copies, labels_astray, printable, unreadable_images
+from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
+from jersey.data.index import SPLITS, RowProblem, Split, read_splits
+from jersey.errors import UserError
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a data set holds and what is wrong with it.
+
+    Args:
+        root: its folder.
+        fast: whether only headers were read.
+        rows: the labelled images.
+        empty_suffix: number of images with an empty label, by split.
+        sizes: by split; None where no image could be read.
+        findings: errors first.
+    """
+
+    root: Path
+    fast: bool
+    rows: tuple[Row, ...]
+    empty_suffix: dict[str, int]
+    sizes: dict[str, Sizes | None]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that make a run stop or its scores untrue."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def tables(self) -> str:
+        """Counts and sizes."""
+        return f"{count_table(self.rows, SPLITS, self.empty_suffix)}\n{size_table(self.sizes)}"
+
+    def problems(self, *, most: int) -> str:
+        """The findings under the headings of their kinds, at most so many of each; empty where there are none."""
+        return finding_lists(self.findings, most=most)
+
+    def text(self, *, most: int = 20) -> str:
+        """All of it, with at most so many findings of each kind."""
+        images = len({row.image for row in self.rows})
+        warnings = len(self.findings) - len(self.errors)
+        counts = [(images, "image"), (len(self.errors), "error"), (warnings, "warning")]
+        counted = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
+        depth = " (headers only, no pixel was looked at)" if self.fast else ""
+        head = f"{printable(str(self.root))}: {counted}{depth}\n"
+        return "\n".join(filter(None, [head, self.tables(), self.problems(most=most)]))
+
+    def to_json(self) -> str:
+        """All of it, for machines; every image of every finding is in it."""
+        counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
+        for row in self.rows:
+            counts[row.split][row.label] = counts[row.split].get(row.label, 0) + 1
+        content: dict[str, Any] = {
+            "root": str(self.root),
+            "fast": self.fast,
+            "errors": len(self.errors),
+            "warnings": len(self.findings) - len(self.errors),
+            "counts": counts,
+            "empty_suffix": self.empty_suffix,
+            "sizes": {split: found and asdict(found) for split, found in self.sizes.items()},
+            "findings": [
+                {
+                    "severity": finding.severity,
+                    "kind": finding.kind,
+                    "sentence": finding.sentence,
+                    "rows": [row._asdict() for row in finding.rows],
+                }
+                for finding in self.findings
+            ],
+        }
+        return json.dumps(content, indent=2) + "\n"
+
+
+def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None = None) -> Audit:
+    """Reads a data set and goes on where a run would stop.
+
+    Args:
+        root: the folder that holds the splits.
+        fast: see `fast_audit`.
+        labels: the names of a pinned label map; None takes the labels of the train split.
+
+    Raises:
+        UserError: the folder holds no split at all.
+    """
+    root = root.absolute()
+    problems: list[Finding] = []
+
+    def complain(problem: UserError) -> None:
+        if not isinstance(problem, RowProblem):  # those are found again, with their rows
+            sentence = printable(str(problem).replace(f"{root}{os.sep}", ""))
+            problems.append(Finding("layout", sentence))
+
+    splits = read_splits(root, complain)
+    return _audit(root, splits, problems, fast=fast, labels=labels)
+
+
+def fast_audit(root: Path, splits: Mapping[str, Split], *, labels: Sequence[str] | None = None) -> Audit:
+    """The audit that can open every run: each file is read once and no pixel is decoded.
+
+    Finds files that are missing, empty or no images, copies byte for byte, and labels astray.
+
+    Args:
+        root: the folder that holds the splits.
+        splits: as `read_splits` gave them.
+        labels: the names of the label map; None takes the labels of the train split.
+    """
+    return _audit(root, splits, [], fast=True, labels=labels)
+
+
+def _audit(
+    root: Path, splits: Mapping[str, Split], problems: Sequence[Finding], *, fast: bool, labels: Sequence[str] | None
+) -> Audit:
+    rows = tuple(
+        Row(split.name, label, path.relative_to(root).as_posix())
+        for split in splits.values()
+        for path, label in zip(split.paths, split.labels, strict=True)
+    )
+    images = list(dict.fromkeys(row.image for row in rows))
+    looks = None if fast else Looks(len(images))
+    pictures, reasons = _read(root, images, looks)
+    findings = [
+        *problems,
+        *unreadable_images(rows, reasons),
+        *copies(rows, pictures, looks),
+        *labels_astray(rows, labels),
+    ]
+    order = list(KINDS)
+    return Audit(
+        root=root,
+        fast=fast,
+        rows=rows,
+        empty_suffix={split.name: split.unreadable for split in splits.values()},
+        sizes={name: _sizes(rows, pictures, name) for name in splits},
+        findings=tuple(sorted(findings, key=lambda finding: order.index(finding.kind))),
+    )
+
+
+def _read(root: Path, images: Sequence[str], looks: Looks | None) -> tuple[dict[str, Picture], dict[str, str]]:
+    """What is known of each image that can be used, and why the others cannot; the fingerprints go to `looks`."""
+    pictures: dict[str, Picture] = {}
+    reasons: dict[str, str] = {}
+    results = read_all([root / image for image in images], fast=looks is None)
+    for image, result in zip(images, results, strict=True):
+        if isinstance(result, str):
+            reasons[image] = result
+            continue
+        pictures[image], look = result
+        if looks is not None and look is not None:
+            looks.add(pictures[image].digest, look)
+    return pictures, reasons
+
+
+def _sizes(rows: Sequence[Row], pictures: Mapping[str, Picture], split: str) -> Sizes | None:
+    images = {row.image for row in rows if row.split == split}
+    return Sizes.of(pictures[image] for image in images if image in pictures)

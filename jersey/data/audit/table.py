@@ -1,0 +1,91 @@
+"""An audit as text: how many images of each label, their sizes, and the findings under the heading of their kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median_low
+
+from jersey.data.audit.finding import KINDS, Finding, Row
+from jersey.data.audit.read import Picture
+from jersey.data.audit.rules import in_order, printable
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the files of one split: least, median and greatest, and how many there are of each kind."""
+
+    width_px: tuple[int, int, int]
+    height_px: tuple[int, int, int]
+    kinds: dict[str, int]
+
+    @classmethod
+    def of(cls, pictures: Iterable[Picture]) -> Sizes | None:
+        """None of no pictures."""
+        some = list(pictures)
+        if not some:
+            return None
+        width_px, height_px = (
+            _range(values) for values in zip(*((p.width_px, p.height_px) for p in some), strict=True)
+        )
+        return cls(width_px, height_px, dict(Counter(picture.kind for picture in some).most_common()))
+
+
+def _range(values: Sequence[int]) -> tuple[int, int, int]:
+    return min(values), median_low(values), max(values)
+
+
+def count_table(rows: Sequence[Row], splits: Sequence[str], empty_suffix: Mapping[str, int]) -> str:
+    """A line for each label, a column for each split."""
+    counts = Counter((row.label, row.split) for row in rows)
+    lines = [["label", *splits, "all"]]
+    for label in in_order(row.label for row in rows):
+        lines.append([printable(label), *_with_sum([counts[label, split] for split in splits])])
+    lines.append(["total", *_with_sum([sum(row.split == split for row in rows) for split in splits])])
+    labels_of = [{row.label for row in rows if row.split == split} for split in splits]
+    lines.append(["labels", *map(_number, map(len, [*labels_of, set().union(*labels_of)]))])
+    if any(empty_suffix.values()):
+        lines.append(["empty suffix", *_with_sum([empty_suffix[split] for split in splits])])
+    return _aligned(lines)
+
+
+def size_table(sizes: Mapping[str, Sizes | None]) -> str:
+    """A line for each split with images."""
+    lines = [["pixels", "width min", "median", "max", "height min", "median", "max"]]
+    kinds = [""]
+    for split, found in sizes.items():
+        if found is not None:
+            lines.append([split, *map(_number, (*found.width_px, *found.height_px))])
+            kinds.append(", ".join(f"{kind} {_number(count)}" for kind, count in found.kinds.items()))
+    aligned = _aligned(lines).splitlines()
+    return "".join(f"{line}   {kind}".rstrip() + "\n" for line, kind in zip(aligned, kinds, strict=True))
+
+
+def finding_lists(findings: Sequence[Finding], *, most: int) -> str:
+    """The findings of each kind under a heading, at most `most` of each."""
+    parts = []
+    for kind, (severity, heading) in KINDS.items():
+        some = [finding for finding in findings if finding.kind == kind]
+        if some:
+            lines = [finding.sentence for finding in some[:most]]
+            lines += [f"and {len(some) - most:,} more, all in the JSON"] if len(some) > most else []
+            parts.append(f"{severity}: {heading} ({len(some):,})\n" + "".join(f"  {line}\n" for line in lines))
+    return "\n".join(parts)
+
+
+def _with_sum(counts: Sequence[int]) -> list[str]:
+    return [_number(count) for count in (*counts, sum(counts))]
+
+
+def _number(count: int) -> str:
+    """A dash for nothing, which is easier to spot among numbers."""
+    return f"{count:,}" if count else "-"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    """The first column to the left, numbers to the right."""
+    names, *columns = zip(*lines, strict=True)
+    padded = [[name.ljust(max(map(len, names))) for name in names]]
+    padded += [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
+    return "".join("  ".join(line) + "\n" for line in zip(*padded, strict=True))

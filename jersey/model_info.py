@@ -1,0 +1,152 @@
+"""What a model costs: parameters, arithmetic, files, memory and time, measured once, after the export.
+
+Times are medians on this machine, beside whatever else it was doing: for orientation.
+
+Shapes: B crops, H W the network's input size.
+"""
+
+import copy
+import platform
+import re
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from jersey.inference.onnx_model import OnnxModel
+
+CPU = torch.device("cpu")
+MOST_REPEATS = 200
+BATCH_SIZES = {"cpu": 16, "cuda": 256}  # for the throughput; larger ones make it hardly faster
+
+
+def model_info(
+    network: nn.Module,
+    *,
+    size_px: tuple[int, int],
+    device: torch.device,
+    checkpoint: Path,
+    onnx: Path,
+    budget_s: float = 0.5,
+) -> dict[str, Any]:
+    """Facts by name, ready for JSON.
+
+    Args:
+        network: from uint8 crops to logits, in any mode and on any device; it is not changed.
+        size_px: height and width of its input.
+        device: where torch is timed; onnxruntime is timed on the CPU.
+        checkpoint: the file whose size to tell.
+        onnx: the exported file.
+        budget_s: seconds for the repeats of each of the four timings.
+    """
+    memory = _peak_memory(device)  # first, so that it is the run's
+    copied = copy.deepcopy(network).to(device).eval()
+    model = OnnxModel(onnx)
+    crops_BCHW = torch.zeros((max(BATCH_SIZES.values()), 3, *size_px), dtype=torch.uint8)
+
+    def torch_reads(batch: int) -> None:
+        with torch.inference_mode():
+            copied(crops_BCHW[:batch].to(device)).cpu()  # there and back, which also waits for a GPU
+
+    def onnxruntime_reads(batch: int) -> None:
+        model.logits(crops_BCHW[:batch].numpy(), batch_size=batch)
+
+    onnx_threads = model.session.get_session_options().intra_op_num_threads or "default"
+    return {
+        "parameters": parameters(network),
+        "input_px": list(size_px),
+        "flops": flops(copied, crops_BCHW[:1].to(device)),
+        "checkpoint_bytes": checkpoint.stat().st_size,
+        "onnx_bytes": onnx.stat().st_size,
+        "peak_memory": memory,
+        "torch": {"threads": torch.get_num_threads(), **_speed(torch_reads, device, budget_s)},
+        "onnxruntime": {"threads": onnx_threads, **_speed(onnxruntime_reads, CPU, budget_s)},
+    }
+
+
+def parameters(network: nn.Module) -> dict[str, int]:
+    """Numbers that are learnt, by part of the network."""
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return {"all": sum(p.numel() for p in network.parameters()), "trainable": trainable, **parts}
+
+
+def flops(network: nn.Module, crop_1CHW: torch.Tensor) -> int:
+    """Operations of convolutions and matrix products for one crop; a multiply-add counts 2, as torch counts it."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(crop_1CHW)
+    return counter.get_total_flops()
+
+
+def _speed(reads: Callable[[int], None], device: torch.device, budget_s: float) -> dict[str, Any]:
+    batch_size = BATCH_SIZES[device.type]
+    return {
+        "device": _name(device),
+        "latency_ms": 1000 * _median_s(lambda: reads(1), budget_s),
+        "batch_size": batch_size,
+        "crops_per_s": batch_size / _median_s(lambda: reads(batch_size), budget_s),
+    }
+
+
+def _median_s(run: Callable[[], None], budget_s: float) -> float:
+    first_s = _time_s(run)  # plans and allocates; beside a call that fills the budget alone, that is nothing
+    times_s = [first_s] if first_s > budget_s else []
+    while sum(times_s) < budget_s and len(times_s) < MOST_REPEATS:
+        times_s.append(_time_s(run))
+    return statistics.median(times_s)
+
+
+def _time_s(run: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def _peak_memory(device: torch.device) -> dict[str, Any]:
+    if device.type == "cuda":
+        return {"bytes": torch.cuda.max_memory_allocated(device), "of": "tensors on the GPU, training included"}
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"bytes": unit_bytes * peak, "of": "the whole process, data set and training included"}
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def as_table(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The same as rows of a table for people: what, and how much."""
+    counts = dict(info["parameters"])
+    total, trainable = counts.pop("all"), counts.pop("trainable")
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    height_px, width_px = info["input_px"]
+    memory = info["peak_memory"]
+    return [
+        ("parameters", f"{total:,} ({parts}), {'all' if trainable == total else f'{trainable:,}'} of them trainable"),
+        ("operations", f"{info['flops'] / 1e9:.3g} GFLOP a crop of {width_px} x {height_px} px (a multiply-add is 2)"),
+        ("files", f"ONNX {_mb(info['onnx_bytes'])}, checkpoint {_mb(info['checkpoint_bytes'])}"),
+        ("peak memory", f"{_mb(memory['bytes'])}: {memory['of']}"),
+        *((runtime, _speed_text(info[runtime])) for runtime in ("torch", "onnxruntime")),
+    ]
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
+
+
+def _speed_text(speed: Mapping[str, Any]) -> str:
+    return (
+        f"{speed['latency_ms']:,.1f} ms for one crop, {speed['crops_per_s']:,.0f} crops/s in batches of "
+        f"{speed['batch_size']}; {speed['device']}, CPU threads: {speed['threads']}"
+    )

@@ -1,0 +1,116 @@
+"""Bars for every class, one below the other: what a data set holds, and what a sampler draws from it.
+
+Shapes: K classes, S splits.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jersey.plots.canvas import rendered
+
+DARK, LIGHT, LINE = "#20557a", "#a9c9e0", "#b03a1e"
+LOG_FROM_RATIO = 20
+PANEL_IN = 2.6
+TITLE_PT = 12
+LABEL_PT = 9
+COUNT_PT = 8
+
+
+def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequence[str], title: str) -> Image.Image:
+    """Draws how many crops of each class each split has, a panel a split, each on a scale of its own.
+
+    From a ratio of 20 between two classes of a split on, the bars are logarithmic; classes without crops are hatched.
+
+    Args:
+        counts_SK: int [S,K], number of crops.
+        names: K class names.
+        splits: S names of splits.
+        title: stands above all.
+    """
+    height_in = _height_in(names, row_in=0.2)
+    figure = Figure(figsize=(PANEL_IN * len(splits), height_in))
+    panels = figure.subplots(1, len(splits), squeeze=False, gridspec_kw={"wspace": 0.06})[0]
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+    is_log = _largest_ratio(counts_SK) >= LOG_FROM_RATIO
+    for column, (axes, counts_K, split) in enumerate(zip(panels, counts_SK, splits, strict=True)):
+        _lay_out_rows(axes, names if column == 0 else [""] * len(names))
+        _draw_counts(axes, counts_K, is_log=is_log)
+        axes.set_title(_summary(split, counts_K), fontsize=LABEL_PT, loc="left")
+    scale = "number of crops, on a logarithmic scale" if is_log else "number of crops"
+    panels[0].set_xlabel(scale, fontsize=LABEL_PT, loc="left")
+    figure.text(0, 1 + 0.45 / height_in, title, fontsize=TITLE_PT, va="bottom", parse_math=False)
+    return rendered(figure)
+
+
+def sampler_bars(natural_K: np.ndarray, drawn_K: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
+    """Draws the share of each class in the train split and in what an epoch draws from it, with the equal share.
+
+    Args:
+        natural_K: int [K], crops in the train split.
+        drawn_K: int [K], crops drawn in an epoch.
+        names: K class names.
+        title: stands above.
+    """
+    figure = Figure(figsize=(6.5, _height_in(names, row_in=0.24)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    _lay_out_rows(axes, names)
+    rows_K = np.arange(len(names))
+    natural_percent_K, drawn_percent_K = (100 * counts_K / max(counts_K.sum(), 1) for counts_K in (natural_K, drawn_K))
+    axes.barh(rows_K - 0.2, natural_percent_K, height=0.38, color=LIGHT, label="in the train split")
+    axes.barh(rows_K + 0.2, drawn_percent_K, height=0.38, color=DARK, label="drawn in an epoch")
+    present = max(int(np.count_nonzero(natural_K)), 1)
+    axes.axvline(100 / present, color=LINE, ls="--", lw=1.2, label=f"equal share of {present} numbers")
+    for row, (natural, drawn) in enumerate(zip(natural_K, drawn_K, strict=True)):
+        text = f"{natural:,} \N{RIGHTWARDS ARROW} {drawn:,}" if natural else "none"
+        axes.text(0.99, row, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=COUNT_PT)
+    # The column of numbers needs a fifth of the width.
+    axes.set_xlim(0, 1.25 * max(natural_percent_K.max(), drawn_percent_K.max(), 100 / present))
+    axes.set_xlabel("share of the crops, %; on the right: in the split \N{RIGHTWARDS ARROW} drawn", fontsize=LABEL_PT)
+    axes.set_title(title, fontsize=TITLE_PT, loc="left", parse_math=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=LABEL_PT)
+    return rendered(figure)
+
+
+def _height_in(names: Sequence[str], *, row_in: float) -> float:
+    return max(0.8, row_in * len(names))
+
+
+def _lay_out_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names, fontsize=LABEL_PT, parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    for row in range(1, len(names), 2):  # leads the eye from a name to what stands far from it
+        axes.axhspan(row - 0.5, row + 0.5, color="0.95", lw=0, zorder=0)
+
+
+def _draw_counts(axes: Axes, counts_K: np.ndarray, *, is_log: bool) -> None:
+    # One more, so that a single crop has a bar on a logarithmic scale too.
+    lengths_K = np.log1p(counts_K) if is_log else counts_K
+    bars = axes.barh(range(len(counts_K)), lengths_K, color=DARK, height=0.75)
+    axes.bar_label(bars, [f"{count:,}" if count else "" for count in counts_K], padding=2, fontsize=COUNT_PT)
+    axes.set_xlim(0, 1.25 * max(lengths_K.max(), 1))
+    axes.set_xticks([])  # each bar has its number
+    axes.spines["bottom"].set_visible(False)
+    box = {"facecolor": "0.9", "edgecolor": "none", "pad": 1}
+    for row in np.flatnonzero(counts_K == 0).tolist():
+        axes.axhspan(row - 0.5, row + 0.5, facecolor="0.9", edgecolor="0.6", hatch="////", lw=0)
+        middle = axes.get_yaxis_transform()
+        axes.text(0.5, row, "none", transform=middle, ha="center", va="center", fontsize=COUNT_PT, bbox=box)
+
+
+def _largest_ratio(counts_SK: np.ndarray) -> float:
+    return max((counts_K.max() / counts_K[counts_K > 0].min() for counts_K in counts_SK if counts_K.any()), default=1)
+
+
+def _summary(split: str, counts_K: np.ndarray) -> str:
+    present = counts_K[counts_K > 0]
+    text = f"{split}: {counts_K.sum():,} crops\n{len(present)} of {len(counts_K)} numbers"
+    if len(present) == 0:
+        return text
+    fewest, most = present.min(), present.max()
+    return f"{text}, {fewest:,} each" if fewest == most else f"{text}, {fewest:,} to {most:,} each"

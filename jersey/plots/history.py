@@ -1,0 +1,114 @@
+"""How training went: loss, accuracy and learning rate over the epochs, one below the other.
+
+The training loss is what the optimizer saw (weights, smoothing), so it can lie above the validation loss.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from PIL import Image
+
+from jersey.plots.canvas import rendered
+
+Points = Sequence[tuple[int, float]]  # epoch and value
+Styles = Mapping[str, Mapping[str, Any]]  # by metric name, as matplotlib draws its line
+
+MARKED_POINTS = 40
+LOG_FROM_RATIO = 20
+WIDTH_IN, PANEL_IN = 7.0, 2.2
+TITLE_PT, LABEL_PT = 12, 9
+DARK, LIGHT, RED = "#20557a", "#e0903a", "#b03a1e"
+
+# Within a panel no two lines have both the same grey and the same dashes.
+LOSSES: Styles = {
+    "train/loss": {"label": "train, as optimised", "color": LIGHT},
+    "val/loss": {"label": "val", "color": DARK},
+    "test/loss": {"label": "test", "color": "black", "ls": ":"},
+}
+SCORES: Styles = {
+    "train/acc_top1": {"label": "train top-1", "color": LIGHT},
+    "val/acc_top1": {"label": "val top-1", "color": DARK},
+    "val/recall_macro": {"label": "val macro recall", "color": DARK, "ls": "--", "lw": 1},
+    "val/f1_macro": {"label": "val macro F1", "color": "0.55", "ls": "-.", "lw": 1},
+    "test/acc_top1": {"label": "test top-1", "color": "black", "ls": ":"},
+}
+RATE_STYLES: Sequence[Mapping[str, Any]] = ({"color": DARK}, {"color": LIGHT}, {"color": "black", "ls": "--"})
+
+
+def history(
+    curves: Mapping[str, Points], *, test: Mapping[str, float], best_epoch: int | None, title: str
+) -> Image.Image:
+    """Draws what of losses, top-1, macro scores and learning rates is there; a panel without any is left out.
+
+    A value that is no finite number is a red cross on the panel's upper edge.
+
+    Args:
+        curves: at least one, by metric name, such as "val/loss" or "lr/head".
+        test: score of the test, by metric name; a line over all epochs.
+        best_epoch: marked in every panel.
+        title: stands above.
+    """
+    rates = sorted(name for name in curves if name == "lr" or name.startswith("lr/"))
+    rate_styles = {name: {"label": name, **RATE_STYLES[i % len(RATE_STYLES)]} for i, name in enumerate(rates)}
+    all_panels: list[tuple[str, Styles]] = [("loss", LOSSES), ("score", SCORES), ("learning rate", rate_styles)]
+    panels = [(name, styles) for name, styles in all_panels if styles.keys() & curves.keys()] or all_panels[:1]
+    figure = Figure(figsize=(WIDTH_IN, PANEL_IN * len(panels)))
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"hspace": 0.1})[:, 0]
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+    for axes, (name, styles) in zip(grid, panels, strict=True):
+        _draw_lines(axes, {key: curves[key] for key in styles if key in curves}, test, styles)
+        if best_epoch is not None:
+            label = f"best epoch, {best_epoch}" if axes is grid[0] else None
+            axes.axvline(best_epoch, color=RED, lw=1, ls=(0, (5, 3)), zorder=1, label=label)
+        _finish(axes, name)
+    epochs = [epoch for points in curves.values() for epoch, _ in points]
+    grid[-1].set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    grid[-1].set_xlabel("epoch", fontsize=LABEL_PT)
+    grid[0].set_title(title, fontsize=TITLE_PT, loc="left", parse_math=False)
+    return rendered(figure)
+
+
+def _draw_lines(axes: Axes, curves: Mapping[str, Points], test: Mapping[str, float], styles: Styles) -> None:
+    levels = {name: test[name] for name in styles if math.isfinite(test.get(name, math.nan))}
+    values = [value for points in curves.values() for _, value in points if math.isfinite(value)]
+    values += levels.values()
+    # A first epoch, or one that went astray, must not flatten the rest.
+    if styles is LOSSES and values and min(values) > 0 and max(values) > LOG_FROM_RATIO * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    for name, points in curves.items():
+        _draw_curve(axes, points, styles[name])
+    for name, level in levels.items():
+        axes.axhline(level, **styles[name])
+
+
+def _draw_curve(axes: Axes, points: Points, style: Mapping[str, Any]) -> None:
+    marker = "o" if len(points) <= MARKED_POINTS else ""
+    epochs = [epoch for epoch, _ in points]
+    values = [value if math.isfinite(value) else math.nan for _, value in points]
+    axes.plot(epochs, values, marker=marker, ms=3.5, **style)
+    lost = [epoch for epoch, value in points if not math.isfinite(value)]
+    if lost:
+        upper_edge = axes.get_xaxis_transform()
+        label = f"{style['label']}: not finite"
+        axes.plot(lost, [1] * len(lost), "x", color=RED, transform=upper_edge, clip_on=False, label=label)
+
+
+def _finish(axes: Axes, name: str) -> None:
+    if name == "score":
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    if name == "learning rate":
+        axes.set_ylim(bottom=0)
+    axes.set_ylabel(name, fontsize=LABEL_PT)
+    axes.tick_params(labelsize=LABEL_PT)
+    axes.grid(color="0.92", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=LABEL_PT)

@@ -1,0 +1,146 @@
+"""When the picture is drawn, and from what: fits of a module whose metrics tell the epoch."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from countdown import Countdown, rows_of
+from lightning.pytorch import Callback
+from PIL import Image
+from real_fit import Recorder, trainer_in
+from torch.utils.data import DataLoader, TensorDataset
+
+from jersey.callbacks.checkpoints import RunCheckpoint
+from jersey.callbacks.history import History, read_metrics
+from jersey.metrics_csv import MetricsCsv
+from jersey.plots.history import history
+
+
+@pytest.fixture
+def loader() -> DataLoader[tuple[torch.Tensor, ...]]:
+    return DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    run = tmp_path / "quickstart" / "first"
+    run.mkdir(parents=True)
+    return run
+
+
+class Watcher(Callback):
+    """Notes at the start of each epoch whether there is a picture."""
+
+    def __init__(self) -> None:
+        self.is_drawn: list[bool] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        if len(self.is_drawn) == trainer.current_epoch:
+            self.is_drawn.append((Path(trainer.default_root_dir) / "history.png").exists())
+
+
+class Stops(Countdown):
+    """Ends training after the first epoch."""
+
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self.trainer.should_stop = True
+
+
+def pixels(folder: Path) -> bytes:
+    return Image.open(folder / "history.png").tobytes()
+
+
+@pytest.mark.parametrize(("mode", "best_epoch", "best"), [("min", 0, "10"), ("max", 3, "13")])
+def test_a_resumed_and_tested_run_is_shown_whole(
+    folder: Path, loader: DataLoader[Any], mode: str, best_epoch: int, best: str
+) -> None:
+    """The module's val/loss is 10 + epoch and its test/loss 0.5."""
+    for epochs in (2, 4):
+        best_of_run = RunCheckpoint(filename="best", monitor="val/loss", mode=mode)
+        trainer = trainer_in(folder, History(), best_of_run, epochs=epochs)
+        last = folder / "last.ckpt"
+        trainer.fit(Countdown(), loader, loader, ckpt_path=last if last.exists() else None)
+        trainer.save_checkpoint(last)
+    trainer.test(Countdown(), loader, verbose=False)
+    curves = {
+        name: [(int(row["epoch"]), float(row[name])) for row in rows_of(folder)[:-1]]
+        for name in ("train/loss", "val/loss")
+    }
+    assert [epoch for epoch, _ in curves["train/loss"]] == [0, 1, 2, 3]
+    title = f"quickstart/first\nbest epoch {best_epoch}: val/loss {best}, test/loss 0.5"
+    expected = history(curves, test={"test/loss": 0.5}, best_epoch=best_epoch, title=title)
+    assert pixels(folder) == expected.tobytes()
+
+
+def test_aim_gets_it_at_the_end_of_training_and_of_the_test(folder: Path, loader: DataLoader[Any]) -> None:
+    recorder = Recorder(folder)
+    trainer = trainer_in(folder, History(interval_s=0.0), recorder=recorder, epochs=3)
+    trainer.fit(Countdown(), loader, loader)
+    trained = pixels(folder)
+    trainer.test(Countdown(), loader, verbose=False)
+    where = {"step": 6, "epoch": 3, "subset": None}
+    assert [(name, place) for name, _, place in recorder.images] == [("history", where)] * 2
+    assert [image.tobytes() for _, image, _ in recorder.images] == [trained, pixels(folder)]
+    assert trained != pixels(folder)
+
+
+@pytest.mark.parametrize(("interval_s", "drawn"), [(0.0, [False, True, True]), (math.inf, [False, False, False])])
+def test_the_interval_spares_short_epochs(
+    folder: Path, loader: DataLoader[Any], interval_s: float, drawn: list[bool]
+) -> None:
+    watcher = Watcher()
+    trainer_in(folder, History(interval_s=interval_s), watcher, epochs=3).fit(Countdown(), loader, loader)
+    assert watcher.is_drawn == drawn
+    assert (folder / "history.png").exists()
+
+
+def test_a_run_that_stops_early(folder: Path, loader: DataLoader[Any]) -> None:
+    trainer_in(folder, History(), epochs=9).fit(Stops(), loader, loader)
+    curves: dict[str, list[tuple[int, float]]] = {"train/loss": [(0, 0.0)], "val/loss": [(0, 10.0)]}
+    assert pixels(folder) == history(curves, test={}, best_epoch=None, title="quickstart/first").tobytes()
+
+
+def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path, loader: DataLoader[Any]) -> None:
+    values = [math.nan, 0.25, 0.5, 0.5, math.nan]
+    for epoch, value in enumerate(values):
+        MetricsCsv(run_dir=folder).log_metrics({"val/acc_top1": value, "epoch": epoch}, step=epoch)
+    best = RunCheckpoint(filename="best", monitor="val/acc_top1", mode="max")
+    trainer_in(folder, History(), best, epochs=1).test(Countdown(), loader, verbose=False)
+    curves = {"val/acc_top1": list(enumerate(values))}
+    expected = history(
+        curves, test={"test/loss": 0.5}, best_epoch=2, title="quickstart/first\nbest epoch 2: val/acc_top1 0.5"
+    )
+    assert pixels(folder) == expected.tobytes()
+
+
+def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
+    logger = MetricsCsv(run_dir=tmp_path)
+    logger.log_metrics({"train/loss": 2.0, "epoch": 0}, step=1)
+    logger.log_metrics({"train/loss": math.inf, "val/loss": 0.0, "epoch": 1}, step=3)
+    logger.log_metrics({"test/loss": 0.5, "test/ece": 0.0, "epoch": 2}, step=3)
+    curves, test = read_metrics(tmp_path / "metrics.csv")
+    assert curves == {"train/loss": [(0, 2.0), (1, math.inf)], "val/loss": [(1, 0.0)]}
+    assert test == {"test/loss": 0.5, "test/ece": 0.0}
+
+
+def test_nothing_to_draw_is_no_error(folder: Path, loader: DataLoader[Any]) -> None:
+    trainer = trainer_in(folder, History(interval_s=0.0), epochs=1)
+    trainer.loggers = []
+    trainer.fit(Countdown(), loader, loader)
+    trainer.test(Countdown(), loader, verbose=False)
+    assert not (folder / "history.png").exists()
+
+
+def test_other_ranks_draw_nothing(folder: Path, loader: DataLoader[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_in(folder, epochs=1)
+    trainer.fit(Countdown(), loader, loader)
+    assert (folder / "metrics.csv").exists()
+    monkeypatch.setattr(L.pytorch.utilities.rank_zero_only, "rank", 1)
+    callback = History(interval_s=0.0)
+    for hook in (callback.on_train_epoch_start, callback.on_train_end, callback.on_test_end):
+        hook(trainer, Countdown())
+    assert not (folder / "history.png").exists()

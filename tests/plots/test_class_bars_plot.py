@@ -1,0 +1,105 @@
+"""The bars of data set and sampler, checked by what their pixels show."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from jersey.plots.class_bars import DARK, LIGHT, LINE, dataset_bars, sampler_bars
+
+SPLITS = ("train", "val", "test")
+
+
+def names_of(*, classes: int) -> list[str]:
+    return ["unreadable, all of it", "$\\frac$", "Ünï", "00", *map(str, range(classes))][:classes]
+
+
+def is_color(image: Image.Image, color: str, *, within: int = 8) -> np.ndarray:
+    difference_HW3 = np.abs(np.asarray(image).astype(int) - np.array(to_rgb(color)) * 255)
+    return difference_HW3.max(axis=2) < within
+
+
+def bar_lengths(image: Image.Image, color: str = DARK) -> list[int]:
+    """Pixels of a colour in each row of bars, from above; what is thinner than a bar is none."""
+    lengths_H = is_color(image, color).sum(axis=1)
+    edges = np.flatnonzero(np.diff(lengths_H > 2, prepend=False, append=False))
+    return [int(np.median(lengths_H[a:b])) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 5]
+
+
+def without_legend(image: Image.Image) -> Image.Image:
+    return image.crop((0, 0, round(0.72 * image.width), image.height))
+
+
+def dataset(*rows: list[int]) -> Image.Image:
+    counts_SK = np.array(rows)
+    names = [str(number) for number in range(counts_SK.shape[1])]
+    return dataset_bars(counts_SK, names, splits=SPLITS[: len(rows)], title="data")
+
+
+@pytest.mark.parametrize("classes", [1, 3, 12, 43])
+def test_nothing_touches_the_border(classes: int) -> None:
+    counts_SK = np.random.default_rng(0).integers(0, 300_000, (3, classes))
+    counts_SK[1] = 0
+    names = names_of(classes=classes)
+    title = "/a/path/that/goes/on and on/and/$never/ends" * 3
+    for image in (
+        dataset_bars(counts_SK, names, splits=SPLITS, title=title),
+        sampler_bars(counts_SK[0], counts_SK[2], names, title=title),
+    ):
+        pixels_HW3 = np.asarray(image)
+        for edge in (pixels_HW3[:5], pixels_HW3[-5:], pixels_HW3[:, :5], pixels_HW3[:, -5:]):
+            assert (edge == 255).all()
+
+
+def test_every_class_has_room_for_its_name() -> None:
+    heights = [dataset([5] * classes).height for classes in (20, 40)]
+    assert heights[1] - heights[0] > 20 * 12
+
+
+def test_bars_are_as_long_as_there_are_crops() -> None:
+    first, second, third = bar_lengths(dataset([200, 100, 50]))
+    assert (first / second, second / third) == (pytest.approx(2, rel=0.05), pytest.approx(2, rel=0.05))
+
+
+def test_a_single_crop_among_many_can_be_seen() -> None:
+    most, one = bar_lengths(dataset([100_000, 1]))
+    assert most > one > 5
+
+
+def test_a_class_without_crops_has_no_bar_but_a_hatched_row() -> None:
+    image = dataset([9, 0, 5])
+    assert len(bar_lengths(image)) == 2
+    grey = is_color(image, "0.9") | is_color(image, "0.6")
+    assert grey.sum() > 1000
+    assert (is_color(dataset([9, 1, 5]), "0.9")).sum() < 0.1 * grey.sum()
+
+
+def test_splits_stand_beside_each_other_on_scales_of_their_own() -> None:
+    width_of_one = dataset([4, 2]).width
+    image = dataset([4000, 2000], [4, 2], [2, 4])
+    assert image.width > 2 * width_of_one
+    in_halves = np.array([2 + 2 + 1, 1 + 1 + 2])
+    first, second = bar_lengths(image)
+    assert first / second == pytest.approx(in_halves[0] / in_halves[1], rel=0.05)
+
+
+def test_shares_of_the_split_and_of_an_epoch() -> None:
+    """The split holds 3 to 1; the epoch, twice as long, draws 1 to 1."""
+    image = without_legend(sampler_bars(np.array([300, 100]), np.array([400, 400]), ["1", "2"], title=""))
+    natural, drawn = bar_lengths(image, LIGHT), bar_lengths(image, DARK)
+    assert natural[0] / natural[1] == pytest.approx(3, rel=0.05)
+    assert drawn[0] == pytest.approx(drawn[1], rel=0.05)
+    assert drawn[0] == pytest.approx(2 * natural[1], rel=0.05)
+
+
+def test_bars_of_equal_shares_end_at_the_line_whatever_classes_are_absent() -> None:
+    counts_K = np.array([50, 50, 0, 50])
+    image = without_legend(sampler_bars(counts_K, counts_K, ["1", "2", "3", "4"], title=""))
+    line = np.median(np.nonzero(is_color(image, LINE, within=60))[1])
+    bars = np.nonzero(is_color(image, DARK))[1]
+    assert line == pytest.approx(bars.max(), abs=3)
+
+
+def test_both_bars_differ_in_greyscale() -> None:
+    dark, light = (np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in (DARK, LIGHT))
+    assert light - dark > 0.3

@@ -1,0 +1,80 @@
+"""The picture of digit errors, checked by what its pixels show."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jersey.digit_errors import ErrorType, digit_confusions, errors_by_type
+from jersey.plots.digit_errors import BAR_COLOR, digit_errors
+
+EVERYTHING = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in range(33)]
+
+
+def picture(counts_KK: np.ndarray, names: list[str]) -> Image.Image:
+    errors, places = errors_by_type(counts_KK, names), digit_confusions(counts_KK, names)
+    return digit_errors(errors, places, crops=int(counts_KK.sum()), title="val, epoch 3")
+
+
+def bar_widths_px(image: Image.Image) -> list[int]:
+    """Widths of the bars, from top to bottom, one a type; they have two rows of text between their middles."""
+    color = tuple(bytes.fromhex(BAR_COLOR.removeprefix("#")))
+    return sorted({int(row.sum()) for row in (np.asarray(image) == color).all(axis=2)} - {0})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["7"],
+        ["0", "00", "23"],
+        EVERYTHING,
+        ["unreadable", "a very long name, and a bit more of it" * 3, "٣", "$\\frac$"],
+    ],
+)
+@pytest.mark.parametrize("crops", [0, 1, 4000])
+def test_nothing_touches_the_border(names: list[str], crops: int) -> None:
+    pixels_HW3 = np.asarray(picture(np.full((len(names), len(names)), crops), names))
+    for edge in (pixels_HW3[:5], pixels_HW3[-5:], pixels_HW3[:, :5], pixels_HW3[:, -5:]):
+        assert (edge == 255).all()
+
+
+def test_bars_are_as_long_as_their_types_are_frequent() -> None:
+    counts_KK = np.array([[50, 8, 0], [0, 50, 2], [4, 0, 50]])  # 2 as 3, 3 as 23, 23 as 2
+    widths = bar_widths_px(picture(counts_KK, ["2", "3", "23"]))
+    assert [width / widths[-1] for width in widths] == pytest.approx([2 / 8, 4 / 8, 1], abs=0.01)
+
+
+def test_few_errors_among_many_crops_have_bars_as_long_as_many() -> None:
+    errors_KK = np.array([[0, 8, 0], [0, 0, 2], [4, 0, 0]])
+    few, many = (picture(errors_KK + right * np.eye(3, dtype=int), ["2", "3", "23"]) for right in (9000, 0))
+    assert bar_widths_px(few) == bar_widths_px(many)
+
+
+def test_a_single_error_among_many_has_a_bar_and_no_error_has_none() -> None:
+    assert len(bar_widths_px(picture(np.array([[50, 9000, 0], [0, 50, 1], [0, 0, 50]]), ["2", "3", "23"]))) == 2
+    assert bar_widths_px(picture(50 * np.eye(3, dtype=int), ["2", "3", "23"])) == []
+
+
+def test_a_confused_digit_is_seen_in_the_panel_of_its_place() -> None:
+    """Against the same picture with the digit read right: only one of three panels changes its cells."""
+    names = ["21", "71", "27", "2", "7"]
+    right = 5 * np.eye(5, dtype=int)
+    for read, panel in (("71", 0), ("27", 1)):
+        wrong = right.copy()
+        wrong[0, names.index(read)] += 1
+        right_more = right.copy()
+        right_more[0, 0] += 1
+        before, after = (
+            np.asarray(picture(counts_KK, names).convert("L")).astype(int) for counts_KK in (right_more, wrong)
+        )
+        lower = slice(round(0.55 * before.shape[0]), None)  # below the bars
+        columns = np.flatnonzero((before[lower] != after[lower]).any(axis=0))
+        changed = {int(3 * column / before.shape[1]) for column in columns}
+        assert changed == {panel}
+
+
+def test_there_is_a_line_for_every_type() -> None:
+    errors = {kind: [] for kind in ErrorType}
+    places = digit_confusions(np.zeros((1, 1), dtype=int), ["1"])
+    whole = digit_errors(errors, places, crops=0, title="val")
+    few = digit_errors({ErrorType.OTHER: []}, places, crops=0, title="val")
+    assert whole.height > few.height + 8 * 20

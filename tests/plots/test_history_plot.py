@@ -1,0 +1,126 @@
+"""The picture of a training, checked by what its pixels show."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from jersey.plots.history import DARK, LOSSES, RATE_STYLES, RED, SCORES, Styles, history
+
+
+def curves_of(*, epochs: int) -> dict[str, list[tuple[int, float]]]:
+    """All that can be drawn, falling or rising."""
+    falling = [(epoch, 3.0 / (epoch + 1)) for epoch in range(epochs)]
+    rising = [(epoch, 1 - 1 / (epoch + 2)) for epoch in range(epochs)]
+    scores = {name: rising for name in SCORES if not name.startswith("test")}
+    return {"train/loss": falling, "val/loss": falling, "lr/backbone": falling, "lr/head": rising, **scores}
+
+
+def where(image: Image.Image, color: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels of a colour, or nearly."""
+    difference_HW3 = np.abs(np.asarray(image).astype(int) - np.array(to_rgb(color)) * 255)
+    return np.nonzero(difference_HW3.max(axis=2) < 20)
+
+
+def curve_in(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the dark line, without the legend."""
+    rows, columns = where(image, DARK)
+    is_left = columns < 0.85 * image.width
+    return rows[is_left], columns[is_left]
+
+
+def plain(curves: dict[str, list[tuple[int, float]]], **changed: object) -> Image.Image:
+    settings: dict[str, object] = {"test": {}, "best_epoch": None, "title": ""}
+    return history(curves, **(settings | changed))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("epochs", [1, 5, 100])
+def test_nothing_touches_the_border(epochs: int) -> None:
+    image = history(
+        curves_of(epochs=epochs),
+        test={"test/loss": 0.5, "test/acc_top1": 0.9},
+        best_epoch=epochs - 1,
+        title="an experiment of a long name and $\\frac$/" + "20261121-112319 " * 8,
+    )
+    pixels_HW3 = np.asarray(image)
+    for edge in (pixels_HW3[:5], pixels_HW3[-5:], pixels_HW3[:, :5], pixels_HW3[:, -5:]):
+        assert (edge == 255).all()
+
+
+def test_a_single_epoch_is_a_point() -> None:
+    rows, columns = curve_in(plain({"val/loss": [(0, 1.0)]}))
+    assert 3 < np.ptp(rows) == np.ptp(columns) < 12
+
+
+def test_panels_without_curves_are_left_out() -> None:
+    whole = curves_of(epochs=5)
+    heights = [
+        plain({name: points for name, points in whole.items() if name.startswith(kinds)}).height
+        for kinds in (("val/loss",), ("val/loss", "lr"), ("val/", "lr"))
+    ]
+    one, two, three = heights
+    assert two - one == pytest.approx(three - two, abs=5)
+    assert two - one > 100
+
+
+def test_metrics_that_are_not_drawn_change_nothing() -> None:
+    curves = curves_of(epochs=5)
+    assert plain(curves | {"val/ece": [(0, 0.5)], "lrx": [(0, 9.0)]}).tobytes() == plain(curves).tobytes()
+
+
+def test_the_best_epoch_is_marked_where_it_is() -> None:
+    columns = []
+    for best_epoch in (0, 2, 4):
+        image = plain({"val/acc_top1": [(epoch, 0.5) for epoch in range(5)]}, best_epoch=best_epoch)
+        rows, all_columns = where(image, RED)
+        columns.append(np.median(all_columns))
+        assert np.ptp(rows) > 0.5 * image.height
+        assert image.width > plain({"val/acc_top1": [(0, 0.5)]}).width, "named in the legend"
+    assert columns[1] - columns[0] == pytest.approx(columns[2] - columns[1], abs=2)
+    assert columns[1] - columns[0] > 100
+
+
+def test_the_test_score_is_a_line_at_its_height() -> None:
+    """Half-way between the two values of the curve."""
+    image = plain({"val/acc_top1": [(0, 0.2), (1, 0.6)]}, test={"test/acc_top1": 0.4})
+    rows, _ = curve_in(image)
+    is_black_HW = np.asarray(image.convert("L"))[: rows.max(), 100:500] < 60
+    dotted = int(is_black_HW.sum(axis=1).argmax())
+    assert dotted == pytest.approx((rows.min() + rows.max()) / 2, abs=2)
+
+
+@pytest.mark.parametrize("name", ["train/loss", "val/acc_top1", "lr"])
+@pytest.mark.parametrize("values", [[1.0, math.nan, 0.5], [math.inf, -math.inf]], ids=["one", "all"])
+def test_a_value_that_is_no_number_is_a_cross(name: str, values: list[float]) -> None:
+    assert len(where(plain({name: list(enumerate(values))}), RED)[0]) > 0
+
+
+def test_numbers_have_no_cross() -> None:
+    assert len(where(plain({"train/loss": [(0, 1.0), (1, 0.5)]}), RED)[0]) == 0
+
+
+def test_a_wide_range_of_losses_is_logarithmic() -> None:
+    """Three equal factors are three equal steps down."""
+    rows, columns = curve_in(plain({"val/loss": [(0, 1000.0), (1, 10.0), (2, 0.1)]}))
+    middle = (columns.min() + columns.max()) / 2
+    at_middle = rows[np.abs(columns - middle) < 2].mean()
+    assert at_middle == pytest.approx((rows.min() + rows.max()) / 2, abs=2)
+
+
+@pytest.mark.parametrize("lowest", [0.0, -100.0])
+def test_losses_without_a_logarithm_are_on_a_plain_scale(lowest: float) -> None:
+    middle = (lowest + 100.0) / 2
+    rows, columns = curve_in(plain({"val/loss": [(0, lowest), (1, 100.0), (2, middle)]}))
+    at_last = rows[columns > columns.max() - 3].mean()
+    assert at_last == pytest.approx((rows.min() + rows.max()) / 2, abs=2)
+
+
+@pytest.mark.parametrize("styles", [LOSSES, SCORES, {str(i): style for i, style in enumerate(RATE_STYLES)}])
+def test_lines_of_a_panel_differ_in_greyscale(styles: Styles) -> None:
+    looks = [
+        (style.get("ls", "-"), round(float(np.dot(to_rgb(style["color"]), (0.299, 0.587, 0.114))), 1))
+        for style in styles.values()
+    ]
+    assert len(set(looks)) == len(styles)

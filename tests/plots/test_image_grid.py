@@ -1,0 +1,103 @@
+"""The grid, checked by what its pixels show."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jersey.plots.image_grid import Section, Tile, heat_overlay, image_grid
+
+RED, GREEN, BLUE = (np.full((48, 48, 3), color, np.uint8) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
+
+
+def grid_of(*tiles: Tile, columns: int = 2, title: str = "test") -> np.ndarray:
+    return np.asarray(image_grid(title, [Section("crops", tiles, out_of=len(tiles))], columns=columns))
+
+
+def box_of(pixels_HW3: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the pixels of a colour, which must fill the box."""
+    is_there_HW = (pixels_HW3 == color).all(axis=2)
+    rows, columns = np.flatnonzero(is_there_HW.any(axis=1)), np.flatnonzero(is_there_HW.any(axis=0))
+    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    assert is_there_HW[top:bottom, left:right].all()
+    return int(left), int(top), int(right), int(bottom)
+
+
+def test_small_crops_grow_by_whole_pixels() -> None:
+    noise_HW3 = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    pixels_HW3 = grid_of(Tile([RED, noise_HW3], ["23"]))
+    left, top, right, bottom = box_of(pixels_HW3, (255, 0, 0))
+    factor = (right - left) // 48
+    assert factor > 1
+    assert (right - left, bottom - top) == (factor * 48, factor * 48)
+    beside_HW3 = pixels_HW3[top:bottom, right + 2 : right + 2 + factor * 48]
+    np.testing.assert_array_equal(beside_HW3[::factor, ::factor], noise_HW3)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (32, 32), (48, 96), (100, 100), (128, 64), (224, 224), (600, 300)])
+def test_crops_of_any_size_and_shape_come_out_alike(shape: tuple[int, int]) -> None:
+    left, top, right, bottom = box_of(grid_of(Tile([np.full((*shape, 3), (255, 0, 0), np.uint8)], [])), (255, 0, 0))
+    assert 70 <= max(right - left, bottom - top) <= 170
+    assert (right - left) / (bottom - top) == pytest.approx(shape[1] / shape[0], rel=0.02)
+
+
+def test_tiles_run_in_rows() -> None:
+    pixels_HW3 = grid_of(Tile([RED], ["1"]), Tile([GREEN], ["2"]), Tile([BLUE], ["3"]))
+    red, green, blue = (box_of(pixels_HW3, color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
+    assert red[1] == green[1] < blue[1]
+    assert red[0] == blue[0] < green[0]
+
+
+def test_a_marked_tile_has_a_frame_that_is_dark_in_grey_and_moves_nothing() -> None:
+    plain, marked = (grid_of(Tile([RED], ["1"], is_marked=is_marked)) for is_marked in (False, True))
+    left, top, right, bottom = box_of(plain, (255, 0, 0))
+    assert box_of(marked, (255, 0, 0)) == (left, top, right, bottom)
+    grey_HW = np.asarray(Image.fromarray(marked).convert("L"))
+    for y, x in ((top - 3, left), (bottom + 2, left), (top, left - 3), (top, right + 2)):
+        assert grey_HW[y, x] < 100
+        assert (plain[y, x] == 255).all()
+
+
+@pytest.mark.parametrize("title", ["t", "a title that is much longer than the few crops below it are wide" * 3])
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_nothing_touches_the_border(title: str, count: int) -> None:
+    tiles = [Tile([GREEN], ["an endless name " * 40, "W" * 60, "Ünïcødé Ж", ""], is_marked=True)] * count
+    pixels_HW3 = grid_of(*tiles, columns=3, title=title)
+    for edge in (pixels_HW3[:5], pixels_HW3[-5:], pixels_HW3[:, :5], pixels_HW3[:, -5:]):
+        assert (edge == 255).all()
+
+
+def test_a_long_caption_does_not_reach_into_the_next_tile() -> None:
+    pixels_HW3 = grid_of(Tile([RED], ["x" * 400]), Tile([BLUE], [""]))
+    left, _, _, bottom = box_of(pixels_HW3, (0, 0, 255))
+    assert (pixels_HW3[bottom + 5 :, : left - 4] < 128).any()
+    assert (pixels_HW3[bottom + 5 :, left - 4 :] == 255).all()
+    assert pixels_HW3.shape[1] < 2 * grid_of(Tile([RED], ["x"]), Tile([BLUE], [""])).shape[1]
+
+
+def test_counts_are_told_with_and_without_tiles() -> None:
+    """A section without tiles keeps its heading; one of one and one of many are headed differently."""
+    pictures = [
+        image_grid("t", [Section("wrong", tiles, out_of=out_of)], columns=3)
+        for tiles, out_of in (([], 0), ([Tile([RED], [])], 1), ([Tile([RED], [])], 900))
+    ]
+    none, one, many = (np.asarray(picture) for picture in pictures)
+    assert (none < 128).any()
+    assert none.shape[0] < one.shape[0]
+    assert one.shape != many.shape or (one != many).any()
+
+
+def test_letters_beyond_ascii_are_drawn_and_differ() -> None:
+    drawn = [grid_of(Tile([RED], [letter])).tobytes() for letter in ("Ü", "Ж", "Ł", "\N{WHITE SQUARE}")]
+    assert len(set(drawn)) == 4
+
+
+def test_more_heat_is_brighter_in_grey_and_no_heat_leaves_the_crop_to_be_seen() -> None:
+    ramp_HW = np.tile(np.linspace(0, 1, 48), (48, 1))
+    for color in (RED, np.zeros_like(RED), np.full_like(RED, 255)):
+        grey_HW = np.asarray(Image.fromarray(heat_overlay(color, ramp_HW)).convert("L")).astype(int)
+        assert (np.diff(grey_HW[0]) >= 0).all()
+        assert grey_HW[0, -1] - grey_HW[0, 0] > 80
+    cold = heat_overlay(
+        np.concatenate([np.zeros((4, 4, 3)), np.full((4, 4, 3), 255)]).astype(np.uint8), np.zeros((8, 4))
+    )
+    assert cold[-1, 0, 0] > cold[0, 0, 0] + 100

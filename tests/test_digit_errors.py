@@ -1,0 +1,153 @@
+"""Types of errors: by example, by counting all pairs of numbers by hand, and for any two strings."""
+
+from collections import Counter
+from itertools import permutations
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from jersey.digit_errors import (
+    Confusion,
+    ErrorType,
+    digit_confusions,
+    error_type,
+    errors_by_type,
+    examples,
+    total,
+)
+
+NUMBERS = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in range(100)]
+ARABIC_7, ARABIC_37 = "\N{ARABIC-INDIC DIGIT SEVEN}", "\N{ARABIC-INDIC DIGIT THREE}\N{ARABIC-INDIC DIGIT SEVEN}"
+LABELS = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(["", "A7", "007", "unreadable", "7\n", " 7", "-1", ARABIC_7, ARABIC_37, "\N{SUPERSCRIPT TWO}"]),
+    st.text(alphabet="0123", max_size=3),
+    st.text(),
+)
+
+
+@pytest.mark.parametrize(
+    ("true", "read", "kind"),
+    [
+        ("23", "73", ErrorType.SUBSTITUTED_TENS),
+        ("00", "10", ErrorType.SUBSTITUTED_TENS),
+        ("23", "28", ErrorType.SUBSTITUTED_ONES),
+        ("11", "10", ErrorType.SUBSTITUTED_ONES),
+        ("2", "3", ErrorType.SUBSTITUTED_ONLY),
+        ("23", "2", ErrorType.MISSING),
+        ("23", "3", ErrorType.MISSING),
+        ("11", "1", ErrorType.MISSING),
+        ("10", "0", ErrorType.MISSING),
+        ("2", "23", ErrorType.ADDED),
+        ("3", "23", ErrorType.ADDED),
+        ("0", "00", ErrorType.ZEROS),
+        ("00", "0", ErrorType.ZEROS),
+        ("23", "32", ErrorType.SWAPPED),
+        ("01", "10", ErrorType.SWAPPED),
+        ("23", "71", ErrorType.SEVERAL),
+        ("23", "31", ErrorType.SEVERAL),
+        ("23", "7", ErrorType.SEVERAL),
+        ("7", "23", ErrorType.SEVERAL),
+        ("A7", "7", ErrorType.OTHER),
+        ("7", "007", ErrorType.OTHER),
+        ("", "7", ErrorType.OTHER),
+        ("3", "٣", ErrorType.OTHER),
+        ("7", "7\n", ErrorType.OTHER),
+    ],
+)
+def test_types_by_example(true: str, read: str, kind: ErrorType) -> None:
+    assert error_type(true, read) == kind
+
+
+def test_every_pair_of_numbers_counted_by_hand() -> None:
+    """Of d and ab, ab has d in 19 numbers of 100, so in 190 pairs; 0 - 00 is one of them, but of its own type."""
+    kinds = Counter(error_type(true, read) for true, read in permutations(NUMBERS, 2))
+    assert kinds == {
+        ErrorType.ZEROS: 2,
+        ErrorType.MISSING: 10 * 19 - 1,
+        ErrorType.ADDED: 10 * 19 - 1,
+        ErrorType.SUBSTITUTED_ONLY: 10 * 9,
+        ErrorType.SWAPPED: 10 * 9,
+        ErrorType.SUBSTITUTED_TENS: 100 * 9,
+        ErrorType.SUBSTITUTED_ONES: 100 * 9,
+        ErrorType.SEVERAL: (100 * 9 * 9 - 10 * 9) + 2 * (10 * 9 * 9),
+    }
+    assert kinds.total() == 110 * 109
+
+
+@given(LABELS, LABELS)
+@example("0", "00")
+def test_any_error_has_one_type_and_a_right_reading_none(true: str, read: str) -> None:
+    kind = error_type(true, read)
+    assert (kind is None) == (true == read)
+    assert kind is None or [member for member in ErrorType if member == kind] == [kind]
+    assert error_type(true, true) is None
+
+
+@given(LABELS, LABELS)
+def test_the_other_way_round_it_is_the_same_type_but_missing_is_added(true: str, read: str) -> None:
+    turned = {ErrorType.MISSING: ErrorType.ADDED, ErrorType.ADDED: ErrorType.MISSING}
+    kind = error_type(true, read)
+    assert error_type(read, true) == (turned.get(kind, kind) if kind else None)
+
+
+@given(LABELS, LABELS)
+def test_only_what_is_no_number_of_one_or_two_plain_digits_is_other(true: str, read: str) -> None:
+    are_numbers = true in NUMBERS and read in NUMBERS
+    assert (error_type(true, read) == ErrorType.OTHER) == (true != read and not are_numbers)
+
+
+@given(st.lists(LABELS, unique=True, min_size=1, max_size=6), st.randoms())
+def test_every_misread_crop_is_counted_once(names: list[str], random: Random) -> None:
+    counts_KK = np.array([[random.choice([0, 0, 1, 2, 30]) for _ in names] for _ in names])
+    errors = errors_by_type(counts_KK, names)
+    assert list(errors) == list(ErrorType)
+    assert sum(map(total, errors.values())) == counts_KK.sum() - np.trace(counts_KK)
+    for kind, confusions in errors.items():
+        assert all(error_type(true, read) == kind and crops > 0 for true, read, crops in confusions)
+
+
+def test_the_most_frequent_confusions_come_first_and_equal_ones_in_the_order_of_names() -> None:
+    names = ["2", "3", "23"]
+    counts_KK = np.array([[9, 1, 2], [1, 9, 5], [3, 3, 9]])
+    errors = errors_by_type(counts_KK, names)
+    assert errors[ErrorType.SUBSTITUTED_ONLY] == [Confusion("2", "3", 1), Confusion("3", "2", 1)]
+    assert errors[ErrorType.ADDED] == [Confusion("3", "23", 5), Confusion("2", "23", 2)]
+    assert errors[ErrorType.MISSING] == [Confusion("23", "2", 3), Confusion("23", "3", 3)]
+    assert examples(errors[ErrorType.MISSING]) == "23 read as 2 (3x), 23 read as 3 (3x)"
+
+
+def test_examples_are_few() -> None:
+    confusions = [Confusion("1", read, 1) for read in "23456789"]
+    assert examples(confusions).count("read as") == 3
+    assert examples([]) == ""
+
+
+def test_digits_are_counted_by_place_for_numbers_of_equal_length() -> None:
+    names = ["7", "1", "07", "71", "A7", ARABIC_7, ARABIC_37]
+    counts = {
+        ("7", "7"): 5,
+        ("7", "1"): 2,
+        ("71", "07"): 3,
+        ("07", "07"): 1,
+        ("7", "07"): 50,  # not of equal length
+        ("71", "A7"): 50,  # no numbers
+        ("A7", "71"): 50,
+        ("7", ARABIC_7): 50,
+        (ARABIC_37, "71"): 50,
+    }
+    counts_KK = np.array([[counts.get((true, read), 0) for read in names] for true in names])
+    places = digit_confusions(counts_KK, names)
+    found = {
+        place: {(true, read): counts_DD[true, read] for true, read in np.argwhere(counts_DD).tolist()}
+        for place, counts_DD in places.items()
+    }
+    assert found == {
+        "only digit": {(7, 7): 5, (7, 1): 2},
+        "tens": {(7, 0): 3, (0, 0): 1},
+        "ones": {(1, 7): 3, (7, 7): 1},
+    }
+    assert all(counts_DD.shape == (10, 10) for counts_DD in places.values())

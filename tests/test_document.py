@@ -1,0 +1,76 @@
+"""A page as Markdown and as HTML: what is written comes out as it was meant, whatever characters it holds."""
+
+import base64
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from jersey.document import Block, Heading, Picture, Table, Text, Verbatim, as_html, as_markdown
+
+UGLY = "a*b_|<b>&`c`\\ [0](x) 00"
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would show, by tag."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: dict[str, list[str]] = {}
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and data.strip():
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> list[Block]:
+    Image.new("RGB", (3, 2), "red").save(tmp_path / "a.png")
+    return [
+        Text("all said", lead=True),
+        Heading(UGLY),
+        Table(("name", "value"), [(UGLY, "1"), ("x", UGLY)]),
+        Picture("a.png", UGLY),
+        Verbatim("old  new\n<b>  0\n"),
+    ]
+
+
+def test_html_shows_every_text_as_it_is(page: list[Block], tmp_path: Path) -> None:
+    shown = Reader(as_html(UGLY, page, tmp_path))
+    assert shown.open == []
+    assert shown.texts["title"] == shown.texts["h1"] == shown.texts["h2"] == [UGLY]
+    assert shown.texts["td"] == [UGLY, "1", "x", UGLY]
+    assert shown.texts["pre"] == ["old  new\n<b>  0"]
+    assert shown.texts["figcaption"] == [UGLY]
+
+
+def test_html_holds_its_pictures_and_asks_for_no_other_file(page: list[Block], tmp_path: Path) -> None:
+    (source,) = Reader(as_html("page", page, tmp_path)).sources
+    kind, _, encoded = source.partition(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(encoded) == (tmp_path / "a.png").read_bytes()
+
+
+def test_markdown_tables_keep_their_columns(page: list[Block]) -> None:
+    rows = [line for line in as_markdown("page", page).splitlines() if line.startswith("|")]
+    assert len(rows) == 4
+    assert all(row.replace("\\|", "").count("|") == 3 for row in rows)
+
+
+def test_markdown_links_pictures_and_keeps_verbatim_text(page: list[Block]) -> None:
+    text = as_markdown("page", page)
+    assert "](a.png)" in text
+    assert "```text\nold  new\n<b>  0\n```" in text
+    assert text.startswith("# page\n\n**all said**\n\n## ")

@@ -1,0 +1,137 @@
+"""Grad-CAM against maps by hand, against the class activation maps that it generalises, and without traces."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from jersey.grad_cam import grad_cam
+from jersey.models.network import Network, resnet_classifier
+
+
+class Tiny(nn.Module):
+    """Two feature maps, the image and its negative, pooled after a square, then two logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(1, 2, kernel_size=1, bias=False)
+        self.features.weight.data = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
+        self.head = nn.Linear(2, 2, bias=False)
+        self.head.weight.data = torch.tensor([[3.0, 0.0], [-1.0, 2.0]])
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return self.head(self.features(images_BCHW.float()).square().mean(dim=(2, 3)))
+
+
+@pytest.fixture(params=["plain", "no_grad", "inference"])
+def surroundings(request: pytest.FixtureRequest) -> Iterator[None]:
+    modes = {"plain": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
+    with modes[request.param]():
+        yield
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_maps_by_hand() -> None:
+    """Logit 0 is 3 mean(a^2), so its gradient is 6a / 4 with mean 1.5 mean(a), and the map the positive part of that
+    times a: for a = [[1, 2], [3, -2]] it is 1.5 * a, and 1 at the 3.
+
+    Logit 1 is -mean(a^2) + 2 mean(b^2), b = -a: mean gradients are -mean(a) / 2 = -0.5 and mean(b) = -1, and the map
+    is -0.5 a - 1 b = 0.5 a.
+    """
+    with torch.inference_mode(False):
+        network = Tiny()
+    image_1111 = torch.tensor([[1.0, 2.0], [3.0, -2.0]]).view(1, 1, 2, 2)
+    maps_2HW = grad_cam(network, network.features, image_1111.expand(2, -1, -1, -1), torch.tensor([0, 1]))
+    expected_HW = torch.tensor([[1.0, 2.0], [3.0, 0.0]]) / 3
+    torch.testing.assert_close(maps_2HW, torch.stack([expected_HW, expected_HW]))
+
+
+def test_where_nothing_speaks_for_the_class_the_map_is_zero() -> None:
+    network = Tiny()
+    network.head.weight.data = torch.tensor([[-1.0, 0.0], [0.0, 0.0]])
+    image_1CHW = torch.rand(1, 1, 4, 4)
+    for k in (0, 1):
+        assert grad_cam(network, network.features, image_1CHW, torch.tensor([k])).abs().max() == 0
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(0)
+    return resnet_classifier(num_classes=5, weights=None).train()
+
+
+@pytest.fixture
+def images_BCHW() -> Tensor:
+    return torch.randint(0, 256, (3, 3, 96, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+CLASSES_B = torch.tensor([4, 0, 2])
+
+
+def last_block(network: Network) -> nn.Module:
+    return network.backbone.get_submodule("layer4")
+
+
+def test_before_pooling_and_a_linear_head_it_is_the_class_activation_map(network: Network, images_BCHW: Tensor) -> None:
+    """https://arxiv.org/abs/1610.02391, section 3.1: there the weights are those of the head."""
+    seen: list[Tensor] = []
+    with last_block(network).register_forward_hook(lambda _, __, output: seen.append(output)), torch.no_grad():
+        network.eval()(images_BCHW)
+        network.train()
+    cam_Bhw = torch.einsum("bchw,bc->bhw", seen[0], network.head.weight[CLASSES_B]).relu()
+    expected_BHW = nn.functional.interpolate(cam_Bhw[:, None], (96, 64), mode="bilinear", align_corners=False)[:, 0]
+    expected_BHW = expected_BHW / expected_BHW.amax(dim=(1, 2), keepdim=True)
+    maps_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
+    assert maps_BHW.amax(dim=(1, 2)).tolist() == [1, 1, 1]
+    torch.testing.assert_close(maps_BHW, expected_BHW, atol=1e-4, rtol=1e-4)
+
+
+def test_a_crop_is_explained_alone(network: Network, images_BCHW: Tensor) -> None:
+    together_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
+    alone_1HW = grad_cam(network, last_block(network), images_BCHW[1:2], CLASSES_B[1:2])
+    torch.testing.assert_close(together_BHW[1:2], alone_1HW, atol=1e-4, rtol=1e-4)
+
+
+def test_what_all_logits_share_and_their_scale_do_not_matter(network: Network, images_BCHW: Tensor) -> None:
+    before_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
+    weight, bias = network.head.weight.clone(), network.head.bias.clone()
+    with torch.no_grad():
+        network.head.weight *= 7
+        network.head.bias += 3
+    after_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
+    with torch.no_grad():
+        network.head.weight.copy_(weight)
+        network.head.bias.copy_(bias)
+    torch.testing.assert_close(after_BHW, before_BHW, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_it_works_anywhere_and_leaves_no_trace(network: Network, images_BCHW: Tensor, is_frozen: bool) -> None:
+    network.backbone.get_submodule("layer2").eval()  # a mixture of modes must come back as it was
+    modes = [part.training for part in network.modules()]
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    is_grad, is_inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    inputs, classes = (images_BCHW * 1, CLASSES_B * 1)  # inference tensors in inference mode, as a test loop has them
+    try:
+        for parameter in network.parameters():
+            parameter.requires_grad_(not is_frozen)
+        maps_BHW = grad_cam(network, last_block(network), inputs, classes)
+    finally:
+        for parameter in network.parameters():
+            parameter.requires_grad_(True)
+    assert maps_BHW.amax(dim=(1, 2)).tolist() == [1, 1, 1]
+    assert not maps_BHW.requires_grad
+    assert [part.training for part in network.modules()] == modes
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not any(part._forward_hooks for part in network.modules())
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == (is_grad, is_inference)
+
+
+def test_a_failure_leaves_no_trace_either(network: Network) -> None:
+    with pytest.raises(RuntimeError):
+        grad_cam(network, last_block(network), torch.zeros(1, 5, 32, 32), torch.tensor([0]))
+    assert network.training
+    assert not last_block(network)._forward_hooks

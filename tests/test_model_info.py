@@ -1,0 +1,112 @@
+"""Facts about a network that can be counted by hand, and a real exported file."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from torch import nn
+
+from jersey import model_info as module
+from jersey.labels import Labels
+from jersey.model_info import as_table, flops, model_info, parameters
+from jersey.models.network import Network
+
+SIZE_PX = (12, 8)
+
+
+@pytest.fixture
+def network() -> Network:
+    """A 3x3 convolution to 4 channels with padding, pooled, and 5 classes."""
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Network(backbone, nn.Linear(4, 5)).train()
+
+
+def test_parameters_by_part(network: Network) -> None:
+    network.backbone.requires_grad_(False)
+    in_backbone, in_head = 4 * 3 * 3 * 3 + 4, 4 * 5 + 5
+    assert parameters(network) == {
+        "all": in_backbone + in_head,
+        "trainable": in_head,
+        "backbone": in_backbone,
+        "head": in_head,
+    }
+
+
+def test_a_multiply_add_counts_two(network: Network) -> None:
+    height, width = SIZE_PX
+    multiply_adds = height * width * 4 * (3 * 3 * 3) + 4 * 5
+    assert flops(network, torch.zeros(1, 3, height, width)) == 2 * multiply_adds
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A checkpoint of zeros, and a file that onnxruntime can run: the mean of each channel."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["pixels", "axes"], ["logits"], keepdims=0),
+        ],
+        "means",
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, ["batch", 3, *SIZE_PX])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {"labels_mapping": Labels(("0", "00", "1")).to_json()})
+    paths = {"onnx": tmp_path / "model.onnx", "checkpoint": tmp_path / "best.ckpt"}
+    onnx.save(model, paths["onnx"])
+    paths["checkpoint"].write_bytes(bytes(1234))
+    return paths
+
+
+def test_all_facts_of_a_real_file(network: Network, files: dict[str, Path]) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random_state = torch.get_rng_state()
+    info = model_info(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.02, **files)
+    assert info["checkpoint_bytes"] == 1234
+    assert info["onnx_bytes"] == len(files["onnx"].read_bytes())
+    assert info["flops"] == flops(network, torch.zeros(1, 3, *SIZE_PX))
+    assert info["input_px"] == list(SIZE_PX)
+    assert 10e6 < info["peak_memory"]["bytes"] < 100e9, "torch alone takes 100 MB"
+    for runtime in ("torch", "onnxruntime"):
+        speed = info[runtime]
+        assert speed["device"]
+        assert speed["threads"]
+        assert speed["latency_ms"] > 0
+        assert speed["crops_per_s"] > 0
+    assert json.loads(json.dumps(info)) == info
+    assert network.training
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("call_s", [0.004, 3.0])
+def test_the_median_is_of_calls_within_the_budget(call_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call is left out, unless it alone fills the budget; one slow call in between changes nothing."""
+    clock_s = 0.0
+    durations_s = iter([3.0, call_s, 0.5, *[call_s] * 1000])
+    calls = []
+
+    def run() -> None:
+        nonlocal clock_s
+        calls.append(next(durations_s))
+        clock_s += calls[-1]
+
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock_s)
+    budget_s = 1.0 if call_s > 1 else 3.5
+    assert module._median_s(run, budget_s) == pytest.approx(call_s)
+    assert sum(calls[1:]) < budget_s + call_s
+    assert (len(calls) == 1) == (call_s > 1)
+
+
+def test_the_table_says_the_same(network: Network, files: dict[str, Path]) -> None:
+    info = model_info(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.01, **files)
+    info["torch"] |= {"latency_ms": 12.34, "crops_per_s": 4321.0, "batch_size": 7, "threads": 3, "device": "abacus"}
+    table = dict(as_table(info))
+    assert table["parameters"] == "137 (backbone 112, head 25), all of them trainable"
+    assert "8 x 12 px" in table["operations"]
+    assert table["torch"] == "12.3 ms for one crop, 4,321 crops/s in batches of 7; abacus, CPU threads: 3"
+    assert set(table) == {"parameters", "operations", "files", "peak memory", "torch", "onnxruntime"}

@@ -1,0 +1,87 @@
+"""The report of a run, from counted crops."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import binomtest
+
+from jersey.document import as_html, as_markdown
+from jersey.export import Agreement
+from jersey.labels import Labels
+from jersey.metrics import Evaluation
+from jersey.report import Result, report, wilson_interval
+
+LABELS = Labels(("0", "00", "01", "7"))
+
+
+def evaluation(pairs: list[tuple[int, int]]) -> Evaluation:
+    """Crops by true class and the class they are read as."""
+    true_N, read_N = torch.tensor(pairs).T
+    return Evaluation(5 * torch.nn.functional.one_hot(read_N, len(LABELS)).float(), true_N, torch.arange(len(pairs)))
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Result:
+    """Eight of ten right: "0" twice read as "00"; no crop of "7"."""
+    test = evaluation([(0, 0)] * 4 + [(0, 1)] * 2 + [(1, 1)] * 3 + [(2, 2)])
+    return Result(
+        folder=tmp_path,
+        facts={"seed": "0"},
+        difference="",
+        val=test.metrics,
+        test=test,
+        labels=LABELS,
+        agreement=Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[]),
+        info=None,
+    )
+
+
+@pytest.mark.parametrize(("right", "crops"), [(0, 1), (1, 1), (0, 30), (343, 360), (360, 360), (1, 360)])
+def test_the_interval_is_scipys(right: int, crops: int) -> None:
+    reference = binomtest(right, crops).proportion_ci(method="wilson")
+    assert wilson_interval(right, crops) == pytest.approx((reference.low, reference.high), abs=1e-4)
+
+
+def test_it_says_how_much_was_right_and_how_sure_that_is(result: Result) -> None:
+    first = as_markdown("run", report(result)).splitlines()[2]
+    assert first == "**80.0% of 10 test crops read right (95 % interval 49.0% to 94.3%).**"
+
+
+def test_errors_are_told_by_type_with_examples_and_the_worst_number_comes_first(result: Result) -> None:
+    text = as_markdown("run", report(result))
+    assert "| 0 against 00 | 2 | 0 read as 00 (2x) |" in text
+    table = text[text.index("read worst") :].splitlines()[4:]
+    assert table[:3] == ['| "0" | 6 | 4 (67%) |', '| "00" | 3 | 3 (100%) |', '| "01" | 1 | 1 (100%) |']
+    assert table[3] == ""
+
+
+def test_a_split_that_lacks_numbers_says_how_many_were_scored(result: Result) -> None:
+    assert "3 of 4 in val, 3 in test" in as_markdown("run", report(result))
+
+
+def test_no_error_is_said_to_be_none(result: Result) -> None:
+    text = as_markdown("run", report(replace(result, test=evaluation([(0, 0), (1, 1)]))))
+    assert "None in the test split." in text
+
+
+def test_the_difference_from_the_registered_experiment_is_shown(result: Result) -> None:
+    assert "Nothing." in as_markdown("run", report(result))
+    text = as_markdown("run", report(replace(result, difference="trainer\ntrainer.epochs  30  5\n")))
+    assert "```text\ntrainer\ntrainer.epochs  30  5\n```" in text
+    assert "Nothing." not in text
+
+
+def test_pictures_that_a_run_made_are_shown_and_no_others(result: Result) -> None:
+    assert "![" not in as_markdown("run", report(result))
+    for name in ("history.png", "confusion_matrix_test.png"):
+        Image.new("RGB", (2, 2)).save(result.folder / name)
+    assert as_markdown("run", report(result)).count("![") == 2
+    assert as_html("run", report(result), result.folder).count("data:image/png") == 2
+
+
+def test_ties_are_named(result: Result) -> None:
+    tied = replace(result, agreement=replace(result.agreement, ties=["val/00/a_b.jpg"]))
+    assert "val/00/a\\_b.jpg" in as_markdown("run", report(tied))

@@ -96,7 +96,7 @@ def callbacks() -> fdl.Config[named]:
         dataset=fdl.Config(DatasetStatistics),
         sampler=fdl.Config(SamplerDistribution),
         samples=fdl.Config(SampleGrid),
-        learning_rate=fdl.Config(LearningRate),
+        lr_monitor=fdl.Config(LearningRate),
         loss_scale=fdl.Config(LossScale),
         confusion_matrix=fdl.Config(ConfusionMatrix),
         digit_errors=fdl.Config(DigitErrors),

@@ -58,6 +58,7 @@ def test_every_command_is_run_below() -> None:
         "--list",
         "--fiddler",
         "root=/my/crops",
+        "jersey.data.audit",
         "jersey.synth",
         "aim up",
         "--diff",
@@ -122,11 +123,24 @@ def test_commands_that_try_something_out(command: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def files_of_a_run() -> set[str]:
+    """As the README's table names them: `..._test.png` and `last.ckpt` go on like the first of their row."""
+    names = set()
+    for row in re.findall(r"^\| (`.*?`) \|", README[README.index("## What a run leaves") :], flags=re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", row)
+        folder, stem = first.rpartition("/")[0], first.rpartition("_")[0]
+        others = [other.replace("...", stem) for other in others]
+        names |= {first, *(f"{folder}/{other}" if folder else other for other in others)}
+    return names
+
+
 def test_own_crops_a_model_for_the_program_and_a_repository_for_aim(crops_root: Path, tmp_path: Path) -> None:
     for command in commands("root=/my/crops"):
         result = run(command.replace("/my/crops", str(crops_root)), tmp_path, *SHORT)
         assert result.returncode == 0, result.stderr
     (model,) = tmp_path.glob("runs/resnet18_baseline/*/model.onnx")
+    left = {path.relative_to(model.parent).as_posix() for path in model.parent.rglob("*") if path.is_file()}
+    assert left - {".lock"} == files_of_a_run()
     (tmp_path / "model.onnx").write_bytes(model.read_bytes())
     (tmp_path / "crop.jpg").write_bytes(next((crops_root / "test" / "00").iterdir()).read_bytes())
     program = next(text for kind, text in BLOCKS if kind == "python" and "onnxruntime" in text)
@@ -165,6 +179,13 @@ def test_the_example_of_a_variant_is_an_experiment() -> None:
     )
     tail = "\nbuilt = config.get_experiment('resnet18_weights')()\nconfig.check(built)\nfdl.build(built)\n"
     subprocess.run([sys.executable, "-c", head + program + tail], cwd=REPOSITORY, timeout=200, check=True)
+
+
+def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:
+    (command,) = commands("jersey.data.audit")
+    result = run(command.replace("/my/crops", str(crops_root)), tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "72 images, 0 errors" in result.stdout
 
 
 def test_drawing_crops(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""The pictures of the README: `uv run python docs/pictures.py [RUNS [DOCS]]`, after a quick start or two.
+
+RUNS is the folder of all runs, else `runs`; DOCS is where the pictures go, else beside this file. The newest quick
+start gives the confusion matrix, the Aim repository the screenshots: two runs that differ in `lr` show more than one.
+Needs Debian's `chromium`.
+"""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from aim_browser import HEIGHT_PX, WIDTH_PX, aim_up, browser_page, column, explorer, open_until
+from PIL import Image
+from playwright.sync_api import Page
+
+from jersey.synth.contact_sheet import contact_sheet
+
+DOCS = Path(__file__).parent
+LR = "config.module.optimizer.lr"
+EXPERIMENT = "run.experiment == 'quickstart'"
+TABLES = {
+    "runs": {
+        "columnsOrder": {
+            "left": ["run"],
+            "middle": ["tags", LR, column("acc_top1", "test"), column("acc_top1", "val")],
+            "right": [],
+        },
+        "hiddenColumns": ["experiment", "experiment_description", "hash", "description", "creator", "duration"],
+        "columnsWidths": {"tags": 250},
+    },
+    "images": {"resizeMode": "hide"},
+}
+IMAGES_SHOWN = """() => {
+    const images = [...document.querySelectorAll('.ImageBox img')];
+    return images.length > 0 && images.every(image => image.naturalWidth > 0);
+}"""
+SETTLE_MS = 2000  # for what is still being laid out
+
+
+def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
+    """Makes all pictures anew."""
+    contact_sheet().save(docs / "contact_sheet.jpg", quality=88)
+    with Image.open(newest_quickstart(runs) / "confusion_matrix_test.png") as matrix:
+        save_small(matrix, docs / "confusion_matrix.png")
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        aim_up(runs, Path(logs) / "log") as address,
+        browser_page(TABLES) as page,
+    ):
+        screenshot(page, docs / "aim_runs.png", *runs_table(address), height_px=320)
+        screenshot(page, docs / "aim_metrics.png", *curves(address))
+        screenshot(page, docs / "aim_images.png", *confusion_matrices(address), height_px=800)
+
+
+def newest_quickstart(runs: Path) -> Path:
+    """The newest finished run of the quick start as it is registered."""
+    folders = [path.parent for path in runs.glob("quickstart/*/report.md")]
+    unchanged = [folder for folder in folders if not (folder / "config_diff.txt").read_text(encoding="utf-8").strip()]
+    if not unchanged:
+        raise FileNotFoundError(f"{runs} holds no finished quick start: run launch.py --exp=quickstart")
+    return max(unchanged, key=lambda folder: (folder / "report.md").stat().st_mtime)
+
+
+def runs_table(address: str) -> tuple[str, str]:
+    """Where the table of runs is, and what is true of the page once it is there."""
+    return explorer(address, "runs", EXPERIMENT), "document.querySelector('.Table__cell.tags') !== null"
+
+
+def curves(address: str) -> tuple[str, str]:
+    """The same for the accuracy of all runs by epoch: a colour for each `lr`, a stroke for each split."""
+    grouping = {"color": [f"run.params.{LR}"], "stroke": ["context.subset"], "chart": []}
+    query = f"metric.name == 'acc_top1' and metric.context.subset != 'test' and {EXPERIMENT}"
+    condition = "document.querySelector('path.Line') !== null"
+    return explorer(address, "metrics", query, grouping=grouping), condition
+
+
+def confusion_matrices(address: str) -> tuple[str, str]:
+    """The same for the confusion matrices of all validations: a row for each `lr`, in it the epochs."""
+    grouping = {"row": [f"run.params.{LR}"]}
+    size = {"additionalProperties": {"alignmentType": "Height", "mediaItemSize": 37}}
+    query = f"images.name == 'confusion_matrix' and images.context.subset == 'val' and {EXPERIMENT}"
+    return explorer(address, "images", query, grouping=grouping, images=size), IMAGES_SHOWN
+
+
+def screenshot(page: Page, path: Path, address: str, condition: str, *, height_px: int = HEIGHT_PX) -> None:
+    """Takes the picture of a page once its condition is true and it has come to rest."""
+    page.set_viewport_size({"width": WIDTH_PX, "height": height_px})
+    open_until(page, address, condition)
+    page.wait_for_timeout(SETTLE_MS)
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        save_small(image, path)
+
+
+def save_small(image: Image.Image, path: Path) -> None:
+    """Saves with a palette: a third of the size, and no difference to be seen."""
+    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""Aim's own pages, in a real browser, on the repository of a real run: what someone sees who opens them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import fiddle as fdl
+import pictures
+import pytest
+from aim_browser import aim_up, browser_page, chromium, column, explorer, open_until
+from countdown import rows_of
+from PIL import Image
+from playwright.sync_api import Page
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.run_folder import RunFolder, open_run
+from jersey.tracking import short_commit
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(chromium() is None, reason="there is no Chromium here: apt-get install chromium"),
+]
+
+EPOCHS = 2
+LR = pictures.LR
+REGISTERED = configs.get_experiment("quickstart")()
+
+
+@pytest.fixture(scope="module")
+def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The quick start, made small."""
+    config = configs.get_experiment("quickstart")()
+    config.data.root = str(crops_root)
+    config.data.draw = None
+    config.data.size_px = (32, 32)
+    config.trainer.epochs = EPOCHS
+    config.trainer.accelerator = "cpu"
+    workdir = tmp_path_factory.mktemp("runs")
+    folder = open_run(workdir, "quickstart", "first", documents=configs.documents("quickstart", config))
+    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with aim_up(finished.path.parent.parent, tmp_path_factory.mktemp("aim_up") / "log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with browser_page(pictures.TABLES) as page:
+        yield page
+
+
+def test_the_table_shows_the_run_with_its_tags_and_its_score(page: Page, address: str, finished: RunFolder) -> None:
+    open_until(page, *pictures.runs_table(address))
+    assert page.locator(".Table__cell.run").all_inner_texts() == [finished.name]
+    start = json.loads((finished.path / "provenance.json").read_text(encoding="utf-8"))[-1]
+    tags = ["quickstart", short_commit(start["commit"]), start["machine"].partition(",")[0]]
+    assert sorted(page.locator(".Table__cell.tags").inner_text().split()) == sorted(tag for tag in tags if tag)
+    for row, subset in ((-2, "val"), (-1, "test")):
+        shown = page.locator(f".Table__cell.isNumeric.{column('acc_top1', subset)}").inner_text()
+        assert float(shown) == pytest.approx(float(rows_of(finished.path)[row][f"{subset}/acc_top1"]), abs=1e-6)
+
+
+def test_curves_are_drawn_and_grouped_by_lr(page: Page, address: str) -> None:
+    open_until(page, *pictures.curves(address))
+    lines = page.locator("path.Line")
+    assert lines.count() == len(("train", "val"))
+    assert all(length > 100 for length in lines.evaluate_all("paths => paths.map(path => path.getTotalLength())"))
+    legend = page.locator(".ChartLegends").text_content()
+    assert str(REGISTERED.module.optimizer.lr) in legend
+
+
+def test_confusion_matrices_are_a_sequence_of_whole_images(page: Page, address: str, finished: RunFolder) -> None:
+    open_until(page, *pictures.confusion_matrices(address))
+    images = page.locator(".ImageBox img")
+    assert images.count() == EPOCHS
+    sizes = images.evaluate_all("images => images.map(image => [image.naturalWidth, image.naturalHeight])")
+    with Image.open(finished.path / "confusion_matrix_val.png") as latest:
+        assert tuple(sizes[-1]) == latest.size
+
+
+def test_values_of_the_config_are_axes_of_the_params_explorer(page: Page, address: str) -> None:
+    axes = [LR, "config.data.batch_size"]
+    options = [{"label": axis, "key": axis, "group": "Params", "type": "params", "color": "#3E72E7"} for axis in axes]
+    open_until(page, explorer(address, "params", options=options), "document.querySelector('path.Line') !== null")
+    assert page.locator("path.Line").count() == 1
+    ticks = " ".join(page.locator(".Axis .tick").all_text_contents())
+    assert str(REGISTERED.module.optimizer.lr) in ticks
+    assert str(REGISTERED.data.batch_size) in ticks
+
+
+def test_the_pictures_of_the_readme_can_be_made(finished: RunFolder, tmp_path: Path) -> None:
+    (finished.path / "config_diff.txt").write_text("", encoding="utf-8")
+    command = [sys.executable, pictures.__file__, finished.path.parent.parent, tmp_path]
+    subprocess.run(command, timeout=300, check=True)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {path.name for path in pictures.DOCS.iterdir() if path.suffix in {".png", ".jpg"}}
+    for path in tmp_path.iterdir():
+        assert path.stat().st_size < 200_000, path

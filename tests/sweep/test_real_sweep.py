@@ -12,14 +12,14 @@ Launch = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # seven processes import torch
+@pytest.mark.timeout(900)  # six processes import torch
 def test_a_sweep_finishes_what_its_commands_began_and_is_not_done_twice(
     launch: Launch, crops_root: Path, tmp_path: Path
 ) -> None:
     sets = ("data.size_px=(32,32)", "batch_size=16", "weights=None", "epochs=1", f"root={crops_root}", "seed=7")
     flags = ("--exp=resnet18_baseline", "--fiddler=cpu", *(f"--fdl_set={each}" for each in sets))
-    sweep = (*flags, "--sweep=lr=1e-4,1e-3", "--sweep=seed=0,1", "--run=try")
-    names = [f"try-lr={lr},seed={seed}" for lr in ("0.0001", "0.001") for seed in (0, 1)]
+    sweep = (*flags, "--sweep=lr=1e-3", "--sweep=seed=0,1,2", "--run=try")
+    names = [f"try-lr=0.001,seed={seed}" for seed in range(3)]
     parent = tmp_path / "runs" / "resnet18_baseline"
 
     commands = launch(*sweep, "--sweep_commands")
@@ -27,14 +27,14 @@ def test_a_sweep_finishes_what_its_commands_began_and_is_not_done_twice(
     assert not parent.exists()
     lines = commands.stdout.splitlines()
     assert len(lines) == len(names)
-    subprocess.run(["sh"], input=lines[3], text=True, check=True, timeout=280, cwd="/")
-    assert [path.name for path in parent.iterdir()] == names[3:]
+    subprocess.run(["sh"], input=lines[2], text=True, check=True, timeout=280, cwd="/")
+    assert [path.name for path in parent.iterdir()] == names[2:]
 
     first = launch(*sweep, "--jobs=2", timeout_s=600)
     assert first.returncode == 0, first.stderr
-    assert "4 runs, 1 of them finished already" in first.stderr
+    assert "3 runs, 1 of them finished already" in first.stderr
     assert sorted(path.name for path in parent.iterdir() if path.is_dir()) == sorted(names)
-    assert [line.split()[:2] for line in first.stdout.splitlines()[1:3]] == [["0.0001", "2"], ["0.001", "2"]]
+    assert [line.split()[:2] for line in first.stdout.splitlines()[1:2]] == [["0.001", "3"]]
     (table,) = parent.glob("*.csv")
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -168,6 +168,20 @@ def test_one_batch_is_learnt_by_heart(launch: Launch, crops_root: Path, tmp_path
 
 
 @pytest.mark.slow
+def test_a_run_opens_with_an_audit_and_goes_on(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "crops"
+    shutil.copytree(crops_root, root)
+    shutil.copy(next((root / "train" / "00").iterdir()), root / "val" / "00" / "again.jpg")
+    result = launch(*TINY, "--fiddler=smoke", "--fdl_set=measure=False", "--run=one", f"--fdl_set=root={root}")
+    assert result.returncode == 0, result.stderr
+    assert "warning: leak: 00 in train and val" in result.stderr
+    folder = tmp_path / "runs" / "resnet18_baseline" / "one"
+    assert "val/00/again.jpg" in (folder / "audit.txt").read_text(encoding="utf-8")
+    assert not (folder / "model_info.json").exists()
+    assert "of the model" not in (folder / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
 def test_a_run_leaves_everything_and_is_never_overwritten(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
     flags = (*TINY, "--run=one", "--fdl_set=epochs=2", "--fdl_set=clip_norm=0.0", f"--fdl_set=root={crops_root}")
     result = launch(*flags)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from jersey.synth.typefaces import FontTypeface
+from jersey.plots.sheet import BOLD, PLAIN
 
 TILE_PX = 112
 CAPTION_PX = 160
@@ -18,8 +18,6 @@ MARGIN_PX = 16
 GAP_PX = 8
 FRAME_PX = 3
 INSET_PX = FRAME_PX + 1  # of crops in their frames, and of words, so that they stand in one line
-PLAIN = FontTypeface("DejaVuSans")  # has Greek and Cyrillic too, which the font inside Pillow lacks
-BOLD = FontTypeface("DejaVuSans-Bold")
 MARK_COLOR = (176, 0, 0)  # dark, so that it is a frame in greyscale too
 
 

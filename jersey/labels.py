@@ -15,6 +15,15 @@ from jersey.atomic import write_text
 from jersey.errors import UserError
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Distinct names, shorter ones first, then by character; any text, where a label map would refuse some.
+
+    This total order needs no conversion to a number (which would tie "0" with "00"), and reads well in plots:
+    0 ... 9, 00, 01, 10 ... 99.
+    """
+    return sorted(set(names), key=lambda name: (len(name), name))
+
+
 @dataclass(frozen=True)
 class Labels:
     """Ordered class names; the index of a name is its class index.
@@ -39,12 +48,8 @@ class Labels:
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "Labels":
-        """The labels found in a data set, shorter ones first, then by character.
-
-        This total order needs no conversion to a number (which would tie "0" with "00"), and reads well in plots:
-        0 ... 9, 00, 01, 10 ... 99.
-        """
-        return cls(tuple(sorted(set(names), key=lambda name: (len(name), name))))
+        """The labels found in a data set, `in_order`."""
+        return cls(tuple(in_order(names)))
 
     def __len__(self) -> int:
         return len(self.names)

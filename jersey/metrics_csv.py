@@ -5,7 +5,7 @@ Lightning's own CSVLogger writes a row per call and cannot resume into its file.
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from jersey.errors import UserError
 from jersey.tables import write_csv
 
 KEYS = ("epoch", "step")
+
+Curves = dict[str, list[tuple[int, float]]]
+"""Epochs and values of each metric, by name."""
 
 
 class MetricsCsv(Logger):
@@ -105,5 +108,24 @@ class MetricsCsv(Logger):
             ) from None
 
 
-def _are_from_test(cells: Mapping[str, str]) -> bool:
+def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
+    """What `MetricsCsv` has written: epochs and values of each metric, and the scores of the test.
+
+    Without a file both are empty.
+    """
+    curves: Curves = {}
+    test: dict[str, float] = {}
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                scores = {name: float(cell) for name, cell in row.items() if cell and name not in KEYS}
+                if _are_from_test(scores):
+                    test = scores
+                else:
+                    for name, score in scores.items():
+                        curves.setdefault(name, []).append((int(row["epoch"]), score))
+    return curves, test
+
+
+def _are_from_test(cells: Iterable[str]) -> bool:
     return any(name.startswith("test/") for name in cells)

@@ -1,6 +1,5 @@
 """Draws how training went, from the durable record, so that a resumed run shows all its epochs."""
 
-import csv
 import math
 import time
 from pathlib import Path
@@ -10,8 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.picture import save, track
-
-Curves = dict[str, list[tuple[int, float]]]
+from jersey.metrics_csv import Curves, read_metrics
 
 
 class History(Callback):
@@ -63,25 +61,6 @@ class History(Callback):
         save(trainer, image, "history")
         if is_final:
             track(trainer, image, "history", step=trainer.global_step)
-
-
-def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
-    """What `jersey.metrics_csv` has written: epochs and values of each metric, and the scores of the test.
-
-    Without a file both are empty.
-    """
-    curves: Curves = {}
-    test: dict[str, float] = {}
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                scores = {name: float(cell) for name, cell in row.items() if cell and name not in ("epoch", "step")}
-                if any(name.startswith("test/") for name in scores):
-                    test = scores
-                else:
-                    for name, score in scores.items():
-                        curves.setdefault(name, []).append((int(row["epoch"]), score))
-    return curves, test
 
 
 def _best(trainer: Trainer, curves: Curves) -> tuple[str, int | None]:

@@ -14,8 +14,8 @@ from real_fit import Recorder, trainer_in
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.callbacks.checkpoints import RunCheckpoint
-from jersey.callbacks.history import History, read_metrics
-from jersey.metrics_csv import MetricsCsv
+from jersey.callbacks.history import History
+from jersey.metrics_csv import MetricsCsv, read_metrics
 from jersey.plots.history import history
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import Finding, Kind, Row
 from jersey.data.audit.read import Picture
+from jersey.labels import in_order
 
 _EXAMPLES = 4
 _LABELS = 12
@@ -84,11 +85,6 @@ def labels_astray(rows: Iterable[Row], pinned: Sequence[str] | None) -> list[Fin
             some = f"{len(missing)} of {len(known)} labels: {_listed(missing, most=_LABELS)}"
             findings.append(Finding("missing label", f"{split} has no image of {some}"))
     return findings
-
-
-def in_order(labels: Iterable[str]) -> list[str]:
-    """Distinct labels in the order of a label map (see `jersey.labels.Labels.from_names`), which would refuse some."""
-    return sorted(set(labels), key=lambda label: (len(label), label))
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,8 @@ from statistics import median_low
 
 from jersey.data.audit.finding import KINDS, Finding, Row
 from jersey.data.audit.read import Picture
-from jersey.data.audit.rules import in_order, printable
+from jersey.data.audit.rules import printable
+from jersey.labels import in_order
 
 
 @dataclass(frozen=True)

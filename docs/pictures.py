@@ -31,10 +31,10 @@ TABLES = {
     },
     "images": {"resizeMode": "hide"},
 }
-IMAGES_SHOWN = """() => {
+IMAGES_SHOWN = """() => {{
     const images = [...document.querySelectorAll('.ImageBox img')];
-    return images.length > 0 && images.every(image => image.naturalWidth > 0);
-}"""
+    return images.length >= {count} && images.every(image => image.naturalWidth > 0);
+}}"""
 SETTLE_MS = 2000  # for what is still being laid out
 
 
@@ -75,12 +75,15 @@ def curves(address: str) -> tuple[str, str]:
     return explorer(address, "metrics", query, grouping=grouping), condition
 
 
-def confusion_matrices(address: str) -> tuple[str, str]:
-    """The same for the confusion matrices of all validations: a row for each `lr`, in it the epochs."""
+def confusion_matrices(address: str, count: int = 1) -> tuple[str, str]:
+    """The same for the confusion matrices of all validations: a row for each `lr`, in it the epochs.
+
+    Aim sends them one by one: the page is there once it shows `count`.
+    """
     grouping = {"row": [f"run.params.{LR}"]}
     size = {"additionalProperties": {"alignmentType": "Height", "mediaItemSize": 37}}
     query = f"images.name == 'confusion_matrix' and images.context.subset == 'val' and {EXPERIMENT}"
-    return explorer(address, "images", query, grouping=grouping, images=size), IMAGES_SHOWN
+    return explorer(address, "images", query, grouping=grouping, images=size), IMAGES_SHOWN.format(count=count)
 
 
 def screenshot(page: Page, path: Path, address: str, condition: str, *, height_px: int = HEIGHT_PX) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aim_browser import aim_up, browser_page, chromium, column, explorer, open_until
 from countdown import rows_of
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
@@ -71,14 +71,14 @@ def test_the_table_shows_the_run_with_its_tags_and_its_score(page: Page, address
 def test_curves_are_drawn_and_grouped_by_lr(page: Page, address: str) -> None:
     open_until(page, *pictures.curves(address))
     lines = page.locator("path.Line")
-    assert lines.count() == len(("train", "val"))
+    expect(lines).to_have_count(len(("train", "val")), timeout=20_000)
     assert all(length > 100 for length in lines.evaluate_all("paths => paths.map(path => path.getTotalLength())"))
     legend = page.locator(".ChartLegends").text_content()
     assert str(REGISTERED.module.optimizer.lr) in legend
 
 
 def test_confusion_matrices_are_a_sequence_of_whole_images(page: Page, address: str, finished: RunFolder) -> None:
-    open_until(page, *pictures.confusion_matrices(address))
+    open_until(page, *pictures.confusion_matrices(address, count=EPOCHS))
     images = page.locator(".ImageBox img")
     assert images.count() == EPOCHS
     sizes = images.evaluate_all("images => images.map(image => [image.naturalWidth, image.naturalHeight])")

@@ -1,7 +1,17 @@
-"""Training losses. Shapes: B batch, K classes."""
+"""Training losses. Shapes: B batch, K classes.
 
-import torch.nn.functional as F
+A crop's target is its label, or, where crops are mixed (`jersey.data.mixing`), a share for each label. The loss of a
+mixed crop is the mixture of the losses it would have under each label j, with its share t[j]:
+
+    loss = sum_j t[j] * loss_if_label_is[j],
+
+so weights, smoothing and focus act on each label as they would on an unmixed crop of it.
+"""
+
+import torch
 from torch import Tensor, nn
+
+from jersey.errors import UserError
 
 
 class CrossEntropy(nn.Module):
@@ -19,8 +29,48 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"module.loss.label_smoothing={label_smoothing} must be at least 0 and below 1")
         self.label_smoothing = label_smoothing
 
-    def forward(self, logits_BK: Tensor, labels_B: Tensor, class_weights_K: Tensor) -> Tensor:
-        losses_B = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.label_smoothing, reduction="none")
-        return (losses_B * class_weights_K[labels_B]).mean()
+    def forward(self, logits_BK: Tensor, targets: Tensor, class_weights_K: Tensor) -> Tensor:
+        """The loss of labels, int64 [B], or of shares, float [B,K] with rows that sum to 1."""
+        log_p_BK = logits_BK.float().log_softmax(dim=1)
+        e, classes = self.label_smoothing, logits_BK.shape[1]
+        smoothing_B1 = -log_p_BK.sum(dim=1, keepdim=True)
+        losses_BK = (1 - e) * self.of_labels(log_p_BK) + e / classes * smoothing_B1
+        if targets.ndim == 1:
+            losses_B = losses_BK.gather(1, targets[:, None])[:, 0] * class_weights_K[targets]
+        else:
+            losses_B = (targets * class_weights_K * losses_BK).sum(dim=1)
+        return losses_B.mean()
+
+    def of_labels(self, log_p_BK: Tensor) -> Tensor:
+        """What a crop costs, were its label k, before smoothing and weights: [B,K]."""
+        return -log_p_BK
+
+
+class FocalLoss(CrossEntropy):
+    """Cross entropy that counts a crop less the surer its own number is (https://arxiv.org/abs/1708.02002), mean of
+
+        w[y] * ((1 - e) * (1 - p[y])^g * -log p[y] + e * mean_k(-log p[k])).
+
+    p[y] is the network's probability of the crop's own number, not one computed back from a loss that is weighted or
+    smoothed already. The smoothing term keeps its size: multiplied too, it would vanish where p[y] comes near 1, which
+    is where it is meant to act. With g = 0 this is `CrossEntropy`.
+
+    Args:
+        gamma: g, at least 0; the paper has 2.
+        label_smoothing: e, in [0, 1).
+    """
+
+    def __init__(self, *, gamma: float = 2.0, label_smoothing: float = 0.0) -> None:
+        super().__init__(label_smoothing=label_smoothing)
+        if gamma < 0:
+            raise UserError(f"module.loss.gamma={gamma} must be at least 0")
+        self.gamma = gamma
+
+    def of_labels(self, log_p_BK: Tensor) -> Tensor:
+        # The power has no finite slope at 0 where g is below 1, hence the floor.
+        rest_BK = (1 - log_p_BK.exp()).clamp(min=torch.finfo(log_p_BK.dtype).tiny)
+        return rest_BK**self.gamma * -log_p_BK

@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,10 +21,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from jersey.data.augment import Augment
 from jersey.data.balance import class_weights
 from jersey.data.datamodule import Batch
+from jersey.data.mixing import MIXING, Mix
+from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.metrics import Collector, Evaluation
 from jersey.models.network import Network
 from jersey.optim.param_groups import param_groups
+from jersey.optim.sam import SAM
 from jersey.seeding import counted_generator
 
 
@@ -34,11 +38,14 @@ class JerseyModule(L.LightningModule):
         labels: the label map; its length is K.
         class_counts: train crops of each class, in label order.
         seed: of the augmentation.
-        network: called with `num_classes`.
+        network: called with `labels`.
         optimizer: a torch optimizer class with `lr` (of the head) and `weight_decay` set, as a partial.
         schedule: called with the optimizer and `total_steps`, gives a per-step scheduler.
-        loss: called with logits, labels and class weights.
+        loss: called with logits, labels (with `mix`: shares of labels) and class weights.
         augment: applied to training batches only; None for none.
+        mix: mixes the crops of a training batch after augmentation; None for none. The train split then has a loss and
+            no scores: a mixed crop is of no one number.
+        sam: lets every optimizer step look uphill first; None for plain steps.
         weight_power: loss weights are `count^-weight_power`; 0 for none.
         backbone_lr_scale: the backbone's learning rate as a share of `lr`.
         compile_network: let torch.compile translate the network; pays on a GPU and long runs.
@@ -58,6 +65,8 @@ class JerseyModule(L.LightningModule):
         schedule: Callable[..., LRScheduler],
         loss: nn.Module,
         augment: Augment | None = None,
+        mix: Mix | None = None,
+        sam: SAM | None = None,
         weight_power: float = 0.0,
         backbone_lr_scale: float = 1.0,
         compile_network: bool = False,
@@ -66,13 +75,15 @@ class JerseyModule(L.LightningModule):
         super().__init__()
         self.labels = labels
         self.seed = seed
-        self.network = network(num_classes=len(labels))
+        self.network = network(labels=labels)
         if compile_network:
             self.network.compile()  # in place: names in checkpoints stay, and copies (EMA, export) are not compiled
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = loss
         self.augment = augment
+        self.mix = mix
+        self.sam = sam
         self.backbone_lr_scale = backbone_lr_scale
         self.register_buffer("class_weights_K", class_weights(class_counts, power=weight_power), persistent=False)
         self.evaluations: dict[str, Evaluation] = {}
@@ -80,11 +91,22 @@ class JerseyModule(L.LightningModule):
         self._losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        logits_BK = self.network(self.augmented(batch["images"], batch_idx))
-        loss = self.loss(logits_BK, batch["labels"], self.class_weights_K)
-        self._collectors["train"].add(logits_BK, batch)
-        self._losses.append(loss.detach())
+        images_BCHW, targets = self.training_input(batch, batch_idx)
+        logits_BK = self.network(images_BCHW)
+        loss = self.loss(logits_BK, targets, self.class_weights_K)
+        if self.sam is None or not self.sam.is_uphill:  # a batch's second pass is of no weights that stay
+            self._losses.append(loss.detach())
+            if self.mix is None:
+                self._collectors["train"].add(logits_BK, batch)
         return loss
+
+    def training_input(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """What this epoch's training takes: images, and labels [B] or, with `mix`, shares of labels [B,K]."""
+        images_BCHW, labels_B = self.augmented(batch["images"], batch_idx), batch["labels"]
+        if self.mix is None:
+            return images_BCHW, labels_B
+        generator = counted_generator(torch.device("cpu"), self.seed, self.current_epoch, batch_idx, MIXING)
+        return self.mix(images_BCHW, labels_B, generator, num_classes=len(self.labels))
 
     def augmented(self, images_BCHW: Tensor, batch_idx: int) -> Tensor:
         """What this epoch's training makes of a batch: the same at every call, as randomness is counted."""
@@ -107,7 +129,8 @@ class JerseyModule(L.LightningModule):
         objective = torch.stack(self._losses).mean().item()
         self._losses.clear()
         # The training loss is what the optimizer saw (weights, smoothing); val and test have the plain one.
-        self._log("train", self._score("train") | {"loss": objective})
+        scores = self._score("train") if self.mix is None else {}
+        self._log("train", scores | {"loss": objective})
 
     def on_validation_epoch_end(self) -> None:
         self._log("val", self._score("val"))
@@ -125,6 +148,11 @@ class JerseyModule(L.LightningModule):
         self.log_dict({f"{split}/{name}": score for name, score in scores.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        if self.sam is not None and self.trainer.accumulate_grad_batches > 1:
+            raise UserError(
+                f"module.sam looks at one batch a step, and trainer.accumulate={self.trainer.accumulate_grad_batches} "
+                "gathers several; set trainer.accumulate=1 or module.sam=None"
+            )
         optimizer, scheduler = self.optimizer_and_schedule(int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -139,6 +167,17 @@ class JerseyModule(L.LightningModule):
         )
         optimizer = self.optimizer(groups)
         return optimizer, self.schedule(optimizer, total_steps=total_steps)
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        if self.sam is not None and optimizer_closure is not None:
+            optimizer_closure = self.sam.two_passes(self.network, optimizer_closure)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Runs after the callbacks: by now an EMA callback has put the average into `state_dict`.

@@ -11,6 +11,7 @@ from torch import nn
 
 from jersey.data.augment import Augment, Colour, Geometry, Noise
 from jersey.data.datamodule import JerseyDataModule
+from jersey.labels import Labels
 from jersey.losses import CrossEntropy
 from jersey.models.network import Network
 from jersey.module import JerseyModule
@@ -19,7 +20,7 @@ from jersey.plots import image_grid as plot
 from jersey.plots.image_grid import Section
 
 
-def small_network(*, num_classes: int) -> Network:
+def small_network(*, labels: Labels) -> Network:
     strides = {"layer1": 4, "layer2": 2, "layer3": 2, "layer4": 2}
     widths = [3, 8, 8, 8, 8]
     stages: OrderedDict[str, nn.Module] = OrderedDict()
@@ -27,7 +28,7 @@ def small_network(*, num_classes: int) -> Network:
         convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1)
         stages[name] = nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
     stages["pool"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Network(nn.Sequential(stages), nn.Linear(widths[-1], num_classes))
+    return Network(nn.Sequential(stages), nn.Linear(widths[-1], len(labels)))
 
 
 def small_data(root: Path) -> JerseyDataModule:

@@ -51,7 +51,7 @@ def crops(crops_root: Path) -> JerseyDataModule:
 
 def logits_of(state: dict[str, torch.Tensor], images_NCHW: torch.Tensor) -> np.ndarray:
     """What a network with the `network.` weights of a checkpoint says."""
-    network = resnet_classifier(num_classes=3, weights=None).eval()
+    network = resnet_classifier(labels=Labels(("0", "00", "01")), weights=None).eval()
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
     with torch.inference_mode():
         return network(images_NCHW).numpy()

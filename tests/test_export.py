@@ -21,7 +21,7 @@ LABELS = Labels(("0", "00", "01"))
 @pytest.fixture(scope="module")
 def network() -> Network:
     torch.manual_seed(0)
-    network = resnet_classifier(num_classes=3, weights=None)
+    network = resnet_classifier(labels=LABELS, weights=None)
     for _ in range(3):  # so that batch normalisation has statistics to fold
         network(torch.randint(0, 256, (8, 3, *SIZE_PX)))
     return network

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from jersey.grad_cam import grad_cam
+from jersey.labels import Labels
 from jersey.models.network import Network, resnet_classifier
 
 
@@ -58,7 +59,7 @@ def test_where_nothing_speaks_for_the_class_the_map_is_zero() -> None:
 @pytest.fixture(scope="module")
 def network() -> Network:
     torch.manual_seed(0)
-    return resnet_classifier(num_classes=5, weights=None).train()
+    return resnet_classifier(labels=Labels(tuple("01234")), weights=None).train()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jersey.errors import UserError
 from jersey.losses import CrossEntropy
 
 
@@ -25,6 +26,12 @@ LABELS_B = torch.tensor([0, 3, 3, 1, 2, 0])
 def test_without_weights_it_is_torchs(logits_BK: Tensor, smoothing: float) -> None:
     loss = CrossEntropy(label_smoothing=smoothing)(logits_BK, LABELS_B, torch.ones(4))
     torch.testing.assert_close(loss, F.cross_entropy(logits_BK, LABELS_B, label_smoothing=smoothing))
+
+
+@pytest.mark.parametrize("smoothing", [1.0, -0.1, float("nan")])
+def test_smoothing_out_of_range_is_refused(smoothing: float) -> None:
+    with pytest.raises(UserError, match="label_smoothing"):
+        CrossEntropy(label_smoothing=smoothing)
 
 
 def test_by_hand() -> None:

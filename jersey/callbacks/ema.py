@@ -5,10 +5,14 @@ decay ramp and foreach kernels. Averaging: Polyak and Juditsky 1992, https://doi
 https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage.
 """
 
+import math
+
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
+
+from jersey.errors import UserError
 
 
 class EMA(WeightAveraging):
@@ -18,22 +22,43 @@ class EMA(WeightAveraging):
         decay: share of the old average that stays at each step, once the ramp is over. The half-life is
             log(0.5) / log(decay) steps: 34 at 0.98, 693 at 0.999. The ramp passes 0.98 after 440 steps and
             0.998 after 4,490; in shorter runs the ramp alone decides.
+        half_life_epochs: in place of a decay: after so many epochs half of the old average is left. It means the same
+            at any batch size and number of crops, for which a decay would have to change.
+
+    Raises:
+        UserError: both are given, or neither, or one that no average can have.
     """
 
-    def __init__(self, *, decay: float) -> None:
+    def __init__(self, *, decay: float | None = None, half_life_epochs: float | None = None) -> None:
         super().__init__(use_buffers=True, multi_avg_fn=self._average)
+        given = f"trainer.callbacks.ema has decay={decay} and half_life_epochs={half_life_epochs}"
+        if (decay is None) == (half_life_epochs is None):
+            raise UserError(f"{given}; give one of them and set the other to None")
+        if not (decay is None or 0 <= decay < 1) or not (half_life_epochs is None or half_life_epochs > 0):
+            raise UserError(f"{given}; a decay is at least 0 and below 1, a half-life above 0")
         self.decay = decay
+        self.half_life_epochs = half_life_epochs
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         # The module reaches its device only after this hook; an average left on the CPU would cost a copy each step.
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.set_epoch_steps(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
+
+    def set_epoch_steps(self, epoch_steps: int) -> None:
+        """Derives the decay from the half-life, now that an epoch's optimizer steps are known."""
+        if self.half_life_epochs is not None:
+            self.decay = 0.5 ** (1 / (self.half_life_epochs * epoch_steps))
+
     def decay_at(self, step: int) -> float:
         """The decay of the update after `step` earlier ones: small at first, so the random start is soon forgotten.
 
         The first update copies the weights instead.
         """
+        if self.decay is None:
+            raise RuntimeError("a half-life in epochs is a decay only after set_epoch_steps")
         return min(self.decay, (1 + step) / (10 + step))
 
     @torch.no_grad()

@@ -2,13 +2,18 @@
 
 Normalisation is inside, so that nobody outside can get it wrong: the input is RGB in 0..255, uint8 or float.
 
-Shapes: B batch, H W size, D features, K classes.
+Shapes: B batch, H W size, D features, K classes, N = 110 numbers.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from jersey.models.resnet import Architecture, resnet
+from jersey.errors import UserError
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead, linear_head
+from jersey.models.resnet import Architecture, Stem, resnet
 
 # Channel statistics of ImageNet, which the pretrained weights expect, on the 0..255 scale.
 MEAN_RGB = (0.485 * 255, 0.456 * 255, 0.406 * 255)
@@ -34,20 +39,48 @@ class Network(nn.Module):
         self.register_buffer("std_C11", torch.tensor(STD_RGB).view(3, 1, 1), persistent=False)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
+        return self.head(self.features(images_BCHW))
+
+    def features(self, images_BCHW: Tensor) -> Tensor:
+        """What the head reads, [B,D]."""
         normalised_BCHW = (images_BCHW.float() - self.mean_C11) / self.std_C11
-        return self.head(self.backbone(normalised_BCHW.contiguous(memory_format=torch.channels_last)))
+        return self.backbone(normalised_BCHW.contiguous(memory_format=torch.channels_last))
+
+    def open_logits(self, images_BCHW: Tensor, *, with_holistic: bool = True) -> Tensor:
+        """Scores [B,N] of every string of at most two digits, `jersey.models.parts.NUMBERS`.
+
+        Args:
+            images_BCHW: as for `forward`.
+            with_holistic: see `jersey.models.heads.CompositionalHead.open_logits`.
+
+        Raises:
+            UserError: the head knows numbers only whole.
+        """
+        if not isinstance(self.head, CompositionalHead):
+            raise UserError(
+                "this network knows whole numbers only, so it can read no other than its labels; train one with the "
+                "compositional head (module.network.head)"
+            )
+        return self.head.open_logits(self.features(images_BCHW), with_holistic=with_holistic)
 
 
 def resnet_classifier(
-    *, num_classes: int, architecture: Architecture = "resnet18", weights: str | None = "imagenet"
+    *,
+    labels: Labels,
+    architecture: Architecture = "resnet18",
+    weights: str | None = "imagenet",
+    stem: Stem = "imagenet",
+    head: Callable[..., nn.Module] = linear_head,
 ) -> Network:
-    """A ResNet with one linear layer on top, in channels-last memory format.
+    """A ResNet with a head on top, in channels-last memory format.
 
     Args:
-        num_classes: K.
+        labels: the label map; its length is K.
         architecture: which ResNet.
         weights: see `jersey.models.resnet.resnet`.
+        stem: see `jersey.models.resnet.resnet`.
+        head: called with `features`, their number, and `labels`; see `jersey.models.heads`.
     """
-    backbone, features = resnet(architecture, weights=weights)
-    network = Network(backbone, nn.Linear(features, num_classes))
+    backbone, features = resnet(architecture, weights=weights, stem=stem)
+    network = Network(backbone, head(features=features, labels=labels))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs

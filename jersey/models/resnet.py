@@ -13,14 +13,19 @@ from torchvision import models
 from jersey.errors import UserError
 
 Architecture = Literal["resnet18", "resnet34", "resnet50"]
+Stem = Literal["imagenet", "small"]
 
 
-def resnet(architecture: Architecture, *, weights: str | None) -> tuple[nn.Module, int]:
+def resnet(architecture: Architecture, *, weights: str | None, stem: Stem = "imagenet") -> tuple[nn.Module, int]:
     """A ResNet without its classifier, and the number of features it gives: float [B,3,H,W] to [B,D].
 
     Args:
         architecture: which one.
         weights: "imagenet", the path of a torchvision state dict (.pth), or None for random weights.
+        stem: what comes before the first stage. "imagenet" is the paper's: a convolution of stride 2, then max-pooling
+            of stride 2, which leaves 4 px per position there and 32 px at the end: 2 x 2 positions of a crop of 64 px.
+            "small" leaves the pooling out: twice the positions a side everywhere, four times the arithmetic, and the
+            same weights, so pretrained ones fit.
 
     Raises:
         UserError: the weights cannot be downloaded, read, or do not fit the architecture.
@@ -28,6 +33,8 @@ def resnet(architecture: Architecture, *, weights: str | None) -> tuple[nn.Modul
     backbone = models.get_model(architecture, weights=None)
     features = backbone.fc.in_features
     backbone.fc = nn.Identity()
+    if stem == "small":
+        backbone.maxpool = nn.Identity()
     if weights == "imagenet":
         _load(backbone, _download(architecture), source=f"the ImageNet weights of {architecture}")
     elif weights is not None:

@@ -1,12 +1,16 @@
 """Learning-rate schedules, stepped after every optimizer step, in fractions of the run.
 
-Fractions survive a change of epochs, batch size or data, where a number of steps would go stale.
+Fractions survive a change of epochs, batch size or data, where a number of steps would go stale. Every schedule takes
+the optimizer, whose groups' learning rates are the peaks, and `total_steps`, the optimizer steps of the whole run.
+Those of torch that take `total_steps` serve as well, such as `OneCycleLR`, which moves the momentum too.
 """
 
 import math
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from jersey.errors import UserError
 
 
 def warmup_cosine(
@@ -20,12 +24,101 @@ def warmup_cosine(
         warmup_frac: share of the steps that warm up, in [0, 1]; the last of them, or else the first step, is the peak.
         final_frac: last learning rate as a share of the peak, where steps are left after the peak.
     """
-    warmup_steps = max(round(warmup_frac * total_steps), 1)
+    _require_shares(warmup_frac=warmup_frac, final_frac=final_frac)
+    peak = _peak_step(warmup_frac, total_steps)
 
     def scale(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        progress = min((step + 1 - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
-        return final_frac + (1 - final_frac) * (1 + math.cos(math.pi * progress)) / 2
+        return _warmup(step, peak) if step <= peak else _half_cosine(step, peak, total_steps - 1, 1.0, final_frac)
 
     return LambdaLR(optimizer, scale)
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    *,
+    total_steps: int,
+    warmup_frac: float = 0.3,
+    start_frac: float = 0.04,
+    final_frac: float = 0.0,
+) -> LambdaLR:
+    """Half a cosine up to the peak and half a cosine down: one cycle, https://arxiv.org/abs/1708.07120.
+
+    Args:
+        optimizer: its groups' learning rates are the peaks; its momentum stays as it is set.
+        total_steps: optimizer steps of the whole run.
+        warmup_frac: share of the steps that rise, in [0, 1]; the last of them, or else the first step, is the peak.
+        start_frac: first learning rate as a share of the peak.
+        final_frac: last learning rate as a share of the peak, where steps are left after the peak.
+    """
+    _require_shares(warmup_frac=warmup_frac, start_frac=start_frac, final_frac=final_frac)
+    peak = _peak_step(warmup_frac, total_steps)
+
+    def scale(step: int) -> float:
+        if step < peak:
+            return _half_cosine(step, 0, peak, start_frac, 1.0)
+        return _half_cosine(step, peak, total_steps - 1, 1.0, final_frac)
+
+    return LambdaLR(optimizer, scale)
+
+
+def multi_step(
+    optimizer: Optimizer,
+    *,
+    total_steps: int,
+    milestones_frac: tuple[float, ...] = (0.6, 0.85),
+    factor: float = 0.1,
+    warmup_frac: float = 0.0,
+) -> LambdaLR:
+    """Linear warm-up to the peak, then the learning rate is multiplied by `factor` at each milestone.
+
+    Args:
+        optimizer: its groups' learning rates are the peaks.
+        total_steps: optimizer steps of the whole run.
+        milestones_frac: shares of the run, each in [0, 1], in any order.
+        factor: below 1, or the learning rate would rise.
+        warmup_frac: share of the steps that warm up; a milestone among them holds from its own step on.
+    """
+    _require_shares(warmup_frac=warmup_frac, factor=factor)
+    for share in milestones_frac:
+        _require_shares(milestones_frac=share)
+    peak = _peak_step(warmup_frac, total_steps)
+    milestones = [round(share * total_steps) for share in milestones_frac]
+
+    def scale(step: int) -> float:
+        return _warmup(step, peak) * factor ** sum(step >= milestone for milestone in milestones)
+
+    return LambdaLR(optimizer, scale)
+
+
+def constant(optimizer: Optimizer, *, total_steps: int, warmup_frac: float = 0.0) -> LambdaLR:
+    """Linear warm-up to the peak, which then stays.
+
+    Args:
+        optimizer: its groups' learning rates are the peaks.
+        total_steps: optimizer steps of the whole run.
+        warmup_frac: share of the steps that warm up, in [0, 1].
+    """
+    _require_shares(warmup_frac=warmup_frac)
+    peak = _peak_step(warmup_frac, total_steps)
+    return LambdaLR(optimizer, lambda step: _warmup(step, peak))
+
+
+def _peak_step(warmup_frac: float, total_steps: int) -> int:
+    """The first step with the full learning rate, counted from 0."""
+    return max(round(warmup_frac * total_steps), 1) - 1
+
+
+def _warmup(step: int, peak: int) -> float:
+    return min((step + 1) / (peak + 1), 1.0)
+
+
+def _half_cosine(step: int, first: int, last: int, start: float, end: float) -> float:
+    """From `start` at step `first` to `end` at step `last`, flat at both ends; `end` from there on."""
+    progress = min((step - first) / max(last - first, 1), 1.0)
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _require_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UserError(f"module.schedule.{name} has {share}; give a share in [0, 1]")

@@ -32,11 +32,19 @@ class Crop:
 
     Args:
         image_HW3: RGB, uint8.
-        mask_HW: the digits' fill, uint8 from 0 to 255, hidden parts included, sharp where the image is blurred.
+        digits_DHW: the fill of each digit, left to right, uint8 from 0 to 255, hidden parts included, sharp where the
+            image is blurred.
+        typeface: of the digits.
     """
 
     image_HW3: NDArray[np.uint8]
-    mask_HW: NDArray[np.uint8]
+    digits_DHW: NDArray[np.uint8]
+    typeface: Typeface
+
+    @property
+    def mask_HW(self) -> NDArray[np.uint8]:
+        """The fill of the whole number."""
+        return self.digits_DHW.max(axis=0)
 
 
 def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int) -> Crop:
@@ -67,9 +75,9 @@ def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Type
     scene = _shade_cloth(scene, cloth, folds, rng)
     if rng.random() < 0.4:
         occlude(scene, digits, number=number, typeface=typeface, rng=rng)
-    mask_HW = np.max([np.asarray(digit) for digit in digits], axis=0)
-    digit_height_px = float(np.count_nonzero(mask_HW.max(axis=1) > 127))
-    return Crop(np.asarray(degrade(scene, digit_height_px=digit_height_px, rng=rng)), mask_HW)
+    digits_DHW = np.stack([np.asarray(digit) for digit in digits])
+    digit_height_px = float(np.count_nonzero(digits_DHW.max(axis=(0, 2)) > 127))
+    return Crop(np.asarray(degrade(scene, digit_height_px=digit_height_px, rng=rng)), digits_DHW, typeface)
 
 
 def _print_number(

@@ -30,7 +30,7 @@ def generate(
     root: Path,
     *,
     numbers: Sequence[str],
-    train: int,
+    train: int | Sequence[int],
     val: int,
     test: int,
     size_px: int = 96,
@@ -46,11 +46,11 @@ def generate(
     Args:
         root: the folder of the data set; it appears when all is drawn, with the manifest `synth.json`.
         numbers: one or two digits each, as printed, from frequent to rare.
-        train: number of train crops in all.
+        train: number of train crops in all, or of each number.
         val: number of val crops in all.
         test: number of test crops in all.
         size_px: side of the crops.
-        imbalance: how many times more train crops the first number has than the last.
+        imbalance: how many times more train crops the first number has than the last; for a `train` in all.
         layout: "folders" (`<split>/<number>/*.jpg`) or "annotations" (`<split>/annotations.jsonl` with `images/`).
         seed: crops are a function of it.
         workers: processes; None takes one per core.
@@ -101,7 +101,7 @@ def crop_path(split: Split, index: int, number: str, layout: Layout) -> Path:
 
 
 def _draw_all(root: Path, settings: Settings, workers: int) -> None:
-    total = settings.train + settings.val + settings.test
+    total = sum(len(settings.numbers_of(split)) for split in SPLITS)
     workers = max(1, min(workers, total // _CROPS_WORTH_A_WORKER))
     with tqdm(total=total, desc="drawing crops", unit="crop", disable=None) as bar:
         if workers == 1:

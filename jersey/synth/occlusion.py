@@ -62,7 +62,7 @@ def telling_visible(digit: str, mask: Image.Image, hidden: Image.Image, typeface
         return 0.0
     size_px = (_TEMPLATE_WIDTH_PX, _TEMPLATE_HEIGHT_PX)
     visible_HW = np.asarray(hidden.resize(size_px, Image.Resampling.BOX, box)) < 128
-    templates_DHW = _templates(typeface)
+    templates_DHW = templates(typeface)
     telling_DHW = templates_DHW ^ templates_DHW[_DIGITS.index(digit)]
     telling_DHW = np.delete(telling_DHW, _DIGITS.index(digit), axis=0)
     fractions_D = (telling_DHW & visible_HW).sum(axis=(1, 2)) / telling_DHW.sum(axis=(1, 2))
@@ -70,8 +70,8 @@ def telling_visible(digit: str, mask: Image.Image, hidden: Image.Image, typeface
 
 
 @cache
-def _templates(typeface: Typeface) -> NDArray[np.bool_]:
-    """The ink of all ten digits, each stretched to the same box."""
+def templates(typeface: Typeface) -> NDArray[np.bool_]:
+    """The ink of all ten digits, each stretched to the same box, [10,30,20]."""
     glyphs = [typeface.glyph(digit, height_px=2 * _TEMPLATE_HEIGHT_PX, stroke_px=0) for digit in _DIGITS]
     size_px = (_TEMPLATE_WIDTH_PX, _TEMPLATE_HEIGHT_PX)
     boxes = [glyph.resize(size_px, Image.Resampling.BOX, glyph.getbbox()) for glyph in glyphs]

@@ -24,7 +24,7 @@ class Settings:
     """The settings of `jersey.synth.generate`, checked; raises UserError for what cannot be drawn."""
 
     numbers: tuple[str, ...]
-    train: int
+    train: int | Sequence[int]
     val: int
     test: int
     size_px: int
@@ -36,11 +36,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_numbers(self.numbers)
         for split in SPLITS:
-            if getattr(self, split) < len(self.numbers):
-                raise UserError(
-                    f"{split}={getattr(self, split)} is too few crops for {len(self.numbers)} numbers; "
-                    f"ask for at least {len(self.numbers)}, or for fewer numbers"
-                )
+            self._check_crops(split)
         if not 32 <= self.size_px <= 512:
             raise UserError(f"size_px={self.size_px} cannot be drawn; choose a size from 32 to 512 pixels")
         if not self.imbalance >= 1:
@@ -52,11 +48,25 @@ class Settings:
         if self.seed < 0:
             raise UserError(f"seed={self.seed} is negative; choose 0 or more")
 
+    def _check_crops(self, split: Split) -> None:
+        crops, numbers = getattr(self, split), len(self.numbers)
+        if isinstance(crops, int):
+            if crops < numbers:
+                raise UserError(
+                    f"{split}={crops} is too few crops for {numbers} numbers; "
+                    f"ask for at least {numbers}, or for fewer numbers"
+                )
+        elif len(crops) != numbers or min(crops) < 1:
+            raise UserError(f"{split}={_shown(crops)} is not a count of at least 1 for each of {numbers} numbers")
+        elif self.imbalance != 1:
+            raise UserError(f"imbalance={self.imbalance} does nothing where {split} counts each number; leave it at 1")
+
     def numbers_of(self, split: Split) -> list[str]:
         """The number on each crop of a split, in order."""
-        imbalance = self.imbalance if split == "train" else 1.0
-        counts = apportion(getattr(self, split), numbers=self.numbers, imbalance=imbalance)
-        return [number for number, count in counts.items() for _ in range(count)]
+        crops, imbalance = getattr(self, split), self.imbalance if split == "train" else 1.0
+        if isinstance(crops, int):
+            crops = apportion(crops, numbers=self.numbers, imbalance=imbalance).values()
+        return [number for number, count in zip(self.numbers, crops, strict=True) for _ in range(count)]
 
     def to_json(self) -> str:
         """The content of the manifest."""
@@ -81,7 +91,7 @@ class Settings:
 
 
 def _shown(value: object) -> str:
-    return ",".join(value) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def check_numbers(numbers: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Drawn crops as an experiment's data: made at the first run, found by later ones."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from jersey.synth.generate import generate
@@ -10,7 +11,15 @@ log = logging.getLogger(__name__)
 
 
 def draw_unless_there(
-    root: Path, *, numbers: tuple[str, ...], train: int, val: int, test: int, size_px: int, imbalance: float, seed: int
+    root: Path,
+    *,
+    numbers: tuple[str, ...],
+    train: int | Sequence[int],
+    val: int,
+    test: int,
+    size_px: int,
+    imbalance: float,
+    seed: int,
 ) -> None:
     """Draws a data set into `root`, or leaves a folder alone that somebody else has filled.
 
@@ -23,5 +32,5 @@ def draw_unless_there(
         log.info("using the crops in %s, which jersey has not drawn", root)
         return
     if not root.exists():
-        log.info("drawing %d crops into %s", train + val + test, root)
+        log.info("drawing crops into %s", root)
     generate(root, numbers=numbers, train=train, val=val, test=test, size_px=size_px, imbalance=imbalance, seed=seed)

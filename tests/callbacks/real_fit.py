@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from jersey.data.datamodule import JerseyDataModule
+from jersey.labels import Labels
 from jersey.losses import CrossEntropy
 from jersey.metrics_csv import MetricsCsv
 from jersey.models.network import Network
@@ -53,9 +54,9 @@ def module_of(data: JerseyDataModule, *, final_frac: float = 0.1, **settings: An
     )
 
 
-def tiny_network(*, num_classes: int) -> Network:
+def tiny_network(*, labels: Labels) -> Network:
     layers = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-    return Network(nn.Sequential(*layers), nn.Linear(16, num_classes))
+    return Network(nn.Sequential(*layers), nn.Linear(16, len(labels)))
 
 
 def trainer_in(folder: Path, *callbacks: Callback, recorder: Recorder | None = None, **settings: Any) -> L.Trainer:

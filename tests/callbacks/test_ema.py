@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
+from jersey.errors import UserError
 
 BATCHES = 7
 State = dict[str, Tensor]
@@ -67,10 +68,10 @@ def by_hand(states: list[State], decay: float) -> State:
 
 
 def fit(
-    folder: Path, *, decay: float, epochs: int, accumulate: int = 1, resume: Path | None = None
+    folder: Path, *, epochs: int, accumulate: int = 1, resume: Path | None = None, **settings: float
 ) -> tuple[Small, Recorder, EMA]:
     """Trains, and leaves `checkpoints/last.ckpt` in the folder."""
-    module, recorder, ema = Small(), Recorder(), EMA(decay=decay)
+    module, recorder, ema = Small(), Recorder(), EMA(**settings)
     trainer = L.Trainer(
         default_root_dir=folder,
         max_epochs=epochs,
@@ -126,6 +127,44 @@ def test_a_resumed_run_continues_average_and_ramp(tmp_path: Path) -> None:
     resumed, _, ema = fit(tmp_path / "parts", decay=0.998, epochs=2, resume=last)
     assert ema.state_dict() == {"latest_update_step": 2 * BATCHES}
     assert_same(copy_of(resumed), copy_of(whole))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_after_a_half_life_half_of_an_average_is_left(tmp_path: Path, accumulate: int) -> None:
+    """A quarter of an epoch, in steps, is where decay after decay makes one half."""
+    module, recorder, ema = fit(tmp_path, half_life_epochs=0.25, epochs=3, accumulate=accumulate)
+    epoch_steps = len(recorder.states) / 3
+    assert ema.decay is not None
+    assert ema.decay ** (0.25 * epoch_steps) == pytest.approx(0.5)
+    assert_same(copy_of(module), by_hand(recorder.states, ema.decay))
+
+
+def test_a_resumed_run_has_the_same_half_life(tmp_path: Path) -> None:
+    whole, _, _ = fit(tmp_path, half_life_epochs=0.2, epochs=2)
+    fit(tmp_path / "parts", half_life_epochs=0.2, epochs=1)
+    last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
+    resumed, _, _ = fit(tmp_path / "parts", half_life_epochs=0.2, epochs=2, resume=last)
+    assert_same(copy_of(resumed), copy_of(whole))
+
+
+def test_a_decay_stays_what_it_is_whatever_the_epoch() -> None:
+    ema = EMA(decay=0.5)
+    ema.set_epoch_steps(3)
+    assert ema.decay_at(1000) == 0.5
+
+
+def test_a_half_life_is_no_decay_before_the_epoch_is_known() -> None:
+    with pytest.raises(RuntimeError, match="set_epoch_steps"):
+        EMA(half_life_epochs=1.0).decay_at(0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"decay": 0.9, "half_life_epochs": 1.0}, {"decay": 1.0}, {"decay": -0.1}, {"half_life_epochs": 0.0}],
+)
+def test_one_of_the_two_is_given_and_possible(settings: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=r"callbacks\.ema has decay=.* and half_life_epochs=.*; "):
+        EMA(**settings)
 
 
 def test_the_ramp_rises_to_the_decay() -> None:

@@ -5,8 +5,15 @@ import math
 import pytest
 import torch
 from torch import Generator, Tensor
+from torchvision.transforms import v2
 
 from jersey.data.augment import Augment, Augmentation, Colour, Geometry, Noise
+from jersey.data.augment.blur import Blur, MotionBlur
+from jersey.data.augment.erasing import Erasing
+from jersey.data.augment.hue import Hue
+from jersey.data.augment.jpeg import Jpeg
+from jersey.data.augment.per_sample import PerSample
+from jersey.data.augment.resolution import LowResolution
 from jersey.data.strength import TOGETHER, mean_change, reference_crops, strengths
 
 
@@ -59,6 +66,24 @@ def test_each_operation_is_measured_alone() -> None:
     assert list(both) == ["colour", "noise", TOGETHER]
     assert both["noise"].change == strengths(Augment(noise=Noise(std=0.1)))[TOGETHER].change
     assert both[TOGETHER].change > max(both["colour"].change, both["noise"].change)
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong"),
+    [
+        (Hue(turn=0.05), Hue(turn=0.3)),
+        (Blur(sigma_px=0.8), Blur(sigma_px=2)),
+        (MotionBlur(length_px=3), MotionBlur(length_px=8)),
+        (LowResolution(factor=1.5), LowResolution(factor=3)),
+        (Jpeg(quality=80), Jpeg(quality=20)),
+        (Erasing(area=0.05, p=0.5), Erasing(area=0.05)),
+        (PerSample(v2.ColorJitter(0.1)), PerSample(v2.ColorJitter(0.4))),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_every_kind_of_operation_shows_and_a_stronger_one_more(weak: Augmentation, strong: Augmentation) -> None:
+    changes = [strengths(Augment(it=each))["it"].change for each in (weak, strong)]
+    assert 0.3 < changes[0] < changes[1] * 0.9
 
 
 def test_it_is_repeatable_and_leaves_the_callers_randomness_alone() -> None:

@@ -1,19 +1,28 @@
 """The network's contract: normalisation inside, uint8 or float alike, any number of classes."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from jersey.errors import UserError
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
+from jersey.models.parts import NUMBERS
+from jersey.models.resnet import Stem
 
 SIZE_PX = 64
+LABELS = Labels(("0", "00", "7", "23", "A7"))
+STEMS: tuple[Stem, ...] = ("imagenet", "small")
 
 
-@pytest.fixture(scope="module")
-def network() -> Network:
+@pytest.fixture(scope="module", params=[linear_head, CompositionalHead])
+def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(0)
-    return resnet_classifier(num_classes=5, weights=None).eval()
+    return resnet_classifier(labels=LABELS, weights=None, head=request.param).eval()
 
 
 @pytest.fixture
@@ -51,8 +60,9 @@ def test_it_is_channels_last(network: Network) -> None:
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
 
-def test_every_weight_gets_a_gradient(images_BCHW: Tensor) -> None:
-    network = resnet_classifier(num_classes=3, weights=None)
+@pytest.mark.parametrize("head", [linear_head, CompositionalHead])
+def test_every_weight_gets_a_gradient(images_BCHW: Tensor, head: Callable[..., nn.Module]) -> None:
+    network = resnet_classifier(labels=LABELS, weights=None, head=head)
     network(images_BCHW).logsumexp(dim=1).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
@@ -60,5 +70,37 @@ def test_every_weight_gets_a_gradient(images_BCHW: Tensor) -> None:
 def test_a_checkpoint_holds_weights_and_no_constants(network: Network) -> None:
     state = network.state_dict()
     assert {name.split(".")[0] for name in state} == {"backbone", "head"}
-    other = resnet_classifier(num_classes=5, weights=None)
-    other.load_state_dict(state)
+    statistics = {name for name in state if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+    assert set(state) - statistics == {name for name, _ in network.named_parameters()}
+
+
+def test_checkpoints_of_the_default_head_are_those_of_one_linear_layer() -> None:
+    network = resnet_classifier(labels=LABELS, weights=None)
+    older = Network(network.backbone, nn.Linear(512, len(LABELS)))
+    network.load_state_dict(older.state_dict())
+    assert set(older.state_dict()) == set(network.state_dict())
+
+
+@torch.no_grad()
+def test_every_number_is_scored_by_the_features_of_the_crop(images_BCHW: Tensor) -> None:
+    network = resnet_classifier(labels=LABELS, weights=None, head=CompositionalHead).eval()
+    nn.init.normal_(network.head.parts.weight)
+    scores_BN = network.open_logits(images_BCHW)
+    assert scores_BN.shape == (4, len(NUMBERS))
+    columns = [NUMBERS.index(name) for name in LABELS.names[:-1]]
+    assert torch.equal(scores_BN[:, columns].argmax(dim=1), network(images_BCHW)[:, :-1].argmax(dim=1))
+    alone_BN = network.open_logits(images_BCHW, with_holistic=False)
+    assert torch.equal(alone_BN, network.head.open_logits(network.features(images_BCHW), with_holistic=False))
+    assert not torch.equal(alone_BN, scores_BN)
+
+
+def test_a_head_without_digits_reads_no_other_number(images_BCHW: Tensor) -> None:
+    with pytest.raises(UserError, match=r"no other than its labels; .*module\.network\.head"):
+        resnet_classifier(labels=LABELS, weights=None).open_logits(images_BCHW)
+
+
+@torch.no_grad()
+def test_the_stem_is_the_backbones(images_BCHW: Tensor) -> None:
+    usual, small = (resnet_classifier(labels=LABELS, weights=None, stem=stem).eval() for stem in STEMS)
+    small.load_state_dict(usual.state_dict())
+    assert not torch.allclose(small(images_BCHW), usual(images_BCHW))

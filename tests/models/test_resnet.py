@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from jersey.errors import UserError
+from jersey.model_info import flops
 from jersey.models.resnet import resnet
 
 URL = models.ResNet18_Weights.DEFAULT.url
@@ -85,6 +86,42 @@ def test_none_is_random() -> None:
 def test_the_number_of_features_is_true(architecture: str, size: int) -> None:
     backbone, told = resnet(architecture, weights=None)  # type: ignore[arg-type]
     assert told == size == features(backbone).shape[1]
+
+
+def positions(backbone: nn.Module, size_px: int) -> list[int]:
+    """A side of what each stage gives."""
+    sides: list[int] = []
+    hooks = [
+        backbone.get_submodule(f"layer{stage}").register_forward_hook(
+            lambda _, __, output: sides.append(output.shape[3])
+        )
+        for stage in (1, 2, 3, 4)
+    ]
+    with torch.no_grad():
+        backbone.eval()(torch.zeros(1, 3, size_px, size_px))
+    for hook in hooks:
+        hook.remove()
+    return sides
+
+
+def test_the_small_stem_keeps_twice_the_positions_for_four_times_the_work() -> None:
+    usual, _ = resnet("resnet18", weights=None)
+    small, size = resnet("resnet18", weights=None, stem="small")
+    assert size == 512
+    assert positions(usual, 64) == [16, 8, 4, 2]
+    assert positions(small, 64) == [32, 16, 8, 4]
+    crop_1CHW = torch.zeros(1, 3, 64, 64)
+    first = flops(usual.conv1, crop_1CHW)  # type: ignore[arg-type]  # the stubs of a module's attributes
+    assert flops(small, crop_1CHW) - first == 4 * (flops(usual, crop_1CHW) - first)
+
+
+def test_the_small_stem_takes_the_same_weights(trained: nn.Module, weights: Path) -> None:
+    small, _ = resnet("resnet18", weights=str(weights), stem="small")
+    body = nn.Sequential(
+        *(part for name, part in trained.named_children() if name not in ("maxpool", "fc")), nn.Flatten()
+    )
+    torch.testing.assert_close(features(small), features(body))
+    assert not torch.allclose(features(small), features_of(trained))
 
 
 def saved(content: Any) -> bytes:

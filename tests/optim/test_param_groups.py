@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch import nn
 
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
 from jersey.optim.param_groups import param_groups
 
 
-@pytest.fixture(scope="module")
-def network() -> Network:
-    return resnet_classifier(num_classes=7, weights=None)
+@pytest.fixture(scope="module", params=[linear_head, CompositionalHead])
+def network(request: pytest.FixtureRequest) -> Network:
+    return resnet_classifier(labels=Labels(tuple("0123456")), weights=None, head=request.param)
 
 
 def small_network() -> Network:

@@ -1,22 +1,34 @@
 """The learning-rate curve: where it starts, peaks and ends, and that every group keeps its share of it."""
 
 import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCycleLR
 
-from jersey.optim.schedules import warmup_cosine
+from jersey.errors import UserError
+from jersey.optim.schedules import constant, multi_step, one_cycle, warmup_cosine
 
 
 def curve(
     total_steps: int, *, warmup_frac: float, final_frac: float = 0.0, peaks: tuple[float, ...] = (1.0,), beyond: int = 0
 ) -> list[tuple[float, ...]]:
     """The learning rates that optimizer steps 0, 1, ... would use, as many as groups."""
+    schedule = partial(warmup_cosine, warmup_frac=warmup_frac, final_frac=final_frac)
+    return rates_of(partial(schedule, total_steps=total_steps), total_steps + beyond, peaks=peaks)
+
+
+def rates_of(
+    schedule: Callable[..., LRScheduler], steps: int, *, peaks: tuple[float, ...] = (1.0,)
+) -> list[tuple[float, ...]]:
     groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": peak} for peak in peaks]
     optimizer = torch.optim.SGD(groups, lr=1.0)
-    scheduler = warmup_cosine(optimizer, total_steps=total_steps, warmup_frac=warmup_frac, final_frac=final_frac)
+    scheduler = schedule(optimizer)
     rates = []
-    for _ in range(total_steps + beyond):
+    for _ in range(steps):
         rates.append(tuple(group["lr"] for group in optimizer.param_groups))
         optimizer.step()
         scheduler.step()
@@ -83,3 +95,77 @@ def test_groups_keep_their_ratio() -> None:
         assert backbone == pytest.approx(head / 10)
         assert frozen == 0
     assert max(head for head, *_ in rates) == 1e-3
+
+
+@pytest.mark.parametrize(("total_steps", "warmup_frac"), [(10, 0.3), (50, 0.1), (1000, 0.25)])
+@pytest.mark.parametrize(("start_frac", "final_frac"), [(0.04, 4e-6), (0.5, 0.1)])
+def test_one_cycle_is_torchs(total_steps: int, warmup_frac: float, start_frac: float, final_frac: float) -> None:
+    """Where a whole number of steps rises; torch's peak lies between two steps otherwise."""
+    own = partial(
+        one_cycle, total_steps=total_steps, warmup_frac=warmup_frac, start_frac=start_frac, final_frac=final_frac
+    )
+    torchs = partial(
+        OneCycleLR,
+        max_lr=[1.0, 0.1],
+        total_steps=total_steps,
+        pct_start=warmup_frac,
+        div_factor=1 / start_frac,
+        final_div_factor=start_frac / final_frac,
+        cycle_momentum=False,
+    )
+    peaks = (1.0, 0.1)
+    for left, right in zip(*(rates_of(each, total_steps, peaks=peaks) for each in (own, torchs)), strict=True):
+        assert left == pytest.approx(right, abs=1e-9)
+
+
+@pytest.mark.parametrize("total_steps", [1, 2, 3, 10, 37])
+@pytest.mark.parametrize("warmup_frac", [0.0, 0.1, 0.3, 0.99])
+def test_one_cycle_peaks_once_and_ends_with_the_last_step(total_steps: int, warmup_frac: float) -> None:
+    schedule = partial(one_cycle, total_steps=total_steps, warmup_frac=warmup_frac, start_frac=0.1, final_frac=0.01)
+    rates = first_group(rates_of(schedule, total_steps + 3))
+    assert rates[:total_steps].count(1.0) == 1
+    peak = rates.index(1.0)
+    assert abs(peak + 1 - max(warmup_frac * total_steps, 1)) <= 0.5
+    if peak > 0:
+        assert rates[0] == pytest.approx(0.1)
+    if peak < total_steps - 1:
+        assert rates[total_steps - 1] == pytest.approx(0.01)
+    assert rates[total_steps:] == pytest.approx([0.01] * 3)
+
+
+@pytest.mark.parametrize("milestones_frac", [(0.6, 0.85), (0.85, 0.6), (0.5,), ()])
+@pytest.mark.parametrize("factor", [0.1, 0.5])
+def test_multi_step_is_torchs(milestones_frac: tuple[float, ...], factor: float) -> None:
+    own = partial(multi_step, total_steps=40, milestones_frac=milestones_frac, factor=factor)
+    torchs = partial(MultiStepLR, milestones=[round(share * 40) for share in milestones_frac], gamma=factor)
+    for left, right in zip(rates_of(own, 40, peaks=(1.0, 0.1)), rates_of(torchs, 40, peaks=(1.0, 0.1)), strict=True):
+        assert left == pytest.approx(right)
+
+
+def test_multi_step_by_hand() -> None:
+    """Ten steps: two warm up, the sixth is the first after the one milestone, the ninth after the other."""
+    schedule = partial(multi_step, total_steps=10, milestones_frac=(0.5, 0.8), factor=0.1, warmup_frac=0.2)
+    assert first_group(rates_of(schedule, 10)) == pytest.approx([0.5, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_constant_is_torchs_and_warms_up_by_hand() -> None:
+    own, torchs = partial(constant, total_steps=8), partial(ConstantLR, factor=1.0)
+    assert rates_of(own, 8, peaks=(0.3, 0.1)) == rates_of(torchs, 8, peaks=(0.3, 0.1))
+    warm = first_group(rates_of(partial(constant, total_steps=8, warmup_frac=0.5), 8))
+    assert warm == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "wrong"),
+    [
+        (warmup_cosine, {"warmup_frac": 20}),
+        (warmup_cosine, {"final_frac": -0.1}),
+        (one_cycle, {"start_frac": 25.0}),
+        (multi_step, {"milestones_frac": (0.5, 30)}),
+        (multi_step, {"factor": 10.0}),
+        (constant, {"warmup_frac": -1.0}),
+    ],
+)
+def test_a_number_of_steps_for_a_share_is_refused(schedule: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=rf"module\.schedule\.{next(iter(wrong))}"):
+        rates_of(partial(schedule, total_steps=10, **wrong), 1)

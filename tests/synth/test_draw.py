@@ -31,6 +31,17 @@ def test_shapes_and_types(size_px: int) -> None:
     assert drawn.image_HW3.dtype == drawn.mask_HW.dtype == np.uint8
 
 
+def test_each_digit_has_its_own_fill_left_to_right_in_one_of_the_typefaces() -> None:
+    for seed, number in enumerate(NUMBERS):
+        drawn = crop(number, seed)
+        assert len(drawn.digits_DHW) == len(number)
+        assert drawn.typeface in TRAIN
+        assert np.array_equal(drawn.digits_DHW.max(axis=0), drawn.mask_HW)
+        middles = [np.average(np.arange(64), weights=digit_HW.sum(axis=0)) for digit_HW in drawn.digits_DHW]
+        assert middles == sorted(middles)
+        assert drawn.digits_DHW.min(axis=0).mean() < 0.05 * drawn.mask_HW.mean() or len(number) == 1
+
+
 def test_the_number_is_large_and_inside_the_frame() -> None:
     cut = 0
     for seed in range(200):

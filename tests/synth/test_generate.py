@@ -77,6 +77,25 @@ def test_a_long_tail_in_train_only(tmp_path: Path) -> None:
     assert counts == {"train": [16, 8, 4], "val": [2, 2, 2], "test": [2, 2, 2]}
 
 
+def test_train_crops_may_be_counted_number_by_number(tmp_path: Path) -> None:
+    counted = {**SMALL, "train": (1, 5, 2, 3)}
+    generate(tmp_path / "set", **counted)
+    train = {path.name: len(list(path.iterdir())) for path in (tmp_path / "set" / "train").iterdir()}
+    assert train == dict(zip(NUMBERS, (1, 5, 2, 3), strict=True))
+    generate(tmp_path / "set", **counted)
+    with pytest.raises(UserError, match="train=1,5,2,3, now it is 1,5,3,2"):
+        generate(tmp_path / "set", **(counted | {"train": (1, 5, 3, 2)}))
+
+
+def test_counts_give_the_same_crops_as_the_total_that_makes_them(folders: Path, tmp_path: Path) -> None:
+    generate(tmp_path / "counted", **(SMALL | {"train": [3, 3, 3, 3]}), workers=2)
+    pictures = [
+        {name: content for name, content in contents(root).items() if name.endswith("jpg")}
+        for root in (folders, tmp_path / "counted")
+    ]
+    assert pictures[0] == pictures[1]
+
+
 def test_each_split_draws_from_its_own_typefaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     real = generate_module.draw_crop
@@ -161,6 +180,9 @@ def test_an_interrupted_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         ({"numbers": ("7", "\u0663")}, "is not a jersey number"),
         ({"numbers": ("7", "00", "7")}, "appear twice: 7"),
         ({"train": 3}, "train=3 is too few"),
+        ({"train": (3, 3, 3)}, "train=3,3,3 is not a count of at least 1 for each of 4 numbers"),
+        ({"train": (3, 3, 0, 3)}, "train=3,3,0,3 is not a count"),
+        ({"train": (3, 3, 3, 3), "imbalance": 2.0}, "imbalance=2.0 does nothing where train counts"),
         ({"size_px": 4}, "size_px=4"),
         ({"imbalance": 0.5}, "imbalance=0.5"),
         ({"imbalance": float("nan")}, "imbalance=nan"),

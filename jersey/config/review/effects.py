@@ -107,7 +107,7 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
     splits, labels, train_crops, assumed = _data(config, splits, notes)
     counts = tuple(map(splits["train"].labels.count, labels)) if splits else (train_crops // len(labels),) * len(labels)
     batches, epoch_steps, steps = attempt("steps", lambda: count_steps(config, train_crops)) or (None, None, None)
-    module = attempt("module", lambda: build_module(config, counts))
+    module = attempt("module", lambda: build_module(config, counts, labels))
     return Effects(
         train_crops=train_crops,
         assumed=assumed,
@@ -155,8 +155,8 @@ def count_steps(config: fdl.Buildable, train_crops: int) -> tuple[int, int, int]
     return batches, epoch_steps, epoch_steps * _needed(config, "trainer.epochs")
 
 
-def build_module(config: fdl.Buildable, class_counts: Sequence[int]) -> Any:
-    """The real module, but for a network without values."""
+def build_module(config: fdl.Buildable, class_counts: Sequence[int], names: Sequence[str] | None = None) -> Any:
+    """The real module, but for a network without values; without `names` its labels count from 0."""
     config = copy.deepcopy(config)
     for parameter in parameters(config):
         if parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights":
@@ -169,7 +169,7 @@ def build_module(config: fdl.Buildable, class_counts: Sequence[int]) -> Any:
         with torch.device("meta"):
             return make.keywords["network"](**keywords)
 
-    labels = Labels(tuple(str(index) for index in range(len(class_counts))))
+    labels = Labels(tuple(names or map(str, range(len(class_counts)))))
     return make(labels=labels, class_counts=class_counts, seed=0, network=network)
 
 

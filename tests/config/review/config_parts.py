@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, OneCycl
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.augment import Augmentation
+from jersey.labels import Labels
 from jersey.models.network import Network
 
 
@@ -61,15 +62,15 @@ def brightener() -> Callable[..., Tensor]:
     return brighten
 
 
-def tiny_network(*, num_classes: int) -> Network:
+def tiny_network(*, labels: Labels) -> Network:
     """Eight features of an image's mean colour."""
     backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8, bias=False))
-    return Network(backbone, nn.Linear(8, num_classes))
+    return Network(backbone, nn.Linear(8, len(labels)))
 
 
-def weighted_network(*, num_classes: int, weights: str | None) -> Network:
+def weighted_network(*, labels: Labels, weights: str | None) -> Network:
     """Says that it has weights, as the real one does."""
-    return tiny_network(num_classes=num_classes)
+    return tiny_network(labels=labels)
 
 
 def named(**members: Any) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from jersey.callbacks.ema import EMA
 from jersey.config.review.effects import effects
 from jersey.data.augment import Augment
 from jersey.data.balance import BalancedSampler
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.trainer import named
 
@@ -121,7 +123,7 @@ def test_a_pinned_number_without_crops_is_there_and_weighs_nothing() -> None:
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
 def test_groups_hold_every_parameter_of_the_real_network(architecture: Any) -> None:
     computed = effects(baseline(f"architecture={architecture}"), SPLITS)
-    network = resnet_classifier(num_classes=len(LONG_TAIL), architecture=architecture, weights=None)
+    network = resnet_classifier(labels=Labels(tuple(LONG_TAIL)), architecture=architecture, weights=None)
     assert computed.groups is not None
     assert list(computed.groups) == ["backbone_decay", "backbone_no_decay", "head_decay", "head_no_decay"]
     assert sum(group.parameters for group in computed.groups.values()) == sum(p.numel() for p in network.parameters())
@@ -137,6 +139,14 @@ def test_registered_experiments_are_computed_whole_without_warnings_or_weights(n
     assert computed.notes == ()
     assert not computed.assumed
     assert None not in (computed.steps, computed.groups, computed.ema_decay, computed.classes, computed.augmentation)
+
+
+def test_the_network_is_built_for_the_labels_of_the_data() -> None:
+    config = baseline("batch_size=2")
+    config.module.network.head = fdl.Partial(CompositionalHead)
+    assert effects(config, splits({"0": 8, "00": 2})).notes == ()
+    (note,) = effects(config, splits({"A7": 8, "B7": 2})).notes
+    assert "needs labels that are numbers" in note
 
 
 def test_what_a_schedule_moves_besides_the_learning_rate_is_a_curve_too() -> None:

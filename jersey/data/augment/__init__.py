@@ -3,13 +3,16 @@
 Only the training step calls this, and the sample grid to show it. All randomness comes from the generator it hands
 over, so what happens to a batch is a function of (seed, epoch, batch), on any number of workers.
 
-No operation mirrors (2 and 5 would swap) or crops hard (12 would become 1).
+Here are the frame and what every pipeline has: geometry, colour, noise; a module beside this one holds each other
+operation. None of them mirrors (2 and 5 would swap) or crops hard (12 would become 1); `jersey.bench.survival` measures
+what a pipeline does to numbers.
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1] between the operations.
 """
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -45,8 +48,22 @@ class Augment(nn.Module):
             return images * 255
 
 
-def _uniform(shape: Sequence[int], low: float, high: float, generator: Generator) -> Tensor:
+def uniform(shape: Sequence[int], low: float, high: float, generator: Generator) -> Tensor:
+    """Uniform numbers on the generator's device."""
     return torch.rand(tuple(shape), generator=generator, device=generator.device) * (high - low) + low
+
+
+def chosen(batch: int, p: float, generator: Generator) -> Tensor:
+    """Which crops of a batch an operation with probability `p` changes, bool [B]."""
+    return torch.rand(batch, generator=generator, device=generator.device) < p
+
+
+def require(operation: str, **settings: tuple[float, float, float]) -> None:
+    """Raises UserError for a setting outside of its range; each is given as (value, least, most)."""
+    for name, (value, least, most) in settings.items():
+        if not least <= value <= most:
+            allowed = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+            raise UserError(f"{operation} has {name}={value}; give a value {allowed}")
 
 
 class Geometry(Augmentation):
@@ -94,7 +111,7 @@ class Geometry(Augmentation):
             generator: on the device of the result.
             aspect_ratio: width / height of the images, so that a rotation stays one in pixels.
         """
-        angle, shear_x, shear_y, size, aspect, x, y, tilt_x, tilt_y = _uniform((9, batch), -1, 1, generator)
+        angle, shear_x, shear_y, size, aspect, x, y, tilt_x, tilt_y = uniform((9, batch), -1, 1, generator)
         angle = angle * math.radians(self.rotation_deg)
         shear_x, shear_y = (torch.tan(s * math.radians(self.shear_deg)) for s in (shear_x, shear_y))
         log_scale = math.log1p(self.scale)
@@ -151,13 +168,13 @@ class Colour(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, device = len(images_BCHW), images_BCHW.device
-        factors = _uniform((3, batch, 1, 1), -1, 1, generator)
+        factors = uniform((3, batch, 1, 1), -1, 1, generator)
         brightness_B11, contrast_B11, saturation_B11 = (
             1 + width * factor
             for width, factor in zip((self.brightness, self.contrast, self.saturation), factors, strict=True)
         )
         eye_33 = torch.eye(3, device=device)
-        luminance_13 = torch.tensor([[0.299, 0.587, 0.114]], device=device)
+        luminance_13 = _luminance(device)
         # Saturation mixes each pixel with its own luminance, contrast with the crop's mean luminance.
         matrix_B33 = saturation_B11 * eye_33 + (1 - saturation_B11) * luminance_13.expand(3, 3)
         mean_B11 = luminance_13 @ images_BCHW.mean(dim=(2, 3))[..., None]
@@ -171,6 +188,12 @@ class Colour(Augmentation):
         return torch.where(inverted_B11, 1 - pixels_BCP, pixels_BCP).view_as(images_BCHW)
 
 
+@cache
+def _luminance(device: torch.device) -> Tensor:
+    """Weights of the channels [1,3]; copied once, as every copy from the host waits for the device."""
+    return torch.tensor([[0.299, 0.587, 0.114]], device=device)
+
+
 class Noise(Augmentation):
     """Gaussian sensor noise, its standard deviation uniform in [0, std] for each crop, on the 0..1 scale."""
 
@@ -179,6 +202,6 @@ class Noise(Augmentation):
         self.std = std
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
-        std_B111 = _uniform((len(images_BCHW), 1, 1, 1), 0, self.std, generator)
+        std_B111 = uniform((len(images_BCHW), 1, 1, 1), 0, self.std, generator)
         noise_BCHW = torch.randn(images_BCHW.shape, generator=generator, device=images_BCHW.device)
         return images_BCHW + std_B111 * noise_BCHW

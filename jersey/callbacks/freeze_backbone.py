@@ -1,0 +1,57 @@
+"""The backbone stands still while the head finds its feet.
+
+A new head's first gradients are large and random, and would wash out what a pretrained backbone knows; see
+https://arxiv.org/abs/2202.10054. Lightning's `BackboneFinetuning` counts in epochs, and adds the backbone to the
+optimizer when it thaws, which the schedule and a resumed run would have to know of.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from jersey.errors import UserError
+
+if TYPE_CHECKING:
+    from jersey.module import JerseyModule
+
+
+class FreezeBackbone(Callback):
+    """Keeps the backbone's weights and batch statistics as they are for the first part of the run.
+
+    A weight without a gradient is passed over by torch's optimizers, decay and momentum included. Whether a batch is
+    frozen follows from the number of optimizer steps done, so a resumed run needs no more than that. The schedule goes
+    on meanwhile: the backbone starts at the learning rate it finds.
+
+    Args:
+        frac: share of the run's optimizer steps, in [0, 1]; at 1 the head alone is trained.
+    """
+
+    def __init__(self, *, frac: float) -> None:
+        if not 0 <= frac <= 1:
+            raise UserError(f"trainer.callbacks.freeze_backbone.frac={frac} is no share of the run; give one in [0, 1]")
+        self.frac = frac
+        self._steps = 0
+        self._held: list[Tensor] | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._steps = round(self.frac * int(trainer.estimated_stepping_batches))
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        # Only while a batch is trained on: whoever looks at the network in between finds it as ever.
+        if trainer.global_step < self._steps:
+            backbone = _backbone(pl_module).eval()
+            self._held = [weight for weight in backbone.parameters() if weight.requires_grad]
+            for weight in self._held:
+                weight.requires_grad_(False)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if self._held is not None:
+            _backbone(pl_module).train()
+            for weight in self._held:
+                weight.requires_grad_(True)
+            self._held = None
+
+
+def _backbone(module: LightningModule) -> nn.Module:
+    return cast("JerseyModule", module).network.backbone

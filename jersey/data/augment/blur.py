@@ -1,0 +1,91 @@
+"""Out of focus and in motion: every crop convolved with a kernel of its own, borders mirrored.
+
+Shapes: B batch, C channels, H W size, K kernel size, S samples along a movement. Images are float in [0, 1].
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from jersey.data.augment import Augmentation, chosen, require, uniform
+
+_SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
+
+
+class Blur(Augmentation):
+    """Gaussian blur.
+
+    Args:
+        sigma_px: the largest; each crop's is uniform from 0.
+        p: probability that a crop is blurred.
+    """
+
+    def __init__(self, *, sigma_px: float, p: float = 1.0) -> None:
+        super().__init__()
+        require("Blur", sigma_px=(sigma_px, 0, math.inf), p=(p, 0, 1))
+        self.sigma_px = sigma_px
+        self.p = p
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        batch = len(images_BCHW)
+        sigma_B = uniform((batch,), 0, self.sigma_px, generator) * chosen(batch, self.p, generator)
+        kernels_BK = gaussian(sigma_B, radius_px=_radius(3 * self.sigma_px, images_BCHW))
+        return convolve(convolve(images_BCHW, kernels_BK[:, None, :]), kernels_BK[:, :, None])
+
+
+class MotionBlur(Augmentation):
+    """The average over a straight movement in any direction.
+
+    Args:
+        length_px: the longest movement; each crop's is uniform from 0.
+        p: probability that a crop is blurred.
+    """
+
+    def __init__(self, *, length_px: float, p: float = 1.0) -> None:
+        super().__init__()
+        require("MotionBlur", length_px=(length_px, 0, math.inf), p=(p, 0, 1))
+        self.length_px = length_px
+        self.p = p
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        batch = len(images_BCHW)
+        length_B = uniform((batch,), 0, self.length_px, generator) * chosen(batch, self.p, generator)
+        angle_B = uniform((batch,), 0, math.pi, generator)
+        steps_B2 = length_B[:, None] * torch.stack([torch.cos(angle_B), torch.sin(angle_B)], dim=1)
+        return convolve(images_BCHW, line(steps_B2, radius_px=_radius(self.length_px / 2, images_BCHW)))
+
+
+def _radius(reach_px: float, images_BCHW: Tensor) -> int:
+    """Borders can only be mirrored by less than the size of the image."""
+    return min(math.ceil(reach_px), *(size - 1 for size in images_BCHW.shape[2:]))
+
+
+def gaussian(sigma_B: Tensor, *, radius_px: int) -> Tensor:
+    """Kernels [B,K] that sum to 1."""
+    offsets_K = torch.arange(-radius_px, radius_px + 1, device=sigma_B.device)
+    weights_BK = torch.exp(-0.5 * (offsets_K / sigma_B.clamp(min=_SHARPEST_PX)[:, None]) ** 2)
+    return weights_BK / weights_BK.sum(dim=1, keepdim=True)
+
+
+def line(steps_B2: Tensor, *, radius_px: int) -> Tensor:
+    """Kernels [B,K,K] that average over a movement by `steps_B2` (x, y), each point shared among its four pixels."""
+    offsets_K = torch.arange(-radius_px, radius_px + 1, device=steps_B2.device)
+    along_S = torch.linspace(-0.5, 0.5, 4 * radius_px + 3, device=steps_B2.device)
+    points_B2S = steps_B2[:, :, None] * along_S
+    shares_B2SK = (1 - (points_B2S[..., None] - offsets_K).abs()).clamp(min=0)
+    kernels_BKK = shares_B2SK[:, 1].mT @ shares_B2SK[:, 0]
+    return kernels_BKK / kernels_BKK.sum(dim=(1, 2), keepdim=True)
+
+
+def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
+    """Each image with its own kernel (odd sides), in one grouped convolution."""
+    batch, channels, height, width = images_BCHW.shape
+    if not batch:
+        return images_BCHW
+    rows, columns = (size // 2 for size in kernels_BKK.shape[1:])
+    padded_BCHW = F.pad(images_BCHW, (columns, columns, rows, rows), mode="reflect")
+    weights_G1KK = kernels_BKK.repeat_interleave(channels, dim=0)[:, None]
+    blurred_1GHW = F.conv2d(padded_BCHW.flatten(0, 1)[None], weights_G1KK, groups=batch * channels)
+    return blurred_1GHW.view(batch, channels, height, width)

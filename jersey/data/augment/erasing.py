@@ -1,0 +1,51 @@
+"""Something in front of the number: a plain rectangle in each crop, as in https://arxiv.org/abs/1708.04896.
+
+A number is only partly hidden where the largest rectangle is clearly smaller than a digit; `jersey.bench.survival`
+measures that.
+
+Shapes: B batch, C channels, H W size. Images are float in [0, 1].
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from jersey.data.augment import Augmentation, chosen, require, uniform
+
+_LONGEST = 3.0  # width to height, or height to width, in pixels
+
+
+class Erasing(Augmentation):
+    """Paints a rectangle of one random colour over each crop.
+
+    Args:
+        area: the largest, as a share of the crop; each crop's is uniform from 0.
+        p: probability that a crop is changed.
+    """
+
+    def __init__(self, *, area: float, p: float = 1.0) -> None:
+        super().__init__()
+        require("Erasing", area=(area, 0, 1), p=(p, 0, 1))
+        self.area = area
+        self.p = p
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        batch, channels, height, width = images_BCHW.shape
+        area_px_B = height * width * uniform((batch,), 0, self.area, generator) * chosen(batch, self.p, generator)
+        log_aspect_B = uniform((batch,), -math.log(_LONGEST), math.log(_LONGEST), generator)
+        place_2B = uniform((2, batch), 0, 1, generator)
+        colour_BC11 = uniform((batch, channels, 1, 1), 0, 1, generator)
+        # Rounded down, so that no rectangle is larger than it may be.
+        high_B = torch.sqrt(area_px_B * torch.exp(log_aspect_B)).clamp(max=height).floor()
+        wide_B = torch.sqrt(area_px_B * torch.exp(-log_aspect_B)).clamp(max=width).floor()
+        rows_BH = _span(high_B, place_2B[0], height)
+        columns_BW = _span(wide_B, place_2B[1], width)
+        return torch.where(rows_BH[:, None, :, None] & columns_BW[:, None, None, :], colour_BC11, images_BCHW)
+
+
+def _span(length_px_B: Tensor, place_B: Tensor, size_px: int) -> Tensor:
+    """Where each rectangle lies along one axis, bool [B,size_px]: from its first pixel, any with equal chance."""
+    first_B1 = (place_B * (size_px - length_px_B + 1)).floor()[:, None]
+    pixels_P = torch.arange(size_px, device=place_B.device)
+    return (pixels_P >= first_B1) & (pixels_P < first_B1 + length_px_B[:, None])

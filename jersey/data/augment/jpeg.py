@@ -1,0 +1,132 @@
+"""JPEG's losses without its file: colours halved in resolution, 8 x 8 blocks rounded in frequency, on the device.
+
+What the usual encoder of Pillow (libjpeg) does and its decoder undoes, up to its integer arithmetic: ITU-T T.81,
+https://www.w3.org/Graphics/JPEG/itu-t81.pdf, with the tables of its annex K; the colours of JFIF,
+https://www.w3.org/Graphics/JPEG/jfif3.pdf.
+
+Shapes: B batch, C channels (3), P pixels, H W size, h w half of it. Images are float in [0, 1].
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from jersey.data.augment import Augmentation, chosen, require, uniform
+
+_BLOCK = 8
+_LUMINANCE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMINANCE = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    *((99,) * 8,) * 4,
+)
+
+
+class Jpeg(Augmentation):
+    """Compresses each crop.
+
+    Args:
+        quality: the worst, 1 to 100; each crop's is a whole number, uniform from there to 95.
+        p: probability that a crop is compressed.
+    """
+
+    def __init__(self, *, quality: int, p: float = 1.0) -> None:
+        super().__init__()
+        require("Jpeg", quality=(quality, 1, 95), p=(p, 0, 1))
+        self.quality = quality
+        self.p = p
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        batch = len(images_BCHW)
+        quality_B = uniform((batch,), self.quality, 96, generator).floor().clamp(max=95)
+        compressed_BCHW = compress(images_BCHW, quality_B)
+        return torch.where(chosen(batch, self.p, generator)[:, None, None, None], compressed_BCHW, images_BCHW)
+
+
+def compress(images_BCHW: Tensor, quality_B: Tensor) -> Tensor:
+    """The images as JPEG of those qualities shows them, in steps of 1/255."""
+    height, width = images_BCHW.shape[2:]
+    fixed = constants(images_BCHW.device)
+    # Whole blocks of colours at half resolution.
+    bottom, right = -height % (2 * _BLOCK), -width % (2 * _BLOCK)
+    whole_BCHW = F.pad((images_BCHW * 255).round(), (0, right, 0, bottom), mode="replicate")
+    ycc_BCHW = (fixed.to_ycc_33 @ whole_BCHW.flatten(2) + fixed.offset_31).round().view_as(whole_BCHW)
+    luminance_B1HW = quantise(ycc_BCHW[:, :1], scaled(fixed.luminance_88, quality_B))[..., :height, :width]
+    # Below the picture its last means are repeated, to the right of it its last pixels.
+    means_B2hw = halved(ycc_BCHW[:, 1:, : height + height % 2])
+    means_B2hw = F.pad(means_B2hw, (0, 0, 0, ycc_BCHW.shape[2] // 2 - means_B2hw.shape[2]), mode="replicate")
+    halved_B2hw = quantise(means_B2hw, scaled(fixed.chrominance_88, quality_B))
+    # What only fills the last blocks has no part in enlarging.
+    inside_B2hw = halved_B2hw[..., : (height + 1) // 2, : (width + 1) // 2]
+    chrominance_B2HW = F.interpolate(inside_B2hw, scale_factor=2, mode="bilinear", align_corners=False).round()
+    decoded_BCHW = torch.cat([luminance_B1HW, chrominance_B2HW[..., :height, :width]], dim=1)
+    rgb_BCP = fixed.to_rgb_33 @ (decoded_BCHW.flatten(2) - fixed.offset_31)
+    return rgb_BCP.round().clamp(0, 255).view_as(images_BCHW) / 255
+
+
+def halved(planes_BCHW: Tensor) -> Tensor:
+    """Means of 2 x 2 whole numbers; a half goes down and up in turn along a row, as in libjpeg."""
+    means_BChw = F.avg_pool2d(planes_BCHW, 2)
+    odd_w = torch.arange(means_BChw.shape[-1], device=planes_BCHW.device) % 2
+    return (means_BChw + 0.25 + 0.25 * odd_w).floor()
+
+
+def scaled(standard_88: Tensor, quality_B: Tensor) -> Tensor:
+    """Steps of rounding [B,8,8] for each quality, scaled as libjpeg does."""
+    percent_B = torch.where(quality_B < 50, (5000 / quality_B).floor(), 200 - 2 * quality_B)
+    return ((standard_88 * percent_B[:, None, None] + 50) / 100).floor().clamp(1, 255)
+
+
+def quantise(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
+    """Planes in 0..255 after their blocks' frequencies were rounded to multiples of `steps_B88`."""
+    batch, channels, height, width = planes_BCHW.shape
+    cosines_88 = constants(planes_BCHW.device).cosines_88
+    blocks = (batch, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
+    columns_done = cosines_88 @ (planes_BCHW - 128).reshape(-1, _BLOCK, width)
+    frequencies = (columns_done.view(-1, _BLOCK) @ cosines_88.T).view(blocks)
+    steps = steps_B88[:, None, None, :, None, :]
+    rounded = (frequencies / steps).round() * steps
+    rows_undone = (rounded.view(-1, _BLOCK) @ cosines_88).view(-1, _BLOCK, width)
+    return ((cosines_88.T @ rows_undone).view_as(planes_BCHW) + 128).round().clamp(0, 255)
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Of the format: its cosine transform, its colours, and the standard tables, on one device."""
+
+    cosines_88: Tensor
+    to_ycc_33: Tensor
+    to_rgb_33: Tensor
+    offset_31: Tensor
+    luminance_88: Tensor
+    chrominance_88: Tensor
+
+
+@cache
+def constants(device: torch.device) -> Constants:
+    """Copied once, as every copy from the host waits for the device."""
+    places = torch.arange(_BLOCK, dtype=torch.float64)
+    cosines_88 = torch.cos((places + 0.5) * places[:, None] * math.pi / _BLOCK) * math.sqrt(2 / _BLOCK)
+    cosines_88[0] /= math.sqrt(2)
+    eye_33, luminance_3 = torch.eye(3, dtype=torch.float64), torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+    blue_3, red_3 = eye_33[2] - luminance_3, eye_33[0] - luminance_3
+    to_ycc_33 = torch.stack([luminance_3, blue_3 / (2 * blue_3[2]), red_3 / (2 * red_3[0])])
+    offset_31 = torch.tensor([[0], [128], [128]])
+    tables = [torch.tensor(table) for table in (_LUMINANCE, _CHROMINANCE)]
+    every = (cosines_88, to_ycc_33, torch.linalg.inv(to_ycc_33), offset_31, *tables)
+    return Constants(*(each.float().to(device) for each in every))

@@ -1,0 +1,52 @@
+"""Any transform of torchvision in a pipeline, one crop after another; slower than the batched operations.
+
+torchvision draws from torch's global generators. Each crop gets them seeded by a number from the generator handed over
+and everything outside finds them as they were, so training stays a function of (seed, epoch, batch).
+
+Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torchvision.transforms.v2 import functional as tv
+
+from jersey.data.augment import Augmentation
+from jersey.errors import UserError
+
+
+class PerSample(Augmentation):
+    """Applies `transform` to each crop by itself.
+
+    The crop is uint8 [3,H,W], as every transform takes it; the result may be uint8 or float in [0, 1] and must have
+    the crop's size. Waits for the device once a batch.
+
+    Args:
+        transform: such as `v2.RandAugment()`, or `v2.Compose` of several.
+    """
+
+    def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        if not len(images_BCHW):
+            return images_BCHW
+        seeds = torch.randint(2**63 - 1, (len(images_BCHW),), generator=generator, device=generator.device).tolist()
+        bytes_BCHW = (images_BCHW * 255).round().to(torch.uint8)
+        device = images_BCHW.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            return torch.stack([self._one(crop, seed) for crop, seed in zip(bytes_BCHW, seeds, strict=True)])
+
+    def _one(self, crop_CHW: Tensor, seed: int) -> Tensor:
+        torch.default_generator.manual_seed(seed)
+        if crop_CHW.is_cuda:
+            torch.cuda.manual_seed(seed)  # of this device; torch.manual_seed would touch the others, which are not kept
+        changed = self.transform(crop_CHW)
+        if changed.shape != crop_CHW.shape:
+            raise UserError(
+                f"{type(self.transform).__name__} in PerSample makes {list(changed.shape)} of a crop of "
+                f"{list(crop_CHW.shape)}; give it the size of the crops, data.size_px"
+            )
+        return tv.to_dtype(changed, torch.float32, scale=True)

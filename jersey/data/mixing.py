@@ -1,0 +1,99 @@
+"""MixUp and CutMix: each crop of a batch is mixed with its neighbour, and so are their labels.
+
+On the device and for a whole batch at once, after augmentation. torchvision's `v2.MixUp` and `v2.CutMix` do the same
+to a batch, but draw from torch's global generator; here all randomness comes from the generator that is handed over.
+
+Shapes: B batch, C channels (3), H W size, K classes.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from jersey.errors import UserError
+
+MIXING = 1  # the last counter of its random numbers, which sets them apart from the augmentation's
+
+
+class Mix:
+    """Mixes the crops of some batches, each with the one before it; `mixed` says how.
+
+    Args:
+        alpha: the share that a crop keeps is drawn from Beta(alpha, alpha), one a batch: mostly near 0 or 1 when alpha
+            is small, uniform at 1.
+        probability: of a batch to be mixed at all, above 0.
+
+    Raises:
+        UserError: values that mix nothing.
+    """
+
+    def __init__(self, *, alpha: float, probability: float = 1.0) -> None:
+        if not (alpha > 0 and 0 < probability <= 1):
+            raise UserError(
+                f"module.mix has alpha={alpha} and probability={probability}; alpha must be above 0 and the "
+                "probability in (0, 1], and module.mix=None mixes nothing"
+            )
+        self.alpha = alpha
+        self.probability = probability
+
+    def __call__(
+        self, images_BCHW: Tensor, labels_B: Tensor, generator: Generator, *, num_classes: int
+    ) -> tuple[Tensor, Tensor]:
+        """The images, float [B,C,H,W], and how much of each label they show, float [B,K].
+
+        Args:
+            images_BCHW: in 0..255.
+            labels_B: int64.
+            generator: on the CPU, where one share and one box a batch cost the device no wait.
+            num_classes: K.
+        """
+        # torch has no public beta distribution that takes a generator.
+        rng = np.random.default_rng(int(torch.randint(2**63 - 1, (), generator=generator)))
+        images_BCHW, own_share = images_BCHW.float(), 1.0
+        if rng.random() < self.probability:
+            images_BCHW, own_share = self.mixed(images_BCHW, float(rng.beta(self.alpha, self.alpha)), rng)
+        labels_BK = F.one_hot(labels_B, num_classes).float()
+        return images_BCHW, own_share * labels_BK + (1 - own_share) * labels_BK.roll(1, 0)
+
+    def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+        """Each image mixed with the one before it, and the share of the result that is its own.
+
+        Args:
+            images_BCHW: float.
+            own_share: what was drawn for it; the result's may differ where pixels cannot be divided.
+            rng: for whatever else is drawn.
+        """
+        raise NotImplementedError
+
+
+class MixUp(Mix):
+    """Blends two crops, pixel by pixel: https://arxiv.org/abs/1710.09412."""
+
+    def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+        return own_share * images_BCHW + (1 - own_share) * images_BCHW.roll(1, 0), own_share
+
+
+class CutMix(Mix):
+    """Pastes a box of one crop over another: https://arxiv.org/abs/1905.04899.
+
+    The label follows the area, not the glyphs: a box may cover the 2 of a 12 and leave half the label at 12.
+    """
+
+    def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+        height, width = images_BCHW.shape[2:]
+        rows = box_side(height, own_share, rng.integers)
+        columns = box_side(width, own_share, rng.integers)
+        pasted_BCHW = images_BCHW.clone()
+        pasted_BCHW[:, :, rows, columns] = images_BCHW.roll(1, 0)[:, :, rows, columns]
+        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return pasted_BCHW, 1 - area / (height * width)
+
+
+def box_side(size_px: int, own_share: float, draw: Callable[[int], int]) -> slice:
+    """One side of the box, of sqrt(1 - own_share) of the image's, around a drawn centre, cut at the border."""
+    centre, half = int(draw(size_px)), int(math.sqrt(1 - own_share) / 2 * size_px)
+    return slice(max(centre - half, 0), min(centre + half, size_px))

@@ -1,0 +1,64 @@
+"""Drawn numbers whose digits are known, and the reader."""
+
+import torch
+
+from jersey.bench.known_digits import NUMBERS, known_digits, look, standardised
+
+
+def test_every_number_is_drawn_and_read_right() -> None:
+    known = known_digits(64)
+    assert sorted(known.numbers) == sorted(NUMBERS)
+    assert {"0", "00", "12", "69", "91"} < set(NUMBERS)
+    read_ND = known.similarities(known.pictures(), known.box_points()).argmax(dim=2).tolist()
+    assert ["".join(map(str, read[: len(number)])) for number, read in zip(known.numbers, read_ND, strict=True)] == [
+        *known.numbers
+    ]
+
+
+def test_boxes_hold_the_ink_and_lie_left_to_right() -> None:
+    known = known_digits(64)
+    for number, ink_DHW, boxes_D4 in zip(known.numbers, known.ink_NDHW, known.boxes_ND4, strict=True):
+        for place in range(len(number)):
+            left, top, right, bottom = boxes_D4[place].int().tolist()
+            ink_HW = ink_DHW[place] > 0.5
+            assert ink_HW[top:bottom, left:right].sum() == ink_HW.sum() > 20
+        if len(number) == 2:
+            assert boxes_D4[0, 0] < boxes_D4[1, 0]
+        else:
+            assert ink_DHW[1].max() == 0
+
+
+def test_corners_are_those_of_the_whole_number() -> None:
+    known = known_digits(64)
+    for ink_DHW, corners_22 in zip(known.ink_NDHW, known.corners().tolist(), strict=True):
+        rows, columns = (ink_DHW > 0.5).any(dim=0).nonzero().T
+        assert corners_22 == [
+            [columns.min().item(), rows.min().item()],
+            [columns.max().item() + 1, rows.max().item() + 1],
+        ]
+
+
+def test_dark_on_light_reads_as_well() -> None:
+    known = known_digits(64)
+    points = known.box_points()
+    torch.testing.assert_close(
+        known.similarities(255 - known.pictures(), points), known.similarities(known.pictures(), points)
+    )
+
+
+def test_looking_at_the_centres_of_pixels_gives_the_pixels() -> None:
+    pictures_NHW = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    points = torch.tensor([[[0.5, 0.5], [6.5, 4.5], [3.5, 1.5], [-2.0, 1.0]]])
+    seen = look(pictures_NHW, points.expand(2, 1, -1, -1))
+    assert torch.allclose(seen[:, 0, 0], pictures_NHW[:, 0, 0])
+    assert torch.allclose(seen[:, 0, 1], pictures_NHW[:, 4, 6])
+    assert torch.allclose(seen[:, 0, 2], pictures_NHW[:, 1, 3])
+    assert (seen[:, 0, 3] == 0).all()
+
+
+def test_standardised_products_are_correlations() -> None:
+    first, second = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        standardised(first) @ standardised(second), torch.corrcoef(torch.stack([first, second]))[0, 1]
+    )
+    assert (standardised(torch.full((9,), 3.0)) == 0).all()

@@ -1,0 +1,151 @@
+"""What destroys labels is caught and named; what keeps them is not."""
+
+import json
+from pathlib import Path
+
+import fiddle as fdl
+import pytest
+import torch
+from torch import Generator, Tensor
+from torchvision.transforms import v2
+
+from experiments import common
+from jersey import config as configs
+from jersey.bench.survival import TOGETHER, by_operation, main, survival, table, worst
+from jersey.data.augment import Augment, Augmentation, Colour, Geometry, Noise
+from jersey.data.augment.blur import Blur, MotionBlur
+from jersey.data.augment.erasing import Erasing
+from jersey.data.augment.jpeg import Jpeg
+from jersey.data.augment.per_sample import PerSample
+from jersey.data.augment.resolution import LowResolution
+
+SIZE_PX = 64
+
+
+class Turned(Augmentation):
+    """By half; always."""
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        return images_BCHW.flip(-1, -2)
+
+
+class Mirrored(Augmentation):
+    """Always, and with other colours and noise from the generator."""
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        noise = torch.randn(images_BCHW.shape, generator=generator)
+        return 0.9 - 0.8 * images_BCHW.flip(-1) + 0.02 * noise
+
+
+class Half(Augmentation):
+    """Shows only the left half of the crop."""
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        return images_BCHW * (torch.arange(images_BCHW.shape[-1]) < images_BCHW.shape[-1] // 2)
+
+
+def only(operation: Augmentation) -> Augment:
+    return Augment(only=operation)
+
+
+@pytest.mark.parametrize(("augment", "size_px"), [(None, 64), (Augment(), 48), (only(Geometry()), 64)])
+def test_without_augmentation_every_label_survives(augment: Augment | None, size_px: int) -> None:
+    found = survival(augment, size_px=size_px, rounds=1)
+    assert found.survived == 1
+    assert found.labels == 101
+    assert found.example == ""
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Geometry(rotation_deg=30),
+        Colour(brightness=0.3, contrast=0.3, saturation=0.3, swap=1.0),
+        Noise(std=0.05),
+        Blur(sigma_px=1),
+        MotionBlur(length_px=3),
+        LowResolution(factor=1.5),
+        Jpeg(quality=30),
+        Erasing(area=0.01),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_what_leaves_a_number_readable_keeps_its_label(operation: Augmentation) -> None:
+    assert survival(only(operation), rounds=1).survived > 0.99
+
+
+def test_a_half_turn_turns_sixes_into_nines() -> None:
+    found = survival(only(Turned()), rounds=1)
+    assert found.turned > 0.6
+    assert found.deleted == 0
+
+
+def test_a_mirror_turns_most_numbers_whatever_the_colours() -> None:
+    found = survival(only(Mirrored()), rounds=1)
+    assert 0.5 < found.turned + found.faded < 0.99  # but not 0, 8 and 11
+    assert found.deleted == 0
+
+
+def test_half_a_crop_deletes_the_second_digit() -> None:
+    found = survival(only(Half()), rounds=1)
+    assert found.deleted > 0.7
+
+
+@pytest.mark.parametrize(
+    ("operation", "share"),
+    [
+        (Erasing(area=0.9), 0.3),
+        (Geometry(rotation_deg=180), 0.5),
+        (Blur(sigma_px=12), 0.3),
+        (Noise(std=1.5), 0.1),
+        (Colour(contrast=1.0, brightness=0.99), 0.02),
+        (PerSample(v2.RandomResizedCrop((SIZE_PX, SIZE_PX), scale=(0.08, 1.0))), 0.2),
+        (PerSample(v2.RandomHorizontalFlip()), 0.3),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_too_much_is_caught(operation: Augmentation, share: float) -> None:
+    assert survival(only(operation), rounds=1).survived < 1 - share
+
+
+def test_a_blank_frame_deletes_everything() -> None:
+    found = survival(lambda images, generator: torch.zeros_like(images, dtype=torch.float32), rounds=1)
+    assert found.deleted == 1
+    assert found.example.endswith(" -> nothing")
+
+
+def test_the_worst_operation_is_named() -> None:
+    found = by_operation(Augment(colour=Colour(swap=0.5), mirror=Mirrored(), noise=Noise(std=0.02)), rounds=1)
+    assert list(found) == ["colour", "mirror", "noise", TOGETHER]
+    assert worst(found) == "mirror"
+    assert found["colour"].survived == 1
+    lines = table(found).splitlines()
+    assert lines[1].startswith("mirror")
+    assert lines[-1].startswith(TOGETHER)
+    assert worst(by_operation(Augment(colour=Colour(swap=0.5)), rounds=1)) is None
+
+
+def test_shares_sum_to_one_and_repeat() -> None:
+    first = survival(only(Geometry(shift=0.3)), rounds=2)
+    assert first.survived + first.deleted + first.turned + first.faded == pytest.approx(1)
+    state = torch.get_rng_state()
+    assert survival(only(Geometry(shift=0.3)), rounds=2) == first
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_command_measures_the_pipeline_of_a_saved_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = common.base()
+    del config.module.augment.noise
+    config.module.augment.turned = fdl.Config(Geometry, rotation_deg=180.0)
+    config.data.size_px = (48, 40)
+    (tmp_path / "config.json").write_text(configs.to_json(config, "planted"), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["survival", str(tmp_path), "--rounds=1"])
+    main()
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[1:4]] == ["turned", "geometry", "colour"]
+    found = json.loads(printed[-1])
+    assert found["bench"] == "survival"
+    assert found["worst"] == "turned"
+    assert found["survived"] < 0.7

@@ -1,0 +1,123 @@
+"""The frozen part of real fits: what stands still, until when, and that a resumed run thaws at the same step."""
+
+import itertools
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from interrupted import EPOCHS, STEPS, assert_same_training, fitted, tiny_data, tiny_module
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from jersey.callbacks.ema import EMA
+from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.data.datamodule import JerseyDataModule
+from jersey.errors import UserError
+from jersey.optim.sam import SAM
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+
+State = dict[str, Tensor]
+OPTIMIZERS = [
+    partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.1),
+    partial(torch.optim.AdamW, lr=0.05, weight_decay=0.1),
+]
+
+
+class Recorder(Callback):
+    """Keeps the state of backbone and head after every batch, and how the network looks between batches."""
+
+    def __init__(self) -> None:
+        self.backbones: list[State] = []
+        self.heads: list[State] = []
+        self.is_usual: list[bool] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        network: Any = pl_module.network
+        self.backbones.append(copy_of(network.backbone))
+        self.heads.append(copy_of(network.head))
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.is_usual.append(all(weight.requires_grad for weight in pl_module.parameters()))
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.is_usual.append(all(part.training for part in pl_module.network.modules()))  # type: ignore[union-attr]
+
+
+def copy_of(part: torch.nn.Module) -> State:
+    return {name: value.detach().clone() for name, value in part.state_dict().items()}
+
+
+def changes(states: list[State]) -> list[bool]:
+    """Whether anything changed from one state to the next."""
+    pairs = itertools.pairwise(states)
+    return [any(not torch.equal(old[name], new[name]) for name in old) for old, new in pairs]
+
+
+@pytest.fixture(scope="module")
+def data(crops_root: Path) -> JerseyDataModule:
+    return tiny_data(crops_root)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("frac", "frozen_steps"), [(0.0, 0), (0.5, 9), (1.0, 18)])
+def test_weights_and_statistics_stand_still_for_that_share_of_the_steps(
+    data: JerseyDataModule, tmp_path: Path, optimizer: Any, frac: float, frozen_steps: int
+) -> None:
+    module, recorder = tiny_module(data, optimizer=optimizer), Recorder()
+    start = copy_of(module.network.backbone)
+    fitted(tmp_path, data, module, FreezeBackbone(frac=frac), recorder)
+    assert len(recorder.backbones) == EPOCHS * STEPS
+    assert changes([start, *recorder.backbones]) == [step >= frozen_steps for step in range(EPOCHS * STEPS)]
+    assert all(changes(recorder.heads))
+    moved = {name for name, value in recorder.backbones[-1].items() if not torch.equal(value, start[name])}
+    assert moved == (set() if frac == 1 else set(start))
+    assert all(recorder.is_usual)
+
+
+def test_accumulated_batches_count_as_the_steps_they_make(data: JerseyDataModule, tmp_path: Path) -> None:
+    module, recorder = tiny_module(data), Recorder()
+    start = copy_of(module.network.backbone)
+    fitted(tmp_path, data, module, FreezeBackbone(frac=1 / 3), recorder, accumulate=3)
+    changed = changes([start, *recorder.backbones])
+    assert changed == [batch >= 2 * 3 for batch in range(EPOCHS * STEPS)]  # statistics move at every batch thereafter
+
+
+def test_while_frozen_the_batch_is_normalised_as_in_evaluation(data: JerseyDataModule, tmp_path: Path) -> None:
+    module = tiny_module(data)
+    modes: list[bool] = []
+    module.network.backbone.register_forward_hook(lambda part, *_: modes.append(part[1].training))
+    fitted(tmp_path, data, module, FreezeBackbone(frac=0.5), epochs=2)
+    train = [*modes[:STEPS], *modes[-len(data.val_dataloader()) - STEPS : -len(data.val_dataloader())]]
+    assert train == [False] * STEPS + [True] * STEPS
+
+
+@pytest.mark.parametrize("frac", [0.2, 0.5])  # thawed before the stop, within the epoch after it
+@pytest.mark.parametrize("sam", [None, SAM(rho=0.1)])
+def test_a_resumed_run_thaws_where_an_uninterrupted_one_does(
+    data: JerseyDataModule, tmp_path: Path, frac: float, sam: SAM | None
+) -> None:
+    def run(folder: Path, **settings: Any) -> dict[str, Any]:
+        return fitted(folder, data, tiny_module(data, sam=sam), FreezeBackbone(frac=frac), EMA(decay=0.9), **settings)
+
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", stop_after=1)
+    assert_same_training(run(tmp_path / "parts"), whole)
+
+
+def test_what_never_learns_is_not_woken(data: JerseyDataModule, tmp_path: Path) -> None:
+    module = tiny_module(data)
+    kept = module.network.backbone.get_parameter("0.weight").requires_grad_(False)
+    start = kept.clone()
+    fitted(tmp_path, data, module, FreezeBackbone(frac=0.3))
+    assert not kept.requires_grad
+    assert torch.equal(kept, start)
+
+
+@pytest.mark.parametrize("frac", [-0.1, 1.5])
+def test_no_share_of_the_run_is_refused(frac: float) -> None:
+    with pytest.raises(UserError, match=rf"freeze_backbone\.frac={frac}"):
+        FreezeBackbone(frac=frac)

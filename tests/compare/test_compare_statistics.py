@@ -1,0 +1,186 @@
+"""The statistics of comparisons: against other ways to the same number, and in worlds where the truth is known."""
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import two_sides
+
+from jersey.compare.statistics import Gain, gain_between, group_means, mcnemar_p
+
+COMPARISONS = 200
+FEW_DRAWS = 2000
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def one_group(right_SN: np.ndarray) -> np.ndarray:
+    return np.zeros(right_SN.shape[1], dtype=np.int64)
+
+
+def repeated(*, groups: int = 1, **world: object) -> Iterator[Gain]:
+    generator = rng(1)
+    for _ in range(COMPARISONS):
+        a_SN, b_SN = two_sides(generator, **world)  # type: ignore[arg-type]
+        yield gain_between(a_SN, b_SN, np.arange(a_SN.shape[1]) % groups, rng=generator, draws=FEW_DRAWS)
+
+
+THREE_RUNS = {"runs": (3, 3), "seed_spread": (0.01, 0.01)}
+SLOW = pytest.mark.slow
+EQUALS: list[dict[str, object]] = [{}, {"crops": 350, "groups": 10}, THREE_RUNS, {"crops": 60, "accuracy": 0.97}]
+MORE_EQUALS: list[dict[str, object]] = [
+    {"groups": 43},
+    {"runs": (3, 3)},
+    {"runs": (2, 2), "seed_spread": (0.01, 0.01)},
+    {"runs": (1, 3), "seed_spread": (0.01, 0.01)},
+    {"runs": (5, 5), "seed_spread": (0.02, 0.02)},
+    {"crops": 60, "accuracy": 0.97, "runs": (3, 3)},
+]
+
+
+@pytest.mark.parametrize("worlds", [EQUALS, pytest.param(MORE_EQUALS, marks=SLOW)], ids=("few", "more"))
+def test_of_equals_at_most_one_in_twenty_is_called_different(worlds: list[dict[str, object]]) -> None:
+    """In all worlds together; in one of them chance makes 16 of 200 out of 5 % once in forty times."""
+    wrong = [sum(gain.is_shown for gain in repeated(**world)) for world in worlds]
+    assert sum(wrong) <= 0.05 * COMPARISONS * len(worlds), wrong
+    assert max(wrong) <= 16, wrong
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        {},
+        {"runs": (3, 3), "seed_spread": (0.005, 0.005)},
+        pytest.param({"runs": (5, 5), "seed_spread": (0.01, 0.01)}, marks=SLOW),
+    ],
+    ids=str,
+)
+def test_three_points_are_found_on_1500_crops_four_times_in_five(world: dict[str, object]) -> None:
+    """Runs at 90 %, of which two read right or wrong with a correlation of 0.5."""
+    found = [gain for gain in repeated(gain=0.03, **world) if gain.is_shown]
+    assert len(found) >= 0.8 * COMPARISONS
+    assert all(gain.gain > 0 for gain in found)
+
+
+@SLOW
+def test_the_smallest_gain_is_what_is_found_four_times_in_five() -> None:
+    smallest = float(np.median([gain.smallest for gain in repeated(accuracy=0.85)]))
+    found = sum(gain.is_shown for gain in repeated(accuracy=0.85, gain=smallest))
+    assert 0.7 * COMPARISONS < found < 0.9 * COMPARISONS
+
+
+@SLOW
+def test_intervals_hold_the_truth() -> None:
+    assert sum(gain.low <= 0.02 <= gain.high for gain in repeated(gain=0.02, **THREE_RUNS)) >= 0.95 * COMPARISONS
+
+
+def test_one_pair_gets_the_interval_of_the_normal_approximation() -> None:
+    a_SN, b_SN = two_sides(rng(), gain=0.03)
+    gain_N = b_SN[0].astype(float) - a_SN[0]
+    half = 1.96 * gain_N.std() / math.sqrt(len(gain_N))
+    found = gain_between(a_SN, b_SN, one_group(a_SN), rng=rng())
+    assert found.gain == pytest.approx(gain_N.mean())
+    assert (found.low, found.high) == pytest.approx((gain_N.mean() - half, gain_N.mean() + half), abs=0.05 * half)
+
+
+def test_runs_that_leave_nothing_to_crops_get_the_interval_of_the_t_test() -> None:
+    """2.776 is t of 4 degrees of freedom, from any table."""
+    crops = 200_000  # so many that their own chance is nothing
+    a_S, b_S = (0.90, 0.91, 0.92), (0.93, 0.95, 0.97)
+    right = [np.array([np.arange(crops) < share * crops for share in side]) for side in (a_S, b_S)]
+    half = 2.776 * math.sqrt((np.var(a_S, ddof=1) + np.var(b_S, ddof=1)) / 2 * (1 / 3 + 1 / 3))
+    found = gain_between(*right, np.zeros(crops, dtype=np.int64), rng=rng())
+    assert (found.low, found.high) == pytest.approx((0.04 - half, 0.04 + half), abs=0.06 * half)
+
+
+def test_without_a_second_run_nothing_is_added_for_seeds() -> None:
+    a_SN, b_SN = two_sides(rng(), runs=(2, 2), seed_spread=(0.03, 0.03))
+    alone, together = (gain_between(a_SN[:runs], b_SN[:runs], one_group(a_SN), rng=rng()) for runs in (1, 2))
+    assert together.high - together.low > 1.5 * (alone.high - alone.low)
+
+
+def test_groups_count_alike_however_many_crops_they_have() -> None:
+    right_a_SN, right_b_SN = np.array([[1, 1, 1, 1, 0]], dtype=bool), np.array([[1, 1, 1, 0, 1]], dtype=bool)
+    group_N = np.array([0, 0, 0, 0, 1])
+    assert group_means(right_a_SN.astype(float), group_N).tolist() == [0.5]
+    found = gain_between(right_a_SN, right_b_SN, group_N, rng=rng())
+    assert found.gain == pytest.approx(0.75 / 2 + 1 / 2 - 1 / 2)
+
+
+@pytest.mark.parametrize("crops", [(60, 27, 3), (20, 1)], ids=str)
+def test_macro_recall_is_resampled_as_crop_by_crop_even_where_a_group_is_missed(crops: tuple[int, ...]) -> None:
+    group_N = np.repeat(range(len(crops)), crops)
+    a_SN, b_SN = two_sides(rng(5), crops=len(group_N), accuracy=0.6, gain=0.2)
+    a_SN[0, -1], b_SN[0, -1] = False, True
+    crop_gain_N, generator, gains = b_SN[0].astype(float) - a_SN[0], rng(6), []
+    for _ in range(4000):
+        drawn = generator.integers(len(group_N), size=len(group_N))
+        of_groups = [crop_gain_N[drawn][group_N[drawn] == group] for group in range(len(crops))]
+        gains.append(np.mean([gain.mean() for gain in of_groups if len(gain)]))
+    low, high = np.quantile(gains, [0.025, 0.975])
+    found = gain_between(a_SN, b_SN, group_N, rng=rng())
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.06 * (high - low))
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p"), [(0, 0, 1), (3, 3, 1), (0, 4, 2 / 16), (1, 5, 14 / 64), (5, 1, 14 / 64)]
+)
+def test_mcnemar_by_counting_coin_tosses(only_a: int, only_b: int, p: float) -> None:
+    assert mcnemar_p(only_a, only_b) == pytest.approx(p)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_the_exact_sum_of_binomials(only_a: int, only_b: int) -> None:
+    crops, fewer = only_a + only_b, min(only_a, only_b)
+    exact = 2 * sum(math.comb(crops, k) for k in range(fewer + 1)) / 2**crops
+    assert mcnemar_p(only_a, only_b) == pytest.approx(min(1.0, exact))
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 3), (2, 9), (10, 25), (40, 60)])
+def test_swapping_sides_gives_one_pair_the_p_of_mcnemar(only_a: int, only_b: int) -> None:
+    both, crops = 30, 30 + only_a + only_b
+    a_SN, b_SN = np.ones((2, 1, crops), dtype=bool)
+    b_SN[0, both : both + only_a] = False
+    a_SN[0, both + only_a :] = False
+    found = gain_between(a_SN, b_SN, one_group(a_SN), rng=rng())
+    p = mcnemar_p(only_a, only_b)
+    assert found.p == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / 10_000) + 1e-3)
+
+
+def test_swapping_sides_with_several_runs_counts_every_way_once() -> None:
+    a_SN = np.array([[0, 0, 0, 1, 1], [0, 1, 0, 1, 1]], dtype=bool)
+    b_SN = np.array([[1, 1, 1, 0, 1], [1, 1, 0, 1, 1]], dtype=bool)
+    gain_N = b_SN.mean(axis=0) - a_SN.mean(axis=0)
+    ways = [abs(np.dot(signs, gain_N)) for signs in itertools.product((-1, 1), repeat=5)]
+    exact = np.mean([way >= abs(gain_N.sum()) - 1e-9 for way in ways])
+    assert gain_between(a_SN, b_SN, one_group(a_SN), rng=rng()).p == pytest.approx(exact, abs=0.02)
+
+
+def test_four_crops_are_too_few_though_hardly_a_resample_misses_them_all() -> None:
+    a_SN, b_SN = np.ones((2, 1, 1000), dtype=bool)
+    a_SN[0, :4] = False
+    found = gain_between(a_SN, b_SN, one_group(a_SN), rng=rng())
+    assert found.low > 0
+    assert not found.is_shown
+
+
+def test_sides_that_read_alike_show_nothing() -> None:
+    a_SN, _ = two_sides(rng(), runs=(2, 2))
+    found = gain_between(a_SN, a_SN[::-1], one_group(a_SN), rng=rng())
+    assert found.gain == 0
+    assert not found.is_shown
+
+
+def test_exchanging_the_sides_turns_the_gain_round() -> None:
+    a_SN, b_SN = two_sides(rng(), gain=0.05, runs=(3, 3))
+    there, back = (gain_between(*sides, one_group(a_SN), rng=rng()) for sides in ((a_SN, b_SN), (b_SN, a_SN)))
+    assert there.gain == pytest.approx(-back.gain)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=0.001)
+    assert there.is_shown
+    assert back.is_shown

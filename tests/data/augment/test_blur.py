@@ -1,0 +1,76 @@
+"""Blur against torchvision's, and motion blur against an average of moved copies."""
+
+import math
+
+import pytest
+import torch
+from augment_pictures import generator, noise, smooth
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from jersey.data.augment.blur import Blur, MotionBlur, convolve, gaussian, line
+
+
+@pytest.mark.parametrize("size", [(32, 32), (20, 48)])
+def test_a_gaussian_is_torchvisions(size: tuple[int, int]) -> None:
+    images_BCHW = noise(6, 3, *size)
+    sigma_B = torch.tensor([0.3, 0.5, 1.0, 1.7, 2.5, 3.0])
+    kernels_BK = gaussian(sigma_B, radius_px=9)
+    blurred_BCHW = convolve(convolve(images_BCHW, kernels_BK[:, None, :]), kernels_BK[:, :, None])
+    for image, blurred, sigma in zip(images_BCHW, blurred_BCHW, sigma_B.tolist(), strict=True):
+        torch.testing.assert_close(blurred, tv.gaussian_blur(image, [19, 19], [sigma, sigma]), atol=1e-5, rtol=0)
+
+
+def spots(batch: int, size_px: int = 41) -> Tensor:
+    images_BCHW = torch.zeros(batch, 3, size_px, size_px)
+    images_BCHW[:, :, size_px // 2, size_px // 2] = 1
+    return images_BCHW
+
+
+def spread(images_BCHW: Tensor) -> Tensor:
+    """Covariance in square pixels [B,2,2] of the light in each image, x first."""
+    light_BHW = images_BCHW[:, 0] / images_BCHW[:, 0].sum(dim=(1, 2), keepdim=True)
+    offsets_P = torch.arange(light_BHW.shape[-1]) - light_BHW.shape[-1] // 2.0
+    y, x = torch.meshgrid(offsets_P, offsets_P, indexing="ij")
+    points_P2 = torch.stack([x, y], dim=-1).view(-1, 2)
+    return torch.einsum("bp,pi,pj->bij", light_BHW.flatten(1), points_P2, points_P2)
+
+
+def uniform_below(values_B: Tensor, limit: float) -> None:
+    quartiles_3 = values_B.quantile(torch.tensor([0.25, 0.5, 0.75])) / limit
+    torch.testing.assert_close(quartiles_3, torch.tensor([0.25, 0.5, 0.75]), atol=0.06, rtol=0)
+    assert values_B.max() <= limit * 1.05
+
+
+def test_every_crop_is_blurred_by_its_own_sigma_up_to_the_largest() -> None:
+    variance_B22 = spread(Blur(sigma_px=3)(spots(1000), generator()))
+    sigma_B = variance_B22.diagonal(dim1=1, dim2=2).mean(dim=1).sqrt()
+    uniform_below(sigma_B, 3)
+    assert variance_B22[:, 0, 1].abs().max() < 1e-3
+
+
+def test_a_line_is_the_average_of_copies_moved_along_it() -> None:
+    images_BCHW = smooth(5, 48, 48)
+    lengths, angles = [1.0, 3.0, 6.0, 8.0, 5.0], [0.0, 0.5, math.pi / 2, 2.0, 3.0]
+    steps_B2 = torch.tensor([[r * math.cos(a), r * math.sin(a)] for r, a in zip(lengths, angles, strict=True)])
+    blurred_BCHW = convolve(images_BCHW, line(steps_B2, radius_px=4))
+    for image, blurred, (x, y) in zip(images_BCHW, blurred_BCHW, steps_B2.tolist(), strict=True):
+        copies = [
+            tv.affine(image, 0.0, [t * x, t * y], 1.0, [0.0, 0.0], interpolation=InterpolationMode.BILINEAR)
+            for t in torch.linspace(-0.5, 0.5, 101).tolist()
+        ]
+        inside = (..., slice(6, -6), slice(6, -6))
+        torch.testing.assert_close(blurred[inside], torch.stack(copies).mean(dim=0)[inside], atol=0.012, rtol=0)
+
+
+def test_movements_go_in_every_direction_up_to_the_longest() -> None:
+    variance_B22 = spread(MotionBlur(length_px=12)(spots(1500), generator()))
+    values_B2, vectors_B22 = torch.linalg.eigh(variance_B22)
+    # Evenly lit, a line of length l has the variance l^2 / 12; sharing points among pixels adds up to 1 / 4.
+    length_B = (12 * (values_B2[:, 1] - values_B2[:, 0])).clamp(min=0).sqrt()
+    uniform_below(length_B, 12)
+    assert values_B2[:, 0].max() < 0.3
+    long = length_B > 3
+    angle_B = torch.atan2(vectors_B22[long, 1, 1], vectors_B22[long, 0, 1]) % math.pi
+    uniform_below(angle_B, math.pi)

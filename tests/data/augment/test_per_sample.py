@@ -1,0 +1,75 @@
+"""torchvision's transforms, one crop at a time."""
+
+import pytest
+import torch
+from augment_pictures import generator, noise, smooth
+from torch import Tensor
+from torchvision.transforms import v2
+
+from jersey.data.augment import Augment
+from jersey.data.augment.per_sample import PerSample
+from jersey.errors import UserError
+
+
+class Seen(torch.nn.Module):
+    """Keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.crops: list[Tensor] = []
+
+    def forward(self, crop_CHW: Tensor) -> Tensor:
+        self.crops.append(crop_CHW)
+        return crop_CHW
+
+
+def test_each_crop_comes_as_bytes_and_comes_back() -> None:
+    images_BCHW = (noise(5, 3, 8, 12) * 256).to(torch.uint8)
+    seen = Seen()
+    augmented_BCHW = Augment(only=PerSample(seen))(images_BCHW, generator())
+    assert torch.equal(torch.stack(seen.crops), images_BCHW)
+    torch.testing.assert_close(augmented_BCHW, images_BCHW.float())
+
+
+def test_a_transform_does_what_it_does_outside() -> None:
+    images_BCHW = smooth(4, 24, 24)
+    flipped_BCHW = PerSample(v2.RandomHorizontalFlip(p=1))(images_BCHW, generator())
+    torch.testing.assert_close(flipped_BCHW, images_BCHW.flip(-1), atol=0.5 / 255 + 1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        v2.RandAugment(),
+        v2.TrivialAugmentWide(),
+        v2.AugMix(),
+        v2.ColorJitter(0.5, 0.5, 0.5, 0.1),
+        v2.ElasticTransform(sigma=1.0),
+        v2.RandomResizedCrop((24, 20)),
+        v2.JPEG((10, 40)),
+        v2.GaussianNoise(),
+        v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.RandomErasing(p=1), v2.GaussianBlur(5)]),
+    ],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_any_transform_is_a_function_of_the_generator(transform: torch.nn.Module) -> None:
+    images_BCHW = (smooth(4, 24, 20) * 255).to(torch.uint8)
+    augment = Augment(only=PerSample(transform))
+    torch.manual_seed(3)
+    first_BCHW = augment(images_BCHW, generator(1))
+    torch.manual_seed(4)
+    state = torch.get_rng_state()
+    assert torch.equal(augment(images_BCHW, generator(1)), first_BCHW)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(augment(images_BCHW, generator(2)), first_BCHW)
+
+
+def test_crops_of_a_batch_draw_apart() -> None:
+    images_BCHW = smooth(1, 16, 16).expand(6, -1, -1, -1)
+    augmented_BCHW = PerSample(v2.ColorJitter(brightness=0.8))(images_BCHW, generator())
+    assert torch.pdist(augmented_BCHW.flatten(1)).min() > 0
+
+
+def test_a_transform_that_changes_the_size_is_refused() -> None:
+    with pytest.raises(UserError, match=r"Resize in PerSample makes \[3, 12, 12\] of a crop of \[3, 24, 20\]"):
+        PerSample(v2.Resize((12, 12)))(noise(2, 3, 24, 20), generator())

@@ -1,0 +1,130 @@
+"""MixUp and CutMix against torchvision's, which draw from the global generator what is drawn here from one's own.
+
+Shapes: B batch, C channels (3), H W size, K classes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from jersey.data.mixing import CutMix, Mix, MixUp, box_side
+from jersey.errors import UserError
+
+CLASSES, HEIGHT_PX, WIDTH_PX = 5, 12, 20
+LABELS_B = torch.tensor([4, 0, 0, 2, 1, 3])
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def images() -> Tensor:
+    return torch.randint(0, 256, (6, 3, HEIGHT_PX, WIDTH_PX), dtype=torch.uint8, generator=generator(0))
+
+
+def mixed(mix: Mix, seed: int) -> tuple[Tensor, Tensor]:
+    return mix(images(), LABELS_B, generator(seed), num_classes=CLASSES)
+
+
+def torchvisions(transform: v2.Transform, **params: object) -> tuple[Tensor, Tensor]:
+    params |= {"labels": LABELS_B, "batch_size": len(LABELS_B)}
+    return transform.transform(images().float(), params), transform.transform(LABELS_B, params)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mixup_is_torchvisions_with_the_same_share(seed: int) -> None:
+    mixed_BCHW, targets_BK = mixed(MixUp(alpha=0.8), seed)
+    share = targets_BK[0, LABELS_B[0]].item()  # its neighbour has another label
+    assert 0 < share < 1
+    expected_BCHW, expected_BK = torchvisions(v2.MixUp(num_classes=CLASSES), lam=share)
+    torch.testing.assert_close(mixed_BCHW, expected_BCHW, atol=1e-3, rtol=1e-5)
+    torch.testing.assert_close(targets_BK, expected_BK)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cutmix_is_torchvisions_with_the_same_box(seed: int) -> None:
+    mixed_BCHW, targets_BK = mixed(CutMix(alpha=1.0), seed)
+    changed_HW = (mixed_BCHW != images()).any(dim=(0, 1))
+    rows, columns = (changed_HW.any(dim=side).nonzero()[:, 0].tolist() for side in (1, 0))
+    x1, y1, x2, y2 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    share = 1 - (x2 - x1) * (y2 - y1) / (HEIGHT_PX * WIDTH_PX)
+    expected_BCHW, expected_BK = torchvisions(v2.CutMix(num_classes=CLASSES), box=(x1, y1, x2, y2), lam_adjusted=share)
+    assert torch.equal(mixed_BCHW, expected_BCHW)
+    torch.testing.assert_close(targets_BK, expected_BK)
+
+
+def test_boxes_are_torchvisions_with_the_same_share_and_centre() -> None:
+    transform = v2.CutMix(alpha=1.0, num_classes=CLASSES)
+    for seed in range(100):
+        torch.manual_seed(seed)
+        params = transform.make_params([images()])
+        torch.manual_seed(seed)
+        share = transform._dist.sample(()).item()
+        centre_x, centre_y = torch.randint(WIDTH_PX, (1,)).item(), torch.randint(HEIGHT_PX, (1,)).item()
+        columns, rows = box_side(WIDTH_PX, share, at(centre_x)), box_side(HEIGHT_PX, share, at(centre_y))
+        assert (columns.start, rows.start, columns.stop, rows.stop) == params["box"]
+
+
+def at(centre: float) -> Callable[[int], int]:
+    return lambda _: int(centre)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_shares_are_beta_distributed(alpha: float) -> None:
+    shares = np.array([mixed(MixUp(alpha=alpha), seed)[1][0, LABELS_B[0]].item() for seed in range(2000)])
+    variance = 1 / (4 * (2 * alpha + 1))
+    assert abs(shares.mean() - 0.5) < 4 * (variance / len(shares)) ** 0.5
+    assert shares.var() == pytest.approx(variance, rel=0.1)
+
+
+def test_boxes_lie_everywhere_and_nowhere_in_particular() -> None:
+    touched_HW = torch.zeros(HEIGHT_PX, WIDTH_PX)
+    for seed in range(400):
+        touched_HW += (mixed(CutMix(alpha=1.0), seed)[0] != images()).any(dim=(0, 1))
+    assert touched_HW.min() > 0
+    for flipped_HW in (touched_HW.flip(0), touched_HW.flip(1)):
+        assert (touched_HW - flipped_HW).abs().mean() < 0.2 * touched_HW.mean()
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_the_probability_is_that_of_a_batch(kind: type[Mix]) -> None:
+    mix, unmixed = kind(alpha=1.0, probability=0.3), 0
+    for seed in range(500):
+        mixed_BCHW, targets_BK = mixed(mix, seed)
+        if torch.equal(mixed_BCHW, images().float()):
+            unmixed += 1
+            assert torch.equal(targets_BK, torch.nn.functional.one_hot(LABELS_B, CLASSES).float())
+    assert unmixed / 500 == pytest.approx(0.7, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_the_generator_alone_decides(kind: type[Mix]) -> None:
+    first = mixed(kind(alpha=1.0), 7)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    np.random.seed(1)  # noqa: NPY002  # the global state is the point
+    torch.manual_seed(1)
+    again, other = mixed(kind(alpha=1.0), 7), mixed(kind(alpha=1.0), 8)
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_shares_of_a_crop_sum_to_one_and_images_stay_in_range(kind: type[Mix]) -> None:
+    for seed in range(20):
+        mixed_BCHW, targets_BK = mixed(kind(alpha=0.5), seed)
+        torch.testing.assert_close(targets_BK.sum(dim=1), torch.ones(6))
+        assert mixed_BCHW.dtype == torch.float32
+        assert 0 <= mixed_BCHW.min() <= mixed_BCHW.max() <= 255.001
+        assert targets_BK[2, 0] == pytest.approx(1)  # 0 after 0: the same label twice
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 1.0, "probability": 0.0}, {"alpha": 1, "probability": 2}])
+def test_values_that_mix_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=r"module\.mix"):
+        MixUp(**wrong)

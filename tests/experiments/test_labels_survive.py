@@ -1,0 +1,54 @@
+"""No experiment's augmentation may destroy more than a label in a hundred."""
+
+import fiddle as fdl
+import pytest
+from torchvision.transforms import v2
+
+import experiments  # noqa: F401  # its import registers them
+from experiments import common
+from jersey import config as configs
+from jersey.bench.survival import Survival, by_operation, survival, table
+from jersey.data.augment import Augment, Geometry
+from jersey.data.augment.per_sample import PerSample
+
+MOST_DESTROYED = 0.01
+SIZE_PX = 64  # what is measured in pixels does most to small crops
+# Tests of the registry register functions of their own in the same process.
+NAMES = [
+    name for name in configs.experiment_names() if configs.get_experiment(name).__module__.startswith("experiments.")
+]
+_measured: dict[str, Survival] = {}
+
+
+def measured(augment: fdl.Buildable | None) -> Survival:
+    """Once for each pipeline, as most experiments share one."""
+    key = "" if augment is None else configs.as_text(augment)
+    if key not in _measured:
+        _measured[key] = survival(None if augment is None else configs.build(augment), size_px=SIZE_PX)
+    return _measured[key]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_survive_its_augmentation(name: str) -> None:
+    augment = configs.get_experiment(name)().module.augment
+    if 1 - measured(augment).survived > MOST_DESTROYED:
+        pytest.fail(f"{name} destroys labels:\n{table(by_operation(configs.build(augment), size_px=SIZE_PX))}")
+
+
+PLANTED = {
+    "a flip": fdl.Config(PerSample, fdl.Config(v2.RandomHorizontalFlip, p=0.1)),
+    "half-turns": fdl.Config(Geometry, rotation_deg=180.0),
+    "a hard crop": fdl.Config(PerSample, fdl.Config(v2.RandomResizedCrop, (SIZE_PX, SIZE_PX), scale=(0.08, 1.0))),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_destroyer_of_labels_is_caught(planted: str) -> None:
+    augment = common.augment()
+    augment.planted = PLANTED[planted]
+    assert 1 - survival(configs.build(augment), size_px=SIZE_PX, rounds=1).survived > 2 * MOST_DESTROYED
+
+
+def test_there_is_something_to_measure() -> None:
+    assert len(NAMES) > 2
+    assert isinstance(configs.build(common.augment()), Augment)

@@ -1,0 +1,81 @@
+"""The compositional head through a real fit with averaged weights, and out as a checked ONNX file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_run import small_data, small_module, small_trainer
+
+from jersey.callbacks.ema import EMA
+from jersey.data.datamodule import JerseyDataModule
+from jersey.export import export_onnx
+from jersey.inference.onnx_model import OnnxModel
+from jersey.models.heads import CompositionalHead
+from jersey.models.parts import NUMBERS, composition
+from jersey.module import JerseyModule
+
+
+@pytest.fixture(scope="module")
+def data(crops_root: Path) -> JerseyDataModule:
+    return small_data(crops_root)
+
+
+@pytest.fixture(scope="module")
+def fitted(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> JerseyModule:
+    """Two epochs on crops of "0", "00" and "01"."""
+    module = small_module(data, is_augmented=False)
+    module.network.head = CompositionalHead(features=8, labels=data.labels)
+    trainer = small_trainer(tmp_path_factory.mktemp("run"), EMA(decay=0.7), epochs=2)
+    trainer.fit(module, datamodule=data)
+    return module.eval()
+
+
+def test_training_moves_the_parts_and_averaging_keeps_the_constants(
+    fitted: JerseyModule, data: JerseyDataModule
+) -> None:
+    head = fitted.network.head
+    assert isinstance(head, CompositionalHead)
+    learnt_P = head.parts.weight.abs().sum(dim=1) > 0
+    in_labels_P = composition(data.labels.names).sum(dim=1) > 0
+    assert torch.equal(learnt_P, in_labels_P)  # no gradient reaches a digit that no label has
+    fresh = CompositionalHead(features=8, labels=data.labels)
+    for (name, constant), (_, expected) in zip(head.named_buffers(), fresh.named_buffers(), strict=True):
+        assert torch.equal(constant, expected), name
+
+
+def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataModule, tmp_path: Path) -> None:
+    images_NCHW, labels_N = data.decoded["val"].images_NCHW, data.decoded["val"].labels_N
+    agreement = export_onnx(
+        fitted.network,
+        tmp_path / "model.onnx",
+        labels=data.labels,
+        size_px=data.size_px,
+        fit_mode=data.fit_mode,
+        metadata={},
+        crops_NCHW=images_NCHW,
+        labels_N=labels_N,
+        files=list(data.splits["val"].paths),
+    )
+    assert agreement.disagreements == []
+    assert agreement.max_logit_difference < 1e-4
+    with torch.inference_mode():
+        expected_NK = fitted.network(images_NCHW).numpy()
+    assert expected_NK.std(axis=0).min() > 0
+    exported_NK = OnnxModel(tmp_path / "model.onnx").logits(images_NCHW.numpy())
+    np.testing.assert_allclose(exported_NK, expected_NK, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_it_reads_the_one_number_that_its_digits_allow_besides_its_labels(
+    fitted: JerseyModule, data: JerseyDataModule
+) -> None:
+    """ "1": one digit, as "0", and a 1 in the ones, as "01"."""
+    scores_NM = fitted.network.open_logits(data.decoded["val"].images_NCHW)
+    readable = scores_NM.isfinite().all(dim=0).tolist()
+    assert {number for number, is_readable in zip(NUMBERS, readable, strict=True) if is_readable} == {
+        "0",
+        "00",
+        "01",
+        "1",
+    }

@@ -1,0 +1,143 @@
+"""The compositional head: sums by hand, a start that favours nobody, and fairness to numbers that are no labels."""
+
+import copy
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+import torch
+from torch import Tensor, nn
+
+from jersey.errors import UserError
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead, linear_head
+from jersey.models.parts import NUMBERS
+
+LABELS = Labels(("0", "00", "7", "23", "A7"))
+FEATURES = 6
+
+
+@pytest.fixture
+def features_BD() -> Tensor:
+    return torch.randn(9, FEATURES, generator=torch.Generator().manual_seed(1))
+
+
+def trained(labels: Labels = LABELS, *, seed: int = 0, holistic_scale: float = 0.5) -> CompositionalHead:
+    """A head whose every weight is something."""
+    head = CompositionalHead(features=FEATURES, labels=labels, holistic_scale=holistic_scale)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in head.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return head
+
+
+def test_the_linear_head_keeps_the_names_of_its_weights() -> None:
+    head = linear_head(features=FEATURES, labels=LABELS)
+    assert {name: tuple(value.shape) for name, value in head.state_dict().items()} == {"weight": (5, 6), "bias": (5,)}
+
+
+def test_logits_by_hand() -> None:
+    """One digit says 1, two say 2; the tens digit 10 times itself, the ones digit 100 times."""
+    head = trained()
+    with torch.no_grad():
+        head.holistic.bias.copy_(torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0]))
+        head.parts.bias.copy_(torch.cat([torch.tensor([1, 2]), 10 * torch.arange(10), 100 * torch.arange(10)]))
+    logits_1K = head(torch.zeros(1, FEATURES))
+    torch.testing.assert_close(logits_1K, torch.tensor([[0.1 + 1, 0.2 + 2, 0.3 + 701, 0.4 + 322, 0.5]]))
+    alone_N = dict(
+        zip(NUMBERS, head.open_logits(torch.zeros(1, FEATURES), with_holistic=False)[0].tolist(), strict=True)
+    )
+    assert [alone_N[number] for number in ("0", "00", "7", "03", "07", "27")] == [1, 2, 701, 302, 702, 722]
+
+
+def test_at_the_start_no_digit_and_no_length_is_favoured(features_BD: Tensor) -> None:
+    head = CompositionalHead(features=FEATURES, labels=LABELS, holistic_scale=0.5)
+    torch.testing.assert_close(head(features_BD), 0.5 * head.holistic(features_BD))
+    scores_BN = head.open_logits(features_BD, with_holistic=False)
+    assert scores_BN[scores_BN.isfinite()].abs().max() == 0
+
+
+def test_every_weight_learns_from_the_start(features_BD: Tensor) -> None:
+    head = CompositionalHead(features=FEATURES, labels=Labels(NUMBERS))
+    nn.functional.cross_entropy(head(features_BD), torch.arange(9) * 12).backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None
+        assert (parameter.grad.flatten(1) if parameter.ndim > 1 else parameter.grad[:, None]).any(dim=1).all(), name
+
+
+def test_the_order_of_labels_does_not_matter(features_BD: Tensor) -> None:
+    head, order = trained(), [3, 0, 4, 2, 1]
+    shuffled = trained(Labels(tuple(LABELS.names[k] for k in order)))
+    shuffled.parts.load_state_dict(head.parts.state_dict())
+    with torch.no_grad():
+        shuffled.holistic.weight.copy_(head.holistic.weight[order])
+        shuffled.holistic.bias.copy_(head.holistic.bias[order])
+    torch.testing.assert_close(shuffled(features_BD), head(features_BD)[:, order])
+    torch.testing.assert_close(shuffled.open_logits(features_BD), head.open_logits(features_BD))
+
+
+def test_without_the_holistic_term_labels_are_sums_of_digits_alone(features_BD: Tensor) -> None:
+    head = trained(Labels(("0", "00", "23")), holistic_scale=0)
+    scores_BN = head.open_logits(features_BD, with_holistic=False)
+    torch.testing.assert_close(head(features_BD), scores_BN[:, [NUMBERS.index(name) for name in ("0", "00", "23")]])
+    other = copy.deepcopy(head)
+    nn.init.ones_(other.holistic.weight)
+    assert torch.equal(other(features_BD), head(features_BD))
+
+
+@pytest.mark.parametrize(
+    ("labels", "readable"),
+    [
+        (("23", "45", "7", "007"), {"3", "5", "7", "23", "25", "27", "43", "45", "47"}),
+        (("23", "45"), {"23", "25", "43", "45"}),
+        (("3", "5", "A7"), {"3", "5"}),
+        (NUMBERS, set(NUMBERS)),
+    ],
+)
+def test_readable_is_what_its_digits_were_learnt_for(labels: tuple[str, ...], readable: set[str]) -> None:
+    for with_holistic in (False, True):
+        scores_BN = trained(Labels(labels)).open_logits(torch.ones(2, FEATURES), with_holistic=with_holistic)
+        assert not scores_BN.isnan().any()
+        assert {
+            number for number, score in zip(NUMBERS, scores_BN[1].tolist(), strict=True) if score > -1e30
+        } == readable
+
+
+@hypothesis.given(st.integers(0, 10**6), st.floats(0.01, 3))
+def test_labels_keep_their_differences_and_are_never_lifted(seed: int, holistic_scale: float) -> None:
+    labels = Labels(("0", "00", "3", "23", "25", "41", "A7"))
+    head = trained(labels, seed=seed, holistic_scale=holistic_scale)
+    features_BD = torch.randn(20, FEATURES, generator=torch.Generator().manual_seed(seed + 1))
+    alone_BN = head.open_logits(features_BD, with_holistic=False)
+    both_BN = head.open_logits(features_BD)
+    columns = [NUMBERS.index(name) for name in labels.names[:-1]]
+    shift_BK = head(features_BD)[:, :-1] - both_BN[:, columns]
+    torch.testing.assert_close(shift_BK, shift_BK[:, :1].expand_as(shift_BK), atol=1e-4, rtol=1e-4)
+    change_BN = (both_BN - alone_BN).nan_to_num()  # of minus infinities
+    others = sorted(set(range(len(NUMBERS))) - set(columns))
+    assert change_BN[:, others].abs().max() == 0
+    torch.testing.assert_close(change_BN[:, columns].amax(dim=1), torch.zeros(20), atol=1e-5, rtol=0)
+
+
+def test_it_has_no_weight_without_a_value_and_no_constant_in_a_checkpoint() -> None:
+    head = trained()
+    assert set(head.state_dict()) == {"holistic.weight", "holistic.bias", "parts.weight", "parts.bias"}
+    with torch.device("meta"):
+        without_values = CompositionalHead(features=FEATURES, labels=LABELS)
+    assert [value.shape for value in without_values.parameters()] == [value.shape for value in head.parameters()]
+    assert all(value.is_meta for value in (*without_values.parameters(), *without_values.buffers()))
+
+
+@pytest.mark.parametrize(
+    ("labels", "holistic_scale", "sentence"),
+    [
+        (("A7", "100"), 0.5, "needs labels that are numbers of one or two digits"),
+        (("7", "100"), 0.0, "holistic_scale=0 leaves the label '100'"),
+        (("7", "8"), -0.5, "holistic_scale=-0.5 is no scale"),
+        (("7", "8"), float("inf"), "holistic_scale=inf is no scale"),
+        (("7", "8"), float("nan"), "holistic_scale=nan is no scale"),
+    ],
+)
+def test_what_cannot_work_is_refused(labels: tuple[str, ...], holistic_scale: float, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        CompositionalHead(features=FEATURES, labels=Labels(labels), holistic_scale=holistic_scale)

@@ -1,0 +1,70 @@
+"""Numbers that were in no training crop are read from their digits, by the compositional head and not by the linear."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead
+from jersey.models.open_reading import OpenAccuracy, open_accuracy
+from jersey.models.parts import NUMBERS, PARTS, composition
+
+UNSEEN = ("04", "17", "29", "33", "46", "58", "62", "71", "85", "90", "6")
+SEEN = Labels(tuple(number for number in NUMBERS[::3] if number not in UNSEEN))
+
+
+def crops_of(numbers: tuple[str, ...], *, each: int, seed: int) -> tuple[Tensor, list[str]]:
+    """Features in which length and digits can be read by one linear map, as far as noise lets it."""
+    mixing_PD = torch.randn(PARTS, 48, generator=torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(seed)
+    shown = [number for number in numbers for _ in range(each)]
+    clean_BD = composition(shown).T @ mixing_PD
+    return clean_BD + torch.randn(clean_BD.shape, generator=generator), shown
+
+
+@pytest.fixture(scope="module")
+def head() -> CompositionalHead:
+    torch.manual_seed(0)
+    head = CompositionalHead(features=48, labels=SEEN)
+    features_BD, shown = crops_of(SEEN.names, each=12, seed=0)
+    labels_B = torch.tensor([SEEN.class_to_idx[number] for number in shown])
+    optimizer = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=0.05)
+    for _ in range(150):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(head(features_BD), labels_B).backward()
+        optimizer.step()
+    return head.eval()
+
+
+@pytest.mark.parametrize("with_holistic", [False, True])
+@torch.no_grad()
+def test_unseen_numbers_are_read(head: CompositionalHead, with_holistic: bool) -> None:
+    features_BD, shown = crops_of((*SEEN.names, *UNSEEN), each=10, seed=1)
+    scored = open_accuracy(head.open_logits(features_BD, with_holistic=with_holistic), shown, labels=SEEN)
+    assert scored.seen is not None
+    assert scored.unseen is not None
+    assert scored.seen > 0.8
+    assert scored.unseen > 0.8  # by chance: one in 110
+
+
+@torch.no_grad()
+def test_the_holistic_term_loses_no_unseen_number(head: CompositionalHead) -> None:
+    features_BD, shown = crops_of(UNSEEN, each=200, seed=2)
+    true_B = torch.tensor([NUMBERS.index(number) for number in shown])
+    alone_B = head.open_logits(features_BD, with_holistic=False).argmax(dim=1) == true_B
+    both_B = head.open_logits(features_BD).argmax(dim=1) == true_B
+    assert 0 < alone_B.sum() < len(true_B)
+    assert both_B[alone_B].all()
+
+
+def test_accuracy_by_hand() -> None:
+    shown = ["7", "7", "00", "23", "23", "A7"]
+    read = ["7", "07", "00", "23", "7", "7"]
+    scores_BN = torch.stack([torch.tensor([float(number == said) for number in NUMBERS]) for said in read])
+    assert open_accuracy(scores_BN, shown, labels=Labels(("7", "00"))) == OpenAccuracy(2 / 3, 1 / 3, 2 / 3)
+
+
+def test_without_crops_there_is_no_share() -> None:
+    scores_1N = torch.zeros(1, len(NUMBERS))
+    assert open_accuracy(scores_1N, ["0"], labels=Labels(("0", "1"))) == OpenAccuracy(1.0, None, None)
+    assert open_accuracy(scores_1N, ["3"], labels=Labels(("7",))) == OpenAccuracy(None, 0.0, 0.0)

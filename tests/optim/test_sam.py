@@ -1,0 +1,192 @@
+"""Sharpness-aware steps: by hand on a quadratic, beside a loop written out, and with all that a real fit adds."""
+
+import copy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from countdown import rows_of
+from interrupted import STEPS, assert_same_training, fitted, tiny_data, tiny_module
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import Tensor, nn
+
+from jersey.callbacks.ema import EMA
+from jersey.data.augment import Augment, Noise
+from jersey.data.datamodule import JerseyDataModule
+from jersey.errors import UserError
+from jersey.optim.sam import SAM
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+
+
+class Quadratic(nn.Module):
+    """Half the sum of stiffness times weight squared: its gradient is stiffness times weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor([3.0, 1.0]))
+        self.offset = nn.Parameter(torch.tensor([5.0]), requires_grad=False)
+        self.stiffness = torch.tensor([1.0, 4.0])
+
+    def forward(self) -> Tensor:
+        return 0.5 * (self.stiffness * self.weights**2).sum()
+
+
+def step(network: Quadratic, optimizer: torch.optim.Optimizer, *, rho: float) -> float:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = network()
+        loss.backward()
+        return loss
+
+    return optimizer.step(SAM(rho=rho).two_passes(network, closure)).item()  # type: ignore[arg-type, union-attr]
+
+
+def test_a_step_on_a_quadratic_by_hand() -> None:
+    """The gradient (3, 4) has length 5: half a step up leads to (3.3, 1.4), where the gradient is (3.3, 5.6)."""
+    network = Quadratic()
+    loss = step(network, torch.optim.SGD([network.weights], lr=0.1), rho=0.5)
+    assert loss == pytest.approx(0.5 * (9 + 4))  # at the weights themselves
+    torch.testing.assert_close(network.weights.detach(), torch.tensor([3 - 0.33, 1 - 0.56]))
+    assert network.offset.item() == 5.0
+
+
+def test_at_the_bottom_it_stays() -> None:
+    network = Quadratic()
+    network.weights.data.zero_()
+    step(network, torch.optim.SGD([network.weights], lr=0.1), rho=0.5)
+    assert network.weights.tolist() == [0.0, 0.0]
+
+
+def test_a_shorter_way_up_comes_nearer_to_the_optimizer_alone() -> None:
+    plain, distances = Quadratic(), []
+    step(plain, torch.optim.AdamW([plain.weights], lr=0.1, weight_decay=0.1, eps=1.0), rho=0.0)
+    for rho in (1.0, 0.1, 0.01):
+        network = Quadratic()
+        step(network, torch.optim.AdamW([network.weights], lr=0.1, weight_decay=0.1, eps=1.0), rho=rho)
+        distances.append((network.weights - plain.weights).norm().item())
+    assert distances == sorted(distances, reverse=True)
+    assert 0 < distances[-1] < 0.02 * distances[0]
+
+
+def test_a_negative_length_is_refused() -> None:
+    with pytest.raises(UserError, match=r"module\.sam\.rho"):
+        SAM(rho=-0.1)
+
+
+@pytest.fixture(scope="module")
+def data(crops_root: Path) -> JerseyDataModule:
+    return tiny_data(crops_root)
+
+
+def noisy(data: JerseyDataModule, **settings: Any) -> Any:
+    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)), **settings)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, partial(torch.optim.SGD, momentum=0.9, nesterov=True)])
+def test_no_way_up_is_the_optimizer_alone(data: JerseyDataModule, tmp_path: Path, optimizer: Any) -> None:
+    """Bit for bit, batch statistics and logged scores included, so the second pass leaves no trace of its own."""
+    chosen = partial(optimizer, lr=0.02, weight_decay=0.05)
+    plain = fitted(tmp_path / "plain", data, noisy(data, optimizer=chosen))
+    same = fitted(tmp_path / "sam", data, noisy(data, optimizer=chosen, sam=SAM(rho=0.0)))
+    assert_same_training(same, plain)
+    assert (tmp_path / "sam" / "metrics.csv").read_text() == (tmp_path / "plain" / "metrics.csv").read_text()
+
+
+def test_the_train_split_is_scored_once_at_the_weights_themselves(data: JerseyDataModule, tmp_path: Path) -> None:
+    module = noisy(data, sam=SAM(rho=3.0), optimizer=partial(torch.optim.SGD, lr=0.0, weight_decay=0.0))
+    fitted(tmp_path / "sam", data, module, epochs=1)
+    evaluation = module.evaluations["train"]
+    assert sorted(evaluation.indices_N.tolist()) == list(range(len(data.decoded["train"])))
+    still = noisy(data, optimizer=partial(torch.optim.SGD, lr=0.0, weight_decay=0.0))
+    fitted(tmp_path / "plain", data, still, epochs=1)
+    assert torch.equal(evaluation.logits_NK, still.evaluations["train"].logits_NK)
+    assert rows_of(tmp_path / "sam") == rows_of(tmp_path / "plain")
+
+
+# Adam would make a full step of the rounding noise that is the gradient of a bias before batch normalisation.
+SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.01)
+
+
+def by_hand(data: JerseyDataModule, *, rho: float, clip_norm: float) -> dict[str, Tensor]:
+    """One epoch, the second gradient taken from a copy of the network, which keeps its batch statistics to itself."""
+    module = noisy(data, optimizer=SGD)
+    optimizer, schedule = module.optimizer_and_schedule(STEPS)
+    for index, batch in enumerate(data.train_dataloader()):
+        images_BCHW, labels_B = module.training_input(batch, index)
+        above = copy.deepcopy(module.network)
+        gradients = gradients_of(module, module.network, images_BCHW, labels_B)
+        length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+        for weight, gradient in zip(above.parameters(), gradients, strict=True):
+            weight.data += rho * gradient / length
+        gradients = gradients_of(module, above, images_BCHW, labels_B)
+        for weight, gradient in zip(module.network.parameters(), gradients, strict=True):
+            weight.grad = gradient
+        torch.nn.utils.clip_grad_norm_(module.network.parameters(), clip_norm)
+        optimizer.step()
+        schedule.step()
+    return {f"network.{name}": value for name, value in module.network.state_dict().items()}
+
+
+def gradients_of(module: Any, network: nn.Module, images_BCHW: Tensor, labels_B: Tensor) -> list[Tensor]:
+    loss = module.loss(network(images_BCHW), labels_B, module.class_weights_K)
+    return list(torch.autograd.grad(loss, list(network.parameters())))
+
+
+@pytest.mark.parametrize("clip_norm", [1.0, 0.05])
+def test_a_fit_is_the_loop_by_hand(data: JerseyDataModule, tmp_path: Path, clip_norm: float) -> None:
+    module = noisy(data, sam=SAM(rho=0.3), optimizer=SGD)
+    seen = fitted(tmp_path, data, module, epochs=1, clip_norm=clip_norm)["state_dict"]
+    expected = by_hand(data, rho=0.3, clip_norm=clip_norm)
+    for name, value in expected.items():
+        torch.testing.assert_close(seen[name], value, atol=1e-5, rtol=1e-4)
+    plain = fitted(tmp_path / "plain", data, noisy(data, optimizer=SGD), epochs=1, clip_norm=clip_norm)["state_dict"]
+    assert not torch.allclose(plain["network.head.weight"], seen["network.head.weight"], atol=1e-4)
+
+
+def test_a_resumed_run_is_an_uninterrupted_one(data: JerseyDataModule, tmp_path: Path) -> None:
+    whole = fitted(tmp_path / "whole", data, noisy(data, sam=SAM()), EMA(decay=0.9))
+    fitted(tmp_path / "parts", data, noisy(data, sam=SAM()), EMA(decay=0.9), stop_after=2)
+    assert_same_training(fitted(tmp_path / "parts", data, noisy(data, sam=SAM()), EMA(decay=0.9)), whole)
+
+
+def test_accumulated_batches_are_refused(data: JerseyDataModule, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"module\.sam.*trainer\.accumulate=2"):
+        fitted(tmp_path, data, noisy(data, sam=SAM()), accumulate=2)
+
+
+def fitted_in_fp16(folder: Path, data: JerseyDataModule, module: L.LightningModule, scale: float) -> dict[str, Tensor]:
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=10_000)
+    trainer = L.Trainer(
+        default_root_dir=folder,
+        plugins=[MixedPrecision("16-mixed", "cpu", scaler)],
+        max_epochs=1,
+        gradient_clip_val=1.0,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(module, datamodule=data)
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def test_the_loss_scale_of_fp16_changes_no_step(data: JerseyDataModule, tmp_path: Path) -> None:
+    """The way up is as long whatever the scale; powers of two round alike."""
+    low, high = (fitted_in_fp16(tmp_path, data, noisy(data, sam=SAM(rho=0.3)), scale) for scale in (64.0, 1024.0))
+    exact = fitted(tmp_path / "exact", data, noisy(data, sam=SAM(rho=0.3)), epochs=1)["state_dict"]
+    for name, value in exact.items():
+        torch.testing.assert_close(low[name], high[name], atol=5e-3, rtol=2e-2)
+        torch.testing.assert_close(low[name], value, atol=2e-2, rtol=5e-2)
+
+
+def test_a_step_that_overflows_moves_nothing(data: JerseyDataModule, tmp_path: Path) -> None:
+    module = noisy(data, sam=SAM(rho=0.3))
+    before = [weight.detach().clone() for weight in module.network.parameters()]
+    fitted_in_fp16(tmp_path, data, module, 2.0**60)
+    assert all(torch.equal(*pair) for pair in zip(before, module.network.parameters(), strict=True))

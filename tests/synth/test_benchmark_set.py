@@ -1,0 +1,92 @@
+"""The benchmark set: what it promises in numbers, and that both of its data sets are read as any other."""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from jersey.data.index import label_map, read_splits
+from jersey.errors import UserError
+from jersey.synth import benchmark
+from jersey.synth.benchmark import NUMBERS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, draw_benchmark
+
+
+def test_forty_three_numbers_from_1200_crops_down_to_6() -> None:
+    assert len(set(NUMBERS)) == len(NUMBERS) == len(TRAIN_COUNTS) == 43
+    assert (TRAIN_COUNTS[0], TRAIN_COUNTS[-1], sum(TRAIN_COUNTS)) == (1200, 6, 6000)
+    assert all(more >= fewer for more, fewer in itertools.pairwise(TRAIN_COUNTS))
+    assert {"0", "00"} < set(NUMBERS)
+
+
+def test_the_tail_follows_the_law_of_zipf_and_mandelbrot() -> None:
+    counts = [1200 * ((1 + 9.538) / (rank + 9.538)) ** 3.298 for rank in range(1, 44)]
+    assert [round(count) for count in counts] == list(TRAIN_COUNTS)
+
+
+def test_the_ten_rarest_have_one_digit_and_two() -> None:
+    lengths = Counter(map(len, NUMBERS[-10:]))
+    assert min(lengths[1], lengths[2]) >= 3
+
+
+def test_every_digit_of_an_unseen_number_is_often_seen_in_its_place() -> None:
+    assert len(set(UNSEEN_NUMBERS)) == 8
+    assert all(len(number) == 2 for number in UNSEEN_NUMBERS)
+    assert not set(UNSEEN_NUMBERS) & set(NUMBERS)
+    for place in (0, 1):
+        crops: Counter[str] = Counter()
+        for number, count in zip(NUMBERS, TRAIN_COUNTS, strict=True):
+            if len(number) == 2:
+                crops[number[place]] += count
+        assert all(crops[number[place]] >= 60 for number in UNSEEN_NUMBERS), crops
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The same with fewer crops, as drawing the whole takes a minute."""
+    counts = {number: 1 + (number in NUMBERS[:2]) for number in NUMBERS}
+    monkeypatch.setattr(benchmark, "TRAIN_COUNTS", tuple(counts.values()))
+    monkeypatch.setattr(benchmark, "EVAL_CROPS", 43)
+    monkeypatch.setattr(benchmark, "UNSEEN_CROPS", 16)
+    return counts
+
+
+def test_both_data_sets_are_read_and_the_first_does_not_meet_the_second(tmp_path: Path, small: dict[str, int]) -> None:
+    root = tmp_path / "benchmark"
+    draw_benchmark(root, size_px=32)
+    splits = read_splits(root)
+    assert splits["train"].counts() == small
+    assert set(splits["val"].counts().values()) == set(splits["test"].counts().values()) == {1}
+    assert set(label_map(splits).names) == set(NUMBERS)
+    assert not any(UNSEEN in path.relative_to(root).parts for split in splits.values() for path in split.paths)
+    unseen = read_splits(root / UNSEEN)["test"]
+    assert unseen.counts() == dict.fromkeys(UNSEEN_NUMBERS, 2)
+
+
+def test_an_interrupted_second_set_is_made_up_for_and_whole_ones_are_left(
+    tmp_path: Path, small: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, real = tmp_path / "benchmark", benchmark.generate
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmark, "generate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        draw_benchmark(root, size_px=32)
+    monkeypatch.setattr(benchmark, "generate", real)
+    draw_benchmark(root, size_px=32)
+    made = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    assert (root / UNSEEN / "test").is_dir()
+    draw_benchmark(root, size_px=32)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == made
+    with pytest.raises(UserError, match="size_px=32"):
+        draw_benchmark(root, size_px=40)
+
+
+def test_the_crops_of_others_are_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "train" / "7" / "mine.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"precious")
+    draw_benchmark(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]

@@ -1,0 +1,112 @@
+"""Training on mixed crops: what reaches the loss, what is logged, and that a resumed run repeats it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from countdown import rows_of
+from interrupted import EPOCHS, assert_same_training, fitted, tiny_data, tiny_module
+from torch import Tensor
+
+from jersey.callbacks.ema import EMA
+from jersey.callbacks.history import History
+from jersey.data.augment import Augment, Noise
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.mixing import CutMix, MixUp
+from jersey.losses import FocalLoss
+from jersey.module import JerseyModule
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+
+
+class Watched(FocalLoss):
+    """Keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[Tensor] = []
+
+    def forward(self, logits_BK: Tensor, targets: Tensor, class_weights_K: Tensor) -> Tensor:
+        self.targets.append(targets)
+        return super().forward(logits_BK, targets, class_weights_K)
+
+
+@pytest.fixture(scope="module")
+def data(crops_root: Path) -> JerseyDataModule:
+    return tiny_data(crops_root)
+
+
+def noisy(data: JerseyDataModule, **settings: Any) -> JerseyModule:
+    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)), **settings)
+
+
+def test_mixed_batches_are_shares_and_give_the_train_split_a_loss_alone(data: JerseyDataModule, tmp_path: Path) -> None:
+    loss = Watched()
+    fitted(tmp_path, data, noisy(data, mix=MixUp(alpha=1.0, probability=0.5), loss=loss), History(interval_s=0.0))
+    are_mixed = [bool((targets_BK.max(dim=1).values < 1).any()) for targets_BK in loss.targets]
+    assert any(are_mixed)
+    assert not all(are_mixed)
+    rows = rows_of(tmp_path)
+    assert len(rows) == EPOCHS
+    assert [name for name in rows[0] if name.startswith("train/")] == ["train/loss"]
+    assert all(float(row["train/loss"]) > 0 and float(row["val/acc_top1"]) >= 0 for row in rows)
+    assert (tmp_path / "history.png").stat().st_size > 0
+
+
+def test_without_mixing_the_train_split_is_scored(data: JerseyDataModule, tmp_path: Path) -> None:
+    fitted(tmp_path, data, noisy(data), epochs=1)
+    assert {"train/acc_top1", "train/loss"} <= rows_of(tmp_path)[0].keys()
+
+
+@pytest.mark.parametrize("mix", [MixUp(alpha=1.0), CutMix(alpha=1.0, probability=0.7)])
+def test_a_resumed_run_mixes_as_an_uninterrupted_one(data: JerseyDataModule, tmp_path: Path, mix: Any) -> None:
+    whole = fitted(tmp_path / "whole", data, noisy(data, mix=mix), EMA(decay=0.9))
+    fitted(tmp_path / "parts", data, noisy(data, mix=mix), EMA(decay=0.9), stop_after=1)
+    assert_same_training(fitted(tmp_path / "parts", data, noisy(data, mix=mix), EMA(decay=0.9)), whole)
+    plain = fitted(tmp_path / "plain", data, noisy(data), EMA(decay=0.9))
+    assert not torch.equal(plain["state_dict"]["network.head.weight"], whole["state_dict"]["network.head.weight"])
+
+
+def test_mixing_leaves_the_augmentation_as_it_is(data: JerseyDataModule) -> None:
+    """Crops are mixed after they are augmented, by numbers of their own: unmixed batches are those without mixing."""
+    batch = next(iter(data.train_dataloader()))
+    plain, rarely = noisy(data), noisy(data, mix=MixUp(alpha=1.0, probability=1e-9))
+    images_BCHW, targets_BK = rarely.training_input(batch, 3)
+    assert torch.equal(images_BCHW, plain.training_input(batch, 3)[0])
+    assert torch.equal(targets_BK.argmax(dim=1), batch["labels"])
+
+
+def test_mixing_and_augmentation_draw_from_different_streams(data: JerseyDataModule) -> None:
+    class WatchedNoise(Noise):
+        def forward(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+            seeds.append(generator.initial_seed())
+            return images_BCHW
+
+    class WatchedMix(MixUp):
+        def __call__(
+            self, images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator, *, num_classes: int
+        ) -> tuple[Tensor, Tensor]:
+            seeds.append(generator.initial_seed())
+            return super().__call__(images_BCHW, labels_B, generator, num_classes=num_classes)
+
+    seeds: list[int] = []
+    module = tiny_module(data, augment=Augment(noise=WatchedNoise(std=0.1)), mix=WatchedMix(alpha=1.0))
+    for index in range(3):
+        module.training_input(next(iter(data.train_dataloader())), index)
+    assert len(seeds) == len(set(seeds)) == 6
+
+
+def test_batches_are_mixed_differently_and_the_same_at_every_call(data: JerseyDataModule) -> None:
+    batch = next(iter(data.train_dataloader()))
+    module = tiny_module(data, mix=MixUp(alpha=1.0))
+    again = [module.training_input(batch, index)[1] for index in (0, 0, 1)]
+    assert torch.equal(again[0], again[1])
+    assert not torch.equal(again[0], again[2])
+    assert not torch.equal(tiny_module_with_seed(data, 1).training_input(batch, 0)[1], again[0])
+
+
+def tiny_module_with_seed(data: JerseyDataModule, seed: int) -> JerseyModule:
+    module = tiny_module(data, mix=MixUp(alpha=1.0))
+    module.seed = seed
+    return module

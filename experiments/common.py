@@ -15,10 +15,14 @@ from jersey.callbacks.learning_rate import LearningRate
 from jersey.callbacks.loss_scale import LossScale
 from jersey.callbacks.per_class import PerClassTable
 from jersey.callbacks.prediction_grid import PredictionGrid
+from jersey.callbacks.predictions_table import PredictionsTable
 from jersey.callbacks.progress import ProgressBar
 from jersey.callbacks.sample_grid import SampleGrid
 from jersey.callbacks.sampler_distribution import SamplerDistribution
 from jersey.data.augment import Augment, Colour, Geometry, Noise
+from jersey.data.augment.blur import Blur, MotionBlur
+from jersey.data.augment.jpeg import Jpeg
+from jersey.data.augment.resolution import LowResolution
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
 from jersey.losses import CrossEntropy
@@ -73,6 +77,20 @@ def augment() -> fdl.Config[Augment]:
     )
 
 
+def small_crop_augment() -> fdl.Config[Augment]:
+    """As cameras see small crops: blurred, moved, compressed and enlarged from few pixels."""
+    return fdl.Config(
+        Augment,
+        geometry=fdl.Config(Geometry, rotation_deg=10.0, shear_deg=5.0, scale=0.1, shift=0.06, perspective=0.05),
+        low_resolution=fdl.Config(LowResolution, factor=1.7, p=0.3),
+        motion_blur=fdl.Config(MotionBlur, length_px=3.0, p=0.25),
+        blur=fdl.Config(Blur, sigma_px=0.8, p=0.25),
+        colour=fdl.Config(Colour, brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
+        noise=fdl.Config(Noise, std=0.04),
+        jpeg=fdl.Config(Jpeg, quality=30, p=0.5),
+    )
+
+
 def mild_augment() -> fdl.Config[Augment]:
     """For runs too short to learn from strong changes."""
     return fdl.Config(
@@ -102,6 +120,7 @@ def callbacks() -> fdl.Config[named]:
         digit_errors=fdl.Config(DigitErrors),
         per_class=fdl.Config(PerClassTable),
         predictions=fdl.Config(PredictionGrid),
+        predictions_table=fdl.Config(PredictionsTable),
         grad_cam=fdl.Config(GradCam),
         history=fdl.Config(History),
         progress=fdl.Config(ProgressBar),

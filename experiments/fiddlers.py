@@ -4,6 +4,7 @@ import fiddle as fdl
 
 from jersey.config import fiddler
 from jersey.experiment import Experiment
+from jersey.synth.benchmark import draw_benchmark
 
 
 @fiddler
@@ -65,3 +66,12 @@ def class_weights(config: fdl.Config[Experiment], power: float = 0.5) -> None:
     """Balances the classes by weights in the loss instead of by sampling."""
     config.data.sampler_power = 0.0
     config.module.weight_power = power
+
+
+@fiddler
+def benchmark(config: fdl.Config[Experiment], epochs: int = 5) -> None:
+    """Trains for few epochs on the drawn set that recipes are compared on, in place of your crops."""
+    config.data.root = "data/benchmark"
+    config.data.draw = fdl.Partial(draw_benchmark, size_px=64, seed=0)
+    config.trainer.epochs = epochs
+    config.trainer.callbacks.early_stopping = None

@@ -1,0 +1,88 @@
+"""ResNet-18 from scratch on small crops, and what each of its ingredients brings.
+
+All were measured on the drawn benchmark set, five epochs at 64 px; the whole table is in BUILD_NOTES.md:
+
+    python launch.py --exp=resnet18_small --fiddler=benchmark
+"""
+
+import fiddle as fdl
+from torchvision.transforms import v2
+
+from experiments import common
+from jersey.callbacks.ema import EMA
+from jersey.config import experiment
+from jersey.data.augment import Augment
+from jersey.data.augment.per_sample import PerSample
+from jersey.experiment import Experiment
+from jersey.models.heads import CompositionalHead, linear_head
+from jersey.optim.schedules import one_cycle, warmup_cosine
+
+SIZE_PX = 64
+
+
+@experiment
+def resnet18_small() -> fdl.Config[Experiment]:
+    """ResNet-18 from scratch at 64 px: compositional head, AdamW in one cycle to 3e-3, balanced by sampling, EMA."""
+    config = common.base()
+    config.data.size_px = (SIZE_PX, SIZE_PX)
+    config.module.network.weights = None
+    config.module.network.head = fdl.Partial(CompositionalHead, holistic_scale=0.5)
+    config.module.optimizer.lr = 3e-3
+    config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.3)
+    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.4)
+    return config
+
+
+@experiment
+def resnet18_small_plain() -> fdl.Config[Experiment]:
+    """The usual recipe: uniform sampling, linear head, AdamW 1e-3 with a cosine, torchvision's augmentation, no EMA."""
+    config = resnet18_small()
+    config.data.sampler_power = 0.0
+    config.module.network.head = fdl.Partial(linear_head)
+    config.module.optimizer.lr = 1e-3
+    config.module.schedule = fdl.Partial(warmup_cosine, warmup_frac=0.2)
+    config.module.loss.label_smoothing = 0.0
+    config.module.augment = plain_augment()
+    config.trainer.callbacks.ema = None
+    return config
+
+
+def plain_augment() -> fdl.Config[Augment]:
+    """What most references take, and here no milder than needed: a crop of 0.6 of the area still shows the number."""
+    return fdl.Config(
+        Augment,
+        crop=fdl.Config(PerSample, fdl.Config(v2.RandomResizedCrop, size=SIZE_PX, scale=(0.6, 1.0))),
+        jitter=fdl.Config(PerSample, fdl.Config(v2.ColorJitter, brightness=0.3, contrast=0.3, saturation=0.3)),
+    )
+
+
+@experiment
+def resnet18_small_no_ema() -> fdl.Config[Experiment]:
+    """Without averaging the weights."""
+    config = resnet18_small()
+    config.trainer.callbacks.ema = None
+    return config
+
+
+@experiment
+def resnet18_small_no_balance() -> fdl.Config[Experiment]:
+    """With every crop as often as it is there."""
+    config = resnet18_small()
+    config.data.sampler_power = 0.0
+    return config
+
+
+@experiment
+def resnet18_small_linear_head() -> fdl.Config[Experiment]:
+    """With numbers as classes that share nothing."""
+    config = resnet18_small()
+    config.module.network.head = fdl.Partial(linear_head)
+    return config
+
+
+@experiment
+def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
+    """With the augmentation that most references take."""
+    config = resnet18_small()
+    config.module.augment = plain_augment()
+    return config

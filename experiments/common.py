@@ -77,27 +77,24 @@ def augment() -> fdl.Config[Augment]:
     )
 
 
-def small_crop_augment() -> fdl.Config[Augment]:
-    """As cameras see small crops: blurred, moved, compressed and enlarged from few pixels."""
-    return fdl.Config(
-        Augment,
-        geometry=fdl.Config(Geometry, rotation_deg=10.0, shear_deg=5.0, scale=0.1, shift=0.06, perspective=0.05),
-        low_resolution=fdl.Config(LowResolution, factor=1.7, p=0.3),
-        motion_blur=fdl.Config(MotionBlur, length_px=3.0, p=0.25),
-        blur=fdl.Config(Blur, sigma_px=0.8, p=0.25),
-        colour=fdl.Config(Colour, brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
-        noise=fdl.Config(Noise, std=0.04),
-        jpeg=fdl.Config(Jpeg, quality=30, p=0.5),
-    )
-
-
 def mild_augment() -> fdl.Config[Augment]:
     """For runs too short to learn from strong changes."""
     return fdl.Config(
         Augment,
         geometry=fdl.Config(Geometry, rotation_deg=4.0, shear_deg=2.0, scale=0.05, shift=0.03),
-        colour=fdl.Config(Colour, brightness=0.2, contrast=0.2, saturation=0.2),
+        colour=fdl.Config(Colour, brightness=0.2, contrast=0.2, saturation=0.2, swap=0.3),
     )
+
+
+def camera_augment() -> fdl.Config[Augment]:
+    """The mild changes, and what a camera far away does: few pixels, movement, blur, noise, JPEG."""
+    augment = mild_augment()
+    augment.low_resolution = fdl.Config(LowResolution, factor=1.7, p=0.3)
+    augment.motion_blur = fdl.Config(MotionBlur, length_px=3.0, p=0.25)
+    augment.blur = fdl.Config(Blur, sigma_px=0.8, p=0.25)
+    augment.noise = fdl.Config(Noise, std=0.04)
+    augment.jpeg = fdl.Config(Jpeg, quality=30, p=0.5)
+    return augment
 
 
 def trainer() -> fdl.Partial[make_trainer]:

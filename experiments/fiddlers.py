@@ -1,8 +1,10 @@
 """Changes that cut across experiments, for `--fiddler`."""
 
 import fiddle as fdl
+from fiddle import selectors
 
 from jersey.config import fiddler
+from jersey.data.mixing import Mix
 from jersey.experiment import Experiment
 from jersey.synth.benchmark import draw_benchmark
 
@@ -21,6 +23,7 @@ def overfit_batch(config: fdl.Config[Experiment]) -> None:
     """Trains on one batch again and again, unchanged: train/acc_top1 must reach 1, or learning itself is broken."""
     config.data.overfit_batch = True
     config.module.augment = None
+    selectors.select(config, Mix, check_nonempty=False).replace(None)  # mixed crops have no train/acc_top1
     config.module.loss.label_smoothing = 0.0
     config.trainer.callbacks.early_stopping = None
 

@@ -16,26 +16,34 @@ from jersey.data.augment.per_sample import PerSample
 from jersey.experiment import Experiment
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.optim.schedules import one_cycle, warmup_cosine
+from jersey.synth.rare import RareNumbers
 
 SIZE_PX = 64
 
 
 @experiment
 def resnet18_small() -> fdl.Config[Experiment]:
-    """ResNet-18 from scratch at 64 px: compositional head, AdamW in one cycle to 3e-3, balanced by sampling, EMA."""
+    """ResNet-18 from scratch at 64 px: compositional head, one cycle to 3e-3, balanced by sampling, averaged weights.
+
+    python launch.py --exp=resnet18_small --fdl_set=root=/my/crops
+    """
     config = common.base()
     config.data.size_px = (SIZE_PX, SIZE_PX)
     config.module.network.weights = None
     config.module.network.head = fdl.Partial(CompositionalHead, holistic_scale=0.5)
     config.module.optimizer.lr = 3e-3
     config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.3)
-    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.4)
+    config.module.augment = common.mild_augment()
+    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.35)
     return config
 
 
 @experiment
 def resnet18_small_plain() -> fdl.Config[Experiment]:
-    """The usual recipe: uniform sampling, linear head, AdamW 1e-3 with a cosine, torchvision's augmentation, no EMA."""
+    """The usual recipe: cross entropy, uniform sampling, AdamW 1e-3 with a cosine, torchvision's augmentation.
+
+    python launch.py --exp=resnet18_small_plain --fiddler=benchmark
+    """
     config = resnet18_small()
     config.data.sampler_power = 0.0
     config.module.network.head = fdl.Partial(linear_head)
@@ -48,7 +56,7 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
 
 
 def plain_augment() -> fdl.Config[Augment]:
-    """What most references take, and here no milder than needed: a crop of 0.6 of the area still shows the number."""
+    """What most references take, kept so mild that the number stays in view."""
     return fdl.Config(
         Augment,
         crop=fdl.Config(PerSample, fdl.Config(v2.RandomResizedCrop, size=SIZE_PX, scale=(0.6, 1.0))),
@@ -58,7 +66,10 @@ def plain_augment() -> fdl.Config[Augment]:
 
 @experiment
 def resnet18_small_no_ema() -> fdl.Config[Experiment]:
-    """Without averaging the weights."""
+    """Without averaging the weights.
+
+    python launch.py --exp=resnet18_small_no_ema --fiddler=benchmark
+    """
     config = resnet18_small()
     config.trainer.callbacks.ema = None
     return config
@@ -66,7 +77,10 @@ def resnet18_small_no_ema() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_no_balance() -> fdl.Config[Experiment]:
-    """With every crop as often as it is there."""
+    """With every crop drawn equally often.
+
+    python launch.py --exp=resnet18_small_no_balance --fiddler=benchmark
+    """
     config = resnet18_small()
     config.data.sampler_power = 0.0
     return config
@@ -74,7 +88,10 @@ def resnet18_small_no_balance() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_linear_head() -> fdl.Config[Experiment]:
-    """With numbers as classes that share nothing."""
+    """With a holistic head: numbers are classes that share nothing.
+
+    python launch.py --exp=resnet18_small_linear_head --fiddler=benchmark
+    """
     config = resnet18_small()
     config.module.network.head = fdl.Partial(linear_head)
     return config
@@ -82,7 +99,32 @@ def resnet18_small_linear_head() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
-    """With the augmentation that most references take."""
+    """With the augmentation that most references take.
+
+    python launch.py --exp=resnet18_small_plain_augment --fiddler=benchmark
+    """
     config = resnet18_small()
     config.module.augment = plain_augment()
+    return config
+
+
+@experiment
+def resnet18_small_camera_augment() -> fdl.Config[Experiment]:
+    """With blur, movement, few pixels and JPEG on top: for crops that look so.
+
+    python launch.py --exp=resnet18_small_camera_augment --fiddler=benchmark
+    """
+    config = resnet18_small()
+    config.module.augment = common.camera_augment()
+    return config
+
+
+@experiment
+def resnet18_small_extra_data() -> fdl.Config[Experiment]:
+    """With drawn crops for numbers that have fewer than 60.
+
+    python launch.py --exp=resnet18_small_extra_data --fiddler=benchmark
+    """
+    config = resnet18_small()
+    config.data.rare = fdl.Config(RareNumbers, folder="data/rare", least=60, size_px=SIZE_PX, seed=2)
     return config

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import lightning as L
 import torch
@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
-def named(**members: Any) -> dict[str, Any]:
+def named(**members: Callback | None) -> dict[str, Callback | None]:
     """A dict, as a callable: config paths to its members read `callbacks.ema.decay`."""
     return members
 

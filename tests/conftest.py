@@ -1,8 +1,9 @@
 """Data and helpers that tests of several parts share."""
 
+import logging
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before torch is imported: two test processes on two cores must not start two threads each.
@@ -22,6 +23,15 @@ REPOSITORY = Path(__file__).parent.parent
 NUMBERS = ("0", "00", "01")
 
 
+@pytest.fixture(autouse=True)
+def jersey_log_as_it_was() -> Iterator[None]:
+    """A command that ran in a test has set up jersey's log for a terminal of its own."""
+    yield
+    log = logging.getLogger("jersey")
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)
+
+
 @pytest.fixture(scope="session")
 def crops_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawn data set of three numbers that only strings can tell apart; not to be changed."""
@@ -37,6 +47,8 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
     def apply(config: fdl.Buildable) -> None:
         config.data.root = str(crops_root)
         config.data.draw = None
+        if config.data.rare:
+            config.data.rare.folder = str(crops_root.with_name("rare"))
         config.data.size_px = (32, 32)
         config.data.batch_size = 16
         config.data.eval_batch_size = 8

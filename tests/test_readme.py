@@ -15,6 +15,10 @@ import pytest
 import torch
 from conftest import NUMBERS, REPOSITORY
 from readme import BLOCKS, COMMANDS, QUICK_START, README, commands, run
+from run_folders import run_folder
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -36,6 +40,8 @@ def test_every_command_is_run_below() -> None:
         "--diff",
         "--sweep",
         "--config",
+        "jersey.compare",
+        "jersey.bench",
     )
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(TEST)
@@ -79,10 +85,36 @@ def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
     assert printed.startswith(told)
 
 
-@pytest.mark.parametrize("command", commands("--fiddler"))
+@pytest.mark.parametrize("command", [each for each in commands("--fiddler") if each not in commands("=benchmark")])
 def test_commands_that_try_something_out(command: str, tmp_path: Path) -> None:
     result = run(command, tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+def test_the_recipe_that_is_measured_trains(crops_root: Path, tmp_path: Path) -> None:
+    (command,) = commands("=benchmark")
+    result = run(command, tmp_path, *SHORT, f"--fdl_set=root={crops_root}", "--fdl_set=draw=None")
+    assert result.returncode == 0, result.stderr
+
+
+def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
+    (command,) = commands("jersey.compare")
+    for number, folder in enumerate(re.findall(r"runs/\S+", command)):
+        read = ["23" if index % 5 else str(index % 7 + number) for index in range(300)]
+        run_folder(tmp_path / folder, read, true=["23"] * 300, seed=number)
+    result = run(command, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "no difference shown" in result.stdout
+
+
+def test_what_augmentation_destroys_is_counted(tmp_path: Path) -> None:
+    (command,) = commands("jersey.bench.survival")
+    folder = tmp_path / "runs" / "quickstart" / "RUN"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(configs.to_json(configs.get_experiment("quickstart")(), "quickstart"))
+    result = run(command, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert {"geometry", "colour"} <= {line.split()[0] for line in result.stdout.splitlines()}
 
 
 def files_of_a_run() -> set[str]:

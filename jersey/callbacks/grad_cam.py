@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from jersey.module import JerseyModule
     from jersey.plots.image_grid import Tile
 
-PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}  # of the stages of a ResNet, the last first
+# Of the stages of a ResNet, the last first; half as many behind the small stem, which does not pool.
+PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}
 LEAST_POSITIONS = 6
 
 
@@ -49,7 +50,7 @@ class GradCam(AfterEvaluation):
             return
         readings = Readings(module.evaluations[subset], module.labels.names)
         data = cast("JerseyDataModule", trainer.datamodule)  # type: ignore[attr-defined]  # set by `test`
-        stage = stage_for(data.size_px)
+        stage = stage_for(module.network.backbone, data.size_px)
         unsure_M = readings.least_sure()
         sections = []
         for kind, rows_M in (
@@ -63,9 +64,11 @@ class GradCam(AfterEvaluation):
         publish(trainer, image_grid(title, sections, columns=4), "grad_cam", subset=subset)
 
 
-def stage_for(size_px: tuple[int, int]) -> str:
+def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:
     """The last stage with `LEAST_POSITIONS` along the shorter side, else the first stage."""
-    return next((name for name, px in PX_PER_POSITION.items() if min(size_px) >= px * LEAST_POSITIONS), "layer1")
+    finer = 2 if isinstance(getattr(backbone, "maxpool", None), nn.Identity) else 1
+    positions = {name: finer * min(size_px) / px for name, px in PX_PER_POSITION.items()}
+    return next((name for name, count in positions.items() if count >= LEAST_POSITIONS), "layer1")
 
 
 def _tile(row: int, readings: Readings, images_NCHW: Tensor, module: "JerseyModule", layer: nn.Module) -> "Tile":

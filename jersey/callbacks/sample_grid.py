@@ -1,4 +1,4 @@
-"""What the network really sees: crops of a train batch before and after augmentation, as one picture.
+"""What the network really sees: crops of a train batch as stored, and as augmented and mixed, as one picture.
 
 Shapes: B crops, H W size.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class SampleGrid(Callback):
     """Writes `samples_train.png` (the latest) from the first batch of an epoch, and adds it to Aim as `samples`.
 
-    The augmentation runs once more and, its randomness being counted, gives the pixels that are trained on; nothing
-    that is random later is touched.
+    Augmentation and mixing run once more and, their randomness being counted, give the pixels that are trained on;
+    nothing that is random later is touched. Below a mixed crop stands the number of the stored one alone.
 
     Args:
         crops: how many of the batch to show, at most.
@@ -41,13 +41,12 @@ class SampleGrid(Callback):
         from jersey.plots.image_grid import Section, Tile, image_grid
 
         names = [module.labels.names[label] for label in batch["labels"][: self.crops].tolist()]
-        # The whole batch is augmented: a part of it would draw other random numbers.
-        stages = (
-            [batch["images"]] if module.augment is None else [batch["images"], module.augmented(batch["images"], 0)]
-        )
+        is_changed = module.augment is not None or module.mix is not None
+        # The whole batch is changed: a part of it would draw other random numbers.
+        stages = [batch["images"], module.training_input(batch, 0)[0]] if is_changed else [batch["images"]]
         views = [_pictures(stage_BCHW[: self.crops]) for stage_BCHW in stages]
         tiles = [Tile(images, (name,)) for *images, name in zip(*views, names, strict=True)]
-        what = "unchanged" if module.augment is None else "as stored, and as the network gets them"
+        what = "as stored, and as the network gets them" if is_changed else "unchanged"
         section = Section(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
         image = image_grid(f"train, epoch {trainer.current_epoch}", [section], columns=12 // len(views))
         publish(trainer, image, "samples", subset="train")

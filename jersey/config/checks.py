@@ -76,4 +76,27 @@ def best_is_not_worst(values: Values) -> str | None:
     return None
 
 
-RULES: list[Rule] = [balanced_once, in_range, best_is_not_worst]
+def one_batch_a_step_with_sam(values: Values) -> str | None:
+    """SAM looks uphill from one batch."""
+    accumulate = values.get("trainer.accumulate") or 1
+    if values.get("module.sam") is None or accumulate <= 1:
+        return None
+    return (
+        f"module.sam looks at one batch a step, and trainer.accumulate={accumulate} gathers several;"
+        " set trainer.accumulate=1 or module.sam=None"
+    )
+
+
+def watched_is_there(values: Values) -> str | None:
+    """A mixed crop is of no one number, so the train split has no scores."""
+    for path, metric in values.items():
+        is_score = str(metric).startswith("train/") and metric != "train/loss"
+        if path.rpartition(".")[2] == "monitor" and is_score and values.get("module.mix") is not None:
+            return (
+                f"{path}={metric!r} is not there with module.mix, under which the train split has a loss alone;"
+                f" watch {metric.replace('train', 'val', 1)!r} or set module.mix=None"
+            )
+    return None
+
+
+RULES: list[Rule] = [balanced_once, in_range, best_is_not_worst, one_batch_a_step_with_sam, watched_is_there]

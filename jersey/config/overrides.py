@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+import types
 from typing import Any
 
 import fiddle as fdl
@@ -41,7 +42,12 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
         raise UserError(f"{_shown(override)} is not an override; write path=value, such as lr=1e-4")
     path, text = match[1].strip(), match[2]
     parameter = resolve(config, path)
-    parameter.put(_parse(text, parameter.path, parameter.wanted, parameter.value, parameter.kind == "unset"))
+    if parameter.kind == "node":
+        _require_none(text, parameter, config)
+        parameter.put(None)
+    else:
+        is_default = parameter.kind == "unset"
+        parameter.put(_parse(text, parameter.path, parameter.wanted, parameter.value, is_default))
 
 
 def apply_fiddler(config: fdl.Buildable, call: str) -> None:
@@ -83,12 +89,18 @@ def _the_only(found: list[Parameter], path: str, everything: list[Parameter]) ->
     if len({each.place for each in found}) > 1:
         candidates = ", ".join(each.path for each in found)
         raise UserError(f"{_shown(path)} is ambiguous; write one of {candidates}")
-    if found[0].kind == "node":
-        prefix = found[0].keys
-        inside = [each.path for each in everything if each.kind == "leaf" and each.keys[: len(prefix)] == prefix]
-        members = f"set one of {', '.join(inside)}" if inside else "it sets nothing"
-        raise UserError(f"{found[0].path} is a sub-config, not a value; {members}")
     return found[0]
+
+
+def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
+    """A flag can put None in the place of a sub-config that may be left out, and nothing else."""
+    may_be_left_out = types.NoneType in typehints.alternatives(node.wanted)
+    if text.strip() == "None" and may_be_left_out:
+        return
+    under = [each for each in paths.parameters(config) if each.keys[: len(node.keys)] == node.keys]
+    members = [each.path for each in under if each.kind == "leaf"]
+    ways = [f"set one of {', '.join(members)}"] * bool(members) + ["leave it out with None"] * may_be_left_out
+    raise UserError(f"{node.path} is a sub-config, not a value; {', or '.join(ways) or 'it sets nothing'}")
 
 
 def _parse(text: str, path: str, wanted: Any, old: Any, is_default: bool) -> Any:

@@ -22,6 +22,7 @@ from jersey.data.decode import decode_all
 from jersey.data.fit import FitMode, fit
 from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
 from jersey.errors import UserError
+from jersey.synth.rare import RareNumbers
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class JerseyDataModule(L.LightningDataModule):
         labels: the label map's names in order; None takes those of the train split.
         overfit_batch: every training batch holds the same crops, to see whether they can be learnt by heart.
         draw: called with the root before it is read, to make a data set that is not there yet.
+        rare: draws more train crops of rare numbers.
 
     Raises:
         UserError: whatever is wrong with the files, from `setup`.
@@ -86,6 +88,7 @@ class JerseyDataModule(L.LightningDataModule):
         labels: tuple[str, ...] | None = None,
         overfit_batch: bool = False,
         draw: Callable[[Path], None] | None = None,
+        rare: RareNumbers | None = None,
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -98,6 +101,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.pinned_labels = labels
         self.overfit_batch = overfit_batch
         self.draw = draw
+        self.rare = rare
         self.splits: dict[str, Split] = {}
         self.decoded: dict[str, DecodedSplit] = {}
 
@@ -110,6 +114,9 @@ class JerseyDataModule(L.LightningDataModule):
         if self.decoded:
             return
         self.splits = read_splits(self.root)
+        if self.rare is not None:
+            self.rare.draw(self.splits["train"])
+            self.splits["train"] = self.rare.added_to(self.splits["train"])
         self.labels = label_map(self.splits, self.pinned_labels)
         for name in SPLITS:
             if absent := missing_labels(self.splits[name], self.labels):

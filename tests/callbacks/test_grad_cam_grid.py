@@ -13,6 +13,7 @@ from torch import nn
 from jersey.callbacks.grad_cam import GradCam, stage_for
 from jersey.errors import UserError
 from jersey.grad_cam import grad_cam
+from jersey.models.resnet import Stem, resnet
 from jersey.plots.image_grid import heat_overlay
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
@@ -28,13 +29,13 @@ def test_the_test_crops_are_explained_by_the_tested_weights(
     before = {name: value.clone() for name, value in module.state_dict().items()}
     trainer.test(module, datamodule=data, verbose=False)
     ((title, (wrong, right)),) = grids.items()
-    assert stage_for(data.size_px) in title
+    assert stage_for(module.network.backbone, data.size_px) in title
     read_N, labels_N = module.evaluations["test"].logits_NK.argmax(dim=1), data.decoded["test"].labels_N
     assert (wrong.out_of, right.out_of) == (int((read_N != labels_N).sum()), int((read_N == labels_N).sum()))
     assert 1 <= len(wrong.tiles) <= 3
     assert 1 <= len(right.tiles) <= 3
     images_NCHW = data.decoded["test"].images_NCHW
-    layer = module.network.backbone.get_submodule(stage_for(data.size_px))
+    layer = module.network.backbone.get_submodule(stage_for(module.network.backbone, data.size_px))
     for section in (wrong, right):
         for tile in section.tiles:
             crop_HW3, for_read_HW3, for_rival_HW3 = tile.images
@@ -49,11 +50,26 @@ def test_the_test_crops_are_explained_by_the_tested_weights(
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
-def test_the_stage_is_the_last_that_shows_something() -> None:
-    assert stage_for((224, 224)) == "layer4"
-    assert stage_for((96, 200)) == "layer3"
-    assert stage_for((224, 48)) == "layer2"
-    assert stage_for((8, 8)) == "layer1"
+STAGES = ["layer1", "layer2", "layer3", "layer4"]
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "small"])
+@pytest.mark.parametrize("size_px", [(224, 224), (96, 224), (224, 96), (48, 64), (24, 24), (16, 64), (8, 8)])
+def test_the_stage_is_the_last_that_shows_something(stem: Stem, size_px: tuple[int, int]) -> None:
+    """By the shapes that come out of a real ResNet, whose values take no part."""
+    positions: list[int] = []
+    with torch.device("meta"):
+        backbone, _ = resnet("resnet18", weights=None, stem=stem)
+        for name in STAGES:
+            backbone.get_submodule(name).register_forward_hook(lambda *args: positions.append(min(args[2].shape[2:])))
+        backbone(torch.zeros(2, 3, *size_px))
+    enough = [name for name, count in zip(STAGES, positions, strict=True) if count >= 6]
+    assert stage_for(backbone, size_px) == (enough[-1] if enough else STAGES[0])
+
+
+def test_a_network_that_never_pools_is_no_small_stem(crops_root: Path) -> None:
+    network = small_module(small_data(crops_root)).network
+    assert stage_for(network.backbone, (96, 200)) == "layer3"
 
 
 def test_a_network_without_stages_is_refused_before_training(crops_root: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from small_run import small_data, small_module, small_trainer, watch_grids
 from torch import Tensor
 
 from jersey.callbacks.sample_grid import SampleGrid
+from jersey.data.mixing import CutMix, Mix, MixUp
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
@@ -32,22 +33,28 @@ class Witness(Callback):
         self._hook.remove()
 
 
-@pytest.mark.parametrize("is_augmented", [True, False])
+@pytest.mark.parametrize(
+    ("is_augmented", "mix"), [(True, None), (False, None), (True, CutMix(alpha=1.0)), (False, MixUp(alpha=1.0))]
+)
 def test_the_pictured_pixels_are_those_the_network_gets(
-    crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_augmented: bool
+    crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_augmented: bool, mix: Mix | None
 ) -> None:
     data, witness, grids = small_data(crops_root), Witness(), watch_grids(monkeypatch)
+    module = small_module(data, is_augmented=is_augmented)
+    module.mix = mix
+    is_changed = is_augmented or mix is not None
     trainer = small_trainer(tmp_path, witness, SampleGrid(crops=9, every_epochs=2), epochs=4)
-    trainer.fit(small_module(data, is_augmented=is_augmented), datamodule=data)
+    trainer.fit(module, datamodule=data)
     assert len(witness.seen) == 4 * 3
     assert len(grids) == 2
     for epoch, (section,) in zip((0, 2), grids.values(), strict=True):
         images_BCHW, labels_B = witness.seen[epoch, 0]
         assert (len(section.tiles), section.out_of) == (9, 16)
+        assert ("unchanged" in section.heading) != is_changed
         for tile, image_CHW, label in zip(section.tiles, images_BCHW, labels_B.tolist(), strict=False):
             shown_CHW = torch.from_numpy(tile.images[-1]).permute(2, 0, 1)
             assert (shown_CHW - image_CHW.float()).abs().max() <= 0.51
-            assert len(tile.images) == (2 if is_augmented else 1)
+            assert len(tile.images) == (2 if is_changed else 1)
             assert tile.caption[0] == data.labels.names[label]
             stored_NCHW = data.decoded["train"].images_NCHW[data.decoded["train"].labels_N == label]
             first_CHW = torch.from_numpy(tile.images[0]).permute(2, 0, 1)

@@ -46,7 +46,7 @@ def make_module(
     """Stands for a LightningModule; the class counts come at run time."""
 
 
-def named(**members: object) -> dict[str, object]:
+def named(**members: Ema | None) -> dict[str, Ema | None]:
     return members
 
 

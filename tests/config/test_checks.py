@@ -1,11 +1,17 @@
 """Rules that hold between parts of a config."""
 
+from typing import Any
+
 import fiddle as fdl
 import pytest
 from config_targets import Watch, example, named
 
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
 from jersey.config import check
+from jersey.data.mixing import CutMix
 from jersey.errors import UserError
+from jersey.optim.sam import SAM
 
 
 def balanced(sampler_power: float, weight_power: float) -> fdl.Config:
@@ -66,6 +72,42 @@ def test_the_worst_epoch_cannot_be_meant(metric: str, mode: str) -> None:
     with pytest.raises(UserError, match=rf"set trainer\.callbacks\.best\.mode={wanted}$"):
         check(config)
     config.trainer.callbacks.best.mode = wanted
+    check(config)
+
+
+def baseline() -> Any:
+    return configs.get_experiment("resnet18_baseline")()
+
+
+def test_a_step_with_sam_has_one_batch() -> None:
+    config = baseline()
+    config.module.sam = fdl.Config(SAM)
+    for accumulate in (None, 1):
+        config.trainer.accumulate = accumulate
+        check(config)
+    config.trainer.accumulate = 4
+    with pytest.raises(UserError, match=r"module\.sam.* trainer\.accumulate=4 .*; set trainer\.accumulate=1 or"):
+        check(config)
+    config.module.sam = None
+    check(config)
+
+
+@pytest.mark.parametrize(("metric", "mode"), [("train/acc_top1", "max"), ("train/ece", "min")])
+def test_scores_of_mixed_crops_cannot_be_watched(metric: str, mode: str) -> None:
+    config = baseline()
+    config.trainer.callbacks.best.monitor, config.trainer.callbacks.best.mode = metric, mode
+    check(config)
+    config.module.mix = fdl.Config(CutMix, alpha=1.0)
+    instead = metric.replace("train", "val")
+    with pytest.raises(UserError, match=rf"^trainer\.callbacks\.best\.monitor='{metric}' .* watch '{instead}' or"):
+        check(config)
+
+
+def test_what_mixed_crops_do_have_can_be_watched() -> None:
+    config = baseline()
+    config.module.mix = fdl.Config(CutMix, alpha=1.0)
+    check(config)
+    config.trainer.callbacks.best.monitor, config.trainer.callbacks.best.mode = "train/loss", "min"
     check(config)
 
 

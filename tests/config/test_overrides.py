@@ -138,10 +138,18 @@ def test_new_keyword_of_a_keywords_callable_is_not_made_up() -> None:
     assert "trainer.clip_norm?" in refused("trainer.clipnorm=1")
 
 
+def test_sub_config_that_may_be_left_out_is_left_out_by_none() -> None:
+    config = example()
+    apply_override(config, "callbacks.ema=None")
+    assert config.trainer.callbacks.ema is None
+    assert "no such parameter" in refused("ema.decay=0.5", config)
+
+
 def test_sub_config_is_not_a_value() -> None:
     message = refused("optimizer=adamw")
     assert message == "module.optimizer is a sub-config, not a value; set one of module.optimizer.lr"
     assert "trainer.callbacks.ema.decay" in refused("trainer.callbacks=None")
+    assert refused("callbacks.ema=0.9").endswith("or leave it out with None")
 
 
 @pytest.mark.parametrize(

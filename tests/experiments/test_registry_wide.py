@@ -10,6 +10,7 @@ import pytest
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.data.mixing import CutMix
 from jersey.experiment import Experiment
 from jersey.inference.onnx_model import OnnxModel
 from jersey.run_folder import open_run
@@ -53,12 +54,28 @@ def test_the_knobs_work_on_it(name: str, knob: str) -> None:
 @pytest.mark.parametrize("fiddler", FIDDLERS)
 def test_every_fiddler_works_on_it(name: str, fiddler: str) -> None:
     config = configs.get_experiment(name)()
-    before = configs.as_text(config)
     configs.apply_fiddler(config, fiddler)
     configs.check(config)
     assert isinstance(fdl.build(config), Experiment)
-    if (name, fiddler) != ("quickstart", "from_scratch"):  # it is from scratch
-        assert configs.as_text(config) != before
+
+
+@pytest.mark.parametrize("fiddler", FIDDLERS)
+def test_every_fiddler_changes_the_baseline(fiddler: str) -> None:
+    """Others may have already what it sets, such as random weights."""
+    config = configs.get_experiment("resnet18_baseline")()
+    before = configs.as_text(config)
+    configs.apply_fiddler(config, fiddler)
+    assert configs.as_text(config) != before
+
+
+def test_one_batch_is_learnt_unmixed() -> None:
+    """Where nothing mixes, nothing is set."""
+    plain, mixing = (configs.get_experiment("resnet18_baseline")() for _ in range(2))
+    mixing.module.mix = fdl.Config(CutMix, alpha=1.0)
+    for config in (plain, mixing):
+        configs.apply_fiddler(config, "overfit_batch")
+    assert configs.flatten(mixing) == configs.flatten(plain) | {"module.mix": None}
+    assert "module.mix" not in configs.flatten(plain)
 
 
 @pytest.mark.slow

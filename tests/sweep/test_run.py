@@ -124,7 +124,6 @@ def test_output_goes_to_the_terminal_with_one_job_and_to_files_with_several(
 
 
 def test_progress_counts_all_runs_and_estimates_the_rest(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("jersey").propagate = True
     stand_in.finish(parent / "task=a,seed=1", val=0.5)
     with caplog.at_level(logging.INFO, logger="jersey"):
         run_sweep(runs_of(parent, ["a"], [1, 2, 3]), jobs=1)

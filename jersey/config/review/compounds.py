@@ -13,12 +13,17 @@ import fiddle as fdl
 import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
+from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import read
 from jersey.config.review.effects import Effects, Group, Rule, makes, members
 from jersey.data.augment import Augmentation, Geometry, project_grid
+from jersey.data.augment.erasing import Erasing
 
 STROKE_DEG = 45  # a stroke turned by more lies nearer to level than to upright
 VISIBLE = 0.5  # less of a crop may show one of two digits
+HIDING = 0.1  # of a crop; a digit is not much larger
+HIDDEN = 0.1  # share of the crops with such a rectangle
+ENOUGH_PX = 128  # from here on ResNet's own stem leaves four positions a side at the end
 LEFT = 0.5  # of a weight that decays to less, most is gone without any gradient
 
 
@@ -98,6 +103,41 @@ def backbone_stays_random(config: fdl.Buildable, _: Effects) -> str | None:
     return together if weights is None and scale == 0 else None
 
 
+def frozen_while_random(config: fdl.Buildable, _: Effects) -> str | None:
+    is_random = read(config, "module.network.weights", "not there") is None
+    learns = read(config, "module.backbone_lr_scale", 1) != 0  # else `backbone_stays_random`
+    for path, frac in _frozen(config).items():
+        if is_random and learns and frac > 0:
+            return f"module.network.weights=None and {path}={frac} keep a random backbone as it is"
+    return None
+
+
+def thawed_to_stand_still(config: fdl.Buildable, _: Effects) -> str | None:
+    for path, frac in _frozen(config).items():
+        if 0 < frac < 1 and read(config, "module.backbone_lr_scale", 1) == 0:
+            return (
+                f"module.backbone_lr_scale=0 holds the weights that {path}={frac} lets go: from there on only batch"
+                " statistics move"
+            )
+    return None
+
+
+def _frozen(config: fdl.Buildable) -> dict[str, float]:
+    """The share of the run for which the backbone stands still, by path."""
+    paths = [f"{path}.frac" for path in members(config, "trainer.callbacks", FreezeBackbone)]
+    return {path: read(config, path, 0.0) for path in paths}
+
+
+def small_stem_of_large_crops(config: fdl.Buildable, _: Effects) -> str | None:
+    size_px = read(config, "data.size_px")
+    if read(config, "module.network.stem") != "small" or not isinstance(size_px, tuple) or min(size_px) < ENOUGH_PX:
+        return None
+    return (
+        f"module.network.stem='small' at data.size_px={size_px} takes about four times the arithmetic of the imagenet"
+        f" stem, which leaves {min(size_px) // 32} positions a side at this size"
+    )
+
+
 def an_epoch_in_one_step(config: fdl.Buildable, computed: Effects) -> str | None:
     accumulate, size = read(config, "trainer.accumulate", 1), read(config, "data.batch_size")
     if computed.assumed or computed.epoch_steps != 1 or not computed.batches or not 1 < accumulate <= computed.batches:
@@ -114,6 +154,17 @@ def strokes_turned(config: fdl.Buildable, _: Effects) -> str | None:
         if max(rotation, shear) < STROKE_DEG <= rotation + shear:
             turn = rotation + shear
             return f"{path}.rotation_deg={rotation} and {path}.shear_deg={shear} turn strokes by up to {turn:g} degrees"
+    return None
+
+
+def digits_erased(config: fdl.Buildable, computed: Effects) -> str | None:
+    if computed.augmentation is None:  # values that Erasing refuses
+        return None
+    for path in members(config, "module.augment", Erasing):
+        area, p = (read(config, f"{path}.{name}") for name in ("area", "p"))
+        share = p * (1 - HIDING / area) if area else 0  # areas are uniform from 0
+        if share > HIDDEN:
+            return f"{path}.area={area} and {path}.p={p} paint over {HIDING:.0%} or more of {share:.0%} of the crops"
     return None
 
 
@@ -147,7 +198,11 @@ COMPOUND: list[Rule] = [
     decay_alone_shrinks,
     backbone_above_the_head,
     backbone_stays_random,
+    frozen_while_random,
+    thawed_to_stand_still,
+    small_stem_of_large_crops,
     an_epoch_in_one_step,
     strokes_turned,
+    digits_erased,
     crop_lost,
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,12 +23,14 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from jersey.callbacks.ema import EMA
 from jersey.config.paths import parameters, read
 from jersey.data.balance import BalancedSampler
 from jersey.data.index import Split, label_map, read_splits
 from jersey.data.strength import Strength, strengths
 from jersey.errors import UserError
 from jersey.labels import Labels
+from jersey.synth.rare import RareNumbers
 
 NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # about what the public data set of jersey numbers has for training
 SCHEDULED = ("lr", "momentum", "betas", "weight_decay")  # what torch's schedules move
@@ -71,7 +73,7 @@ class Effects:
     ema_decay: of the average, at every step.
     labels, classes: the label map, and each of its classes; None without data.
     augmentation: see `jersey.data.strength`.
-    class_counts: as the module is given them; equal ones without data.
+    class_counts: train crops by label, as the module is given them; equal ones without data.
     """
 
     train_crops: int
@@ -84,7 +86,7 @@ class Effects:
     labels: tuple[str, ...] | None
     classes: dict[str, Balance] | None
     augmentation: dict[str, Strength] | None
-    class_counts: tuple[int, ...] = field(compare=False)
+    class_counts: Mapping[str, int] = field(compare=False)
     splits: Mapping[str, Split] | None = field(compare=False, repr=False)
     notes: tuple[str, ...] = field(compare=False)
 
@@ -105,9 +107,9 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
             return None
 
     splits, labels, train_crops, assumed = _data(config, splits, notes)
-    counts = tuple(map(splits["train"].labels.count, labels)) if splits else (train_crops // len(labels),) * len(labels)
+    counts = {name: splits["train"].labels.count(name) if splits else train_crops // len(labels) for name in labels}
     batches, epoch_steps, steps = attempt("steps", lambda: count_steps(config, train_crops)) or (None, None, None)
-    module = attempt("module", lambda: build_module(config, counts, labels))
+    module = attempt("module", lambda: build_module(config, counts))
     return Effects(
         train_crops=train_crops,
         assumed=assumed,
@@ -115,9 +117,9 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
         epoch_steps=epoch_steps,
         steps=steps,
         groups=attempt("learning rates", lambda: step_groups(module, steps)) if module and steps else None,
-        ema_decay=attempt("average", lambda: _ema_decay(config, steps)) if steps else None,
+        ema_decay=attempt("average", lambda: _ema_decay(config, epoch_steps, steps)) if epoch_steps and steps else None,
         labels=labels if splits else None,
-        classes=attempt("classes", lambda: _classes(config, module, labels, counts)) if splits and module else None,
+        classes=attempt("classes", lambda: _classes(config, module, counts)) if splits and module else None,
         augmentation=attempt("augmentation", lambda: strengths(module.augment)) if module else None,
         class_counts=counts,
         splits=splits,
@@ -131,7 +133,7 @@ def _data(
     """The index, the labels, the number of train crops, and whether that is assumed."""
     root, pinned = Path(str(read(config, "data.root"))), read(config, "data.labels")
     try:
-        splits = splits or read_splits(root)
+        splits = splits or _with_rare(config, read_splits(root))
         return splits, label_map(splits, pinned).names, len(splits["train"]), False
     except UserError as error:
         drawn = None if root.exists() else read(config, "data.draw.train")
@@ -141,6 +143,14 @@ def _data(
         reason = str(error).partition(";")[0]
         notes.append(f"{reason}: {crops:,} train crops of {len(names)} numbers {source}, no class table")
         return None, tuple(names), crops, drawn is None
+
+
+def _with_rare(config: fdl.Buildable, splits: Mapping[str, Split]) -> Mapping[str, Split]:
+    """With the train crops that `data.rare` adds or will add."""
+    rare = read(config, "data.rare")
+    if not (isinstance(rare, fdl.Buildable) and makes(rare, RareNumbers)):
+        return splits
+    return {**splits, "train": fdl.build(rare).added_to(splits["train"])}
 
 
 def count_steps(config: fdl.Buildable, train_crops: int) -> tuple[int, int, int]:
@@ -155,8 +165,8 @@ def count_steps(config: fdl.Buildable, train_crops: int) -> tuple[int, int, int]
     return batches, epoch_steps, epoch_steps * _needed(config, "trainer.epochs")
 
 
-def build_module(config: fdl.Buildable, class_counts: Sequence[int], names: Sequence[str] | None = None) -> Any:
-    """The real module, but for a network without values; without `names` its labels count from 0."""
+def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
+    """The real module, but for a network without values."""
     config = copy.deepcopy(config)
     for parameter in parameters(config):
         if parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights":
@@ -169,8 +179,8 @@ def build_module(config: fdl.Buildable, class_counts: Sequence[int], names: Sequ
         with torch.device("meta"):
             return make.keywords["network"](**keywords)
 
-    labels = Labels(tuple(names or map(str, range(len(class_counts)))))
-    return make(labels=labels, class_counts=class_counts, seed=0, network=network)
+    labels = Labels(tuple(class_counts))
+    return make(labels=labels, class_counts=list(class_counts.values()), seed=0, network=network)
 
 
 def step_groups(module: Any, steps: int) -> dict[str, Group]:
@@ -220,16 +230,25 @@ def makes(config: fdl.Buildable, kind: type | tuple[type, ...]) -> bool:
     return isinstance(made, type) and issubclass(made, kind)
 
 
-def _ema_decay(config: fdl.Buildable, steps: int) -> tuple[float, ...] | None:
+def built_average(config: fdl.Buildable, epoch_steps: int) -> Any:
+    """The callback that averages the weights, in a run with so many optimizer steps an epoch; None without one."""
     averages = members(config, "trainer.callbacks", WeightAveraging)
-    if not averages:
+    average = fdl.build(next(iter(averages.values()))) if averages else None
+    if isinstance(average, EMA):
+        average.set_epoch_steps(epoch_steps)
+    return average
+
+
+def _ema_decay(config: fdl.Buildable, epoch_steps: int, steps: int) -> tuple[float, ...] | None:
+    average = built_average(config, epoch_steps)
+    if average is None:
         return None
-    average = fdl.build(next(iter(averages.values())))
     # Lightning's first update copies the weights: nothing of the start is kept.
     return tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
 
 
-def _classes(config: fdl.Buildable, module: Any, names: Sequence[str], counts: Sequence[int]) -> dict[str, Balance]:
+def _classes(config: fdl.Buildable, module: Any, class_counts: Mapping[str, int]) -> dict[str, Balance]:
+    counts = tuple(class_counts.values())
     indices = np.repeat(np.arange(len(counts)), counts)
     sampler = BalancedSampler(indices.tolist(), power=_needed(config, "data.sampler_power"), seed=0)
     probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
@@ -237,7 +256,7 @@ def _classes(config: fdl.Buildable, module: Any, names: Sequence[str], counts: S
     share_K = probability_K * weight_K / (probability_K * weight_K).sum()
     # Rounded, so that equal classes are equal whatever the power.
     columns = (counts, *(column.round(12).tolist() for column in (probability_K, weight_K, share_K)))
-    return {name: Balance(*row) for name, *row in zip(names, *columns, strict=True)}
+    return {name: Balance(*row) for name, *row in zip(class_counts, *columns, strict=True)}
 
 
 def _needed(config: fdl.Buildable, path: str) -> Any:

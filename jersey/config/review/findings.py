@@ -8,6 +8,7 @@ measure where they can: the real schedule, optimizer, loss and augmentation, wit
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,12 +18,14 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch import Tensor
 
+from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import parameters, read
 from jersey.config.review.compounds import COMPOUND
-from jersey.config.review.effects import Effects, Rule, build_module, effects, members, step_groups
+from jersey.config.review.effects import Effects, Rule, build_module, built_average, effects, members, step_groups
 from jersey.data.augment import Augment, Augmentation
 from jersey.data.index import Split
 from jersey.data.strength import mean_change
+from jersey.optim.sam import SAM
 
 INVISIBLE = 0.05  # mean change of a pixel, 0..255; a resampling that moves nothing is off by 1e-5
 
@@ -51,14 +54,19 @@ def findings_of(config: fdl.Buildable, computed: Effects) -> list[Finding]:
 
 def average_stays_on_its_ramp(config: fdl.Buildable, computed: Effects) -> str | None:
     decays, path = computed.ema_decay, next(iter(members(config, "trainer.callbacks", WeightAveraging)), "")
-    decay = read(config, f"{path}.decay")
-    if not decays or computed.assumed or decay is None:
+    if not decays or not computed.epoch_steps or computed.assumed:
         return None
+    decay = getattr(built_average(config, computed.epoch_steps), "decay", None)
+    name = "decay" if read(config, f"{path}.half_life_epochs") is None else "half_life_epochs"
+    source = f"{path}.{name}={read(config, f'{path}.{name}')}"
     if max(decays) == 0:
-        return f"{path}.decay={decay} keeps nothing of earlier weights: the average is the last step's weights"
-    if max(decays) < decay:
-        return f"{path}.decay={decay} is never reached: the ramp ends at {max(decays):.4f} after {len(decays):,} steps"
-    return None
+        return f"{source} keeps nothing of earlier weights: the average is the last step's weights"
+    if decay is None or max(decays) >= decay:
+        return None
+    reached = f"{max(decays):.4f}"
+    if name == "half_life_epochs":
+        reached = f"{math.log(0.5) / math.log(max(decays)) / computed.epoch_steps:.3g} epochs"
+    return f"{source} is never reached: the ramp ends at {reached} after {len(decays):,} steps"
 
 
 def warmup_fills_the_run(config: fdl.Buildable, computed: Effects) -> str | None:
@@ -200,6 +208,22 @@ def clipping_at_zero(config: fdl.Buildable, _: Effects) -> str | None:
     return f"trainer.clip_norm={norm} clips nothing, as Lightning reads it; None says so" if unclear else None
 
 
+def freezing_no_step(config: fdl.Buildable, computed: Effects) -> str | None:
+    steps = 0 if computed.assumed else computed.steps or 0
+    for path in members(config, "trainer.callbacks", FreezeBackbone):
+        frac = read(config, f"{path}.frac")
+        if frac == 0 or (frac and steps and round(frac * steps) == 0):
+            return f"{path}.frac={frac} freezes the backbone for no step" + (f" of {steps:,}" if steps else "")
+    return None
+
+
+def sam_without_a_step_up(config: fdl.Buildable, _: Effects) -> str | None:
+    for path in members(config, "module", SAM):
+        if (rho := read(config, f"{path}.rho")) == 0:
+            return f"{path}.rho={rho} makes two passes a step, twice the time, and steps as the optimizer alone"
+    return None
+
+
 def idle_augmentation(config: fdl.Buildable, computed: Effects) -> str | None:
     augment = read(config, "module.augment")
     if not computed.augmentation or not isinstance(augment, fdl.Buildable):
@@ -240,5 +264,7 @@ NO_EFFECT: list[Rule] = [
     limit_above_all_splits,
     accumulate_beyond_the_epoch,
     clipping_at_zero,
+    freezing_no_step,
+    sam_without_a_step_up,
     idle_augmentation,
 ]

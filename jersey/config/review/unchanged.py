@@ -42,7 +42,7 @@ def _covers(config: fdl.Buildable, computed: Effects, path: str) -> bool:
     if parent == "module.optimizer":
         return bool(groups) and all(name in group.settings or name in group.curves for group in groups)
     if parent in members(config, "trainer.callbacks", WeightAveraging):
-        return name == "decay" and computed.ema_decay is not None
+        return name in ("decay", "half_life_epochs") and computed.ema_decay is not None
     return bool(groups) and (path == "module.backbone_lr_scale" or path.startswith("module.schedule."))
 
 

@@ -121,11 +121,16 @@ def fast_audit(root: Path, splits: Mapping[str, Split], *, labels: Sequence[str]
     return _audit(root, splits, [], fast=True, labels=labels)
 
 
+def _seen_from(root: Path, path: Path) -> str:
+    """Train crops may have been drawn into another folder."""
+    return (path.relative_to(root) if path.is_relative_to(root) else Path(os.path.relpath(path, root))).as_posix()
+
+
 def _audit(
     root: Path, splits: Mapping[str, Split], problems: Sequence[Finding], *, fast: bool, labels: Sequence[str] | None
 ) -> Audit:
     rows = tuple(
-        Row(split.name, label, path.relative_to(root).as_posix())
+        Row(split.name, label, _seen_from(root, path))
         for split in splits.values()
         for path, label in zip(split.paths, split.labels, strict=True)
     )

@@ -32,12 +32,12 @@ class Augment(nn.Module):
     """Named operations in order: uint8 [B,3,H,W] to float [B,3,H,W] in 0..255, what `Network` takes.
 
     Args:
-        operations: by name, so that a config can reach `module.augment.geometry.rotation_deg`.
+        operations: by name, so that a config can reach `module.augment.geometry.rotation_deg`; None leaves one out.
     """
 
-    def __init__(self, **operations: Augmentation) -> None:
+    def __init__(self, **operations: Augmentation | None) -> None:
         super().__init__()
-        self.operations = nn.ModuleDict(operations)
+        self.operations = nn.ModuleDict({name: each for name, each in operations.items() if each is not None})
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         # Autocast would round the sampling points of `warp` to 8 bits, half a pixel at 224.

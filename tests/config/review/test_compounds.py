@@ -15,11 +15,14 @@ from long_tail import EQUAL, LONG_TAIL, splits
 from planted import SPLITS, Change, baseline
 
 from jersey.callbacks.ema import EMA
+from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.review.compounds import _left_of_weights, _visible
 from jersey.config.review.effects import effects
 from jersey.data.augment import Colour, Geometry, Noise
+from jersey.data.augment.erasing import Erasing
 from jersey.data.balance import BalancedSampler, class_weights
 from jersey.data.index import Split
+from jersey.models.network import resnet_classifier
 
 
 def sentences(config: Any, data: Mapping[str, Split] | None = SPLITS) -> list[str]:
@@ -34,12 +37,21 @@ def sgd(**settings: float) -> Change:
     return part("module.optimizer", fdl.Partial(torch.optim.SGD, **settings))
 
 
-def weights(value: str | None, scale: float) -> Change:
+def weights(value: str | None, scale: float, *, frozen: float | None = None) -> Change:
     def change(config: Any) -> None:
         config.module.network = fdl.Partial(config_parts.weighted_network, weights=value)
         config.module.backbone_lr_scale = scale
+        config.trainer.callbacks.freeze = None if frozen is None else fdl.Config(FreezeBackbone, frac=frozen)
 
     return change
+
+
+def stem(value: str) -> Change:
+    return part("module.network", fdl.Partial(resnet_classifier, weights=None, stem=value))
+
+
+def erasing(**settings: float) -> Change:
+    return part("module.augment.erasing", fdl.Config(Erasing, **settings))
 
 
 BOTH = ["weight_power=0.5", "weights_on_top_of_sampler=True"]
@@ -72,10 +84,15 @@ PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
     ),
     (["backbone_lr_scale=5.0"], None, ["module.backbone_lr_scale=5.0", "module.optimizer.lr=0.0001"]),
     ([], weights(None, 0.0), ["module.network.weights=None", "module.backbone_lr_scale=0"]),
+    ([], weights(None, 1.0, frozen=0.2), ["module.network.weights=None", "trainer.callbacks.freeze.frac=0.2"]),
+    ([], weights(None, 0.0, frozen=1.0), ["module.network.weights=None", "module.backbone_lr_scale=0"]),
+    ([], weights("imagenet", 0.0, frozen=0.2), ["module.backbone_lr_scale=0", "trainer.callbacks.freeze.frac=0.2"]),
+    (["size_px=200,128"], stem("small"), ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
     (["accumulate=34", "ema.decay=0.5"], None, ["data.batch_size=64", "trainer.accumulate=34"]),
     (["batch_size=1107", "accumulate=2", "ema.decay=0.5"], None, ["data.batch_size=1107", "trainer.accumulate=2"]),
     ([], geometry(rotation_deg=30.0, shear_deg=15.0), TURN),
     ([], geometry(rotation_deg=-44.0, shear_deg=-1.0), TURN),
+    ([], erasing(area=0.2, p=0.22), ["module.augment.erasing.area=0.2", "module.augment.erasing.p=0.22"]),
     ([], geometry(shift=0.25, scale=0.4), ["module.augment.geometry.shift=0.25", "module.augment.geometry.scale=0.4"]),
     (
         [],
@@ -102,6 +119,11 @@ NEAR: list[tuple[list[str], Change | None]] = [
     (["backbone_lr_scale=1.0"], None),
     ([], weights(None, 0.01)),
     ([], weights("imagenet", 0.0)),
+    ([], weights("imagenet", 0.1, frozen=0.2)),
+    ([], weights("imagenet", 0.0, frozen=1.0)),  # said twice, and the same
+    ([], weights(None, 1.0, frozen=0.0)),
+    (["size_px=200,127"], stem("small")),
+    ([], stem("imagenet")),
     (["accumulate=33", "ema.decay=0.5"], None),  # two steps an epoch
     (["accumulate=35", "ema.decay=0.5"], None),  # told as an accumulation beyond the epoch
     (["batch_size=2214", "ema.decay=0.5"], None),  # one value alone
@@ -109,6 +131,8 @@ NEAR: list[tuple[list[str], Change | None]] = [
     ([], geometry(rotation_deg=60.0, shear_deg=10.0)),
     ([], geometry(shift=0.2, scale=0.3)),
     ([], geometry(shift=0.45)),  # too much alone
+    ([], erasing(area=0.2, p=0.2)),
+    ([], erasing(area=0.1)),
 ]
 
 
@@ -150,6 +174,13 @@ def test_both_kinds_of_balancing_have_their_factors_and_the_product() -> None:
     heavier = (weighted[rare] / weighted[common]).item()
     said = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
     assert said == pytest.approx([lifted, heavier, lifted * heavier], rel=0.02)
+
+
+def test_the_share_of_painted_crops_by_simulation() -> None:
+    (found,) = sentences(baseline(change=erasing(area=0.3, p=0.6)))
+    erased_BCHW = Erasing(area=0.3, p=0.6)(torch.full((4000, 1, 100, 100), -1.0), torch.Generator().manual_seed(0))
+    share = ((erased_BCHW >= 0).float().mean(dim=(1, 2, 3)) >= 0.1).float().mean().item()
+    assert float(found.split()[-4].rstrip("%")) / 100 == pytest.approx(share, abs=0.04)
 
 
 @pytest.mark.parametrize(

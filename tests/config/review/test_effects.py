@@ -24,6 +24,7 @@ from jersey.data.balance import BalancedSampler
 from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
+from jersey.synth.rare import RareNumbers
 from jersey.trainer import named
 
 SPLITS = splits(LONG_TAIL)
@@ -39,8 +40,8 @@ def baseline(*overrides: str, name: str = "resnet18_baseline") -> Any:
 class RecordingEMA(EMA):
     """Keeps the decay of every update."""
 
-    def __init__(self, *, decay: float) -> None:
-        super().__init__(decay=decay)
+    def __init__(self, *, decay: float | None = None, half_life_epochs: float | None = None) -> None:
+        super().__init__(decay=decay, half_life_epochs=half_life_epochs)
         self.decays: list[float] = []
 
     def decay_at(self, step: int) -> float:
@@ -59,16 +60,23 @@ class RecordLearningRates(Callback):
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
-@pytest.mark.parametrize(("accumulate", "limit_batches"), [(1, None), (3, 7), (20, None)])
+@pytest.mark.parametrize(
+    ("accumulate", "limit_batches", "average"),
+    [(1, None, {"decay": 0.5}), (3, 7, {"half_life_epochs": 0.15}), (20, None, {"decay": 0.5})],
+)
 def test_steps_rates_and_average_are_those_of_a_real_run(
-    accumulate: int, limit_batches: int | None, shrink: Callable[[fdl.Buildable], None], tmp_path: Path
+    accumulate: int,
+    limit_batches: int | None,
+    average: dict[str, float],
+    shrink: Callable[[fdl.Buildable], None],
+    tmp_path: Path,
 ) -> None:
     config = baseline("lr=0.01", "batch_size=5", "epochs=2", f"accumulate={accumulate}", "backbone_lr_scale=0.1")
     shrink(config)
     config.data.batch_size, config.trainer.epochs, config.trainer.limit_batches = 5, 2, limit_batches
     config.module.network = fdl.Partial(config_parts.tiny_network)
     config.trainer.callbacks = fdl.Config(
-        named, ema=fdl.Config(RecordingEMA, decay=0.5), rates=fdl.Config(RecordLearningRates)
+        named, ema=fdl.Config(RecordingEMA, **average), rates=fdl.Config(RecordLearningRates)
     )
     computed = effects(config)
 
@@ -131,7 +139,7 @@ def test_groups_hold_every_parameter_of_the_real_network(architecture: Any) -> N
     assert [group.settings["weight_decay"] for group in computed.groups.values()] == [0.05, 0, 0.05, 0]
 
 
-@pytest.mark.parametrize("name", ["quickstart", "resnet18_baseline", "resnet50_baseline"])
+@pytest.mark.parametrize("name", ["quickstart", "resnet18_baseline", "resnet18_small", "resnet50_baseline"])
 def test_registered_experiments_are_computed_whole_without_warnings_or_weights(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -270,3 +278,14 @@ def test_the_randomness_of_the_run_to_come_is_left_alone() -> None:
     torch.manual_seed(5)
     effects(baseline(), SPLITS)
     assert torch.equal(torch.rand(3), wanted)
+
+
+def test_crops_that_are_to_be_drawn_count_and_are_not_drawn(crops_root: Path, tmp_path: Path) -> None:
+    config = baseline("batch_size=4")
+    config.data.root = str(crops_root)
+    config.data.rare = fdl.Config(RareNumbers, folder=str(tmp_path / "rare"), least=30)
+    computed = effects(config)
+    assert computed.classes is not None
+    assert {name: each.crops for name, each in computed.classes.items()} == dict.fromkeys(("0", "00", "01"), 30)
+    assert computed.batches == 3 * 30 // 4
+    assert not (tmp_path / "rare").exists()

@@ -20,7 +20,6 @@ DATA = {"tail": splits(LONG_TAIL), "equal": splits(EQUAL)}
     ("data", "overrides", "words"),
     [
         ("tail", ["warmup_frac=1.0"], ["module.schedule.warmup_frac=1.0"]),
-        ("tail", ["warmup_frac=1.5"], ["module.schedule.warmup_frac=1.5"]),
         ("tail", ["warmup_frac=0.0001"], ["module.schedule.warmup_frac=0.0001"]),
         ("tail", ["warmup_frac=1.0", "final_frac=0.5"], ["module.schedule.final_frac=0.5"]),
         ("tail", ["ema.decay=0.9999"], ["trainer.callbacks.ema.decay=0.9999", "1,020 steps"]),

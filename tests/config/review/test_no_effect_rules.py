@@ -18,8 +18,12 @@ from planted import SPLITS, Change, baseline, sentences
 from torch.utils.data import DataLoader
 
 from jersey import config as configs
+from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.review.findings import findings
 from jersey.data.augment import Augment, Colour, Geometry
+from jersey.models.heads import CompositionalHead
+from jersey.models.parts import NUMBERS
+from jersey.optim.sam import SAM
 
 
 def milestones(*steps: int) -> Change:
@@ -30,8 +34,23 @@ def optimizer(kind: Any, **settings: float) -> Change:
     return part("module.optimizer", fdl.Partial(kind, **settings))
 
 
+def half_life(epochs: float) -> list[str]:
+    return ["ema.decay=None", f"half_life_epochs={epochs}"]
+
+
+def freezing(frac: float) -> Change:
+    return part("trainer.callbacks.freeze", fdl.Config(FreezeBackbone, frac=frac))
+
+
+def sam(rho: float) -> Change:
+    return part("module.sam", fdl.Config(SAM, rho=rho))
+
+
 PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
     (["ema.decay=0.0"], None, ["trainer.callbacks.ema.decay=0.0"]),
+    # The ramp ends at 1020/1029 after 1,020 steps: 79 steps leave a half, and an epoch has 34.
+    (half_life(2.35), None, ["trainer.callbacks.ema.half_life_epochs=2.35", "2.32 epochs", "1,020 steps"]),
+    (half_life(1e-5), None, ["trainer.callbacks.ema.half_life_epochs=1e-05"]),
     ([], milestones(1020, 5000), ["module.schedule.milestones=(1020, 5000)", "module.schedule.gamma=0.1"]),
     ([], part("module.schedule", fdl.Partial(config_parts.rising)), ["module.schedule raises"]),
     (["weight_decay=1e-4"], None, ["module.optimizer.weight_decay=0.0001"]),
@@ -43,6 +62,9 @@ PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
     (["limit_batches=34"], None, ["trainer.limit_batches=34"]),
     (["accumulate=35", "ema.decay=0.5"], None, ["trainer.accumulate=35"]),
     (["clip_norm=-1.0"], None, ["trainer.clip_norm=-1.0"]),
+    ([], freezing(0.0), ["trainer.callbacks.freeze.frac=0.0"]),
+    ([], freezing(0.0004), ["trainer.callbacks.freeze.frac=0.0004", "1,020"]),
+    ([], sam(0.0), ["module.sam.rho=0.0"]),
     ([], part("module.augment.geometry", fdl.Config(Geometry)), ["module.augment.geometry"]),
     ([], part("module.augment", fdl.Config(Augment)), ["module.augment"]),
 ]
@@ -56,6 +78,9 @@ def test_it_is_found_and_nothing_else(overrides: list[str], change: Change | Non
 
 NEAR: list[tuple[list[str], Change | None]] = [
     (["warmup_frac=0.99"], None),
+    (half_life(2.3), None),
+    ([], freezing(0.0005)),  # one step
+    ([], sam(0.001)),
     (["warmup_frac=0.0016"], None),  # two steps
     (["warmup_frac=0.0", "final_frac=0.0"], None),
     ([], milestones(1000)),
@@ -88,6 +113,23 @@ def test_classes_a_crop_apart_are_not_equal() -> None:
 )
 def test_what_needs_the_counts_is_not_found_without_data(override: str) -> None:
     assert sentences("no effect", baseline(override), None) == []
+
+
+def test_without_the_counts_a_small_share_may_be_a_step() -> None:
+    assert sentences("no effect", baseline(change=freezing(0.0004)), None) == []
+    assert len(sentences("no effect", baseline(change=freezing(0.0)), None)) == 1
+    assert sentences("no effect", baseline(*half_life(2.35)), None) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["data", "to be drawn"])
+def test_the_schedule_is_tried_on_the_labels_of_the_run(is_there: bool) -> None:
+    """Without a holistic term this head takes numbers of at most two digits, so no labels that count to 110."""
+    config = config_parts.baseline("warmup_frac=0.0001")
+    config.data.root = "/nowhere"
+    config.data.draw = fdl.Partial(config_parts.named, numbers=NUMBERS, train=20 * len(NUMBERS))
+    config.module.network.head = fdl.Partial(CompositionalHead, holistic_scale=0.0)
+    said = sentences("no effect", config, splits(dict.fromkeys(NUMBERS, 20)) if is_there else None)
+    assert any("module.schedule.warmup_frac=0.0001" in sentence for sentence in said), said
 
 
 @pytest.mark.parametrize("override", ["warmup_frac=1.0", "lr=0.0", "clip_norm=0.0", "patience=29", "noise.std=0.0"])

@@ -1,0 +1,134 @@
+"""The table of recipes: what runs on the benchmark set read of all numbers, of the rare ones, and of unseen ones.
+
+    python -m jersey.bench.recipes runs/resnet18_small*/*
+
+A row an experiment, the best first: its runs, then mean and standard deviation over them, in per cent of crops:
+
+- all: of the test split, which holds each number equally often;
+- rare: of its ten rarest numbers;
+- unseen: of numbers that no train crop shows, when every string of at most two digits may be the answer; a head that
+  knows its labels only can read none of them;
+- open: of the test split, asked in that way.
+
+Shapes: N crops, C H W of an image, M = 110 numbers.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jersey import config as configs
+from jersey.compare.runs import Run, read_run, require_comparable
+from jersey.console import set_up_console
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.fit import FitMode
+from jersey.errors import UserError, exit_on_user_error
+from jersey.experiment import load_scored_weights
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead
+from jersey.models.open_reading import OpenAccuracy, open_accuracy
+from jersey.module import JerseyModule
+from jersey.synth.benchmark import NUMBERS, UNSEEN
+
+RARE = NUMBERS[-10:]
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Score:
+    """Shares of crops that one run reads right; see the module."""
+
+    all: float
+    rare: float
+    unseen: float
+    open: float
+
+
+COLUMNS = tuple(field.name for field in fields(Score))
+
+
+def score(run: Run) -> Score:
+    """Scores a run by its table of test predictions, and by what its best weights make of unseen numbers."""
+    _, config = configs.load(run.folder)
+    experiment = configs.build(config)
+    data = experiment.data(seed=experiment.seed)
+    labels = Labels.load(run.folder / "labels_mapping.json")
+    if not {*RARE} <= {*labels.names} or not (data.root / UNSEEN).is_dir():
+        raise UserError(f"{run.folder} was not trained on the benchmark set; name runs of --fiddler=benchmark")
+    module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
+    load_scored_weights(module, run.folder / "checkpoints" / "best.ckpt")
+    seen, unseen = (
+        _open_accuracy(module, *_test_split(str(root), data.size_px, data.fit_mode))
+        for root in (data.root, data.root / UNSEEN)
+    )
+    return Score(
+        all=_share_right(run, labels.names),
+        rare=_share_right(run, RARE),
+        unseen=unseen.unseen or 0.0,
+        open=seen.seen or 0.0,
+    )
+
+
+def _share_right(run: Run, numbers: Collection[str]) -> float:
+    files = [file for file, (_, number) in run.crops.items() if number in numbers]
+    return float(run.right_N(files).mean())
+
+
+@functools.cache
+def _test_split(root: str, size_px: tuple[int, int], fit_mode: FitMode) -> tuple[Tensor, tuple[str, ...]]:
+    """The test crops below a root, uint8 [N,3,H,W], and their numbers."""
+    data = JerseyDataModule(root, seed=0, size_px=size_px, fit_mode=fit_mode)
+    data.setup()
+    return data.decoded["test"].images_NCHW, data.splits["test"].labels
+
+
+@torch.inference_mode()
+def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[str]) -> OpenAccuracy:
+    network = module.network.eval()
+    if not isinstance(network.head, CompositionalHead):
+        return OpenAccuracy(seen=None, unseen=None, taken_for_seen=None)
+    open_logits_NM = torch.cat([network.open_logits(images_BCHW) for images_BCHW in images_NCHW.split(_BATCH)])
+    return open_accuracy(open_logits_NM, numbers, labels=module.labels)
+
+
+def table(scores: dict[str, list[Score]]) -> str:
+    """A row an experiment, the best first."""
+    width = max(map(len, scores))
+    lines = [f"{'':<{width}}  runs" + "".join(f"{name:>14}" for name in COLUMNS)]
+    for name, each in sorted(scores.items(), key=lambda item: -statistics.mean(s.all for s in item[1])):
+        cells = [_mean_and_spread(column) for column in zip(*map(astuple, each), strict=True)]
+        lines.append(f"{name:<{width}}  {len(each):4}" + "".join(f"{cell:>14}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _mean_and_spread(shares: Sequence[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{100 * statistics.mean(shares):.1f}{spread}"
+
+
+def main() -> None:
+    """Prints the table, and a line of JSON with every run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs on the benchmark set")
+    with exit_on_user_error():
+        set_up_console()
+        runs = [read_run(folder) for folder in parser.parse_args().runs]
+        require_comparable(runs[:1], runs[1:])
+        scores = {run.folder: score(run) for run in runs}
+    by_experiment: dict[str, list[Score]] = defaultdict(list)
+    for folder, each in scores.items():
+        by_experiment[folder.parent.name].append(each)
+    print(table(by_experiment))
+    print(json.dumps({"bench": "recipes", "runs": {str(folder): asdict(each) for folder, each in scores.items()}}))
+
+
+if __name__ == "__main__":
+    main()

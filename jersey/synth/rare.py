@@ -1,0 +1,61 @@
+"""Drawn train crops for numbers that a data set shows too rarely to learn them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jersey.data.index import Split
+from jersey.digit_errors import JERSEY_NUMBER
+from jersey.synth.generate import crop_path, generate
+
+
+@dataclass(frozen=True, kw_only=True)
+class RareNumbers:
+    """Fills every number that has train crops, but fewer than `least`, up with drawn ones.
+
+    Labels that are no numbers of one or two digits cannot be drawn, and stay as they are.
+
+    Args:
+        folder: for the drawn crops, not below that of the data.
+        least: train crops that each number shall have.
+        size_px: side of a drawn crop.
+        seed: crops are a function of it; for data that jersey itself has drawn, another than that of the data.
+    """
+
+    folder: str
+    least: int
+    size_px: int = 96
+    seed: int = 1
+
+    def missing(self, train: Split) -> dict[str, int]:
+        """How many crops are to be drawn of each number."""
+        counts = {name: self.least - count for name, count in sorted(train.counts().items())}
+        return {name: count for name, count in counts.items() if count > 0 and JERSEY_NUMBER.fullmatch(name)}
+
+    def draw(self, train: Split) -> None:
+        """Draws them, unless they are there.
+
+        Raises:
+            UserError: `folder` holds something else, as crops for an earlier state of the data.
+        """
+        if missing := self.missing(train):
+            numbers = len(missing)  # a data set has three splits; of this one only the first is used
+            generate(
+                Path(self.folder),
+                numbers=tuple(missing),
+                train=tuple(missing.values()),
+                val=numbers,
+                test=numbers,
+                size_px=self.size_px,
+                seed=self.seed,
+            )
+
+    def added_to(self, train: Split) -> Split:
+        """The split with the drawn crops at its end, whether they have been drawn yet or not."""
+        labels = _repeated(self.missing(train))
+        paths = [Path(self.folder) / crop_path("train", index, label, "folders") for index, label in enumerate(labels)]
+        return replace(train, paths=(*train.paths, *paths), labels=(*train.labels, *labels))
+
+
+def _repeated(counts: Mapping[str, int]) -> list[str]:
+    return [name for name, count in counts.items() for _ in range(count)]

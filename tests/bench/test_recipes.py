@@ -1,0 +1,131 @@
+"""The table of recipes, from real runs on a small set of the benchmark's kind."""
+
+from pathlib import Path
+
+import fiddle as fdl
+import numpy as np
+import pytest
+import torch
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.bench.recipes import RARE, Score, score, table
+from jersey.compare.runs import read_run
+from jersey.data.decode import decode
+from jersey.data.index import read_splits
+from jersey.errors import UserError
+from jersey.experiment import load_scored_weights
+from jersey.inference.onnx_model import OnnxModel
+from jersey.labels import Labels
+from jersey.models.parts import NUMBERS as ALL_NUMBERS
+from jersey.run_folder import open_run
+from jersey.synth.benchmark import UNSEEN, UNSEEN_NUMBERS
+from jersey.synth.generate import generate
+
+pytestmark = pytest.mark.slow
+
+NUMBERS = ("20", "38", *RARE)
+SIZE_PX = 32
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("benchmark") / "root"
+    generate(root, numbers=NUMBERS, train=480, val=24, test=120, size_px=SIZE_PX, workers=1)
+    generate(root / UNSEEN, numbers=UNSEEN_NUMBERS, train=8, val=8, test=80, size_px=SIZE_PX, seed=1, workers=1)
+    return root
+
+
+def finished(experiment: str, root: Path, workdir: Path) -> Path:
+    config = configs.get_experiment(experiment)()
+    config.data.root = str(root)
+    config.data.size_px = (SIZE_PX, SIZE_PX)
+    config.data.batch_size = 16
+    config.module.augment = None
+    config.trainer.epochs = 6
+    config.trainer.accelerator = "cpu"
+    for name in ("grad_cam", "progress", "samples", "predictions", "history"):
+        setattr(config.trainer.callbacks, name, None)
+    folder = open_run(workdir, experiment, "run", documents=configs.documents(experiment, config))
+    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+    return folder.path
+
+
+@pytest.fixture(scope="module")
+def compositional(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished("resnet18_small", root, tmp_path_factory.mktemp("runs"))
+
+
+def share_right(folder: Path, root: Path, numbers: tuple[str, ...]) -> float:
+    """By the exported file alone."""
+    model, test = OnnxModel(folder / "model.onnx"), read_splits(root)["test"]
+    right = []
+    for path, number in zip(test.paths, test.labels, strict=True):
+        if number in numbers:
+            logits_1K = model.logits(decode(path).transpose(2, 0, 1)[None])
+            right.append(model.labels.names[logits_1K.argmax()] == number)
+    return float(np.mean(right))
+
+
+def test_scores_are_those_of_the_exported_file(compositional: Path, root: Path) -> None:
+    scored = score(read_run(compositional))
+    assert scored.all == pytest.approx(share_right(compositional, root, NUMBERS))
+    assert scored.rare == pytest.approx(share_right(compositional, root, RARE))
+    assert 0 < scored.all != scored.rare > 0  # what is compared says something
+
+
+def test_unseen_numbers_are_read_crop_by_crop(compositional: Path, root: Path) -> None:
+    module = configs.build(configs.load(compositional)[1]).module(
+        labels=Labels.from_names(NUMBERS), class_counts=[1] * len(NUMBERS), seed=0
+    )
+    load_scored_weights(module, compositional / "checkpoints" / "best.ckpt")
+    module.eval()
+    right = {}
+    for name, folder in (("open", root), ("unseen", root / UNSEEN)):
+        test = read_splits(folder)["test"]
+        crops = [torch.from_numpy(decode(path)).permute(2, 0, 1)[None] for path in test.paths]
+        with torch.inference_mode():
+            read = [ALL_NUMBERS[module.network.open_logits(crop_1CHW).argmax()] for crop_1CHW in crops]
+        right[name] = np.mean([said == true for said, true in zip(read, test.labels, strict=True)])
+    scored = score(read_run(compositional))
+    assert (scored.open, scored.unseen) == pytest.approx((right["open"], right["unseen"]))
+    assert scored.unseen > 0
+
+
+def test_a_linear_head_reads_no_unseen_number(root: Path, tmp_path: Path) -> None:
+    scored = score(read_run(finished("resnet18_small_linear_head", root, tmp_path)))
+    assert (scored.unseen, scored.open) == (0, 0)
+    assert scored.all > 0
+
+
+def test_the_table_has_mean_and_spread_and_the_best_first() -> None:
+    worse = [Score(all=0.5, rare=0.25, unseen=0.0, open=0.0)]
+    better = [Score(all=0.8, rare=0.5, unseen=0.1, open=0.75), Score(all=0.9, rare=0.5, unseen=0.3, open=0.75)]
+    head, first, second = table({"worse": worse, "better": better}).splitlines()
+    assert head.split() == ["runs", "all", "rare", "unseen", "open"]
+    assert first.split() == [
+        "better",
+        "2",
+        "85.0",
+        "±",
+        "7.1",
+        "50.0",
+        "±",
+        "0.0",
+        "20.0",
+        "±",
+        "14.1",
+        "75.0",
+        "±",
+        "0.0",
+    ]
+    assert second.split() == ["worse", "1", "50.0", "25.0", "0.0", "0.0"]
+
+
+def test_runs_on_other_data_are_refused(compositional: Path, root: Path) -> None:
+    (root / UNSEEN).rename(root / "elsewhere")
+    try:
+        with pytest.raises(UserError, match="benchmark set"):
+            score(read_run(compositional))
+    finally:
+        (root / "elsewhere").rename(root / UNSEEN)

@@ -1,0 +1,60 @@
+"""Drawn crops for rare numbers, through the data module that trains on them."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from jersey.data.audit import fast_audit
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.index import Split, read_splits
+from jersey.errors import UserError
+from jersey.synth.rare import RareNumbers
+
+
+def split_of(**counts: int) -> Split:
+    labels = tuple(name.lstrip("n") for name, count in counts.items() for _ in range(count))
+    return Split("train", tuple(Path(f"{index}.jpg") for index in range(len(labels))), labels)
+
+
+def test_only_what_is_rare_is_filled_up(tmp_path: Path) -> None:
+    rare = RareNumbers(folder=str(tmp_path), least=5)
+    assert rare.missing(split_of(n7=3, n00=5, n0=1, n23=9)) == {"0": 4, "7": 2}
+
+
+def test_what_cannot_be_drawn_stays_as_it_is(tmp_path: Path) -> None:
+    rare = RareNumbers(folder=str(tmp_path / "rare"), least=5)
+    train = split_of(A7=1, n100=2)
+    rare.draw(train)
+    assert rare.added_to(train) == train
+    assert not (tmp_path / "rare").exists()
+
+
+def test_the_data_module_trains_on_them_and_evaluates_without(crops_root: Path, tmp_path: Path) -> None:
+    own = read_splits(crops_root)
+    least = max(own["train"].counts().values()) + 1
+    rare = RareNumbers(folder=str(tmp_path / "rare"), least=least, size_px=40, seed=5)
+    data = JerseyDataModule(str(crops_root), seed=0, size_px=(32, 32), batch_size=4, rare=rare)
+    data.setup()
+    assert data.class_counts == [least] * len(data.labels)
+    assert len(data.decoded["train"]) == sum(data.class_counts)
+    assert {name: data.splits[name] for name in ("val", "test")} == {name: own[name] for name in ("val", "test")}
+    drawn = data.splits["train"].paths[len(own["train"]) :]
+    assert all(path.is_file() and path.is_relative_to(tmp_path / "rare") for path in drawn)
+    assert Counter(path.parent.name for path in drawn) == {
+        name: least - count for name, count in own["train"].counts().items()
+    }
+    audit = fast_audit(crops_root, data.splits)
+    assert audit.findings == ()
+    assert all((crops_root / row.image).is_file() for row in audit.rows)
+
+
+def test_crops_drawn_for_another_state_of_the_data_are_refused(crops_root: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(crops_root, changed)
+    rare = RareNumbers(folder=str(tmp_path / "rare"), least=30, size_px=40)
+    rare.draw(read_splits(changed)["train"])
+    next((changed / "train" / "00").iterdir()).unlink()
+    with pytest.raises(UserError, match="train="):
+        rare.draw(read_splits(changed)["train"])

@@ -74,7 +74,7 @@ def prints_with(pattern: str, number: str, tmp_path: Path, monkeypatch: pytest.M
         (r"(?<=clip_norm=)[^,)]+", "trainer.clip_norm"),
         (r"(?<=EMA, decay=)[^,)]+", "trainer.callbacks.ema.decay"),
         (r"(?<=AdamW, lr=)[^,)]+", "module.optimizer.lr"),
-        (r"(?<=Noise, std=)[^,)]+", "module.augment.noise.std"),
+        (r"(?<=perspective=)[^,)]+", "module.augment.geometry.perspective"),
     ],
 )
 def test_a_line_of_the_common_parts_shows_as_a_line_in_each_experiment_that_uses_it(
@@ -92,7 +92,7 @@ def test_a_line_of_the_common_parts_shows_as_a_line_in_each_experiment_that_uses
 def test_experiments_that_set_a_value_themselves_are_among_those_tested() -> None:
     lr = {line for name in NAMES for line in golden(name).splitlines() if line.startswith("module.optimizer.lr = ")}
     assert len(lr) > 1
-    assert any("module.augment.noise.std" not in golden(name) for name in NAMES)
+    assert any("module.augment.geometry.perspective" not in golden(name) for name in NAMES)
 
 
 def test_a_copy_of_the_experiments_leaves_the_real_ones_in_place() -> None:

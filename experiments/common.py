@@ -26,6 +26,7 @@ from jersey.data.augment.resolution import LowResolution
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
 from jersey.losses import CrossEntropy
+from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.module import JerseyModule
 from jersey.optim.schedules import warmup_cosine
@@ -57,7 +58,7 @@ def module() -> fdl.Partial[JerseyModule]:
     """The network, its loss, and how it learns."""
     return fdl.Partial(
         JerseyModule,
-        network=fdl.Partial(resnet_classifier, architecture="resnet18", weights="imagenet"),
+        network=fdl.Partial(resnet_classifier, architecture="resnet18", weights="imagenet", head=head()),
         optimizer=fdl.Partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
         schedule=fdl.Partial(warmup_cosine, warmup_frac=0.2, final_frac=0.01),
         loss=fdl.Config(CrossEntropy, label_smoothing=0.05),
@@ -65,6 +66,11 @@ def module() -> fdl.Partial[JerseyModule]:
         weight_power=0.0,
         backbone_lr_scale=1.0,
     )
+
+
+def head() -> fdl.Partial[CompositionalHead]:
+    """Length, tens and ones beside the whole number: better on rare numbers, and able to read unseen ones."""
+    return fdl.Partial(CompositionalHead, holistic_scale=0.5)
 
 
 def augment() -> fdl.Config[Augment]:

@@ -6,6 +6,7 @@ from fiddle import selectors
 from jersey.config import fiddler
 from jersey.data.mixing import Mix
 from jersey.experiment import Experiment
+from jersey.models import heads
 from jersey.synth.benchmark import draw_benchmark
 
 
@@ -69,6 +70,12 @@ def class_weights(config: fdl.Config[Experiment], power: float = 0.5) -> None:
     """Balances the classes by weights in the loss instead of by sampling."""
     config.data.sampler_power = 0.0
     config.module.weight_power = power
+
+
+@fiddler
+def linear_head(config: fdl.Config[Experiment]) -> None:
+    """Takes labels as classes that share nothing, for labels that are no numbers."""
+    config.module.network.head = fdl.Partial(heads.linear_head)
 
 
 @fiddler

@@ -17,6 +17,7 @@ import torch
 
 from jersey.atomic import write_text
 from jersey.data.audit import Audit, fast_audit
+from jersey.data.balance import Balance, class_balance
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.document import as_html, as_markdown
@@ -109,7 +110,9 @@ class Experiment:
             )
             facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
             info = _measure(module, trainer, data, folder) if self.measure else None
-            _report(folder, facts, best["val"], test, data.labels, agreement, info)
+            counts = dict(zip(data.labels.names, data.class_counts, strict=True))
+            balance = class_balance(counts, data.train_sampler, module.class_weights_K)
+            _report(folder, facts, best["val"], test, data.labels, balance, agreement, info)
         folder.reached("finished", best_epoch=best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
 
@@ -208,6 +211,7 @@ def _report(
     val: Mapping[str, float],
     test: Evaluation,
     labels: Labels,
+    balance: Mapping[str, Balance],
     agreement: Agreement,
     info: Mapping[str, Any] | None,
 ) -> None:
@@ -219,6 +223,7 @@ def _report(
         val=val,
         test=test,
         labels=labels,
+        balance=balance,
         agreement=agreement,
         info=info,
     )

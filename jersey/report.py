@@ -9,6 +9,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from jersey.data.balance import Balance, emphasis
 from jersey.digit_errors import errors_by_type, examples, total
 from jersey.document import Block, Heading, Picture, Table, Text, Verbatim
 from jersey.export import Agreement
@@ -44,6 +45,7 @@ class Result:
         val: validation scores of the exported weights, by name.
         test: what the exported weights said about the test split.
         labels: the label map.
+        balance: what sampler and loss weights made of each number.
         agreement: of the ONNX file with torch.
         info: what the model costs, see `jersey.model_info`; None when nobody has measured.
     """
@@ -54,6 +56,7 @@ class Result:
     val: Mapping[str, float]
     test: Evaluation
     labels: Labels
+    balance: Mapping[str, Balance]
     agreement: Agreement
     info: Mapping[str, Any] | None
 
@@ -75,8 +78,12 @@ def report(result: Result) -> list[Block]:
         *_pictures(result.folder, "curves"),
         Heading("Errors"),
         *_errors(result.test, result.labels),
-        Text(f"The {WORST_CLASSES} numbers read worst in the test split:"),
-        Table(("number", "crops", "read right"), _worst(result.test, result.labels)),
+        Text(f"The {WORST_CLASSES} numbers read worst in the test split, and what training made of them:"),
+        Table(
+            ("number", "test crops", "read right", "train crops", "drawn", "loss weight", "share of the loss"),
+            _worst(result.test, result.labels, result.balance),
+        ),
+        Text(f"Balance of training, {emphasis(result.balance)}."),
         *_pictures(result.folder, "errors"),
         *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
         Heading("The exported model"),
@@ -114,13 +121,17 @@ def _errors(test: Evaluation, labels: Labels) -> list[Block]:
     return [Table(("what happened to the digits", "crops", "for instance"), rows)]
 
 
-def _worst(test: Evaluation, labels: Labels) -> list[tuple[str, str, str]]:
+def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, Balance]) -> list[tuple[str, ...]]:
     worst_first = test.recall_K[test.present_J].argsort(stable=True)[:WORST_CLASSES]
-    counts_KK = test.confusion_KK
     return [
-        (f'"{labels.names[k]}"', str(int(test.support_K[k])), f"{int(counts_KK[k, k])} ({test.recall_K[k]:.0%})")
+        (f'"{labels.names[k]}"', *_read(test, k), *balance[labels.names[k]].cells)
         for k in test.present_J[worst_first].tolist()
     ]
+
+
+def _read(test: Evaluation, k: int) -> tuple[str, str]:
+    """Crops of a class, and how many of them were read right."""
+    return str(int(test.support_K[k])), f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
 
 
 def _exported(result: Result) -> list[Block]:

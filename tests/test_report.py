@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from scipy.stats import binomtest
 
+from jersey.data.balance import BalancedSampler, class_balance
 from jersey.document import as_html, as_markdown
 from jersey.export import Agreement
 from jersey.labels import Labels
@@ -15,6 +16,7 @@ from jersey.metrics import Evaluation
 from jersey.report import Result, report, wilson_interval
 
 LABELS = Labels(("0", "00", "01", "7"))
+COUNTS = {"0": 6, "00": 3, "01": 1, "7": 0}
 
 
 def evaluation(pairs: list[tuple[int, int]]) -> Evaluation:
@@ -26,6 +28,7 @@ def evaluation(pairs: list[tuple[int, int]]) -> Evaluation:
 @pytest.fixture
 def result(tmp_path: Path) -> Result:
     """Eight of ten right: "0" twice read as "00"; no crop of "7"."""
+    sampler = BalancedSampler([0] * 6 + [1] * 3 + [2], power=1.0, seed=0)
     test = evaluation([(0, 0)] * 4 + [(0, 1)] * 2 + [(1, 1)] * 3 + [(2, 2)])
     return Result(
         folder=tmp_path,
@@ -34,6 +37,7 @@ def result(tmp_path: Path) -> Result:
         val=test.metrics,
         test=test,
         labels=LABELS,
+        balance=class_balance(COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0])),
         agreement=Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[]),
         info=None,
     )
@@ -54,8 +58,20 @@ def test_errors_are_told_by_type_with_examples_and_the_worst_number_comes_first(
     text = as_markdown("run", report(result))
     assert "| 0 against 00 | 2 | 0 read as 00 (2x) |" in text
     table = text[text.index("read worst") :].splitlines()[4:]
-    assert table[:3] == ['| "0" | 6 | 4 (67%) |', '| "00" | 3 | 3 (100%) |', '| "01" | 1 | 1 (100%) |']
+    assert [row.split(" | ")[:3] for row in table[:3]] == [
+        ['| "0"', "6", "4 (67%)"],
+        ['| "00"', "3", "3 (100%)"],
+        ['| "01"', "1", "1 (100%)"],
+    ]
     assert table[3] == ""
+
+
+def test_the_product_of_sampler_and_weights_stands_beside_what_was_read(result: Result) -> None:
+    """The sampler draws the three numbers equally often, and the loss weighs one twice."""
+    text = as_markdown("run", report(result))
+    assert '| "0" | 6 | 4 (67%) | 6 | 33.33% | 1.000 | 25.00% |' in text
+    assert '| "00" | 3 | 3 (100%) | 3 | 33.33% | 2.000 | 50.00% |' in text
+    assert "commonest 0 to rarest 01: 6 to 1 in crops, 1 to 1 in the loss" in text
 
 
 def test_a_split_that_lacks_numbers_says_how_many_were_scored(result: Result) -> None:

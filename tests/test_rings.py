@@ -54,6 +54,7 @@ def test_inference_is_torch_free_and_nothing_imports_jax() -> None:
     for module, banned in (
         ("jersey.inference.onnx_model", {"torch", "lightning"}),
         ("jersey.data.audit.__main__", {"torch", "lightning", "matplotlib"}),
+        ("jersey.compare.__main__", {"torch", "lightning", "matplotlib", "fiddle"}),
         ("experiments", {"jax", "aim"}),
     ):
         command = [sys.executable, "-c", probe.format(module, banned)]

@@ -6,7 +6,8 @@ when both are on, which pushes a rare class twice; `jersey.config.checks` asks f
 Shapes: K classes, N crops of the train split.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -82,3 +83,42 @@ class BalancedSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.expected_N)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A class: its train crops, the probability that a draw is one of them, its loss weight, its share of the loss."""
+
+    crops: int
+    probability: float
+    weight: float
+    share: float
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """For a table."""
+        return f"{self.crops:,}", f"{self.probability:.2%}", f"{self.weight:.3f}", f"{self.share:.2%}"
+
+
+def class_balance(counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor) -> dict[str, Balance]:
+    """What sampler and weights together make of the classes, by name.
+
+    Args:
+        counts: train crops of each class, in label order.
+        sampler: of their crops.
+        class_weights_K: of the loss.
+    """
+    probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
+    weight_K = class_weights_K.double().cpu().numpy()
+    share_K = probability_K * weight_K / (probability_K * weight_K).sum()
+    # Rounded, so that equal classes are equal whatever the power.
+    columns = (counts.values(), *(column.round(12).tolist() for column in (probability_K, weight_K, share_K)))
+    return {name: Balance(*row) for name, *row in zip(counts, *columns, strict=True)}
+
+
+def emphasis(classes: Mapping[str, Balance]) -> str:
+    """How much the imbalance of the crops is still one in the loss, as a phrase."""
+    present = {name: each for name, each in classes.items() if each.crops}
+    rare, common = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
+    crops, share = (getattr(present[common], what) / getattr(present[rare], what) for what in ("crops", "share"))
+    return f"commonest {common} to rarest {rare}: {crops:.3g} to 1 in crops, {share:.3g} to 1 in the loss"

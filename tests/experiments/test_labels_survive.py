@@ -1,4 +1,4 @@
-"""No experiment's augmentation may destroy more than a label in a hundred."""
+"""No experiment's augmentation may destroy more than a label in a hundred, but for those that show what that costs."""
 
 import fiddle as fdl
 import pytest
@@ -17,6 +17,7 @@ SIZE_PX = 64  # what is measured in pixels does most to small crops
 NAMES = [
     name for name in configs.experiment_names() if configs.get_experiment(name).__module__.startswith("experiments.")
 ]
+WITH_THE_USUAL_CROP = ["resnet18_small_plain", "resnet18_small_plain_augment"]
 _measured: dict[str, Survival] = {}
 
 
@@ -28,11 +29,16 @@ def measured(augment: fdl.Buildable | None) -> Survival:
     return _measured[key]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_THE_USUAL_CROP])
 def test_labels_survive_its_augmentation(name: str) -> None:
     augment = configs.get_experiment(name)().module.augment
     if 1 - measured(augment).survived > MOST_DESTROYED:
         pytest.fail(f"{name} destroys labels:\n{table(by_operation(configs.build(augment), size_px=SIZE_PX))}")
+
+
+@pytest.mark.parametrize("name", WITH_THE_USUAL_CROP)
+def test_the_usual_crop_is_caught(name: str) -> None:
+    assert 1 - measured(configs.get_experiment(name)().module.augment).survived > MOST_DESTROYED
 
 
 PLANTED = {

@@ -51,6 +51,17 @@ def test_the_knobs_work_on_it(name: str, knob: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_each_callback_and_operation_can_be_left_out_by_a_flag(name: str) -> None:
+    config = configs.get_experiment(name)()
+    for parent, path in ((config.trainer.callbacks, "trainer.callbacks"), (config.module.augment, "module.augment")):
+        for member in fdl.ordered_arguments(parent):
+            configs.apply_override(config, f"{path}.{member}=None")
+        assert set(fdl.ordered_arguments(parent).values()) == {None}
+    configs.check(config)
+    assert isinstance(fdl.build(config), Experiment)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("fiddler", FIDDLERS)
 def test_every_fiddler_works_on_it(name: str, fiddler: str) -> None:
     config = configs.get_experiment(name)()

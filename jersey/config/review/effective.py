@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import fiddle as fdl
 
-from jersey.config.review.effects import SCHEDULED, Balance, Effects, Group, effects
+from jersey.config.review.effects import SCHEDULED, Effects, Group, effects
 from jersey.config.review.findings import findings_of
 from jersey.config.review.unchanged import changed_without_effect
+from jersey.data.balance import Balance, emphasis
 
 Style = Literal["text", "markdown"]
 Rows = list[tuple[str, ...]]
@@ -183,21 +184,12 @@ def _classes(old: Effects, new: Effects, names: tuple[str, str]) -> Section | No
     for number in dict.fromkeys((*old.classes, *new.classes)):
         cells = zip(*(_balance(each.get(number)) for each in (old.classes, new.classes)), strict=True)
         rows.append((number, *(before if before == after else f"{before} -> {after}" for before, after in cells)))
-    lines = [f"{name}: {_emphasis(each)}" for name, each in zip(names, (old.classes, new.classes), strict=True)]
+    lines = [f"{name}: {emphasis(each)}" for name, each in zip(names, (old.classes, new.classes), strict=True)]
     return Section("class balance", _headed(head, rows), lines)
 
 
 def _balance(each: Balance | None) -> tuple[str, ...]:
-    if each is None:
-        return ("-",) * 4
-    return (f"{each.crops:,}", f"{each.probability:.2%}", f"{each.weight:.3f}", f"{each.share:.2%}")
-
-
-def _emphasis(classes: dict[str, Balance]) -> str:
-    present = {name: each for name, each in classes.items() if each.crops}
-    rare, common = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
-    crops, share = (getattr(present[common], what) / getattr(present[rare], what) for what in ("crops", "share"))
-    return f"commonest {common} to rarest {rare}: {crops:.3g} to 1 in crops, {share:.3g} to 1 in the loss"
+    return ("-",) * 4 if each is None else each.cells
 
 
 def _augmentation(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from jersey.callbacks.ema import EMA
 from jersey.config.paths import parameters, read
-from jersey.data.balance import BalancedSampler
+from jersey.data.balance import Balance, BalancedSampler, class_balance
 from jersey.data.index import Split, label_map, read_splits
 from jersey.data.strength import Strength, strengths
 from jersey.errors import UserError
@@ -51,16 +51,6 @@ class Group:
     parameters: int
     curves: dict[str, tuple[Any, ...]]
     settings: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Balance:
-    """A class: its train crops, the probability that a draw is one of them, its loss weight, its share of the loss."""
-
-    crops: int
-    probability: float
-    weight: float
-    share: float
 
 
 @dataclass(frozen=True)
@@ -248,15 +238,9 @@ def _ema_decay(config: fdl.Buildable, epoch_steps: int, steps: int) -> tuple[flo
 
 
 def _classes(config: fdl.Buildable, module: Any, class_counts: Mapping[str, int]) -> dict[str, Balance]:
-    counts = tuple(class_counts.values())
-    indices = np.repeat(np.arange(len(counts)), counts)
+    indices = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
     sampler = BalancedSampler(indices.tolist(), power=_needed(config, "data.sampler_power"), seed=0)
-    probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
-    weight_K = module.class_weights_K.double().numpy()
-    share_K = probability_K * weight_K / (probability_K * weight_K).sum()
-    # Rounded, so that equal classes are equal whatever the power.
-    columns = (counts, *(column.round(12).tolist() for column in (probability_K, weight_K, share_K)))
-    return {name: Balance(*row) for name, *row in zip(class_counts, *columns, strict=True)}
+    return class_balance(class_counts, sampler, module.class_weights_K)
 
 
 def _needed(config: fdl.Buildable, path: str) -> Any:

@@ -24,6 +24,7 @@ from jersey.data.balance import BalancedSampler
 from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
+from jersey.models.parts import PARTS
 from jersey.synth.rare import RareNumbers
 from jersey.trainer import named
 
@@ -131,7 +132,8 @@ def test_a_pinned_number_without_crops_is_there_and_weighs_nothing() -> None:
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
 def test_groups_hold_every_parameter_of_the_real_network(architecture: Any) -> None:
     computed = effects(baseline(f"architecture={architecture}"), SPLITS)
-    network = resnet_classifier(labels=Labels(tuple(LONG_TAIL)), architecture=architecture, weights=None)
+    labels = Labels(tuple(LONG_TAIL))
+    network = resnet_classifier(labels=labels, architecture=architecture, weights=None, head=CompositionalHead)
     assert computed.groups is not None
     assert list(computed.groups) == ["backbone_decay", "backbone_no_decay", "head_decay", "head_no_decay"]
     assert sum(group.parameters for group in computed.groups.values()) == sum(p.numel() for p in network.parameters())
@@ -193,7 +195,7 @@ def test_data_to_be_drawn_has_its_count_before(tmp_path: Path) -> None:
     assert (computed.train_crops, computed.steps) == (4000, 4000 // 32 * 3)
     assert "data.draw" in computed.notes[0]
     assert computed.groups is not None
-    assert computed.groups["head_no_decay"].parameters == 6
+    assert computed.groups["head_no_decay"].parameters == 6 + PARTS
 
 
 def test_unreadable_data_is_not_taken_for_data_to_be_drawn(tmp_path: Path) -> None:

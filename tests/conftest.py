@@ -12,6 +12,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import fiddle as fdl
 import hypothesis
 import pytest
+from fiddle import selectors
 from launched import launched
 
 from jersey.synth.generate import generate
@@ -45,11 +46,14 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
     """Makes any experiment run in seconds: tiny images, few crops, one epoch, no download."""
 
     def apply(config: fdl.Buildable) -> None:
+        from torchvision.transforms import v2  # takes seconds, and most tests do without
+
         config.data.root = str(crops_root)
         config.data.draw = None
         if config.data.rare:
             config.data.rare.folder = str(crops_root.with_name("rare"))
         config.data.size_px = (32, 32)
+        selectors.select(config, v2.RandomResizedCrop, check_nonempty=False).set(size=32)
         config.data.batch_size = 16
         config.data.eval_batch_size = 8
         config.module.network.weights = None

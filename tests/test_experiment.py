@@ -17,6 +17,7 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.errors import UserError
 from jersey.inference.onnx_model import OnnxModel
 from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.run_folder import RunFolder, open_run
 
@@ -51,7 +52,7 @@ def crops(crops_root: Path) -> JerseyDataModule:
 
 def logits_of(state: dict[str, torch.Tensor], images_NCHW: torch.Tensor) -> np.ndarray:
     """What a network with the `network.` weights of a checkpoint says."""
-    network = resnet_classifier(labels=Labels(("0", "00", "01")), weights=None).eval()
+    network = resnet_classifier(labels=Labels(("0", "00", "01")), weights=None, head=CompositionalHead).eval()
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
     with torch.inference_mode():
         return network(images_NCHW).numpy()

@@ -99,9 +99,12 @@ def test_the_recipe_that_is_measured_trains(crops_root: Path, tmp_path: Path) ->
 
 def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
     (command,) = commands("jersey.compare")
-    for number, folder in enumerate(re.findall(r"runs/\S+", command)):
-        read = ["23" if index % 5 else str(index % 7 + number) for index in range(300)]
-        run_folder(tmp_path / folder, read, true=["23"] * 300, seed=number)
+    for side, pattern in enumerate(re.findall(r"runs/\S+", command)):
+        folders = [pattern.replace("*", f"seed={seed}") for seed in range(2)]
+        for seed, folder in enumerate(folders):
+            read = ["23" if index % 5 else str((index + side) % 7) for index in range(300)]
+            run_folder(tmp_path / folder, read, true=["23"] * 300, seed=seed)
+        command = command.replace(pattern, " ".join(folders))
     result = run(command, tmp_path)
     assert result.returncode == 0, result.stderr
     assert "no difference shown" in result.stdout
@@ -172,6 +175,17 @@ def test_the_example_of_a_variant_is_an_experiment() -> None:
         "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
     )
     tail = "\nbuilt = config.get_experiment('resnet18_weights')()\nconfig.check(built)\nfdl.build(built)\n"
+    subprocess.run([sys.executable, "-c", head + program + tail], cwd=REPOSITORY, timeout=200, check=True)
+
+
+def test_the_example_of_a_transform_is_a_change_of_a_config() -> None:
+    program = next(text for kind, text in BLOCKS if kind == "python" and "RandAugment" in text)
+    head = (
+        "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\nimport experiments\n"
+        "from jersey import config as configs\nfrom jersey.data.augment.per_sample import PerSample\n"
+        "config = configs.get_experiment('resnet18_small')()\n"
+    )
+    tail = "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n"
     subprocess.run([sys.executable, "-c", head + program + tail], cwd=REPOSITORY, timeout=200, check=True)
 
 

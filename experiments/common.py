@@ -20,9 +20,6 @@ from jersey.callbacks.progress import ProgressBar
 from jersey.callbacks.sample_grid import SampleGrid
 from jersey.callbacks.sampler_distribution import SamplerDistribution
 from jersey.data.augment import Augment, Colour, Geometry, Noise
-from jersey.data.augment.blur import Blur, MotionBlur
-from jersey.data.augment.jpeg import Jpeg
-from jersey.data.augment.resolution import LowResolution
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
 from jersey.losses import CrossEntropy
@@ -90,17 +87,6 @@ def mild_augment() -> fdl.Config[Augment]:
         geometry=fdl.Config(Geometry, rotation_deg=4.0, shear_deg=2.0, scale=0.05, shift=0.03),
         colour=fdl.Config(Colour, brightness=0.2, contrast=0.2, saturation=0.2, swap=0.3),
     )
-
-
-def camera_augment() -> fdl.Config[Augment]:
-    """The mild changes, and what a camera far away does: few pixels, movement, blur, noise, JPEG."""
-    augment = mild_augment()
-    augment.low_resolution = fdl.Config(LowResolution, factor=1.7, p=0.3)
-    augment.motion_blur = fdl.Config(MotionBlur, length_px=3.0, p=0.25)
-    augment.blur = fdl.Config(Blur, sigma_px=0.8, p=0.25)
-    augment.noise = fdl.Config(Noise, std=0.04)
-    augment.jpeg = fdl.Config(Jpeg, quality=30, p=0.5)
-    return augment
 
 
 def trainer() -> fdl.Partial[make_trainer]:

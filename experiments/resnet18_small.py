@@ -108,17 +108,6 @@ def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
 
 
 @experiment
-def resnet18_small_camera_augment() -> fdl.Config[Experiment]:
-    """With blur, movement, few pixels and JPEG on top: for crops that look so.
-
-    python launch.py --exp=resnet18_small_camera_augment --fiddler=benchmark
-    """
-    config = resnet18_small()
-    config.module.augment = common.camera_augment()
-    return config
-
-
-@experiment
 def resnet18_small_extra_data() -> fdl.Config[Experiment]:
     """With drawn crops for numbers that have fewer than 60.
 

@@ -1,8 +1,7 @@
 """ResNet-18 from scratch on small crops, and what each of its ingredients brings.
 
-All were measured on the drawn benchmark set, five epochs at 64 px; the whole table is in BUILD_NOTES.md:
-
-    python launch.py --exp=resnet18_small --fiddler=benchmark
+"Seen" are shares of the test crops of the drawn benchmark set after five epochs (`--fiddler=benchmark`): of all 43
+numbers, and of the ten rarest. Seeds differ by more than most ingredients do, see BUILD_NOTES.md.
 """
 
 import fiddle as fdl
@@ -26,6 +25,8 @@ def resnet18_small() -> fdl.Config[Experiment]:
     """ResNet-18 from scratch at 64 px: compositional head, one cycle to 3e-3, balanced by sampling, averaged weights.
 
     python launch.py --exp=resnet18_small --fdl_set=root=/my/crops
+
+    Seen with seeds 0, 1, 2: 76.7, 72.1, 60.7 %; rare 66.4, 63.2, 46.1 %; of eight unseen numbers 72.3, 67.0, 38.0 %.
     """
     config = common.base()
     config.data.size_px = (SIZE_PX, SIZE_PX)
@@ -42,6 +43,8 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
     """The usual recipe: cross entropy, uniform sampling, AdamW 1e-3 with a cosine, torchvision's augmentation.
 
     python launch.py --exp=resnet18_small_plain --fiddler=benchmark
+
+    Seen with seed 0: 44.1 %; rare 3.5 %.
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0
@@ -68,6 +71,8 @@ def resnet18_small_no_ema() -> fdl.Config[Experiment]:
     """Without averaging the weights.
 
     python launch.py --exp=resnet18_small_no_ema --fiddler=benchmark
+
+    Seen with seeds 0, 1, 2: 77.1, 74.0, 62.1 %; rare 66.4, 64.3, 45.8 %.
     """
     config = resnet18_small()
     config.trainer.callbacks.ema = None
@@ -79,6 +84,8 @@ def resnet18_small_no_balance() -> fdl.Config[Experiment]:
     """With every crop drawn equally often.
 
     python launch.py --exp=resnet18_small_no_balance --fiddler=benchmark
+
+    Seen with seed 0: 47.9 %; rare 8.7 %.
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0
@@ -90,6 +97,8 @@ def resnet18_small_linear_head() -> fdl.Config[Experiment]:
     """With a holistic head: numbers are classes that share nothing.
 
     python launch.py --exp=resnet18_small_linear_head --fiddler=benchmark
+
+    Seen with seed 0: 68.9 %; rare 54.8 %.
     """
     config = resnet18_small()
     config.module.network.head = fdl.Partial(linear_head)
@@ -101,6 +110,8 @@ def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
     """With the augmentation that most references take.
 
     python launch.py --exp=resnet18_small_plain_augment --fiddler=benchmark
+
+    Seen with seed 0: 64.4 %; rare 51.3 %.
     """
     config = resnet18_small()
     config.module.augment = plain_augment()
@@ -112,6 +123,8 @@ def resnet18_small_extra_data() -> fdl.Config[Experiment]:
     """With drawn crops for numbers that have fewer than 60.
 
     python launch.py --exp=resnet18_small_extra_data --fiddler=benchmark
+
+    Seen with seed 0: 85.9 %; rare 88.7 %. The benchmark set is drawn in the same way, so real crops will gain less.
     """
     config = resnet18_small()
     config.data.rare = fdl.Config(RareNumbers, folder="data/rare", least=60, size_px=SIZE_PX, seed=2)

@@ -44,7 +44,7 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
 
     python launch.py --exp=resnet18_small_plain --fiddler=benchmark
 
-    Seen with seed 0: 44.1 %; rare 3.5 %.
+    Seen with seeds 0 and 1: 44.1, 40.8 %; rare 3.5, 0.3 %.
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0

@@ -27,7 +27,7 @@ from jersey.labels import Labels
 from jersey.metrics import Collector, Evaluation
 from jersey.models.network import Network
 from jersey.optim.param_groups import param_groups
-from jersey.optim.sam import SAM
+from jersey.optim.sam import SAM, gathers_too_much
 from jersey.seeding import counted_generator
 
 
@@ -148,11 +148,8 @@ class JerseyModule(L.LightningModule):
         self.log_dict({f"{split}/{name}": score for name, score in scores.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        if self.sam is not None and self.trainer.accumulate_grad_batches > 1:
-            raise UserError(
-                f"module.sam looks at one batch a step, and trainer.accumulate={self.trainer.accumulate_grad_batches} "
-                "gathers several; set trainer.accumulate=1 or module.sam=None"
-            )
+        if self.sam is not None and (sentence := gathers_too_much(self.trainer.accumulate_grad_batches)):
+            raise UserError(sentence)
         optimizer, scheduler = self.optimizer_and_schedule(int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -18,6 +18,8 @@ from jersey.errors import UserError
 
 STATUS = "status.json"
 CONFIG = "config.txt"
+LABELS = "labels_mapping.json"
+BEST_CHECKPOINT = "checkpoints/best.ckpt"
 
 
 @dataclass
@@ -45,7 +47,7 @@ class RunFolder:
 
     @property
     def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.ckpt"
+        return self.path / BEST_CHECKPOINT
 
     @property
     def last_checkpoint(self) -> Path:
@@ -53,7 +55,7 @@ class RunFolder:
 
     @property
     def labels(self) -> Path:
-        return self.path / "labels_mapping.json"
+        return self.path / LABELS
 
     @property
     def onnx(self) -> Path:

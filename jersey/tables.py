@@ -1,9 +1,10 @@
-"""Small tables as CSV files: UTF-8, a header row, written whole."""
+"""Small tables: as CSV files (UTF-8, a header row, written whole), and as text for a terminal."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from jersey.atomic import write_text
@@ -16,3 +17,15 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row, its cells in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def mean_and_spread(shares: Sequence[float]) -> str:
+    """In per cent, with the sample standard deviation: `93.3 ± 0.4`; one value has no spread."""
+    spread = f" ± {100 * stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{100 * mean(shares):.1f}{spread}"

@@ -6,17 +6,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import fiddle as fdl
 import pictures
 import pytest
 from aim_browser import aim_up, browser_page, chromium, column, explorer, open_until
 from countdown import rows_of
+from full_run import full_run
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.run_folder import RunFolder, open_run
+from jersey.run_folder import RunFolder
 from jersey.tracking import short_commit
 
 pytestmark = [
@@ -39,10 +39,7 @@ def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunF
     config.data.size_px = (32, 32)
     config.trainer.epochs = EPOCHS
     config.trainer.accelerator = "cpu"
-    workdir = tmp_path_factory.mktemp("runs")
-    folder = open_run(workdir, "quickstart", "first", documents=configs.documents("quickstart", config))
-    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
-    return folder
+    return full_run(config, "quickstart", tmp_path_factory.mktemp("runs"), name="first")
 
 
 @pytest.fixture(scope="module")

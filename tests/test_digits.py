@@ -5,16 +5,16 @@ import json
 import shutil
 from pathlib import Path
 
-import fiddle as fdl
 import numpy as np
 import pytest
+from full_run import full_run
 from PIL import Image
 from sklearn.datasets import load_digits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.datamodule import JerseyDataModule
-from jersey.run_folder import RunFolder, open_run
+from jersey.run_folder import RunFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -51,9 +51,7 @@ def train(root: Path, workdir: Path) -> RunFolder:
     config.module.optimizer.lr = 2e-3
     config.trainer.epochs = 4
     config.trainer.accelerator = "cpu"
-    folder = open_run(workdir, "digits", "run", documents={"config.txt": "a = 1\n"})
-    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config={})
-    return folder
+    return full_run(config, "digits", workdir)
 
 
 def test_both_layouts_reach_97_percent_with_identical_metrics(roots: dict[str, Path], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from countdown import rows_of
+from full_run import full_run
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
@@ -36,11 +37,7 @@ def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunF
     config.trainer.callbacks.ema.decay = 0.7
     config.trainer.epochs = 3
     config.trainer.accelerator = "cpu"
-    workdir = tmp_path_factory.mktemp("runs")
-    documents = configs.documents("resnet18_baseline", config)
-    folder = open_run(workdir, "resnet18_baseline", "run", documents=documents)
-    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
-    return folder
+    return full_run(config, "resnet18_baseline", tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +136,7 @@ def test_a_compiled_network_leaves_the_same_names_and_exports(
     shrink(config)
     configs.apply_fiddler(config, "compile")
     config.trainer.limit_batches = 1
-    folder = open_run(tmp_path, "resnet18_baseline", "run", documents={"config.txt": "a = 1\n"})
-    fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
+    folder = full_run(config, "resnet18_baseline", tmp_path)
     names = torch.load(folder.best_checkpoint, weights_only=True)["state_dict"]
     assert "network.backbone.conv1.weight" in names
     assert OnnxModel(folder.onnx).labels.names == ("0", "00", "01")

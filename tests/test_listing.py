@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from registered import EXPERIMENTS, FIDDLERS
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.listing import listing
 
@@ -24,13 +24,10 @@ def rows(text: str, kind: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("kind", "names", "get"),
-    [
-        ("experiment", configs.experiment_names, configs.get_experiment),
-        ("fiddler", configs.fiddler_names, configs.get_fiddler),
-    ],
+    [("experiment", EXPERIMENTS, configs.get_experiment), ("fiddler", FIDDLERS, configs.get_fiddler)],
 )
 def test_it_lists_what_the_import_registers(kind: str, names, get) -> None:  # type: ignore[no-untyped-def]
-    registered = {name: get(name) for name in names() if get(name).__module__.startswith("experiments.")}
+    registered = {name: get(name) for name in names}
     assert registered
     assert rows(listing(FOLDER), kind) == {
         name: (inspect.getdoc(function) or "").partition("\n")[0] for name, function in registered.items()

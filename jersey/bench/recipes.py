@@ -36,7 +36,9 @@ from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 from jersey.models.open_reading import OpenAccuracy, open_accuracy
 from jersey.module import JerseyModule
+from jersey.run_folder import BEST_CHECKPOINT, LABELS
 from jersey.synth.benchmark import NUMBERS, UNSEEN
+from jersey.tables import aligned, mean_and_spread
 
 RARE = NUMBERS[-10:]
 _BATCH = 250
@@ -60,11 +62,11 @@ def score(run: Run) -> Score:
     _, config = configs.load(run.folder)
     experiment = configs.build(config)
     data = experiment.data(seed=experiment.seed)
-    labels = Labels.load(run.folder / "labels_mapping.json")
+    labels = Labels.load(run.folder / LABELS)
     if not {*RARE} <= {*labels.names} or not (data.root / UNSEEN).is_dir():
         raise UserError(f"{run.folder} was not trained on the benchmark set; name runs of --fiddler=benchmark")
     module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
-    load_scored_weights(module, run.folder / "checkpoints" / "best.ckpt")
+    load_scored_weights(module, run.folder / BEST_CHECKPOINT)
     seen, unseen = (
         _open_accuracy(module, *_test_split(str(root), data.size_px, data.fit_mode))
         for root in (data.root, data.root / UNSEEN)
@@ -101,17 +103,10 @@ def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[
 
 def table(scores: dict[str, list[Score]]) -> str:
     """A row an experiment, the best first."""
-    width = max(map(len, scores))
-    lines = [f"{'':<{width}}  runs" + "".join(f"{name:>14}" for name in COLUMNS)]
+    rows = [["", "runs", *COLUMNS]]
     for name, each in sorted(scores.items(), key=lambda item: -statistics.mean(s.all for s in item[1])):
-        cells = [_mean_and_spread(column) for column in zip(*map(astuple, each), strict=True)]
-        lines.append(f"{name:<{width}}  {len(each):4}" + "".join(f"{cell:>14}" for cell in cells))
-    return "\n".join(lines)
-
-
-def _mean_and_spread(shares: Sequence[float]) -> str:
-    spread = f" ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
-    return f"{100 * statistics.mean(shares):.1f}{spread}"
+        rows.append([name, str(len(each)), *map(mean_and_spread, zip(*map(astuple, each), strict=True))])
+    return "\n".join(aligned(rows))
 
 
 def main() -> None:

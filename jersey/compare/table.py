@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jersey.compare.comparison import Comparison
 from jersey.compare.runs import Run
-from jersey.compare.statistics import Floats, Gain
+from jersey.compare.statistics import Gain
 from jersey.run_folder import changed_lines
+from jersey.tables import aligned, mean_and_spread
 
 ONE_PAIR = (
     "One run a side: this is about these two trained models. Other seeds may turn it round; give three runs or more of"
@@ -25,7 +24,7 @@ def as_text(found: Comparison) -> str:
     if changed := changed_lines(found.a[0].config, found.b[0].config):
         lines.append(f"B differs from A: {changed}")
     lines += [f"warning: {remark}" for remark in found.remarks]
-    lines += ["", _crops(found), "", *_aligned([_HEADER, *(_row(*item) for item in found.gains.items())]), LEGEND, ""]
+    lines += ["", _crops(found), "", *aligned([_HEADER, *(_row(*item) for item in found.gains.items())]), LEGEND, ""]
     lines += [f"{name}: {verdict(gain)}" for name, gain in found.gains.items()]
     return "\n".join([*lines, *([ONE_PAIR] if found.is_one_pair else [])]) + "\n"
 
@@ -85,20 +84,10 @@ _HEADER = ["", "A", "B", "B - A", "95 % interval", "could show"]
 
 
 def _row(name: str, gain: Gain) -> list[str]:
+    a, b = (mean_and_spread(score_S.tolist()) for score_S in (gain.a_S, gain.b_S))
     interval = f"{_points(gain.low)} to {_points(gain.high)}"
-    return [name, _spread(gain.a_S), _spread(gain.b_S), _points(gain.gain), interval, f"{100 * gain.smallest:.2f}"]
-
-
-def _spread(score_S: Floats) -> str:
-    """`93.3 ± 0.4`; one run has no spread."""
-    mean = f"{100 * score_S.mean():.1f}"
-    return f"{mean} ± {100 * np.std(score_S, ddof=1):.1f}" if len(score_S) > 1 else mean
+    return [name, a, b, _points(gain.gain), interval, f"{100 * gain.smallest:.2f}"]
 
 
 def _points(share: float) -> str:
     return f"{100 * share:+.2f}"
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -15,6 +15,7 @@ from fiddle import validation
 from jersey.config.paths import parameters
 from jersey.config.typehints import UNKNOWN
 from jersey.errors import UserError
+from jersey.optim.sam import gathers_too_much
 
 Values = Mapping[str, Any]
 Rule = Callable[[Values], str | None]
@@ -78,13 +79,7 @@ def best_is_not_worst(values: Values) -> str | None:
 
 def one_batch_a_step_with_sam(values: Values) -> str | None:
     """SAM looks uphill from one batch."""
-    accumulate = values.get("trainer.accumulate") or 1
-    if values.get("module.sam") is None or accumulate <= 1:
-        return None
-    return (
-        f"module.sam looks at one batch a step, and trainer.accumulate={accumulate} gathers several;"
-        " set trainer.accumulate=1 or module.sam=None"
-    )
+    return gathers_too_much(values.get("trainer.accumulate") or 1) if values.get("module.sam") is not None else None
 
 
 def watched_is_there(values: Values) -> str | None:

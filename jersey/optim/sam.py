@@ -74,3 +74,13 @@ class SAM:
 def _track(parts: Iterable[BatchNorm], *, is_on: bool) -> None:
     for part in parts:
         part.track_running_stats = is_on
+
+
+def gathers_too_much(accumulate: int) -> str | None:
+    """What is wrong with so many batches a step, as both passes must see the same; None where nothing is."""
+    if accumulate <= 1:
+        return None
+    return (
+        f"module.sam looks at one batch a step, and trainer.accumulate={accumulate} gathers several; set "
+        "trainer.accumulate=1 or module.sam=None"
+    )

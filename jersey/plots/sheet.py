@@ -11,10 +11,7 @@ from PIL import Image, ImageDraw
 from jersey.synth.typefaces import FontTypeface
 
 MARGIN_PX = 16
-PLAIN, BOLD = (
-    FontTypeface("DejaVuSans"),
-    FontTypeface("DejaVuSans-Bold"),
-)  # they have Greek and Cyrillic
+PLAIN, BOLD = FontTypeface("DejaVuSans"), FontTypeface("DejaVuSans-Bold")  # they have Greek and Cyrillic
 
 Edge = Literal["left", "right", "top", "bottom", "middle"]
 SHARE_BEFORE: dict[Edge, tuple[float, float]] = {

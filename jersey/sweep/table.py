@@ -1,11 +1,12 @@
 """The table at the end of a sweep: a row for each setting, its seeds averaged."""
 
 from collections.abc import Sequence
-from statistics import mean, stdev
+from statistics import mean
 
 from jersey.sweep.plan import Run
 from jersey.sweep.point import Assignment
 from jersey.sweep.result import TEST, TEST_F1, VAL, Result
+from jersey.tables import aligned, mean_and_spread
 
 SEED = "seed"  # the one axis that is averaged over: `Experiment.seed`
 ENOUGH_SEEDS = 3
@@ -35,7 +36,7 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     notes = ["* best in validation"] if best is not None else []
     if any(sum(each is not None for each in group) < ENOUGH_SEEDS for group in groups.values()):
         notes.append(FEW_SEEDS)
-    return "".join(f"{line}\n" for line in (*_aligned(rows), *notes))
+    return "".join(f"{line}\n" for line in (*aligned(rows), *notes))
 
 
 def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[list[str], list[list[str]]]:
@@ -85,10 +86,4 @@ def _spread(values: list[float]) -> str:
     """`93.3 ± 0.4`; one value has no spread, and none no mean."""
     if not values:
         return "-"
-    spread = f"{100 * stdev(values):.1f}" if len(values) > 1 else "-"
-    return f"{100 * mean(values):.1f} ± {spread}"
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return mean_and_spread(values) + (" ± -" if len(values) == 1 else "")

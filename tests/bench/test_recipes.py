@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import fiddle as fdl
 import numpy as np
 import pytest
 import torch
+from full_run import full_run
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
@@ -18,7 +18,6 @@ from jersey.experiment import load_scored_weights
 from jersey.inference.onnx_model import OnnxModel
 from jersey.labels import Labels
 from jersey.models.parts import NUMBERS as ALL_NUMBERS
-from jersey.run_folder import open_run
 from jersey.synth.benchmark import UNSEEN, UNSEEN_NUMBERS
 from jersey.synth.generate import generate
 
@@ -46,9 +45,7 @@ def finished(experiment: str, root: Path, workdir: Path) -> Path:
     config.trainer.accelerator = "cpu"
     for name in ("grad_cam", "progress", "samples", "predictions", "history"):
         setattr(config.trainer.callbacks, name, None)
-    folder = open_run(workdir, experiment, "run", documents=configs.documents(experiment, config))
-    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
-    return folder.path
+    return full_run(config, experiment, workdir).path
 
 
 @pytest.fixture(scope="module")

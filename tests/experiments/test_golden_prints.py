@@ -12,18 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from registered import EXPERIMENTS as NAMES
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.config import registry
 
 REPOSITORY = Path(__file__).parent.parent.parent
 GOLDEN = REPOSITORY / "tests" / "golden"
 BASELINE = "resnet18_baseline"
-# Tests of the registry register functions of their own in the same process.
-NAMES = [
-    name for name in configs.experiment_names() if configs.get_experiment(name).__module__.startswith("experiments.")
-]
 
 
 def changes(old: str, new: str) -> list[str]:

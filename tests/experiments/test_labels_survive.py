@@ -2,9 +2,9 @@
 
 import fiddle as fdl
 import pytest
+from registered import EXPERIMENTS as NAMES
 from torchvision.transforms import v2
 
-import experiments  # noqa: F401  # its import registers them
 from experiments import common
 from jersey import config as configs
 from jersey.bench.survival import Survival, by_operation, survival, table
@@ -13,10 +13,6 @@ from jersey.data.augment.per_sample import PerSample
 
 MOST_DESTROYED = 0.01
 SIZE_PX = 64  # what is measured in pixels does most to small crops
-# Tests of the registry register functions of their own in the same process.
-NAMES = [
-    name for name in configs.experiment_names() if configs.get_experiment(name).__module__.startswith("experiments.")
-]
 WITH_THE_USUAL_CROP = ["resnet18_small_plain", "resnet18_small_plain_augment"]
 _measured: dict[str, Survival] = {}
 

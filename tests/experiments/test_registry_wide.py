@@ -7,19 +7,15 @@ from pathlib import Path
 
 import fiddle as fdl
 import pytest
+from full_run import full_run
+from registered import EXPERIMENTS as NAMES
+from registered import FIDDLERS
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.mixing import CutMix
 from jersey.experiment import Experiment
 from jersey.inference.onnx_model import OnnxModel
-from jersey.run_folder import open_run
 
-# Tests of the registry register functions of their own in the same process.
-NAMES = [
-    name for name in configs.experiment_names() if configs.get_experiment(name).__module__.startswith("experiments.")
-]
-FIDDLERS = [name for name in configs.fiddler_names() if configs.get_fiddler(name).__module__.startswith("experiments.")]
 KNOBS = {"lr": 0.125, "batch_size": 48, "epochs": 7, "seed": 11, "root": "/my/crops"}
 
 
@@ -97,8 +93,7 @@ def test_a_shrunk_one_trains_a_step_and_exports(
     config = configs.get_experiment(name)()
     shrink(config)
     config.trainer.limit_batches = 1
-    folder = open_run(tmp_path, name, "run", documents=configs.documents(name, config))
-    fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config=configs.flatten(config))
+    folder = full_run(config, name, tmp_path)
     assert folder.stage == "finished"
     mapping = json.loads((folder.path / "labels_mapping.json").read_text(encoding="utf-8"))
     assert list(OnnxModel(folder.path / "model.onnx").labels.names) == mapping["labels"]

@@ -8,19 +8,14 @@ import fiddle as fdl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from registered import EXPERIMENTS, FIDDLERS
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.config import typehints
 from jersey.config.paths import Parameter, parameters, read
 from jersey.errors import UserError
 
-CONFIGS = {
-    name: configs.get_experiment(name)()
-    for name in configs.experiment_names()
-    if configs.get_experiment(name).__module__.startswith("experiments.")
-}
-FIDDLERS = [name for name in configs.fiddler_names() if configs.get_fiddler(name).__module__.startswith("experiments.")]
+CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
 
 
 def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:

@@ -5,14 +5,11 @@ from pathlib import Path
 import pytest
 from long_tail import EQUAL, LONG_TAIL, splits
 from planted import baseline, sentences
+from registered import EXPERIMENTS as NAMES
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.config.review.findings import findings
 
-NAMES = [
-    name for name in configs.experiment_names() if configs.get_experiment(name).__module__.startswith("experiments.")
-]
 DATA = {"tail": splits(LONG_TAIL), "equal": splits(EQUAL)}
 
 

@@ -1,0 +1,67 @@
+"""Fiddlers are called by name, with checked arguments."""
+
+import fiddle as fdl
+import pytest
+from config_targets import Experiment, example
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jersey.config import apply_fiddler, fiddler
+from jersey.errors import UserError
+
+
+@fiddler
+def fewer_epochs(config: fdl.Config[Experiment], epochs: int = 1, root: str | None = None) -> None:
+    config.trainer.epochs = epochs
+    if root is not None:
+        config.data.root = root
+
+
+@fiddler
+def one_number(config: fdl.Config[Experiment], number: str) -> None:
+    config.data.labels = (number,)
+
+
+def test_fiddler_changes_the_config_in_place() -> None:
+    config = example()
+    apply_fiddler(config, "fewer_epochs")
+    assert config.trainer.epochs == 1
+    apply_fiddler(config, " fewer_epochs(epochs=2, root='/x') ")
+    assert (config.trainer.epochs, config.data.root) == (2, "/x")
+    apply_fiddler(config, "one_number(number=00)")
+    assert config.data.labels == ("00",)
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ("fewer_epoch", "did you mean fewer_epochs"),
+        ("fewer_epochs(epoch=2)", "did you mean epochs?"),
+        ("fewer_epochs(zzz=2)", "it has epochs, root"),
+        ("fewer_epochs(epochs=many)", "int"),
+        ("fewer_epochs(2)", "name(argument=value)"),
+        ("fewer_epochs(**{'epochs': 2})", "fewer_epochs"),
+        ("fewer_epochs(", "name(argument=value)"),
+        ("a.b()", "name(argument=value)"),
+        ("fewer_epochs(epochs=__import__('os'))", "int"),
+        ("one_number", "needs number"),
+        ("", "unknown fiddler"),
+    ],
+)
+def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:
+    config = example()
+    with pytest.raises(UserError) as caught:
+        apply_fiddler(config, call)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert config == example()
+
+
+@given(st.text() | st.text().map(lambda text: f"fewer_epochs({text})"))
+def test_random_fiddler_works_or_is_a_user_error(call: str) -> None:
+    message = ""
+    try:
+        apply_fiddler(example(), call)
+    except UserError as error:
+        message = str(error)
+    assert "\n" not in message

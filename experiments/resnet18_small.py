@@ -31,6 +31,7 @@ def resnet18_small() -> fdl.Config[Experiment]:
     config = common.base()
     config.data.size_px = (SIZE_PX, SIZE_PX)
     config.module.network.weights = None
+    config.module.network.normalisation = "crop"
     config.module.optimizer.lr = 3e-3
     config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.3)
     config.module.augment = common.mild_augment()
@@ -48,6 +49,7 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0
+    config.module.network.normalisation = "imagenet"
     config.module.network.head = fdl.Partial(linear_head)
     config.module.optimizer.lr = 1e-3
     config.module.schedule = fdl.Partial(warmup_cosine, warmup_frac=0.2)
@@ -64,6 +66,18 @@ def plain_augment() -> fdl.Config[Augment]:
         crop=fdl.Config(PerSample, fdl.Config(v2.RandomResizedCrop, size=SIZE_PX, scale=(0.6, 1.0))),
         jitter=fdl.Config(PerSample, fdl.Config(v2.ColorJitter, brightness=0.3, contrast=0.3, saturation=0.3)),
     )
+
+
+@experiment
+def resnet18_small_imagenet_statistics() -> fdl.Config[Experiment]:
+    """With the mean and deviation of ImageNet for every crop, instead of the crop's own.
+
+    python launch.py --exp=resnet18_small_imagenet_statistics --fiddler=benchmark
+
+    """
+    config = resnet18_small()
+    config.module.network.normalisation = "imagenet"
+    return config
 
 
 @experiment

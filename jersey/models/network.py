@@ -13,11 +13,8 @@ from torch import Tensor, nn
 from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
+from jersey.models.normalisation import ByImageNet, Normalisation, normaliser
 from jersey.models.resnet import Architecture, Stem, resnet
-
-# Channel statistics of ImageNet, which the pretrained weights expect, on the 0..255 scale.
-MEAN_RGB = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-STD_RGB = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
 class Network(nn.Module):
@@ -26,25 +23,21 @@ class Network(nn.Module):
     Args:
         backbone: float [B,3,H,W] to features [B,D].
         head: features [B,D] to logits [B,K].
+        normalise: pixels in 0..255 to what the backbone takes.
     """
 
-    mean_C11: Tensor
-    std_C11: Tensor
-
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, normalise: nn.Module | None = None) -> None:
         super().__init__()
+        self.normalise = normalise or ByImageNet()
         self.backbone = backbone
         self.head = head
-        self.register_buffer("mean_C11", torch.tensor(MEAN_RGB).view(3, 1, 1), persistent=False)
-        self.register_buffer("std_C11", torch.tensor(STD_RGB).view(3, 1, 1), persistent=False)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         return self.head(self.features(images_BCHW))
 
     def features(self, images_BCHW: Tensor) -> Tensor:
         """What the head reads, [B,D]."""
-        normalised_BCHW = (images_BCHW.float() - self.mean_C11) / self.std_C11
-        return self.backbone(normalised_BCHW.contiguous(memory_format=torch.channels_last))
+        return self.backbone(self.normalise(images_BCHW).contiguous(memory_format=torch.channels_last))
 
     def open_logits(self, images_BCHW: Tensor, *, with_holistic: bool = True) -> Tensor:
         """Scores [B,N] of every string of at most two digits, `jersey.models.parts.NUMBERS`.
@@ -70,6 +63,7 @@ def resnet_classifier(
     architecture: Architecture = "resnet18",
     weights: str | None = "imagenet",
     stem: Stem = "imagenet",
+    normalisation: Normalisation = "imagenet",
     head: Callable[..., nn.Module] = linear_head,
 ) -> Network:
     """A ResNet with a head on top, in channels-last memory format.
@@ -79,8 +73,9 @@ def resnet_classifier(
         architecture: which ResNet.
         weights: see `jersey.models.resnet.resnet`.
         stem: see `jersey.models.resnet.resnet`.
+        normalisation: see `jersey.models.normalisation.normaliser`.
         head: called with `features`, their number, and `labels`; see `jersey.models.heads`.
     """
     backbone, features = resnet(architecture, weights=weights, stem=stem)
-    network = Network(backbone, head(features=features, labels=labels))
+    network = Network(backbone, head(features=features, labels=labels), normaliser(normalisation))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs

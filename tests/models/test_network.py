@@ -1,16 +1,17 @@
 """The network's contract: normalisation inside, uint8 or float alike, any number of classes."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
+from jersey.models.normalisation import Normalisation
 from jersey.models.parts import NUMBERS
 from jersey.models.resnet import Stem
 
@@ -37,13 +38,6 @@ def test_uint8_and_float_are_the_same_to_it(network: Network, images_BCHW: Tenso
     assert logits_BK.shape == (4, 5)
     assert logits_BK.dtype == torch.float32
     assert torch.equal(network(images_BCHW.float()), logits_BK)
-
-
-@torch.no_grad()
-def test_normalisation_is_that_of_torchvisions_weights(images_BCHW: Tensor) -> None:
-    preset = models.ResNet18_Weights.DEFAULT.transforms(crop_size=SIZE_PX, resize_size=SIZE_PX, antialias=True)
-    network = Network(nn.Identity(), nn.Identity())
-    torch.testing.assert_close(network(images_BCHW), preset(images_BCHW), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -104,3 +98,14 @@ def test_the_stem_is_the_backbones(images_BCHW: Tensor) -> None:
     usual, small = (resnet_classifier(labels=LABELS, weights=None, stem=stem).eval() for stem in STEMS)
     small.load_state_dict(usual.state_dict())
     assert not torch.allclose(small(images_BCHW), usual(images_BCHW))
+
+
+@torch.no_grad()
+def test_the_normalisation_is_inside(images_BCHW: Tensor) -> None:
+    by_imagenet, by_crop = (
+        resnet_classifier(labels=LABELS, weights=None, normalisation=kind).eval() for kind in get_args(Normalisation)
+    )
+    by_crop.load_state_dict(by_imagenet.state_dict())
+    dim_BCHW = images_BCHW.float() / 2
+    assert not torch.allclose(by_imagenet(dim_BCHW), by_imagenet(images_BCHW), atol=1e-2)
+    torch.testing.assert_close(by_crop(dim_BCHW), by_crop(images_BCHW), atol=1e-2, rtol=0)

@@ -1,0 +1,61 @@
+"""What the first convolution sees: ImageNet's statistics, or the crop's own."""
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision import models
+
+from jersey.models.normalisation import ByCrop, ByImageNet, Normalisation, normaliser
+
+SIZE_PX = 16
+
+
+@pytest.fixture
+def images_BCHW() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (4, 3, SIZE_PX, SIZE_PX), generator=generator, dtype=torch.uint8)
+
+
+def test_imagenets_is_that_of_torchvisions_weights(images_BCHW: Tensor) -> None:
+    preset = models.ResNet18_Weights.DEFAULT.transforms(crop_size=SIZE_PX, resize_size=SIZE_PX, antialias=True)
+    torch.testing.assert_close(ByImageNet()(images_BCHW), preset(images_BCHW), atol=1e-5, rtol=0)
+
+
+def test_each_channel_of_each_crop_gets_mean_0_and_variance_1(images_BCHW: Tensor) -> None:
+    std_BC, mean_BC = torch.std_mean(ByCrop()(images_BCHW).flatten(2), dim=2, correction=0)
+    torch.testing.assert_close(mean_BC, torch.zeros(4, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(std_BC, torch.ones(4, 3), atol=5e-3, rtol=0)
+
+
+def test_two_levels_by_hand() -> None:
+    image_13HW = torch.tensor([100.0, 124.0]).repeat(3, 1)[None, :, None]
+    torch.testing.assert_close(ByCrop()(image_13HW), (image_13HW - 112) / 13)  # 12 and the floor of 5
+
+
+def test_light_contrast_and_tint_of_a_crop_are_gone(images_BCHW: Tensor) -> None:
+    gain_C11, offset_C11 = torch.tensor([0.5, 0.7, 0.9]).view(3, 1, 1), torch.tensor([40.0, 0.0, 20.0]).view(3, 1, 1)
+    torch.testing.assert_close(ByCrop()(images_BCHW * gain_C11 + offset_C11), ByCrop()(images_BCHW), atol=0.02, rtol=0)
+
+
+def test_what_can_hardly_be_seen_is_not_made_as_strong_as_a_number() -> None:
+    image_13HW = torch.tensor([100.0, 101.0]).repeat(3, 1)[None, :, None]
+    assert ByCrop()(image_13HW).abs().max() < 0.11
+
+
+def test_a_crop_does_not_depend_on_its_neighbours(images_BCHW: Tensor) -> None:
+    alone_BCHW = torch.cat([ByCrop()(image_CHW[None]) for image_CHW in images_BCHW])
+    torch.testing.assert_close(ByCrop()(images_BCHW), alone_BCHW)
+
+
+def test_a_crop_of_one_colour_is_zero() -> None:
+    assert torch.equal(ByCrop()(torch.full((1, 3, 8, 8), 77, dtype=torch.uint8)), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("kind", get_args(Normalisation))
+def test_uint8_in_single_precision_out(kind: Normalisation, images_BCHW: Tensor) -> None:
+    module = normaliser(kind)
+    assert module(images_BCHW).dtype == torch.float32
+    assert torch.equal(module(images_BCHW), module(images_BCHW.float()))
+    assert not module.state_dict()  # constants are in no checkpoint

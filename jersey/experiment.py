@@ -85,7 +85,7 @@ class Experiment:
         data.prepare_data()
         data.setup()
         _record_labels(data.labels, folder)
-        _record_audit(fast_audit(data.root, data.splits, labels=data.labels.names), folder)
+        _record_audit(fast_audit(data.root, data.splits, data.pictures, labels=data.labels.names), folder)
         for finding in review(data.splits):
             log.warning("%s", finding)
         tracker = AimTracker(

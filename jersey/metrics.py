@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from jersey.data.datamodule import Batch
+from jersey.data.batches import Batch
 
 CALIBRATION_BINS = 15
 

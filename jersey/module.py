@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from jersey.data.augment import Augment
 from jersey.data.balance import class_weights
-from jersey.data.datamodule import Batch
+from jersey.data.batches import Batch
 from jersey.data.mixing import MIXING, Mix
 from jersey.errors import UserError
 from jersey.labels import Labels

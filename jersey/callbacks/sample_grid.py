@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from jersey.callbacks.picture import publish
-from jersey.data.datamodule import Batch
+from jersey.data.batches import Batch
 
 if TYPE_CHECKING:
     from jersey.module import JerseyModule

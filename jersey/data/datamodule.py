@@ -3,56 +3,27 @@
 Every split takes the same deterministic way (decode, fit, keep as uint8); nothing here is random but the order
 of the train crops. Augmentation is not here at all: the training step calls it, on the device.
 
-A batch is {"images": uint8 [B,3,H,W], "labels": int64 [B], "indices": int64 [B]}, the last one the row in the split.
+Batches are those of `jersey.data.batches`.
 """
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
 
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
+from torch.utils.data import SequentialSampler
 
 from jersey.data.balance import BalancedSampler
-from jersey.data.decode import decode_all
+from jersey.data.batches import Batches, DecodedSplit
+from jersey.data.cache import Recipe, load_crops
 from jersey.data.fit import FitMode, fit
 from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
 from jersey.errors import UserError
 from jersey.synth.rare import RareNumbers
 
 log = logging.getLogger(__name__)
-
-
-class Batch(TypedDict):
-    """What every loader yields and every step takes."""
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
-
-
-class DecodedSplit(Dataset[Batch]):
-    """A split in memory; a whole batch is gathered in one call.
-
-    Args:
-        images_NCHW: uint8 [N,3,H,W].
-        labels_N: int64 [N].
-    """
-
-    def __init__(self, images_NCHW: Tensor, labels_N: Tensor) -> None:
-        self.images_NCHW = images_NCHW
-        self.labels_N = labels_N
-
-    def __len__(self) -> int:
-        return len(self.labels_N)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        indices_B = torch.tensor(indices)
-        return {"images": self.images_NCHW[indices_B], "labels": self.labels_N[indices_B], "indices": indices_B}
 
 
 class JerseyDataModule(L.LightningDataModule):
@@ -66,6 +37,8 @@ class JerseyDataModule(L.LightningDataModule):
         batch_size: crops a training step.
         eval_batch_size: crops a validation or test step.
         sampler_power: 0 for a plain shuffle, up to 1 for equally frequent classes.
+        cache: folder for the decoded crops, which later runs then find, relative to the root or absolute; None keeps
+            them in memory alone.
         labels: the label map's names in order; None takes those of the train split.
         overfit_batch: every training batch holds the same crops, to see whether they can be learnt by heart.
         draw: called with the root before it is read, to make a data set that is not there yet.
@@ -85,6 +58,7 @@ class JerseyDataModule(L.LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int = 256,
         sampler_power: float = 0.0,
+        cache: str | None = None,
         labels: tuple[str, ...] | None = None,
         overfit_batch: bool = False,
         draw: Callable[[Path], None] | None = None,
@@ -98,11 +72,13 @@ class JerseyDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.sampler_power = sampler_power
+        self.cache = cache
         self.pinned_labels = labels
         self.overfit_batch = overfit_batch
         self.draw = draw
         self.rare = rare
         self.splits: dict[str, Split] = {}
+        self.pictures: dict[str, np.ndarray] = {}
         self.decoded: dict[str, DecodedSplit] = {}
 
     def prepare_data(self) -> None:
@@ -121,7 +97,13 @@ class JerseyDataModule(L.LightningDataModule):
         for name in SPLITS:
             if absent := missing_labels(self.splits[name], self.labels):
                 log.warning("%s has no crops of %s; its scores say nothing about them", name, ", ".join(absent))
-        self.decoded = {name: self._decode(self.splits[name]) for name in SPLITS}
+        recipe = Recipe(fit=self._fit_array, size_px=self.size_px, settings=self.fit_mode)
+        folder = None if self.cache is None else self.root / self.cache
+        for name, split in self.splits.items():
+            crops = load_crops(split.paths, recipe, name=name, folder=folder)
+            class_indices = [self.labels.class_to_idx[label] for label in split.labels]
+            self.pictures[name] = crops.pictures_N
+            self.decoded[name] = DecodedSplit(torch.from_numpy(crops.images_NCHW), torch.tensor(class_indices))
         self.train_sampler = BalancedSampler(
             self.decoded["train"].labels_N.tolist(),
             power=self.sampler_power,
@@ -135,47 +117,35 @@ class JerseyDataModule(L.LightningDataModule):
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
 
-    def _decode(self, split: Split) -> DecodedSplit:
-        images = decode_all(split.paths, transform=self._fit_array, description=f"decoding {split.name}")
-        class_indices = [self.labels.class_to_idx[name] for name in split.labels]
-        return DecodedSplit(torch.stack(images), torch.tensor(class_indices))
-
-    def _fit_array(self, image_hwC: np.ndarray) -> Tensor:
+    def _fit_array(self, image_hwC: np.ndarray) -> np.ndarray:
         image_Chw = torch.from_numpy(image_hwC).permute(2, 0, 1)
         height_px, width_px = self.size_px
         if image_Chw.shape[1:] == (height_px, width_px):
-            return image_Chw.contiguous()  # what `fit` would return, without its arithmetic
-        return fit(image_Chw[None], height_px=height_px, width_px=width_px, mode=self.fit_mode)[0]
+            return image_Chw.numpy()  # what `fit` would return, without its arithmetic
+        return fit(image_Chw[None], height_px=height_px, width_px=width_px, mode=self.fit_mode)[0].numpy()
 
-    def _loader(self, name: str, sampler: Sampler[int], batch_size: int, *, drop_last: bool = False) -> DataLoader:
-        return DataLoader(
-            self.decoded[name],
-            sampler=sampler,
-            batch_size=batch_size,
-            drop_last=drop_last,
-            collate_fn=_whole_batch,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
         size = len(self.decoded["train"])
         if size < self.batch_size:
             raise UserError(
                 f"data.batch_size={self.batch_size} is more than the {size} train crops in {self.root}; lower it"
             )
         # A last batch of one or two crops would give batch normalisation a useless estimate.
-        return self._loader("train", self.train_sampler, self.batch_size, drop_last=True)
+        return Batches(
+            self.decoded["train"], self.train_sampler, batch_size=self.batch_size, device=self._device, drop_last=True
+        )
 
-    def val_dataloader(self) -> DataLoader:
-        return self._eval_loader("val")
+    def val_dataloader(self) -> Batches:
+        return self._in_order("val")
 
-    def test_dataloader(self) -> DataLoader:
-        return self._eval_loader("test")
+    def test_dataloader(self) -> Batches:
+        return self._in_order("test")
 
-    def _eval_loader(self, name: str) -> DataLoader:
-        return self._loader(name, SequentialSampler(self.decoded[name]), self.eval_batch_size)
+    def _in_order(self, name: str) -> Batches:
+        split = self.decoded[name]
+        sampler = SequentialSampler(split.labels_N)
+        return Batches(split, sampler, batch_size=self.eval_batch_size, device=self._device)
 
-
-def _whole_batch(batch: Any) -> Batch:
-    """`DecodedSplit.__getitems__` has already put the batch together."""
-    return batch
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")

@@ -4,23 +4,22 @@ Pillow reads the files; what it leaves to its callers is settled here: the EXIF 
 and its many ways to fail, which all become `BadImage`.
 """
 
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
+from jersey.data.image_file import FORMATS, PICTURE, BadImage, picture_of, read_content, unknown_kind
 from jersey.errors import UserError
 
-T = TypeVar("T")
-
-# Others are left out on purpose: opening an EPS file, for one, starts Ghostscript.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000  # a crop of a player has some ten thousands
+_AT_A_TIME = 4096  # the pool takes in at once all it is given
 GREY_16_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 CONVERTIBLE = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
 UPRIGHT_BY = {  # how to undo each EXIF orientation; 1 is upright
@@ -38,28 +37,15 @@ UPRIGHT_BY = {  # how to undo each EXIF orientation; 1 is upright
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class BadImage(UserError):
-    """An image file that cannot be used, and why.
-
-    Args:
-        path: the file.
-        reason: the predicate of a sentence about the file ("is empty").
-    """
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} {reason}; mend or remove it")
-        self.path = path
-        self.reason = reason
-
-
 def decode(path: Path) -> np.ndarray:
     """Reads the first frame of an image file, upright, as uint8 RGB [H, W, 3] (a writable array); else BadImage."""
+    return decode_content(read_content(path), path)
+
+
+def decode_content(content: bytes, path: Path) -> np.ndarray:
+    """`decode`, of what has been read from a file."""
     try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            raise BadImage(path, "is not a file")
-        if not path.stat().st_size:
-            raise BadImage(path, "is empty")
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _require_sane_size(path, image)
             image.load()
             method = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -68,7 +54,7 @@ def decode(path: Path) -> np.ndarray:
     except BadImage:
         raise
     except Image.UnidentifiedImageError:
-        raise BadImage(path, f"is not an image of a known kind ({', '.join(FORMATS)})") from None
+        raise unknown_kind(path) from None
     except Image.DecompressionBombError:
         raise BadImage(path, f"has more than {MAX_PIXELS} pixels") from None
     except Exception as error:  # damaged files make Pillow raise SyntaxError, IndexError, struct.error and more
@@ -76,38 +62,44 @@ def decode(path: Path) -> np.ndarray:
 
 
 def decode_all(
-    paths: Sequence[Path], *, transform: Callable[[np.ndarray], T], workers: int | None = None, description: str
-) -> list[T]:
-    """Decodes images in threads, with a progress bar, and returns what `transform` makes of each, in order.
+    paths: Sequence[Path], *, keep: Callable[[int, np.ndarray], None], workers: int | None = None, description: str
+) -> np.ndarray:
+    """Decodes images in threads, with a progress bar.
 
     Args:
         paths: image files.
-        transform: from uint8 RGB [H, W, 3] to what shall be kept; called in the threads, so that no more than
-            `workers` images are held at full size.
+        keep: called with each row and its uint8 RGB [H, W, 3]; in the threads, so that no more than `workers` images
+            are held at full size.
         workers: number of threads; None lets Python choose by the number of cores.
         description: the text before the bar.
+
+    Returns:
+        What is known of each file, PICTURE [N].
 
     Raises:
         UserError: some images are bad; all are decoded first, so that one message counts them.
     """
 
-    def attempt(path: Path) -> T | BadImage:
+    def attempt(row: int) -> BadImage | None:
         try:
-            return transform(decode(path))
+            content = read_content(paths[row])
+            pixels_HW3 = decode_content(content, paths[row])
+            pictures_N[row] = picture_of(content, paths[row]).row
         except BadImage as error:
             return error
+        keep(row, pixels_HW3)
+        return None
 
-    results: list[T] = []
-    bad: list[BadImage] = []
+    pictures_N = np.zeros(len(paths), PICTURE)
     with ThreadPoolExecutor(workers) as pool:
-        for result in tqdm(pool.map(attempt, paths), desc=description, total=len(paths), unit="image", disable=None):
-            if isinstance(result, BadImage):
-                bad.append(result)
-            else:
-                results.append(result)
+        starts = range(0, len(paths), _AT_A_TIME)
+        results = chain.from_iterable(pool.map(attempt, range(len(paths))[i : i + _AT_A_TIME]) for i in starts)
+        bad = [
+            error for error in tqdm(results, desc=description, total=len(paths), unit="image", disable=None) if error
+        ]
     if bad:
         raise UserError(_summary(bad, total=len(paths)))
-    return results
+    return pictures_N
 
 
 def _summary(bad: Sequence[BadImage], *, total: int) -> str:

@@ -12,6 +12,7 @@ from dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 
 from jersey.data.audit import Audit, audit_folder, fast_audit
 from jersey.data.audit.read import read_all
+from jersey.data.decode import decode_all
 from jersey.data.index import SPLITS, read_splits
 from jersey.errors import UserError
 
@@ -178,8 +179,17 @@ def test_labels_are_compared_as_strings(tmp_path: Path) -> None:
     assert [each.kind for each in audit.errors] == ["unknown label"] * 2
 
 
+def of_a_run(root: Path, labels: tuple[str, ...] | None = None) -> Audit:
+    splits = read_splits(root)
+    pictures = {
+        name: decode_all(split.paths, keep=lambda row, pixels: None, description="test")
+        for name, split in splits.items()
+    }
+    return fast_audit(root, splits, pictures, labels=labels)
+
+
 def test_a_pinned_label_map_takes_the_place_of_the_train_labels(tree: Tree) -> None:
-    audit = fast_audit(tree.root, read_splits(tree.root), labels=("0", "00", "01", "unreadable"))
+    audit = of_a_run(tree.root, labels=("0", "00", "01", "unreadable"))
     assert sentences(audit, "missing label") == [
         f"{split} has no image of 1 of 4 labels: unreadable" for split in SPLITS
     ]
@@ -252,16 +262,17 @@ def test_the_fast_audit_of_a_run_finds_copies_byte_for_byte_only(tree: Tree) -> 
     image = crop("0", 600)
     rows = tree.add("train", "0", encoded(image, quality=90)), tree.add("test", "0", encoded(image, quality=90))
     tree.add("val", "0", encoded(image, quality=60))
-    (found,) = fast_audit(tree.root, read_splits(tree.root)).findings
+    (found,) = of_a_run(tree.root).findings
     assert (found.kind, found.rows) == ("leak", rows)
-    assert (fast_audit(tree.root, read_splits(tree.root))) == audit_folder(tree.root, fast=True)
+    assert of_a_run(tree.root) == audit_folder(tree.root, fast=True)
 
 
 def test_paths_are_relative_when_the_root_is(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree.root.parent)
     root = Path(tree.root.name)
-    tree.add("train", "0", b"")
-    for audit in (audit_folder(root, fast=True), fast_audit(root, read_splits(root))):
+    tree.add("train", "0", encoded(crop("0", 600)))
+    tree.add("val", "0", encoded(crop("0", 600)))
+    for audit in (audit_folder(root, fast=True), of_a_run(root)):
         assert audit.findings[0].rows[0].image.startswith("train/0/")
 
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from jersey.data.datamodule import Batch, JerseyDataModule
+from jersey.data.batches import Batch
+from jersey.data.datamodule import JerseyDataModule
 from jersey.data.fit import fit
 from jersey.data.index import SPLITS
 from jersey.errors import UserError

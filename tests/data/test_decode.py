@@ -1,6 +1,7 @@
 """Real files of every kind, written here and decoded again, against the pixels they were written from."""
 
 import contextlib
+import hashlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.data.decode import BadImage, decode, decode_all
+from jersey.data.decode import decode, decode_all
+from jersey.data.image_file import BadImage, Picture, picture_of
 from jersey.errors import UserError
 
 LOSSY_TOLERANCE = 10  # of 255, at quality 95 without chroma subsampling on a smooth picture
@@ -341,16 +343,32 @@ def numbered(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("workers", [None, 1, 4])
 def test_decode_all_keeps_the_order(numbered: list[Path], workers: int | None) -> None:
-    reds = decode_all(numbered, transform=lambda image: int(image[0, 0, 0]), workers=workers, description="test")
-    assert reds == list(range(50))
+    reds = np.full(50, -1)
+
+    def keep(row: int, pixels_HW3: np.ndarray) -> None:
+        reds[row] = pixels_HW3[0, 0, 0]
+
+    pictures_N = decode_all(numbered, keep=keep, workers=workers, description="test")
+    assert reds.tolist() == list(range(50))
+    assert [Picture.of(row) for row in pictures_N] == [picture_of(path.read_bytes(), path) for path in numbered]
+
+
+def test_what_is_known_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("L", (5, 3)).save(path)
+    (row,) = decode_all([path], keep=lambda row, pixels: None, description="test")
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    assert Picture.of(row) == Picture(digest, width_px=5, height_px=3, kind="PNG L")
 
 
 def test_decode_all_of_nothing() -> None:
-    assert decode_all([], transform=len, description="test") == []
+    assert len(decode_all([], keep=lambda row, pixels: None, description="test")) == 0
 
 
-def test_transform_runs_in_the_workers(numbered: list[Path]) -> None:
-    threads = decode_all(numbered, transform=lambda _: threading.current_thread(), workers=2, description="test")
+def test_rows_are_kept_in_the_workers(numbered: list[Path]) -> None:
+    threads = set()
+    decode_all(numbered, keep=lambda *_: threads.add(threading.current_thread()), workers=2, description="test")
+    assert threads
     assert threading.main_thread() not in threads
 
 
@@ -358,7 +376,7 @@ def test_decode_all_reports_every_bad_image_at_the_end(numbered: list[Path]) -> 
     for path in numbered[3:10]:
         path.write_bytes(b"")
     with pytest.raises(UserError) as caught:
-        decode_all(numbered, transform=len, description="test")
+        decode_all(numbered, keep=lambda row, pixels: None, description="test")
     message = str(caught.value)
     assert message.startswith("7 of 50 images cannot be used: ")
     assert all(f"{path} is empty" in message for path in numbered[3:8])
@@ -367,6 +385,6 @@ def test_decode_all_reports_every_bad_image_at_the_end(numbered: list[Path]) -> 
     assert "\n" not in message
 
 
-def test_a_defect_in_the_transform_is_not_taken_for_a_bad_image(numbered: list[Path]) -> None:
+def test_a_defect_in_keep_is_not_taken_for_a_bad_image(numbered: list[Path]) -> None:
     with pytest.raises(ZeroDivisionError):
-        decode_all(numbered, transform=lambda image: 1 // 0, description="test")
+        decode_all(numbered, keep=lambda row, pixels: 1 // 0, description="test")

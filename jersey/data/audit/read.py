@@ -1,42 +1,22 @@
 """Image files to what the audit keeps of them; no pixels outlive the reading of their file."""
 
-import hashlib
-import io
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from jersey.data.audit.hashes import Fingerprint, fingerprint
-from jersey.data.decode import FORMATS, BadImage, decode
+from jersey.data.decode import decode_content
+from jersey.data.image_file import BadImage, Picture, picture_of, read_content
 
 IMAGES_WORTH_A_WORKER = 1000
 _AT_A_TIME = 4096  # the pool takes in at once all it is given
 _CHUNK = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One image file.
-
-    Args:
-        digest: of the file's bytes.
-        width_px: as stored, before the EXIF orientation.
-        height_px: likewise.
-        kind: file format and Pillow's mode, "JPEG RGB".
-    """
-
-    digest: bytes
-    width_px: int
-    height_px: int
-    kind: str
 
 
 Reading = tuple[Picture, Fingerprint | None]  # no fingerprint after a fast reading
@@ -60,33 +40,11 @@ def read_all(paths: Sequence[Path], *, fast: bool, workers: int | None = None) -
 def read_image(path: Path, *, fast: bool) -> Reading | str:
     """What is known of a file, or what is wrong with it."""
     try:
-        content = _read_bytes(path)
-        look = None if fast else fingerprint(decode(path))
-        return _describe(path, content), look
+        content = read_content(path)
+        look = None if fast else fingerprint(decode_content(content, path))
+        return picture_of(content, path), look
     except BadImage as problem:
         return problem.reason
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            raise BadImage(path, "is not a file")
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadImage(path, f"cannot be read ({error.strerror})") from None
-    if not content:
-        raise BadImage(path, "is empty")
-    return content
-
-
-def _describe(path: Path, content: bytes) -> Picture:
-    """What the header says; after decoding it says something."""
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            kind = f"{image.format} {image.mode}"
-            return Picture(hashlib.sha256(content).digest(), image.width, image.height, kind)
-    except Exception:  # damaged files make Pillow raise SyntaxError, struct.error and more
-        raise BadImage(path, f"is not an image of a known kind ({', '.join(FORMATS)})") from None
 
 
 def _in_processes(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import Finding, Kind, Row
-from jersey.data.audit.read import Picture
+from jersey.data.image_file import Picture
 from jersey.labels import in_order
 
 _EXAMPLES = 4

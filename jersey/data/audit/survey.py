@@ -4,14 +4,18 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import KINDS, Finding, Row
-from jersey.data.audit.read import Picture, read_all
+from jersey.data.audit.read import read_all
 from jersey.data.audit.rules import copies, labels_astray, printable, unreadable_images
 from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
+from jersey.data.image_file import Picture
 from jersey.data.index import SPLITS, RowProblem, Split, read_splits
 from jersey.errors import UserError
 
@@ -90,7 +94,7 @@ def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None
 
     Args:
         root: the folder that holds the splits.
-        fast: see `fast_audit`.
+        fast: read headers only; damaged pixels and copies with other bytes are then not found.
         labels: the names of a pinned label map; None takes the labels of the train split.
 
     Raises:
@@ -105,20 +109,44 @@ def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None
             problems.append(Finding("layout", sentence))
 
     splits = read_splits(root, complain)
-    return _audit(root, splits, problems, fast=fast, labels=labels)
+    rows = _rows(root, splits)
+    images = list(dict.fromkeys(row.image for row in rows))
+    looks = None if fast else Looks(len(images))
+    pictures, reasons = _read(root, images, looks)
+    problems += [*unreadable_images(rows, reasons), *copies(rows, pictures, looks), *labels_astray(rows, labels)]
+    return _audit(root, splits, rows, pictures, problems, fast=fast)
 
 
-def fast_audit(root: Path, splits: Mapping[str, Split], *, labels: Sequence[str] | None = None) -> Audit:
-    """The audit that can open every run: each file is read once and no pixel is decoded.
+def fast_audit(
+    root: Path,
+    splits: Mapping[str, Split],
+    pictures: Mapping[str, np.ndarray],
+    *,
+    labels: Sequence[str] | None = None,
+) -> Audit:
+    """The audit that opens every run: of what is known since the crops were decoded, so that it reads no file.
 
-    Finds files that are missing, empty or no images, copies byte for byte, and labels astray.
+    Finds copies byte for byte, and labels astray.
 
     Args:
         root: the folder that holds the splits.
         splits: as `read_splits` gave them.
+        pictures: of the rows of each split, `PICTURE`.
         labels: the names of the label map; None takes the labels of the train split.
     """
-    return _audit(root, splits, [], fast=True, labels=labels)
+    rows = _rows(root, splits)
+    known = map(Picture.of, chain.from_iterable(pictures[name] for name in splits))
+    picture_of = {row.image: picture for row, picture in zip(rows, known, strict=True)}
+    problems = [*copies(rows, picture_of, None), *labels_astray(rows, labels)]
+    return _audit(root, splits, rows, picture_of, problems, fast=True)
+
+
+def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[Row, ...]:
+    return tuple(
+        Row(split.name, label, _seen_from(root, path))
+        for split in splits.values()
+        for path, label in zip(split.paths, split.labels, strict=True)
+    )
 
 
 def _seen_from(root: Path, path: Path) -> str:
@@ -127,22 +155,14 @@ def _seen_from(root: Path, path: Path) -> str:
 
 
 def _audit(
-    root: Path, splits: Mapping[str, Split], problems: Sequence[Finding], *, fast: bool, labels: Sequence[str] | None
+    root: Path,
+    splits: Mapping[str, Split],
+    rows: tuple[Row, ...],
+    pictures: Mapping[str, Picture],
+    findings: Sequence[Finding],
+    *,
+    fast: bool,
 ) -> Audit:
-    rows = tuple(
-        Row(split.name, label, _seen_from(root, path))
-        for split in splits.values()
-        for path, label in zip(split.paths, split.labels, strict=True)
-    )
-    images = list(dict.fromkeys(row.image for row in rows))
-    looks = None if fast else Looks(len(images))
-    pictures, reasons = _read(root, images, looks)
-    findings = [
-        *problems,
-        *unreadable_images(rows, reasons),
-        *copies(rows, pictures, looks),
-        *labels_astray(rows, labels),
-    ]
     order = list(KINDS)
     return Audit(
         root=root,

@@ -1,0 +1,171 @@
+"""The crops of a split, decoded and fitted once: kept in memory, or in a file that every later run maps.
+
+The name of a file says what its rows are: which image files (each by its place on the disk, size and times, which
+change with every write and cannot all be set back) and how they became rows. Whatever changes gives another name, so
+nothing stale can be read. A file appears whole or not at all; one process makes it, others wait and map it.
+
+Shapes: N crops, h w size of an image, H W of the network's input.
+"""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+from filelock import FileLock, Timeout
+
+from jersey.atomic import replacing
+from jersey.data.decode import decode_all
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # to be raised when `decode` or `fit` change what a row holds
+KEPT = 3  # files of a split at a size, the ones used last
+TICK_S = 0.1  # two writes so far apart have different times
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Rows in the order of the image files.
+
+    Args:
+        images_NCHW: uint8, C = 3.
+        pictures_N: what is known of the files, `jersey.data.image_file.PICTURE`.
+    """
+
+    images_NCHW: np.ndarray
+    pictures_N: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How image files become rows.
+
+    Args:
+        fit: from uint8 RGB [h,w,3] to uint8 [3,H,W]; called in threads.
+        size_px: H and W.
+        settings: says all else that `fit` depends on.
+    """
+
+    fit: Callable[[np.ndarray], np.ndarray]
+    size_px: tuple[int, int]
+    settings: str
+
+    def decode(self, paths: Sequence[Path], images_NCHW: np.ndarray, *, name: str) -> np.ndarray:
+        """Fills the rows, with a progress bar, and returns what is known of the files."""
+
+        def keep(row: int, pixels_hw3: np.ndarray) -> None:
+            images_NCHW[row] = self.fit(pixels_hw3)
+
+        return decode_all(paths, keep=keep, description=f"decoding {name}")
+
+
+def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path | None) -> Crops:
+    """Decodes image files, or maps what an earlier run has decoded.
+
+    Args:
+        paths: image files, at least one.
+        recipe: how they become rows.
+        name: of the split.
+        folder: for the decoded crops; None keeps them in memory. So does, with a warning, a folder that takes no files.
+
+    Raises:
+        UserError: some images are bad.
+    """
+    shape = (len(paths), 3, *recipe.size_px)
+    if folder is not None:
+        prefix = f"{name}-{recipe.size_px[0]}x{recipe.size_px[1]}-"
+        file = folder / f"{prefix}{_key(paths, recipe.settings)}.npy"
+        try:
+            return _mapped(file) or _made(file, shape, lambda images: recipe.decode(paths, images, name=name), prefix)
+        except OSError as error:
+            log.warning(
+                "cannot keep decoded crops in %s (%s), so every start decodes them again; set data.cache to a folder "
+                "that takes them, or to None",
+                folder,
+                error.strerror,
+            )
+    images_NCHW = np.empty(shape, np.uint8)
+    return Crops(images_NCHW, recipe.decode(paths, images_NCHW, name=name))
+
+
+def _key(paths: Sequence[Path], settings: str) -> str:
+    """Stands for the content of the files, in their order, and for what is done to it."""
+    stats_N4 = np.array([_stat(path) for path in paths], np.int64)
+    age_s = time.time() - stats_N4[:, 2:].max() / 1e9
+    if 0 <= age_s < TICK_S:  # another write within the same tick of the clock would not be seen
+        time.sleep(TICK_S - age_s)
+    about = f"{VERSION} {PIL.__version__} {settings}\n"
+    return hashlib.sha256(about.encode() + stats_N4.tobytes()).hexdigest()[:24]
+
+
+def _stat(path: Path) -> tuple[int, int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0, 0, 0  # decoding will tell
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _mapped(file: Path) -> Crops | None:
+    """None where there is no such file, or one that something has damaged."""
+    try:
+        # Copied on write: torch wants an array that it could write to, and the file must stay as it is.
+        crops = Crops(np.load(file, mmap_mode="c"), np.load(_pictures(file)))
+    except (OSError, ValueError, EOFError):
+        return None
+    with suppress(OSError):
+        os.utime(file)  # see `_prune`
+    return crops
+
+
+def _made(file: Path, shape: Sequence[int], decode: Callable[[np.ndarray], np.ndarray], prefix: str) -> Crops:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(file.parent):
+        if crops := _mapped(file):
+            return crops
+        with replacing(file) as temporary, replacing(_pictures(file)) as temporary_pictures:
+            images_NCHW = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=tuple(shape))
+            with temporary.open("r+b") as opened:  # a full disk shall say so here, and not kill the process later
+                os.posix_fallocate(opened.fileno(), 0, temporary.stat().st_size)
+            np.save(temporary_pictures, decode(images_NCHW))
+            images_NCHW.flush()
+        _prune(file.parent, prefix)
+        crops = _mapped(file)
+        assert crops is not None
+        return crops
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("waiting for another process that decodes into %s", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _pictures(file: Path) -> Path:
+    return file.with_suffix(".files.npy")
+
+
+def _prune(folder: Path, prefix: str) -> None:
+    """Removes what a killed process left, and all but the files used last. Who has mapped one keeps it."""
+    crops = [file for file in folder.glob(f"{prefix}*.npy") if not file.name.endswith(".files.npy")]
+    crops.sort(key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in crops[KEPT:]:
+        file.unlink(missing_ok=True)
+        _pictures(file).unlink(missing_ok=True)
+    for file in folder.glob(".*.partial.npy"):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""Batches of a split: every crop once, in the sampler's order, whole and where they are wanted."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import SequentialSampler
+
+from jersey.data.balance import BalancedSampler
+from jersey.data.batches import Batches, DecodedSplit
+
+CPU = torch.device("cpu")
+COUNT = 11
+
+
+@pytest.fixture
+def split() -> DecodedSplit:
+    generator = torch.Generator().manual_seed(0)
+    images_NCHW = torch.randint(0, 256, (COUNT, 3, 4, 5), generator=generator, dtype=torch.uint8)
+    return DecodedSplit(images_NCHW, torch.arange(COUNT) % 3)
+
+
+def in_order(split: DecodedSplit, *, batch_size: int, drop_last: bool = False, device: torch.device = CPU) -> Batches:
+    sampler = SequentialSampler(split.labels_N)
+    return Batches(split, sampler, batch_size=batch_size, device=device, drop_last=drop_last)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, COUNT, COUNT + 1])
+def test_every_crop_once_with_its_label(split: DecodedSplit, batch_size: int) -> None:
+    batches = list(in_order(split, batch_size=batch_size))
+    rows = torch.cat([batch["indices"] for batch in batches])
+    assert rows.tolist() == list(range(COUNT))
+    assert torch.equal(torch.cat([batch["images"] for batch in batches]), split.images_NCHW)
+    assert torch.equal(torch.cat([batch["labels"] for batch in batches]), split.labels_N)
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 4, COUNT])
+def test_it_is_as_long_as_it_says(split: DecodedSplit, batch_size: int, drop_last: bool) -> None:
+    loader = in_order(split, batch_size=batch_size, drop_last=drop_last)
+    lengths = [len(batch["labels"]) for batch in loader]
+    assert len(lengths) == len(loader)
+    assert set(lengths[:-1]) <= {batch_size}
+    assert sum(lengths) == (COUNT // batch_size * batch_size if drop_last else COUNT)
+
+
+def test_the_epoch_reaches_the_sampler(split: DecodedSplit) -> None:
+    def rows(epoch: int) -> Tensor:
+        loader.sampler.set_epoch(epoch)
+        return torch.cat([batch["indices"] for batch in loader])
+
+    sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
+    loader = Batches(split, sampler, batch_size=4, device=CPU)
+    assert rows(0).tolist() == sampler.draw(0).tolist()
+    assert rows(1).tolist() == sampler.draw(1).tolist() != sampler.draw(0).tolist()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("fits", [True, False])
+def test_on_a_gpu_they_arrive_there(split: DecodedSplit, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jersey.data.batches.SHARE_OF_GPU", 0.25 if fits else 0.0)
+    device = torch.device("cuda", 0)
+    loader = in_order(split, batch_size=4, device=device)
+    assert loader.split.images_NCHW.is_cuda == fits
+    batches = list(loader)
+    assert all(value.device == device for batch in batches for value in (batch["images"], batch["labels"]))
+    assert torch.equal(torch.cat([batch["images"] for batch in batches]).cpu(), split.images_NCHW)
+
+
+@pytest.mark.gpu
+def test_no_batch_of_a_split_on_the_gpu_waits_for_it(split: DecodedSplit) -> None:
+    batches = iter(in_order(split, batch_size=4, device=torch.device("cuda", 0)))
+    next(batches)  # brings the order of the epoch
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        list(batches)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,235 @@
+"""Decoded crops on disk: found again as long as nothing has changed, and never when something has."""
+
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jersey.data.cache import KEPT, Crops, Recipe, load_crops
+from jersey.data.image_file import Picture, picture_of
+from jersey.errors import UserError
+
+SIZE_PX = (6, 8)
+
+
+class Counted:
+    """A `fit` that counts its calls: whatever it is called for has been decoded."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, pixels_hw3: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return pixels_hw3.transpose(2, 0, 1)[:, : SIZE_PX[0], : SIZE_PX[1]]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{index}.png" for index in range(12)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (*SIZE_PX, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "of crops"
+
+
+def load(paths: list[Path], folder: Path | None, *, settings: str = "stretch") -> tuple[Crops, int]:
+    """The crops, and how many had to be decoded."""
+    fit = Counted()
+    crops = load_crops(paths, Recipe(fit=fit, size_px=SIZE_PX, settings=settings), name="train", folder=folder)
+    return crops, fit.calls
+
+
+def expected(paths: list[Path]) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(path)).transpose(2, 0, 1) for path in paths])
+
+
+def test_rows_are_the_images_in_order_in_memory_and_on_disk(paths: list[Path], folder: Path) -> None:
+    for place in (None, folder, folder):
+        crops, _ = load(paths, place)
+        np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+        assert [Picture.of(row) for row in crops.pictures_N] == [picture_of(p.read_bytes(), p) for p in paths]
+
+
+def test_a_second_start_decodes_nothing(paths: list[Path], folder: Path) -> None:
+    assert load(paths, folder)[1] == len(paths)
+    assert load(paths, folder)[1] == 0
+    assert load(paths, None)[1] == len(paths)
+
+
+def _rewritten(path: Path) -> None:
+    """Other pixels; all that can be set back is as before: size and times."""
+    known, content = path.stat(), bytearray(path.read_bytes())
+    other = Image.fromarray(255 - np.asarray(Image.open(path)))
+    other.save(path)
+    path.write_bytes(path.read_bytes()[: len(content)].ljust(len(content), b"\0"))
+    os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns))
+
+
+def _swapped(path: Path) -> None:
+    other = path.with_name("1.png")
+    path.rename(path.with_name("waiting.png"))
+    other.rename(path)
+    path.with_name("waiting.png").rename(other)
+
+
+@pytest.mark.parametrize("change", [_rewritten, _swapped])
+def test_a_changed_image_is_noticed(paths: list[Path], folder: Path, change: Callable[[Path], None]) -> None:
+    load(paths, folder)
+    change(paths[0])
+    crops, decoded = load(paths, folder)
+    assert decoded == len(paths)
+    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+
+
+def test_a_write_just_after_decoding_is_noticed(paths: list[Path], folder: Path) -> None:
+    for level in range(5):  # each as fast as it goes after the one before
+        Image.new("RGB", SIZE_PX[::-1], (level, 0, 0)).save(paths[0], compress_level=0)
+        crops, _ = load(paths, folder)
+        assert crops.images_NCHW[0, 0, 0, 0] == level
+
+
+@pytest.mark.parametrize("order", [slice(None, None, -1), slice(1, None)])
+def test_other_rows_are_other_crops(paths: list[Path], folder: Path, order: slice) -> None:
+    load(paths, folder)
+    crops, decoded = load(paths[order], folder)
+    assert decoded == len(paths[order])
+    np.testing.assert_array_equal(crops.images_NCHW, expected(paths[order]))
+
+
+def test_other_settings_are_other_crops(paths: list[Path], folder: Path) -> None:
+    load(paths, folder, settings="stretch")
+    assert load(paths, folder, settings="letterbox")[1] == len(paths)
+    assert load(paths, folder, settings="stretch")[1] == 0
+
+
+def test_what_is_done_to_the_rows_stays_in_memory(paths: list[Path], folder: Path) -> None:
+    load(paths, folder)
+    load(paths, folder)[0].images_NCHW[:] = 7
+    np.testing.assert_array_equal(load(paths, folder)[0].images_NCHW, expected(paths))
+
+
+def test_a_damaged_file_is_made_again(paths: list[Path], folder: Path) -> None:
+    load(paths, folder)
+    for pattern in ("train*.files.npy", "train*[0-9a-f].npy"):
+        for length in (0, 40, 200):
+            (file,) = folder.glob(pattern)
+            os.truncate(file, length)
+            assert load(paths, folder)[1] == len(paths)
+            assert load(paths, folder)[1] == 0
+
+
+def test_only_those_used_last_are_kept(paths: list[Path], folder: Path) -> None:
+    for count in range(1, KEPT + 3):
+        load(paths[:count], folder)
+    load(paths[: KEPT + 2], folder)
+    assert [load(paths[:count], folder)[1] for count in range(KEPT + 2, 2, -1)] == [0] * KEPT
+    assert len(list(folder.glob("*.npy"))) == 2 * KEPT
+
+
+def test_a_bad_image_leaves_nothing_behind(paths: list[Path], folder: Path) -> None:
+    paths[3].write_bytes(b"")
+    with pytest.raises(UserError, match=r"1 of 12 images cannot be used: .*3\.png is empty"):
+        load(paths, folder)
+    assert not list(folder.glob("*.npy"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write(paths: list[Path], tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        crops, _ = load(paths, tmp_path / "cache")
+    finally:
+        tmp_path.chmod(0o700)
+    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+
+
+def test_a_place_that_takes_no_folder_costs_one_warning(
+    paths: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "a file"
+    place.write_text("")
+    with caplog.at_level(logging.WARNING):
+        crops, _ = load(paths, place)
+    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+    (record,) = caplog.records
+    assert "data.cache" in record.message
+    assert str(place) in record.message
+
+
+def test_a_full_disk_costs_one_warning(
+    paths: list[Path], folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with caplog.at_level(logging.WARNING):
+        crops, _ = load(paths, folder)
+    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+    assert "No space left" in caplog.text
+    assert not list(folder.glob("*.npy"))
+
+
+PROGRAM = """
+import sys, time, pathlib
+import numpy as np
+from jersey.data.cache import Recipe, load_crops
+
+def fit(pixels):
+    time.sleep(0.1)
+    print("decoded", flush=True)
+    return pixels.transpose(2, 0, 1)
+
+paths = sorted(pathlib.Path(sys.argv[1]).glob("*.png"))
+crops = load_crops(paths, Recipe(fit=fit, size_px=(6, 8), settings=""), name="train", folder=pathlib.Path(sys.argv[2]))
+print("sum", int(crops.images_NCHW.sum()))
+"""
+
+
+def started(paths: list[Path], folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, str(paths[0].parent), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_of_several_processes_one_decodes(paths: list[Path], folder: Path) -> None:
+    outputs = [process.communicate(timeout=120)[0] for process in [started(paths, folder) for _ in range(3)]]
+    assert sum(output.count("decoded") for output in outputs) == len(paths)
+    assert all(f"sum {expected(paths).sum()}" in output for output in outputs)
+
+
+def test_after_a_kill_the_next_process_starts_afresh(paths: list[Path], folder: Path) -> None:
+    killed = started(paths, folder)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "decoded\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert list(folder.glob(".*.partial.npy"))
+    output = started(paths, folder).communicate(timeout=120)[0]
+    assert output.count("decoded") == len(paths)
+    assert f"sum {expected(paths).sum()}" in output
+    assert not list(folder.glob(".*.partial.npy"))
+
+
+def test_waiting_is_told(paths: list[Path], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    other = started(sorted(paths), folder)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "decoded\n"
+    with caplog.at_level(logging.INFO):
+        crops = load_crops(
+            sorted(paths), Recipe(fit=Counted(), size_px=SIZE_PX, settings=""), name="train", folder=folder
+        )
+    assert "waiting for another process" in caplog.text
+    assert f"sum {crops.images_NCHW.sum()}" in other.communicate(timeout=120)[0]

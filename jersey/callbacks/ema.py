@@ -10,7 +10,6 @@ import math
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
 
 from jersey.errors import UserError
 
@@ -30,7 +29,7 @@ class EMA(WeightAveraging):
     """
 
     def __init__(self, *, decay: float | None = None, half_life_epochs: float | None = None) -> None:
-        super().__init__(use_buffers=True, multi_avg_fn=self._average)
+        super().__init__(use_buffers=True)
         given = f"trainer.callbacks.ema has decay={decay} and half_life_epochs={half_life_epochs}"
         if (decay is None) == (half_life_epochs is None):
             raise UserError(f"{given}; give one of them and set the other to None")
@@ -61,11 +60,24 @@ class EMA(WeightAveraging):
             raise RuntimeError("a half-life in epochs is a decay only after set_epoch_steps")
         return min(self.decay, (1 + step) / (10 + step))
 
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        # The base class asks the device at every step how many updates there have been, and waits for the answer.
+        if trainer.global_step > self._latest_update_step:
+            self._update(pl_module, decay=self.decay_at(self._latest_update_step) if self._latest_update_step else 0.0)
+            self._latest_update_step = trainer.global_step  # restored on resume, which keeps the ramp exact
+
     @torch.no_grad()
-    def _average(self, averages: list[Tensor], currents: list[Tensor], _: object) -> None:
-        # The base class records the step after each update and restores it on resume, which keeps the ramp exact.
-        decay = self.decay_at(self._latest_update_step)
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, currents, 1 - decay)
-        else:  # batch counters
-            torch._foreach_copy_(averages, currents)
+    def _update(self, pl_module: L.LightningModule, *, decay: float) -> None:
+        assert self._average_model is not None
+        averages, currents = (
+            [*module.parameters(), *module.buffers()] for module in (self._average_model.module, pl_module)
+        )
+        pairs = list(zip(averages, currents, strict=True))
+        learnt = [pair for pair in pairs if pair[0].is_floating_point()]
+        counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+        torch._foreach_lerp_([average for average, _ in learnt], [current for _, current in learnt], 1 - decay)
+        for average, current in counters:  # of batches
+            average.copy_(current)
+        self._average_model.n_averaged += 1

@@ -63,6 +63,8 @@ class Batches:
         drop_last: leave out a last batch of fewer crops.
     """
 
+    batch_sampler = None  # Lightning asks
+
     def __init__(
         self,
         split: DecodedSplit,

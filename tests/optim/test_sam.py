@@ -124,7 +124,7 @@ def by_hand(data: JerseyDataModule, *, rho: float, clip_norm: float) -> dict[str
             weight.data += rho * gradient / length
         gradients = gradients_of(module, above, images_BCHW, labels_B)
         for weight, gradient in zip(module.network.parameters(), gradients, strict=True):
-            weight.grad = gradient
+            weight.grad = torch.empty_like(weight).copy_(gradient)  # in the weight's memory format, as backward() does
         torch.nn.utils.clip_grad_norm_(module.network.parameters(), clip_norm)
         optimizer.step()
         schedule.step()

@@ -10,6 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+"""What a precision computes in, where that is less than single precision."""
 
 
 def named(**members: Callback | None) -> dict[str, Callback | None]:

@@ -17,10 +17,12 @@ A run stops at the first problem; the audit gives a `complain` that returns, and
 import json
 import os
 import posixpath
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex, overload
 
 from jersey.errors import UserError
 from jersey.labels import Labels
@@ -40,6 +42,31 @@ def refuse(problem: UserError) -> None:
     raise problem
 
 
+class Paths(Sequence[Path]):
+    """Paths kept as text, which takes a fifth of the memory: of a million crops 0.1 GB instead of 0.5."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = tuple(texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, rows: SupportsIndex) -> Path: ...
+
+    @overload
+    def __getitem__(self, rows: slice) -> "Paths": ...
+
+    def __getitem__(self, rows: SupportsIndex | slice) -> "Path | Paths":
+        return Paths(self.texts[rows]) if isinstance(rows, slice) else Path(self.texts[rows])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Paths) and self.texts == other.texts
+
+    def __hash__(self) -> int:
+        return hash(self.texts)
+
+
 @dataclass(frozen=True)
 class Split:
     """The images of one split, in a fixed order.
@@ -53,7 +80,7 @@ class Split:
     """
 
     name: str
-    paths: tuple[Path, ...]
+    paths: Paths
     labels: tuple[str, ...]
     unreadable: int = 0
 
@@ -87,7 +114,9 @@ def read_splits(root: Path, complain: Complain = refuse) -> dict[str, Split]:
             f"a data set needs {_listed(SPLITS)}"
         )
         (refuse if len(absent) == len(SPLITS) else complain)(problem)
-    return {name: Split(name, (), ()) if name in absent else _read_split(root, name, complain) for name in SPLITS}
+    return {
+        name: Split(name, Paths(()), ()) if name in absent else _read_split(root, name, complain) for name in SPLITS
+    }
 
 
 def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) -> Labels:
@@ -119,7 +148,7 @@ def missing_labels(split: Split, labels: Labels) -> tuple[str, ...]:
 def _read_split(root: Path, name: str, complain: Complain) -> Split:
     folder = root / name
     files = list(_files_below(folder, complain))
-    annotations = sorted(file for file in files if file.suffix.lower() == ".jsonl")
+    annotations = sorted(Path(file) for file in files if _suffix(file) == ".jsonl")
     if annotations:
         labelled, unreadable = _read_annotations(root, annotations, complain)
     else:
@@ -128,20 +157,19 @@ def _read_split(root: Path, name: str, complain: Complain) -> Split:
         source = "the annotation files" if annotations else "class folders"
         complain(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
     _require_utf8(sorted({path for path, _ in labelled}), complain)
-    rows = sorted(labelled, key=lambda row: (row[1], row[0].name, row[0].as_posix()))
-    return Split(name, tuple(path for path, _ in rows), tuple(label for _, label in rows), unreadable)
+    rows = sorted(labelled, key=lambda row: (row[1], posixpath.basename(row[0]), row[0]))
+    return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), unreadable)
 
 
-def _files_below(folder: Path, complain: Complain) -> Iterator[Path]:
+def _files_below(folder: Path, complain: Complain) -> Iterator[str]:
     """All files that are not hidden. Links to folders are followed here but no deeper, where they could loop."""
     for entry in _entries(folder, complain):
         if not _is_folder(entry):
-            yield entry
+            yield str(entry)
             continue
         for parent, folders, files in os.walk(entry, onerror=lambda error: complain(_unlistable(error))):
             folders[:] = [name for name in folders if not _is_hidden(name)]
-            here = Path(parent)
-            yield from (here / name for name in files if not _is_hidden(name))
+            yield from (f"{parent}/{name}" for name in files if not _is_hidden(name))
 
 
 def _entries(folder: Path, complain: Complain) -> list[Path]:
@@ -152,25 +180,27 @@ def _entries(folder: Path, complain: Complain) -> list[Path]:
         return []
 
 
-def _read_class_folders(split_folder: Path, files: Iterable[Path], complain: Complain) -> set[tuple[Path, str]]:
+def _read_class_folders(split_folder: Path, files: Iterable[str], complain: Complain) -> set[tuple[str, str]]:
     labelled = set()
+    start = len(f"{split_folder}/")
     for path in files:
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if _suffix(path) not in IMAGE_SUFFIXES:
             continue
-        if path.parent == split_folder:
+        label, slash, _ = path[start:].partition("/")
+        if slash:
+            labelled.add((path, sys.intern(label)))
+        else:
             complain(UserError(f"the image {path} lies in no class folder; move it into one or remove it"))
-            continue
-        labelled.add((path, path.relative_to(split_folder).parts[0]))
     for label in sorted({label for _, label in labelled}):
         _require_clean(label, complain, where=str(split_folder / label))
     return labelled
 
 
-def _read_annotations(root: Path, annotations: Iterable[Path], complain: Complain) -> tuple[set[tuple[Path, str]], int]:
+def _read_annotations(root: Path, annotations: Iterable[Path], complain: Complain) -> tuple[set[tuple[str, str]], int]:
     """Each image with its label, and how many images have an empty label in some row."""
-    label_of: dict[Path, str] = {}
-    labelled: set[tuple[Path, str]] = set()
-    unreadable: set[Path] = set()
+    label_of: dict[str, str] = {}
+    labelled: set[tuple[str, str]] = set()
+    unreadable: set[str] = set()
     for file in annotations:
         for where, path, label in _annotation_rows(root, file, complain):
             if not label:
@@ -184,7 +214,7 @@ def _read_annotations(root: Path, annotations: Iterable[Path], complain: Complai
     return labelled, len(unreadable)
 
 
-def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, Path, str]]:
+def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, str, str]]:
     """Yields (file:line, image, label) of each row that is not blank."""
     folder = file.parent.relative_to(root).as_posix()
     try:
@@ -198,12 +228,12 @@ def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tup
         where = f"{file}:{number}"
         try:
             image, label = _parse_row(line, where=where)
-            path = root / _inside_root(folder, image, where=where)
+            path = str(root / _inside_root(folder, image, where=where))
         except UserError as problem:
             complain(problem)
             continue
         _require_clean(label, complain, where=where)
-        yield where, path, label
+        yield where, path, sys.intern(label)
 
 
 def _parse_row(line: str, *, where: str) -> tuple[str, str]:
@@ -247,8 +277,8 @@ def _inside_root(folder: str, image: str, *, where: str) -> str:
     return path
 
 
-def _require_images(paths: Iterable[Path], complain: Complain) -> None:
-    absent = sorted(str(path) for path in paths if not _is_file(path))
+def _require_images(paths: Iterable[str], complain: Complain) -> None:
+    absent = sorted(path for path in paths if not _is_file(Path(path)))
     if absent:
         state = f"do not exist: {_listed(absent, most=3)}; add them or remove their rows"
         complain(RowProblem(f"{len(absent)} images named by the annotations {state}"))
@@ -261,17 +291,21 @@ def _require_clean(label: str, complain: Complain, *, where: str) -> None:
         complain(UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it"))
 
 
-def _require_utf8(paths: Iterable[Path], complain: Complain) -> None:
+def _require_utf8(paths: Iterable[str], complain: Complain) -> None:
     """Reports and tables name images in UTF-8; a file name in another encoding would stop them after the training."""
     for path in paths:
         try:
-            str(path).encode()
+            path.encode()
         except UnicodeEncodeError:
-            complain(UserError(f"the file name {str(path)!a} is not UTF-8; rename the file"))
+            complain(UserError(f"the file name {path!a} is not UTF-8; rename the file"))
 
 
 def _unlistable(error: OSError) -> UserError:
     return UserError(f"cannot list the folder {error.filename}: {error.strerror}; give yourself the right to read it")
+
+
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
 
 
 def _is_hidden(name: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jersey.data.index import Split
+from jersey.data.index import Paths, Split
 from jersey.digit_errors import JERSEY_NUMBER
 from jersey.synth.generate import crop_path, generate
 
@@ -53,8 +53,8 @@ class RareNumbers:
     def added_to(self, train: Split) -> Split:
         """The split with the drawn crops at its end, whether they have been drawn yet or not."""
         labels = _repeated(self.missing(train))
-        paths = [Path(self.folder) / crop_path("train", index, label, "folders") for index, label in enumerate(labels)]
-        return replace(train, paths=(*train.paths, *paths), labels=(*train.labels, *labels))
+        drawn = [Path(self.folder) / crop_path("train", index, label, "folders") for index, label in enumerate(labels)]
+        return replace(train, paths=Paths((*train.paths.texts, *map(str, drawn))), labels=(*train.labels, *labels))
 
 
 def _repeated(counts: Mapping[str, int]) -> list[str]:

@@ -5,9 +5,10 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
+from jersey.data.index import SPLITS, Paths, Split, label_map, missing_labels, read_splits
 from jersey.errors import UserError
 from jersey.labels import Labels
 
@@ -268,7 +269,7 @@ def test_missing_images_are_counted_and_three_named(annotated: Path) -> None:
 
 
 def split_of(*labels: str, name: str = "train") -> Split:
-    return Split(name, tuple(Path(f"{index}.jpg") for index in range(len(labels))), labels)
+    return Split(name, Paths(f"{index}.jpg" for index in range(len(labels))), labels)
 
 
 def test_label_map_comes_from_train_alone() -> None:
@@ -294,3 +295,14 @@ def test_label_unknown_to_train_is_named_with_its_split() -> None:
 def test_one_class_is_not_enough(pinned: list[str] | None) -> None:
     with pytest.raises(UserError, match="fewer than two classes"):
         label_map({"train": split_of("5", "5")}, pinned=pinned)
+
+
+def test_paths_are_a_sequence_of_paths() -> None:
+    texts = ["/a/0.jpg", "/a/00.jpg", "/b/1.jpg"]
+    paths = Paths(texts)
+    assert list(paths) == [Path(text) for text in texts]
+    assert paths[np.int64(1)] == Path("/a/00.jpg")
+    assert list(paths[1:]) == [Path(text) for text in texts[1:]]
+    assert paths == Paths(iter(texts)) != Paths(texts[1:])
+    assert hash(paths) == hash(Paths(texts))
+    assert Path("/b/1.jpg") in paths

@@ -8,14 +8,14 @@ import pytest
 
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.index import Split, read_splits
+from jersey.data.index import Paths, Split, read_splits
 from jersey.errors import UserError
 from jersey.synth.rare import RareNumbers
 
 
 def split_of(**counts: int) -> Split:
     labels = tuple(name.lstrip("n") for name, count in counts.items() for _ in range(count))
-    return Split("train", tuple(Path(f"{index}.jpg") for index in range(len(labels))), labels)
+    return Split("train", Paths(f"{index}.jpg" for index in range(len(labels))), labels)
 
 
 def test_only_what_is_rare_is_filled_up(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """An index of crops that lie nowhere, as long-tailed as a season, for tests of what follows from counts alone."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from jersey.data.index import Split
+from jersey.data.index import Paths, Split
 
 
 def splits(train: Mapping[str, int], *, evaluation: int = 5) -> dict[str, Split]:
@@ -13,8 +12,8 @@ def splits(train: Mapping[str, int], *, evaluation: int = 5) -> dict[str, Split]
 
 
 def _split(name: str, counts: Mapping[str, int]) -> Split:
-    rows = [(Path(f"/nowhere/{name}/{label}/{index}.jpg"), label) for label in counts for index in range(counts[label])]
-    return Split(name, tuple(path for path, _ in rows), tuple(label for _, label in rows))
+    rows = [(f"/nowhere/{name}/{label}/{index}.jpg", label) for label in counts for index in range(counts[label])]
+    return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows))
 
 
 LONG_TAIL = {"0": 120, "00": 4, **{str(number): max(4, 116 - 3 * number) for number in range(2, 43)}}

@@ -1,0 +1,233 @@
+"""Whole epochs of a run beside what they could be at best, and beside the usual ways to train.
+
+    python -m jersey.bench.epoch runs/resnet18_small/RUN --set='size_px=(128, 128)'
+
+Takes the config of a run folder and trains as that run does, with all its callbacks, Aim and checkpoints, in a
+temporary folder; only the number of batches is limited. Between its epochs, in the same process, as many batches go
+through
+
+- bare step: the same network and precision, batches that lie on the device already, forward, backward, torch's AdamW;
+- torchvision: ImageFolder, v2 transforms, a DataLoader with a worker for each core, then the bare step;
+- timm: its own loader and its network of that name, then the bare step; left out where timm is not installed.
+
+`training` is the time from the start of an epoch to its validation. `epoch` holds a validation of as many batches,
+which is the same for all, and, for jersey alone, checkpoints, metrics and pictures: an epoch cut short holds as many
+of them as a whole one. The data set needs a folder for each class: torchvision and timm read nothing else.
+
+Shapes: B batch, H W size.
+"""
+
+import argparse
+import copy
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jersey import config as configs
+from jersey.bench.pairs import as_json, machine, table
+from jersey.bench.usual import Loader, timm_loader, torchvision_loader
+from jersey.console import set_up_console
+from jersey.data.batches import Batch
+from jersey.data.datamodule import JerseyDataModule
+from jersey.epoch_line import EpochLine
+from jersey.errors import UserError, exit_on_user_error
+from jersey.metrics_csv import MetricsCsv
+from jersey.module import JerseyModule
+from jersey.tracking import AimTracker
+from jersey.trainer import AUTOCAST
+
+Times = dict[str, list[float]]
+
+
+@dataclass
+class Plain:
+    """A loop that does nothing but train.
+
+    Args:
+        network: takes what `loader` gives.
+        loader: the batches of an epoch.
+        val: batches to validate on, by `validated`.
+        validated: a network that takes those.
+        dtype: of autocast; None for none.
+    """
+
+    network: nn.Module
+    loader: Loader
+    val: Sequence[Batch]
+    validated: nn.Module
+    dtype: torch.dtype | None
+    optimizer: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
+
+    def epoch(self) -> tuple[float, float]:
+        """Seconds of the training, and with a validation."""
+        _wait()
+        started = time.perf_counter()
+        self.network.train()
+        for images_BCHW, labels_B in self.loader():
+            self._step(images_BCHW, labels_B)
+        _wait()
+        training_s = time.perf_counter() - started
+        self.validated.eval()
+        with torch.inference_mode():
+            for batch in self.val:
+                self.validated(batch["images"])
+        _wait()
+        return training_s, time.perf_counter() - started
+
+    def _step(self, images_BCHW: Tensor, labels_B: Tensor) -> None:
+        with torch.autocast(images_BCHW.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            loss = F.cross_entropy(self.network(images_BCHW), labels_B)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+
+class BetweenEpochs(L.Callback):
+    """Keeps the times of a fit's epochs, and lets the others run in the pauses; to be the first callback.
+
+    Args:
+        make_rivals: called at the start of the fit, when its device is known.
+    """
+
+    def __init__(self, make_rivals: Callable[[L.Trainer, JerseyModule], dict[str, Plain]]) -> None:
+        self._make_rivals = make_rivals
+        self._rivals: dict[str, Plain] = {}
+        self.training_s: Times = {}
+        self.epoch_s: Times = {}
+        self._started = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, JerseyModule)
+        self._rivals = self._make_rivals(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch:
+            self._ended()
+        for name, rival in self._rivals.items():
+            training_s, epoch_s = rival.epoch()
+            self._add(name, training_s, epoch_s)
+        _wait()
+        self._started = time.perf_counter()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        _wait()
+        self._trained = time.perf_counter() - self._started
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._ended()
+
+    def _ended(self) -> None:
+        _wait()
+        self._add("jersey", self._trained, time.perf_counter() - self._started)
+
+    def _add(self, name: str, training_s: float, epoch_s: float) -> None:
+        self.training_s.setdefault(name, []).append(training_s)
+        self.epoch_s.setdefault(name, []).append(epoch_s)
+
+
+def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> tuple[Times, Times, int]:
+    """Seconds of training, and of whole epochs, of each candidate in each round after the first; and the batch size."""
+    name, config = configs.load(folder)
+    for change in changes:
+        configs.apply_override(config, change)
+    config.trainer.epochs, config.trainer.limit_batches = rounds + 1, batches
+    configs.check(config)
+    experiment = configs.build(config)
+    data: JerseyDataModule = experiment.data(seed=experiment.seed)
+    data.prepare_data()
+    data.setup()
+    module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=experiment.seed)
+    architecture = configs.flatten(config).get("module.network.architecture", "resnet18")
+
+    def rivals(trainer: L.Trainer, module: JerseyModule) -> dict[str, Plain]:
+        return _rivals(trainer, module, data, architecture, batches)
+
+    workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
+    tracker = AimTracker(repo=workdir / ".aim", experiment=name, run_name="bench", hash_file=workdir / "aim_hash")
+    between = BetweenEpochs(rivals)
+    experiment.trainer.keywords["callbacks"] = {"between": between, **experiment.trainer.keywords["callbacks"]}
+    trainer = experiment.trainer(run_dir=workdir, loggers=[MetricsCsv(run_dir=workdir), EpochLine(), tracker])
+    trainer.fit(module, datamodule=data)
+    tracker.finalize("finished")
+    return _without_first(between.training_s), _without_first(between.epoch_s), data.batch_size
+
+
+def _without_first(times_s: Times) -> Times:
+    return {name: values[1:] for name, values in times_s.items()}
+
+
+def _rivals(
+    trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, architecture: str, batches: int
+) -> dict[str, Plain]:
+    device, dtype = trainer.strategy.root_device, AUTOCAST.get(str(trainer.precision))
+    val = _first(iter(data.val_dataloader()), batches)
+    own = copy.deepcopy(module.network)
+    takes_normalised = copy.deepcopy(module.network)
+    takes_normalised.normalise = nn.Identity()
+    ready = [(batch["images"], batch["labels"]) for batch in _first(iter(data.train_dataloader()), batches)]
+    settings: dict[str, Any] = {
+        "size_px": data.size_px,
+        "batch_size": data.batch_size,
+        "batches": batches,
+        "device": device,
+    }
+    folder = data.root / "train"
+    rivals = {
+        "bare step": Plain(own, lambda: iter(ready), val, own, dtype),
+        "torchvision": Plain(takes_normalised, torchvision_loader(folder, **settings), val, own, dtype),
+    }
+    if (loader := timm_loader(folder, **settings)) is not None:
+        from timm import create_model
+
+        network = create_model(architecture, num_classes=len(data.labels)).to(device)
+        rivals["timm"] = Plain(network.to(memory_format=torch.channels_last), loader, val, own, dtype)
+    return rivals
+
+
+def _first(batches: Iterator[Batch], count: int) -> list[Batch]:
+    return [batch for batch, _ in zip(batches, range(count), strict=False)]
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Prints two tables and a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the run whose config to take")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as --fdl_set of launch.py")
+    parser.add_argument("--rounds", type=int, default=4, help="epochs to time, after one that warms up")
+    parser.add_argument("--batches", type=int, default=8, help="of an epoch")
+    options = parser.parse_args()
+    with exit_on_user_error():
+        set_up_console()
+        if min(options.rounds, options.batches) < 1:
+            raise UserError("--rounds and --batches must be at least 1")
+        training_s, epoch_s, batch_size = measure(
+            options.folder, options.set, rounds=options.rounds, batches=options.batches
+        )
+    crops = options.batches * batch_size
+    result: dict[str, Any] = {"bench": "epoch", "machine": machine(), "batches": options.batches}
+    for title, times_s in (("training", training_s), ("epoch", epoch_s)):
+        against = {"bare step": times_s.pop("bare step"), **times_s}
+        print(f"\n{title}, {crops} crops\n{table(against, against='bare step', unit='crops', amount=crops)}")
+        result[title] = as_json(against, against="bare step")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What each part of a training step costs beside the network's own forward and backward pass.
+
+    python -m jersey.bench.train_step --px=64
+
+The bare step is forward, cross entropy, backward and torch's AdamW on a batch that lies on the device already. Each
+other row is that step with one thing changed, and the last one is the step that jersey's module and callbacks make of
+the baselines' settings. All take turns in one process; the network is a ResNet with random weights.
+
+Shapes: B batch, K classes, H W size.
+"""
+
+import argparse
+import copy
+import json
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from jersey.bench.pairs import alternate, as_json, machine, table
+from jersey.callbacks.ema import EMA
+from jersey.data.augment import Augment, Colour, Geometry, Noise
+from jersey.data.batches import Batch
+from jersey.labels import Labels
+from jersey.losses import CrossEntropy
+from jersey.models.heads import CompositionalHead
+from jersey.models.network import resnet_classifier
+from jersey.models.resnet import Architecture
+from jersey.module import JerseyModule
+from jersey.optim.schedules import warmup_cosine
+from jersey.seeding import counted_generator
+from jersey.trainer import AUTOCAST, precision_for
+
+LABELS = Labels(tuple(map(str, range(43))))
+
+
+def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[str, Callable[[], None]]:
+    """The steps, by name."""
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = AUTOCAST.get(precision_for(device.type))
+    images_BCHW = torch.randint(0, 256, (batch_size, 3, px, px), dtype=torch.uint8, device=device)
+    labels_B = torch.arange(batch_size, device=device) % len(LABELS)
+    batch: Batch = {"images": images_BCHW, "labels": labels_B, "indices": torch.arange(batch_size, device=device)}
+    module = _module(architecture).to(device).train()
+    generator = counted_generator(device, 0)
+    augment = module.augment
+    assert augment is not None
+
+    def bare(*, augmented: bool = False, clipped: bool = False, fused: bool | None = None) -> Callable[[], None]:
+        network = copy.deepcopy(module.network)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=fused)
+
+        def step() -> None:
+            images = augment(images_BCHW, generator) if augmented else images_BCHW
+            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+                loss = F.cross_entropy(network(images), labels_B)
+            _update(network, loss, optimizer, clipped=clipped)
+
+        return step
+
+    return {
+        "bare step": bare(),
+        "fused AdamW": bare(fused=True),
+        "clipping": bare(clipped=True),
+        "augmentation": bare(augmented=True),
+        "EMA": _with_ema(bare(), copy.deepcopy(module)),
+        "jersey": _jersey(module, batch, dtype),
+    }
+
+
+def _module(architecture: Architecture) -> JerseyModule:
+    return JerseyModule(
+        labels=LABELS,
+        class_counts=[1] * len(LABELS),
+        seed=0,
+        network=partial(resnet_classifier, architecture=architecture, weights=None, head=CompositionalHead),
+        optimizer=partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
+        schedule=partial(warmup_cosine, warmup_frac=0.2),
+        loss=CrossEntropy(label_smoothing=0.05),
+        augment=Augment(
+            geometry=Geometry(rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
+            colour=Colour(brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
+            noise=Noise(std=0.03),
+        ),
+    )
+
+
+def _jersey(module: JerseyModule, batch: Batch, dtype: torch.dtype | None) -> Callable[[], None]:
+    optimizer, schedule = module.optimizer_and_schedule(1_000_000)
+
+    def step() -> None:
+        with torch.autocast(module.device.type, dtype=dtype, enabled=dtype is not None):
+            loss = module.training_step(batch, 0)
+        _update(module.network, loss, optimizer, clipped=True)
+        schedule.step()
+
+    return _with_ema(step, module)
+
+
+def _with_ema(step: Callable[[], None], module: JerseyModule) -> Callable[[], None]:
+    """The step, then the average of the module's weights, through the hooks that a trainer would call."""
+    ema, trainer = EMA(decay=0.99), SimpleNamespace(strategy=SimpleNamespace(root_device=module.device), global_step=0)
+    stand_in: Any = trainer
+    ema.setup(stand_in, module, "fit")
+
+    def both() -> None:
+        step()
+        trainer.global_step += 1
+        ema.on_train_batch_end(stand_in, module, None, None, 0)
+
+    return both
+
+
+def _update(network: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, *, clipped: bool) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    if clipped:
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+
+
+def main() -> None:
+    """Prints a row a step, and a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--architecture", choices=("resnet18", "resnet34", "resnet50"), default="resnet18")
+    parser.add_argument("--px", type=int, default=64, help="height and width")
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=12)
+    options = parser.parse_args()
+    steps = candidates(architecture=options.architecture, px=options.px, batch_size=options.batch_size)
+    times_s = alternate(steps, rounds=options.rounds)
+    print(table(times_s, against="bare step", unit="crops", amount=options.batch_size))
+    settings = {"architecture": options.architecture, "px": options.px, "batch_size": options.batch_size}
+    result = as_json(times_s, against="bare step")
+    print(json.dumps({"bench": "train_step", "machine": machine(), **settings, "steps": result}))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -57,6 +58,8 @@ def make_trainer(
         gradient_clip_val=clip_norm,
         accumulate_grad_batches=accumulate,
         deterministic=deterministic,
+        benchmark=not deterministic,  # cudnn tries its kernels once: batches have one shape
+        plugins=[AsyncCheckpointIO()],  # writing takes as long as a short epoch; files still appear whole
         limit_train_batches=limit_batches,
         limit_val_batches=limit_batches,
         limit_test_batches=limit_batches,

@@ -4,11 +4,12 @@
 
 Starts the run of that folder several times in one process, each time in a new folder and in full: data, audit, Aim,
 pictures of the data, network, trainer. The first start may have to decode the crops, later ones find them decoded.
-Everything that a run imports late is imported before.
+What a run imports late is imported before.
 """
 
 import argparse
 import functools
+import importlib
 import json
 import statistics
 import tempfile
@@ -17,9 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aim  # noqa: F401  # see above
 import lightning as L
-import matplotlib.pyplot  # noqa: F401, ICN001
 from lightning.pytorch import Callback
 
 from jersey import config as configs
@@ -27,6 +26,9 @@ from jersey.bench.pairs import machine
 from jersey.console import set_up_console
 from jersey.errors import exit_on_user_error
 from jersey.run_folder import open_run
+
+
+IMPORTED_LATE = ("aim", "matplotlib.pyplot", "onnxruntime", "onnx")
 
 
 class StopAfterOneStep(Callback):
@@ -69,6 +71,8 @@ def main() -> None:
     options = parser.parse_args()
     with exit_on_user_error():
         set_up_console()
+        for module in IMPORTED_LATE:
+            importlib.import_module(module)
         workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
         seconds = [start(options.folder, workdir, f"start-{number}") for number in range(options.starts)]
     for number, value in enumerate(seconds):

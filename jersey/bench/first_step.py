@@ -27,7 +27,6 @@ from jersey.console import set_up_console
 from jersey.errors import exit_on_user_error
 from jersey.run_folder import open_run
 
-
 IMPORTED_LATE = ("aim", "matplotlib.pyplot", "onnxruntime", "onnx")
 
 

@@ -47,6 +47,7 @@ def data() -> fdl.Partial[JerseyDataModule]:
         batch_size=64,
         eval_batch_size=256,
         sampler_power=0.5,
+        cache=".decoded",
         labels=None,
     )
 

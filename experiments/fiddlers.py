@@ -48,9 +48,9 @@ def deterministic(config: fdl.Config[Experiment]) -> None:
 
 
 @fiddler
-def compile(config: fdl.Config[Experiment]) -> None:
+def compile(config: fdl.Config[Experiment], mode: str = "default") -> None:
     """Lets torch.compile translate the network: a slow first step, then faster ones on a GPU."""
-    config.module.compile_network = True
+    config.module.compile_network = mode
 
 
 @fiddler

@@ -122,7 +122,8 @@ class Collector:
 
     def add(self, logits_BK: Tensor, batch: Batch) -> None:
         """Keeps a batch."""
-        self._parts.append((logits_BK.detach().float(), batch["labels"], batch["indices"]))
+        own_BK = logits_BK.detach().to(torch.float32, copy=True)  # a CUDA graph would write over what it gave
+        self._parts.append((own_BK, batch["labels"], batch["indices"]))
 
     def evaluation(self) -> Evaluation:
         """Everything since the last call, moved to the CPU."""

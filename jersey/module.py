@@ -8,7 +8,7 @@ Shapes: B batch, N crops of the split, K classes.
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -31,6 +31,8 @@ from jersey.optim.param_groups import param_groups
 from jersey.optim.sam import SAM, gathers_too_much
 from jersey.seeding import counted_generator
 
+CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
+
 
 class JerseyModule(L.LightningModule):
     """Trains and scores a `Network`.
@@ -49,7 +51,8 @@ class JerseyModule(L.LightningModule):
         sam: lets every optimizer step look uphill first; None for plain steps.
         weight_power: loss weights are `count^-weight_power`; 0 for none.
         backbone_lr_scale: the backbone's learning rate as a share of `lr`.
-        compile_network: let torch.compile translate the network; pays on a GPU and long runs.
+        compile_network: let torch.compile translate the network, in this mode of its; pays on a GPU and in long runs.
+            "reduce-overhead" replays CUDA graphs; None leaves the network as it is.
         weights_on_top_of_sampler: tells `jersey.config.checks` that weights and a balanced sampler at once are meant.
     """
 
@@ -70,7 +73,7 @@ class JerseyModule(L.LightningModule):
         sam: SAM | None = None,
         weight_power: float = 0.0,
         backbone_lr_scale: float = 1.0,
-        compile_network: bool = False,
+        compile_network: CompileMode | None = None,
         weights_on_top_of_sampler: bool = False,
     ) -> None:
         super().__init__()
@@ -78,7 +81,9 @@ class JerseyModule(L.LightningModule):
         self.seed = seed
         self.network = network(labels=labels)
         if compile_network:
-            self.network.compile()  # in place: names in checkpoints stay, and copies (EMA, export) are not compiled
+            self.network.compile(
+                mode=compile_network
+            )  # in place: names in checkpoints stay, and copies (EMA, export) are not compiled
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = loss

@@ -162,7 +162,7 @@ def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
         if parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights":
             parameter.put(None)
         elif parameter.path == "module.compile_network":
-            parameter.put(False)
+            parameter.put(None)
     make = fdl.build(config.module)
 
     def network(**keywords: Any) -> Any:

@@ -258,7 +258,7 @@ def test_an_augmentation_of_a_users_own_is_measured_as_a_whole() -> None:
 
 
 def test_it_is_the_same_every_time_and_leaves_the_config_alone() -> None:
-    config = baseline("compile_network=True", name="resnet50_baseline")
+    config = baseline("compile_network='default'", name="resnet50_baseline")
     before = configs.as_text(config)
     first = effects(config, SPLITS)
     torch.rand(5)

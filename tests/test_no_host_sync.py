@@ -1,0 +1,102 @@
+"""Nothing inside a training step asks the device for a value: the host would wait there, and the device after it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fiddle as fdl
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+READS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select)
+
+
+class Asked(TorchDispatchMode):
+    """Notes every operation that brings a value to the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in READS:
+            self.operations.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+class Watch(Callback):
+    """Watches from the arrival of each batch to the end of all that is done for it; to be the last callback."""
+
+    def __init__(self, make_watcher: Callable[[], Any]) -> None:
+        self._make_watcher = make_watcher
+        self.watchers: list[Any] = []
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.watchers.append(self._make_watcher())
+        self.watchers[-1].__enter__()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.watchers[-1].__exit__(None, None, None)
+
+
+def watched(config: fdl.Buildable, folder: Path, make_watcher: Callable[[], Any]) -> list[Any]:
+    """What watched each step of a fit with all callbacks of the config."""
+    experiment = configs.build(config)
+    data = experiment.data(seed=0)
+    data.setup()
+    module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=0)
+    trainer: L.Trainer = experiment.trainer(run_dir=folder, loggers=[])
+    watch = Watch(make_watcher)
+    trainer.callbacks.append(watch)  # type: ignore[attr-defined]  # Lightning sets it in a connector
+    trainer.fit(module, datamodule=data)
+    return watch.watchers
+
+
+@pytest.fixture
+def config(shrink: Callable[[fdl.Buildable], None]) -> fdl.Buildable:
+    config = configs.get_experiment("resnet18_baseline")()
+    shrink(config)
+    return config
+
+
+def test_a_step_brings_no_value_to_the_host(config: fdl.Buildable, tmp_path: Path) -> None:
+    watchers = watched(config, tmp_path, Asked)
+    assert len(watchers) >= 3
+    assert [watcher.operations for watcher in watchers] == [[]] * len(watchers)
+
+
+def test_a_step_that_does_is_seen(config: fdl.Buildable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jersey.module import JerseyModule
+
+    step = JerseyModule.training_step
+
+    def curious(self: JerseyModule, *arguments: Any) -> torch.Tensor:
+        loss = step(self, *arguments)
+        loss.item()
+        return loss
+
+    monkeypatch.setattr(JerseyModule, "training_step", curious)
+    assert all(watcher.operations for watcher in watched(config, tmp_path, Asked))
+
+
+class NoSync:
+    """Lets CUDA refuse every operation that waits."""
+
+    def __enter__(self) -> None:
+        torch.cuda.set_sync_debug_mode("error")
+
+    def __exit__(self, *_: Any) -> None:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_a_step_on_a_gpu_never_waits(config: fdl.Buildable, tmp_path: Path) -> None:
+    config.trainer.accelerator = "gpu"
+    assert len(watched(config, tmp_path, NoSync)) >= 3

@@ -159,9 +159,8 @@ def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
     """The real module, but for a network without values."""
     config = copy.deepcopy(config)
     for parameter in parameters(config):
-        if parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights":
-            parameter.put(None)
-        elif parameter.path == "module.compile_network":
+        has_weights = parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights"
+        if has_weights or parameter.path == "module.compile_network":
             parameter.put(None)
     make = fdl.build(config.module)
 

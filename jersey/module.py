@@ -81,9 +81,8 @@ class JerseyModule(L.LightningModule):
         self.seed = seed
         self.network = network(labels=labels)
         if compile_network:
-            self.network.compile(
-                mode=compile_network
-            )  # in place: names in checkpoints stay, and copies (EMA, export) are not compiled
+            # In place: names in checkpoints stay, and copies (EMA, export) are not compiled.
+            self.network.compile(mode=compile_network)
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = loss

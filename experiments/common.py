@@ -85,7 +85,7 @@ def mild_augment() -> fdl.Config[Augment]:
     """For runs too short to learn from strong changes."""
     return fdl.Config(
         Augment,
-        geometry=fdl.Config(Geometry, rotation_deg=4.0, shear_deg=2.0, scale=0.05, shift=0.03),
+        geometry=fdl.Config(Geometry, rotation_deg=8.0, shear_deg=4.0, scale=0.1, shift=0.06),
         colour=fdl.Config(Colour, brightness=0.2, contrast=0.2, saturation=0.2, swap=0.3),
     )
 

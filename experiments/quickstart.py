@@ -26,6 +26,7 @@ def quickstart() -> fdl.Config[Experiment]:
     config.data.size_px = (48, 48)
     config.data.batch_size = 32
     config.module.network.weights = None
+    config.module.network.normalisation = "crop"
     config.module.optimizer.lr = 1e-3
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 3

@@ -22,7 +22,8 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.document import as_html, as_markdown
 from jersey.epoch_line import EpochLine
-from jersey.export import Agreement, export_onnx
+from jersey.export import Agreement, Variant, VariantName, export_onnx, export_variants
+from jersey.export.variants import LEAST_AGREEMENT, calibration_rows
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.metrics_csv import MetricsCsv
@@ -48,6 +49,9 @@ class Experiment:
         trainer: gives the Trainer, called with `run_dir` and `loggers`.
         seed: of weights, train order and augmentation.
         measure: time the exported model and count its parameters; takes some seconds.
+        onnx_variants: forms of the exported file to make beside it, each left there only if it answers as the network
+            does and is faster than the file here: "int8", "fp16". See `jersey.export.variants`.
+        onnx_variant_agreement: the least share of validation crops on which a variant must have torch's top-1.
     """
 
     data: Callable[..., JerseyDataModule]
@@ -55,6 +59,8 @@ class Experiment:
     trainer: Callable[..., L.Trainer]
     seed: int = 0
     measure: bool = True
+    onnx_variants: tuple[VariantName, ...] = ()
+    onnx_variant_agreement: float = LEAST_AGREEMENT
 
     def run(
         self,
@@ -105,16 +111,30 @@ class Experiment:
             trainer.test(module, datamodule=data, verbose=False)
             test = module.evaluations["test"]
             agreement = _export(module, data, folder, best, test, commit)
-            tracker.log_export(
-                {"file": str(folder.onnx), "val_acc_top1": agreement.accuracy, "ties": len(agreement.ties)}
-            )
+            variants = self._export_variants(module, data, folder)
+            tracker.log_export(_export_facts(folder, agreement, variants))
             facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
             info = _measure(module, trainer, data, folder) if self.measure else None
             counts = dict(zip(data.labels.names, data.class_counts, strict=True))
             balance = class_balance(counts, data.train_sampler, module.class_weights_K)
-            _report(folder, facts, best["val"], test, data.labels, balance, agreement, info)
+            _report(folder, facts, best["val"], test, data.labels, balance, agreement, variants, info)
         folder.reached("finished", best_epoch=best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
+
+    def _export_variants(self, module: JerseyModule, data: JerseyDataModule, folder: RunFolder) -> list[Variant]:
+        train, val = data.decoded["train"], data.decoded["val"]
+        return export_variants(
+            self.onnx_variants,
+            module.network,
+            folder.onnx,
+            size_px=data.size_px,
+            fit_mode=data.fit_mode,
+            calibration_NCHW=train.images_NCHW[calibration_rows(train.labels_N)],
+            crops_NCHW=val.images_NCHW,
+            labels_N=val.labels_N,
+            files=data.splits["val"].paths,
+            least_agreement=self.onnx_variant_agreement,
+        )
 
 
 def _record_labels(labels: Labels, folder: RunFolder) -> None:
@@ -193,6 +213,15 @@ def _export(
     )
 
 
+def _export_facts(folder: RunFolder, agreement: Agreement, variants: list[Variant]) -> dict[str, str | int | float]:
+    facts: dict[str, str | int | float] = {
+        "file": str(folder.onnx),
+        "val_acc_top1": agreement.accuracy,
+        "ties": len(agreement.ties),
+    }
+    return facts | {key: value for each in variants for key, value in each.facts().items()}
+
+
 def _measure(module: JerseyModule, trainer: L.Trainer, data: JerseyDataModule, folder: RunFolder) -> dict[str, Any]:
     info = model_info(
         module.network,
@@ -213,6 +242,7 @@ def _report(
     labels: Labels,
     balance: Mapping[str, Balance],
     agreement: Agreement,
+    variants: list[Variant],
     info: Mapping[str, Any] | None,
 ) -> None:
     difference = folder.path / "config_diff.txt"
@@ -225,6 +255,7 @@ def _report(
         labels=labels,
         balance=balance,
         agreement=agreement,
+        variants=variants,
         info=info,
     )
     title, page = f"{folder.experiment}/{folder.name}", report(result)

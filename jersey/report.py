@@ -12,7 +12,8 @@ from typing import Any
 from jersey.data.balance import Balance, emphasis
 from jersey.digit_errors import errors_by_type, examples, total
 from jersey.document import Block, Heading, Picture, Table, Text, Verbatim
-from jersey.export import Agreement
+from jersey.export import Agreement, Variant
+from jersey.export.variants import as_table as variants_as_table
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.model_info import as_table
@@ -47,6 +48,7 @@ class Result:
         labels: the label map.
         balance: what sampler and loss weights made of each number.
         agreement: of the ONNX file with torch.
+        variants: what became of those that were asked for.
         info: what the model costs, see `jersey.model_info`; None when nobody has measured.
     """
 
@@ -58,6 +60,7 @@ class Result:
     labels: Labels
     balance: Mapping[str, Balance]
     agreement: Agreement
+    variants: Sequence[Variant] = ()
     info: Mapping[str, Any] | None
 
 
@@ -146,6 +149,18 @@ def _exported(result: Result) -> list[Block]:
     ]
     if agreement.ties:
         blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(agreement.ties)}."))
+    if result.variants:
+        blocks += [
+            Text(
+                "Variants of it: on how many validation crops they have torch's top-1, how many they read right, and "
+                "how many times as fast as model.onnx they are with one crop at a time on this CPU (median of pairs, "
+                "quartiles)."
+            ),
+            Table(
+                ("variant", "as torch", "right", "speed", "size", ""),
+                variants_as_table(result.variants),
+            ),
+        ]
     return [*blocks, Table(("of the model", ""), as_table(result.info))] if result.info else blocks
 
 

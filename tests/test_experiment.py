@@ -5,10 +5,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import aim
 import fiddle as fdl
 import numpy as np
 import pytest
 import torch
+from aim_repository import indexed
 from countdown import rows_of
 from full_run import full_run
 
@@ -37,6 +39,8 @@ def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunF
     config.trainer.callbacks.ema.decay = 0.7
     config.trainer.epochs = 3
     config.trainer.accelerator = "cpu"
+    config.onnx_variants = ("int8",)
+    config.onnx_variant_agreement = 0.0
     return full_run(config, "resnet18_baseline", tmp_path_factory.mktemp("runs"))
 
 
@@ -102,6 +106,21 @@ def test_the_file_takes_crops_of_any_size(finished: RunFolder) -> None:
     rng = np.random.default_rng(0)
     for shape in ((1, 3, 17, 90), (5, 3, 300, 40)):
         assert model.logits(rng.integers(0, 256, shape, dtype=np.uint8)).shape == (shape[0], 3)
+
+
+def test_a_variant_is_where_report_and_tracker_say(finished: RunFolder) -> None:
+    """Whether it is faster is up to the machine."""
+    file = finished.path / "model.int8.onnx"
+    (row,) = (line for line in finished.report.read_text(encoding="utf-8").splitlines() if file.name in line)
+    assert row.endswith("| written |") == file.exists()
+    if file.exists():
+        float32, int8 = OnnxModel(finished.onnx), OnnxModel(file)
+        assert int8.metadata == {**float32.metadata, "variant": "int8"}
+    run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
+    facts = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
+    assert (facts["int8_refused"] == "") == file.exists()
+    assert f"{facts['int8_val_agreement']:.2%}" in row
+    assert f"{facts['int8_speedup']:.2f} (" in row
 
 
 def test_a_checkpoint_of_other_labels_is_refused(

@@ -10,9 +10,11 @@ from scipy.stats import binomtest
 
 from jersey.data.balance import BalancedSampler, class_balance
 from jersey.document import as_html, as_markdown
-from jersey.export import Agreement
+from jersey.export import Agreement, Variant
+from jersey.export.variants import Measured
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
+from jersey.paired_timing import Ratio
 from jersey.report import Result, report, wilson_interval
 
 LABELS = Labels(("0", "00", "01", "7"))
@@ -101,3 +103,20 @@ def test_pictures_that_a_run_made_are_shown_and_no_others(result: Result) -> Non
 def test_ties_are_named(result: Result) -> None:
     tied = replace(result, agreement=replace(result.agreement, ties=["val/00/a_b.jpg"]))
     assert "val/00/a\\_b.jpg" in as_markdown("run", report(tied))
+
+
+def test_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result: Result) -> None:
+    assert "int8" not in as_markdown("run", report(result))
+    agreement = replace(result.agreement, accuracy=0.7, disagreements=["val/0/a.jpg"])
+    int8 = Measured(agreement, Ratio(3.0, 2.5, 3.25), 11_600_000)
+    fp16 = Measured(replace(agreement, disagreements=[]), Ratio(0.5, 0.4, 0.6), 22_000_000)
+    told = replace(
+        result,
+        variants=[
+            Variant("int8", "model.int8.onnx", int8, ""),
+            Variant("fp16", "model.fp16.onnx", fp16, "it is slower"),
+        ],
+    )
+    text = as_markdown("run", report(told))
+    assert "| model.int8.onnx | 90.00% | 70.00% | 3.00 (2.50 to 3.25) | 11.6 MB | written |" in text
+    assert "| model.fp16.onnx | 100.00% | 70.00% | 0.50 (0.40 to 0.60) | 22.0 MB | it is slower |" in text

@@ -15,8 +15,8 @@ HOMES = {
     "experiments": ("experiments/", "launch.py"),
     "aim": ("jersey/tracking.py",),
     "matplotlib": ("jersey/plots/",),
-    "onnx": ("jersey/export.py",),
-    "onnxruntime": ("jersey/inference/",),
+    "onnx": ("jersey/export/",),
+    "onnxruntime": ("jersey/inference/", "jersey/export/int8.py"),
 }
 FORBIDDEN = {"jax", "jaxlib", "flax", "yaml", "omegaconf", "hydra", "pandas"}
 

@@ -7,7 +7,7 @@ not find, so that a config with a user's own module goes through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import fiddle as fdl
 from fiddle import validation
@@ -15,6 +15,7 @@ from fiddle import validation
 from jersey.config.paths import parameters
 from jersey.config.typehints import UNKNOWN
 from jersey.errors import UserError
+from jersey.export import VariantName
 from jersey.optim.sam import gathers_too_much
 
 Values = Mapping[str, Any]
@@ -22,6 +23,7 @@ Rule = Callable[[Values], str | None]
 
 LEAST = {
     "seed": 0,
+    "onnx_variant_agreement": 0,
     "data.size_px": 8,
     "data.batch_size": 2,  # batch normalisation has no variance of one crop
     "data.eval_batch_size": 1,
@@ -94,4 +96,23 @@ def watched_is_there(values: Values) -> str | None:
     return None
 
 
-RULES: list[Rule] = [balanced_once, in_range, best_is_not_worst, one_batch_a_step_with_sam, watched_is_there]
+def variants_can_be_made(values: Values) -> str | None:
+    """What is wrong would come out only when training is over."""
+    names, known = values.get("onnx_variants") or (), get_args(VariantName)
+    if unknown := [name for name in names if name not in known]:
+        return f"onnx_variants={names!r} holds {unknown[0]!r}, which is none of {', '.join(known)}"
+    if len(set(names)) < len(names):
+        return f"onnx_variants={names!r} names a variant twice; name each once"
+    if (share := values.get("onnx_variant_agreement", 0)) > 1:
+        return f"onnx_variant_agreement={share} is a share of crops, so no variant would reach it; 1 is the most"
+    return None
+
+
+RULES: list[Rule] = [
+    balanced_once,
+    in_range,
+    best_is_not_worst,
+    one_batch_a_step_with_sam,
+    watched_is_there,
+    variants_can_be_made,
+]

@@ -20,13 +20,15 @@ class OnnxModel:
 
     Args:
         path: the file.
+        threads: how many work on one crop; None lets onnxruntime choose.
 
     Raises:
         UserError: it cannot be read, or carries no label map.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0  # 0 is its word for choosing
         options.log_severity_level = 3  # errors; its warnings concern its own graph rewriting
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -115,3 +115,36 @@ def test_what_is_not_watched_has_no_better_side() -> None:
     config = example()
     config.trainer.callbacks.last = fdl.Config(Watch)
     check(config)
+
+
+@pytest.mark.parametrize("override", ['onnx_variants=("int8",)', "onnx_variants=(int8, fp16)", "onnx_variants=()"])
+def test_variants_of_the_exported_file_can_be_chosen_by_a_flag(override: str) -> None:
+    config = baseline()
+    configs.apply_override(config, override)
+    check(config)
+    assert set(configs.build(config).onnx_variants) <= {"int8", "fp16"}
+    assert configs.build(config).onnx_variants == tuple(word for word in ("int8", "fp16") if word in override)
+
+
+@pytest.mark.parametrize("override", ['onnx_variants=("int4",)', "onnx_variants=int8", "onnx_variant_agreement=all"])
+def test_a_flag_that_asks_for_no_variant_is_refused(override: str) -> None:
+    with pytest.raises(UserError, match=rf"^{override.partition('=')[0]} wants .*, not ") as caught:
+        configs.apply_override(baseline(), override)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("onnx_variants", ("int8", "int4"), "'int4', which is none of fp16, int8"),
+        ("onnx_variants", ("int8", "fp16", "int8"), "name each once"),
+        ("onnx_variant_agreement", 99, "1 is the most"),
+        ("onnx_variant_agreement", -0.1, "the least is 0"),
+    ],
+)
+def test_variants_that_nobody_can_make_are_refused_before_training(name: str, value: Any, says: str) -> None:
+    config = baseline()
+    check(config)
+    setattr(config, name, value)
+    with pytest.raises(UserError, match=rf"^{name}=.*{says}"):
+        check(config)

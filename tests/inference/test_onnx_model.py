@@ -57,6 +57,11 @@ def test_a_good_file_gives_labels_facts_and_logits(good: Path) -> None:
         np.testing.assert_array_equal(logits_NK, expected_NK)
 
 
+@pytest.mark.parametrize(("threads", "asked"), [(None, 0), (1, 1), (2, 2)])
+def test_threads_are_asked_for_or_left_to_onnxruntime(good: Path, threads: int | None, asked: int) -> None:
+    assert OnnxModel(good, threads=threads).session.get_session_options().intra_op_num_threads == asked
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     refuse(tmp_path / "absent.onnx", "cannot read the model")
 

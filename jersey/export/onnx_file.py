@@ -34,7 +34,7 @@ TIE = 1e-4  # two logits this close may swap places by rounding alone
 class DeployedNetwork(nn.Module):
     """The network with the fit in front: uint8 [B,3,h,w] of any size to logits [B,K]."""
 
-    def __init__(self, network: Network, *, size_px: tuple[int, int], fit_mode: FitMode) -> None:
+    def __init__(self, network: nn.Module, *, size_px: tuple[int, int], fit_mode: FitMode) -> None:
         super().__init__()
         self.network = network
         self.size_px = size_px
@@ -62,6 +62,11 @@ class Agreement:
     max_logit_difference: float
     ties: list[str]
     disagreements: list[str]
+
+    @property
+    def share(self) -> float:
+        """Of the crops, those without a disagreement at any batch size."""
+        return 1 - len(self.disagreements) / self.crops
 
 
 class ExportError(RuntimeError):
@@ -96,7 +101,7 @@ def export_onnx(
     Raises:
         ExportError: the file and the network disagree.
     """
-    deployed = DeployedNetwork(copy.deepcopy(network).cpu().float(), size_px=size_px, fit_mode=fit_mode).eval()
+    deployed = deployed_copy(network, size_px=size_px, fit_mode=fit_mode)
     facts = {
         "labels_mapping": labels.to_json(),
         "labels_sha256": labels.sha256,
@@ -106,8 +111,8 @@ def export_onnx(
         **metadata,
     }
     with replacing(path) as temporary:
-        _write(deployed, temporary, facts)
-        agreement = compare(deployed, OnnxModel(temporary), crops_NCHW, labels_N, files)
+        write_onnx(deployed, temporary, facts)
+        agreement = compare(torch_logits(deployed, crops_NCHW), OnnxModel(temporary), crops_NCHW, labels_N, files)
         if agreement.disagreements:
             raise ExportError(
                 f"the ONNX file disagrees with torch on {len(agreement.disagreements)} of {agreement.crops} crops, so "
@@ -116,7 +121,13 @@ def export_onnx(
     return agreement
 
 
-def _write(deployed: DeployedNetwork, path: Path, facts: Mapping[str, str]) -> None:
+def deployed_copy(network: Network, *, size_px: tuple[int, int], fit_mode: FitMode) -> DeployedNetwork:
+    """The network as it is shipped; the one that is given stays as it is."""
+    return DeployedNetwork(copy.deepcopy(network).cpu().float(), size_px=size_px, fit_mode=fit_mode).eval()
+
+
+def write_onnx(deployed: DeployedNetwork, path: Path, facts: Mapping[str, str]) -> None:
+    """Writes one file that holds everything, with batch normalisation folded into the convolutions (by torch)."""
     # Two crops of another size than the network's: a batch of one, or that size, could be baked into the graph.
     height_px, width_px = deployed.size_px
     example_BChw = torch.zeros((2, 3, height_px + 3, width_px + 5), dtype=torch.uint8)
@@ -133,7 +144,11 @@ def _write(deployed: DeployedNetwork, path: Path, facts: Mapping[str, str]) -> N
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    save_with_facts(program.model_proto, path, facts)
+
+
+def save_with_facts(model: onnx.ModelProto, path: Path, facts: Mapping[str, str]) -> None:
+    """Writes a sound model with these facts as its metadata, and no others."""
     del model.metadata_props[:]
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
@@ -141,17 +156,27 @@ def _write(deployed: DeployedNetwork, path: Path, facts: Mapping[str, str]) -> N
     onnx.save_model(model, path)
 
 
+def torch_logits(deployed: DeployedNetwork, crops_NCHW: Tensor) -> np.ndarray:
+    """What torch says of fitted crops, [N,K]."""
+    with torch.inference_mode():
+        return torch.cat([deployed.network(part) for part in crops_NCHW.split(64)]).numpy()
+
+
 def compare(
-    deployed: DeployedNetwork, model: OnnxModel, crops_NCHW: Tensor, labels_N: Tensor, files: Sequence[Path]
+    expected_NK: np.ndarray,
+    model: OnnxModel,
+    crops_NCHW: Tensor,
+    labels_N: Tensor,
+    files: Sequence[Path],
+    *,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
 ) -> Agreement:
-    """Holds the file against torch on every crop, at each of `BATCH_SIZES`.
+    """Holds the file against torch's logits on every crop, at each batch size.
 
     One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does.
     """
-    with torch.inference_mode():
-        expected_NK = torch.cat([deployed.network(part) for part in crops_NCHW.split(64)]).numpy()
     from_files_NK = _logits_of_files(model, files)
-    in_batches = [model.logits(crops_NCHW.numpy(), batch_size=size) for size in BATCH_SIZES if size > 1]
+    in_batches = [model.logits(crops_NCHW.numpy(), batch_size=size) for size in batch_sizes if size > 1]
     difference = 0.0
     differing: set[int] = set()
     for got_NK in (from_files_NK, *in_batches):

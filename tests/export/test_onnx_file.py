@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from jersey import export
-from jersey.export import ExportError, export_onnx
+from jersey.export import onnx_file
+from jersey.export.onnx_file import Agreement, DeployedNetwork, ExportError, export_onnx, write_onnx
+from jersey.inference.onnx_model import OnnxModel
 from jersey.labels import Labels
 from jersey.models.network import Network, resnet_classifier
 
@@ -42,7 +43,7 @@ def crops(tmp_path: Path) -> tuple[torch.Tensor, list[Path]]:
     return data.decoded["val"].images_NCHW, list(data.splits["val"].paths)
 
 
-def run_export(network: Network, path: Path, crops: tuple[torch.Tensor, list[Path]]) -> export.Agreement:
+def run_export(network: Network, path: Path, crops: tuple[torch.Tensor, list[Path]]) -> Agreement:
     images_NCHW, files = crops
     return export_onnx(
         network,
@@ -84,14 +85,12 @@ def test_one_checked_file_with_names_shapes_and_facts(
 def test_a_file_that_disagrees_is_refused_and_not_left(
     network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = export._write
-
-    def write_another_network(deployed: export.DeployedNetwork, path: Path, facts: dict[str, str]) -> None:
+    def write_another_network(deployed: DeployedNetwork, path: Path, facts: dict[str, str]) -> None:
         other = copy.deepcopy(deployed)
         other.network.head.weight.data.neg_()
-        write(other, path, facts)
+        write_onnx(other, path, facts)
 
-    monkeypatch.setattr(export, "_write", write_another_network)
+    monkeypatch.setattr(onnx_file, "write_onnx", write_another_network)
     path = tmp_path / "out" / "model.onnx"
     path.parent.mkdir()
     with pytest.raises(ExportError, match="disagrees with torch on"):
@@ -106,12 +105,12 @@ def test_ties_are_listed_and_not_counted_as_disagreement(
     with torch.no_grad():
         tied.head.weight[1], tied.head.bias[1] = tied.head.weight[0], tied.head.bias[0]
         tied.head.weight[2], tied.head.bias[2] = 0, -1000.0
-    original = export.OnnxModel.logits
+    original = OnnxModel.logits
 
-    def nudged(self: export.OnnxModel, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+    def nudged(self: OnnxModel, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         return original(self, images_NChw, batch_size=batch_size) + np.float32([0, 5e-5, 0])
 
-    monkeypatch.setattr(export.OnnxModel, "logits", nudged)
+    monkeypatch.setattr(OnnxModel, "logits", nudged)
     agreement = run_export(tied, tmp_path / "model.onnx", crops)
     assert agreement.ties == [str(file) for file in crops[1]]
     assert agreement.disagreements == []

@@ -1,0 +1,206 @@
+"""Smaller or faster forms of model.onnx, with the same inputs, outputs and facts; each is offered only where it holds.
+
+A variant gives other answers than the network now and then, so it has to earn its place twice: by torch's top-1 on
+nearly all validation crops, and by being faster than the float32 file at batch 1, here, on the CPU. One that does not
+is not written, and the report says why. Scores among a variant's facts are those of the float32 weights.
+
+Shapes: N crops, K classes, H W the network's input size.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from jersey.atomic import replacing
+from jersey.chosen_crops import spread
+from jersey.data.fit import FitMode
+from jersey.export.half import write_fp16
+from jersey.export.onnx_file import Agreement, DeployedNetwork, compare, deployed_copy, torch_logits
+from jersey.inference.onnx_model import OnnxModel
+from jersey.models.network import Network
+from jersey.paired_timing import Ratio, in_turn, speedup
+
+log = logging.getLogger(__name__)
+
+VariantName = Literal["fp16", "int8"]
+
+# An answer that changes moves the accuracy by one crop at most, so with 0.99 by a point at most: less than the
+# accuracy itself is known to, until there are thousands of crops (3,500 at 90 %).
+LEAST_AGREEMENT = 0.99
+LEAST_SPEEDUP = 1.05  # in three of four pairs: of two files alike, one is ahead in half of them
+CALIBRATION_CROPS = 256
+ROUNDS = 21
+BATCH_SIZES = (1, 64)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a variant is like.
+
+    Args:
+        agreement: of it with torch, on the validation crops.
+        speedup: how many times as fast as the float32 file it is, one crop at a time.
+        size_bytes: of the file.
+    """
+
+    agreement: Agreement
+    speedup: Ratio
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What became of a variant that was asked for.
+
+    Args:
+        name: which.
+        file: its name in the folder of the float32 file.
+        measured: None when it could not even be made.
+        refused: why it was not written; empty when it was.
+    """
+
+    name: VariantName
+    file: str
+    measured: Measured | None
+    refused: str
+
+    def facts(self) -> dict[str, str | int | float]:
+        """For the tracker, by name."""
+        facts: dict[str, str | int | float] = {"refused": self.refused}
+        if self.measured:
+            facts |= {
+                "val_agreement": self.measured.agreement.share,
+                "val_acc_top1": self.measured.agreement.accuracy,
+                "speedup": self.measured.speedup.median,
+                "bytes": self.measured.size_bytes,
+            }
+        return {f"{self.name}_{key}": value for key, value in facts.items()}
+
+
+def export_variants(
+    names: Sequence[VariantName],
+    network: Network,
+    path: Path,
+    *,
+    size_px: tuple[int, int],
+    fit_mode: FitMode,
+    calibration_NCHW: Tensor,
+    crops_NCHW: Tensor,
+    labels_N: Tensor,
+    files: Sequence[Path],
+    least_agreement: float = LEAST_AGREEMENT,
+) -> list[Variant]:
+    """Makes each variant beside the float32 file, measures it, and leaves it there if it holds.
+
+    Args:
+        names: which, in the order in which they are told.
+        network: the weights; they are not changed.
+        path: of the float32 file, whose facts the variants take over. "model.onnx" gives "model.int8.onnx".
+        size_px: as for `export_onnx`, as are `fit_mode`, `crops_NCHW`, `labels_N` and `files`.
+        calibration_NCHW: uint8, fitted crops of the train split, as `calibration_rows` chooses them.
+        least_agreement: share of the crops on which a variant must have torch's top-1.
+    """
+    if not names:
+        return []
+    deployed = deployed_copy(network, size_px=size_px, fit_mode=fit_mode)
+    expected_NK = torch_logits(deployed, crops_NCHW)
+    float32 = OnnxModel(path)
+
+    def attempt(name: VariantName, candidate: Path) -> Measured:
+        _write(name, deployed, path, candidate, {**float32.metadata, "variant": name}, calibration_NCHW)
+        model = OnnxModel(candidate)
+        agreement = compare(expected_NK, model, crops_NCHW, labels_N, files, batch_sizes=BATCH_SIZES)
+        return Measured(agreement, _speedup(float32, model, crops_NCHW[:1]), candidate.stat().st_size)
+
+    return [_offer(name, path.with_suffix(f".{name}{path.suffix}"), attempt, least_agreement) for name in names]
+
+
+def _offer(
+    name: VariantName, target: Path, attempt: Callable[[VariantName, Path], Measured], least_agreement: float
+) -> Variant:
+    target.unlink(missing_ok=True)  # one of an earlier export belongs to another float32 file
+    log.info("making %s and comparing it with torch on every validation crop", target)
+    measured = None
+    with TemporaryDirectory() as folder:
+        candidate = Path(folder) / target.name
+        try:
+            measured = attempt(name, candidate)
+            refused = _refusal(measured, least_agreement)
+        except Exception as error:  # an extra that fails must not cost the run, whose network is already there
+            refused = f"it could not be made ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        if not refused:
+            with replacing(target) as final:
+                shutil.copyfile(candidate, final)
+    if refused:
+        log.warning("%s is not offered: %s", target, refused)
+    return Variant(name, target.name, measured, refused)
+
+
+def _write(
+    name: VariantName,
+    deployed: DeployedNetwork,
+    float32: Path,
+    path: Path,
+    facts: Mapping[str, str],
+    calibration_NCHW: Tensor,
+) -> None:
+    if name == "fp16":
+        write_fp16(deployed, path, facts)
+    else:
+        from jersey.export.int8 import write_int8  # 0.3 s that every command would take longer to start
+
+        write_int8(float32, path, facts, calibration_NCHW=calibration_NCHW.numpy())
+
+
+def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio:
+    crop = crop_1CHW.numpy()
+    times_s = in_turn({"float32": lambda: float32.logits(crop), "variant": lambda: variant.logits(crop)}, rounds=ROUNDS)
+    return speedup(times_s["float32"], times_s["variant"])
+
+
+def _refusal(measured: Measured, least_agreement: float) -> str:
+    """Why a variant is not worth having; empty when it is."""
+    agreement, ratio = measured.agreement, measured.speedup
+    reasons = []
+    if agreement.share < least_agreement:
+        reasons.append(
+            f"its top-1 is torch's on {agreement.share:.2%} of {agreement.crops:,} validation crops, and "
+            f"{least_agreement:.2%} are wanted"
+        )
+    if ratio.low < LEAST_SPEEDUP:
+        reasons.append(
+            f"one crop at a time it is {ratio} times as fast as float32, and {LEAST_SPEEDUP} in three of four pairs "
+            "is wanted"
+        )
+    return "; ".join(reasons)
+
+
+def calibration_rows(labels_N: Tensor, most: int = CALIBRATION_CROPS) -> Tensor:
+    """Rows of a split, about equally many of each class and one at least, spread over the crops of the class."""
+    classes = labels_N.unique().tolist()
+    each = max(1, most // len(classes))
+    return torch.cat([spread((labels_N == k).nonzero()[:, 0], each) for k in classes])
+
+
+def as_table(variants: Sequence[Variant]) -> list[tuple[str, ...]]:
+    """A row a variant, for people: file, top-1 as torch, accuracy, speed, size, and whether it was written."""
+    return [(each.file, *_cells(each.measured), each.refused or "written") for each in variants]
+
+
+def _cells(measured: Measured | None) -> tuple[str, ...]:
+    if measured is None:
+        return ("-",) * 4
+    agreement = measured.agreement
+    return (
+        f"{agreement.share:.2%}",
+        f"{agreement.accuracy:.2%}",
+        str(measured.speedup),
+        f"{measured.size_bytes / 1e6:,.1f} MB",
+    )

@@ -1,0 +1,53 @@
+"""How many times as fast one thing is as another, timed in turn, so that a slow minute of the machine hits both alike.
+
+A ratio is taken within each round, and the median of the rounds is told with its quartiles.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+TURN_S = 0.02  # shorter turns would say more about the clock and the scheduler
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of ratios, and their quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def in_turn(ways: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
+    """Seconds of one call, by way, a value a round; every second round goes backwards."""
+    calls = {name: math.ceil(TURN_S / _warm_s(way)) for name, way in ways.items()}
+    times_s: dict[str, list[float]] = {name: [] for name in ways}
+    for round_ in range(rounds):
+        for name in sorted(ways, key=list(ways).index, reverse=bool(round_ % 2)):
+            ways[name]()  # not timed: meanwhile the threads of the one before give up waiting for more
+            times_s[name].append(_time_s(ways[name], calls[name]))
+    return times_s
+
+
+def _warm_s(way: Callable[[], object]) -> float:
+    way()  # plans and allocates
+    return max(_time_s(way, 1), 1e-6)
+
+
+def _time_s(way: Callable[[], object], calls: int) -> float:
+    started = time.perf_counter()
+    for _ in range(calls):
+        way()
+    return (time.perf_counter() - started) / calls
+
+
+def speedup(base_s: Sequence[float], other_s: Sequence[float]) -> Ratio:
+    """How many times as fast the other is, from the seconds of the same rounds, two at least."""
+    low, median, high = statistics.quantiles([b / o for b, o in zip(base_s, other_s, strict=True)], method="inclusive")
+    return Ratio(median, low, high)

@@ -1,0 +1,58 @@
+"""Ratios of times, on a clock that the test moves."""
+
+from collections.abc import Callable
+
+import pytest
+
+from jersey import paired_timing
+from jersey.paired_timing import in_turn, speedup
+
+
+class Clock:
+    """Stands still but for what the ways take."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.order: list[str] = []
+
+    def way(self, name: str, *, takes_s: float, first_s: float = 0.0) -> Callable[[], None]:
+        """Takes longer when another way came before."""
+
+        def run() -> None:
+            is_first = not self.order or self.order[-1] != name
+            self.now_s += takes_s + first_s * is_first
+            self.order.append(name)
+
+        return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(paired_timing.time, "perf_counter", lambda: clock.now_s)
+    return clock
+
+
+def test_a_value_is_of_one_call_and_the_first_of_a_turn_does_not_count(clock: Clock) -> None:
+    times_s = in_turn(
+        {"a": clock.way("a", takes_s=0.001, first_s=5.0), "b": clock.way("b", takes_s=3.0, first_s=5.0)}, rounds=4
+    )
+    assert times_s == {"a": [pytest.approx(0.001)] * 4, "b": [pytest.approx(3.0)] * 4}
+
+
+def test_ways_take_turns_and_every_second_round_goes_backwards(clock: Clock) -> None:
+    in_turn({name: clock.way(name, takes_s=9.0) for name in "abc"}, rounds=3)
+    measured = "".join(clock.order)[6:]  # what is before was to warm up
+    assert measured == "aabbcc" + "ccbbaa" + "aabbcc"
+
+
+def test_a_machine_that_slows_down_does_not_change_the_ratio() -> None:
+    base_s = [0.3 * 1.5**round_ for round_ in range(9)]
+    ratio = speedup(base_s, [each / 2 for each in base_s])
+    assert (ratio.low, ratio.median, ratio.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_the_ratio_is_the_median_of_pairs_with_its_quartiles() -> None:
+    ratio = speedup([1.0, 2.0, 3.0, 4.0, 500.0], [1.0] * 5)
+    assert (ratio.low, ratio.median, ratio.high) == (2.0, 3.0, 4.0)
+    assert str(ratio) == "3.00 (2.00 to 4.00)"

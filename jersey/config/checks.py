@@ -14,6 +14,8 @@ from fiddle import validation
 
 from jersey.config.paths import parameters
 from jersey.config.typehints import UNKNOWN
+from jersey.data.batches import uneven_share
+from jersey.distributed import world_size
 from jersey.errors import UserError
 from jersey.optim.sam import gathers_too_much
 
@@ -82,6 +84,12 @@ def one_batch_a_step_with_sam(values: Values) -> str | None:
     return gathers_too_much(values.get("trainer.accumulate") or 1) if values.get("module.sam") is not None else None
 
 
+def shared_evenly(values: Values) -> str | None:
+    """torchrun's processes take equal shares of a batch."""
+    batch_size = values.get("data.batch_size")
+    return uneven_share(batch_size, world_size()) if batch_size is not None else None
+
+
 def watched_is_there(values: Values) -> str | None:
     """A mixed crop is of no one number, so the train split has no scores."""
     for path, metric in values.items():
@@ -94,4 +102,11 @@ def watched_is_there(values: Values) -> str | None:
     return None
 
 
-RULES: list[Rule] = [balanced_once, in_range, best_is_not_worst, one_batch_a_step_with_sam, watched_is_there]
+RULES: list[Rule] = [
+    balanced_once,
+    in_range,
+    best_is_not_worst,
+    one_batch_a_step_with_sam,
+    shared_evenly,
+    watched_is_there,
+]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=6)  # one process may draw or decode a large data set while the others wait
-ANSWER = timedelta(seconds=60)  # of torchrun itself
+A_LINE = timedelta(seconds=10)  # is printed by then
 SAID = "jersey/said"  # a key of torchrun's store
 
 
@@ -68,6 +68,7 @@ def joined() -> Iterator[None]:
     from torch import distributed
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    _store().set_timeout(PATIENCE)
     distributed.init_process_group(backend, store=_store(), rank=rank(), world_size=world_size(), timeout=PATIENCE)
     yield
     wait_for_all()  # torchrun ends what is left over a failure; a process that waited for the dead would not end
@@ -124,7 +125,7 @@ def print_once(text: str) -> None:
         _store().set(SAID, "")
     else:
         with suppress(RuntimeError):
-            _store().wait([SAID], ANSWER)
+            _store().wait([SAID], A_LINE)
 
 
 def has_been_said() -> bool:
@@ -142,5 +143,5 @@ def _store() -> Any:
     """torchrun's, which is there before the processes have joined, and after one has failed."""
     from torch.distributed import rendezvous
 
-    store, _, _ = next(rendezvous("env://", timeout=ANSWER))
+    store, _, _ = next(rendezvous("env://"))
     return store

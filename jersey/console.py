@@ -6,6 +6,8 @@ import warnings
 
 from tqdm import tqdm
 
+from jersey.distributed import rank
+
 # Remarks of libraries about their own insides, or about a choice jersey makes on purpose. Each is named, so that a
 # new warning is seen.
 _REMARKS = (
@@ -14,16 +16,20 @@ _REMARKS = (
     r".*`tensorboardX`.*",
     r".*The number of training batches .* is smaller than the logging interval.*",  # metrics are logged once an epoch
     r".*Checkpoint directory .* exists and is not empty.*",  # that is what resuming means
+    r".*sync_dist=True.*",  # what is logged has been computed from the crops of all processes
 )
 
 
 def set_up_console() -> None:
-    """Sends jersey's log to stderr as plain lines and quiets the libraries; called once by a command."""
+    """Sends jersey's log to stderr as plain lines and quiets the libraries; called once by a command.
+
+    Of several processes rank zero speaks, as the others would say the same.
+    """
     handler = _AboveBars()
     handler.setFormatter(_Plain())
     log = logging.getLogger("jersey")
     log.handlers, log.propagate = [handler], False
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if rank() == 0 else logging.ERROR)
     logging.getLogger().setLevel(logging.WARNING)  # absl has put its handler there, open to every library's chatter
     for library in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jersey import distributed
+
 
 class UserError(ValueError):
     """A mistake in flags, files or data: one sentence that says what, where and what to do.
@@ -15,9 +17,16 @@ class UserError(ValueError):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Around the body of a command: turns a UserError into one line on stderr and exit code 2."""
+    """Around the body of a command: turns a UserError into one line on stderr and exit code 2.
+
+    Of several processes one prints; the others end with the same code, also when all they saw was that it had gone.
+    """
     try:
         yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        distributed.print_once(f"error: {error}")
         sys.exit(2)
+    except Exception:
+        if distributed.has_been_said():
+            sys.exit(2)
+        raise

@@ -1,5 +1,7 @@
 """The root of every config, and the life of a run: read and audit the data, fit, test, export, measure, report.
 
+Of several processes (`jersey.distributed`) all read the data, fit and test; rank zero does the rest.
+
 Parts come as partials and get here what is known only at run time: the labels, the seed, the run folder. Building
 a config therefore reads no data.
 """
@@ -7,19 +9,21 @@ a config therefore reads no data.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import Logger
 
 from jersey.atomic import write_text
 from jersey.data.audit import Audit, fast_audit
 from jersey.data.balance import Balance, class_balance
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
+from jersey.distributed import rank, rank_zero_first, world_size
 from jersey.document import as_html, as_markdown
 from jersey.epoch_line import EpochLine
 from jersey.export import Agreement, Variant, VariantName, export_onnx, export_variants
@@ -84,12 +88,13 @@ class Experiment:
         if folder.stage == "finished":
             log.info("%s is finished, see %s; to run this again choose another --run", folder.path, folder.report.name)
             return
+        L.seed_everything(self.seed, verbose=False)
+        if rank() > 0:
+            self._fit_and_test(self._read(), folder, loggers=[])
+            return
         started = time.monotonic()
         commit = record_start(folder.path)
-        L.seed_everything(self.seed, verbose=False)
-        data = self.data(seed=self.seed)
-        data.prepare_data()
-        data.setup()
+        data = self._read()
         _record_labels(data.labels, folder)
         _record_audit(fast_audit(data.root, data.splits, data.pictures, labels=data.labels.names), folder)
         for finding in review(data.splits):
@@ -104,11 +109,8 @@ class Experiment:
         tracker.log_config(flat_config)
         tracker.log_labels(data.labels)
         with tracker.outcome():
-            module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
-            trainer = self.trainer(run_dir=folder.path, loggers=[MetricsCsv(run_dir=folder.path), EpochLine(), tracker])
-            _fit(trainer, module, data, folder)
-            best = load_scored_weights(module, folder.best_checkpoint)
-            trainer.test(module, datamodule=data, verbose=False)
+            loggers = [MetricsCsv(run_dir=folder.path), EpochLine(), tracker]
+            module, trainer, best = self._fit_and_test(data, folder, loggers=loggers)
             test = module.evaluations["test"]
             agreement = _export(module, data, folder, best, test, commit)
             variants = self._export_variants(module, data, folder)
@@ -120,6 +122,24 @@ class Experiment:
             _report(folder, facts, best["val"], test, data.labels, balance, agreement, variants, info)
         folder.reached("finished", best_epoch=best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
+
+    def _read(self) -> JerseyDataModule:
+        data = self.data(seed=self.seed)
+        with rank_zero_first():
+            data.prepare_data()
+        data.setup()
+        return data
+
+    def _fit_and_test(
+        self, data: JerseyDataModule, folder: RunFolder, *, loggers: Sequence[Logger]
+    ) -> tuple[JerseyModule, L.Trainer, dict[str, Any]]:
+        """The module with its best weights, and what their checkpoint says about itself."""
+        module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        trainer = self.trainer(run_dir=folder.path, loggers=loggers)
+        _fit(trainer, module, data, folder)
+        best = load_scored_weights(module, folder.best_checkpoint)
+        trainer.test(module, datamodule=data, verbose=False)
+        return module, trainer, best
 
     def _export_variants(self, module: JerseyModule, data: JerseyDataModule, folder: RunFolder) -> list[Variant]:
         train, val = data.decoded["train"], data.decoded["val"]
@@ -264,11 +284,12 @@ def _report(
 
 
 def _facts(seed: int, best: dict[str, Any], trainer: L.Trainer, commit: str, *, minutes: float) -> dict[str, str]:
+    device = trainer.strategy.root_device.type
     return {
         "best epoch": f"{best['epoch']} of 0 to {trainer.current_epoch - 1}",
         "weights": f"{best['scored_weights']} (tested, exported and scored in validation)",
         "seed": str(seed),
-        "device": trainer.strategy.root_device.type,
+        "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
         "commit": commit,
         "minutes": f"{minutes:.1f}",
     }

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from jersey.data.batches import Batch
+from jersey.data.batches import PADDING, Batch
+from jersey.distributed import interleaved
 
 CALIBRATION_BINS = 15
 
@@ -126,7 +127,9 @@ class Collector:
         self._parts.append((own_BK, batch["labels"], batch["indices"]))
 
     def evaluation(self) -> Evaluation:
-        """Everything since the last call, moved to the CPU."""
-        logits_NK, labels_N, indices_N = (torch.cat(part).cpu() for part in zip(*self._parts, strict=True))
+        """Everything since the last call, of all processes, moved to the CPU; each of them gets the same."""
+        gathered = (interleaved(torch.cat(part)).cpu() for part in zip(*self._parts, strict=True))
+        logits_NK, labels_N, indices_N = gathered
         self._parts.clear()
-        return Evaluation(logits_NK, labels_N, indices_N)
+        is_crop_N = indices_N != PADDING
+        return Evaluation(logits_NK[is_crop_N], labels_N[is_crop_N], indices_N[is_crop_N])

@@ -23,6 +23,7 @@ from jersey.data.augment import Augment
 from jersey.data.balance import class_weights
 from jersey.data.batches import Batch
 from jersey.data.mixing import MIXING, Mix
+from jersey.distributed import own_counters
 from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.metrics import Collector, Evaluation
@@ -110,14 +111,18 @@ class JerseyModule(L.LightningModule):
         images_BCHW, labels_B = self.augmented(batch["images"], batch_idx), batch["labels"]
         if self.mix is None:
             return images_BCHW, labels_B
-        generator = counted_generator(torch.device("cpu"), self.seed, self.current_epoch, batch_idx, MIXING)
+        generator = self._generator(torch.device("cpu"), batch_idx, MIXING)
         return self.mix(images_BCHW, labels_B, generator, num_classes=len(self.labels))
 
     def augmented(self, images_BCHW: Tensor, batch_idx: int) -> Tensor:
         """What this epoch's training makes of a batch: the same at every call, as randomness is counted."""
         if self.augment is None:
             return images_BCHW
-        return self.augment(images_BCHW, counted_generator(self.device, self.seed, self.current_epoch, batch_idx))
+        return self.augment(images_BCHW, self._generator(self.device, batch_idx))
+
+    def _generator(self, device: torch.device, *counters: int) -> torch.Generator:
+        # Each process has other crops, and draws other numbers for them.
+        return counted_generator(device, self.seed, self.current_epoch, *counters, *own_counters())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._collectors["val"].add(self._evaluate(batch), batch)
@@ -131,7 +136,7 @@ class JerseyModule(L.LightningModule):
             return self.network(batch["images"])
 
     def on_train_epoch_end(self) -> None:
-        objective = torch.stack(self._losses).mean().item()
+        objective = self.trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean").item()
         self._losses.clear()
         # The training loss is what the optimizer saw (weights, smoothing); val and test have the plain one.
         scores = self._score("train") if self.mix is None else {}

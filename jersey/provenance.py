@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from jersey.atomic import write_text
+from jersey.distributed import world_size
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def _start() -> dict[str, Any]:
         "machine": f"{platform.node()}, {platform.platform()}",
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "processes": world_size(),
         "cpu_threads": torch.get_num_threads(),  # another count rounds differently
     }
 

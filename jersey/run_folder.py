@@ -7,6 +7,7 @@ far it got, so the same command continues where it stopped, and another config i
 import fcntl
 import itertools
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from jersey.atomic import write_text
+from jersey.distributed import of_rank_zero, rank
 from jersey.errors import UserError
 
 STATUS = "status.json"
@@ -24,18 +26,19 @@ BEST_CHECKPOINT = "checkpoints/best.ckpt"
 
 @dataclass
 class RunFolder:
-    """An open run; the process that holds it is the only one that does.
+    """An open run; the process that holds it is the only one that does, and that writes to it.
 
     Args:
         path: the folder.
         experiment: name of the experiment.
         status: {"stage": "fit" | "test" | "finished", ...}, as `status.json` keeps it.
+        _lock: None in a process that trains along with the one that holds the run.
     """
 
     path: Path
     experiment: str
     status: dict[str, Any]
-    _lock: IO[str] = field(repr=False)
+    _lock: IO[str] | None = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -68,11 +71,12 @@ class RunFolder:
     def reached(self, stage: str, **facts: Any) -> None:
         """Notes that everything before `stage` is done, with facts that a resumed run needs."""
         self.status |= {"stage": stage, **facts}
-        write_text(self.path / STATUS, json.dumps(self.status, indent=2) + "\n")
+        if self._lock is not None:
+            write_text(self.path / STATUS, json.dumps(self.status, indent=2) + "\n")
 
 
 def open_run(workdir: Path, experiment: str, name: str | None, *, documents: Mapping[str, str]) -> RunFolder:
-    """Opens a new run, or continues an unfinished one of the same config.
+    """Opens a new run, or continues an unfinished one of the same config; rank zero does, and the others are told.
 
     Args:
         workdir: the folder of all runs.
@@ -81,8 +85,19 @@ def open_run(workdir: Path, experiment: str, name: str | None, *, documents: Map
         documents: what a new run keeps of its config, text by file name; "config.txt" identifies it.
 
     Raises:
-        UserError: the named run has another config, or belongs to a process that is still running.
+        UserError: the named run has another config, or belongs to a process that is still running, or is on a disk
+            that a process does not see.
     """
+    held = _hold(workdir, experiment, name, documents) if rank() == 0 else None
+    path, status = of_rank_zero((held.path.absolute(), held.status) if held else (workdir, {}))
+    if held:
+        return held
+    if not (path / CONFIG).exists():
+        raise UserError(f"{platform.node()} does not see {path}; choose a --workdir on a disk that all machines share")
+    return RunFolder(path, experiment, status, None)
+
+
+def _hold(workdir: Path, experiment: str, name: str | None, documents: Mapping[str, str]) -> RunFolder:
     parent = workdir / experiment
     if name is None:
         for path in sorted(parent.glob(f"*/{CONFIG}"), reverse=True):

@@ -1,4 +1,9 @@
-"""Lightning's Trainer, set up the one way jersey uses it."""
+"""Lightning's Trainer, set up the one way jersey uses it: on one device, or on as many as torchrun starts processes.
+
+Several processes train by DDP what one would train, as far as that goes: they share each batch, and the mean of their
+gradients is the batch's. Batch normalisation sees the whole batch where it can, on GPUs (SyncBatchNorm refuses the
+CPU). On the CPU each process normalises its share, and the running statistics are those of rank zero.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +14,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
+
+from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.distributed import local_world_size, world_size
+from jersey.errors import UserError
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -46,15 +55,28 @@ def make_trainer(
         accumulate: batches an optimizer step.
         deterministic: let torch refuse operations whose result differs between two runs on a GPU.
         limit_batches: batches an epoch, of every split; None for all.
+
+    Raises:
+        UserError: a machine has fewer GPUs than torchrun has started processes.
     """
+    used = [callback for callback in callbacks.values() if callback is not None]
+    on_gpu = _is_on_gpu(accelerator)
+    if on_gpu and local_world_size() > torch.cuda.device_count():
+        gpus = torch.cuda.device_count()
+        given = f"torchrun has started {local_world_size()} processes on a machine of {gpus} GPUs"
+        raise UserError(f"{given}; start it with --nproc_per_node={gpus}, or set trainer.accelerator=cpu")
     return L.Trainer(
         default_root_dir=run_dir,
         logger=list(loggers),
-        callbacks=[callback for callback in callbacks.values() if callback is not None],
+        callbacks=used,
         max_epochs=epochs,
         precision=precision_for(accelerator) if precision == "auto" else precision,
         accelerator=accelerator,
-        devices=1,
+        devices=local_world_size(),
+        num_nodes=world_size() // local_world_size(),
+        strategy=_strategy(used),
+        sync_batchnorm=on_gpu and world_size() > 1,
+        use_distributed_sampler=False,  # `jersey.data.batches` knows its share
         gradient_clip_val=clip_norm,
         accumulate_grad_batches=accumulate,
         deterministic=deterministic,
@@ -70,6 +92,18 @@ def make_trainer(
 
 def precision_for(accelerator: str) -> Precision:
     """fp32 on the CPU; on a GPU bf16 where the hardware has it, else fp16, whose loss scale Lightning watches."""
-    if accelerator == "cpu" or not torch.cuda.is_available():
+    if not _is_on_gpu(accelerator):
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+
+
+def _is_on_gpu(accelerator: str) -> bool:
+    return accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _strategy(callbacks: Sequence[Callback]) -> str:
+    if world_size() == 1:
+        return "auto"
+    # DDP waits for the gradient of every weight, unless it is told to look which ones a batch has.
+    freezes = any(isinstance(callback, FreezeBackbone) for callback in callbacks)
+    return "ddp_find_unused_parameters_true" if freezes else "ddp"

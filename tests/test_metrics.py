@@ -11,6 +11,7 @@ import torch
 from sklearn import metrics as sk  # type: ignore[import-untyped]
 from torch import Tensor
 
+from jersey.data.batches import PADDING
 from jersey.metrics import Collector, Evaluation
 
 
@@ -216,3 +217,13 @@ def test_collector_keeps_the_order_and_starts_anew() -> None:
     batch = {"images": torch.zeros(0), "labels": case.labels_N[:2], "indices": case.indices_N[:2]}
     collector.add(logits_NK[:2], batch)  # type: ignore[arg-type]
     assert len(collector.evaluation().labels_N) == 2
+
+
+def test_collector_leaves_out_the_padding() -> None:
+    case = example(6, 3)
+    collector, indices_N = Collector(), torch.tensor([4, PADDING, 0, 5, PADDING, PADDING])
+    collector.add(case.logits_NK, {"images": torch.zeros(0), "labels": case.labels_N, "indices": indices_N})
+    collected = collector.evaluation()
+    assert collected.indices_N.tolist() == [4, 0, 5]
+    assert torch.equal(collected.logits_NK, case.logits_NK[[0, 2, 3]])
+    assert torch.equal(collected.labels_N, case.labels_N[[0, 2, 3]])

@@ -110,3 +110,19 @@ def tiny_module_with_seed(data: JerseyDataModule, seed: int) -> JerseyModule:
     module = tiny_module(data, mix=MixUp(alpha=1.0))
     module.seed = seed
     return module
+
+
+def test_processes_draw_their_own_numbers(data: JerseyDataModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the same crops each augments and mixes otherwise, and the same at every call."""
+    batch = next(iter(data.train_dataloader()))
+    module = noisy(data, mix=MixUp(alpha=1.0))
+    seen = [module.training_input(batch, 0)]
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    for rank in ("0", "1", "1"):
+        monkeypatch.setenv("RANK", rank)
+        seen.append(module.training_input(batch, 0))
+    (_, *others) = seen
+    assert len({images_BCHW.sum().item() for images_BCHW, _ in seen}) == 3
+    assert len({tuple(targets_BK.flatten().tolist()) for _, targets_BK in seen}) == 3
+    assert torch.equal(others[1][0], others[2][0])

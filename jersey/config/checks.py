@@ -14,6 +14,8 @@ from fiddle import validation
 
 from jersey.config.paths import parameters
 from jersey.config.typehints import UNKNOWN
+from jersey.data.batches import uneven_share
+from jersey.distributed import world_size
 from jersey.errors import UserError
 from jersey.export import VariantName
 from jersey.optim.sam import gathers_too_much
@@ -84,6 +86,12 @@ def one_batch_a_step_with_sam(values: Values) -> str | None:
     return gathers_too_much(values.get("trainer.accumulate") or 1) if values.get("module.sam") is not None else None
 
 
+def shared_evenly(values: Values) -> str | None:
+    """torchrun's processes take equal shares of a batch."""
+    batch_size = values.get("data.batch_size")
+    return uneven_share(batch_size, world_size()) if batch_size is not None else None
+
+
 def watched_is_there(values: Values) -> str | None:
     """A mixed crop is of no one number, so the train split has no scores."""
     for path, metric in values.items():
@@ -113,6 +121,7 @@ RULES: list[Rule] = [
     in_range,
     best_is_not_worst,
     one_batch_a_step_with_sam,
-    watched_is_there,
+    shared_evenly,
     variants_can_be_made,
+    watched_is_there,
 ]

@@ -19,6 +19,7 @@ from jersey.config.review.effective import effective_difference
 from jersey.config.review.findings import findings
 from jersey.config.show import flatten
 from jersey.console import set_up_console
+from jersey.distributed import joined, world_size
 from jersey.errors import UserError
 from jersey.run_folder import open_run
 from jersey.sweep.plan import plan, shell_lines
@@ -57,15 +58,16 @@ def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text",
 
 
 def run(name: str, config: fdl.Buildable, workdir: Path, run_name: str | None) -> None:
-    """Starts or continues a run, and does all of it."""
+    """Starts or continues a run, and does all of it, with all processes that torchrun has started."""
     set_up_console()
-    folder = open_run(workdir, name, run_name, documents=documents(name, config))
-    fdl.build(config).run(
-        folder,
-        aim_repo=workdir / ".aim",
-        flat_config=flatten(config),
-        review=functools.partial(findings, config),
-    )
+    with joined():
+        folder = open_run(workdir, name, run_name, documents=documents(name, config))
+        fdl.build(config).run(
+            folder,
+            aim_repo=workdir / ".aim",
+            flat_config=flatten(config),
+            review=functools.partial(findings, config),
+        )
 
 
 def sweep(
@@ -91,6 +93,8 @@ def sweep(
     Returns:
         The exit code.
     """
+    if world_size() > 1:
+        raise UserError("--sweep starts processes of its own; leave out torchrun")
     set_up_console()
     runs = plan(sweep_points(config, axes), command=command, parent=workdir / name, prefix=prefix)
     if jobs is None:

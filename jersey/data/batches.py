@@ -4,6 +4,9 @@ A split that fits into the GPU's memory beside the training is copied there once
 there. Any other is gathered into pinned memory, from which the GPU fetches it while it computes the batch before. There
 are no workers: nothing is left for them to do.
 
+Of several processes (`jersey.distributed`) each takes its share of every batch: crop for crop, together they draw what
+one process would draw alone.
+
 Shapes: N crops of the split, B of a batch, H W size.
 """
 
@@ -12,14 +15,16 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Sampler
 
+PADDING = -1  # in place of a row: a crop that counts for nothing, so that all processes have as many batches
 SHARE_OF_GPU = 0.25  # of the memory that is free when training starts; the rest is for activations
 
 
 class Batch(TypedDict):
-    """What every step takes: uint8 [B,3,H,W], int64 [B], and rows in the split, int64 [B]."""
+    """What every step takes: uint8 [B,3,H,W], int64 [B], and rows in the split or PADDING, int64 [B]."""
 
     images: Tensor
     labels: Tensor
@@ -42,7 +47,7 @@ class DecodedSplit:
         return len(self.labels_N)
 
     def batch(self, indices_B: Tensor) -> Batch:
-        """The crops of these rows, on the device of the split."""
+        """The crops of these rows, on the device of the split; any crop for PADDING."""
         return {"images": self.images_NCHW[indices_B], "labels": self.labels_N[indices_B], "indices": indices_B}
 
     def on(self, device: torch.device) -> "DecodedSplit":
@@ -58,9 +63,11 @@ class Batches:
     Args:
         split: where the crops are.
         sampler: gives their rows; Lightning tells it the epoch.
-        batch_size: B.
+        batch_size: B of all processes together.
         device: where the batches are wanted.
-        drop_last: leave out a last batch of fewer crops.
+        drop_last: leave out a last batch of fewer crops; B must be a multiple of `processes` then.
+        rank: which process this is.
+        processes: how many there are.
     """
 
     batch_sampler = None  # Lightning asks
@@ -73,23 +80,33 @@ class Batches:
         batch_size: int,
         device: torch.device,
         drop_last: bool = False,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
+        assert not (drop_last and batch_size % processes)
         self.split = split.on(device)
         self.sampler = sampler
         self.batch_size = batch_size
         self.device = device
         self.drop_last = drop_last
+        self.rank = rank
+        self.processes = processes
 
     def __len__(self) -> int:
-        batches = len(self.split) / self.batch_size
-        return math.floor(batches) if self.drop_last else math.ceil(batches)
+        if self.drop_last:
+            return len(self.split) // self.batch_size
+        return math.ceil(math.ceil(len(self.split) / self.processes) / self._own_batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         # One copy an epoch: indices that lay on the host would make the GPU wait for every batch.
-        order_N = torch.tensor(list(self.sampler)).to(self.split.images_NCHW.device)
-        for indices_B in order_N.split(self.batch_size)[: len(self)]:
+        rows_N = own_rows(torch.tensor(list(self.sampler)), rank=self.rank, processes=self.processes)
+        for indices_B in rows_N.to(self.split.images_NCHW.device).split(self._own_batch_size)[: len(self)]:
             batch = self.split.batch(indices_B)
             yield batch if batch["images"].device == self.device else self._fetched(batch)
+
+    @property
+    def _own_batch_size(self) -> int:
+        return math.ceil(self.batch_size / self.processes)
 
     def _fetched(self, batch: Batch) -> Batch:
         images, labels, indices = (
@@ -97,3 +114,19 @@ class Batches:
             for value in (batch["images"], batch["labels"], batch["indices"])
         )
         return {"images": images, "labels": labels, "indices": indices}
+
+
+def own_rows(order_N: Tensor, *, rank: int, processes: int) -> Tensor:
+    """One process's rows of an order: every `processes`-th from that of its rank on, padded to as many in each."""
+    return F.pad(order_N, (0, -len(order_N) % processes), value=PADDING)[rank::processes]
+
+
+def uneven_share(batch_size: int, processes: int) -> str | None:
+    """What is wrong with sharing a train batch between so many processes; None where nothing is."""
+    is_enough = batch_size >= 2 * processes  # batch normalisation has no variance of one crop
+    if processes == 1 or (batch_size % processes == 0 and is_enough):
+        return None
+    return (
+        f"data.batch_size={batch_size} is shared by {processes} processes; make it a multiple of {processes}, "
+        f"{2 * processes} or more"
+    )

@@ -13,13 +13,14 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import SequentialSampler
+from torch.utils.data import Sampler, SequentialSampler
 
 from jersey.data.balance import BalancedSampler
-from jersey.data.batches import Batches, DecodedSplit
+from jersey.data.batches import Batches, DecodedSplit, uneven_share
 from jersey.data.cache import Recipe, load_crops
 from jersey.data.fit import FitMode, fit
 from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
+from jersey.distributed import rank, rank_zero_first, world_size
 from jersey.errors import UserError
 from jersey.synth.rare import RareNumbers
 
@@ -34,8 +35,8 @@ class JerseyDataModule(L.LightningDataModule):
         seed: of the train order.
         size_px: height and width of the network's input.
         fit_mode: how crops of other shapes are brought to that size.
-        batch_size: crops a training step.
-        eval_batch_size: crops a validation or test step.
+        batch_size: crops a training step, of all processes together.
+        eval_batch_size: crops a validation or test step, likewise.
         sampler_power: 0 for a plain shuffle, up to 1 for equally frequent classes.
         cache: folder for the decoded crops, which later runs then find, relative to the root or absolute; None keeps
             them in memory alone.
@@ -82,6 +83,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.decoded: dict[str, DecodedSplit] = {}
 
     def prepare_data(self) -> None:
+        """Draws a data set that is to be drawn; Lightning calls this too, once a machine."""
         if self.draw is not None:
             self.draw(self.root)
 
@@ -91,7 +93,8 @@ class JerseyDataModule(L.LightningDataModule):
             return
         self.splits = read_splits(self.root)
         if self.rare is not None:
-            self.rare.draw(self.splits["train"])
+            with rank_zero_first():
+                self.rare.draw(self.splits["train"])
             self.splits["train"] = self.rare.added_to(self.splits["train"])
         self.labels = label_map(self.splits, self.pinned_labels)
         for name in SPLITS:
@@ -99,6 +102,10 @@ class JerseyDataModule(L.LightningDataModule):
                 log.warning("%s has no crops of %s; its scores say nothing about them", name, ", ".join(absent))
         recipe = Recipe(fit=self._fit_array, size_px=self.size_px, settings=self.fit_mode)
         folder = None if self.cache is None else self.root / self.cache
+        if folder is None and world_size() > 1:
+            log.warning(
+                "each of %d processes decodes all crops; data.cache lets those of a machine share", world_size()
+            )
         for name, split in self.splits.items():
             crops = load_crops(split.paths, recipe, name=name, folder=folder)
             class_indices = [self.labels.class_to_idx[label] for label in split.labels]
@@ -130,10 +137,10 @@ class JerseyDataModule(L.LightningDataModule):
             raise UserError(
                 f"data.batch_size={self.batch_size} is more than the {size} train crops in {self.root}; lower it"
             )
+        if sentence := uneven_share(self.batch_size, world_size()):
+            raise UserError(sentence)
         # A last batch of one or two crops would give batch normalisation a useless estimate.
-        return Batches(
-            self.decoded["train"], self.train_sampler, batch_size=self.batch_size, device=self._device, drop_last=True
-        )
+        return self._batches("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> Batches:
         return self._in_order("val")
@@ -142,10 +149,15 @@ class JerseyDataModule(L.LightningDataModule):
         return self._in_order("test")
 
     def _in_order(self, name: str) -> Batches:
-        split = self.decoded[name]
-        sampler = SequentialSampler(split.labels_N)
-        return Batches(split, sampler, batch_size=self.eval_batch_size, device=self._device)
+        return self._batches(name, SequentialSampler(self.decoded[name].labels_N), batch_size=self.eval_batch_size)
 
-    @property
-    def _device(self) -> torch.device:
-        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+    def _batches(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> Batches:
+        return Batches(
+            self.decoded[name],
+            sampler,
+            batch_size=batch_size,
+            device=self.trainer.strategy.root_device if self.trainer else torch.device("cpu"),
+            drop_last=drop_last,
+            rank=rank(),
+            processes=world_size(),
+        )

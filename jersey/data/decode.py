@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from jersey.data.image_file import FORMATS, PICTURE, BadImage, picture_of, read_content, unknown_kind
+from jersey.distributed import rank
 from jersey.errors import UserError
 
 MAX_PIXELS = 50_000_000  # a crop of a player has some ten thousands
@@ -94,9 +95,9 @@ def decode_all(
     with ThreadPoolExecutor(workers) as pool:
         starts = range(0, len(paths), _AT_A_TIME)
         results = chain.from_iterable(pool.map(attempt, range(len(paths))[i : i + _AT_A_TIME]) for i in starts)
-        bad = [
-            error for error in tqdm(results, desc=description, total=len(paths), unit="image", disable=None) if error
-        ]
+        is_quiet = True if rank() > 0 else None  # None: on a terminal only
+        bar = tqdm(results, desc=description, total=len(paths), unit="image", disable=is_quiet)
+        bad = [error for error in bar if error]
     if bad:
         raise UserError(_summary(bad, total=len(paths)))
     return pictures_N

@@ -148,3 +148,15 @@ def test_variants_that_nobody_can_make_are_refused_before_training(name: str, va
     setattr(config, name, value)
     with pytest.raises(UserError, match=rf"^{name}=.*{says}"):
         check(config)
+
+
+def test_the_processes_of_torchrun_must_share_a_batch_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = example()
+    config.data.batch_size = 9
+    check(config)
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    check(config)
+    config.data.batch_size = 10
+    with pytest.raises(UserError, match=r"data\.batch_size=10 is shared by 3 processes"):
+        check(config)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 
 from jersey.data.balance import BalancedSampler
-from jersey.data.batches import Batches, DecodedSplit
+from jersey.data.batches import PADDING, Batches, DecodedSplit, own_rows, uneven_share
 
 CPU = torch.device("cpu")
 COUNT = 11
@@ -52,6 +52,64 @@ def test_the_epoch_reaches_the_sampler(split: DecodedSplit) -> None:
     loader = Batches(split, sampler, batch_size=4, device=CPU)
     assert rows(0).tolist() == sampler.draw(0).tolist()
     assert rows(1).tolist() == sampler.draw(1).tolist() != sampler.draw(0).tolist()
+
+
+def shares(split: DecodedSplit, processes: int, *, batch_size: int, drop_last: bool) -> list[list[Tensor]]:
+    """The rows of every batch, by rank."""
+    sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
+    loaders = [
+        Batches(split, sampler, batch_size=batch_size, device=CPU, drop_last=drop_last, rank=rank, processes=processes)
+        for rank in range(processes)
+    ]
+    batches = [[batch["indices"] for batch in loader] for loader in loaders]
+    assert {len(of_rank) for of_rank in batches} == {len(loaders[0])}
+    return batches
+
+
+@pytest.mark.parametrize(("processes", "batch_size"), [(2, 4), (2, 2), (3, 6), (4, 8)])
+def test_processes_share_each_train_batch_of_one(split: DecodedSplit, processes: int, batch_size: int) -> None:
+    ((*alone,),) = shares(split, 1, batch_size=batch_size, drop_last=True)
+    together = shares(split, processes, batch_size=batch_size, drop_last=True)
+    for batch, *parts in zip(alone, *together, strict=True):
+        assert torch.stack(parts, dim=1).flatten().tolist() == batch.tolist()
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4, COUNT + 1, 2 * COUNT + 1])
+@pytest.mark.parametrize("batch_size", [1, 4, 5, COUNT + 1])
+def test_processes_see_every_crop_once_in_as_many_equal_batches(
+    split: DecodedSplit, processes: int, batch_size: int
+) -> None:
+    ((*alone,),) = shares(split, 1, batch_size=batch_size, drop_last=False)
+    together = shares(split, processes, batch_size=batch_size, drop_last=False)
+    assert {tuple(map(len, of_rank)) for of_rank in together} == {tuple(map(len, together[0]))}
+    rows = torch.stack([torch.cat(of_rank) for of_rank in together], dim=1).flatten()
+    assert rows[rows != PADDING].tolist() == torch.cat(alone).tolist()
+    assert (rows == PADDING).sum() < processes
+
+
+def test_a_padded_batch_is_whole(split: DecodedSplit) -> None:
+    sampler = SequentialSampler(split.labels_N)
+    *_, last = Batches(split, sampler, batch_size=4, device=CPU, rank=1, processes=2)
+    assert last["indices"].tolist() == [9, PADDING]
+    assert len(last["images"]) == len(last["labels"]) == 2
+
+
+def test_one_process_takes_the_order_as_it_is() -> None:
+    order_N = torch.tensor([4, 0, 2])
+    assert torch.equal(own_rows(order_N, rank=0, processes=1), order_N)
+
+
+@pytest.mark.parametrize(("batch_size", "processes"), [(7, 2), (8, 3), (2, 2), (4, 8)])
+def test_a_batch_that_cannot_be_shared_is_told_with_one_that_can(batch_size: int, processes: int) -> None:
+    sentence = uneven_share(batch_size, processes)
+    assert sentence is not None
+    assert f"data.batch_size={batch_size} " in sentence
+    assert f", {2 * processes} or more" in sentence
+    assert uneven_share(2 * processes, processes) is None
+
+
+def test_one_process_shares_with_nobody() -> None:
+    assert uneven_share(1, 1) is uneven_share(7, 1) is None
 
 
 @pytest.mark.gpu

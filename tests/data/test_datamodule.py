@@ -234,3 +234,28 @@ def test_building_reads_nothing(tmp_path: Path) -> None:
     data = JerseyDataModule(str(tmp_path / "absent"), seed=0)
     with pytest.raises(UserError, match="does not exist"):
         data.setup()
+
+
+def test_processes_of_torchrun_take_their_shares(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(split: str) -> list[int]:
+        return torch.cat([batch["indices"] for batch in batches(opened(root, cache=str(tmp_path)), split)]).tolist()
+
+    alone = {split: rows(split) for split in SPLITS}
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert rows("train") == alone["train"][1::4]
+    assert rows("val") == [1, 5, 9]
+    assert rows("test") == [1, 5, 9]
+    with pytest.raises(UserError, match=r"batch_size=6 is shared by 4 processes"):
+        opened(root, batch_size=6, cache=str(tmp_path)).train_dataloader()
+
+
+def test_processes_of_torchrun_are_told_of_the_cache(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    opened(root, cache=str(tmp_path))
+    assert "data.cache" not in caplog.text
+    opened(root)
+    assert "each of 2 processes decodes all crops; data.cache" in caplog.text

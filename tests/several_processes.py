@@ -1,0 +1,67 @@
+"""Several processes side by side in the environment that torchrun gives them, forked as in `launched`.
+
+The test process keeps the store, as torchrun would. Unlike torchrun it ends no process when another has failed, so that
+a test sees how each of them ends by itself.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from launched import _launch, _server
+from torch.distributed import TCPStore
+
+PROCESSES = 2
+
+
+def side_by_side(target: Callable[..., None], *arguments: Any, timeout_s: float = 240) -> list[int]:
+    """Calls a function, that of an importable module, in every process; their exit codes by rank."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    processes = [_server.Process(target=_as_one_of, args=(each, target, arguments)) for each in environments(store)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout_s)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+        process.join()
+    assert None not in codes, f"still running after {timeout_s} s: {codes}"
+    return [code for code in codes if code is not None]
+
+
+def environments(store: TCPStore) -> list[dict[str, str]]:
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_RUN_ID": "test",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": str(PROCESSES),
+        "LOCAL_WORLD_SIZE": str(PROCESSES),
+    }
+    return [dict(os.environ) | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(PROCESSES)]
+
+
+def _as_one_of(environment: dict[str, str], target: Callable[..., None], arguments: Sequence[Any]) -> None:
+    os.environ.update(environment)
+    target(*arguments)
+
+
+def launched_side_by_side(flags: Sequence[str], cwd: Path) -> list[CompletedProcess[str]]:
+    """What `launch.py FLAGS` says in each process, and how it ends."""
+    codes = side_by_side(_launch_as_one_of, list(flags), cwd)
+    return [
+        CompletedProcess(flags, code, *(output.read_text(encoding="utf-8") for output in _outputs(cwd, rank)))
+        for rank, code in enumerate(codes)
+    ]
+
+
+def _launch_as_one_of(flags: Sequence[str], cwd: Path) -> None:
+    _launch(flags, cwd, dict(os.environ), _outputs(cwd, int(os.environ["RANK"])))
+
+
+def _outputs(cwd: Path, rank: int) -> list[Path]:
+    return [cwd / f".{rank}.{name}" for name in ("stdout", "stderr")]

@@ -1,0 +1,104 @@
+"""Fits that one process does alone, or several do together, to be compared: nothing in them depends on how many.
+
+No batch normalisation, which on the CPU sees a process's share alone, and no augmentation, which each process draws for
+itself; `with_randomness` has both.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from interrupted import fitted, tiny_module
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+
+from jersey.callbacks.ema import EMA
+from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.data.augment import Augment, Noise
+from jersey.data.batches import Batch
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.mixing import MixUp
+from jersey.distributed import joined, rank
+from jersey.labels import Labels
+from jersey.models.network import Network
+from jersey.optim.sam import SAM
+
+EPOCHS = 2
+
+
+class Watch(Callback):
+    """Keeps the rows of every train batch, and the frozen weights as they were at the end of the first epoch."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[int]] = []
+        self.weights: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, _: int) -> None:
+        self.rows.append(batch["indices"].tolist())
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self.weights.append({name: each.detach().clone() for name, each in pl_module.named_parameters()})
+
+
+def plain_network(*, labels: Labels) -> Network:
+    layers = (nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    return Network(nn.Sequential(*layers), nn.Linear(16, len(labels)))
+
+
+def opened(root: Path) -> JerseyDataModule:
+    # Neither 13 val crops nor batches of 5 can be shared evenly.
+    data = JerseyDataModule(str(root), seed=3, size_px=(16, 16), batch_size=8, eval_batch_size=5, sampler_power=0.5)
+    data.setup()
+    return data
+
+
+PLAIN: dict[str, Callable[[], dict[str, Any]]] = {
+    "plain": lambda: {"callbacks": [EMA(decay=0.7)]},
+    "sam": lambda: {"sam": SAM(rho=0.5)},
+    "accumulated": lambda: {"accumulate": 2},
+    "frozen": lambda: {"callbacks": [FreezeBackbone(frac=0.5)]},
+    "continued": lambda: {"callbacks": [EMA(decay=0.7)]},
+}
+
+
+def fit_all(root: Path, folder: Path) -> None:
+    """Does every fit in `folder`, and leaves `<name>.<rank>.pt` there."""
+    with joined():
+        data = opened(root)
+        for name, settings in PLAIN.items():
+            fit(data, folder, name, network=plain_network, **settings())
+        with_randomness(data, folder)
+
+
+def with_randomness(data: JerseyDataModule, folder: Path) -> None:
+    augment, mix = Augment(noise=Noise(std=0.1)), MixUp(alpha=1.0)
+    fit(data, folder, "random", augment=augment, mix=mix, sam=SAM(rho=0.1), callbacks=[EMA(decay=0.7)])
+
+
+def fit(
+    data: JerseyDataModule,
+    folder: Path,
+    name: str,
+    *,
+    callbacks: list[Callback] | None = None,
+    stop_after: int | None = None,
+    accumulate: int = 1,
+    **settings: Any,
+) -> None:
+    module = tiny_module(data, optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.01), **settings)
+    watch = Watch()
+    last = fitted(
+        folder / name,
+        data,
+        module,
+        *(callbacks or []),
+        watch,
+        epochs=EPOCHS,
+        stop_after=stop_after,
+        accumulate=accumulate,
+    )
+    seen = {"checkpoint": last, "end": module.state_dict(), "rows": watch.rows, "weights": watch.weights}
+    torch.save(seen, folder / f"{name}.{rank()}.pt")

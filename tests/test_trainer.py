@@ -1,0 +1,61 @@
+"""What the trainer takes from torchrun, and that without it one device trains."""
+
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
+
+from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.errors import UserError
+from jersey.trainer import make_trainer
+
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "none",
+    "RANK": "0",
+    "LOCAL_RANK": "0",
+    "GROUP_RANK": "0",
+    "WORLD_SIZE": "6",
+    "LOCAL_WORLD_SIZE": "2",
+}
+
+
+@pytest.fixture
+def torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+
+
+def trainer(folder: Path, callback: Callback | None = None, *, accelerator: str = "cpu") -> L.Trainer:
+    return make_trainer(run_dir=folder, loggers=[], callbacks={"only": callback}, epochs=1, accelerator=accelerator)
+
+
+def test_alone_one_device_trains(tmp_path: Path) -> None:
+    made = trainer(tmp_path)
+    assert (made.world_size, made.num_devices, made.num_nodes) == (1, 1, 1)
+    assert not isinstance(made.strategy, DDPStrategy)
+
+
+def test_torchrun_says_how_many_devices_and_machines(torchrun: None, tmp_path: Path) -> None:
+    made = trainer(tmp_path)
+    assert (made.world_size, made.num_devices, made.num_nodes) == (6, 2, 3)
+    assert isinstance(made.strategy, DDPStrategy)
+
+
+def test_ddp_looks_for_weights_without_gradient_where_some_are_frozen(torchrun: None, tmp_path: Path) -> None:
+    plain, freezing = (trainer(tmp_path, callback).strategy for callback in (None, FreezeBackbone(frac=0.5)))
+    assert isinstance(plain, DDPStrategy)
+    assert isinstance(freezing, DDPStrategy)
+    assert not plain._ddp_kwargs.get("find_unused_parameters")
+    assert freezing._ddp_kwargs.get("find_unused_parameters")
+
+
+def test_more_processes_than_gpus_is_a_user_error(
+    torchrun: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"2 processes on a machine of 1 GPUs; .*--nproc_per_node=1"):
+        trainer(tmp_path, accelerator="auto")

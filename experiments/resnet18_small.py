@@ -126,7 +126,7 @@ def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
 
     python launch.py --exp=resnet18_small_plain_augment --fiddler=benchmark
 
-    Seen with seed 0: 64.4 %; rare 51.3 %.
+    Seen with seeds 0, 1, 2: 82.0 ± 1.4 %; rare 74.2 ± 2.0 %.
     """
     config = resnet18_small()
     config.module.augment = plain_augment()

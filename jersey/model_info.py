@@ -72,8 +72,9 @@ def model_info(
 
 
 def parameters(network: nn.Module) -> dict[str, int]:
-    """Numbers that are learnt, by part of the network."""
-    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    """Numbers that are learnt, by part of the network that has any."""
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    parts = {name: count for name, count in counts.items() if count}
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return {"all": sum(p.numel() for p in network.parameters()), "trainable": trainable, **parts}
 

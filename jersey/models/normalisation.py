@@ -23,7 +23,7 @@ def normaliser(kind: Normalisation) -> nn.Module:
     Args:
         kind: "imagenet" takes the same mean and standard deviation of each channel for all crops, those that pretrained
             weights expect. "crop" takes those of the crop: the light on the picture, its contrast and tint are gone
-            before anything has to be learnt, which helps with house numbers too (https://arxiv.org/abs/1204.3968).
+            before anything has to be learnt. (House numbers were normalised locally: https://arxiv.org/abs/1204.3968.)
             What `Colour` does to brightness and contrast goes with them, but for what it clips.
     """
     return ByImageNet() if kind == "imagenet" else ByCrop()

@@ -190,9 +190,10 @@ def test_without_data_a_count_is_assumed_and_said(tmp_path: Path) -> None:
 
 
 def test_data_to_be_drawn_has_its_count_before(tmp_path: Path) -> None:
-    computed = effects(baseline(f"root={tmp_path / 'none'}", name="quickstart"))
+    to_draw = ("draw.train=500", "data.batch_size=40", "trainer.epochs=7")
+    computed = effects(baseline(f"root={tmp_path / 'none'}", *to_draw, name="quickstart"))
     assert not computed.assumed
-    assert (computed.train_crops, computed.steps) == (4000, 4000 // 32 * 3)
+    assert (computed.train_crops, computed.steps) == (500, 12 * 7)
     assert "data.draw" in computed.notes[0]
     assert computed.groups is not None
     assert computed.groups["head_no_decay"].parameters == 6 + PARTS

@@ -99,7 +99,7 @@ def callbacks() -> fdl.Config[named]:
     """By name, so that an override can reach each."""
     return fdl.Config(
         named,
-        ema=fdl.Config(EMA, decay=0.99),
+        ema=fdl.Config(EMA, decay=0.99, every_steps=4),
         early_stopping=fdl.Config(EarlyStopping, monitor=MONITOR, mode="max", patience=10),
         dataset=fdl.Config(DatasetStatistics),
         sampler=fdl.Config(SamplerDistribution),

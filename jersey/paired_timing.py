@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 TURN_S = 0.02  # shorter turns would say more about the clock and the scheduler
 
 
@@ -21,7 +23,7 @@ class Ratio:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 def in_turn(ways: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
@@ -41,10 +43,18 @@ def _warm_s(way: Callable[[], object]) -> float:
 
 
 def _time_s(way: Callable[[], object], calls: int) -> float:
+    wait_for_device()
     started = time.perf_counter()
     for _ in range(calls):
         way()
+    wait_for_device()
     return (time.perf_counter() - started) / calls
+
+
+def wait_for_device() -> None:
+    """Returns when all that has been asked of a GPU is done; at once where there is none."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def speedup(base_s: Sequence[float], other_s: Sequence[float]) -> Ratio:

@@ -55,4 +55,4 @@ def test_a_machine_that_slows_down_does_not_change_the_ratio() -> None:
 def test_the_ratio_is_the_median_of_pairs_with_its_quartiles() -> None:
     ratio = speedup([1.0, 2.0, 3.0, 4.0, 500.0], [1.0] * 5)
     assert (ratio.low, ratio.median, ratio.high) == (2.0, 3.0, 4.0)
-    assert str(ratio) == "3.00 (2.00 to 4.00)"
+    assert str(ratio) == "3.000 (2.000 to 4.000)"

@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jersey import config as configs
-from jersey.bench.pairs import as_json, machine, table
+from jersey.bench.results import Times, as_json, machine, table
 from jersey.bench.usual import Loader, timm_loader, torchvision_loader
 from jersey.console import set_up_console
 from jersey.data.batches import Batch
@@ -42,10 +42,9 @@ from jersey.epoch_line import EpochLine
 from jersey.errors import UserError, exit_on_user_error
 from jersey.metrics_csv import MetricsCsv
 from jersey.module import JerseyModule
+from jersey.paired_timing import wait_for_device
 from jersey.tracking import AimTracker
 from jersey.trainer import AUTOCAST
-
-Times = dict[str, list[float]]
 
 
 @dataclass
@@ -72,18 +71,18 @@ class Plain:
 
     def epoch(self) -> tuple[float, float]:
         """Seconds of the training, and with a validation."""
-        _wait()
+        wait_for_device()
         started = time.perf_counter()
         self.network.train()
         for images_BCHW, labels_B in self.loader():
             self._step(images_BCHW, labels_B)
-        _wait()
+        wait_for_device()
         training_s = time.perf_counter() - started
         self.validated.eval()
         with torch.inference_mode():
             for batch in self.val:
                 self.validated(batch["images"])
-        _wait()
+        wait_for_device()
         return training_s, time.perf_counter() - started
 
     def _step(self, images_BCHW: Tensor, labels_B: Tensor) -> None:
@@ -118,18 +117,18 @@ class BetweenEpochs(L.Callback):
         for name, rival in self._rivals.items():
             training_s, epoch_s = rival.epoch()
             self._add(name, training_s, epoch_s)
-        _wait()
+        wait_for_device()
         self._started = time.perf_counter()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        _wait()
+        wait_for_device()
         self._trained = time.perf_counter() - self._started
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._ended()
 
     def _ended(self) -> None:
-        _wait()
+        wait_for_device()
         self._add("jersey", self._trained, time.perf_counter() - self._started)
 
     def _add(self, name: str, training_s: float, epoch_s: float) -> None:
@@ -200,11 +199,6 @@ def _first(batches: Iterator[Batch], count: int) -> list[Batch]:
     return [batch for batch, _ in zip(batches, range(count), strict=False)]
 
 
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def main() -> None:
     """Prints two tables and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -215,8 +209,8 @@ def main() -> None:
     options = parser.parse_args()
     with exit_on_user_error():
         set_up_console()
-        if min(options.rounds, options.batches) < 1:
-            raise UserError("--rounds and --batches must be at least 1")
+        if options.rounds < 2 or options.batches < 1:
+            raise UserError("--rounds must be at least 2, and --batches at least 1")
         training_s, epoch_s, batch_size = measure(
             options.folder, options.set, rounds=options.rounds, batches=options.batches
         )

@@ -22,7 +22,7 @@ import lightning as L
 from lightning.pytorch import Callback
 
 from jersey import config as configs
-from jersey.bench.pairs import machine
+from jersey.bench.results import machine
 from jersey.console import set_up_console
 from jersey.errors import exit_on_user_error
 from jersey.run_folder import open_run

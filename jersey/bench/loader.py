@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 
-from jersey.bench.pairs import alternate, as_json, machine, table
+from jersey.bench.results import as_json, machine, table
 from jersey.bench.usual import Loader, timm_loader, torchvision_loader
 from jersey.console import set_up_console
 from jersey.data.augment import Augment, Colour, Geometry, Noise
 from jersey.data.datamodule import JerseyDataModule
 from jersey.errors import exit_on_user_error
+from jersey.paired_timing import in_turn
 from jersey.seeding import counted_generator
 from jersey.synth.generate import generate
 
@@ -106,7 +107,7 @@ def main() -> None:
             data, seconds, grown_mb = opened(root, px=options.px)
             print(f"{start:<14} {seconds:7.2f} s  {grown_mb:+8.1f} MB")
             result[start] = {"s": round(seconds, 3), "mb": round(grown_mb, 1)}
-        times_s = alternate(epochs(data, px=options.px, batches=options.batches), rounds=options.rounds)
+        times_s = in_turn(epochs(data, px=options.px, batches=options.batches), rounds=options.rounds)
         crops = options.batches * data.batch_size
         print(f"\nan epoch of {crops} crops\n{table(times_s, against='torchvision', unit='crops', amount=crops)}")
         print(json.dumps({**result, "epochs": as_json(times_s, against="torchvision")}))

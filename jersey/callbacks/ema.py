@@ -15,7 +15,7 @@ from jersey.errors import UserError
 
 
 class EMA(WeightAveraging):
-    """Averages the weights after every optimizer step.
+    """Averages the weights as training goes on.
 
     Args:
         decay: share of the old average that stays at each step, once the ramp is over. The half-life is
@@ -23,19 +23,26 @@ class EMA(WeightAveraging):
             0.998 after 4,490; in shorter runs the ramp alone decides.
         half_life_epochs: in place of a decay: after so many epochs half of the old average is left. It means the same
             at any batch size and number of crops, for which a decay would have to change.
+        every_steps: optimizer steps from one update to the next, which makes up for those it left out: a decay means
+            the same at any value. An epoch's last step has an update always.
 
     Raises:
         UserError: both are given, or neither, or one that no average can have.
     """
 
-    def __init__(self, *, decay: float | None = None, half_life_epochs: float | None = None) -> None:
+    def __init__(
+        self, *, decay: float | None = None, half_life_epochs: float | None = None, every_steps: int = 1
+    ) -> None:
         super().__init__(use_buffers=True)
         given = f"trainer.callbacks.ema has decay={decay} and half_life_epochs={half_life_epochs}"
         if (decay is None) == (half_life_epochs is None):
             raise UserError(f"{given}; give one of them and set the other to None")
         if not (decay is None or 0 <= decay < 1) or not (half_life_epochs is None or half_life_epochs > 0):
             raise UserError(f"{given}; a decay is at least 0 and below 1, a half-life above 0")
+        if every_steps < 1:
+            raise UserError(f"trainer.callbacks.ema.every_steps={every_steps} has to be at least 1")
         self.decay = decay
+        self.every_steps = every_steps
         self.half_life_epochs = half_life_epochs
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -52,7 +59,7 @@ class EMA(WeightAveraging):
             self.decay = 0.5 ** (1 / (self.half_life_epochs * epoch_steps))
 
     def decay_at(self, step: int) -> float:
-        """The decay of the update after `step` earlier ones: small at first, so the random start is soon forgotten.
+        """The decay after so many steps: small at first, so the random start is soon forgotten.
 
         The first update copies the weights instead.
         """
@@ -63,10 +70,11 @@ class EMA(WeightAveraging):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        # The base class asks the device at every step how many updates there have been, and waits for the answer.
-        if trainer.global_step > self._latest_update_step:
-            self._update(pl_module, decay=self.decay_at(self._latest_update_step) if self._latest_update_step else 0.0)
-            self._latest_update_step = trainer.global_step  # restored on resume, which keeps the ramp exact
+        # The base class asks the device at every update how many there have been, and waits for the answer.
+        first, now = self._latest_update_step, trainer.global_step  # restored on resume, which keeps the ramp exact
+        if now > first and (now - first >= self.every_steps or trainer.is_last_batch):
+            self._update(pl_module, decay=math.prod(map(self.decay_at, range(first, now))) if first else 0.0)
+            self._latest_update_step = now
 
     @torch.no_grad()
     def _update(self, pl_module: L.LightningModule, *, decay: float) -> None:

@@ -67,8 +67,16 @@ def by_hand(states: list[State], decay: float) -> State:
     return average
 
 
+def by_hand_now_and_then(states: list[State], decay: float, updates: list[int]) -> State:
+    """As if the weights had been those of an update ever since the one before."""
+    held = []
+    for before, now in zip([0, *updates], updates, strict=False):
+        held += [states[now - 1]] * (now - before)
+    return by_hand(held, decay)
+
+
 def fit(
-    folder: Path, *, epochs: int, accumulate: int = 1, resume: Path | None = None, **settings: float
+    folder: Path, *, epochs: int, accumulate: int = 1, resume: Path | None = None, **settings: Any
 ) -> tuple[Small, Recorder, EMA]:
     """Trains, and leaves `checkpoints/last.ckpt` in the folder."""
     module, recorder, ema = Small(), Recorder(), EMA(**settings)
@@ -105,6 +113,20 @@ def test_the_average_is_the_one_by_hand(tmp_path: Path, decay: float, accumulate
     raw = recorder.states[-1]
     for name, value in copy_of(module).items():
         assert torch.equal(value, raw[name]) == (name == "body.1.num_batches_tracked"), name
+
+
+@pytest.mark.parametrize("decay", [0.2, 0.998])
+def test_the_average_makes_up_for_the_steps_that_it_leaves_out(tmp_path: Path, decay: float) -> None:
+    module, recorder, _ = fit(tmp_path, decay=decay, epochs=2, every_steps=3)
+    updates = [3, 6, 7, 10, 13, 14]  # each third step, counted from the last update, and the end of an epoch of 7
+    assert_same(copy_of(module), by_hand_now_and_then(recorder.states, decay, updates))
+    for epoch, seen in enumerate(module.validated, start=1):
+        assert_same(seen, by_hand_now_and_then(recorder.states, decay, updates[: 3 * epoch]))
+
+
+def test_an_epoch_shorter_than_an_interval_has_its_average(tmp_path: Path) -> None:
+    module, recorder, _ = fit(tmp_path, decay=0.5, epochs=2, every_steps=100)
+    assert_same(copy_of(module), by_hand_now_and_then(recorder.states, 0.5, [BATCHES, 2 * BATCHES]))
 
 
 def test_validation_sees_the_average_and_training_goes_on_with_the_raw_weights(tmp_path: Path) -> None:
@@ -165,6 +187,11 @@ def test_a_half_life_is_no_decay_before_the_epoch_is_known() -> None:
 def test_one_of_the_two_is_given_and_possible(settings: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"callbacks\.ema has decay=.* and half_life_epochs=.*; "):
         EMA(**settings)
+
+
+def test_an_interval_is_at_least_a_step() -> None:
+    with pytest.raises(UserError, match=r"every_steps=0"):
+        EMA(decay=0.9, every_steps=0)
 
 
 def test_the_ramp_rises_to_the_decay() -> None:

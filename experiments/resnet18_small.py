@@ -35,7 +35,7 @@ def resnet18_small() -> fdl.Config[Experiment]:
     config.module.optimizer.lr = 3e-3
     config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.3)
     config.module.augment = common.mild_augment()
-    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.35)
+    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.35, every_steps=4)
     return config
 
 

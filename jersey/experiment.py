@@ -23,7 +23,7 @@ from jersey.data.audit import Audit, fast_audit
 from jersey.data.balance import Balance, class_balance
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
-from jersey.distributed import rank, rank_zero_first, world_size
+from jersey.distributed import rank, rank_zero_first, wait_for_all, world_size
 from jersey.document import as_html, as_markdown
 from jersey.epoch_line import EpochLine
 from jersey.export import Agreement, Variant, VariantName, export_onnx, export_variants
@@ -201,6 +201,7 @@ def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folde
         log.info("resuming %s from %s", folder.path, last.name)
     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     folder.reached("test", epochs=trainer.current_epoch)
+    wait_for_all()  # rank zero has written its last checkpoint
 
 
 def _export(

@@ -17,9 +17,11 @@ COMMANDS = [line.partition("#")[0].strip() for kind, text in BLOCKS if kind == "
 def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess:
     """Runs what follows `uv run`, with this Python."""
     words = shlex.split(command.partition("uv run ")[2])
-    words[0] = {"launch.py": str(REPOSITORY / "launch.py")}.get(words[0], words[0])
+    words = [str(REPOSITORY / "launch.py") if word == "launch.py" else word for word in words]
     if words[0] == "python":
         words.pop(0)
+    elif words[0] == "torchrun":
+        words[:1] = ["-m", "torch.distributed.run"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
         [sys.executable, *words, *more],

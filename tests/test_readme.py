@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def test_every_command_is_run_below() -> None:
         "--config",
         "jersey.compare",
         "jersey.bench",
+        "torchrun",
     )
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(TEST)
@@ -118,6 +120,24 @@ def test_what_augmentation_destroys_is_counted(tmp_path: Path) -> None:
     result = run(command, tmp_path)
     assert result.returncode == 0, result.stderr
     assert {"geometry", "colour"} <= {line.split()[0] for line in result.stdout.splitlines()}
+
+
+def test_several_processes_of_one_machine_and_of_two(crops_root: Path, tmp_path: Path) -> None:
+    alone, of_two_machines = commands("torchrun")
+    few = ("--fdl_set=accelerator=cpu", f"--fdl_set=root={crops_root}", *SHORT)
+    for folder in ("alone", "shared"):
+        (tmp_path / folder).mkdir()
+    result = run(alone.replace("=8", "=2"), tmp_path / "alone", *few)
+    assert result.returncode == 0, result.stderr
+    shared = tmp_path / "shared"
+    here = of_two_machines.replace("=8", "=1").replace("HOST", "127.0.0.1")
+    with ThreadPoolExecutor() as machines:
+        there = here.replace("--node_rank=0", "--node_rank=1")
+        results = list(machines.map(lambda command: run(command, shared, *few), (here, there)))
+    assert [each.returncode for each in results] == [0, 0], results
+    for folder in ("alone", "shared"):
+        (report,) = (tmp_path / folder).glob("runs/resnet18_baseline/big/report.md")
+        assert "2 processes" in report.read_text(encoding="utf-8")
 
 
 def files_of_a_run() -> set[str]:

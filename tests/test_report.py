@@ -119,4 +119,4 @@ def test_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result:
     )
     text = as_markdown("run", report(told))
     assert "| model.int8.onnx | 90.00% | 70.00% | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
-    assert "| model.fp16.onnx | 100.00% | 70.00% | 0.50 (0.40 to 0.60) | 22.0 MB | it is slower |" in text
+    assert "| model.fp16.onnx | 100.00% | 70.00% | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text

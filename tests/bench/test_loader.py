@@ -6,7 +6,7 @@ import pytest
 
 from jersey.bench import loader
 
-CROPS, PX = 500, 24
+CROPS, PX = 500, 32
 
 
 @pytest.mark.slow

@@ -21,11 +21,11 @@ def test_rows_hold_medians_and_ratios_of_pairs() -> None:
     rows = [line.split() for line in table("net", TIMES_S).splitlines()]
     assert rows[0][:2] == ["net", "batch"]
     assert rows[2][:4] == ["onnx", "1", "100.00", "10"]
-    assert rows[2][4:8] == ["4.00", "(4.00", "to", "4.00)"]
-    assert rows[3][8:] == ["2.00", "(1.50", "to", "2.00)"]
+    assert rows[2][4:8] == ["4.000", "(4.000", "to", "4.000)"]
+    assert rows[3][8:] == ["2.000", "(1.500", "to", "2.000)"]
     assert rows[5][:4] == ["onnx", "64", "3200.00", "20"]
     of_int8 = as_json(TIMES_S)["batch 64"]["int8"]
-    assert of_int8 == {"ms": 1600.0, "x torch": "4.00 (4.00 to 4.00)", "x onnx": "2.00 (2.00 to 2.00)"}
+    assert of_int8 == {"ms": 1600.0, "x torch": "4.000 (4.000 to 4.000)", "x onnx": "2.000 (2.000 to 2.000)"}
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jersey import config as configs
+from jersey.bench.gpu_load import GpuLoad
 from jersey.bench.results import Times, as_json, machine, table
 from jersey.bench.usual import Loader, timm_loader, torchvision_loader
 from jersey.console import set_up_console
@@ -105,6 +106,8 @@ class BetweenEpochs(L.Callback):
         self._rivals: dict[str, Plain] = {}
         self.training_s: Times = {}
         self.epoch_s: Times = {}
+        self.spans_s: list[tuple[float, float]] = []  # of jersey's epochs
+        self.peak_bytes = 0  # of them on the GPU
         self._started = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -118,6 +121,8 @@ class BetweenEpochs(L.Callback):
             training_s, epoch_s = rival.epoch()
             self._add(name, training_s, epoch_s)
         wait_for_device()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         self._started = time.perf_counter()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -129,15 +134,38 @@ class BetweenEpochs(L.Callback):
 
     def _ended(self) -> None:
         wait_for_device()
-        self._add("jersey", self._trained, time.perf_counter() - self._started)
+        ended = time.perf_counter()
+        self._add("jersey", self._trained, ended - self._started)
+        self.spans_s.append((self._started, ended))
+        if torch.cuda.is_available():
+            self.peak_bytes = max(self.peak_bytes, torch.cuda.max_memory_allocated())
 
     def _add(self, name: str, training_s: float, epoch_s: float) -> None:
         self.training_s.setdefault(name, []).append(training_s)
         self.epoch_s.setdefault(name, []).append(epoch_s)
 
 
-def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> tuple[Times, Times, int]:
-    """Seconds of training, and of whole epochs, of each candidate in each round after the first; and the batch size."""
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What came out, without the first round.
+
+    Args:
+        training_s: seconds of training, of each candidate in each round.
+        epoch_s: of whole epochs.
+        crops: trained on in an epoch.
+        busy: share of jersey's epochs in which the GPU was; None without one.
+        gpu_gb: the most memory on the GPU in jersey's epochs, the networks of the others included; None without one.
+    """
+
+    training_s: Times
+    epoch_s: Times
+    crops: int
+    busy: float | None
+    gpu_gb: float | None
+
+
+def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> Measured:
+    """Trains all candidates in turn."""
     name, config = configs.load(folder)
     for change in changes:
         configs.apply_override(config, change)
@@ -158,13 +186,23 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     between = BetweenEpochs(rivals)
     experiment.trainer.keywords["callbacks"] = {"between": between, **experiment.trainer.keywords["callbacks"]}
     trainer = experiment.trainer(run_dir=workdir, loggers=[MetricsCsv(run_dir=workdir), EpochLine(), tracker])
-    trainer.fit(module, datamodule=data)
+    load = GpuLoad()
+    with load.sampled():
+        trainer.fit(module, datamodule=data)
     tracker.finalize("finished")
-    return _without_first(between.training_s), _without_first(between.epoch_s), data.batch_size
+    return Measured(
+        training_s=_without_first(between.training_s),
+        epoch_s=_without_first(between.epoch_s),
+        crops=batches * data.batch_size,
+        busy=load.mean(between.spans_s[1:]),
+        gpu_gb=between.peak_bytes / 1e9 if between.peak_bytes else None,
+    )
 
 
 def _without_first(times_s: Times) -> Times:
-    return {name: values[1:] for name, values in times_s.items()}
+    """In the order of the tables: what all are compared with comes first."""
+    first = ("bare step", "jersey")
+    return {name: times_s[name][1:] for name in (*first, *(each for each in times_s if each not in first))}
 
 
 def _rivals(
@@ -211,16 +249,13 @@ def main() -> None:
         set_up_console()
         if options.rounds < 2 or options.batches < 1:
             raise UserError("--rounds must be at least 2, and --batches at least 1")
-        training_s, epoch_s, batch_size = measure(
-            options.folder, options.set, rounds=options.rounds, batches=options.batches
-        )
-    crops = options.batches * batch_size
+        measured = measure(options.folder, options.set, rounds=options.rounds, batches=options.batches)
     result: dict[str, Any] = {"bench": "epoch", "machine": machine(), "batches": options.batches}
-    for title, times_s in (("training", training_s), ("epoch", epoch_s)):
-        against = {"bare step": times_s.pop("bare step"), **times_s}
-        print(f"\n{title}, {crops} crops\n{table(against, against='bare step', unit='crops', amount=crops)}")
-        result[title] = as_json(against, against="bare step")
-    print(json.dumps(result))
+    for title, times_s in (("training", measured.training_s), ("epoch", measured.epoch_s)):
+        crops = measured.crops
+        print(f"\n{title}, {crops} crops\n{table(times_s, against='bare step', unit='crops', amount=crops)}")
+        result[title] = as_json(times_s, against="bare step")
+    print(json.dumps(result | {"gpu_busy": measured.busy, "gpu_gb": measured.gpu_gb}))
 
 
 if __name__ == "__main__":

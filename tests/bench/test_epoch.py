@@ -27,8 +27,9 @@ def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
 
 def test_every_round_of_every_candidate_is_timed(folder: Path) -> None:
     changes = ["batch_size=8", "size_px=(24, 24)"]
-    training_s, epoch_s, batch_size = epoch.measure(folder, changes, rounds=ROUNDS, batches=BATCHES)
-    assert batch_size == 8
+    measured = epoch.measure(folder, changes, rounds=ROUNDS, batches=BATCHES)
+    training_s, epoch_s = measured.training_s, measured.epoch_s
+    assert measured.crops == 8 * BATCHES
     timm = {"timm"} if find_spec("timm") else set()
     assert set(training_s) == set(epoch_s) == {"jersey", "bare step", "torchvision"} | timm
     for name, seconds in training_s.items():

@@ -13,9 +13,9 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.io import AsyncCheckpointIO
 
 from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.checkpoint_io import BackgroundCheckpointIO
 from jersey.distributed import local_world_size, world_size
 from jersey.errors import UserError
 
@@ -81,7 +81,7 @@ def make_trainer(
         accumulate_grad_batches=accumulate,
         deterministic=deterministic,
         benchmark=not deterministic,  # cudnn tries its kernels once: batches have one shape
-        plugins=[AsyncCheckpointIO()],  # writing takes as long as a short epoch; files still appear whole
+        plugins=[BackgroundCheckpointIO()],
         limit_train_batches=limit_batches,
         limit_val_batches=limit_batches,
         limit_test_batches=limit_batches,

@@ -2,9 +2,9 @@
 
     python -m jersey.bench.callbacks runs/quickstart/RUN
 
-Does the run of that folder again, in a temporary folder, and adds up the time inside the hooks of each callback. The
-average of the weights, checkpoints and early stopping belong to training; all others only show it. Aim's part of a
-picture is inside the hook that makes it.
+Does the run of that folder again, in a temporary folder, and adds up the time inside the hooks of each callback: those
+inside of epochs, and those at the start of the run, at its end and around the test. Aim's part of a picture is inside
+the hook that makes it; a checkpoint is copied there and written by a thread.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import functools
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,24 @@ from jersey import config as configs
 from jersey.console import set_up_console
 from jersey.errors import exit_on_user_error
 from jersey.run_folder import open_run
+from jersey.tables import aligned
 
-OF_TRAINING = ("EMA", "RunCheckpoint", "EarlyStopping")
+ONCE = ("setup", "teardown", "on_fit", "on_train_start", "on_train_end", "on_test", "on_load")
+"""How the names of hooks outside of epochs begin."""
 
 
-def measure(folder: Path) -> tuple[dict[str, float], float, int]:
-    """Seconds of each callback, seconds of all training epochs with their validations, and how many there were."""
+@dataclass(frozen=True)
+class Measured:
+    """Seconds by callback, inside of epochs and outside; and of all epochs with their validations."""
+
+    in_epochs_s: dict[str, float]
+    once_s: dict[str, float]
+    epochs_s: float
+    epochs: int
+
+
+def measure(folder: Path) -> Measured:
+    """Does the run again."""
     name, config = configs.load(folder)
     profiler = SimpleProfiler()
     experiment = configs.build(config)
@@ -36,14 +49,22 @@ def measure(folder: Path) -> tuple[dict[str, float], float, int]:
     workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
     run = open_run(workdir, name, "bench", documents=configs.documents(name, config))
     experiment.run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
-    callbacks_s: dict[str, float] = defaultdict(float)
-    for action, durations_s in profiler.recorded_durations.items():
-        kind, _, hook = action.partition("]")
-        callback = hook.partition(".")[0].partition("{")[0]
-        if kind == "[Callback" and callback not in OF_TRAINING:
-            callbacks_s[callback] += sum(durations_s)
+    in_epochs_s, once_s = sums(profiler.recorded_durations)
     epochs_s = profiler.recorded_durations["run_training_epoch"]
-    return dict(callbacks_s), sum(epochs_s), len(epochs_s)
+    return Measured(in_epochs_s, once_s, sum(epochs_s), len(epochs_s))
+
+
+def sums(durations_s: Mapping[str, list[float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds by callback, inside of epochs and outside, from those of a profiler's actions."""
+    in_epochs_s: dict[str, float] = defaultdict(float)
+    once_s: dict[str, float] = defaultdict(float)
+    for action, values_s in durations_s.items():
+        kind, _, rest = action.partition("]")
+        if kind == "[Callback":
+            hook = rest.rpartition(".")[2]
+            side = once_s if hook.startswith(ONCE) else in_epochs_s
+            side[rest.partition(".")[0].partition("{")[0]] += sum(values_s)
+    return in_epochs_s, once_s
 
 
 def _profiled(make_trainer: Callable[..., L.Trainer], profiler: SimpleProfiler, **arguments: Any) -> L.Trainer:
@@ -58,15 +79,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the run to do again")
     with exit_on_user_error():
         set_up_console()
-        callbacks_s, epochs_s, epochs = measure(parser.parse_args().folder)
-    print(f"{'callback':<22} {'seconds':>9} {'of the epochs':>14}")
-    rows = sorted(callbacks_s.items(), key=lambda item: -item[1])
-    for name, seconds in [*rows, ("all", sum(callbacks_s.values()))]:
-        print(f"{name:<22} {seconds:9.2f} {seconds / epochs_s:14.2%}")
-    share = sum(callbacks_s.values()) / epochs_s
-    print(
-        json.dumps({"bench": "callbacks", "epochs": epochs, "epochs_s": round(epochs_s, 1), "share": round(share, 4)})
-    )
+        measured = measure(parser.parse_args().folder)
+    inside_s, once_s = measured.in_epochs_s, measured.once_s
+    rows = [["callback", "in epochs s", "of the epochs", "once s"]]
+    for name in sorted({*inside_s, *once_s}, key=lambda name: -inside_s.get(name, 0.0)):
+        seconds = inside_s.get(name, 0.0)
+        rows.append([name, f"{seconds:.2f}", f"{seconds / measured.epochs_s:.2%}", f"{once_s.get(name, 0.0):.2f}"])
+    share = sum(inside_s.values()) / measured.epochs_s
+    rows.append(["all", f"{sum(inside_s.values()):.2f}", f"{share:.2%}", f"{sum(once_s.values()):.2f}"])
+    print("\n".join(aligned(rows)))
+    facts = {"epochs": measured.epochs, "epochs_s": round(measured.epochs_s, 1), "share": round(share, 4)}
+    print(json.dumps({"bench": "callbacks", **facts}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""Checkpoints written beside the training, which goes on as soon as it has a copy; a file appears whole or not at all.
+
+Writing takes as long as a short epoch. Lightning's own plugin for that leaves half a file behind when it is killed, and
+has no way to wait for what is being written.
+"""
+
+import copy
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from jersey.atomic import replacing
+
+
+class BackgroundCheckpointIO(TorchCheckpointIO):
+    """Writes in the order of the calls, in one thread; what goes wrong there is raised by a later call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._writing: list[Future[None]] = []
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Copies the checkpoint, and has the copy written."""
+        for each in [each for each in self._writing if each.done()]:
+            self._writing.remove(each)
+            each.result()
+        self._writing.append(self._thread.submit(_write, copy.deepcopy(checkpoint), Path(path)))
+
+    def wait(self) -> None:
+        """Returns when all is written.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        writing, self._writing = self._writing, []
+        for each in writing:
+            each.result()
+
+    def teardown(self) -> None:
+        """Lightning calls this at the end of a fit and of a test; another fit may follow."""
+        self.wait()
+
+
+def _write(checkpoint: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        torch.save(checkpoint, temporary)

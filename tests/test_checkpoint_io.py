@@ -1,0 +1,52 @@
+"""Checkpoints written beside the training: what was given, whole, or an error that is not lost."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from jersey import atomic
+from jersey.checkpoint_io import BackgroundCheckpointIO
+
+
+def test_what_changes_after_the_call_does_not_change_the_file(tmp_path: Path) -> None:
+    weights, counts = torch.zeros(1000, 1000), {"step": 1}
+    writer = BackgroundCheckpointIO()
+    writer.save_checkpoint({"weights": weights, "counts": counts}, tmp_path / "new" / "last.ckpt")
+    weights += 1
+    counts["step"] = 2
+    writer.wait()
+    written = writer.load_checkpoint(tmp_path / "new" / "last.ckpt", weights_only=True)
+    assert torch.equal(written["weights"], torch.zeros(1000, 1000))
+    assert written["counts"] == {"step": 1}
+
+
+def test_the_last_of_several_writes_stays(tmp_path: Path) -> None:
+    writer = BackgroundCheckpointIO()
+    for step in range(20):
+        writer.save_checkpoint({"step": step, "weights": torch.zeros(100_000)}, tmp_path / "last.ckpt")
+    writer.teardown()
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["step"] == 19
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("later", ["wait", "teardown", "save_checkpoint"])
+def test_what_went_wrong_is_raised_later_and_the_file_before_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    writer, path = BackgroundCheckpointIO(), tmp_path / "last.ckpt"
+    writer.save_checkpoint({"step": 1}, path)
+    writer.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic.os, "fsync", _full)
+        writer.save_checkpoint({"step": 2}, path)
+        writer._writing[0].exception()
+    arguments = ({"step": 3}, path) if later == "save_checkpoint" else ()
+    with pytest.raises(OSError, match="full"):
+        getattr(writer, later)(*arguments)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    writer.wait()  # told once
+
+
+def _full(_: int) -> None:
+    raise OSError("the disk is full")

@@ -114,6 +114,5 @@ def callbacks() -> fdl.Config[named]:
         grad_cam=fdl.Config(GradCam),
         history=fdl.Config(History),
         progress=fdl.Config(ProgressBar),
-        best=fdl.Config(RunCheckpoint, filename="best", monitor=MONITOR, mode="max"),
-        last=fdl.Config(RunCheckpoint, filename="last"),
+        checkpoints=fdl.Config(RunCheckpoint, monitor=MONITOR, mode="max", every_minutes=5.0),
     )

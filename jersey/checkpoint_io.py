@@ -5,6 +5,7 @@ has no way to wait for what is being written.
 """
 
 import copy
+import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
             each.result()
         self._writing.append(self._thread.submit(_write, copy.deepcopy(checkpoint), Path(path)))
 
+    def link(self, path: Path, other: Path) -> None:
+        """Gives the file at `path` another name too, in its turn, if it is there by then; a new `path` parts them."""
+        self._writing.append(self._thread.submit(_link, path, other))
+
     def wait(self) -> None:
         """Returns when all is written.
 
@@ -49,3 +54,15 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         torch.save(checkpoint, temporary)
+
+
+def _link(path: Path, other: Path) -> None:
+    if not path.exists():
+        return
+    temporary = other.with_name(f".{other.name}.partial")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(path)
+    except OSError:  # a file system without such links
+        shutil.copyfile(path, temporary)
+    temporary.replace(other)

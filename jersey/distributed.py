@@ -116,6 +116,11 @@ def interleaved(own_N: "Tensor") -> "Tensor":
     return torch.stack(parts, dim=1).flatten(0, 1)
 
 
+def own_share(rows_N: "Tensor") -> "Tensor":
+    """This process's rows of what `interleaved` gave."""
+    return rows_N[rank() :: world_size()]
+
+
 def print_once(text: str) -> None:
     """Prints on stderr, unless another process has; the others wait for it, as torchrun ends all when one has ended."""
     if world_size() == 1:

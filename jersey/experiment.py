@@ -18,6 +18,7 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers import Logger
 
+from jersey import stopping
 from jersey.atomic import write_text
 from jersey.data.audit import Audit, fast_audit
 from jersey.data.balance import Balance, class_balance
@@ -26,6 +27,7 @@ from jersey.data.index import Split
 from jersey.distributed import rank, rank_zero_first, wait_for_all, world_size
 from jersey.document import as_html, as_markdown
 from jersey.epoch_line import EpochLine
+from jersey.errors import UserError
 from jersey.export import Agreement, Variant, VariantName, export_onnx, export_variants
 from jersey.export.variants import LEAST_AGREEMENT, calibration_rows
 from jersey.labels import Labels
@@ -193,15 +195,39 @@ def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any
 
 
 def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folder: RunFolder) -> None:
-    last = folder.last_checkpoint if folder.last_checkpoint.exists() else None
+    last = _usable_checkpoint(folder)
     if folder.stage != "fit":
         # Training is over, perhaps stopped early: restore the counters from the checkpoint and go no further.
         trainer.fit_loop.max_epochs = folder.status["epochs"]
     if last:
         log.info("resuming %s from %s", folder.path, last.name)
-    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+    with stopping.heard():
+        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     folder.reached("test", epochs=trainer.current_epoch)
     wait_for_all()  # rank zero has written its last checkpoint
+
+
+def _usable_checkpoint(folder: RunFolder) -> Path | None:
+    """Where to go on from; a checkpoint that something has damaged is told, and the one before it taken."""
+    damaged = []
+    for path in folder.last_checkpoints:
+        if not path.exists():
+            continue
+        try:
+            torch.load(path, map_location="meta", weights_only=True)
+        except (
+            Exception
+        ) as error:  # a file cut short makes torch raise RuntimeError, EOFError, UnpicklingError and more
+            damaged.append(path.name)
+            log.warning("%s is damaged (%s); the checkpoint before it is taken", path, str(error).partition("\n")[0])
+            continue
+        return path
+    if damaged:
+        raise UserError(
+            f"{' and '.join(damaged)} of the run {folder.path} are damaged; "
+            f"remove them to train it from the start, or put back a copy"
+        )
+    return None
 
 
 def _export(

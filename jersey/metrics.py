@@ -7,6 +7,7 @@ of its true class. The reference in the tests is scikit-learn.
 Shapes: N crops, K classes, J <= K classes present; of one class P crops are positive, M = N - P negative.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jersey.data.batches import PADDING, Batch
-from jersey.distributed import interleaved
+from jersey.distributed import interleaved, own_share
 
 CALIBRATION_BINS = 15
 
@@ -121,15 +122,33 @@ class Collector:
     def __init__(self) -> None:
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
     def add(self, logits_BK: Tensor, batch: Batch) -> None:
         """Keeps a batch."""
         own_BK = logits_BK.detach().to(torch.float32, copy=True)  # a CUDA graph would write over what it gave
         self._parts.append((own_BK, batch["labels"], batch["indices"]))
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What there is since the last evaluation, of all processes; there has to be something."""
+        return dict(zip(("logits_NK", "labels_N", "indices_N"), self._gathered(), strict=True))
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Goes on from there; each process takes its share."""
+        names = ("logits_NK", "labels_N", "indices_N")
+        logits_NK, labels_N, indices_N = (own_share(state_dict[name]) for name in names)
+        self._parts = [(logits_NK, labels_N, indices_N)]
+
     def evaluation(self) -> Evaluation:
         """Everything since the last call, of all processes, moved to the CPU; each of them gets the same."""
-        gathered = (interleaved(torch.cat(part)).cpu() for part in zip(*self._parts, strict=True))
-        logits_NK, labels_N, indices_N = gathered
+        logits_NK, labels_N, indices_N = (part.cpu() for part in self._gathered())
         self._parts.clear()
         is_crop_N = indices_N != PADDING
         return Evaluation(logits_NK[is_crop_N], labels_N[is_crop_N], indices_N[is_crop_N])
+
+    def _gathered(self) -> tuple[Tensor, ...]:
+        device = self._parts[-1][0].device  # what a checkpoint held comes from the CPU
+        return tuple(
+            interleaved(torch.cat([each.to(device) for each in part])) for part in zip(*self._parts, strict=True)
+        )

@@ -23,7 +23,7 @@ from jersey.data.augment import Augment
 from jersey.data.balance import class_weights
 from jersey.data.batches import Batch
 from jersey.data.mixing import MIXING, Mix
-from jersey.distributed import own_counters
+from jersey.distributed import interleaved, own_counters
 from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.metrics import Collector, Evaluation
@@ -135,8 +135,12 @@ class JerseyModule(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             return self.network(batch["images"])
 
+    @property
+    def _epoch_losses(self) -> Tensor:
+        return torch.stack([loss.to(self.device) for loss in self._losses])  # a checkpoint's come from the CPU
+
     def on_train_epoch_end(self) -> None:
-        objective = self.trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean").item()
+        objective = self.trainer.strategy.reduce(self._epoch_losses.mean(), reduce_op="mean").item()
         self._losses.clear()
         # The training loss is what the optimizer saw (weights, smoothing); val and test have the plain one.
         scores = self._score("train") if self.mix is None else {}
@@ -207,8 +211,12 @@ class JerseyModule(L.LightningModule):
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
             "scored_weights": "ema" if "averaging_state" in checkpoint else "raw",
-            "val": self.evaluations["val"].metrics,
+            "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }
+        if self._losses:  # inside of an epoch
+            checkpoint["jersey_epoch"] = {"losses": interleaved(self._epoch_losses)}
+            if train := self._collectors["train"]:
+                checkpoint["jersey_epoch"]["train"] = train.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stored = Labels(tuple(checkpoint["jersey"]["labels"]))

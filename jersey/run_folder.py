@@ -22,6 +22,8 @@ STATUS = "status.json"
 CONFIG = "config.txt"
 LABELS = "labels_mapping.json"
 BEST_CHECKPOINT = "checkpoints/best.ckpt"
+LAST_CHECKPOINT = "checkpoints/last.ckpt"
+PREVIOUS_CHECKPOINT = "checkpoints/previous.ckpt"
 
 
 @dataclass
@@ -53,8 +55,9 @@ class RunFolder:
         return self.path / BEST_CHECKPOINT
 
     @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.ckpt"
+    def last_checkpoints(self) -> tuple[Path, Path]:
+        """The last one, and the one before it."""
+        return self.path / LAST_CHECKPOINT, self.path / PREVIOUS_CHECKPOINT
 
     @property
     def labels(self) -> Path:

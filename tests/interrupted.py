@@ -67,7 +67,10 @@ def fitted(
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "checkpoints" / "last.ckpt"
     stop = [StopAfter(stop_after)] if stop_after else []
-    named = {str(index): callback for index, callback in enumerate([*callbacks, RunCheckpoint(filename="last"), *stop])}
+    named = {
+        str(index): callback
+        for index, callback in enumerate([*callbacks, RunCheckpoint(monitor="val/acc_top1"), *stop])
+    }
     trainer = make_trainer(
         run_dir=folder,
         loggers=[MetricsCsv(run_dir=folder)],

@@ -88,7 +88,7 @@ def test_labels_survive_every_file(finished: RunFolder) -> None:
     mapping = json.loads((finished.path / "labels_mapping.json").read_text(encoding="utf-8"))
     assert mapping["labels"] == names
     assert mapping["class_to_idx"] == {"0": 0, "00": 1, "01": 2}
-    checkpoint = torch.load(finished.last_checkpoint, weights_only=True)
+    checkpoint = torch.load(finished.last_checkpoints[0], weights_only=True)
     assert checkpoint["jersey"]["labels"] == names
     model = OnnxModel(finished.path / "model.onnx")
     assert list(model.labels.names) == names
@@ -130,8 +130,8 @@ def test_a_checkpoint_of_other_labels_is_refused(
     shrink(config)
     config.data.labels = ("01", "00", "0")
     folder = open_run(tmp_path, "resnet18_baseline", "run", documents={"config.txt": "a = 1\n"})
-    folder.last_checkpoint.parent.mkdir()
-    folder.last_checkpoint.write_bytes(finished.last_checkpoint.read_bytes())
+    folder.last_checkpoints[0].parent.mkdir()
+    folder.last_checkpoints[0].write_bytes(finished.last_checkpoints[0].read_bytes())
     with pytest.raises(ValueError, match="the same names, in another order"):
         fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
 

@@ -75,11 +75,11 @@ def test_print_config_shows_fiddlers_first_then_overrides_and_starts_nothing(lau
         (("--exp=quickstart", "--fdl_set=learning_rate=1"), ("learning_rate", "module.optimizer.lr")),
         (
             ("--exp=resnet18_baseline", "--fdl_set=monitor=val/loss"),
-            ("trainer.callbacks.best.monitor", "early_stopping"),
+            ("trainer.callbacks.checkpoints.monitor", "early_stopping"),
         ),
         (("--exp=quickstart", "--fdl_set=lr=fast"), ("module.optimizer.lr", "fast", "float")),
         (("--exp=quickstart", "--fdl_set=weight_power=0.5"), ("data.sampler_power", "module.weight_power")),
-        (("--exp=quickstart", "--fdl_set=best.monitor=val/loss"), ("trainer.callbacks.best.mode=min",)),
+        (("--exp=quickstart", "--fdl_set=checkpoints.monitor=val/loss"), ("trainer.callbacks.checkpoints.mode=min",)),
         (("--exp=quickstart", "--fdl.lr=fast"), ("module.optimizer.lr", "fast")),
         (("--exp=quickstart", "--fdl.learning_rate=1"), ("learning_rate", "module.optimizer.lr")),
         (("--exp=quickstart", "--fiddler=smok"), ("smok", "smoke")),

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
+from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.picture import save, track
 from jersey.metrics_csv import Curves, read_metrics
 
@@ -66,7 +66,7 @@ class History(Callback):
 def _best(trainer: Trainer, curves: Curves) -> tuple[str, int | None]:
     """The monitored metric, and the epoch that has its best value first."""
     for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor:
+        if isinstance(callback, RunCheckpoint):
             sign = 1 if callback.mode == "max" else -1
             points = [
                 (sign * score, -epoch) for epoch, score in curves.get(callback.monitor, ()) if not math.isnan(score)

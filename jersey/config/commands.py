@@ -9,6 +9,7 @@ from typing import Literal
 
 import fiddle as fdl
 
+from jersey import stopping
 from jersey.config import registry, saved
 from jersey.config.axes import sweep_points
 from jersey.config.checks import check
@@ -60,7 +61,7 @@ def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text",
 def run(name: str, config: fdl.Buildable, workdir: Path, run_name: str | None) -> None:
     """Starts or continues a run, and does all of it, with all processes that torchrun has started."""
     set_up_console()
-    with joined():
+    with stopping.on_signals(), joined():
         folder = open_run(workdir, name, run_name, documents=documents(name, config))
         fdl.build(config).run(
             folder,

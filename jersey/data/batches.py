@@ -91,6 +91,16 @@ class Batches:
         self.drop_last = drop_last
         self.rank = rank
         self.processes = processes
+        self._given = 0  # batches of this epoch
+        self._resumed: dict[str, int] | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the epoch has come; Lightning keeps it in every checkpoint."""
+        return {"epoch": self._epoch, "given": self._given}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Lets the epoch of the checkpoint, should it come, begin where it had stopped."""
+        self._resumed = state_dict
 
     def __len__(self) -> int:
         if self.drop_last:
@@ -100,9 +110,19 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         # One copy an epoch: indices that lay on the host would make the GPU wait for every batch.
         rows_N = own_rows(torch.tensor(list(self.sampler)), rank=self.rank, processes=self.processes)
-        for indices_B in rows_N.to(self.split.images_NCHW.device).split(self._own_batch_size)[: len(self)]:
+        batches = rows_N.to(self.split.images_NCHW.device).split(self._own_batch_size)[: len(self)]
+        self._given = 0
+        if self._resumed and self._resumed["epoch"] == self._epoch:
+            self._given = self._resumed["given"]
+        self._resumed = None
+        for indices_B in batches[self._given :]:
             batch = self.split.batch(indices_B)
+            self._given += 1
             yield batch if batch["images"].device == self.device else self._fetched(batch)
+
+    @property
+    def _epoch(self) -> int:
+        return getattr(self.sampler, "epoch", 0)
 
     @property
     def _own_batch_size(self) -> int:

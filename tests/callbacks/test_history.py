@@ -60,7 +60,7 @@ def test_a_resumed_and_tested_run_is_shown_whole(
 ) -> None:
     """The module's val/loss is 10 + epoch and its test/loss 0.5."""
     for epochs in (2, 4):
-        best_of_run = RunCheckpoint(filename="best", monitor="val/loss", mode=mode)
+        best_of_run = RunCheckpoint(monitor="val/loss", mode=mode)
         trainer = trainer_in(folder, History(), best_of_run, epochs=epochs)
         last = folder / "last.ckpt"
         trainer.fit(Countdown(), loader, loader, ckpt_path=last if last.exists() else None)
@@ -108,7 +108,7 @@ def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path, loader: D
     values = [math.nan, 0.25, 0.5, 0.5, math.nan]
     for epoch, value in enumerate(values):
         MetricsCsv(run_dir=folder).log_metrics({"val/acc_top1": value, "epoch": epoch}, step=epoch)
-    best = RunCheckpoint(filename="best", monitor="val/acc_top1", mode="max")
+    best = RunCheckpoint(monitor="val/acc_top1", mode="max")
     trainer_in(folder, History(), best, epochs=1).test(Countdown(), loader, verbose=False)
     curves = {"val/acc_top1": list(enumerate(values))}
     expected = history(

@@ -67,11 +67,11 @@ def test_counts_of_nothing_are_refused_by_path(path: str, value: int) -> None:
 @pytest.mark.parametrize(("metric", "mode"), [("val/loss", "max"), ("val/ece", "max"), ("val/acc_top1", "min")])
 def test_the_worst_epoch_cannot_be_meant(metric: str, mode: str) -> None:
     config = example()
-    config.trainer.callbacks.best = fdl.Config(Watch, monitor=metric, mode=mode)
+    config.trainer.callbacks.checkpoints = fdl.Config(Watch, monitor=metric, mode=mode)
     wanted = {"min": "max", "max": "min"}[mode]
-    with pytest.raises(UserError, match=rf"set trainer\.callbacks\.best\.mode={wanted}$"):
+    with pytest.raises(UserError, match=rf"set trainer\.callbacks\.checkpoints\.mode={wanted}$"):
         check(config)
-    config.trainer.callbacks.best.mode = wanted
+    config.trainer.callbacks.checkpoints.mode = wanted
     check(config)
 
 
@@ -95,11 +95,11 @@ def test_a_step_with_sam_has_one_batch() -> None:
 @pytest.mark.parametrize(("metric", "mode"), [("train/acc_top1", "max"), ("train/ece", "min")])
 def test_scores_of_mixed_crops_cannot_be_watched(metric: str, mode: str) -> None:
     config = baseline()
-    config.trainer.callbacks.best.monitor, config.trainer.callbacks.best.mode = metric, mode
+    config.trainer.callbacks.checkpoints.monitor, config.trainer.callbacks.checkpoints.mode = metric, mode
     check(config)
     config.module.mix = fdl.Config(CutMix, alpha=1.0)
     instead = metric.replace("train", "val")
-    with pytest.raises(UserError, match=rf"^trainer\.callbacks\.best\.monitor='{metric}' .* watch '{instead}' or"):
+    with pytest.raises(UserError, match=rf"^trainer\.callbacks\.checkpoints\.monitor='{metric}' .* watch '{instead}' or"):
         check(config)
 
 
@@ -107,7 +107,7 @@ def test_what_mixed_crops_do_have_can_be_watched() -> None:
     config = baseline()
     config.module.mix = fdl.Config(CutMix, alpha=1.0)
     check(config)
-    config.trainer.callbacks.best.monitor, config.trainer.callbacks.best.mode = "train/loss", "min"
+    config.trainer.callbacks.checkpoints.monitor, config.trainer.callbacks.checkpoints.mode = "train/loss", "min"
     check(config)
 
 

@@ -45,11 +45,11 @@ def test_it_comes_back_from_json_and_from_python(name: str, fiddler: str | None)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_what_it_shares_stays_shared(name: str) -> None:
     config = copy.deepcopy(CONFIGS[name])
-    config.trainer.callbacks.again = config.trainer.callbacks.best
+    config.trainer.callbacks.again = config.trainer.callbacks.checkpoints
     back = there_and_back(config, name)
-    assert back.trainer.callbacks.again is back.trainer.callbacks.best
+    assert back.trainer.callbacks.again is back.trainer.callbacks.checkpoints
     assert same(back, config)
-    back.trainer.callbacks.again = copy.deepcopy(back.trainer.callbacks.best)
+    back.trainer.callbacks.again = copy.deepcopy(back.trainer.callbacks.checkpoints)
     assert there_and_back(back, name) == back != config
 
 

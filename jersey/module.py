@@ -23,7 +23,7 @@ from jersey.data.augment import Augment
 from jersey.data.balance import class_weights
 from jersey.data.batches import Batch
 from jersey.data.mixing import MIXING, Mix
-from jersey.distributed import interleaved, own_counters
+from jersey.distributed import interleaved, own_counters, own_share
 from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.metrics import Collector, Evaluation
@@ -221,3 +221,7 @@ class JerseyModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stored = Labels(tuple(checkpoint["jersey"]["labels"]))
         self.labels.require_same(stored, here="the data set", there="the checkpoint")
+        if epoch := checkpoint.get("jersey_epoch"):
+            self._losses = list(own_share(epoch["losses"]))
+            if "train" in epoch:
+                self._collectors["train"].load_state_dict(epoch["train"])

@@ -22,6 +22,21 @@ from jersey.trainer import make_trainer
 EPOCHS, STEPS = 3, 6  # 48 crops in batches of 8
 
 
+class Killed(Exception):
+    """In place of the signal."""
+
+
+class KillAt(Callback):
+    """Ends a run in the middle: after the batch with this number, counted over the run, before anything is saved."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if trainer.fit_loop.total_batch_idx == self.batch:
+            raise Killed
+
+
 class StopAfter(Callback):
     """Ends training after so many epochs of a longer run."""
 
@@ -61,16 +76,15 @@ def fitted(
     *callbacks: Callback,
     epochs: int = EPOCHS,
     stop_after: int | None = None,
+    every_steps: int | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """The run's last checkpoint; a run that the folder holds already is resumed."""
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "checkpoints" / "last.ckpt"
     stop = [StopAfter(stop_after)] if stop_after else []
-    named = {
-        str(index): callback
-        for index, callback in enumerate([*callbacks, RunCheckpoint(monitor="val/acc_top1"), *stop])
-    }
+    checkpoints = RunCheckpoint(monitor="val/acc_top1", every_steps=every_steps)
+    named = {str(index): callback for index, callback in enumerate([*callbacks, checkpoints, *stop])}
     trainer = make_trainer(
         run_dir=folder,
         loggers=[MetricsCsv(run_dir=folder)],

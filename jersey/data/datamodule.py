@@ -81,6 +81,8 @@ class JerseyDataModule(L.LightningDataModule):
         self.splits: dict[str, Split] = {}
         self.pictures: dict[str, np.ndarray] = {}
         self.decoded: dict[str, DecodedSplit] = {}
+        self._train: Batches | None = None
+        self._resumed: dict[str, int] | None = None
 
     def prepare_data(self) -> None:
         """Draws a data set that is to be drawn; Lightning calls this too, once a machine."""
@@ -140,7 +142,19 @@ class JerseyDataModule(L.LightningDataModule):
         if sentence := uneven_share(self.batch_size, world_size()):
             raise UserError(sentence)
         # A last batch of one or two crops would give batch normalisation a useless estimate.
-        return self._batches("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
+        self._train = self._batches("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
+        if self._resumed is not None:
+            self._train.load_state_dict(self._resumed)
+            self._resumed = None  # another fit begins at the beginning
+        return self._train
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the epoch has come. Lightning asks the loader too, but makes it before it looks at a checkpoint."""
+        return self._train.state_dict() if self._train else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """For the next train loader."""
+        self._resumed = state_dict
 
     def val_dataloader(self) -> Batches:
         return self._in_order("val")

@@ -99,7 +99,9 @@ def test_scores_of_mixed_crops_cannot_be_watched(metric: str, mode: str) -> None
     check(config)
     config.module.mix = fdl.Config(CutMix, alpha=1.0)
     instead = metric.replace("train", "val")
-    with pytest.raises(UserError, match=rf"^trainer\.callbacks\.checkpoints\.monitor='{metric}' .* watch '{instead}' or"):
+    with pytest.raises(
+        UserError, match=rf"^trainer\.callbacks\.checkpoints\.monitor='{metric}' .* watch '{instead}' or"
+    ):
         check(config)
 
 

@@ -1,0 +1,178 @@
+"""What a run leaves to go on from: inside of epochs and at their ends, and the best of them."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from interrupted import EPOCHS, STEPS, KillAt, Killed, assert_same_training, fitted, tiny_data, tiny_module
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+
+from jersey.callbacks.checkpoints import RunCheckpoint
+from jersey.callbacks.ema import EMA
+from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.learning_rate import LearningRate
+from jersey.data.augment import Augment, Noise
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.mixing import CutMix
+from jersey.errors import UserError
+from jersey.optim.sam import SAM
+from jersey.trainer import make_trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+SCORES = (0.2, 0.5, 0.5, 0.4)
+
+
+class Batches(Callback):
+    """The rows of each batch that was trained on, by its number in the run."""
+
+    def __init__(self, seen: dict[int, list[int]]) -> None:
+        self.seen = seen
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.seen[trainer.fit_loop.total_batch_idx] = batch["indices"].tolist()
+
+
+@pytest.fixture(scope="module")
+def data(crops_root: Path) -> JerseyDataModule:
+    return tiny_data(crops_root)
+
+
+def everything(seen: dict[int, list[int]]) -> list[Callback]:
+    early = EarlyStopping(monitor="val/loss", patience=EPOCHS)
+    return [Batches(seen), EMA(decay=0.9, every_steps=4), early, LearningRate(), FreezeBackbone(frac=0.2)]
+
+
+def plain(data: JerseyDataModule) -> Any:
+    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)))
+
+
+def mixed(data: JerseyDataModule) -> Any:
+    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)), mix=CutMix(alpha=1.0))
+
+
+def looking_uphill(data: JerseyDataModule) -> Any:
+    return tiny_module(data, sam=SAM())
+
+
+KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {
+    "plain": (plain, {}),
+    "mixed": (mixed, {}),
+    "sam": (looking_uphill, {}),
+    "accumulated": (plain, {"accumulate": 2}),
+    "a part of each epoch": (plain, {"limit_batches": STEPS - 1}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [0, 2, 3, STEPS, 2 * STEPS + 1, 2 * STEPS + 2])
+def test_a_run_killed_inside_an_epoch_ends_as_one_that_was_not(
+    data: JerseyDataModule, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kind: str, batch: int
+) -> None:
+    make, settings = KINDS[kind]
+    whole_seen: dict[int, list[int]] = {}
+    whole = fitted(tmp_path / "whole", data, make(data), *everything(whole_seen), every_steps=2, **settings)
+    seen: dict[int, list[int]] = {}
+    with pytest.raises(Killed):
+        fitted(tmp_path / "killed", data, make(data), *everything(seen), KillAt(batch), every_steps=2, **settings)
+    before = dict(seen)
+    again = fitted(tmp_path / "killed", data, make(data), *everything(seen), every_steps=2, **settings)
+    assert_same_training(again, whole)
+    assert seen == whole_seen == before | seen
+    csv = [(tmp_path / name / "metrics.csv").read_text() for name in ("killed", "whole")]
+    assert csv[0] == csv[1]
+
+
+def test_what_was_saved_inside_an_epoch_is_not_trained_again(data: JerseyDataModule, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        fitted(tmp_path, data, plain(data), KillAt(STEPS + 3), every_steps=1)
+    seen: dict[int, list[int]] = {}
+    fitted(tmp_path, data, plain(data), Batches(seen), every_steps=1)
+    assert min(seen) == STEPS + 3
+
+
+def test_without_an_interval_an_epoch_is_saved_at_its_end_alone(data: JerseyDataModule, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        fitted(tmp_path, data, plain(data), KillAt(2 * STEPS + 3))
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2 * STEPS
+
+
+def test_by_time_every_step_may_be_due(data: JerseyDataModule, tmp_path: Path) -> None:
+    saved: list[int] = []
+
+    class Watch(RunCheckpoint):
+        def _save(self, trainer: L.Trainer, *, is_best: bool = False) -> None:
+            super()._save(trainer, is_best=is_best)
+            saved.append(trainer.global_step)
+
+    for minutes, expected in ((1e-9, [1, 2, 3, 4, 5, 6]), (60.0, [6]), (None, [6])):
+        callbacks = {"checkpoints": Watch(monitor="val/loss", mode="min", every_minutes=minutes)}
+        trainer = trainer_in(tmp_path, callbacks)
+        trainer.fit(plain(data), datamodule=data)
+        assert saved == expected
+        saved.clear()
+
+
+def trainer_in(folder: Path, callbacks: Mapping[str, Callback], *, epochs: int = 1) -> L.Trainer:
+    return make_trainer(run_dir=folder, loggers=[], callbacks=dict(callbacks), epochs=epochs, accelerator="cpu")
+
+
+class Scored(Callback):
+    """Gives each epoch a score that is known."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        pl_module.log("val/known", SCORES[trainer.current_epoch])
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 1), ("min", 0)])
+@pytest.mark.parametrize("interrupted_after", [None, 2])
+def test_the_first_of_the_best_epochs_is_kept(
+    data: JerseyDataModule, tmp_path: Path, mode: str, best: int, interrupted_after: int | None
+) -> None:
+    for epochs in [interrupted_after, len(SCORES)] if interrupted_after else [len(SCORES)]:
+        callbacks = {"scored": Scored(), "checkpoints": RunCheckpoint(monitor="val/known", mode=mode)}
+        trainer = make_trainer(
+            run_dir=tmp_path, loggers=[], callbacks=dict(callbacks), epochs=epochs, accelerator="cpu"
+        )
+        last = tmp_path / "checkpoints" / "last.ckpt"
+        trainer.fit(plain(data), datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    epochs_of = {
+        path.stem: torch.load(path, weights_only=True)["epoch"] for path in (tmp_path / "checkpoints").glob("*.ckpt")
+    }
+    assert epochs_of == {"best": best, "last": len(SCORES) - 1, "previous": len(SCORES) - 2}
+
+
+def test_a_file_system_without_links_gets_copies(
+    data: JerseyDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise PermissionError("Operation not permitted")
+
+    fitted(tmp_path / "links", data, plain(data))
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    fitted(tmp_path / "copies", data, plain(data))
+    for name in ("best", "last", "previous"):
+        files = [tmp_path / kind / "checkpoints" / f"{name}.ckpt" for kind in ("links", "copies")]
+        left, right = (torch.load(file, weights_only=True) for file in files)
+        assert_same_training(left, right)
+    shutil.rmtree(tmp_path / "links")
+
+
+def test_a_metric_that_nobody_measures_is_named(data: JerseyDataModule, tmp_path: Path) -> None:
+    callbacks = {"checkpoints": RunCheckpoint(monitor="val/acc_top7")}
+    trainer = trainer_in(tmp_path, callbacks)
+    with pytest.raises(UserError, match=r"monitor=val/acc_top7 is not measured; choose from .*val/acc_top1"):
+        trainer.fit(plain(data), datamodule=data)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"mode": "least"}, {"every_minutes": 0.0}, {"every_steps": 0}, {"every_steps": -1}]
+)
+def test_settings_without_a_meaning_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=rf"checkpoints\.{next(iter(settings))}="):
+        RunCheckpoint(monitor="val/loss", **settings)

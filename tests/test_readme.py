@@ -122,6 +122,18 @@ def test_what_augmentation_destroys_is_counted(tmp_path: Path) -> None:
     assert {"geometry", "colour"} <= {line.split()[0] for line in result.stdout.splitlines()}
 
 
+def test_epochs_are_timed_beside_the_usual_ways(crops_root: Path, tmp_path: Path) -> None:
+    (command,) = commands("jersey.bench.epoch")
+    config = configs.get_experiment("quickstart")()
+    config.data.root, config.data.draw, config.data.batch_size = str(crops_root), None, 16
+    folder = tmp_path / "runs" / "quickstart" / "RUN"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(configs.to_json(config, "quickstart"), encoding="utf-8")
+    result = run(command, tmp_path, "--rounds=2", "--batches=2")
+    assert result.returncode == 0, result.stderr
+    assert {"jersey", "torchvision"} <= json.loads(result.stdout.splitlines()[-1])["training"].keys()
+
+
 def test_several_processes_of_one_machine_and_of_two(crops_root: Path, tmp_path: Path) -> None:
     alone, of_two_machines = commands("torchrun")
     few = ("--fdl_set=accelerator=cpu", f"--fdl_set=root={crops_root}", *SHORT)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 LAUNCH = Path(__file__).parent.parent / "launch.py"
 
@@ -21,19 +22,32 @@ _server.set_forkserver_preload(["experiments", "jersey.config.commands", "onnxsc
 
 def launched(flags: Sequence[str], cwd: Path, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
     """What `python launch.py FLAGS` says and how it ends, started in `cwd` with this process's environment."""
-    outputs = [cwd / ".stdout", cwd / ".stderr"]
-    process = _server.Process(target=_launch, args=(flags, cwd, dict(os.environ), outputs))
+    return ended(started(flags, cwd), cwd, timeout_s=timeout_s)
+
+
+def started(flags: Sequence[str], cwd: Path) -> Any:
+    """The process, for a test that does something to it."""
+    process = _server.Process(target=_launch, args=(flags, cwd, dict(os.environ), _outputs(cwd)))
     process.start()
+    return process
+
+
+def ended(process: Any, cwd: Path, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """What it has said, and how it has ended."""
     process.join(timeout_s)
+    outputs = _outputs(cwd)
     if process.is_alive():
         process.kill()
         process.join()
-        raise subprocess.TimeoutExpired(["launch.py", *flags], timeout_s, stderr=outputs[1].read_bytes())
-    assert process.exitcode is not None
+        raise subprocess.TimeoutExpired("launch.py", timeout_s, stderr=outputs[1].read_bytes())
     stdout, stderr = (output.read_text(encoding="utf-8") for output in outputs)
     for output in outputs:
         output.unlink()
-    return subprocess.CompletedProcess(["launch.py", *flags], process.exitcode, stdout, stderr)
+    return subprocess.CompletedProcess("launch.py", process.exitcode, stdout, stderr)
+
+
+def _outputs(cwd: Path) -> list[Path]:
+    return [cwd / ".stdout", cwd / ".stderr"]
 
 
 def _launch(flags: Sequence[str], cwd: Path, environment: dict[str, str], outputs: Sequence[Path]) -> None:

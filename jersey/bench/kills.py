@@ -1,0 +1,176 @@
+"""Does a run that was killed end as one that was not? Kills many, lets each go on, and compares what they leave.
+
+    python -m jersey.bench.kills runs/quickstart/RUN --kills=50 --set=trainer.epochs=2 --set=trainer.limit_batches=8
+
+The run of that folder is done once in peace. Then, for each kill, a process does it anew and gets SIGKILL: at a random
+moment, or when half of a checkpoint is written, or just before a file takes its place (tables, ONNX, checkpoints), or
+right after a call to Aim. The same run is started again, and then compared: averaged and raw weights of the last and of
+the best epoch, optimizer, schedule and counters; `metrics.csv`, `sampler.csv` and the test predictions, byte for byte.
+
+Inside of epochs a checkpoint is due after every second step here, so that many kills meet one.
+"""
+
+import argparse
+import gc
+import json
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from jersey import config as configs
+from jersey.console import set_up_console
+from jersey.errors import UserError, exit_on_user_error
+from jersey.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT, open_run
+from jersey.tables import aligned
+from jersey.tracking import AimTracker
+
+KINDS = ("any moment", "before a file is in place", "in a checkpoint", "after a call to Aim")
+TABLES = ("metrics.csv", "sampler.csv", "predictions_test.csv")
+FACTS = "facts.json"
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["jersey.experiment", "aim", "onnxscript", "onnxruntime", "matplotlib.pyplot"])
+
+
+def start(folder: Path, changes: Sequence[str], workdir: Path, run_name: str, kind: str, fatal_call: int) -> None:
+    """Does a run in this process, or as far as it comes.
+
+    Args:
+        folder: of the run to do again.
+        changes: as `--fdl_set`.
+        workdir: the folder of all runs.
+        run_name: of this one.
+        kind: one of KINDS.
+        fatal_call: which of the calls of that kind, counted from 1, is the last; 0 for none.
+    """
+    torch.set_num_threads(1)
+    os.dup2(os.open(workdir / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    started_s, calls = time.perf_counter(), Counter[str]()
+    _watch(calls, kind, fatal_call)
+    name, config = configs.load(folder)
+    for change in (*changes, "checkpoints.every_steps=2"):
+        configs.apply_override(config, change)
+    run = open_run(workdir, name, run_name, documents=configs.documents(name, config))
+    configs.build(config).run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+    facts = {"seconds": time.perf_counter() - started_s, **calls}
+    (workdir / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _watch(calls: Counter[str], kind: str, fatal_call: int) -> None:
+    """Counts the calls of each kind, and ends the process in the fatal one."""
+
+    def counted(this: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any, **settings: Any) -> Any:
+            result = call(*arguments, **settings)
+            calls[this] += 1
+            if this == kind and calls[this] == fatal_call:
+                if this == "in a checkpoint":
+                    os.truncate(arguments[1], arguments[1].stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return instead
+
+    for owner, function, this in (
+        (os, "fsync", "before a file is in place"),
+        (torch, "save", "in a checkpoint"),
+        (AimTracker, "_attempt", "after a call to Aim"),
+    ):
+        setattr(owner, function, counted(this, getattr(owner, function)))
+
+
+def killed(arguments: tuple[Any, ...], kind: str, chance: random.Random, facts: dict[str, Any]) -> bool:
+    """Starts a run and kills it; False if it had ended before."""
+    fatal_call = 0 if kind == KINDS[0] else chance.randint(1, facts[kind])
+    process = _processes.Process(target=start, args=(*arguments, kind, fatal_call))
+    process.start()
+    process.join(chance.uniform(0, facts["seconds"]) if not fatal_call else None)
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def differences(left: Path, right: Path) -> list[str]:
+    """What differs between two finished runs."""
+    found = [name for name in TABLES if (left / name).read_bytes() != (right / name).read_bytes()]
+    for name in (LAST_CHECKPOINT, BEST_CHECKPOINT):
+        mine, other = (torch.load(folder / name, weights_only=True) for folder in (left, right))
+        parts = ("global_step", "epoch", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers")
+        found += [f"{name}: {part}" for part in parts if not same(mine.get(part), other.get(part))]
+    return found
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two nests of containers, tensors and values are equal, bit for bit."""
+    if isinstance(left, torch.Tensor):
+        return isinstance(right, torch.Tensor) and left.dtype == right.dtype and torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, (list, tuple)):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right
+
+
+def measure(folder: Path, changes: Sequence[str], *, kills: int, seed: int) -> list[tuple[str, bool, list[str]]]:
+    """Kind, whether it was killed before its end, and what differs at last, of each."""
+    workdir = Path(tempfile.mkdtemp(prefix="jersey-kills-"))  # stays: Aim hangs when its repository is deleted
+    name, _ = configs.load(folder)
+    _finish((folder, changes, workdir, "whole"))
+    facts = json.loads((workdir / FACTS).read_text(encoding="utf-8"))
+    chance, rows = random.Random(seed), []
+    for number in tqdm(range(kills), desc="kills", unit="run"):
+        kind = KINDS[number % len(KINDS)]
+        arguments = (folder, changes, workdir, f"killed-{number}")
+        was_killed = killed(arguments, kind, chance, facts)
+        _finish(arguments)
+        rows.append((kind, was_killed, differences(workdir / name / f"killed-{number}", workdir / name / "whole")))
+        gc.collect()
+    return rows
+
+
+def _finish(arguments: tuple[Any, ...]) -> None:
+    process = _processes.Process(target=start, args=(*arguments, "", 0))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{arguments[-1]} ended with {process.exitcode}, see {arguments[2] / 'log.txt'}")
+
+
+def main() -> None:
+    """Prints a row a kind, what differed, and a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the run to do again")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as --fdl_set of launch.py")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with exit_on_user_error():
+        set_up_console()
+        if options.kills < 1:
+            raise UserError("--kills must be at least 1")
+        rows = measure(options.folder, options.set, kills=options.kills, seed=options.seed)
+    cells = [["killed", "runs", "before the end", "equal"]]
+    for kind in KINDS:
+        of_kind = [row for row in rows if row[0] == kind]
+        equal = sum(not different for _, _, different in of_kind)
+        cells.append([kind, str(len(of_kind)), str(sum(was_killed for _, was_killed, _ in of_kind)), str(equal)])
+    print("\n".join(aligned(cells)))
+    for number, (kind, _, different) in enumerate(rows):
+        if different:
+            print(f"run {number}, {kind}: {', '.join(different)}")
+    equal = sum(not different for _, _, different in rows)
+    print(json.dumps({"bench": "kills", "seed": options.seed, "kills": len(rows), "equal": equal}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Kills, counted and compared: of a real small run, and of files that differ on purpose."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import fiddle as fdl
+import pytest
+import torch
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.bench import kills
+from jersey.bench.kills import KINDS, differences, measure, same
+
+
+@pytest.fixture
+def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
+    config = configs.get_experiment("resnet18_small")()
+    shrink(config)
+    for name, text in configs.documents("resnet18_small", config).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_kill_of_each_kind_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[Path, Path]] = []
+
+    def watched(left: Path, right: Path) -> list[str]:
+        compared.append((left, right))
+        return differences(left, right)
+
+    monkeypatch.setattr(kills, "differences", watched)
+    rows = measure(folder, ["measure=False"], kills=len(KINDS), seed=1)
+    assert [kind for kind, _, _ in rows] == list(KINDS)
+    assert all(was_killed for kind, was_killed, _ in rows if kind != KINDS[0])
+    assert [different for _, _, different in rows] == [[]] * len(KINDS)
+
+    left, right = compared[-1]
+    shutil.copytree(left, folder / "changed")
+    (folder / "changed" / "sampler.csv").write_text("")
+    last = folder / "changed" / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    next(iter(content["state_dict"].values())).flatten()[0] += 1e-7
+    torch.save(content, last)
+    assert differences(folder / "changed", right) == ["sampler.csv", "checkpoints/last.ckpt: state_dict"]
+
+
+def test_equal_is_bit_for_bit() -> None:
+    tensor = torch.tensor([1.0, 2.0])
+    assert same({"a": [tensor, 1, None]}, {"a": [tensor.clone(), 1, None]})
+    assert not same({"a": tensor}, {"a": tensor.double()})
+    assert not same({"a": tensor}, {"a": torch.nextafter(tensor, tensor + 1)})
+    assert not same({"a": 1}, {"b": 1})
+    assert not same([1, 2], [1])

@@ -1,0 +1,133 @@
+"""Signals, to real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from aim_repository import hashes_in
+from conftest import REPOSITORY
+from countdown import rows_of
+from interrupted import assert_same_training
+from launched import ended, started
+
+PROGRAM = """
+import sys, time
+from contextlib import ExitStack
+from jersey import stopping
+
+with ExitStack() as opened:
+    opened.enter_context(stopping.on_signals())
+    if "heard" in sys.argv:
+        opened.enter_context(stopping.heard())
+    try:
+        print("ready", flush=True)
+        for _ in range(2000):
+            if stopping.exit_code() is not None and "deaf" not in sys.argv:
+                sys.exit(stopping.exit_code())
+            time.sleep(0.01)
+    finally:
+        print("closed", flush=True)
+"""
+
+
+def program(*words: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("words", [(), ("heard",)])
+def test_the_first_signal_lets_everything_be_closed(number: int, code: int, words: tuple[str, ...]) -> None:
+    process = program(*words)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (code, "closed\n")
+    assert ("stops after this step" in stderr) == bool(words)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_second_ends_it_at_once(number: int, code: int) -> None:
+    process = program("heard", "deaf")
+    process.send_signal(number)
+    assert process.stderr is not None
+    while "once more" not in process.stderr.readline():  # two signals in one moment could be one
+        pass
+    process.send_signal(number)
+    assert process.wait(timeout=5) == code
+    assert process.stdout is not None
+    assert process.stdout.read() == ""  # nothing was closed
+
+
+def test_afterwards_signals_do_what_they_did_before() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    from jersey import stopping
+
+    with stopping.on_signals():
+        assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] != before
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+TINY = (
+    "--exp=resnet18_baseline",
+    "--run=one",
+    "--fdl_set=size_px=(24, 24)",
+    "--fdl_set=batch_size=8",
+    "--fdl_set=weights=None",
+    "--fdl_set=epochs=4",
+    "--fdl_set=measure=False",
+    "--fdl_set=every_steps=1",
+    "--fdl_set=accelerator=cpu",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(crops_root: Path, tmp_path: Path) -> None:
+    flags = (*TINY, f"--fdl_set=root={crops_root}")
+    whole, stopped = (tmp_path / name for name in ("whole", "stopped"))
+    for folder in (whole, stopped):
+        folder.mkdir()
+    result = ended(started(flags, whole), whole, timeout_s=200)
+    assert result.returncode == 0, result.stderr
+
+    last = stopped / "runs" / "resnet18_baseline" / "one" / "checkpoints" / "last.ckpt"
+    step = 0
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process = started(flags, stopped)
+        wait_for_a_step_after(step, last, process)
+        os.kill(process.pid, number)
+        result = ended(process, stopped, timeout_s=100)
+        assert result.returncode == code, result.stderr
+        assert "Traceback" not in result.stderr
+        step = torch.load(last, weights_only=True)["global_step"]
+        assert step < 24
+    result = ended(started(flags, stopped), stopped, timeout_s=200)
+    assert result.returncode == 0, result.stderr
+    left, right = (torch.load(folder / last.relative_to(stopped), weights_only=True) for folder in (stopped, whole))
+    assert_same_training(left, right)
+    assert rows_of(last.parent.parent) == rows_of(whole / "runs" / "resnet18_baseline" / "one")
+    assert len(hashes_in(stopped / "runs")) == 1
+
+
+def wait_for_a_step_after(step: int, checkpoint: Path, process: Any) -> None:
+    deadline_s = time.monotonic() + 100
+    while time.monotonic() < deadline_s:
+        assert process.is_alive()
+        if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["global_step"] > step:
+            return
+        time.sleep(0.05)
+    raise TimeoutError

@@ -9,6 +9,7 @@ from jersey.callbacks.confusion_matrix import ConfusionMatrix
 from jersey.callbacks.dataset_statistics import DatasetStatistics
 from jersey.callbacks.digit_errors import DigitErrors
 from jersey.callbacks.ema import EMA
+from jersey.callbacks.finite_loss import FiniteLoss
 from jersey.callbacks.grad_cam import GradCam
 from jersey.callbacks.history import History
 from jersey.callbacks.learning_rate import LearningRate
@@ -106,6 +107,7 @@ def callbacks() -> fdl.Config[named]:
         samples=fdl.Config(SampleGrid),
         lr_monitor=fdl.Config(LearningRate),
         loss_scale=fdl.Config(LossScale),
+        finite_loss=fdl.Config(FiniteLoss, patience=3),
         confusion_matrix=fdl.Config(ConfusionMatrix),
         digit_errors=fdl.Config(DigitErrors),
         per_class=fdl.Config(PerClassTable),

@@ -13,6 +13,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from jersey import stopping
+from jersey.callbacks.finite_loss import FiniteLoss
 from jersey.checkpoint_io import BackgroundCheckpointIO
 from jersey.distributed import world_size
 from jersey.errors import UserError
@@ -103,6 +104,8 @@ class RunCheckpoint(Checkpoint):
         return score > self.best_score if self.mode == "max" else score < self.best_score
 
     def _save(self, trainer: L.Trainer, *, is_best: bool = False) -> None:
+        if any(isinstance(each, FiniteLoss) and each.is_broken(trainer) for each in _callbacks(trainer)):
+            return
         folder = Path(trainer.default_root_dir)
         last = folder / LAST_CHECKPOINT
         if trainer.is_global_zero:
@@ -111,6 +114,10 @@ class RunCheckpoint(Checkpoint):
         if is_best and trainer.is_global_zero:
             _io(trainer).link(last, folder / BEST_CHECKPOINT)
         self._saved_step, self._saved_at_s = trainer.global_step, time.monotonic()
+
+
+def _callbacks(trainer: L.Trainer) -> list[L.Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it in a connector, out of mypy's sight
 
 
 def _record(trainer: L.Trainer) -> None:

@@ -23,7 +23,7 @@ FILE = "not_finite.csv"
 
 @dataclass(frozen=True)
 class _Loss:
-    """Of a batch: itself, on its way to the host or there, the rows of its crops, and the optimizer steps done by then."""
+    """Of a batch: itself, on its way to the host or there, its rows, and the optimizer steps done by then."""
 
     loss: Tensor
     arrival: torch.cuda.Event | None

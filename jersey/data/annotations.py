@@ -45,10 +45,10 @@ def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tup
         try:
             image, label = _parse_row(line, where=where)
             path = str(root / _inside_root(folder, image, where=where))
+            require_clean(label, where=where)
         except UserError as problem:
             complain(problem)
             continue
-        require_clean(label, complain, where=where)
         yield where, path, sys.intern(label)
 
 

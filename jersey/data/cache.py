@@ -115,7 +115,7 @@ def _key(paths: Sequence[Path], settings: str) -> str:
 def _stat(path: Path) -> tuple[int, int, int, int]:
     try:
         found = path.stat()
-    except (OSError, ValueError):  # the latter of names that no file can have
+    except (OSError, UnicodeEncodeError):
         return 0, 0, 0, 0  # decoding will tell
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 

@@ -31,8 +31,9 @@ def audit_command(root: Path) -> str:
     return f"python -m jersey.data.audit {printable(shlex.quote(str(root)))}"
 
 
-def require_clean(label: str, complain: Complain, *, where: str) -> None:
+def require_clean(label: str, *, where: str) -> None:
+    """Refuses a label that does not look like what it is."""
     if label != label.strip():
-        complain(UserError(f"{where}: the label {label!r} has white space around it; remove that"))
+        raise UserError(f"{where}: the label {label!r} has white space around it; remove that")
     if not label.isprintable():
-        complain(UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it"))
+        raise UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it")

@@ -189,7 +189,10 @@ def _read_class_folders(split_folder: Path, files: Iterable[str], complain: Comp
         else:
             complain(UserError(f"the image {path} lies in no class folder; move it into one or remove it"))
     for label in sorted({label for _, label in labelled}):
-        require_clean(label, complain, where=str(split_folder / label))
+        try:
+            require_clean(label, where=str(split_folder / label))
+        except UserError as problem:
+            complain(problem)
     return labelled
 
 

@@ -50,6 +50,7 @@ def data() -> fdl.Partial[JerseyDataModule]:
         sampler_power=0.5,
         cache=".decoded",
         labels=None,
+        on_bad_image="refuse",
     )
 
 

@@ -21,6 +21,7 @@ from lightning.pytorch.loggers import Logger
 from jersey import stopping
 from jersey.atomic import write_text
 from jersey.data.audit import Audit, fast_audit
+from jersey.data.bad_images import counted
 from jersey.data.balance import Balance, class_balance
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
@@ -98,7 +99,8 @@ class Experiment:
         commit = record_start(folder.path)
         data = self._read()
         _record_labels(data.labels, folder)
-        _record_audit(fast_audit(data.root, data.splits, data.pictures, labels=data.labels.names), folder)
+        audit = fast_audit(data.root, data.splits, data.pictures, skipped=data.skipped, labels=data.labels.names)
+        _record_audit(audit, folder)
         for finding in review(data.splits):
             log.warning("%s", finding)
         tracker = AimTracker(
@@ -118,6 +120,7 @@ class Experiment:
             variants = self._export_variants(module, data, folder)
             tracker.log_export(_export_facts(folder, agreement, variants))
             facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
+            facts |= counted(data.skipped)
             info = _measure(module, trainer, data, folder) if self.measure else None
             counts = dict(zip(data.labels.names, data.class_counts, strict=True))
             balance = class_balance(counts, data.train_sampler, module.class_weights_K)
@@ -172,7 +175,8 @@ def _record_audit(audit: Audit, folder: RunFolder) -> None:
     write_text(folder.path / "audit.txt", audit.text())
     write_text(folder.path / "audit.json", audit.to_json())
     log.info("%s", audit.tables())
-    found = [finding for finding in audit.findings if finding.kind != "missing label"]  # the data module has told those
+    told = ("missing label", "unreadable")  # by the data module
+    found = [finding for finding in audit.findings if finding.kind not in told]
     for finding in found[:WARNINGS]:
         log.warning("%s", finding)
     if len(found) > WARNINGS:

@@ -4,6 +4,9 @@ The name of a file says what its rows are: which image files (each by its place 
 change with every write and cannot all be set back) and how they became rows. Whatever changes gives another name, so
 nothing stale can be read. A file appears whole or not at all; one process makes it, others wait and map it.
 
+Beside it stands which images are bad and why, and they have no row: whether to go on without them is asked at every
+start anew. Images that could not even be read are another matter than their bytes, so nothing is kept then.
+
 Shapes: N crops, h w size of an image, H W of the network's input.
 """
 
@@ -11,10 +14,11 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import PIL
@@ -22,25 +26,28 @@ from filelock import FileLock, Timeout
 
 from jersey.atomic import replacing
 from jersey.data.decode import decode_all
+from jersey.data.image_file import BadImage, UnreadImage
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # to be raised when `decode` or `fit` change what a row holds
+VERSION = 2  # to be raised when `decode` or `fit` change what a row holds
 KEPT = 3  # files of a split at a size, the ones used last
 TICK_S = 0.1  # two writes so far apart have different times
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Rows in the order of the image files.
+    """Rows in the order of the image files that can be used.
 
     Args:
         images_NCHW: uint8, C = 3.
         pictures_N: what is known of the files, `jersey.data.image_file.PICTURE`.
+        bad: the other files, by their place among all.
     """
 
     images_NCHW: np.ndarray
     pictures_N: np.ndarray
+    bad: Mapping[int, BadImage]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +64,18 @@ class Recipe:
     size_px: tuple[int, int]
     settings: str
 
-    def decode(self, paths: Sequence[Path], images_NCHW: np.ndarray, *, name: str) -> np.ndarray:
-        """Fills the rows, with a progress bar, and returns what is known of the files."""
+    def decode(self, paths: Sequence[Path], images_NCHW: np.ndarray, *, name: str) -> Crops:
+        """Fills the rows, with a progress bar; those of bad images are left over at the end."""
 
         def keep(row: int, pixels_hw3: np.ndarray) -> None:
             images_NCHW[row] = self.fit(pixels_hw3)
 
-        return decode_all(paths, keep=keep, description=f"decoding {name}")
+        pictures_N, bad = decode_all(paths, keep=keep, description=f"decoding {name}")
+        good = [row for row in range(len(paths)) if row not in bad]
+        for place, row in enumerate(good):
+            if place < row:
+                images_NCHW[place] = images_NCHW[row]
+        return Crops(images_NCHW[: len(good)], pictures_N[good], bad)
 
 
 def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path | None) -> Crops:
@@ -74,16 +86,12 @@ def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path
         recipe: how they become rows.
         name: of the split.
         folder: for the decoded crops; None keeps them in memory. So does, with a warning, a folder that takes no files.
-
-    Raises:
-        UserError: some images are bad.
     """
-    shape = (len(paths), 3, *recipe.size_px)
     if folder is not None:
         prefix = f"{name}-{recipe.size_px[0]}x{recipe.size_px[1]}-"
         file = folder / f"{prefix}{_key(paths, recipe.settings)}.npy"
         try:
-            return _mapped(file) or _made(file, shape, lambda images: recipe.decode(paths, images, name=name), prefix)
+            return _mapped(file, paths) or _made(file, paths, recipe, name=name, prefix=prefix)
         except OSError as error:
             log.warning(
                 "cannot keep decoded crops in %s (%s), so every start decodes them again; set data.cache to a folder "
@@ -91,8 +99,7 @@ def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path
                 folder,
                 error.strerror,
             )
-    images_NCHW = np.empty(shape, np.uint8)
-    return Crops(images_NCHW, recipe.decode(paths, images_NCHW, name=name))
+    return recipe.decode(paths, np.empty(_shape(paths, recipe), np.uint8), name=name)
 
 
 def _key(paths: Sequence[Path], settings: str) -> str:
@@ -108,37 +115,49 @@ def _key(paths: Sequence[Path], settings: str) -> str:
 def _stat(path: Path) -> tuple[int, int, int, int]:
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, UnicodeEncodeError):
         return 0, 0, 0, 0  # decoding will tell
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _mapped(file: Path) -> Crops | None:
+def _shape(paths: Sequence[Path], recipe: Recipe) -> tuple[int, ...]:
+    return len(paths), 3, *recipe.size_px
+
+
+def _mapped(file: Path, paths: Sequence[Path]) -> Crops | None:
     """None where there is no such file, or one that something has damaged."""
     try:
+        with np.load(_beside(file)) as known:
+            pictures_N, bad_rows, reasons = known["pictures_N"], known["bad_rows"], known["reasons"]
         # Copied on write: torch wants an array that it could write to, and the file must stay as it is.
-        crops = Crops(np.load(file, mmap_mode="c"), np.load(_pictures(file)))
-    except (OSError, ValueError, EOFError):
+        images_NCHW = np.load(file, mmap_mode="c")[: len(pictures_N)]
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         return None
     with suppress(OSError):
         os.utime(file)  # see `_prune`
-    return crops
+    bad = zip(bad_rows.tolist(), reasons.tolist(), strict=True)
+    return Crops(images_NCHW, pictures_N, {row: BadImage(paths[row], reason) for row, reason in bad})
 
 
-def _made(file: Path, shape: Sequence[int], decode: Callable[[np.ndarray], np.ndarray], prefix: str) -> Crops:
+def _made(file: Path, paths: Sequence[Path], recipe: Recipe, *, name: str, prefix: str) -> Crops:
     file.parent.mkdir(parents=True, exist_ok=True)
     with _alone(file.parent):
-        if crops := _mapped(file):
+        if crops := _mapped(file, paths):
             return crops
-        with replacing(file) as temporary, replacing(_pictures(file)) as temporary_pictures:
-            images_NCHW = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=tuple(shape))
+        with replacing(file) as temporary, replacing(_beside(file)) as temporary_beside:
+            shape = _shape(paths, recipe)
+            images_NCHW = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             with temporary.open("r+b") as opened:  # a full disk shall say so here, and not kill the process later
                 os.posix_fallocate(opened.fileno(), 0, temporary.stat().st_size)
-            np.save(temporary_pictures, decode(images_NCHW))
+            made = recipe.decode(paths, images_NCHW, name=name)
+            reasons = np.array([problem.reason for problem in made.bad.values()], np.str_)
+            np.savez(temporary_beside, pictures_N=made.pictures_N, bad_rows=[*made.bad], reasons=reasons)
             images_NCHW.flush()
         _prune(file.parent, prefix)
-        crops = _mapped(file)
+        crops = _mapped(file, paths)
         assert crops is not None
+        if any(isinstance(problem, UnreadImage) for problem in made.bad.values()):
+            _remove(file)  # the mapping stays
         return crops
 
 
@@ -156,16 +175,18 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _pictures(file: Path) -> Path:
-    return file.with_suffix(".files.npy")
+def _beside(file: Path) -> Path:
+    return file.with_suffix(".files.npz")
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    _beside(file).unlink(missing_ok=True)
 
 
 def _prune(folder: Path, prefix: str) -> None:
     """Removes what a killed process left, and all but the files used last. Who has mapped one keeps it."""
-    crops = [file for file in folder.glob(f"{prefix}*.npy") if not file.name.endswith(".files.npy")]
-    crops.sort(key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in crops[KEPT:]:
-        file.unlink(missing_ok=True)
-        _pictures(file).unlink(missing_ok=True)
-    for file in folder.glob(".*.partial.npy"):
+    for file in sorted(folder.glob(f"{prefix}*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)[KEPT:]:
+        _remove(file)
+    for file in folder.glob(".*.partial.np[yz]"):
         file.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ Batches are those of `jersey.data.batches`.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import lightning as L
@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler, SequentialSampler
 
+from jersey.data.bad_images import OnBadImage, Skipped, listed, refusal, without
 from jersey.data.balance import BalancedSampler
 from jersey.data.batches import Batches, DecodedSplit, uneven_share
-from jersey.data.cache import Recipe, load_crops
+from jersey.data.cache import Crops, Recipe, load_crops
 from jersey.data.fit import FitMode, fit
 from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
 from jersey.distributed import rank, rank_zero_first, world_size
@@ -44,6 +45,7 @@ class JerseyDataModule(L.LightningDataModule):
         overfit_batch: every training batch holds the same crops, to see whether they can be learnt by heart.
         draw: called with the root before it is read, to make a data set that is not there yet.
         rare: draws more train crops of rare numbers.
+        on_bad_image: "refuse" a data set with images that cannot be used, or "skip" those in every split.
 
     Raises:
         UserError: whatever is wrong with the files, from `setup`.
@@ -64,6 +66,7 @@ class JerseyDataModule(L.LightningDataModule):
         overfit_batch: bool = False,
         draw: Callable[[Path], None] | None = None,
         rare: RareNumbers | None = None,
+        on_bad_image: OnBadImage = "refuse",
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -78,7 +81,9 @@ class JerseyDataModule(L.LightningDataModule):
         self.overfit_batch = overfit_batch
         self.draw = draw
         self.rare = rare
+        self.on_bad_image = on_bad_image
         self.splits: dict[str, Split] = {}
+        self.skipped: dict[str, list[Skipped]] = {}
         self.pictures: dict[str, np.ndarray] = {}
         self.decoded: dict[str, DecodedSplit] = {}
         self._train: Batches | None = None
@@ -93,32 +98,52 @@ class JerseyDataModule(L.LightningDataModule):
         """Reads and decodes all splits at the first call; later calls (one a Lightning stage) find it done."""
         if self.decoded:
             return
-        self.splits = read_splits(self.root)
-        if self.rare is not None:
-            with rank_zero_first():
-                self.rare.draw(self.splits["train"])
-            self.splits["train"] = self.rare.added_to(self.splits["train"])
-        self.labels = label_map(self.splits, self.pinned_labels)
+        index = self._index()
+        self.labels = label_map(index, self.pinned_labels)
+        crops = self._crops(index)
+        bad = [problem for of_split in crops.values() for problem in of_split.bad.values()]
+        if bad and self.on_bad_image == "refuse":
+            raise refusal(bad, images=sum(map(len, index.values())), root=self.root)
+        for name, split in index.items():
+            self._keep(split, crops[name])
         for name in SPLITS:
             if absent := missing_labels(self.splits[name], self.labels):
                 log.warning("%s has no crops of %s; its scores say nothing about them", name, ", ".join(absent))
-        recipe = Recipe(fit=self._fit_array, size_px=self.size_px, settings=self.fit_mode)
-        folder = None if self.cache is None else self.root / self.cache
-        if folder is None and world_size() > 1:
-            log.warning(
-                "each of %d processes decodes all crops; data.cache lets those of a machine share", world_size()
-            )
-        for name, split in self.splits.items():
-            crops = load_crops(split.paths, recipe, name=name, folder=folder)
-            class_indices = [self.labels.class_to_idx[label] for label in split.labels]
-            self.pictures[name] = crops.pictures_N
-            self.decoded[name] = DecodedSplit(torch.from_numpy(crops.images_NCHW), torch.tensor(class_indices))
         self.train_sampler = BalancedSampler(
             self.decoded["train"].labels_N.tolist(),
             power=self.sampler_power,
             seed=self.seed,
             repeated=self.batch_size if self.overfit_batch else None,
         )
+
+    def _index(self) -> dict[str, Split]:
+        index = read_splits(self.root)
+        if self.rare is not None:
+            with rank_zero_first():
+                self.rare.draw(index["train"])
+            index["train"] = self.rare.added_to(index["train"])
+        return index
+
+    def _crops(self, index: Mapping[str, Split]) -> dict[str, Crops]:
+        recipe = Recipe(fit=self._fit_array, size_px=self.size_px, settings=self.fit_mode)
+        folder = None if self.cache is None else self.root / self.cache
+        if folder is None and world_size() > 1:
+            log.warning(
+                "each of %d processes decodes all crops; data.cache lets those of a machine share", world_size()
+            )
+        return {name: load_crops(split.paths, recipe, name=name, folder=folder) for name, split in index.items()}
+
+    def _keep(self, split: Split, crops: Crops) -> None:
+        """A split as it is from here on: the rows of its crops, and those it goes without."""
+        name = split.name
+        self.splits[name] = without(split, crops.bad)
+        self.skipped[name] = [Skipped(split.labels[row], problem) for row, problem in crops.bad.items()]
+        if crops.bad:
+            some = listed([*crops.bad.values()])
+            log.warning("%s goes without %d of its %d images: %s", name, len(crops.bad), len(split), some)
+        class_indices = [self.labels.class_to_idx[label] for label in self.splits[name].labels]
+        self.pictures[name] = crops.pictures_N
+        self.decoded[name] = DecodedSplit(torch.from_numpy(crops.images_NCHW), torch.tensor(class_indices))
 
     @property
     def class_counts(self) -> list[int]:

@@ -17,9 +17,8 @@ from tqdm import tqdm
 
 from jersey.data.image_file import FORMATS, PICTURE, BadImage, picture_of, read_content, unknown_kind
 from jersey.distributed import rank
-from jersey.errors import UserError
 
-MAX_PIXELS = 50_000_000  # a crop of a player has some ten thousands
+MAX_PIXELS = 20_000_000  # a crop of a player has some ten thousands; decoding takes ten bytes each, in every thread
 _AT_A_TIME = 4096  # the pool takes in at once all it is given
 GREY_16_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 CONVERTIBLE = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
@@ -64,7 +63,7 @@ def decode_content(content: bytes, path: Path) -> np.ndarray:
 
 def decode_all(
     paths: Sequence[Path], *, keep: Callable[[int, np.ndarray], None], workers: int | None = None, description: str
-) -> np.ndarray:
+) -> tuple[np.ndarray, dict[int, BadImage]]:
     """Decodes images in threads, with a progress bar.
 
     Args:
@@ -75,10 +74,7 @@ def decode_all(
         description: the text before the bar.
 
     Returns:
-        What is known of each file, PICTURE [N].
-
-    Raises:
-        UserError: some images are bad; all are decoded first, so that one message counts them.
+        What is known of each file, PICTURE [N], and what is wrong with those that cannot be used, by row.
     """
 
     def attempt(row: int) -> BadImage | None:
@@ -97,16 +93,8 @@ def decode_all(
         results = chain.from_iterable(pool.map(attempt, range(len(paths))[i : i + _AT_A_TIME]) for i in starts)
         is_quiet = True if rank() > 0 else None  # None: on a terminal only
         bar = tqdm(results, desc=description, total=len(paths), unit="image", disable=is_quiet)
-        bad = [error for error in bar if error]
-    if bad:
-        raise UserError(_summary(bad, total=len(paths)))
-    return pictures_N
-
-
-def _summary(bad: Sequence[BadImage], *, total: int) -> str:
-    first = "; ".join(f"{error.path} {error.reason}" for error in bad[:5])
-    rest = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-    return f"{len(bad)} of {total} images cannot be used: {first}{rest}; mend or remove them"
+        bad = {row: error for row, error in enumerate(bar) if error}
+    return pictures_N, bad
 
 
 def _require_sane_size(path: Path, image: Image.Image) -> None:
@@ -129,7 +117,7 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
         return black
     if image.mode not in CONVERTIBLE:
         raise BadImage(path, f"has pixels of the kind {image.mode!r}, which has no fixed meaning as a colour")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _drop_low_byte(path: Path, image: Image.Image) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import numpy as np
 from PIL import Image
 
 from jersey.errors import UserError
+from jersey.printable import printable
 
 # Others are left out on purpose: opening an EPS file, for one, starts Ghostscript.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+MAX_BYTES = 200_000_000  # more than the most pixels of `jersey.data.decode` take without compression
 
 PICTURE = np.dtype([("digest", np.uint8, 32), ("width_px", np.int32), ("height_px", np.int32), ("kind", "S16")])
 """A `Picture` in an array, where a million of them take 56 MB."""
@@ -53,9 +57,13 @@ class BadImage(UserError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} {reason}; mend or remove it")
+        super().__init__(f"{printable(str(path))} {printable(reason)}; mend or remove it")
         self.path = path
         self.reason = reason
+
+
+class UnreadImage(BadImage):
+    """A file whose bytes could not be had now; another user, or another day, may get them."""
 
 
 def unknown_kind(path: Path) -> BadImage:
@@ -66,11 +74,19 @@ def unknown_kind(path: Path) -> BadImage:
 def read_content(path: Path) -> bytes:
     """The bytes of a file that has some; else BadImage."""
     try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            raise BadImage(path, "is not a file")
+        str(path).encode()  # tables and reports name images in UTF-8, and would stop the run after its training
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+            raise UnreadImage(path, "is not a file")
+        if found.st_size > MAX_BYTES:
+            raise BadImage(path, f"has {found.st_size} bytes, more than {MAX_BYTES}")
         content = path.read_bytes()
+    except UnicodeEncodeError:
+        raise BadImage(path, "has a name that is not UTF-8") from None
+    except FileNotFoundError:
+        raise UnreadImage(path, "does not exist") from None
     except OSError as error:
-        raise BadImage(path, f"cannot be read ({error.strerror})") from None
+        raise UnreadImage(path, f"cannot be read ({error.strerror})") from None
     if not content:
         raise BadImage(path, "is empty")
     return content

@@ -11,35 +11,25 @@ images under the same names come in the same order, and train to the same weight
 
 No image is opened here; that is `jersey.data.decode`.
 
-A run stops at the first problem; the audit gives a `complain` that returns, and gets what can be understood.
+A run is told all problems at once; the audit gives a `complain` of its own, and gets what can be understood.
 """
 
-import json
 import os
 import posixpath
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsIndex, overload
 
+from jersey.data.annotations import read_annotations
+from jersey.data.complaints import Complain, all_in_one, require_clean
 from jersey.errors import UserError
 from jersey.labels import Labels
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
-
-Complain = Callable[[UserError], None]
-
-
-class RowProblem(UserError):
-    """Rows that cannot be used but are in the index when `complain` returns: missing files, images with two labels."""
-
-
-def refuse(problem: UserError) -> None:
-    """The strict `complain`."""
-    raise problem
 
 
 class Paths(Sequence[Path]):
@@ -92,17 +82,23 @@ class Split:
         return dict(Counter(self.labels))
 
 
-def read_splits(root: Path, complain: Complain = refuse) -> dict[str, Split]:
+def read_splits(root: Path, complain: Complain | None = None) -> dict[str, Split]:
     """Reads the index of every split in SPLITS.
 
     Args:
         root: folder of the data set.
-        complain: gets each problem; where it returns, reading goes on without what cannot be understood, and an image
-            with two labels has a row for each.
+        complain: gets each problem, and reading goes on without what cannot be understood; an image with two labels
+            has a row for each. None collects the problems and raises all as one.
 
     Raises:
-        UserError: there is no split at all; by the default `complain`, whatever else is wrong.
+        UserError: there is no split at all; without `complain`, whatever else is wrong.
     """
+    if complain is None:
+        problems: list[UserError] = []
+        splits = read_splits(root, problems.append)
+        if problems:
+            raise all_in_one(problems, root)
+        return splits
     if not _is_folder(root):
         state = "is a file" if _is_file(root) else "does not exist"
         raise UserError(f"the data folder {root} {state}; set `root` to the folder that holds {_listed(SPLITS)}")
@@ -113,7 +109,9 @@ def read_splits(root: Path, complain: Complain = refuse) -> dict[str, Split]:
             f"the data folder {root} has no folder {_listed(absent)} (it has {_listed(present) or 'none at all'}); "
             f"a data set needs {_listed(SPLITS)}"
         )
-        (refuse if len(absent) == len(SPLITS) else complain)(problem)
+        if len(absent) == len(SPLITS):
+            raise problem
+        complain(problem)
     return {
         name: Split(name, Paths(()), ()) if name in absent else _read_split(root, name, complain) for name in SPLITS
     }
@@ -150,13 +148,12 @@ def _read_split(root: Path, name: str, complain: Complain) -> Split:
     files = list(_files_below(folder, complain))
     annotations = sorted(Path(file) for file in files if _suffix(file) == ".jsonl")
     if annotations:
-        labelled, unreadable = _read_annotations(root, annotations, complain)
+        labelled, unreadable = read_annotations(root, annotations, complain)
     else:
         labelled, unreadable = _read_class_folders(folder, files, complain), 0
     if not labelled:
         source = "the annotation files" if annotations else "class folders"
         complain(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
-    _require_utf8(sorted({path for path, _ in labelled}), complain)
     rows = sorted(labelled, key=lambda row: (row[1], posixpath.basename(row[0]), row[0]))
     return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), unreadable)
 
@@ -192,112 +189,11 @@ def _read_class_folders(split_folder: Path, files: Iterable[str], complain: Comp
         else:
             complain(UserError(f"the image {path} lies in no class folder; move it into one or remove it"))
     for label in sorted({label for _, label in labelled}):
-        _require_clean(label, complain, where=str(split_folder / label))
-    return labelled
-
-
-def _read_annotations(root: Path, annotations: Iterable[Path], complain: Complain) -> tuple[set[tuple[str, str]], int]:
-    """Each image with its label, and how many images have an empty label in some row."""
-    label_of: dict[str, str] = {}
-    labelled: set[tuple[str, str]] = set()
-    unreadable: set[str] = set()
-    for file in annotations:
-        for where, path, label in _annotation_rows(root, file, complain):
-            if not label:
-                unreadable.add(path)
-                continue
-            labelled.add((path, label))
-            if label_of.setdefault(path, label) != label:
-                both = f"{label_of[path]!r} and {label!r}"
-                complain(RowProblem(f"{where}: the image {path} has the labels {both}; keep the right one"))
-    _require_images(label_of, complain)
-    return labelled, len(unreadable)
-
-
-def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, str, str]]:
-    """Yields (file:line, image, label) of each row that is not blank."""
-    folder = file.parent.relative_to(root).as_posix()
-    try:
-        lines = _read_utf8(file).split("\n")
-    except UserError as problem:
-        complain(problem)
-        return
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
         try:
-            image, label = _parse_row(line, where=where)
-            path = str(root / _inside_root(folder, image, where=where))
+            require_clean(label, where=str(split_folder / label))
         except UserError as problem:
             complain(problem)
-            continue
-        _require_clean(label, complain, where=where)
-        yield where, path, sys.intern(label)
-
-
-def _parse_row(line: str, *, where: str) -> tuple[str, str]:
-    """The image and the label."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
-    if not isinstance(row, dict) or not {"image", "suffix"} <= row.keys():
-        raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
-    image, label = row["image"], row["suffix"]
-    if not isinstance(label, str):
-        raise UserError(f"{where}: the label {label!r} is not a string; put it in quotes, or 00 would become 0")
-    if not isinstance(image, str) or not image:
-        raise UserError(f"{where}: the image {image!r} is not the path of a file; mend or remove the line")
-    return image, label
-
-
-def _read_utf8(file: Path) -> str:
-    """The text of a file; a byte order mark, as Windows editors write it, is dropped."""
-    try:
-        content = file.read_bytes()
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}; mend or remove it") from None
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{file}:{line}: not UTF-8 text; save the file as UTF-8") from None
-
-
-def _inside_root(folder: str, image: str, *, where: str) -> str:
-    """The path relative to the root of `image`, given relative to `folder`.
-
-    Only the written path is judged: links inside the root may lead anywhere, and resolving each would be slow.
-    """
-    path = posixpath.normpath(f"{folder}/{image}")
-    if image.startswith("/") or path == ".." or path.startswith("../"):
-        raise UserError(
-            f"{where}: the image {image!r} lies outside the data folder; give a path relative to this file, inside it"
-        )
-    return path
-
-
-def _require_images(paths: Iterable[str], complain: Complain) -> None:
-    absent = sorted(path for path in paths if not _is_file(Path(path)))
-    if absent:
-        state = f"do not exist: {_listed(absent, most=3)}; add them or remove their rows"
-        complain(RowProblem(f"{len(absent)} images named by the annotations {state}"))
-
-
-def _require_clean(label: str, complain: Complain, *, where: str) -> None:
-    if label != label.strip():
-        complain(UserError(f"{where}: the label {label!r} has white space around it; remove that"))
-    if not label.isprintable():
-        complain(UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it"))
-
-
-def _require_utf8(paths: Iterable[str], complain: Complain) -> None:
-    """Reports and tables name images in UTF-8; a file name in another encoding would stop them after the training."""
-    for path in paths:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            complain(UserError(f"the file name {path!a} is not UTF-8; rename the file"))
+    return labelled
 
 
 def _unlistable(error: OSError) -> UserError:

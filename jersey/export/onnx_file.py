@@ -19,8 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from jersey.atomic import replacing
+from jersey.data.bad_images import listed
 from jersey.data.decode import decode
 from jersey.data.fit import FitMode, fit
+from jersey.data.image_file import BadImage
 from jersey.inference.onnx_model import OnnxModel
 from jersey.labels import Labels
 from jersey.models.network import Network
@@ -173,9 +175,10 @@ def compare(
 ) -> Agreement:
     """Holds the file against torch's logits on every crop, at each batch size.
 
-    One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does.
+    One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does. A file that
+    has gone since the training began is compared as it was decoded then.
     """
-    from_files_NK = _logits_of_files(model, files)
+    from_files_NK = _logits_of_files(model, files, crops_NCHW)
     in_batches = [model.logits(crops_NCHW.numpy(), batch_size=size) for size in batch_sizes if size > 1]
     difference = 0.0
     differing: set[int] = set()
@@ -193,6 +196,17 @@ def compare(
     )
 
 
-def _logits_of_files(model: OnnxModel, files: Sequence[Path]) -> np.ndarray:
-    crops = (np.ascontiguousarray(decode(file).transpose(2, 0, 1))[None] for file in files)
-    return np.concatenate([model.logits(crop) for crop in crops])
+def _logits_of_files(model: OnnxModel, files: Sequence[Path], crops_NCHW: Tensor) -> np.ndarray:
+    logits, gone = [], []
+    for file, crop_CHW in zip(files, crops_NCHW.numpy(), strict=True):
+        try:
+            pixels_Chw = np.ascontiguousarray(decode(file).transpose(2, 0, 1))
+        except BadImage as problem:
+            gone.append(problem)
+            pixels_Chw = crop_CHW
+        logits.append(model.logits(pixels_Chw[None]))
+    if gone:
+        log.warning(
+            "%d files of the comparison have gone; it takes them as they were decoded: %s", len(gone), listed(gone)
+        )
+    return np.concatenate(logits)

@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 
-from jersey.data.audit import Audit, audit_folder, fast_audit
+from jersey.data.audit import Audit, Row, audit_folder, fast_audit
 from jersey.data.audit.read import read_all
+from jersey.data.bad_images import Skipped
 from jersey.data.decode import decode_all
+from jersey.data.image_file import PICTURE, BadImage
 from jersey.data.index import SPLITS, read_splits
 from jersey.errors import UserError
 
@@ -81,7 +84,13 @@ def test_annotated_images_that_do_not_exist_or_are_no_files(annotated: Tree) -> 
     for name in names:
         annotated.annotate("train", {"image": f"images/{name}", "suffix": "0"})
     audit = audit_folder(annotated.root)
-    assert sorted(sentences(audit, "unreadable")) == sorted(f"train/images/{name} is not a file" for name in names)
+    assert sorted(sentences(audit, "unreadable")) == [
+        "train/images/absent.jpg does not exist",
+        "train/images/folder.jpg is not a file",
+        "train/images/loop.jpg cannot be read (Too many levels of symbolic links)",
+        "train/images/nowhere.jpg does not exist",
+        "train/images/pipe.jpg is not a file",
+    ]
     assert len(audit.findings) == len(names)
 
 
@@ -182,10 +191,10 @@ def test_labels_are_compared_as_strings(tmp_path: Path) -> None:
 def of_a_run(root: Path, labels: tuple[str, ...] | None = None) -> Audit:
     splits = read_splits(root)
     pictures = {
-        name: decode_all(split.paths, keep=lambda row, pixels: None, description="test")
+        name: decode_all(split.paths, keep=lambda row, pixels: None, description="test")[0]
         for name, split in splits.items()
     }
-    return fast_audit(root, splits, pictures, labels=labels)
+    return fast_audit(root, splits, pictures, skipped={}, labels=labels)
 
 
 def test_a_pinned_label_map_takes_the_place_of_the_train_labels(tree: Tree) -> None:
@@ -253,7 +262,8 @@ def test_a_file_name_that_is_not_utf8_can_be_written(tree: Tree) -> None:
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
     audit = audit_folder(tree.root)
-    assert set(kinds(audit)) == {"layout", "unreadable"}
+    (found,) = audit.findings
+    assert found.sentence == r"train/0/caf\udce9.jpg has a name that is not UTF-8"
     assert r"caf\udce9.jpg" in audit.text()
     audit.text().encode(), audit.to_json().encode()
 
@@ -265,6 +275,18 @@ def test_the_fast_audit_of_a_run_finds_copies_byte_for_byte_only(tree: Tree) -> 
     (found,) = of_a_run(tree.root).findings
     assert (found.kind, found.rows) == ("leak", rows)
     assert of_a_run(tree.root) == audit_folder(tree.root, fast=True)
+
+
+def test_what_a_run_goes_without_is_found_as_unreadable(tree: Tree) -> None:
+    path = tree.root / "val" / "00" / "bad.jpg"
+    skipped = {"train": [], "val": [Skipped("00", BadImage(path, "is empty"))], "test": []}
+    splits = read_splits(tree.root)
+    pictures = {name: np.zeros(len(split), PICTURE) for name, split in splits.items()}
+    (found,) = (
+        each for each in fast_audit(tree.root, splits, pictures, skipped=skipped).findings if each.kind == "unreadable"
+    )
+    assert found.rows == (Row("val", "00", "val/00/bad.jpg"),)
+    assert found.sentence == "val/00/bad.jpg is empty"
 
 
 def test_paths_are_relative_when_the_root_is(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

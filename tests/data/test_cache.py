@@ -15,7 +15,6 @@ from PIL import Image
 
 from jersey.data.cache import KEPT, Crops, Recipe, load_crops
 from jersey.data.image_file import Picture, picture_of
-from jersey.errors import UserError
 
 SIZE_PX = (6, 8)
 
@@ -52,8 +51,12 @@ def load(paths: list[Path], folder: Path | None, *, settings: str = "stretch") -
     return crops, fit.calls
 
 
+def one(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).transpose(2, 0, 1)
+
+
 def expected(paths: list[Path]) -> np.ndarray:
-    return np.stack([np.asarray(Image.open(path)).transpose(2, 0, 1) for path in paths])
+    return np.stack([one(path) for path in paths])
 
 
 def test_rows_are_the_images_in_order_in_memory_and_on_disk(paths: list[Path], folder: Path) -> None:
@@ -123,7 +126,7 @@ def test_what_is_done_to_the_rows_stays_in_memory(paths: list[Path], folder: Pat
 
 def test_a_damaged_file_is_made_again(paths: list[Path], folder: Path) -> None:
     load(paths, folder)
-    for pattern in ("train*.files.npy", "train*[0-9a-f].npy"):
+    for pattern in ("train*.files.npz", "train*[0-9a-f].npy"):
         for length in (0, 40, 200):
             (file,) = folder.glob(pattern)
             os.truncate(file, length)
@@ -136,14 +139,45 @@ def test_only_those_used_last_are_kept(paths: list[Path], folder: Path) -> None:
         load(paths[:count], folder)
     load(paths[: KEPT + 2], folder)
     assert [load(paths[:count], folder)[1] for count in range(KEPT + 2, 2, -1)] == [0] * KEPT
-    assert len(list(folder.glob("*.npy"))) == 2 * KEPT
+    assert len(list(folder.glob("*.npy"))) == len(list(folder.glob("*.npz"))) == KEPT
 
 
-def test_a_bad_image_leaves_nothing_behind(paths: list[Path], folder: Path) -> None:
+@pytest.mark.parametrize("rows", [[3], [0, 1, 7], [11], list(range(12))])
+def test_bad_images_have_no_row_and_are_told_at_every_start(paths: list[Path], folder: Path, rows: list[int]) -> None:
+    for row in rows:
+        paths[row].write_bytes(b"GIF8" if row % 2 else b"")
+    good = [path for row, path in enumerate(paths) if row not in rows]
+    decoded = []
+    for place in (None, folder, folder):
+        crops, count = load(paths, place)
+        decoded.append(count)
+        assert len(crops.images_NCHW) == len(crops.pictures_N) == len(good)
+        assert [Picture.of(row) for row in crops.pictures_N] == [picture_of(p.read_bytes(), p) for p in good]
+        assert all((crop == own).all() for crop, own in zip(crops.images_NCHW, map(one, good), strict=True))
+        assert {row: each.path for row, each in crops.bad.items()} == {row: paths[row] for row in rows}
+        assert all(("known kind" if row % 2 else "empty") in each.reason for row, each in crops.bad.items())
+    assert decoded == [len(good), len(good), 0]
+
+
+def test_an_image_that_has_been_mended_is_noticed(paths: list[Path], folder: Path) -> None:
+    whole = paths[3].read_bytes()
     paths[3].write_bytes(b"")
-    with pytest.raises(UserError, match=r"1 of 12 images cannot be used: .*3\.png is empty"):
-        load(paths, folder)
-    assert not list(folder.glob("*.npy"))
+    load(paths, folder)
+    paths[3].write_bytes(whole)
+    crops, _ = load(paths, folder)
+    assert not crops.bad
+    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+
+
+def test_nothing_is_kept_of_images_that_could_not_be_read(paths: list[Path], folder: Path) -> None:
+    """What has their place, size and times is not known; and another user of the folder may be allowed to read them."""
+    paths[3].unlink()
+    for _ in range(2):
+        crops, decoded = load(paths, folder)
+        assert decoded == len(paths) - 1
+        assert crops.bad[3].reason == "does not exist"
+        np.testing.assert_array_equal(crops.images_NCHW, expected(paths[:3] + paths[4:]))
+        assert not list(folder.glob("*.np?"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -216,11 +250,11 @@ def test_after_a_kill_the_next_process_starts_afresh(paths: list[Path], folder: 
     assert killed.stdout.readline() == "decoded\n"
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert list(folder.glob(".*.partial.npy"))
+    assert list(folder.glob(".*.partial.np[yz]"))
     output = started(paths, folder).communicate(timeout=120)[0]
     assert output.count("decoded") == len(paths)
     assert f"sum {expected(paths).sum()}" in output
-    assert not list(folder.glob(".*.partial.npy"))
+    assert not list(folder.glob(".*.partial.np[yz]"))
 
 
 def test_waiting_is_told(paths: list[Path], folder: Path, caplog: pytest.LogCaptureFixture) -> None:

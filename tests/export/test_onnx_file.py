@@ -98,6 +98,20 @@ def test_a_file_that_disagrees_is_refused_and_not_left(
     assert list(path.parent.iterdir()) == []
 
 
+def test_files_that_have_gone_are_compared_as_they_were_decoded(
+    network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, files = crops
+    files[0].unlink()
+    files[3].write_bytes(b"")
+    agreement = run_export(network, tmp_path / "model.onnx", crops)
+    assert (tmp_path / "model.onnx").exists()
+    assert (agreement.crops, agreement.disagreements) == (5, [])
+    (warning,) = (text for name, _, text in caplog.record_tuples if name.startswith("jersey"))
+    assert warning.startswith("2 files")
+    assert f"{files[0]} does not exist; {files[3]} is empty" in warning
+
+
 def test_ties_are_listed_and_not_counted_as_disagreement(
     network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,11 +13,14 @@ import numpy as np
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import KINDS, Finding, Row
 from jersey.data.audit.read import read_all
-from jersey.data.audit.rules import copies, labels_astray, printable, unreadable_images
+from jersey.data.audit.rules import copies, labels_astray, unreadable_images
 from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
+from jersey.data.bad_images import Skipped
+from jersey.data.complaints import TwoLabels
 from jersey.data.image_file import Picture
-from jersey.data.index import SPLITS, RowProblem, Split, read_splits
+from jersey.data.index import SPLITS, Split, read_splits
 from jersey.errors import UserError
+from jersey.printable import printable
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None
     problems: list[Finding] = []
 
     def complain(problem: UserError) -> None:
-        if not isinstance(problem, RowProblem):  # those are found again, with their rows
+        if not isinstance(problem, TwoLabels):  # those are found again, with their rows
             sentence = printable(str(problem).replace(f"{root}{os.sep}", ""))
             problems.append(Finding("layout", sentence))
 
@@ -122,23 +125,32 @@ def fast_audit(
     splits: Mapping[str, Split],
     pictures: Mapping[str, np.ndarray],
     *,
+    skipped: Mapping[str, Sequence[Skipped]],
     labels: Sequence[str] | None = None,
 ) -> Audit:
     """The audit that opens every run: of what is known since the crops were decoded, so that it reads no file.
 
-    Finds copies byte for byte, and labels astray.
+    Finds copies byte for byte, labels astray, and the images that the run goes without.
 
     Args:
         root: the folder that holds the splits.
         splits: as `read_splits` gave them.
         pictures: of the rows of each split, `PICTURE`.
+        skipped: what each split goes without.
         labels: the names of the label map; None takes the labels of the train split.
     """
     rows = _rows(root, splits)
     known = map(Picture.of, chain.from_iterable(pictures[name] for name in splits))
     picture_of = {row.image: picture for row, picture in zip(rows, known, strict=True)}
-    problems = [*copies(rows, picture_of, None), *labels_astray(rows, labels)]
+    problems = [*_unused(root, skipped), *copies(rows, picture_of, None), *labels_astray(rows, labels)]
     return _audit(root, splits, rows, picture_of, problems, fast=True)
+
+
+def _unused(root: Path, skipped: Mapping[str, Sequence[Skipped]]) -> list[Finding]:
+    found = [
+        (Row(name, each.label, _seen_from(root, each.problem.path)), each) for name in skipped for each in skipped[name]
+    ]
+    return unreadable_images([row for row, _ in found], {row.image: each.problem.reason for row, each in found})
 
 
 def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[Row, ...]:

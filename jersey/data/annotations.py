@@ -1,0 +1,93 @@
+"""Annotation files of a split: which images they name, and the label of each.
+
+Whether the images are there is not asked here; decoding will tell.
+"""
+
+import json
+import posixpath
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from jersey.data.complaints import Complain, TwoLabels, require_clean
+from jersey.errors import UserError
+
+
+def read_annotations(root: Path, annotations: Iterable[Path], complain: Complain) -> tuple[set[tuple[str, str]], int]:
+    """Each image with its label, and how many images have an empty label in some row."""
+    label_of: dict[str, str] = {}
+    labelled: set[tuple[str, str]] = set()
+    unreadable: set[str] = set()
+    for file in annotations:
+        for where, path, label in _annotation_rows(root, file, complain):
+            if not label:
+                unreadable.add(path)
+                continue
+            labelled.add((path, label))
+            if label_of.setdefault(path, label) != label:
+                both = f"{label_of[path]!r} and {label!r}"
+                complain(TwoLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
+    return labelled, len(unreadable)
+
+
+def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, str, str]]:
+    """Yields (file:line, image, label) of each row that is not blank."""
+    folder = file.parent.relative_to(root).as_posix()
+    try:
+        lines = _read_utf8(file).split("\n")
+    except UserError as problem:
+        complain(problem)
+        return
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{file}:{number}"
+        try:
+            image, label = _parse_row(line, where=where)
+            path = str(root / _inside_root(folder, image, where=where))
+            require_clean(label, where=where)
+        except UserError as problem:
+            complain(problem)
+            continue
+        yield where, path, sys.intern(label)
+
+
+def _parse_row(line: str, *, where: str) -> tuple[str, str]:
+    """The image and the label."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
+    if not isinstance(row, dict) or not {"image", "suffix"} <= row.keys():
+        raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
+    image, label = row["image"], row["suffix"]
+    if not isinstance(label, str):
+        raise UserError(f"{where}: the label {label!r} is not a string; put it in quotes, or 00 would become 0")
+    if not isinstance(image, str) or not image or "\0" in image:
+        raise UserError(f"{where}: the image {image!r} is not the path of a file; mend or remove the line")
+    return image, label
+
+
+def _read_utf8(file: Path) -> str:
+    """The text of a file; a byte order mark, as Windows editors write it, is dropped."""
+    try:
+        content = file.read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}; mend or remove it") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{file}:{line}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def _inside_root(folder: str, image: str, *, where: str) -> str:
+    """The path relative to the root of `image`, given relative to `folder`.
+
+    Only the written path is judged: links inside the root may lead anywhere, and resolving each would be slow.
+    """
+    path = posixpath.normpath(f"{folder}/{image}")
+    if image.startswith("/") or path == ".." or path.startswith("../"):
+        raise UserError(
+            f"{where}: the image {image!r} lies outside the data folder; give a path relative to this file, inside it"
+        )
+    return path

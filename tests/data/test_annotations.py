@@ -1,0 +1,105 @@
+"""Annotation files: what is read from them, and with which words they are refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from index_tree import annotate, annotated_tree, refusal, rows, touch
+
+from jersey.data.index import read_splits
+
+
+@pytest.fixture
+def annotated(tmp_path: Path) -> Path:
+    return annotated_tree(tmp_path)
+
+
+def test_annotations_are_recognised_and_merged_relative_to_their_file(annotated: Path) -> None:
+    touch(annotated / "train" / "more" / "c.jpg")
+    annotate(annotated / "train" / "more" / "rows.JSONL", ("c.jpg", "01"), ("../images/a.jpg", "0"))
+    train = read_splits(annotated)["train"]
+    assert rows(train) == [("0", "a.jpg"), ("00", "b.jpg"), ("01", "c.jpg")]
+    assert all(path.is_file() and ".." not in path.parts for path in train.paths)
+
+
+def test_repeated_rows_count_once_and_blank_lines_not_at_all(annotated: Path) -> None:
+    annotate(annotated / "train" / "again.jsonl", ("images/a.jpg", "0"), ("./images/../images/a.jpg", "0"))
+    with (annotated / "train" / "again.jsonl").open("a") as file:
+        file.write("\n   \r\n")
+    assert read_splits(annotated)["train"].counts() == {"0": 1, "00": 1}
+
+
+def test_byte_order_mark_and_unicode_line_separators(annotated: Path) -> None:
+    touch(annotated / "train" / "images" / "a\u2028b.jpg")
+    text = json.dumps({"image": "images/a\u2028b.jpg", "suffix": "5"}, ensure_ascii=False)
+    (annotated / "train" / "windows.jsonl").write_text(text + "\r\n", encoding="utf-8-sig")
+    assert "5" in read_splits(annotated)["train"].counts()
+
+
+def test_an_image_marked_unreadable_is_left_out_unless_another_row_gives_its_number(annotated: Path) -> None:
+    touch(annotated / "train" / "images" / "c.jpg")
+    annotate(annotated / "train" / "0.jsonl", ("images/c.jpg", ""), ("images/a.jpg", ""), ("images/c.jpg", ""))
+    splits = read_splits(annotated)
+    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg")]
+    assert splits["train"].unreadable == 2
+    assert splits["val"].unreadable == 0
+
+
+def test_links_to_images_outside_the_root_are_fine(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = touch(tmp_path_factory.mktemp("outside") / "c.jpg")
+    (annotated / "train" / "c.jpg").symlink_to(outside)
+    annotate(annotated / "train" / "c.jsonl", ("c.jpg", "3"))
+    assert "3" in read_splits(annotated)["train"].counts()
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b'{"image": "images/a.jpg", "suffix": "0"', "not a JSON object"),
+        (b"[" * 100_000, "not a JSON object"),
+        (b'["images/a.jpg", "0"]', "not a row like"),
+        (b'{"image": "images/a.jpg"}', "not a row like"),
+        (b'{"image": "images/a.jpg", "suffix": 0}', "label 0 is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": null}', "label None is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0 "}', "'0 ' has white space"),
+        (b'{"image": "images/a.jpg", "suffix": "\\ud800"}', r"'\ud800' has characters"),
+        (b'{"image": 7, "suffix": "0"}', "image 7 is not the path"),
+        (b'{"image": "", "suffix": "0"}', "image '' is not the path"),
+        (b'{"image": "a\\u0000.jpg", "suffix": "0"}', r"image 'a\x00.jpg' is not the path"),
+        (b'{"image": "/etc/a.jpg", "suffix": "0"}', "'/etc/a.jpg' lies outside"),
+        (b'{"image": "images/../../../a.jpg", "suffix": "0"}', "'images/../../../a.jpg' lies outside"),
+        (b'{"image": "images/a.jpg", "suffix": "\xe9"}', "not UTF-8"),
+    ],
+)
+def test_bad_annotation_lines_are_named_by_file_and_line(annotated: Path, line: bytes, complaint: str) -> None:
+    file = annotated / "train" / "rows.jsonl"
+    file.write_bytes(file.read_bytes() + b"\n" + line + b"\n")
+    message = refusal(annotated)
+    assert f"{file}:4: " in message
+    assert complaint in message
+
+
+def test_an_image_with_two_labels_names_both(annotated: Path) -> None:
+    annotate(annotated / "train" / "zzz.jsonl", ("images/a.jpg", "00"))
+    message = refusal(annotated)
+    assert str(annotated / "train" / "images" / "a.jpg") in message
+    assert "'0' and '00'" in message
+
+
+def test_missing_images_are_left_to_decoding(annotated: Path) -> None:
+    annotate(annotated / "train" / "lost.jsonl", *((name, "0") for name in ("images", "n1.jpg", "long" * 100)))
+    assert len(read_splits(annotated)["train"]) == 2 + 3
+
+
+def test_all_problems_of_all_splits_are_told_at_once(annotated: Path) -> None:
+    (annotated / "train" / "images" / "stray.jsonl").write_text("{\n")
+    annotate(annotated / "val" / "more.jsonl", ("images/a.jpg", "0 "), ("images/b.jpg", 7), ("../../../a.jpg", "0"))
+    (annotated / "test" / "more.jsonl").write_text("1\n2\n3\n")
+    message = refusal(annotated)
+    assert "7 problems" in message
+    for words in ("stray.jsonl:1: not a JSON object", "'0 ' has white space", "7 is not a string", "outside"):
+        assert words in message
+    assert "test/more.jsonl:1" in message
+    assert "test/more.jsonl:2" not in message
+    assert "and 2 more" in message
+    assert f"python -m jersey.data.audit {annotated}" in message

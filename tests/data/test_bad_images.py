@@ -1,0 +1,181 @@
+"""A data set with images that cannot be used: refused in one sentence, or trained on without them, rightly.
+
+Shapes: B batch.
+"""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
+
+from jersey.data.audit import Row
+from jersey.data.bad_images import SHOWN, counted
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.index import SPLITS
+from jersey.errors import UserError
+
+SIZE_PX = (24, 16)
+GOOD_EACH = 3  # of each label in each split
+
+
+@pytest.fixture(params=LAYOUTS)
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
+    """Good crops of three labels, whose names begin with their number."""
+    layout: Layout = request.param
+    tree = Tree(tmp_path / "crops", layout)
+    for split in SPLITS:
+        for label in LABELS:
+            for number in range(GOOD_EACH):
+                seed = 100 * SPLITS.index(split) + 10 * LABELS.index(label) + number
+                tree.add(split, label, encoded(crop(label, seed), "PNG"), name=f"{label}_{number}.png")
+    return tree
+
+
+def spoil(tree: Tree) -> dict[str, list[Row]]:
+    """Adds bad files before, between and after the good ones of each split."""
+    first = ("train", "0", b"", "00000.png"), ("train", "00", b"text", "00_1a.png"), ("train", "01", b"", "z.png")
+    other = ("val", "00", b"<html>", "00_1a.png"), ("test", "01", b"", "01_0a.png"), ("test", "0", b"", "0_0a.png")
+    rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for split, label, content, name in (*first, *other):
+        rows[split].append(tree.add(split, label, content, name=name))
+    return rows
+
+
+def opened(tree: Tree, *, mode: str = "skip", **settings: object) -> JerseyDataModule:
+    data = JerseyDataModule(
+        str(tree.root),
+        seed=0,
+        size_px=SIZE_PX,
+        batch_size=9,
+        on_bad_image=mode,  # type: ignore[arg-type]
+        **settings,  # type: ignore[arg-type]
+    )
+    data.setup()
+    return data
+
+
+def message(tree: Tree, *, mode: str = "refuse", **settings: object) -> str:
+    with pytest.raises(UserError) as caught:
+        opened(tree, mode=mode, **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_bad_images_of_all_splits_are_told_at_once_by_default(tree: Tree) -> None:
+    rows = [row for of_split in spoil(tree).values() for row in of_split]
+    with pytest.raises(UserError) as caught:
+        JerseyDataModule(str(tree.root), seed=0, size_px=SIZE_PX).setup()
+    told = str(caught.value)
+    assert told.startswith(f"{len(rows)} of {len(rows) + 9 * GOOD_EACH} images cannot be used: ")
+    assert sum(row.image in told for row in rows) == SHOWN
+    assert {row.split for row in rows if row.image in told} == set(SPLITS)
+    assert f"and {len(rows) - SHOWN} more;" in told
+    assert f"`python -m jersey.data.audit {tree.root}`" in told
+    assert "data.on_bad_image=skip" in told
+    assert "\n" not in told
+
+
+def test_skipping_is_as_if_the_files_had_never_been(tree: Tree) -> None:
+    clean = opened(tree, mode="refuse", sampler_power=0.5)
+    spoil(tree)
+    data = opened(tree, sampler_power=0.5)
+    assert data.splits == clean.splits
+    assert data.class_counts == clean.class_counts
+    assert list(data.train_sampler) == list(clean.train_sampler)
+    for split in SPLITS:
+        assert torch.equal(data.decoded[split].images_NCHW, clean.decoded[split].images_NCHW)
+        assert torch.equal(data.decoded[split].labels_N, clean.decoded[split].labels_N)
+        np.testing.assert_array_equal(data.pictures[split], clean.pictures[split])
+
+
+def test_a_row_of_a_batch_is_the_file_that_its_index_names(tree: Tree) -> None:
+    spoil(tree)
+    data = opened(tree)
+    for batch in data.train_dataloader():
+        for label, index in zip(batch["labels"], batch["indices"], strict=True):
+            assert data.splits["train"].paths[index].name.startswith(f"{data.labels.names[label]}_")
+
+
+def test_skipped_files_are_known_and_told_once_a_split(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+    rows = spoil(tree)
+    for number in range(SHOWN):
+        rows["train"].append(tree.add("train", "0", b"", name=f"zz{number}.png"))
+    with caplog.at_level(logging.WARNING, logger="jersey"):
+        data = opened(tree)
+        data.setup("test")
+    for split, of_split in rows.items():
+        skipped = {(each.label, str(each.problem.path.relative_to(tree.root))) for each in data.skipped[split]}
+        assert skipped == {(row.label, row.image) for row in of_split}
+        (warning,) = (text for text in caplog.messages if text.startswith(f"{split} goes without {len(of_split)} of"))
+        assert sum(row.image in warning for row in of_split) == min(SHOWN, len(of_split))
+    assert "and 3 more" in caplog.messages[0]
+    assert len(caplog.messages) == len(SPLITS)
+    assert counted(data.skipped) == {"skipped images": "8 of train, 1 of val, 2 of test, listed in audit.json"}
+
+
+def test_nothing_is_told_of_a_good_data_set(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+    assert counted(opened(tree).skipped) == {}
+    assert caplog.messages == []
+
+
+def test_crops_decoded_for_one_mode_do_not_deceive_the_other(tree: Tree) -> None:
+    rows = spoil(tree)
+    first = opened(tree, cache=".decoded")
+    told = message(tree, cache=".decoded")
+    assert told.startswith(f"{sum(map(len, rows.values()))} of")
+    again = opened(tree, cache=".decoded")
+    for split in SPLITS:
+        assert again.splits[split] == first.splits[split]
+        assert torch.equal(again.decoded[split].images_NCHW, first.decoded[split].images_NCHW)
+        assert {str(each.problem) for each in again.skipped[split]} == {
+            str(each.problem) for each in first.skipped[split]
+        }
+    for row in [*rows["train"], *rows["val"], *rows["test"]]:
+        (tree.root / row.image).write_bytes(encoded(crop(row.label, 900), "PNG"))
+    mended = opened(tree, mode="refuse", cache=".decoded")
+    assert len(mended.decoded["train"]) == len(first.decoded["train"]) + len(rows["train"])
+
+
+def test_a_label_that_loses_all_its_train_crops_is_refused(tree: Tree) -> None:
+    for number in range(GOOD_EACH):
+        for label in ("00", "01"):
+            (
+                tree.root / "train" / (label if tree.layout == "folders" else "images") / f"{label}_{number}.png"
+            ).write_bytes(b"")
+    assert "leaves no train crop of 00, 01;" in message(tree, mode="skip")
+
+
+def test_a_label_that_is_gone_from_val_is_told(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(GOOD_EACH):
+        (tree.root / "val" / ("00" if tree.layout == "folders" else "images") / f"00_{number}.png").write_bytes(b"")
+    with caplog.at_level(logging.WARNING, logger="jersey"):
+        opened(tree)
+    assert "val has no crops of 00" in caplog.text
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_split_of_which_nothing_is_left_is_refused(tree: Tree, split: str) -> None:
+    for path in (tree.root / split).rglob("*.png"):
+        path.write_bytes(b"")
+    assert f"leaves nothing of the {split} split" in message(tree, mode="skip")
+
+
+def test_annotated_files_that_are_not_there_are_bad_images(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "annotations").fill()
+    for name in ("absent.jpg", "loop.jpg", "\ud800.jpg"):
+        tree.annotate("train", json.dumps({"image": f"images/{name}", "suffix": "0"}))
+    (tmp_path / "train" / "images" / "loop.jpg").symlink_to("loop.jpg")
+    told = message(tree)
+    for words in ("absent.jpg does not exist", "symbolic links", r"\ud800.jpg has a name that is not UTF-8"):
+        assert words in told
+    assert len(opened(tree, cache=".decoded").decoded["train"]) == len(LABELS)
+
+
+def test_broken_annotations_are_refused_also_when_images_are_skipped(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "annotations").fill()
+    tree.annotate("val", "{")
+    assert "not a JSON object" in message(tree, mode="skip")

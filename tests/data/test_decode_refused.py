@@ -1,0 +1,187 @@
+"""Files that cannot be used: each is a `BadImage` with its reason, whatever Pillow makes of it, and costs no memory."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jersey.bench.dirty_files import header_of_bomb, png, whole_bomb
+from jersey.data.decode import MAX_PIXELS, decode
+from jersey.data.image_file import MAX_BYTES, BadImage, UnreadImage
+
+# pytest replaces the filters that the module has set; that they work is tested in a process of its own.
+PILLOW_MAY_WARN = pytest.mark.filterwarnings(r"ignore:::PIL\.")
+
+
+@pytest.fixture
+def rgb_HW3() -> np.ndarray:
+    """A smooth picture without any symmetry, so that every turn and swap of channels shows."""
+    y, x = np.mgrid[0:24, 0:40]
+    return np.stack([x * 6, y * 10, 255 - x * 3 - y * 4], axis=-1).astype(np.uint8)
+
+
+@pytest.fixture
+def grey_HW(rgb_HW3: np.ndarray) -> np.ndarray:
+    return rgb_HW3[..., 0]
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(BadImage) as caught:
+        decode(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} ")
+    assert "\n" not in message
+    assert caught.value.path == path
+    return caught.value.reason
+
+
+def test_not_a_file(tmp_path: Path) -> None:
+    (tmp_path / "dangling.jpg").symlink_to(tmp_path / "gone.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "nowhere.jpg", tmp_path / "dangling.jpg"):
+        assert reason(path) == "does not exist"
+    for path in (tmp_path / "pipe.jpg", tmp_path):
+        assert reason(path) == "is not a file"
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    assert "too long" in reason(tmp_path / ("long" * 100))
+
+
+def test_links_that_lead_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to("b.jpg")
+    (tmp_path / "b.jpg").symlink_to("a.jpg")
+    assert "symbolic links" in reason(tmp_path / "a.jpg")
+
+
+def test_a_name_that_is_not_utf8_is_refused_and_told_in_utf8(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    try:
+        Image.new("RGB", (2, 2)).save(path)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    with pytest.raises(BadImage, match="name that is not UTF-8") as caught:
+        decode(path)
+    assert r"caf\udce9.png" in str(caught.value).encode().decode()
+
+
+def test_a_line_break_in_a_name_leaves_the_message_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "two\nlines.jpg").touch()
+    with pytest.raises(BadImage, match=r"two\\nlines.jpg is empty"):
+        decode(tmp_path / "two\nlines.jpg")
+
+
+def test_what_could_not_be_read_is_told_from_what_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(BadImage) as damaged:
+        decode(tmp_path / "empty.jpg")
+    assert not isinstance(damaged.value, UnreadImage)
+    with pytest.raises(UnreadImage):
+        decode(tmp_path / "nowhere.jpg")
+
+
+def test_empty_and_text_files(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("<html>404 Not Found</html>")
+    assert reason(tmp_path / "empty.jpg") == "is empty"
+    assert "not an image of a known kind" in reason(tmp_path / "text.jpg")
+
+
+def test_postscript_is_never_run(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", format="EPS")
+    assert "not an image of a known kind" in reason(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert reason(path)
+
+
+def test_zero_size(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(0, 5, bits=8, colour=2, lines=b""))
+    assert reason(tmp_path / "a.png")
+
+
+@PILLOW_MAY_WARN
+@pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
+def test_decompression_bomb(tmp_path: Path, side: int) -> None:
+    """Below, above and far above the sizes at which Pillow itself warns and gives up."""
+    (tmp_path / "a.png").write_bytes(header_of_bomb(side))
+    assert f"more than {MAX_PIXELS}" in reason(tmp_path / "a.png")
+
+
+def test_the_most_pixels_are_still_read(tmp_path: Path) -> None:
+    Image.new("1", (MAX_PIXELS // 1000, 1000)).save(tmp_path / "most.png")
+    assert decode(tmp_path / "most.png").shape == (1000, MAX_PIXELS // 1000, 3)
+    Image.new("1", (MAX_PIXELS // 1000 + 1, 1000)).save(tmp_path / "more.png")
+    assert f"more than {MAX_PIXELS}" in reason(tmp_path / "more.png")
+
+
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    os.truncate(tmp_path / "a.jpg", 1000 * MAX_BYTES)  # takes no space on the disk, and would take all memory
+    assert f"more than {MAX_BYTES}" in reason(tmp_path / "a.jpg")
+
+
+PROGRAM = """
+import pathlib, resource, sys
+from jersey.data.decode import decode
+from jersey.data.image_file import BadImage
+
+decode(pathlib.Path(sys.argv[1]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[2:]:
+    try:
+        decode(pathlib.Path(path))
+    except BadImage:
+        print("refused")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_bombs_take_no_memory(tmp_path: Path) -> None:
+    """400 million pixels would take 1,200 MB as RGB, and 50 MB as the bits they are."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    (tmp_path / "whole.png").write_bytes(whole_bomb(20_000))
+    (tmp_path / "header.png").write_bytes(header_of_bomb(60_000))
+    command = [sys.executable, "-c", PROGRAM, *(tmp_path / f"{name}.png" for name in ("good", "whole", "header"))]
+    *refused, grown_kb = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert refused == ["refused"] * 2
+    assert int(grown_kb) < 40_000
+
+
+def test_pixels_without_a_fixed_meaning(tmp_path: Path, grey_HW: np.ndarray) -> None:
+    Image.fromarray(grey_HW.astype(np.float32)).save(tmp_path / "float.tif")
+    assert "'F'" in reason(tmp_path / "float.tif")
+    Image.fromarray(grey_HW.astype(np.int32) - 1).save(tmp_path / "negative.tif")
+    Image.fromarray(grey_HW.astype(np.int32) + 65_500).save(tmp_path / "wide.tif")
+    for name in ("negative.tif", "wide.tif"):
+        assert "outside 0 ... 65535" in reason(tmp_path / name)
+
+
+@PILLOW_MAY_WARN
+def test_random_damage_is_a_bad_image_or_a_picture(tmp_path: Path, rgb_HW3: np.ndarray) -> None:
+    generator = np.random.default_rng(2)
+    for suffix in ("jpg", "png", "gif", "bmp", "tif", "webp"):
+        path = tmp_path / f"a.{suffix}"
+        Image.fromarray(rgb_HW3).save(path)
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(40):
+            damaged = content.copy()
+            damaged[generator.integers(0, len(content), 4)] = generator.integers(0, 256, 4)
+            path.write_bytes(damaged.tobytes())
+            with contextlib.suppress(BadImage):
+                decoded = decode(path)
+                assert decoded.dtype == np.uint8
+                assert decoded.shape[2:] == (3,)

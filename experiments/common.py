@@ -108,7 +108,7 @@ def callbacks() -> fdl.Config[named]:
         samples=fdl.Config(SampleGrid),
         lr_monitor=fdl.Config(LearningRate),
         loss_scale=fdl.Config(LossScale),
-        finite_loss=fdl.Config(FiniteLoss, patience=3),
+        finite_loss=fdl.Config(FiniteLoss, after_steps=3),
         confusion_matrix=fdl.Config(ConfusionMatrix),
         digit_errors=fdl.Config(DigitErrors),
         per_class=fdl.Config(PerClassTable),

@@ -39,13 +39,13 @@ class FiniteLoss(Callback):
     arrived, some steps later.
 
     Args:
-        patience: steps in a row; with fp16 the loss scale skips single ones.
+        after_steps: how many in a row; with fp16 the loss scale skips single ones.
     """
 
-    def __init__(self, *, patience: int = 3) -> None:
-        if patience < 1:
-            raise UserError(f"trainer.callbacks.finite_loss.patience={patience} has to be at least 1")
-        self.patience = patience
+    def __init__(self, *, after_steps: int = 3) -> None:
+        if after_steps < 1:
+            raise UserError(f"trainer.callbacks.finite_loss.after_steps={after_steps} has to be at least 1")
+        self.after_steps = after_steps
         self._arriving: deque[_Loss] = deque()
         self._broken: list[_Loss] = []
 
@@ -75,7 +75,7 @@ class FiniteLoss(Callback):
                 self._broken.clear()
                 continue
             self._broken.append(each)
-            if len(self._broken) == self.patience:
+            if len(self._broken) == self.after_steps:
                 self._stop(trainer)
 
     def _stop(self, trainer: L.Trainer) -> None:

@@ -37,7 +37,7 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 
 def fit(folder: Path, data: JerseyDataModule, instead: dict[int, float], **settings: Any) -> dict[str, Any]:
-    return fitted(folder, data, tiny_module(data, loss=Breaking(instead)), FiniteLoss(patience=3), **settings)
+    return fitted(folder, data, tiny_module(data, loss=Breaking(instead)), FiniteLoss(after_steps=3), **settings)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -72,6 +72,6 @@ def test_fewer_in_a_row_are_borne(data: JerseyDataModule, tmp_path: Path) -> Non
     assert not (tmp_path / FILE).exists()
 
 
-def test_patience_is_a_step_at_least() -> None:
-    with pytest.raises(UserError, match="patience=0"):
-        FiniteLoss(patience=0)
+def test_it_is_a_step_at_least() -> None:
+    with pytest.raises(UserError, match="after_steps=0"):
+        FiniteLoss(after_steps=0)

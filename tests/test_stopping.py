@@ -89,7 +89,7 @@ TINY = (
     "--fdl_set=weights=None",
     "--fdl_set=epochs=4",
     "--fdl_set=measure=False",
-    "--fdl_set=every_steps=1",
+    "--fdl_set=checkpoints.every_steps=1",
     "--fdl_set=accelerator=cpu",
 )
 

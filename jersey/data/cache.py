@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from jersey.atomic import replacing
 from jersey.data.decode import decode_all
+from jersey.data.image_file import PICTURE
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,9 @@ def _mapped(file: Path) -> Crops | None:
     try:
         # Copied on write: torch wants an array that it could write to, and the file must stay as it is.
         crops = Crops(np.load(file, mmap_mode="c"), np.load(_pictures(file)))
-    except (OSError, ValueError, EOFError):
+        if (crops.images_NCHW.dtype, crops.pictures_N.dtype) != (np.uint8, PICTURE):
+            return None
+    except Exception:  # numpy takes what begins like a zip file for one, and its header at its word
         return None
     with suppress(OSError):
         os.utime(file)  # see `_prune`

@@ -13,6 +13,8 @@ from jersey.errors import UserError
 # Others are left out on purpose: opening an EPS file, for one, starts Ghostscript.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
+MAX_BYTES = 2**29  # what the most pixels that are taken could need without compression; a link may lead to any file
+
 PICTURE = np.dtype([("digest", np.uint8, 32), ("width_px", np.int32), ("height_px", np.int32), ("kind", "S16")])
 """A `Picture` in an array, where a million of them take 56 MB."""
 
@@ -68,6 +70,8 @@ def read_content(path: Path) -> bytes:
     try:
         if not path.is_file():  # opening a pipe would wait for ever
             raise BadImage(path, "is not a file")
+        if path.stat().st_size > MAX_BYTES:
+            raise BadImage(path, f"has more than {MAX_BYTES} bytes")
         content = path.read_bytes()
     except OSError as error:
         raise BadImage(path, f"cannot be read ({error.strerror})") from None

@@ -17,6 +17,8 @@ A run stops at the first problem; the audit gives a `complain` that returns, and
 import json
 import os
 import posixpath
+import re
+import reprlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +31,8 @@ from jersey.labels import Labels
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and what Python puts in place of bytes that are no UTF-8
 
 Complain = Callable[[UserError], None]
 
@@ -156,7 +160,7 @@ def _read_split(root: Path, name: str, complain: Complain) -> Split:
     if not labelled:
         source = "the annotation files" if annotations else "class folders"
         complain(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
-    _require_utf8(sorted({path for path, _ in labelled}), complain)
+    _require_plain_names(sorted({path for path, _ in labelled}), complain)
     rows = sorted(labelled, key=lambda row: (row[1], posixpath.basename(row[0]), row[0]))
     return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), unreadable)
 
@@ -246,9 +250,10 @@ def _parse_row(line: str, *, where: str) -> tuple[str, str]:
         raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
     image, label = row["image"], row["suffix"]
     if not isinstance(label, str):
-        raise UserError(f"{where}: the label {label!r} is not a string; put it in quotes, or 00 would become 0")
+        shown = reprlib.repr(label)
+        raise UserError(f"{where}: the label {shown} is not a string; put it in quotes, or 00 would become 0")
     if not isinstance(image, str) or not image:
-        raise UserError(f"{where}: the image {image!r} is not the path of a file; mend or remove the line")
+        raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
     return image, label
 
 
@@ -291,13 +296,11 @@ def _require_clean(label: str, complain: Complain, *, where: str) -> None:
         complain(UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it"))
 
 
-def _require_utf8(paths: Iterable[str], complain: Complain) -> None:
-    """Reports and tables name images in UTF-8; a file name in another encoding would stop them after the training."""
+def _require_plain_names(paths: Iterable[str], complain: Complain) -> None:
+    """Reports, tables and terminals show the names of images, which could break a line there, or give orders."""
     for path in paths:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            complain(UserError(f"the file name {path!a} is not UTF-8; rename the file"))
+        if _CONTROL.search(path):
+            complain(UserError(f"the file name {path!a} is not UTF-8, or has control characters; rename the file"))
 
 
 def _unlistable(error: OSError) -> UserError:

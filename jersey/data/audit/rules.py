@@ -1,6 +1,5 @@
 """From rows and what was read of their files to findings, in sentences with paths relative to the root."""
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,6 +7,7 @@ from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import Finding, Kind, Row
 from jersey.data.image_file import Picture
 from jersey.labels import in_order
+from jersey.printable import printable
 
 _EXAMPLES = 4
 _LABELS = 12
@@ -85,14 +85,6 @@ def labels_astray(rows: Iterable[Row], pinned: Sequence[str] | None) -> list[Fin
             some = f"{len(missing)} of {len(known)} labels: {_listed(missing, most=_LABELS)}"
             findings.append(Finding("missing label", f"{split} has no image of {some}"))
     return findings
-
-
-def printable(text: str) -> str:
-    """Text on one line, in UTF-8: what would break a line or cannot be encoded is written as Python escapes it."""
-    return "".join(
-        ascii(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
-        for character in text
-    )
 
 
 def _listed(names: Sequence[str], *, most: int) -> str:

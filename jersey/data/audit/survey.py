@@ -13,11 +13,12 @@ import numpy as np
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import KINDS, Finding, Row
 from jersey.data.audit.read import read_all
-from jersey.data.audit.rules import copies, labels_astray, printable, unreadable_images
+from jersey.data.audit.rules import copies, labels_astray, unreadable_images
 from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
 from jersey.data.image_file import Picture
 from jersey.data.index import SPLITS, RowProblem, Split, read_splits
 from jersey.errors import UserError
+from jersey.printable import printable
 
 
 @dataclass(frozen=True)

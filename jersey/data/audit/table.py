@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from jersey.data.audit.finding import KINDS, Finding, Row
-from jersey.data.audit.rules import printable
 from jersey.data.image_file import Picture
 from jersey.labels import in_order
+from jersey.printable import printable
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Labels:
                 raise UserError(f"label {name!r} has characters that cannot be seen or written; rename it")
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
-            raise UserError(f"labels appear twice in the label map: {', '.join(twice)}; list each once")
+            rest = f" and {len(twice) - 10} more" if len(twice) > 10 else ""
+            raise UserError(f"labels appear twice in the label map: {', '.join(twice[:10])}{rest}; list each once")
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "Labels":

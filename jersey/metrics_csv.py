@@ -123,6 +123,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     """The cells of each row that hold something, by column: numbers, and an epoch in every row but the test's."""
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+        if tuple(reader.fieldnames or ())[: len(KEYS)] != KEYS:
+            raise ValueError("its columns are others")
         rows = [{name: value for name, value in row.items() if value} for row in reader]
         for row in rows:
             for value in row.values():

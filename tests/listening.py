@@ -1,6 +1,5 @@
 """Which TCP ports a process listens on, as the kernel tells it."""
 
-import os
 from pathlib import Path
 
 _LISTEN = "0A"
@@ -16,7 +15,7 @@ def addresses(pid: int) -> list[tuple[str, int]]:
     inodes = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            inodes.add(os.readlink(link))
+            inodes.add(str(link.readlink()))
         except OSError:  # closed since
             continue
     return [(address, port) for inode, address, port in _sockets(pid) if f"socket:[{inode}]" in inodes]

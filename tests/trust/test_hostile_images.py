@@ -1,8 +1,11 @@
-"""A data set made to do harm: by its names, by its labels, by its links. A run ends well, or is refused in a sentence."""
+"""A data set made to do harm: by its names, by its labels, by its links. A run ends well, or says why not."""
 
 import csv
+import getpass
 import json
 import os
+import socket
+import tempfile
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,12 +29,13 @@ from jersey.run_folder import RunFolder
 LABELS = ("0", "=cmd()", "-rf", "..%2f", "../../up", "$(id)$", "<script>alert(1)</script>", "|**[x](javascript:0)`")
 NAMES = (
     "$(touch owned).png",
-    "--help.png",
+    "--a.png",
     "=1+1.png",
     "<img src=x onerror=alert(1)>.png",
     "; rm -rf ~.png",
     "%2e.png",
 )
+STARTS = ("subprocess.Popen", "socket.bind", "socket.connect", "pickle.find_class")
 COUNTS = {"train": 6, "val": 2, "test": 2}
 
 
@@ -107,9 +111,9 @@ def test_the_run_ends_and_its_report_holds_no_live_html(run: Run) -> None:
     assert {tag for tag, _ in page.tags} <= harmless | {"pre", "figure", "img", "figcaption"}
     attributes = {name for _, found in page.tags for name, _ in found}
     assert attributes <= {"lang", "charset", "class", "src", "alt"}
-    assert all(
-        (value or "").startswith("data:image/png") for _, found in page.tags for name, value in found if name == "src"
-    )
+    sources = [value or "" for _, found in page.tags for name, value in found if name == "src"]
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert any(label in page.text for label in LABELS[4:])  # among the worst numbers
 
 
@@ -126,8 +130,9 @@ def test_tables_hold_the_labels_as_they_are(run: Run) -> None:
 
 @pytest.mark.slow
 def test_the_run_writes_into_its_folder_and_the_cache_alone(run: Run) -> None:
-    outside = [deed for deed in run.deeds if not deed.startswith("subprocess.Popen")]
-    assert outside == []
+    written = [deed for deed in run.deeds if deed.partition(" ")[0] not in STARTS]
+    cache_of_torch = f"os.mkdir '{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}'"
+    assert set(written) <= {cache_of_torch}
     place = run.root.parent
     assert {path.name for path in place.iterdir()} == {"set", "outside.png", "runs"}
     assert {path.name for path in run.root.iterdir()} == {*COUNTS, ".decoded"}
@@ -136,15 +141,22 @@ def test_the_run_writes_into_its_folder_and_the_cache_alone(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_the_run_starts_git_alone_and_listens_nowhere(run: Run) -> None:
-    assert all(deed.startswith("subprocess.Popen ('git', ['git', '-C', ") for deed in run.deeds)
-    assert len(run.deeds) > 0
+def test_the_run_starts_no_other_programs_and_reaches_no_other_machine(run: Run) -> None:
+    """git says the commit, uname the processor; Aim makes the tables of its repository with alembic."""
+    started = [deed for deed in run.deeds if deed.startswith("subprocess.Popen")]
+    assert any("'git'" in deed for deed in started)
+    assert all(" ('git', [" in deed or " ('uname', [" in deed or "'-m', 'alembic'," in deed for deed in started)
+    sockets = [deed for deed in run.deeds if deed.startswith("socket.")]
+    assert all("('::1', 0)" in deed for deed in sockets)  # urllib3 looks whether there is IPv6
+    assert not [deed for deed in run.deeds if deed.startswith("pickle.find_class")]
+
+
+@pytest.mark.slow
+def test_the_run_listens_nowhere(run: Run) -> None:
     assert run.ports == []
 
 
 def test_a_socket_that_listens_is_found() -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert server.getsockname()[1] in listening(os.getpid())
 
@@ -207,7 +219,7 @@ def test_annotations_do_not_reach_outside(name: str, root: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("target", ["/dev/zero", "/dev/random", "/proc/self/mem", "/etc/passwd", "/", "itself"])
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/random", "/proc/self/mem", "/etc/passwd", "itself"])
 @pytest.mark.timeout(60)
 def test_a_link_to_what_is_no_image_is_told(target: str, root: Path) -> None:
     link = root / "train" / "0" / "link.png"

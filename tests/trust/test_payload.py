@@ -1,5 +1,6 @@
 """The payloads do harm where they are let; without that, the tests beside this one would prove nothing."""
 
+import contextlib
 import io
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 
 @pytest.mark.parametrize("kind", payload.CHECKPOINTS)
 def test_a_checkpoint_runs_its_payload_where_torch_may_unpickle(kind: str, tmp_path: Path) -> None:
-    torch.load(io.BytesIO(payload.CHECKPOINTS[kind](tmp_path / "ran")), weights_only=False)
+    with contextlib.suppress(RuntimeError):  # said of a plain pickle when it has run
+        torch.load(io.BytesIO(payload.CHECKPOINTS[kind](tmp_path / "ran")), weights_only=False)
     assert (tmp_path / "ran").exists()
 
 

@@ -13,14 +13,9 @@ SOURCES = [
 ]
 NEVER = {
     *(f"os.{name}" for name in ("system", "popen", "execv", "execve", "execvp", "spawnl", "spawnv")),
-    *(
-        f"{module}.{name}"
-        for module in ("pickle", "cPickle", "dill", "joblib", "marshal")
-        for name in ("load", "loads")
-    ),
-    *("pickle.Unpickler", "cloudpickle.load", "shelve.open", "subprocess.getoutput", "subprocess.getstatusoutput"),
+    *("subprocess.getoutput", "subprocess.getstatusoutput"),
     *("eval", "exec", "compile", "__import__", "yaml.load", "torch.hub.load", "torch.jit.load", "tempfile.mktemp"),
-    *("socket.create_server", "http.server.HTTPServer", "pandas.read_pickle"),
+    *("socket.create_server", "http.server.HTTPServer"),
 }
 MODULES = {"pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "telnetlib", "xmlrpc", "pty"}
 
@@ -48,12 +43,8 @@ def harm(code: str) -> Iterator[str]:
             yield name
         if "shell" in keywords or "allow_pickle" in keywords:
             yield f"{name} with shell or allow_pickle"
-        loads = name in ("torch.load", "load_from_checkpoint") or name.endswith(
-            (".get_state_dict", ".load_from_checkpoint")
-        )
+        loads = name.endswith(("torch.load", ".get_state_dict", ".load_from_checkpoint")) or "ckpt_path" in keywords
         if loads and not _is_true(keywords.get("weights_only")):
-            yield f"{name} without weights_only=True"
-        if name.endswith("trainer.fit") and not _is_true(keywords.get("weights_only")):
             yield f"{name} without weights_only=True"
 
 
@@ -99,6 +90,9 @@ def test_harm_is_seen(code: str) -> None:
         '"""os.system(1) and eval(2), or pickle.load(3)"""',
         "# os.system(1)",
         "network.eval()",
+        "copy.deepcopy(network).eval()",
+        "from os.path import commonpath",
+        "trainer.fit(module)",
         "torch.load(path, weights_only=True)",
         "np.load(path, mmap_mode='c')",
         "re.compile('a')",

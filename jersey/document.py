@@ -74,7 +74,8 @@ def _markdown(block: Block) -> str:
         case Picture(file, caption):
             return f"![{_plain(caption)}]({file})"
         case Verbatim(text):
-            return f"```text\n{text.rstrip()}\n```"
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+            return f"{fence}text\n{text.rstrip()}\n{fence}"
 
 
 def _plain(text: str) -> str:

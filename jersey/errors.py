@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jersey import distributed
+from jersey.printable import printable
 
 
 class UserError(ValueError):
     """A mistake in flags, files or data: one sentence that says what, where and what to do.
 
     Commands print it without a traceback and exit with code 2. Anything else that is raised is a defect of jersey
-    and keeps its traceback.
+    and keeps its traceback. What the sentence quotes from files cannot break the line, or speak to the terminal.
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
 
 
 @contextmanager

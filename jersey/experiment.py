@@ -192,10 +192,16 @@ def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any
     Returns:
         What the checkpoint says about itself: "epoch", "scored_weights" and "val", its scores by name.
     """
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    module.on_load_checkpoint(content)
-    module.load_state_dict(content["state_dict"])
-    return {"epoch": content["epoch"], **content["jersey"]}
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        module.on_load_checkpoint(content)
+        module.load_state_dict(content["state_dict"])
+        return {"epoch": int(content["epoch"]), **content["jersey"]}
+    except UserError:
+        raise
+    except Exception as error:  # as many kinds as there are damages
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{checkpoint} cannot be used ({reason}); put back a copy, or choose another --run") from error
 
 
 def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folder: RunFolder) -> None:

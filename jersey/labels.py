@@ -6,6 +6,7 @@ so its hash tells at once when a model meets data, or a consumer a model, that c
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,8 +44,9 @@ class Labels:
             if not name.isprintable():
                 raise UserError(f"label {name!r} has characters that cannot be seen or written; rename it")
         if len(set(self.names)) != len(self.names):
-            twice = sorted({name for name in self.names if self.names.count(name) > 1})
-            raise UserError(f"labels appear twice in the label map: {', '.join(twice)}; list each once")
+            twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
+            rest = f" and {len(twice) - 10} more" if len(twice) > 10 else ""
+            raise UserError(f"labels appear twice in the label map: {', '.join(twice[:10])}{rest}; list each once")
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "Labels":
@@ -93,7 +95,7 @@ class Labels:
         try:
             content = json.loads(text)
             names, class_to_idx, sha256 = content["labels"], content["class_to_idx"], content["sha256"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise UserError(f"{where} is not a jersey label map ({error!r}); take the file a run has written") from None
         if not isinstance(names, list):
             raise UserError(f"{where}: 'labels' is not a list; take the file a run has written")

@@ -92,39 +92,50 @@ class MetricsCsv(Logger):
         write_csv(self.path, header, ([row.get(name, "") for name in header] for row in rows))
 
     def _read(self) -> None:
-        try:
-            reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")), strict=True)
-            for row in reader:
-                cells = {name: value for name, value in row.items() if value}
-                for value in cells.values():
-                    float(value)
-                if _are_from_test(cells):
-                    self._test_row = cells
-                else:
-                    self._rows[int(cells["epoch"])] = cells
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise UserError(
-                f"cannot continue {self.path} ({error!r}): it was edited or is damaged; restore it or move it away"
-            ) from None
+        for cells in _rows(self.path):
+            if _are_from_test(cells):
+                self._test_row = cells
+            else:
+                self._rows[int(cells["epoch"])] = cells
 
 
 def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
     """What `MetricsCsv` has written: epochs and values of each metric, and the scores of the test.
 
     Without a file both are empty.
+
+    Raises:
+        UserError: the file is there, but is not one that `MetricsCsv` has written.
     """
     curves: Curves = {}
     test: dict[str, float] = {}
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                scores = {name: float(cell) for name, cell in row.items() if cell and name not in KEYS}
-                if _are_from_test(scores):
-                    test = scores
-                else:
-                    for name, score in scores.items():
-                        curves.setdefault(name, []).append((int(row["epoch"]), score))
+    for cells in _rows(path) if path.exists() else ():
+        scores = {name: float(cell) for name, cell in cells.items() if name not in KEYS}
+        if _are_from_test(scores):
+            test = scores
+        else:
+            for name, score in scores.items():
+                curves.setdefault(name, []).append((int(cells["epoch"]), score))
     return curves, test
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The cells of each row that hold something, by column: numbers, and an epoch in every row but the test's."""
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+        if tuple(reader.fieldnames or ())[: len(KEYS)] != KEYS:
+            raise ValueError("its columns are others")
+        rows = [{name: value for name, value in row.items() if value} for row in reader]
+        for row in rows:
+            for value in row.values():
+                float(value)
+            if not _are_from_test(row):
+                int(row["epoch"])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"cannot continue {path} ({error!r}): it was edited or is damaged; restore it or move it away"
+        ) from None
+    return rows
 
 
 def _are_from_test(cells: Iterable[str]) -> bool:

@@ -19,6 +19,7 @@ import torch
 
 from jersey.atomic import write_text
 from jersey.distributed import world_size
+from jersey.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,20 @@ def record_start(run_dir: Path) -> str:
     Returns:
         The commit, as `commit` gives it.
     """
-    starts = json.loads((run_dir / STARTS).read_text(encoding="utf-8")) if (run_dir / STARTS).exists() else []
-    starts.append(_start())
+    starts = [*_earlier_starts(run_dir / STARTS), _start()]
     write_text(run_dir / STARTS, json.dumps(starts, indent=2, ensure_ascii=False) + "\n")
     _record_packages(run_dir / PACKAGES)
     return starts[-1]["commit"]
+
+
+def _earlier_starts(path: Path) -> list[Any]:
+    try:
+        starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {path} ({error}); restore it, or move it away") from None
+    if not isinstance(starts, list):
+        raise UserError(f"{path} is not a list of starts; restore it, or move it away")
+    return starts
 
 
 def _start() -> dict[str, Any]:
@@ -64,7 +74,7 @@ def _record_packages(path: Path) -> None:
     if not path.exists():
         write_text(path, "\n".join(lines) + "\n")
         return
-    changed = sorted(set(lines) ^ set(path.read_text(encoding="utf-8").splitlines()))
+    changed = sorted(set(lines) ^ set(path.read_text(encoding="utf-8", errors="replace").splitlines()))
     if changed:
         log.warning("packages differ from those that %s began with: %s", path.parent, ", ".join(changed))
 

@@ -24,6 +24,7 @@ LABELS = "labels_mapping.json"
 BEST_CHECKPOINT = "checkpoints/best.ckpt"
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
 PREVIOUS_CHECKPOINT = "checkpoints/previous.ckpt"
+STAGES = ("fit", "test", "finished")
 
 
 @dataclass
@@ -104,7 +105,7 @@ def _hold(workdir: Path, experiment: str, name: str | None, documents: Mapping[s
     parent = workdir / experiment
     if name is None:
         for path in sorted(parent.glob(f"*/{CONFIG}"), reverse=True):
-            run = _open(path.parent, experiment) if path.read_text(encoding="utf-8") == documents[CONFIG] else None
+            run = _open(path.parent, experiment) if read_config(path.parent) == documents[CONFIG] else None
             if run is not None and run.stage != "finished":
                 return run
         name = _unused_name(parent)
@@ -133,22 +134,49 @@ def _open_named(path: Path, experiment: str, documents: Mapping[str, str]) -> Ru
         for name in sorted(documents, key=CONFIG.__eq__):  # the one that identifies the run comes last
             write_text(path / name, documents[name])
         run.reached("fit")
-    elif difference := changed_lines(known.read_text(encoding="utf-8"), documents[CONFIG]):
+    elif difference := changed_lines(read_config(path), documents[CONFIG]):
         raise UserError(f"the run {path} has another config ({difference}); choose another --run, or the same config")
     return run
 
 
 def _open(path: Path, experiment: str) -> RunFolder | None:
     """The run in an existing folder; None when another process holds it."""
-    lock = (path / ".lock").open("w")
+    lock = (path / ".lock").open("a")  # a link that somebody put there would be emptied by "w"
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
     except BlockingIOError:
         lock.close()
         return None
-    status_file = path / STATUS
-    status = json.loads(status_file.read_text(encoding="utf-8")) if status_file.exists() else {"stage": "fit"}
+    status = read_status(path) if (path / STATUS).exists() else {"stage": "fit"}
     return RunFolder(path, experiment, status, lock)
+
+
+def read_config(path: Path) -> str:
+    """The flat print of the config of the run in a folder; a UserError when it cannot be read."""
+    try:
+        return (path / CONFIG).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path / CONFIG} ({error}); restore it, or move the folder away") from None
+
+
+def read_status(path: Path) -> dict[str, Any]:
+    """How far the run in a folder is; a UserError when the file is not one that a run has written."""
+    file = path / STATUS
+    try:
+        status = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {file} ({error}); restore it, or move the folder away") from None
+    if not _is_status(status):
+        raise UserError(f"{file} was not written by a run, or is damaged; restore it, or move the folder away")
+    return status
+
+
+def _is_status(status: Any) -> bool:
+    if not isinstance(status, dict) or status.get("stage") not in STAGES:
+        return False
+    counts = [status[name] for name in ("epochs", "best_epoch") if name in status]
+    is_complete = status["stage"] != "test" or "epochs" in status
+    return is_complete and all(type(count) is int and count >= 0 for count in counts)  # -1 would be without end
 
 
 def changed_lines(old: str, new: str) -> str:

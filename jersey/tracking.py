@@ -209,7 +209,8 @@ class AimTracker(Logger):
         return [tag for tag in dict.fromkeys(tags) if tag]
 
     def _known_hash(self) -> str | None:
-        return self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else None
+        known = self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else ""
+        return known if known.isascii() and known.isalnum() else None  # it names folders; `../..` would, too
 
     def _holds(self, run_hash: str) -> bool:
         # Aim's `run_exists` remembers its answer for half a second, in which a run can appear.

@@ -21,7 +21,7 @@ def run_folder(
 ) -> Path:
     """A run that has read these numbers on `test/<true number>/<index>.jpg`."""
     folder.mkdir(parents=True)
-    (folder / "status.json").write_text(json.dumps({"stage": stage}), encoding="utf-8")
+    (folder / "status.json").write_text(json.dumps({"stage": stage, "epochs": 1}), encoding="utf-8")
     (folder / "config.txt").write_text(f"seed = {seed}\n{config}\n", encoding="utf-8")
     rows = [
         (f"test/{number}/{index}.jpg", 1000 + index, number, said, 0.5, 0.5, 1)

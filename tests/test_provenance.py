@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     """A repository of its own that holds the module under test, clean."""
     package = tmp_path / "checkout" / "jersey"
     package.mkdir(parents=True)
-    for name in ("__init__.py", "provenance.py", "atomic.py", "distributed.py"):
+    for name in ("__init__.py", "provenance.py", "atomic.py", "distributed.py", "errors.py", "printable.py"):
         (package / name).write_text((REPOSITORY / "jersey" / name).read_text(encoding="utf-8"), encoding="utf-8")
     git(package.parent, "init", "--quiet")
     git(package.parent, "add", ".")

@@ -1,7 +1,6 @@
 """Runs to be compared, read back from their folders: what each has read on which crop of the test split."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jersey.errors import UserError
-from jersey.run_folder import CONFIG, STATUS, changed_lines
+from jersey.run_folder import changed_lines, read_config, read_status
 
 PREDICTIONS = "predictions_test.csv"
 DATASET = "dataset.csv"
@@ -46,9 +45,9 @@ def read_run(folder: Path) -> Run:
         UserError: it is no run, is not finished, or kept no predictions.
     """
     try:
-        stage = json.loads((folder / STATUS).read_text(encoding="utf-8"))["stage"]
-        lines = (folder / CONFIG).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError, TypeError, KeyError):
+        stage = read_status(folder)["stage"]
+        lines = read_config(folder).splitlines()
+    except UserError:
         raise UserError(f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN") from None
     if stage != "finished":
         raise UserError(f"the run {folder} is not finished; start it again to go on, or leave it out")

@@ -36,6 +36,7 @@ LEAST = {
     "trainer.accumulate": 1,
     "trainer.limit_batches": 1,
 }
+MOST = {"seed": 2**32 - 1}
 LOWER_IS_BETTER = ("loss", "ece")  # of the metrics; all others are better when higher
 
 
@@ -67,6 +68,9 @@ def in_range(values: Values) -> str | None:
         for each in value if isinstance(value, tuple) else (value,):
             if each is not None and each < least:
                 return f"{path}={value} is too small; the least is {least}"
+    for path, most in MOST.items():
+        if values.get(path, most) > most:
+            return f"{path}={values[path]} is too large; the most is {most}"
     return None
 
 

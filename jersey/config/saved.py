@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import json
+import math
+import reprlib
 from pathlib import Path
 from typing import Any
 
 import fiddle as fdl
 from fiddle.experimental import serialization
 
+from jersey.config import typehints, values
+from jersey.config.paths import Parameter, parameters
 from jersey.config.python_code import as_python
 from jersey.config.reader import Malformed, read
 from jersey.errors import UserError
@@ -45,7 +49,9 @@ def load(path: Path) -> tuple[str, fdl.Buildable]:
         experiment = document.get("experiment")
         if not isinstance(experiment, str) or not experiment.isidentifier():
             raise UserError(f"not the config of a run: its experiment is called {experiment!r}")
-        return experiment, _config(document)
+        config = _config(document)
+        _require_types(config)
+        return experiment, config
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
 
@@ -80,3 +86,26 @@ def _config(document: dict[str, Any]) -> fdl.Buildable:
         raise
     except (Malformed, LookupError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"not a saved config, or a damaged one: {' '.join(str(error).split())}") from error
+
+
+def _require_types(config: fdl.Buildable) -> None:
+    """A file can hold any value anywhere, where an override could not have put it."""
+    for each in parameters(config)[1:]:
+        if each.kind in ("leaf", "node") and not _fits(each):
+            raise UserError(
+                f"the config does not fit this version of the code: {each.path} wants "
+                f"{typehints.describe(each.wanted)}, not {reprlib.repr(each.value)}"
+            )
+
+
+def _fits(parameter: Parameter) -> bool:
+    if parameter.kind == "node":
+        return not all(map(typehints.is_of_values, typehints.alternatives(parameter.wanted)))
+    value = parameter.value
+    if isinstance(value, float) and not math.isfinite(value):  # no override, but a function may set it
+        value = 0.0
+    try:
+        values.fit(value, parameter.wanted)
+    except values.Mismatch:
+        return False
+    return True

@@ -62,6 +62,11 @@ def origin_of(alternative: Any) -> Any:
     return typing.get_origin(alternative) or alternative
 
 
+def is_of_values(alternative: Any) -> bool:
+    """Whether the type holds a number, a text, True, False or None, so that no sub-config can stand there."""
+    return alternative in (bool, int, float, str, types.NoneType) or origin_of(alternative) is typing.Literal
+
+
 def element_types(sequence: Any, count: int) -> list[Any]:
     """The types of `count` elements of a sequence type; ValueError when a tuple type has another length."""
     arguments = typing.get_args(sequence)

@@ -5,6 +5,7 @@ Whether the images are there is not asked here; decoding will tell.
 
 import json
 import posixpath
+import reprlib
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -62,9 +63,11 @@ def _parse_row(line: str, *, where: str) -> tuple[str, str]:
         raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
     image, label = row["image"], row["suffix"]
     if not isinstance(label, str):
-        raise UserError(f"{where}: the label {label!r} is not a string; put it in quotes, or 00 would become 0")
+        raise UserError(
+            f"{where}: the label {reprlib.repr(label)} is not a string; put it in quotes, or 00 would become 0"
+        )
     if not isinstance(image, str) or not image or "\0" in image:
-        raise UserError(f"{where}: the image {image!r} is not the path of a file; mend or remove the line")
+        raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
     return image, label
 
 

@@ -74,15 +74,14 @@ def unknown_kind(path: Path) -> BadImage:
 def read_content(path: Path) -> bytes:
     """The bytes of a file that has some; else BadImage."""
     try:
-        str(path).encode()  # tables and reports name images in UTF-8, and would stop the run after its training
+        if printable(str(path)) != str(path):  # tables, reports and terminals show names
+            raise BadImage(path, "has a name that is not UTF-8, or has control characters")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
             raise UnreadImage(path, "is not a file")
         if found.st_size > MAX_BYTES:
             raise BadImage(path, f"has {found.st_size} bytes, more than {MAX_BYTES}")
         content = path.read_bytes()
-    except UnicodeEncodeError:
-        raise BadImage(path, "has a name that is not UTF-8") from None
     except FileNotFoundError:
         raise UnreadImage(path, "does not exist") from None
     except OSError as error:

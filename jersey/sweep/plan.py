@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jersey.errors import UserError
-from jersey.run_folder import CONFIG, changed_lines
+from jersey.run_folder import CONFIG, changed_lines, read_config
 from jersey.sweep.point import Point, folder_name
 
 
@@ -64,7 +64,7 @@ def _require_plain(prefix: str) -> None:
 
 def _require_same_config(run: Run) -> None:
     known = run.folder / CONFIG
-    if known.exists() and (difference := changed_lines(known.read_text(encoding="utf-8"), run.point.config_text)):
+    if known.exists() and (difference := changed_lines(read_config(run.folder), run.point.config_text)):
         raise UserError(
             f"the run {run.folder} has another config ({difference}); start the sweep with --run=NAME, which is put"
             " before the names of its runs"

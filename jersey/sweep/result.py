@@ -1,11 +1,10 @@
 """What a finished run of a sweep reached, read back from its folder."""
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from jersey.run_folder import STATUS
+from jersey.run_folder import read_status
 
 VAL, TEST, TEST_F1 = "val/acc_top1", "test/acc_top1", "test/f1_macro"
 
@@ -30,7 +29,7 @@ class Result:
 def read_result(folder: Path) -> Result | None:
     """The result of the run in `folder`; None while it is not finished, or where its files do not tell."""
     try:
-        status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        status = read_status(folder)
         if status["stage"] != "finished":
             return None
         with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:

@@ -1,0 +1,246 @@
+"""A data set made to do harm: by its names, by its labels, by its links. A run ends well, or says why not."""
+
+import csv
+import getpass
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fiddle as fdl
+import numpy as np
+import pytest
+from full_run import full_run
+from listening import listening
+from PIL import Image
+from watched import watched
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.data.audit import audit_folder
+from jersey.data.index import read_splits
+from jersey.errors import UserError
+from jersey.labels import Labels
+from jersey.run_folder import RunFolder
+
+LABELS = ("0", "=cmd()", "-rf", "..%2f", "../../up", "$(id)$", "<script>alert(1)</script>", "|**[x](javascript:0)`")
+NAMES = (
+    "$(touch owned).png",
+    "--a.png",
+    "=1+1.png",
+    "<img src=x onerror=alert(1)>.png",
+    "; rm -rf ~.png",
+    "%2e.png",
+)
+STARTS = ("subprocess.Popen", "socket.bind", "socket.connect", "pickle.find_class")
+COUNTS = {"train": 6, "val": 2, "test": 2}
+
+
+def picture(path: Path, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def hostile_set(root: Path) -> Path:
+    """Annotated, so that labels may hold anything that can be seen; one image is a link that leaves the root."""
+    for split, count in COUNTS.items():
+        folder = root / split
+        folder.mkdir(parents=True)
+        rows = []
+        for index, label in enumerate(LABELS):
+            (folder / str(index)).mkdir()
+            for number, name in enumerate(NAMES[:count]):
+                picture(folder / str(index) / name, seed=len(rows) + 1000 * count)
+                rows.append({"image": f"{index}/{NAMES[number]}", "suffix": label})
+        (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    linked = root / "train" / "0" / NAMES[0]
+    outside = root.with_name("outside.png")
+    linked.rename(outside)
+    linked.symlink_to(outside)
+    return root
+
+
+class Run:
+    """What is left of a run on such a set."""
+
+    def __init__(self, folder: RunFolder, root: Path, deeds: list[str], ports: list[int]) -> None:
+        self.folder, self.root, self.deeds, self.ports = folder, root, deeds, ports
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    place = tmp_path_factory.mktemp("hostile")
+    root, workdir = hostile_set(place / "set"), place / "runs"
+    config = configs.get_experiment("resnet18_baseline")()
+    config.data.root = str(root)
+    config.data.size_px = (32, 32)
+    config.data.batch_size = 16
+    config.module.network.weights = None
+    config.trainer.epochs = 1
+    config.trainer.accelerator = "cpu"
+    with watched(workdir, root / ".decoded") as deeds:
+        folder = full_run(config, "resnet18_baseline", workdir)
+        ports = listening(os.getpid())
+    return Run(folder, root, deeds, ports)
+
+
+class Page(HTMLParser):
+    """Every tag of a page with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, attrs))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.slow
+def test_the_run_ends_and_its_report_holds_no_live_html(run: Run) -> None:
+    assert run.folder.stage == "finished"
+    page = Page((run.folder.path / "report.html").read_text(encoding="utf-8"))
+    harmless = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td"}
+    assert {tag for tag, _ in page.tags} <= harmless | {"pre", "figure", "img", "figcaption"}
+    attributes = {name for _, found in page.tags for name, _ in found}
+    assert attributes <= {"lang", "charset", "class", "src", "alt"}
+    sources = [value or "" for _, found in page.tags for name, value in found if name == "src"]
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert any(label in page.text for label in LABELS[4:])  # among the worst numbers
+
+
+@pytest.mark.slow
+def test_tables_hold_the_labels_as_they_are(run: Run) -> None:
+    assert Labels.load(run.folder.labels).names == tuple(sorted(LABELS, key=lambda label: (len(label), label)))
+    with (run.folder.path / "per_class_test.csv").open(encoding="utf-8", newline="") as file:
+        assert {row[0] for row in csv.reader(file)} >= set(LABELS)
+    with (run.folder.path / "predictions_test.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["true number"] for row in rows} == set(LABELS)
+    assert not [row["file"] for row in rows if row["file"][0] in "=+-@"]  # a spreadsheet would compute it
+
+
+@pytest.mark.slow
+def test_the_run_writes_into_its_folder_and_the_cache_alone(run: Run) -> None:
+    written = [deed for deed in run.deeds if deed.partition(" ")[0] not in STARTS]
+    cache_of_torch = f"os.mkdir '{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}'"
+    assert set(written) <= {cache_of_torch}
+    place = run.root.parent
+    assert {path.name for path in place.iterdir()} == {"set", "outside.png", "runs"}
+    assert {path.name for path in run.root.iterdir()} == {*COUNTS, ".decoded"}
+    assert {path.name for path in (place / "runs").iterdir()} <= {"resnet18_baseline", ".aim", ".aim.lock"}
+    assert not list(place.rglob("*owned"))
+
+
+@pytest.mark.slow
+def test_the_run_starts_no_other_programs_and_reaches_no_other_machine(run: Run) -> None:
+    """git says the commit, uname the processor; Aim makes the tables of its repository with alembic."""
+    started = [deed for deed in run.deeds if deed.startswith("subprocess.Popen")]
+    assert any("'git'" in deed for deed in started)
+    assert all(" ('git', [" in deed or " ('uname', [" in deed or "'-m', 'alembic'," in deed for deed in started)
+    sockets = [deed for deed in run.deeds if deed.startswith("socket.")]
+    assert all("('::1', 0)" in deed for deed in sockets)  # urllib3 looks whether there is IPv6
+    assert not [deed for deed in run.deeds if deed.startswith("pickle.find_class")]
+
+
+@pytest.mark.slow
+def test_the_run_listens_nowhere(run: Run) -> None:
+    assert run.ports == []
+
+
+def test_a_socket_that_listens_is_found() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert server.getsockname()[1] in listening(os.getpid())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes in folders."""
+    for split in COUNTS:
+        for label in ("0", "00"):
+            (tmp_path / "set" / split / label).mkdir(parents=True)
+            picture(tmp_path / "set" / split / label / "a.png", seed=len(label))
+    return tmp_path / "set"
+
+
+def stray_image(root: Path, name: str) -> None:
+    picture(root / "train" / name, seed=1)
+
+
+def image(root: Path, name: str) -> None:
+    picture(root / "train" / "0" / name, seed=1)
+
+
+def class_folder(root: Path, name: str) -> None:
+    (root / "train" / name).mkdir()
+    picture(root / "train" / name / "a.png", seed=1)
+
+
+def annotated_image(root: Path, name: str) -> None:
+    row = json.dumps({"image": name, "suffix": "0"})
+    (root / "train" / "rows.jsonl").write_text(f"{row}\n", encoding="utf-8")
+
+
+def annotated_label(root: Path, name: str) -> None:
+    row = json.dumps({"image": "0/a.png", "suffix": name})
+    (root / "train" / "rows.jsonl").write_text(f"{row}\n", encoding="utf-8")
+
+
+SEEN = "\x1b]0;owned\x07\x1b[2J"
+
+
+@pytest.mark.parametrize("name", [f"a{SEEN}.png", "a\nerror: all is well.png", "a\r.png", "a\x9b2J.png"])
+@pytest.mark.parametrize("place", [stray_image, image, class_folder, annotated_image, annotated_label])
+def test_names_cannot_speak_to_the_terminal(
+    place: Callable[[Path, str], None], name: str, root: Path, tmp_path: Path
+) -> None:
+    place(root, name)
+    with pytest.raises(UserError) as caught:
+        read_splits(root)
+    assert str(caught.value).isprintable()
+    audit = audit_folder(root)
+    assert all(line.isprintable() for line in audit.text().split("\n"))
+    assert audit.errors
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "0/../../../x.png", "..", "\0", "a\0.png"])
+def test_annotations_do_not_reach_outside(name: str, root: Path) -> None:
+    annotated_image(root, name)
+    with pytest.raises(UserError) as caught:
+        read_splits(root)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/random", "/proc/self/mem", "/etc/passwd", "itself"])
+@pytest.mark.timeout(60)
+def test_a_link_to_what_is_no_image_is_told(target: str, root: Path) -> None:
+    link = root / "train" / "0" / "link.png"
+    link.symlink_to(link if target == "itself" else target)
+    assert [each for each in audit_folder(root).findings if each.kind == "unreadable" and "link.png" in each.sentence]
+
+
+@pytest.mark.timeout(60)
+def test_a_file_of_a_terabyte_is_not_read(root: Path) -> None:
+    with (root / "train" / "0" / "sparse.png").open("wb") as file:
+        file.truncate(2**40)
+    assert any("bytes" in each.sentence for each in audit_folder(root).findings if each.kind == "unreadable")
+
+
+def test_a_pipe_is_not_waited_for(root: Path) -> None:
+    os.mkfifo(root / "train" / "0" / "pipe.png")
+    assert any("is not a file" in each.sentence for each in audit_folder(root).findings)
+
+
+def test_an_experiment_takes_such_labels(shrink: Callable[[fdl.Buildable], None]) -> None:
+    config = configs.get_experiment("quickstart")()
+    for label in LABELS:
+        configs.apply_override(config, f"data.labels={(label, '0')!r}")
+        assert config.data.labels == (label, "0")

@@ -1,0 +1,105 @@
+"""What the code itself may not do: start a shell, evaluate text, unpickle what lies on a disk."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCES = [
+    *(path for folder in ("jersey", "experiments", "docs") for path in sorted((REPOSITORY / folder).rglob("*.py"))),
+    REPOSITORY / "launch.py",
+]
+NEVER = {
+    *(f"os.{name}" for name in ("system", "popen", "execv", "execve", "execvp", "spawnl", "spawnv")),
+    *("subprocess.getoutput", "subprocess.getstatusoutput"),
+    *("eval", "exec", "compile", "__import__", "yaml.load", "torch.hub.load", "torch.jit.load", "tempfile.mktemp"),
+    *("socket.create_server", "http.server.HTTPServer"),
+}
+MODULES = {"pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "telnetlib", "xmlrpc", "pty"}
+
+
+def dotted(node: ast.expr) -> str:
+    """`a.b.c` as it is written; `?` for what is no name, as in `?.c` for `a().c`."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join(reversed([*names, node.id if isinstance(node, ast.Name) else "?"]))
+
+
+def harm(code: str) -> Iterator[str]:
+    """Every call in Python code that may not be there."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name.partition(".")[0] in MODULES)
+        if isinstance(node, ast.ImportFrom) and node.module in {*MODULES, "os", "subprocess"}:
+            yield f"from {node.module}"  # its calls could not be told by name
+        if not isinstance(node, ast.Call):
+            continue
+        name, keywords = dotted(node.func), {each.arg: each.value for each in node.keywords}
+        if name in NEVER:
+            yield name
+        if "shell" in keywords or "allow_pickle" in keywords:
+            yield f"{name} with shell or allow_pickle"
+        loads = name.endswith(("torch.load", ".get_state_dict", ".load_from_checkpoint")) or "ckpt_path" in keywords
+        if loads and not _is_true(keywords.get("weights_only")):
+            yield f"{name} without weights_only=True"
+
+
+def _is_true(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) and value.value is True
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_no_source_can_do_harm(path: Path) -> None:
+    assert list(harm(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nos.system('id')",
+        "from os import system",
+        "from subprocess import run",
+        "subprocess.run('id', shell=True)",
+        "subprocess.run('id', shell=flag)",
+        "import pickle",
+        "from pickle import load",
+        "eval('1')",
+        "exec(text)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "torch.load(path, weights_only=choice)",
+        "trainer.fit(module, ckpt_path=last)",
+        "JerseyModule.load_from_checkpoint(path)",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=choice)",
+        "choice.get_state_dict(progress=True)",
+        "torch.hub.load('a', 'b')",
+    ],
+)
+def test_harm_is_seen(code: str) -> None:
+    assert len(list(harm(code))) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""os.system(1) and eval(2), or pickle.load(3)"""',
+        "# os.system(1)",
+        "network.eval()",
+        "copy.deepcopy(network).eval()",
+        "from os.path import commonpath",
+        "trainer.fit(module)",
+        "torch.load(path, weights_only=True)",
+        "np.load(path, mmap_mode='c')",
+        "re.compile('a')",
+        "ast.literal_eval('1')",
+        "subprocess.run(['git', 'log'], check=True)",
+        "trainer.fit(module, weights_only=True)",
+    ],
+)
+def test_what_is_harmless_is_let_pass(code: str) -> None:
+    assert list(harm(code)) == []

@@ -1,0 +1,52 @@
+"""What this process does to the world around some folders, told by Python's audit events.
+
+Libraries that write with code of their own (RocksDB under Aim) are not seen.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES = {"os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.symlink", "os.link", "os.rename"}
+_DEEDS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.bind", "socket.connect"}
+_DEEDS |= {"pickle.find_class", "urllib.Request"}
+
+_watches: list[tuple[tuple[str, ...], list[str]]] = []
+
+
+@contextmanager
+def watched(*folders: Path) -> Iterator[list[str]]:
+    """Fills a list with what is started, connected to, unpickled, or written outside the folders, while it lasts."""
+    if not getattr(sys, "_jersey_is_watched", False):  # a hook cannot be taken away again
+        sys.addaudithook(_hear)
+        sys._jersey_is_watched = True  # type: ignore[attr-defined]
+    seen: list[str] = []
+    _watches.append((tuple(os.path.realpath(folder) for folder in folders), seen))
+    try:
+        yield seen
+    finally:
+        _watches.pop()
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _watches:
+        return
+    folders, seen = _watches[-1]
+    if event in _DEEDS:
+        seen.append(f"{event} {arguments[:2]!r}")
+    elif event in _CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING):
+        # Of these, what is there already comes first but for a rename, whose target matters as well.
+        paths = arguments[:2] if event in ("os.rename", "os.link", "os.symlink") else arguments[:1]
+        seen += [f"{event} {path!r}" for path in paths if _is_outside(path, folders)]
+
+
+def _is_outside(path: Any, folders: tuple[str, ...]) -> bool:
+    if not isinstance(path, str | bytes | os.PathLike):  # an open file
+        return False
+    real = os.path.realpath(os.fsdecode(path))
+    is_harmless = real == os.devnull or "__pycache__" in real
+    return not is_harmless and not any(real == folder or real.startswith(f"{folder}/") for folder in folders)

@@ -75,7 +75,7 @@ def read_content(path: Path) -> bytes:
     """The bytes of a file that has some; else BadImage."""
     try:
         if printable(str(path)) != str(path):  # tables, reports and terminals show names
-            raise BadImage(path, "has a name that is not UTF-8, or has control characters")
+            raise BadImage(path, "has a name that cannot be shown, with control characters or not in UTF-8")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
             raise UnreadImage(path, "is not a file")

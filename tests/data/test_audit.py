@@ -250,8 +250,8 @@ def test_names_in_any_script_and_with_line_breaks_stay_on_their_line(tree: Tree)
     for name in (
         "train/0/été 🏀.jpg is",
         "train/0/数字.jpg is",
-        r"train/0/two\nlines.jpg is",
-        r"train/0/a\u2028b.jpg is",
+        r"train/0/two\nlines.jpg has a name",
+        r"train/0/a\u2028b.jpg has a name",
     ):
         assert any(line.strip().startswith(name) for line in text.splitlines())
 
@@ -263,7 +263,10 @@ def test_a_file_name_that_is_not_utf8_can_be_written(tree: Tree) -> None:
         pytest.skip("this file system takes only UTF-8 names")
     audit = audit_folder(tree.root)
     (found,) = audit.findings
-    assert found.sentence == r"train/0/caf\udce9.jpg has a name that is not UTF-8"
+    assert (
+        found.sentence
+        == r"train/0/caf\udce9.jpg has a name that cannot be shown, with control characters or not in UTF-8"
+    )
     assert r"caf\udce9.jpg" in audit.text()
     audit.text().encode(), audit.to_json().encode()
 

@@ -72,7 +72,7 @@ def test_a_name_that_is_not_utf8_is_refused_and_told_in_utf8(tmp_path: Path) -> 
 
 def test_a_line_break_in_a_name_leaves_the_message_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "two\nlines.jpg").touch()
-    with pytest.raises(BadImage, match=r"two\\nlines.jpg is empty"):
+    with pytest.raises(BadImage, match=r"two\\nlines.jpg has a name"):
         decode(tmp_path / "two\nlines.jpg")
 
 

@@ -40,7 +40,7 @@ FILES: dict[str, Callable[[Path], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-@pytest.mark.parametrize("pattern", ["train*.files.npy", "train*[0-9a-f].npy"])
+@pytest.mark.parametrize("pattern", ["train*.files.npz", "train*[0-9a-f].npy"])
 def test_it_is_made_again(kind: str, pattern: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{index}.png" for index in range(3)]

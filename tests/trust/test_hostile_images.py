@@ -21,7 +21,7 @@ from watched import watched
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.audit import audit_folder
-from jersey.data.index import read_splits
+from jersey.data.datamodule import JerseyDataModule
 from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.run_folder import RunFolder
@@ -194,6 +194,10 @@ def annotated_label(root: Path, name: str) -> None:
     (root / "train" / "rows.jsonl").write_text(f"{row}\n", encoding="utf-8")
 
 
+def opened(root: Path) -> None:
+    JerseyDataModule(str(root), seed=0, size_px=(16, 16)).setup()
+
+
 SEEN = "\x1b]0;owned\x07\x1b[2J"
 
 
@@ -204,7 +208,7 @@ def test_names_cannot_speak_to_the_terminal(
 ) -> None:
     place(root, name)
     with pytest.raises(UserError) as caught:
-        read_splits(root)
+        opened(root)
     assert str(caught.value).isprintable()
     audit = audit_folder(root)
     assert all(line.isprintable() for line in audit.text().split("\n"))
@@ -215,7 +219,7 @@ def test_names_cannot_speak_to_the_terminal(
 def test_annotations_do_not_reach_outside(name: str, root: Path) -> None:
     annotated_image(root, name)
     with pytest.raises(UserError) as caught:
-        read_splits(root)
+        opened(root)
     assert str(caught.value).isprintable()
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jersey.errors import full_disk
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -16,6 +18,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except Exception as error:
+        if (cause := full_disk(error)) is not None:
+            cause.filename = str(path)  # a failed write does not know where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

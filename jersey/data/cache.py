@@ -89,7 +89,7 @@ def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path
                 "cannot keep decoded crops in %s (%s), so every start decodes them again; set data.cache to a folder "
                 "that takes them, or to None",
                 folder,
-                error.strerror,
+                error.strerror or error,
             )
     images_NCHW = np.empty(shape, np.uint8)
     return Crops(images_NCHW, recipe.decode(paths, images_NCHW, name=name))

@@ -14,7 +14,6 @@ import argparse
 import ctypes
 import gc
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -60,7 +59,7 @@ def held() -> Held:
     return Held(
         resident_mb=int(status["VmRSS"][0]) / 1024,
         anonymous_mb=int(status["RssAnon"][0]) / 1024,
-        files=len(os.listdir("/proc/self/fd")) - 1,  # the folder itself is open while it is read
+        files=len(list(Path("/proc/self/fd").iterdir())) - 1,  # the folder itself is open while it is read
         threads=int(status["Threads"][0]),
         children=sum(map(len, children)),
     )

@@ -14,16 +14,24 @@ def replacing(path: Path) -> Iterator[Path]:
     # The suffix stays, since some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except Exception as error:
-        if (cause := full_disk(error)) is not None:
-            cause.filename = str(path)  # a failed write does not know where
-        raise
+        with naming(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Around writing a file: the error of a full disk, which knows no name, gets that of the file."""
+    try:
+        yield
+    except Exception as error:
+        if (cause := full_disk(error)) is not None:
+            cause.filename = cause.filename or str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

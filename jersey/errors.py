@@ -51,16 +51,18 @@ def full_disk(error: BaseException) -> OSError | None:
 
 def _sentence(error: OSError) -> str:
     """Says what was to be written, which disk has no room for it, and what can be done."""
-    place = Path(os.fsdecode(error.filename or ".")).absolute()
-    disk = next(folder for folder in (place, *place.parents) if os.path.ismount(folder))
-    left = f"{shutil.disk_usage(disk).free / 1e6:,.0f} MB are free"
-    why = (
-        f"is full ({left})"
-        if error.errno == errno.ENOSPC
-        else f"gives you no more room: your quota is used up ({left})"
-    )
-    what = f"cannot write {error.filename}" if error.filename else f"cannot write ({error.strerror})"
+    what = f"cannot write {error.filename}" if error.filename else "cannot write"
     return (
-        f"{what}: the disk at {disk} {why}; remove from it what you can spare, such as old runs and decoded crops, or "
-        "write to another with --workdir and data.cache, and give the same command again: no finished file was harmed"
+        f"{what}: {_place(error)}; remove from it what you can spare, such as old runs and decoded crops, or write to "
+        "another with --workdir and data.cache, and give the same command again: no finished file was harmed"
     )
+
+
+def _place(error: OSError) -> str:
+    """Which disk has no room, as far as the error says."""
+    if not error.filename:
+        return f"a disk is full ({error.strerror})"
+    place = Path(os.fsdecode(error.filename)).absolute()
+    disk = next(folder for folder in (place, *place.parents) if os.path.ismount(folder))
+    why = "is full" if error.errno == errno.ENOSPC else "gives you no more room, your quota is used up"
+    return f"the disk at {disk} {why} ({shutil.disk_usage(disk).free / 1e6:,.0f} MB are free)"

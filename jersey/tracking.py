@@ -169,6 +169,7 @@ class AimTracker(Logger):
         if self._run is None:
             self._run = self._continue_or_create()
             self._calm_heartbeat(self._run)
+            _calm_samples(self._run)
             # What is registered last runs first: our careful closing comes before Aim's, which could hang.
             atexit.register(self.finalize, "exit")
             self._introduce(self._run)
@@ -246,6 +247,19 @@ class AimTracker(Logger):
             with suppress(Exception):
                 self._patient.call(run._resources.close)
         _forget_cleanup()
+
+
+def _calm_samples(run: Any) -> None:
+    """Keeps Aim's thread that samples CPU and memory from dying loudly when a sample cannot be written."""
+    sampler = run._system_resource_tracker
+    if sampler is not None:
+        track = sampler._track
+
+        def track_if_possible(sample: Any) -> None:
+            with suppress(Exception):
+                track(sample)
+
+        sampler._track = track_if_possible
 
 
 def _forget_cleanup() -> None:

@@ -2,7 +2,8 @@
 
     python -m jersey.bench.soak runs/quickstart/RUN --set=trainer.limit_batches=4
 
-Does the run of that folder again and again, each in a new folder beside one Aim repository, in full: data, audit,
+Does the run of that folder again and again, each in a new folder, removed after it, beside one Aim
+repository, in full: data, audit,
 training, test, export, report. The first few fill what libraries keep for good, so growth counts from the fifth.
 
 Memory is what the process holds after Python's collector has run and glibc's allocator has given back what is free
@@ -14,9 +15,10 @@ import argparse
 import ctypes
 import gc
 import json
+import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from jersey import config as configs
@@ -24,7 +26,6 @@ from jersey.bench.results import machine
 from jersey.console import set_up_console
 from jersey.errors import UserError, exit_on_user_error
 from jersey.run_folder import open_run
-from jersey.tables import aligned
 
 SETTLED = 5
 """The run from which growth counts."""
@@ -65,20 +66,19 @@ def held() -> Held:
     )
 
 
-def soak(folder: Path, changes: Sequence[str], *, runs: int, workdir: Path) -> list[Held]:
-    """Does the run so many times; what was held after each."""
+def soak(folder: Path, changes: Sequence[str], *, runs: int, workdir: Path) -> Iterator[Held]:
+    """Does the run so many times; what is held after each."""
     name, config = configs.load(folder)
     for change in changes:
         configs.apply_override(config, change)
     configs.check(config)
     set_up_console()  # after the import of Lightning, which sets up its own
-    found = []
     for number in range(1, runs + 1):
         run = open_run(workdir, name, f"run-{number}", documents=configs.documents(name, config))
         configs.build(config).run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+        shutil.rmtree(run.path)  # some hundred MB each; only the repository has to stay
         del run  # gives up its lock
-        found.append(held())
-    return found
+        yield held()
 
 
 def growth(found: Sequence[Held]) -> dict[str, float]:
@@ -102,10 +102,11 @@ def main() -> None:
         if options.runs <= SETTLED:
             raise UserError(f"--runs must be more than {SETTLED}, from which growth counts")
         workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
-        found = soak(options.folder, options.set, runs=options.runs, workdir=workdir)
-    rows = [["run", "resident MB", "anonymous MB", "files", "threads", "children"]]
-    rows += [[str(number), *(f"{value:.5g}" for value in astuple(each))] for number, each in enumerate(found, start=1)]
-    print("\n".join(aligned(rows)))
+        found = []
+        print(" ".join(f"{each.name:>12}" for each in fields(Held)))
+        for each in soak(options.folder, options.set, runs=options.runs, workdir=workdir):
+            print(" ".join(f"{value:12.5g}" for value in astuple(each)), flush=True)
+            found.append(each)
     print(json.dumps({"bench": "soak", "machine": machine(), "runs": options.runs, "growth": growth(found)}))
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jersey.errors import full_disk
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -12,12 +14,24 @@ def replacing(path: Path) -> Iterator[Path]:
     # The suffix stays, since some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Around writing a file: the error of a full disk, which knows no name, gets that of the file."""
+    try:
+        yield
+    except Exception as error:
+        if (cause := full_disk(error)) is not None:
+            cause.filename = cause.filename or str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

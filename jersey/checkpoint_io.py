@@ -52,8 +52,9 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        torch.save(checkpoint, temporary)
+    # Given a path, torch would not say what went wrong with it.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(checkpoint, file)
 
 
 def _link(path: Path, other: Path) -> None:

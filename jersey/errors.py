@@ -1,11 +1,17 @@
 """The one exception that means "the user can mend this", and what a command does with it."""
 
+import errno
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from jersey import distributed
 from jersey.printable import printable
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(ValueError):
@@ -21,7 +27,7 @@ class UserError(ValueError):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Around the body of a command: turns a UserError into one line on stderr and exit code 2.
+    """Around the body of a command: turns a UserError, or a full disk, into one line on stderr and exit code 2.
 
     Of several processes one prints; the others end with the same code, also when all they saw was that it had gone.
     """
@@ -30,7 +36,37 @@ def exit_on_user_error() -> Iterator[None]:
     except UserError as error:
         distributed.print_once(f"error: {error}")
         sys.exit(2)
-    except Exception:
+    except Exception as error:
         if distributed.has_been_said():
             sys.exit(2)
-        raise
+        if (cause := full_disk(error)) is None:
+            raise
+        distributed.print_once(f"error: {_sentence(cause)}")
+        sys.exit(2)
+
+
+def full_disk(error: BaseException) -> OSError | None:
+    """The error of a disk or a quota without room that has led to this one; `torch.save` raises another after it."""
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno in FULL):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+def _sentence(error: OSError) -> str:
+    """Says what was to be written, which disk has no room for it, and what can be done."""
+    what = f"cannot write {error.filename}" if error.filename else "cannot write"
+    return (
+        f"{what}: {_place(error)}; remove from it what you can spare, such as old runs and decoded crops, or write to "
+        "another with --workdir and data.cache, and give the same command again: no finished file was harmed"
+    )
+
+
+def _place(error: OSError) -> str:
+    """Which disk has no room, as far as the error says."""
+    if not error.filename:
+        return f"a disk is full ({error.strerror})"
+    place = Path(os.fsdecode(error.filename)).absolute()
+    disk = next(folder for folder in (place, *place.parents) if os.path.ismount(folder))
+    why = "is full" if error.errno == errno.ENOSPC else "gives you no more room, your quota is used up"
+    return f"the disk at {disk} {why} ({shutil.disk_usage(disk).free / 1e6:,.0f} MB are free)"

@@ -23,6 +23,7 @@ from PIL import Image
 
 from jersey.atomic import write_text
 from jersey.labels import Labels
+from jersey.patience import OutOfPatience, Patient
 
 if TYPE_CHECKING:
     import aim
@@ -31,6 +32,7 @@ log = logging.getLogger("jersey")
 
 SUBSETS = ("train", "val", "test")
 CREATION_TIMEOUT_S = 60
+PATIENCE_S = 120  # with one call, the first one makes the repository
 ROOM_BYTES = 16 * 2**20  # more than Aim holds in memory before it writes
 
 
@@ -66,6 +68,7 @@ class AimTracker(Logger):
         self._commit = commit
         self._system_tracking_interval = system_tracking_interval
         self._run: aim.Run | None = None
+        self._patient = Patient(PATIENCE_S)
         self._has_failed = False
 
     @property
@@ -147,25 +150,27 @@ class AimTracker(Logger):
         if self._run is not None:
             self._attempt(lambda run: run.close())
             self._run = None
+        atexit.unregister(self.finalize)  # that would keep the tracker, and all it holds, as long as the process
+        self._patient.close()
 
     @rank_zero_only
     def _attempt(self, action: "Callable[[aim.Run], None]") -> None:
         if self._has_failed:
             return
         try:
-            action(self._open_run())
+            self._patient.call(lambda: action(self._open_run()))
         except Exception as error:
             self._give_up(error)
 
     def _open_run(self) -> "aim.Run":
         if self._repo.exists() and shutil.disk_usage(self._repo).free < ROOM_BYTES:
-            # RocksDB would wait until there is room, and training with it.
+            # RocksDB would wait until there is room, and training with it as long as it has patience.
             raise OSError(errno.ENOSPC, "its disk is nearly full")
         if self._run is None:
             self._run = self._continue_or_create()
             self._calm_heartbeat(self._run)
+            _calm_samples(self._run)
             # What is registered last runs first: our careful closing comes before Aim's, which could hang.
-            atexit.unregister(self.finalize)
             atexit.register(self.finalize, "exit")
             self._introduce(self._run)
         elif not self._holds(self._run.hash):
@@ -239,10 +244,23 @@ class AimTracker(Logger):
         )
         run: Any = self._run
         self._run = None
-        if run is not None:
+        if run is not None and not isinstance(error, OutOfPatience):
             with suppress(Exception):
-                run._resources.close()
+                self._patient.call(run._resources.close)
         _forget_cleanup()
+
+
+def _calm_samples(run: Any) -> None:
+    """Keeps Aim's thread that samples CPU and memory from dying loudly when a sample cannot be written."""
+    sampler = run._system_resource_tracker
+    if sampler is not None:
+        track = sampler._track
+
+        def track_if_possible(sample: Any) -> None:
+            with suppress(Exception):
+                track(sample)
+
+        sampler._track = track_if_possible
 
 
 def _forget_cleanup() -> None:

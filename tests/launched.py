@@ -8,11 +8,11 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 LAUNCH = Path(__file__).parent.parent / "launch.py"
 
@@ -20,34 +20,41 @@ _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["experiments", "jersey.config.commands", "onnxscript", "onnxruntime"])
 
 
+class Started:
+    """A process that runs `launch.py`; it writes to two files in its folder."""
+
+    def __init__(self, flags: Sequence[str], cwd: Path) -> None:
+        self._flags = flags
+        self._outputs = [cwd / ".stdout", cwd / ".stderr"]
+        self._process = _server.Process(target=_launch, args=(flags, cwd, dict(os.environ), self._outputs))
+        self._process.start()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """By a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def is_running(self) -> bool:
+        return self._process.is_alive()
+
+    def ended(self, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        """What it has said and how it has ended, waiting for that."""
+        self._process.join(timeout_s)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+            said = self._outputs[1].read_bytes()
+            raise subprocess.TimeoutExpired(["launch.py", *self._flags], timeout_s, stderr=said)
+        assert self._process.exitcode is not None
+        stdout, stderr = (output.read_text(encoding="utf-8") for output in self._outputs)
+        for output in self._outputs:
+            output.unlink()
+        return subprocess.CompletedProcess(["launch.py", *self._flags], self._process.exitcode, stdout, stderr)
+
+
 def launched(flags: Sequence[str], cwd: Path, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
     """What `python launch.py FLAGS` says and how it ends, started in `cwd` with this process's environment."""
-    return ended(started(flags, cwd), cwd, timeout_s=timeout_s)
-
-
-def started(flags: Sequence[str], cwd: Path) -> Any:
-    """The process, for a test that does something to it."""
-    process = _server.Process(target=_launch, args=(flags, cwd, dict(os.environ), _outputs(cwd)))
-    process.start()
-    return process
-
-
-def ended(process: Any, cwd: Path, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """What it has said, and how it has ended."""
-    process.join(timeout_s)
-    outputs = _outputs(cwd)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise subprocess.TimeoutExpired("launch.py", timeout_s, stderr=outputs[1].read_bytes())
-    stdout, stderr = (output.read_text(encoding="utf-8") for output in outputs)
-    for output in outputs:
-        output.unlink()
-    return subprocess.CompletedProcess("launch.py", process.exitcode, stdout, stderr)
-
-
-def _outputs(cwd: Path) -> list[Path]:
-    return [cwd / ".stdout", cwd / ".stderr"]
+    return Started(flags, cwd).ended(timeout_s=timeout_s)
 
 
 def _launch(flags: Sequence[str], cwd: Path, environment: dict[str, str], outputs: Sequence[Path]) -> None:

@@ -52,3 +52,17 @@ def test_permissions_are_those_of_a_plain_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain.txt").write_text("a")
     write_text(tmp_path / "a.txt", "a")
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_to_be(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_where_there_is_no_room(tmp_path / "a.txt")
+    assert raised.value.filename == str(tmp_path / "a.txt")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def write_where_there_is_no_room(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("new")

@@ -1,5 +1,6 @@
 """Checkpoints written beside the training: what was given, whole, or an error that is not lost."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from jersey import atomic
 from jersey.checkpoint_io import BackgroundCheckpointIO
+from jersey.errors import full_disk
 
 
 def test_what_changes_after_the_call_does_not_change_the_file(tmp_path: Path) -> None:
@@ -50,3 +52,18 @@ def test_what_went_wrong_is_raised_later_and_the_file_before_it_stays(
 
 def _full(_: int) -> None:
     raise OSError("the disk is full")
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+    writer, path = BackgroundCheckpointIO(), tmp_path / "last.ckpt"
+    writer.save_checkpoint({"step": 1}, path)
+    writer.wait()
+    (tmp_path / f".last.{os.getpid()}.partial.ckpt").symlink_to("/dev/full")
+    writer.save_checkpoint({"step": 2, "weights": torch.zeros(100_000)}, path)
+    with pytest.raises((OSError, RuntimeError)) as raised:
+        writer.wait()
+    cause = full_disk(raised.value)
+    assert cause is not None
+    assert cause.filename == str(path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,28 +165,79 @@ def processes_of(run: subprocess.Popen[str]) -> list[int]:
     return [int(each) for each in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
 
 
-def kill_after_an_epoch(root: Path, workdir: Path) -> None:
-    """Ends torchrun and all its processes as a machine that goes down does."""
+def processes_in(session: int) -> list[int]:
+    """Those that live, also where their parent has gone."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+@dataclass
+class Loss:
+    """What came of the death of a process that was not rank zero.
+
+    Args:
+        code: of torchrun.
+        seconds: until it had ended.
+        left: processes that had not, then.
+        said: by all of them.
+    """
+
+    code: int
+    seconds: float
+    left: list[int]
+    said: str
+
+
+def lose_one_after_an_epoch(root: Path, workdir: Path) -> Loss:
+    """Kills one of torchrun's processes, as a machine without memory does."""
     run = torchrun(root, workdir)
     while run.poll() is None and not list(workdir.glob("*/shared/checkpoints/last.ckpt")):
         time.sleep(0.1)
-    for process in [*processes_of(run), run.pid]:
-        os.kill(process, signal.SIGKILL)
-    run.communicate()
+    sessions = processes_of(run)
+    (lost,) = [each for each in sessions if b"RANK=1" in Path(f"/proc/{each}/environ").read_bytes().split(b"\0")]
+    os.kill(lost, signal.SIGKILL)
+    killed = time.monotonic()
+    _, said = run.communicate(timeout=200)
+    seconds = time.monotonic() - killed
+    return Loss(
+        run.returncode, seconds, [each for session in (*sessions, run.pid) for each in processes_in(session)], said
+    )
 
 
 @pytest.fixture(scope="module")
-def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run of torchrun's that was killed after an epoch, and continued by the same command."""
-    workdir = tmp_path_factory.mktemp("torchrun")
-    kill_after_an_epoch(root, workdir)
-    run = torchrun(root, workdir)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all runs that torchrun starts."""
+    return tmp_path_factory.mktemp("torchrun")
+
+
+@pytest.fixture(scope="module")
+def loss(root: Path, shared: Path) -> Loss:
+    return lose_one_after_an_epoch(root, shared)
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, shared: Path, loss: Loss) -> RunFolder:
+    """The run that has lost a process after an epoch, continued by the same command."""
+    run = torchrun(root, shared)
     _, said = run.communicate(timeout=280)
     assert run.returncode == 0, said
     assert said.count("resuming ") == said.count("test top-1 ") == 1
-    (path,) = workdir.glob("*/shared")
+    (path,) = shared.glob("*/shared")
     documents = {"config.txt": (path / "config.txt").read_text(encoding="utf-8")}
-    return open_run(workdir, path.parent.name, path.name, documents=documents)
+    return open_run(shared, path.parent.name, path.name, documents=documents)
+
+
+@slow
+def test_when_one_process_dies_all_end_within_a_minute(loss: Loss) -> None:
+    assert loss.code != 0
+    assert loss.seconds < 60
+    assert loss.left == []
+    assert "SIGKILL" in loss.said
 
 
 @slow

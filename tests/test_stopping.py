@@ -1,12 +1,10 @@
 """Signals, to real processes."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +12,7 @@ from aim_repository import hashes_in
 from conftest import REPOSITORY
 from countdown import rows_of
 from interrupted import assert_same_training
-from launched import ended, started
+from launched import Started
 
 PROGRAM = """
 import sys, time
@@ -101,21 +99,21 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(crops_root: Path, tmp_p
     whole, stopped = (tmp_path / name for name in ("whole", "stopped"))
     for folder in (whole, stopped):
         folder.mkdir()
-    result = ended(started(flags, whole), whole, timeout_s=200)
+    result = Started(flags, whole).ended(timeout_s=200)
     assert result.returncode == 0, result.stderr
 
     last = stopped / "runs" / "resnet18_baseline" / "one" / "checkpoints" / "last.ckpt"
     step = 0
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = started(flags, stopped)
+        process = Started(flags, stopped)
         wait_for_a_step_after(step, last, process)
-        os.kill(process.pid, number)
-        result = ended(process, stopped, timeout_s=100)
+        process.kill(number)
+        result = process.ended(timeout_s=100)
         assert result.returncode == code, result.stderr
         assert "Traceback" not in result.stderr
         step = torch.load(last, weights_only=True)["global_step"]
         assert step < 24
-    result = ended(started(flags, stopped), stopped, timeout_s=200)
+    result = Started(flags, stopped).ended(timeout_s=200)
     assert result.returncode == 0, result.stderr
     left, right = (torch.load(folder / last.relative_to(stopped), weights_only=True) for folder in (stopped, whole))
     assert_same_training(left, right)
@@ -123,10 +121,10 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(crops_root: Path, tmp_p
     assert len(hashes_in(stopped / "runs")) == 1
 
 
-def wait_for_a_step_after(step: int, checkpoint: Path, process: Any) -> None:
+def wait_for_a_step_after(step: int, checkpoint: Path, process: Started) -> None:
     deadline_s = time.monotonic() + 100
     while time.monotonic() < deadline_s:
-        assert process.is_alive()
+        assert process.is_running()
         if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["global_step"] > step:
             return
         time.sleep(0.05)

@@ -14,6 +14,7 @@ from pathlib import Path
 import aim_repository
 import pytest
 from aim_repository import curve, hashes_in, the_run, tracker_in
+from small_disk import small_disk
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
 pytestmark = pytest.mark.slow
@@ -116,6 +117,30 @@ tracker.log_image("noise", noise, step=0, epoch=0, subset="val")
 """
     (process,) = forker.run(START + fill + LOG_ON, workdir=workdir)
     assert_went_on_with_one_warning(process)
+
+
+@pytest.mark.parametrize("room_bytes", [2_000_000, 100_000])  # Aim waits for ever for more, or fails
+def test_a_disk_that_fills_up_between_two_looks(tmp_path: Path, forker: Forker, room_bytes: int) -> None:
+    log_on = """
+from jersey import tracking
+tracking.ROOM_BYTES = 0  # it has looked just before
+tracker._patient._limit_s = 5
+noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8))
+for step in range(4):
+    tracker.log_image("noise", noise, step=step, epoch=0, subset="val")
+    time.sleep(0.5)
+"""
+    fill = f"""
+with (workdir / ".aim" / "filler").open("wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        file.truncate(file.tell() - {room_bytes})
+"""
+    with small_disk(tmp_path / ".aim", size_mb=64):
+        (process,) = forker.run(START + fill + log_on + LOG_ON, workdir=tmp_path)
+        assert_went_on_with_one_warning(process)
 
 
 def test_a_run_open_elsewhere_is_left_alone(workdir: Path, forker: Forker) -> None:

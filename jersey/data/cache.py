@@ -96,7 +96,7 @@ def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path
                 "cannot keep decoded crops in %s (%s), so every start decodes them again; set data.cache to a folder "
                 "that takes them, or to None",
                 folder,
-                error.strerror,
+                error.strerror or error,
             )
     return recipe.decode(paths, np.empty(_shape(paths, recipe), np.uint8), name=name)
 

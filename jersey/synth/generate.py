@@ -17,7 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 import jersey
-from jersey.atomic import write_text
+from jersey.atomic import naming, write_text
+from jersey.errors import UserError
 from jersey.synth.draw import draw_crop
 from jersey.synth.settings import MANIFEST, SPLITS, Layout, Settings, Split
 from jersey.synth.typefaces import TRAIN, UNSEEN
@@ -124,7 +125,10 @@ def _draw_in_processes(root: Path, workers: int, bar: tqdm) -> None:
         os.close(write_end)
         while drawn := os.read(read_end, 4096):
             bar.update(len(drawn))
-        if any(process.wait() for process in processes):
+        codes = [process.wait() for process in processes]
+        if 2 in codes:
+            raise UserError(f"cannot draw the crops of {root}, for the reason that stands above")
+        if any(codes):
             raise RuntimeError("a drawing process failed; its own message stands above")
     finally:
         os.close(read_end)
@@ -142,5 +146,6 @@ def draw_share(root: Path, settings: Settings, *, worker: int, workers: int) -> 
                 rng = np.random.default_rng([settings.seed, split_index, index])
                 crop = draw_crop(number, rng=rng, typefaces=typefaces, size_px=settings.size_px)
                 path = root / crop_path(split, index, number, settings.layout)
-                Image.fromarray(crop.image_HW3).save(path, quality=_JPEG_QUALITY)
+                with naming(path):
+                    Image.fromarray(crop.image_HW3).save(path, quality=_JPEG_QUALITY)
                 yield

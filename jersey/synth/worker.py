@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from jersey.errors import exit_on_user_error
 from jersey.synth.generate import draw_share
 from jersey.synth.settings import MANIFEST, Settings
 
@@ -16,6 +17,7 @@ if __name__ == "__main__":
     root, worker, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     settings = Settings(**content | {"numbers": tuple(content["numbers"])})
-    for _ in draw_share(root, settings, worker=worker, workers=workers):
-        sys.stdout.write(".")
-        sys.stdout.flush()
+    with exit_on_user_error():
+        for _ in draw_share(root, settings, worker=worker, workers=workers):
+            sys.stdout.write(".")
+            sys.stdout.flush()

@@ -170,7 +170,7 @@ def test_annotated_files_that_are_not_there_are_bad_images(tmp_path: Path) -> No
         tree.annotate("train", json.dumps({"image": f"images/{name}", "suffix": "0"}))
     (tmp_path / "train" / "images" / "loop.jpg").symlink_to("loop.jpg")
     told = message(tree)
-    for words in ("absent.jpg does not exist", "symbolic links", r"\ud800.jpg has a name that is not UTF-8"):
+    for words in ("absent.jpg does not exist", "symbolic links", r"\ud800.jpg has a name that cannot be shown"):
         assert words in told
     assert len(opened(tree, cache=".decoded").decoded["train"]) == len(LABELS)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_disk import filled, small_disk
 
 from jersey.data.cache import KEPT, Crops, Recipe, load_crops
 from jersey.data.image_file import Picture, picture_of
@@ -215,6 +216,19 @@ def test_a_full_disk_costs_one_warning(
     np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
     assert "No space left" in caplog.text
     assert not list(folder.glob("*.npy"))
+
+
+@pytest.mark.parametrize("room_bytes", [0, 4096])  # for no file, and for that of the pixels alone
+def test_a_disk_without_room_costs_one_warning_and_nothing_is_left(
+    paths: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, room_bytes: int
+) -> None:
+    with small_disk(tmp_path / "disk", size_mb=1) as disk, filled(disk, but_mb=room_bytes / 2**20):
+        with caplog.at_level(logging.WARNING):
+            crops, _ = load(paths, disk / "cache")
+        np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+        (record,) = caplog.records
+        assert "None)" not in record.message
+        assert [path.name for path in (disk / "cache").iterdir()] in ([], [".lock"])
 
 
 PROGRAM = """

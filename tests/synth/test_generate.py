@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_disk import small_disk
 
 from jersey.errors import UserError
 from jersey.synth import generate as generate_module
@@ -202,3 +203,15 @@ def test_files_are_pictures_of_the_asked_size(folders: Path) -> None:
         with Image.open(path) as image:
             assert (image.mode, image.size) == ("RGB", (32, 32))
             assert np.asarray(image).std() > 5
+
+
+def test_a_full_disk_ends_drawing_in_several_processes_and_leaves_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with small_disk(tmp_path / "disk", size_mb=1) as disk:
+        with pytest.raises(UserError, match="reason that stands above"):
+            generate(disk / "crops", numbers=("0", "00"), train=1000, val=50, test=50, size_px=96, workers=2)
+        assert list(disk.iterdir()) == []
+        said = capfd.readouterr().err
+        assert f"the disk at {disk} is full" in said
+        assert "Traceback" not in said

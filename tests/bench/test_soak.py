@@ -1,0 +1,58 @@
+"""Whole runs in one process leave nothing open, and the bench of them counts what is."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import fiddle as fdl
+import numpy as np
+import pytest
+
+import experiments  # noqa: F401  # its import registers them
+from jersey import config as configs
+from jersey.bench.soak import SETTLED, Held, growth, held, soak
+
+
+def test_what_is_held_is_counted() -> None:
+    before = held()
+    read_end, write_end = os.pipe()
+    released = threading.Event()
+    thread = threading.Thread(target=released.wait)
+    thread.start()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    pixels_N = np.ones(30 * 2**20, np.uint8)
+    during = held()
+    child.communicate(b"\n")
+    released.set()
+    thread.join()
+    os.close(read_end)
+    os.close(write_end)
+    assert during.files - before.files == 3  # a pipe has two ends; of the child's this process keeps one
+    assert (during.threads - before.threads, during.children - before.children) == (1, 1)
+    assert during.anonymous_mb - before.anonymous_mb == pytest.approx(pixels_N.nbytes / 2**20, abs=5)
+    del pixels_N
+    after = held()
+    assert (after.files, after.threads, after.children) == (before.files, before.threads, before.children)
+    assert after.anonymous_mb == pytest.approx(before.anonymous_mb, abs=5)
+
+
+def test_growth_counts_from_where_all_has_settled() -> None:
+    settling = [Held(1.0, 1.0, 1, 1, 1)] * (SETTLED - 1)
+    found = [*settling, Held(200.0, 100.0, 10, 5, 0), Held(900.0, 900.0, 90, 90, 9), Held(210.0, 101.0, 12, 4, 1)]
+    assert growth(found) == {"resident": 0.05, "anonymous": 0.01, "files": 2, "threads": -1, "children": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_leaves_no_file_thread_or_process_behind(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> None:
+    config = configs.get_experiment("quickstart")()
+    shrink(config)
+    for name, text in configs.documents("quickstart", config).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    _, second, *later = soak(tmp_path, ["limit_batches=2"], runs=4, workdir=tmp_path / "runs")
+    for each in later:
+        assert (each.files, each.threads, each.children) == (second.files, second.threads, second.children)
+        assert each.anonymous_mb < 1.02 * second.anonymous_mb

@@ -1,0 +1,36 @@
+"""A small file system of its own, to be filled."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk(place: Path, *, size_mb: int) -> Iterator[Path]:
+    """In a folder, while the test lasts; without the right to mount one the test is skipped."""
+    place.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "none", str(place)]
+    if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no file system can be mounted here: that needs root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def filled(place: Path, *, but_mb: float = 0) -> Iterator[None]:
+    """Something else takes all room of a disk but so much, and gives it back."""
+    filler = place / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    os.truncate(filler, max(0, filler.stat().st_size - int(but_mb * 2**20)))
+    try:
+        yield
+    finally:
+        filler.unlink()

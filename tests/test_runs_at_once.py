@@ -1,0 +1,64 @@
+"""Real runs that start together on one data root, one cache and one Aim repository, and one that is killed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aim_repository import hashes_in
+from conftest import NUMBERS
+from launched import Started
+
+from jersey.synth.generate import generate
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+EPOCHS = 3
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[[str], Started]:
+    """Starts the run of a name, on data that none has read before."""
+    root = tmp_path / "crops"
+    generate(root, numbers=NUMBERS, train=48, val=12, test=12, size_px=40, imbalance=2.0, workers=1)
+    sets = ("data.size_px=(32, 32)", "batch_size=16", "weights=None", f"epochs={EPOCHS}", f"data.root={root}")
+    flags = ["--exp=resnet18_baseline", "--fiddler=cpu", *(f"--fdl_set={each}" for each in sets)]
+    starts = iter(range(100))
+
+    def started(name: str) -> Started:
+        own = tmp_path / f"start-{next(starts)}"
+        own.mkdir()
+        return Started([*flags, f"--run={name}", f"--workdir={tmp_path / 'runs'}"], own)
+
+    return started
+
+
+def wait_for(path: Path, run: Started) -> None:
+    while not path.exists():
+        assert run.is_running(), run.ended(timeout_s=1).stderr
+        time.sleep(0.02)
+
+
+def test_runs_share_cache_and_aim_and_refuse_to_share_a_name(start: Callable[[str], Started], tmp_path: Path) -> None:
+    folders = {name: tmp_path / "runs" / "resnet18_baseline" / name for name in ("one", "two")}
+    one, two = start("one"), start("two")
+    wait_for(folders["one"] / "status.json", one)
+    again = start("one").ended(timeout_s=200)
+    assert again.returncode == 2, again.stderr
+    assert again.stderr.splitlines()[-1].startswith(f"error: the run {folders['one']} is in use by another process")
+
+    wait_for(folders["two"] / "checkpoints" / "last.ckpt", two)
+    two.kill()  # while it holds its folder and its run in Aim
+    killed_hash = (folders["two"] / "aim_hash").read_text()
+    two = start("two")
+    for run in (one, two):
+        ended = run.ended(timeout_s=280)
+        assert ended.returncode == 0, ended.stderr
+        assert "Aim stops" not in ended.stderr
+    assert "resuming" in ended.stderr
+
+    assert sorted(hashes_in(tmp_path / "runs")) == sorted(
+        (folder / "aim_hash").read_text() for folder in folders.values()
+    )
+    assert (folders["two"] / "aim_hash").read_text() == killed_hash
+    decoded = sorted((tmp_path / "crops" / ".decoded").glob("*[0-9a-f].npy"))
+    assert [file.name.partition("-")[0] for file in decoded] == ["test", "train", "val"]

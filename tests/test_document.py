@@ -74,3 +74,10 @@ def test_markdown_links_pictures_and_keeps_verbatim_text(page: list[Block]) -> N
     assert "](a.png)" in text
     assert "```text\nold  new\n<b>  0\n```" in text
     assert text.startswith("# page\n\n**all said**\n\n## ")
+
+
+def test_verbatim_text_cannot_end_itself() -> None:
+    lines = as_markdown("page", [Verbatim("a\n```\n# not a heading\n````\n")]).splitlines()
+    assert lines[2] == "`````text"
+    assert lines[-1] == "`````"
+    assert lines.count("`````") == 1

@@ -223,6 +223,13 @@ def test_annotations_do_not_reach_outside(name: str, root: Path) -> None:
     assert str(caught.value).isprintable()
 
 
+def test_an_image_that_lies_outside_is_not_taken(root: Path) -> None:
+    picture(root.with_name("outside.png"), seed=2)
+    annotated_image(root, "../../outside.png")
+    with pytest.raises(UserError, match="outside the data folder"):
+        read_splits(root)
+
+
 @pytest.mark.parametrize("target", ["/dev/zero", "/dev/random", "/proc/self/mem", "/etc/passwd", "itself"])
 @pytest.mark.timeout(60)
 def test_a_link_to_what_is_no_image_is_told(target: str, root: Path) -> None:

@@ -46,8 +46,12 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
             each.result()
 
     def teardown(self) -> None:
-        """Lightning calls this at the end of a fit and of a test; another fit may follow."""
-        self.wait()
+        """Lightning calls this at the end of a fit and of a test; another fit may follow, and starts another thread."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+            self._thread = ThreadPoolExecutor(max_workers=1)
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:

@@ -224,10 +224,8 @@ def _usable_checkpoint(folder: RunFolder) -> Path | None:
         if not path.exists():
             continue
         try:
-            torch.load(path, map_location="meta", weights_only=True)
-        except (
-            Exception
-        ) as error:  # a file cut short makes torch raise RuntimeError, EOFError, UnpicklingError and more
+            torch.load(path, map_location="meta", weights_only=True)["jersey"]
+        except Exception as error:  # as many kinds as there are damages
             damaged.append(path.name)
             log.warning("%s is damaged (%s); the checkpoint before it is taken", path, str(error).partition("\n")[0])
             continue
@@ -306,7 +304,7 @@ def _report(
     result = Result(
         folder=folder.path,
         facts=facts,
-        difference=difference.read_text(encoding="utf-8") if difference.exists() else "",
+        difference=difference.read_text(encoding="utf-8", errors="replace") if difference.exists() else "",
         val=val,
         test=test,
         labels=labels,

@@ -75,7 +75,7 @@ def _watch(calls: Counter[str], kind: str, fatal_call: int) -> None:
             calls[this] += 1
             if this == kind and calls[this] == fatal_call:
                 if this == "in a checkpoint":
-                    os.truncate(arguments[1], arguments[1].stat().st_size // 2)
+                    arguments[1].truncate(arguments[1].tell() // 2)
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 

@@ -227,7 +227,7 @@ def test_an_image_that_lies_outside_is_not_taken(root: Path) -> None:
     picture(root.with_name("outside.png"), seed=2)
     annotated_image(root, "../../outside.png")
     with pytest.raises(UserError, match="outside the data folder"):
-        read_splits(root)
+        opened(root)
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "/dev/random", "/proc/self/mem", "/etc/passwd", "itself"])

@@ -1,18 +1,14 @@
 """The real `launch.py` in a process of its own: what it prints, how it fails, and that a run is never overwritten."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import NUMBERS, REPOSITORY
 from countdown import rows_of
 from PIL import Image
@@ -219,44 +215,3 @@ def test_a_run_leaves_everything_and_is_never_overwritten(launch: Launch, crops_
     assert "module.optimizer.lr was 0.0001, now 0.5" in sentence
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     assert after == before
-
-
-@pytest.mark.slow
-def test_the_same_command_continues_a_killed_run_to_the_same_weights(crops_root: Path, tmp_path: Path) -> None:
-    """One process group is killed after its first epoch; its twin is left alone."""
-    flags = (*TINY, "--fdl_set=epochs=3", f"--fdl_set=root={crops_root}")
-
-    def start(workdir: Path) -> subprocess.Popen:
-        command = [sys.executable, str(REPOSITORY / "launch.py"), f"--workdir={workdir}", *flags]
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-    def only_folder(workdir: Path) -> Path:
-        folders = list((workdir / "resnet18_baseline").iterdir())
-        assert len(folders) == 1
-        return folders[0]
-
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = start(killed)
-    deadline = time.monotonic() + 200
-    while not list(killed.glob("*/*/checkpoints/last.ckpt")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert len(rows_of(only_folder(killed))) < 3
-
-    processes = [start(killed), start(whole)]
-    outputs = [process.communicate(timeout=280)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert "resuming" in outputs[0]
-    states = [
-        torch.load(only_folder(workdir) / "checkpoints" / "last.ckpt", weights_only=True) for workdir in (killed, whole)
-    ]
-    for kind in ("state_dict", "current_model_state"):
-        for name, value in states[1][kind].items():
-            assert torch.equal(states[0][kind][name], value), (kind, name)
-    scores = [
-        [{k: v for k, v in row.items() if "val/" in k} for row in rows_of(only_folder(w))] for w in (killed, whole)
-    ]
-    assert scores[0] == scores[1]

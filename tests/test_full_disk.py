@@ -49,7 +49,7 @@ def launch_and_fill(
 def assert_one_sentence(ended: subprocess.CompletedProcess[str], *words: str) -> None:
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert ended.stderr.count("error: ") == 1, ended.stderr
+    assert ended.stderr.count("\nerror: ") == 1, ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
     assert all(word in last for word in ("error: ", "full", "--workdir", *words)), last
 

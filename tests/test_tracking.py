@@ -1,8 +1,11 @@
 """The tracker against the real Aim, read back with Aim's own SDK."""
 
+import gc
 import logging
 import socket
 import sys
+import threading
+import weakref
 from pathlib import Path
 
 import aim_repository
@@ -233,3 +236,17 @@ def test_lightning_fit_resume_and_test_are_one_run_with_continuous_steps(workdir
     run = the_run(workdir)
     assert curve(run, "loss", subset="train") == [(1, 0.0, 0), (3, 1.0, 1), (5, 2.0, 2)]
     assert curve(run, "loss", subset="test") == [(6, 0.5, 3)]
+
+
+def test_a_closed_tracker_leaves_nothing_in_the_process(workdir: Path) -> None:
+    threads = set(threading.enumerate())
+    tracker = tracker_in(workdir)
+    tracker.log_metrics({"train/loss": 1.0, "epoch": 0}, step=0)
+    tracker.log_outcome("finished")
+    gone = weakref.ref(tracker)
+    del tracker
+    gc.collect()
+    assert gone() is None
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+        assert not thread.is_alive(), thread

@@ -120,7 +120,7 @@ def test_a_variant_is_where_report_and_tracker_say(finished: RunFolder) -> None:
     facts = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
     assert (facts["int8_refused"] == "") == file.exists()
     assert f"{facts['int8_val_agreement']:.2%}" in row
-    assert f"{facts['int8_speedup']:.2f} (" in row
+    assert f"{facts['int8_speedup']:.3f} (" in row
 
 
 def test_a_checkpoint_of_other_labels_is_refused(

@@ -11,11 +11,11 @@ Inside of epochs a checkpoint is due after every second step here, so that many 
 """
 
 import argparse
-import gc
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -134,8 +134,9 @@ def measure(folder: Path, changes: Sequence[str], *, kills: int, seed: int) -> l
         arguments = (folder, changes, workdir, f"killed-{number}")
         was_killed = killed(arguments, kind, chance, facts)
         _finish(arguments)
-        rows.append((kind, was_killed, differences(workdir / name / f"killed-{number}", workdir / name / "whole")))
-        gc.collect()
+        run = workdir / name / f"killed-{number}"
+        rows.append((kind, was_killed, differences(run, workdir / name / "whole")))
+        shutil.rmtree(run)
     return rows
 
 

@@ -238,7 +238,7 @@ import numpy as np
 from jersey.data.cache import Recipe, load_crops
 
 def fit(pixels):
-    time.sleep(0.1)
+    time.sleep(float(sys.argv[3]))
     print("decoded", flush=True)
     return pixels.transpose(2, 0, 1)
 
@@ -248,8 +248,8 @@ print("sum", int(crops.images_NCHW.sum()))
 """
 
 
-def started(paths: list[Path], folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, str(paths[0].parent), str(folder)]
+def started(paths: list[Path], folder: Path, *, crop_s: float = 0.1) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, str(paths[0].parent), str(folder), str(crop_s)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -273,7 +273,7 @@ def test_after_a_kill_the_next_process_starts_afresh(paths: list[Path], folder: 
 
 
 def test_waiting_is_told(paths: list[Path], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    other = started(sorted(paths), folder)
+    other = started(sorted(paths), folder, crop_s=1.0)
     assert other.stdout is not None
     assert other.stdout.readline() == "decoded\n"
     with caplog.at_level(logging.INFO):

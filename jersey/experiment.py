@@ -29,8 +29,8 @@ from jersey.distributed import rank, rank_zero_first, wait_for_all, world_size
 from jersey.document import as_html, as_markdown
 from jersey.epoch_line import EpochLine
 from jersey.errors import UserError
-from jersey.export import Agreement, Variant, VariantName, export_onnx, export_variants
-from jersey.export.variants import LEAST_AGREEMENT, calibration_rows
+from jersey.export import VariantName
+from jersey.export.variants import LEAST_AGREEMENT
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.metrics_csv import MetricsCsv
@@ -39,6 +39,7 @@ from jersey.module import JerseyModule
 from jersey.provenance import record_start
 from jersey.report import Result, report
 from jersey.run_folder import RunFolder
+from jersey.shipping import Shipped, ship
 from jersey.tracking import AimTracker
 
 log = logging.getLogger(__name__)
@@ -116,15 +117,22 @@ class Experiment:
             loggers = [MetricsCsv(run_dir=folder.path), EpochLine(), tracker]
             module, trainer, best = self._fit_and_test(data, folder, loggers=loggers)
             test = module.evaluations["test"]
-            agreement = _export(module, data, folder, best, test, commit)
-            variants = self._export_variants(module, data, folder)
-            tracker.log_export(_export_facts(folder, agreement, variants))
+            shipped = ship(
+                module,
+                data,
+                folder,
+                best=best,
+                commit=commit,
+                variants=self.onnx_variants,
+                least_agreement=self.onnx_variant_agreement,
+            )
+            tracker.log_export({"file": str(folder.onnx), **shipped.facts})
             facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
             facts |= counted(data.skipped)
             info = _measure(module, trainer, data, folder) if self.measure else None
             counts = dict(zip(data.labels.names, data.class_counts, strict=True))
             balance = class_balance(counts, data.train_sampler, module.class_weights_K)
-            _report(folder, facts, best["val"], test, data.labels, balance, agreement, variants, info)
+            _report(folder, facts, best["val"], test, data.labels, balance, shipped, info)
         folder.reached("finished", best_epoch=best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
 
@@ -145,21 +153,6 @@ class Experiment:
         best = load_scored_weights(module, folder.best_checkpoint)
         trainer.test(module, datamodule=data, verbose=False)
         return module, trainer, best
-
-    def _export_variants(self, module: JerseyModule, data: JerseyDataModule, folder: RunFolder) -> list[Variant]:
-        train, val = data.decoded["train"], data.decoded["val"]
-        return export_variants(
-            self.onnx_variants,
-            module.network,
-            folder.onnx,
-            size_px=data.size_px,
-            fit_mode=data.fit_mode,
-            calibration_NCHW=train.images_NCHW[calibration_rows(train.labels_N)],
-            crops_NCHW=val.images_NCHW,
-            labels_N=val.labels_N,
-            files=data.splits["val"].paths,
-            least_agreement=self.onnx_variant_agreement,
-        )
 
 
 def _record_labels(labels: Labels, folder: RunFolder) -> None:
@@ -238,45 +231,6 @@ def _usable_checkpoint(folder: RunFolder) -> Path | None:
     return None
 
 
-def _export(
-    module: JerseyModule,
-    data: JerseyDataModule,
-    folder: RunFolder,
-    best: dict[str, Any],
-    test: Evaluation,
-    commit: str,
-) -> Agreement:
-    log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
-    facts = {
-        "experiment": folder.experiment,
-        "run": folder.name,
-        "commit": commit,
-        "weights": best["scored_weights"],
-        "val_acc_top1": repr(best["val"]["acc_top1"]),
-        "test_acc_top1": repr(test.metrics["acc_top1"]),
-    }
-    return export_onnx(
-        module.network,
-        folder.onnx,
-        labels=data.labels,
-        size_px=data.size_px,
-        fit_mode=data.fit_mode,
-        metadata=facts,
-        crops_NCHW=data.decoded["val"].images_NCHW,
-        labels_N=data.decoded["val"].labels_N,
-        files=data.splits["val"].paths,
-    )
-
-
-def _export_facts(folder: RunFolder, agreement: Agreement, variants: list[Variant]) -> dict[str, str | int | float]:
-    facts: dict[str, str | int | float] = {
-        "file": str(folder.onnx),
-        "val_acc_top1": agreement.accuracy,
-        "ties": len(agreement.ties),
-    }
-    return facts | {key: value for each in variants for key, value in each.facts().items()}
-
-
 def _measure(module: JerseyModule, trainer: L.Trainer, data: JerseyDataModule, folder: RunFolder) -> dict[str, Any]:
     info = model_info(
         module.network,
@@ -296,8 +250,7 @@ def _report(
     test: Evaluation,
     labels: Labels,
     balance: Mapping[str, Balance],
-    agreement: Agreement,
-    variants: list[Variant],
+    shipped: Shipped,
     info: Mapping[str, Any] | None,
 ) -> None:
     difference = folder.path / "config_diff.txt"
@@ -309,8 +262,7 @@ def _report(
         test=test,
         labels=labels,
         balance=balance,
-        agreement=agreement,
-        variants=variants,
+        shipped=shipped,
         info=info,
     )
     title, page = f"{folder.experiment}/{folder.name}", report(result)

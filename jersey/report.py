@@ -9,14 +9,16 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from jersey.calibration import Calibration
 from jersey.data.balance import Balance, emphasis
 from jersey.digit_errors import errors_by_type, examples, total
 from jersey.document import Block, Heading, Picture, Table, Text, Verbatim
-from jersey.export import Agreement, Variant
 from jersey.export.variants import as_table as variants_as_table
+from jersey.inference.onnx_model import Threshold
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.model_info import as_table
+from jersey.shipping import Shipped
 
 WORST_CLASSES = 8
 PICTURES = {  # each is there if the config has its callback
@@ -47,8 +49,7 @@ class Result:
         test: what the exported weights said about the test split.
         labels: the label map.
         balance: what sampler and loss weights made of each number.
-        agreement: of the ONNX file with torch.
-        variants: what became of those that were asked for.
+        shipped: the ONNX file, its calibration and its variants.
         info: what the model costs, see `jersey.model_info`; None when nobody has measured.
     """
 
@@ -59,8 +60,7 @@ class Result:
     test: Evaluation
     labels: Labels
     balance: Mapping[str, Balance]
-    agreement: Agreement
-    variants: Sequence[Variant] = ()
+    shipped: Shipped
     info: Mapping[str, Any] | None
 
 
@@ -89,6 +89,8 @@ def report(result: Result) -> list[Block]:
         Text(f"Balance of training, {emphasis(result.balance)}."),
         *_pictures(result.folder, "errors"),
         *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
+        Heading("How sure it is"),
+        *_sureness(result.shipped.calibration),
         Heading("The exported model"),
         *_exported(result),
     ]
@@ -137,8 +139,40 @@ def _read(test: Evaluation, k: int) -> tuple[str, str]:
     return str(int(test.support_K[k])), f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
 
 
+def _sureness(calibration: Calibration) -> list[Block]:
+    return [
+        Text(
+            f"The probabilities of model.onnx are those of logits divided by {calibration.temperature:.3f}, as found "
+            f"on {calibration.crops:,} validation crops. Expected calibration error on the test crops (bins of equally "
+            "many; 95 % interval; what a perfectly calibrated network would have by chance): "
+            f"{calibration.before} without it, {calibration.after} with it."
+        ),
+        Text(
+            "Answers only from a confidence on, which was found on the validation crops: how many crops are answered "
+            "then, and how many of the answers are right."
+        ),
+        Table(
+            ("precision wanted", "confidence", "val answered", "test answered", "test right"),
+            [_threshold_cells(each) for each in calibration.thresholds],
+        ),
+    ]
+
+
+def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
+    if threshold.confidence is None:
+        return (f"{threshold.precision:.0%}", "none is enough", "-", "-", "-")
+    right = threshold.test_precision
+    return (
+        f"{threshold.precision:.0%}",
+        f"{threshold.confidence:.4f}",
+        f"{threshold.val_coverage:.1%}",
+        f"{threshold.test_coverage:.1%}",
+        "-" if right is None else f"{right:.2%}",
+    )
+
+
 def _exported(result: Result) -> list[Block]:
-    agreement = result.agreement
+    agreement = result.shipped.agreement
     blocks: list[Block] = [
         Text(
             f"model.onnx agrees with torch on the top-1 of all {agreement.crops:,} validation crops, at batch sizes 1 "
@@ -149,7 +183,7 @@ def _exported(result: Result) -> list[Block]:
     ]
     if agreement.ties:
         blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(agreement.ties)}."))
-    if result.variants:
+    if result.shipped.variants:
         blocks += [
             Text(
                 "Variants of it: on how many validation crops they have torch's top-1, how many they read right, and "
@@ -158,7 +192,7 @@ def _exported(result: Result) -> list[Block]:
             ),
             Table(
                 ("variant", "as torch", "right", "speed", "size", ""),
-                variants_as_table(result.variants),
+                variants_as_table(result.shipped.variants),
             ),
         ]
     return [*blocks, Table(("of the model", ""), as_table(result.info))] if result.info else blocks

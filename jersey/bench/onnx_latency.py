@@ -27,9 +27,10 @@ from jersey import config as configs
 from jersey.console import set_up_console
 from jersey.errors import UserError, exit_on_user_error
 from jersey.experiment import load_scored_weights
+from jersey.export.deployed import DeployedNetwork, deployed_copy
 from jersey.export.half import write_fp16
 from jersey.export.int8 import write_int8
-from jersey.export.onnx_file import DeployedNetwork, deployed_copy, write_onnx
+from jersey.export.onnx_file import write_onnx
 from jersey.inference.onnx_model import OnnxModel
 from jersey.labels import Labels
 from jersey.models.network import resnet_classifier
@@ -45,17 +46,18 @@ ROUNDS = {1: 15, 64: 3}  # by batch size
 class WithoutFit(DeployedNetwork):
     """The network alone, for crops of its own size."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return self.network(input)
+    def fitted(self, images_BChw: Tensor) -> Tensor:
+        return images_BChw
 
 
 def random_network(side_px: int) -> DeployedNetwork:
     """A ResNet-18 that has seen noise, so that batch normalisation has statistics."""
     torch.manual_seed(0)
-    network = resnet_classifier(labels=Labels.from_names(list(map(str, range(CLASSES)))), weights=None).train()
+    labels = Labels.from_names(map(str, range(CLASSES)))
+    network = resnet_classifier(labels=labels, weights=None).train()
     with torch.no_grad():
         network(_noise(8, (side_px, side_px)))
-    return deployed_copy(network, size_px=(side_px, side_px), fit_mode="stretch")
+    return deployed_copy(network, labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
 
 
 def network_of_run(folder: Path) -> DeployedNetwork:
@@ -72,7 +74,7 @@ def network_of_run(folder: Path) -> DeployedNetwork:
     labels = Labels.load(folder / LABELS)
     module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
     load_scored_weights(module, folder / BEST_CHECKPOINT)
-    return deployed_copy(module.network, size_px=data.size_px, fit_mode=data.fit_mode)
+    return deployed_copy(module.network, labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
 
 
 def measure(deployed: DeployedNetwork, rounds: dict[int, int]) -> dict[int, dict[str, list[float]]]:
@@ -83,13 +85,13 @@ def measure(deployed: DeployedNetwork, rounds: dict[int, int]) -> dict[int, dict
 
 
 def _export(deployed: DeployedNetwork, folder: Path) -> dict[str, OnnxModel]:
-    facts = {"labels_mapping": Labels(("0",)).to_json()}
     paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no fit", "fp16", "int8")}
-    without_fit = WithoutFit(deployed.network, size_px=deployed.size_px, fit_mode=deployed.fit_mode).eval()
-    write_onnx(deployed, paths["onnx"], facts)
-    write_onnx(without_fit, paths["onnx, no fit"], facts)
-    write_fp16(deployed, paths["fp16"], facts)
-    write_int8(paths["onnx"], paths["int8"], facts, calibration_NCHW=_noise(8, deployed.size_px).numpy())
+    network, labels, size_px = deployed.network, deployed.labels, deployed.size_px
+    without_fit = WithoutFit(network, labels=labels, size_px=size_px, fit_mode=deployed.fit_mode).eval()
+    write_onnx(deployed, paths["onnx"], {})
+    write_onnx(without_fit, paths["onnx, no fit"], {})
+    write_fp16(deployed, paths["fp16"], {})
+    write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=_noise(8, deployed.size_px).numpy())
     return {name: OnnxModel(path, threads=torch.get_num_threads()) for name, path in paths.items()}
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from jersey.export.onnx_file import DeployedNetwork, write_onnx
+from jersey.export.deployed import DeployedNetwork
+from jersey.export.onnx_file import write_onnx
 
 
 class HalfNetwork(nn.Module):
-    """A network in float16, from float32 pixels to float32 logits.
+    """A network in float16, behind a normalisation in float32.
 
     Args:
         network: a `jersey.models.network.Network`; its backbone and head are converted in place.
@@ -27,12 +28,12 @@ class HalfNetwork(nn.Module):
         self.backbone = network.get_submodule("backbone").half()
         self.head = network.get_submodule("head").half()
 
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        pixels_BCHW = self.normalise(images_BCHW).half().contiguous(memory_format=torch.channels_last)
-        return self.head(self.backbone(pixels_BCHW)).float()
+    def features(self, images_BCHW: Tensor) -> Tensor:
+        return self.backbone(self.normalise(images_BCHW).half().contiguous(memory_format=torch.channels_last))
 
 
-def write_fp16(deployed: DeployedNetwork, path: Path, facts: Mapping[str, str]) -> None:
+def write_fp16(deployed: DeployedNetwork, path: Path, metadata: Mapping[str, str]) -> None:
     """Writes the file unchecked; `deployed` is not changed."""
-    half = HalfNetwork(copy.deepcopy(deployed.network))
-    write_onnx(DeployedNetwork(half, size_px=deployed.size_px, fit_mode=deployed.fit_mode).eval(), path, facts)
+    half = copy.deepcopy(deployed)
+    half.network = HalfNetwork(half.network)
+    write_onnx(half, path, metadata)

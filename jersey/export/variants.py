@@ -20,11 +20,10 @@ from torch import Tensor
 
 from jersey.atomic import replacing
 from jersey.chosen_crops import spread
-from jersey.data.fit import FitMode
+from jersey.export.agreement import Agreement, Reference, compare
+from jersey.export.deployed import DeployedNetwork
 from jersey.export.half import write_fp16
-from jersey.export.onnx_file import Agreement, DeployedNetwork, compare, deployed_copy, torch_logits
 from jersey.inference.onnx_model import OnnxModel
-from jersey.models.network import Network
 from jersey.paired_timing import Ratio, in_turn, speedup
 
 log = logging.getLogger(__name__)
@@ -86,38 +85,32 @@ class Variant:
 
 def export_variants(
     names: Sequence[VariantName],
-    network: Network,
+    deployed: DeployedNetwork,
     path: Path,
     *,
-    size_px: tuple[int, int],
-    fit_mode: FitMode,
+    reference: Reference,
     calibration_NCHW: Tensor,
-    crops_NCHW: Tensor,
-    labels_N: Tensor,
-    files: Sequence[Path],
     least_agreement: float = LEAST_AGREEMENT,
 ) -> list[Variant]:
     """Makes each variant beside the float32 file, measures it, and leaves it there if it holds.
 
     Args:
         names: which, in the order in which they are told.
-        network: the weights; they are not changed.
+        deployed: what the float32 file was made from.
         path: of the float32 file, whose facts the variants take over. "model.onnx" gives "model.int8.onnx".
-        size_px: as for `export_onnx`, as are `fit_mode`, `crops_NCHW`, `labels_N` and `files`.
+        reference: what to compare with.
         calibration_NCHW: uint8, fitted crops of the train split, as `calibration_rows` chooses them.
         least_agreement: share of the crops on which a variant must have torch's top-1.
     """
     if not names:
         return []
-    deployed = deployed_copy(network, size_px=size_px, fit_mode=fit_mode)
-    expected_NK = torch_logits(deployed, crops_NCHW)
     float32 = OnnxModel(path)
 
     def attempt(name: VariantName, candidate: Path) -> Measured:
-        _write(name, deployed, path, candidate, {**float32.metadata, "variant": name}, calibration_NCHW)
+        _write(name, deployed, path, candidate, {**float32.facts, "variant": name}, calibration_NCHW)
         model = OnnxModel(candidate)
-        agreement = compare(expected_NK, model, crops_NCHW, labels_N, files, batch_sizes=BATCH_SIZES)
-        return Measured(agreement, _speedup(float32, model, crops_NCHW[:1]), candidate.stat().st_size)
+        agreement = compare(model, reference, batch_sizes=BATCH_SIZES)
+        return Measured(agreement, _speedup(float32, model, reference.crops_NCHW[:1]), candidate.stat().st_size)
 
     return [_offer(name, path.with_suffix(f".{name}{path.suffix}"), attempt, least_agreement) for name in names]
 

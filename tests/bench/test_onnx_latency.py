@@ -8,7 +8,7 @@ from small_run import small_network
 
 from jersey.bench import onnx_latency
 from jersey.bench.onnx_latency import as_json, measure, table
-from jersey.export.onnx_file import deployed_copy
+from jersey.export import deployed_copy
 from jersey.labels import Labels
 
 TIMES_S = {
@@ -30,8 +30,9 @@ def test_rows_hold_medians_and_ratios_of_pairs() -> None:
 
 @pytest.mark.slow
 def test_every_way_is_measured_at_every_batch_size() -> None:
-    network = small_network(labels=Labels(("0", "00", "01")))
-    times_s = measure(deployed_copy(network, size_px=(32, 32), fit_mode="stretch"), {1: 2, 3: 4})
+    labels = Labels(("0", "00", "01"))
+    network = small_network(labels=labels)
+    times_s = measure(deployed_copy(network, labels=labels, size_px=(32, 32), fit_mode="stretch"), {1: 2, 3: 4})
     assert list(times_s) == [1, 3]
     assert all(set(by_way) == {"torch", "onnx", "onnx, no fit", "fp16", "int8"} for by_way in times_s.values())
     assert {len(values) for values in times_s[3].values()} == {4}

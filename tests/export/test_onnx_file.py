@@ -9,14 +9,24 @@ import pytest
 import torch
 from PIL import Image
 
-from jersey.export import onnx_file
-from jersey.export.onnx_file import Agreement, DeployedNetwork, ExportError, export_onnx, write_onnx
+from jersey.export import (
+    Agreement,
+    DeployedNetwork,
+    ExportError,
+    Reference,
+    deployed_copy,
+    export_onnx,
+    onnx_file,
+    torch_logits,
+)
+from jersey.export.onnx_file import write_onnx
 from jersey.inference.onnx_model import OnnxModel
 from jersey.labels import Labels
 from jersey.models.network import Network, resnet_classifier
 
 SIZE_PX = (32, 48)
 LABELS = Labels(("0", "00", "01"))
+TEMPERATURE = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +55,11 @@ def crops(tmp_path: Path) -> tuple[torch.Tensor, list[Path]]:
 
 def run_export(network: Network, path: Path, crops: tuple[torch.Tensor, list[Path]]) -> Agreement:
     images_NCHW, files = crops
-    return export_onnx(
-        network,
-        path,
-        labels=LABELS,
-        size_px=SIZE_PX,
-        fit_mode="letterbox",
-        metadata={"experiment": "test"},
-        crops_NCHW=images_NCHW,
-        labels_N=torch.zeros(len(files), dtype=torch.long),
-        files=files,
-    )
+    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="letterbox")
+    deployed.temperature = TEMPERATURE
+    labels_N = torch.zeros(len(files), dtype=torch.long)
+    reference = Reference(images_NCHW, labels_N, files, torch_logits(deployed, images_NCHW))
+    return export_onnx(deployed, path, reference=reference, metadata={"experiment": "test"})
 
 
 def test_one_checked_file_with_names_shapes_and_facts(
@@ -73,7 +77,7 @@ def test_one_checked_file_with_names_shapes_and_facts(
     assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1] == 3
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert [node.name for node in model.graph.output] == ["logits"]
+    assert [node.name for node in model.graph.output] == ["logits", "probabilities"]
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
     facts = {entry.key: entry.value for entry in model.metadata_props}
     assert facts["labels_sha256"] == LABELS.sha256
@@ -128,3 +132,29 @@ def test_ties_are_listed_and_not_counted_as_disagreement(
     agreement = run_export(tied, tmp_path / "model.onnx", crops)
     assert agreement.ties == [str(file) for file in crops[1]]
     assert agreement.disagreements == []
+
+
+def test_probabilities_are_those_of_the_temperature(
+    network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path
+) -> None:
+    run_export(network, tmp_path / "model.onnx", crops)
+    model = OnnxModel(tmp_path / "model.onnx")
+    images = crops[0].numpy()
+    expected_NK = torch.from_numpy(model.logits(images) / TEMPERATURE).softmax(dim=1)
+    np.testing.assert_allclose(model.output("probabilities", images), expected_NK, atol=1e-6)
+    assert model.temperature == TEMPERATURE
+    assert model.open_numbers == ()
+
+
+def test_wrong_probabilities_are_refused(
+    network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_colder(deployed: DeployedNetwork, path: Path, facts: dict[str, str]) -> None:
+        colder = copy.deepcopy(deployed)
+        colder.temperature /= 2
+        write_onnx(colder, path, facts)
+
+    monkeypatch.setattr(onnx_file, "write_onnx", write_colder)
+    with pytest.raises(ExportError, match="probabilities are up to"):
+        run_export(network, tmp_path / "model.onnx", crops)
+    assert not (tmp_path / "model.onnx").exists()

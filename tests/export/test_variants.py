@@ -13,7 +13,17 @@ from small_run import small_network
 from torch import nn
 
 from jersey.data.fit import fit
-from jersey.export import Variant, VariantName, export_onnx, export_variants, variants
+from jersey.export import (
+    DeployedNetwork,
+    Reference,
+    Variant,
+    VariantName,
+    deployed_copy,
+    export_onnx,
+    export_variants,
+    torch_logits,
+    variants,
+)
 from jersey.export.int8 import convolutional_part
 from jersey.export.variants import as_table, calibration_rows
 from jersey.inference.onnx_model import OnnxModel
@@ -46,6 +56,9 @@ class Crops:
         height_px, width_px = SIZE_PX
         self.images_NCHW = torch.cat([fit(each, height_px=height_px, width_px=width_px) for each in arrays])
 
+    def reference(self, deployed: DeployedNetwork) -> Reference:
+        return Reference(self.images_NCHW, self.labels_N, self.files, torch_logits(deployed, self.images_NCHW))
+
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> Crops:
@@ -69,17 +82,8 @@ def network(crops: Crops) -> Network:
 
 
 def export(network: Network, path: Path, crops: Crops) -> None:
-    export_onnx(
-        network,
-        path,
-        labels=LABELS,
-        size_px=SIZE_PX,
-        fit_mode="stretch",
-        metadata={"experiment": "test"},
-        crops_NCHW=crops.images_NCHW,
-        labels_N=crops.labels_N,
-        files=crops.files,
-    )
+    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="stretch")
+    export_onnx(deployed, path, reference=crops.reference(deployed), metadata={"experiment": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +112,13 @@ def made(
     calibration_NCHW: torch.Tensor | None = None,
     least_agreement: float = 0.99,
 ) -> list[Variant]:
+    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="stretch")
     return export_variants(
         names,
-        network,
+        deployed,
         path,
-        size_px=SIZE_PX,
-        fit_mode="stretch",
+        reference=crops.reference(deployed),
         calibration_NCHW=crops.images_NCHW if calibration_NCHW is None else calibration_NCHW,
-        crops_NCHW=crops.images_NCHW,
-        labels_N=crops.labels_N,
-        files=crops.files,
         least_agreement=least_agreement,
     )
 
@@ -153,8 +154,8 @@ def test_variants_look_like_the_float32_file_and_say_what_they_are(exported: Exp
     for variant in found:
         model = onnx.load(path.with_name(variant.file))
         assert surface(model) == surface(float32)
-        facts = {each.key: each.value for each in model.metadata_props}
-        assert facts == {**OnnxModel(path).metadata, "variant": variant.name}
+        facts = {each.key: each.value for each in model.metadata_props if each.key != "sha256"}
+        assert facts == {**OnnxModel(path).facts, "variant": variant.name}
         assert facts["labels_sha256"] == LABELS.sha256
 
 

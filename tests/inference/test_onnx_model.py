@@ -1,5 +1,6 @@
 """Files that are not jersey's, and that reading one needs no torch. Good files are tested with the export."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from jersey.errors import UserError
-from jersey.inference.onnx_model import OnnxModel
+from jersey.inference.model_file import sealed
+from jersey.inference.onnx_model import CONTRACT, OnnxModel
 from jersey.labels import Labels
 
+LABELS = Labels(("0", "00", "01"))
 
-def write_model(path: Path, metadata: dict[str, str]) -> Path:
+
+def write_model(path: Path, metadata: dict[str, str], *, is_sealed: bool = True) -> Path:
     """Sums the pixels of each channel: a classifier with three classes."""
     graph = helper.make_graph(
         [
@@ -29,13 +33,18 @@ def write_model(path: Path, metadata: dict[str, str]) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, metadata)
-    onnx.save(model, path)
+    content = model.SerializeToString()
+    path.write_bytes(sealed(content) if is_sealed else content)
     return path
+
+
+def facts(labels: Labels = LABELS, **others: str) -> dict[str, str]:
+    return {"contract": CONTRACT, "labels_mapping": labels.to_json(), "labels_sha256": labels.sha256, **others}
 
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "model.onnx", {"labels_mapping": Labels(("0", "00", "01")).to_json(), "fact": "7"})
+    return write_model(tmp_path / "model.onnx", facts(fact="7"))
 
 
 def refuse(path: Path, pattern: str) -> None:
@@ -74,28 +83,67 @@ def test_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 1, 20, 100])
 def test_a_truncated_file(good: Path, keep: int) -> None:
     good.write_bytes(good.read_bytes()[:keep])
-    refuse(good, "cannot read the model|no label map")
+    refuse(good, "not all of it: it does not end with jersey's seal")
 
 
 def test_a_text_file(tmp_path: Path) -> None:
     (tmp_path / "note.onnx").write_text("not a model")
-    refuse(tmp_path / "note.onnx", "cannot read the model")
+    refuse(tmp_path / "note.onnx", "no model that jersey has exported")
 
 
 def test_a_model_of_somebody_else(tmp_path: Path) -> None:
-    refuse(write_model(tmp_path / "foreign.onnx", {"author": "somebody"}), "carries no label map")
+    foreign = write_model(tmp_path / "foreign.onnx", {"author": "somebody"}, is_sealed=False)
+    refuse(foreign, "no model that jersey has exported")
+
+
+def test_a_model_of_another_contract(tmp_path: Path) -> None:
+    refuse(write_model(tmp_path / "later.onnx", {**facts(), "contract": "99"}), "follows contract 99")
+    refuse(write_model(tmp_path / "older.onnx", {"author": "somebody"}), "follows contract none")
+
+
+@pytest.mark.parametrize("place", [0, 40, -1, -100])
+def test_a_model_with_one_byte_changed(good: Path, place: int) -> None:
+    content = bytearray(good.read_bytes())
+    content[place] ^= 1
+    good.write_bytes(bytes(content))
+    refuse(good, "was changed after its export")
+
+
+def test_a_model_that_another_tool_has_saved_anew(good: Path) -> None:
+    model = onnx.load(good)
+    model.graph.node[1].name = "another"
+    onnx.save(model, good)
+    refuse(good, "does not end with jersey's seal|was changed after its export")
+
+
+def test_the_seal_is_one_more_fact_for_everybody_else(good: Path) -> None:
+    content = good.read_bytes()
+    found = {entry.key: entry.value for entry in onnx.load(good).metadata_props}
+    assert found["sha256"] == hashlib.sha256(content[:-76]).hexdigest()
+    onnx.checker.check_model(onnx.load(good), full_check=True)
+    assert "sha256" not in OnnxModel(good).facts
+
+
+def test_labels_that_are_not_those_of_the_network(tmp_path: Path) -> None:
+    fewer = facts(Labels(("0", "00")))
+    refuse(write_model(tmp_path / "fewer.onnx", fewer), "2 labels, 3 classes")
+    other_order = {**facts(), "labels_sha256": Labels(("00", "0", "01")).sha256}
+    refuse(write_model(tmp_path / "order.onnx", other_order), "another hash")
 
 
 @pytest.mark.parametrize("part", ["labels", "class_to_idx", "sha256"])
 def test_an_edited_label_map(tmp_path: Path, part: str) -> None:
     content = json.loads(Labels(("0", "00", "01")).to_json())
     content[part] = {"labels": ["00", "0", "01"], "class_to_idx": {"0": 1, "00": 0, "01": 2}, "sha256": "0" * 64}[part]
-    refuse(write_model(tmp_path / "edited.onnx", {"labels_mapping": json.dumps(content)}), "label map .* was edited")
+    refuse(
+        write_model(tmp_path / "edited.onnx", {**facts(), "labels_mapping": json.dumps(content)}),
+        "label map .* was edited",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"labels": 3, "class_to_idx": {}, "sha256": ""}'])
 def test_a_broken_label_map(tmp_path: Path, text: str) -> None:
-    refuse(write_model(tmp_path / "broken.onnx", {"labels_mapping": text}), "label map")
+    refuse(write_model(tmp_path / "broken.onnx", {**facts(), "labels_mapping": text}), "label map")
 
 
 def test_it_needs_no_torch(good: Path) -> None:

@@ -9,7 +9,7 @@ from small_run import small_data, small_module, small_trainer
 
 from jersey.callbacks.ema import EMA
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export import export_onnx
+from jersey.export import Reference, deployed_copy, export_onnx, torch_logits
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS, composition
@@ -46,24 +46,21 @@ def test_training_moves_the_parts_and_averaging_keeps_the_constants(
 
 def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataModule, tmp_path: Path) -> None:
     images_NCHW, labels_N = data.decoded["val"].images_NCHW, data.decoded["val"].labels_N
-    agreement = export_onnx(
-        fitted.network,
-        tmp_path / "model.onnx",
-        labels=data.labels,
-        size_px=data.size_px,
-        fit_mode=data.fit_mode,
-        metadata={},
-        crops_NCHW=images_NCHW,
-        labels_N=labels_N,
-        files=list(data.splits["val"].paths),
-    )
+    deployed = deployed_copy(fitted.network, labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode)
+    deployed.temperature = 2.0
+    reference = Reference(images_NCHW, labels_N, data.splits["val"].paths, torch_logits(deployed, images_NCHW))
+    agreement = export_onnx(deployed, tmp_path / "model.onnx", reference=reference, metadata={})
     assert agreement.disagreements == []
     assert agreement.max_logit_difference < 1e-4
     with torch.inference_mode():
-        expected_NK = fitted.network(images_NCHW).numpy()
-    assert expected_NK.std(axis=0).min() > 0
-    exported_NK = OnnxModel(tmp_path / "model.onnx").logits(images_NCHW.numpy())
-    np.testing.assert_allclose(exported_NK, expected_NK, atol=1e-4)
+        expected_NK = fitted.network(images_NCHW)
+        open_NM = fitted.network.open_logits(images_NCHW)
+    assert expected_NK.std(dim=0).min() > 0
+    model, images = OnnxModel(tmp_path / "model.onnx"), images_NCHW.numpy()
+    np.testing.assert_allclose(model.logits(images), expected_NK, atol=1e-4)
+    np.testing.assert_allclose(model.output("probabilities", images), (expected_NK / 2).softmax(dim=1), atol=1e-5)
+    assert model.open_numbers == NUMBERS
+    np.testing.assert_allclose(model.output("open_probabilities", images), (open_NM / 2).softmax(dim=1), atol=1e-5)
 
 
 @torch.inference_mode()

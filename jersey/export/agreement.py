@@ -1,0 +1,106 @@
+"""Whether an ONNX file reads what torch reads, crop by crop.
+
+Shapes: N crops, K classes, H W the network's input size.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from jersey.data.bad_images import listed
+from jersey.data.decode import decode
+from jersey.data.image_file import BadImage
+from jersey.inference.onnx_model import OnnxModel
+
+log = logging.getLogger(__name__)
+
+BATCH_SIZES = (1, 2, 7, 64)
+TIE = 1e-4  # two logits this close may swap places by rounding alone
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Validation crops and what torch says of them: what a file is held against.
+
+    Args:
+        crops_NCHW: uint8, fitted.
+        labels_N: their class indices.
+        files: where they came from.
+        logits_NK: torch's, see `torch_logits`.
+    """
+
+    crops_NCHW: Tensor
+    labels_N: Tensor
+    files: Sequence[Path]
+    logits_NK: np.ndarray
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How onnxruntime and torch compare on the same crops.
+
+    Args:
+        crops: how many were compared, at every batch size.
+        accuracy: top-1 of onnxruntime, fed the files one by one.
+        max_logit_difference: largest absolute difference of any logit.
+        ties: crops whose top two logits lie within `TIE` in torch and swapped places.
+        disagreements: crops whose top-1 differs otherwise.
+    """
+
+    crops: int
+    accuracy: float
+    max_logit_difference: float
+    ties: list[str]
+    disagreements: list[str]
+
+    @property
+    def share(self) -> float:
+        """Of the crops, those without a disagreement at any batch size."""
+        return 1 - len(self.disagreements) / self.crops
+
+
+def compare(model: OnnxModel, reference: Reference, *, batch_sizes: Sequence[int] = BATCH_SIZES) -> Agreement:
+    """Holds a file against torch's logits on every crop, at each batch size.
+
+    One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does. A file that
+    has gone since the training began is compared as it was decoded then.
+    """
+    expected_NK, files, crops_NCHW = reference.logits_NK, reference.files, reference.crops_NCHW
+    from_files_NK = _logits_of_files(model, files, crops_NCHW)
+    in_batches = [model.logits(crops_NCHW.numpy(), batch_size=size) for size in batch_sizes if size > 1]
+    difference = 0.0
+    differing: set[int] = set()
+    for got_NK in (from_files_NK, *in_batches):
+        difference = max(difference, float(np.abs(got_NK - expected_NK).max()))
+        differing.update(np.flatnonzero(got_NK.argmax(axis=1) != expected_NK.argmax(axis=1)).tolist())
+    top_two_N2 = np.sort(expected_NK, axis=1)[:, -2:]
+    tied_N = top_two_N2[:, 1] - top_two_N2[:, 0] < TIE
+    readable_N = reference.labels_N.numpy() >= 0
+    right_N = from_files_NK.argmax(axis=1) == reference.labels_N.numpy()
+    return Agreement(
+        crops=len(files),
+        accuracy=float(right_N[readable_N].mean()),
+        max_logit_difference=difference,
+        ties=[str(files[i]) for i in sorted(differing) if tied_N[i]],
+        disagreements=[str(files[i]) for i in sorted(differing) if not tied_N[i]],
+    )
+
+
+def _logits_of_files(model: OnnxModel, files: Sequence[Path], crops_NCHW: Tensor) -> np.ndarray:
+    logits, gone = [], []
+    for file, crop_CHW in zip(files, crops_NCHW.numpy(), strict=True):
+        try:
+            pixels_Chw = np.ascontiguousarray(decode(file).transpose(2, 0, 1))
+        except BadImage as problem:
+            gone.append(problem)
+            pixels_Chw = crop_CHW
+        logits.append(model.logits(pixels_Chw[None]))
+    if gone:
+        log.warning(
+            "%d files of the comparison have gone; it takes them as they were decoded: %s", len(gone), listed(gone)
+        )
+    return np.concatenate(logits)

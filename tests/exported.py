@@ -1,0 +1,37 @@
+"""A real exported file of a tiny network that reads digits, for tests of those who read it."""
+
+from pathlib import Path
+
+import torch
+from small_run import small_network
+
+from jersey.calibration import Answers, calibrate
+from jersey.export import deployed_copy
+from jersey.export.onnx_file import write_onnx
+from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead
+
+LABELS = Labels(("0", "00", "01", "10", "23"))
+SIZE_PX = (32, 32)
+TEMPERATURE = 0.5
+
+
+def tiny_model(folder: Path, *, is_open: bool = True, seed: int = 0) -> Path:
+    """`model.onnx` with random weights; its thresholds are those of invented answers, and 0.99 is out of reach."""
+    torch.manual_seed(seed)
+    network = small_network(labels=LABELS)
+    if is_open:
+        network.head = CompositionalHead(features=8, labels=LABELS)
+        torch.nn.init.normal_(network.head.parts.weight)
+    network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalisation
+    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="stretch")
+    deployed.temperature = TEMPERATURE
+    write_onnx(deployed, folder / "model.onnx", {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).facts})
+    return folder / "model.onnx"
+
+
+def _answers(crops: int) -> Answers:
+    """All right, and surer from crop to crop."""
+    labels_N = torch.arange(crops) % len(LABELS)
+    logits_NK = torch.nn.functional.one_hot(labels_N).double() * torch.linspace(1, 6, crops)[:, None]
+    return Answers(logits_NK.numpy(), labels_N.numpy())

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import aim
@@ -23,6 +25,7 @@ from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.run_folder import RunFolder, open_run
+from jersey.shipping import data_sha256
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +68,54 @@ def test_the_onnx_file_alone_has_the_accuracy_of_the_best_epoch(finished: RunFol
     model = OnnxModel(finished.path / "model.onnx")
     predicted_N = model.logits(crops.decoded["val"].images_NCHW.numpy()).argmax(axis=1)
     assert (predicted_N == crops.decoded["val"].labels_N.numpy()).mean() == pytest.approx(best, abs=1e-12)
-    assert float(model.metadata["val_acc_top1"]) == best
+    assert json.loads(model.metadata["val_scores"])["acc_top1"] == best
+
+
+def test_the_file_knows_where_it_comes_from(finished: RunFolder, crops: JerseyDataModule) -> None:
+    facts = OnnxModel(finished.path / "model.onnx").facts
+    assert (facts["experiment"], facts["run"]) == (finished.experiment, finished.name)
+    (start,) = json.loads((finished.path / "provenance.json").read_text(encoding="utf-8"))
+    assert facts["commit"] == start["commit"]
+    assert facts["data_sha256"] == data_sha256(crops)
+    assert json.loads(facts["test_scores"])["acc_top1"] == float(rows_of(finished.path)[-1]["test/acc_top1"])
+    assert json.loads(facts["producers"])["torch"] == version("torch")
+
+
+def test_the_hash_of_the_data_is_of_labels_and_contents(crops: JerseyDataModule, tmp_path: Path) -> None:
+    def read(root: Path) -> str:
+        data = JerseyDataModule(str(root), seed=0, size_px=(32, 32))
+        data.setup()
+        return data_sha256(data)
+
+    moved = Path(shutil.copytree(crops.root, tmp_path / "moved", ignore=shutil.ignore_patterns(".*")))
+    before = data_sha256(crops)
+    assert read(moved) == before
+    one, another, *_ = sorted((moved / "val" / "00").iterdir())
+    content = one.read_bytes()
+    one.write_bytes(another.read_bytes())
+    assert read(moved) != before
+    one.write_bytes(content)
+    one.rename(moved / "val" / "0" / "z.jpg")
+    assert read(moved) != before
+
+
+def test_probabilities_and_thresholds_are_those_of_the_report(finished: RunFolder, crops: JerseyDataModule) -> None:
+    model = OnnxModel(finished.path / "model.onnx")
+    text = (finished.path / "report.md").read_text(encoding="utf-8")
+    assert f"divided by {model.temperature:.3f}" in text
+    images, labels_N = (getattr(crops.decoded["test"], name).numpy() for name in ("images_NCHW", "labels_N"))
+    probabilities_NK = model.output("probabilities", images)
+    confidence_N, right_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
+    assert [each.precision for each in model.thresholds] == [0.95, 0.98, 0.99]
+    for each in model.thresholds:
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| {each.precision:.0%} |"))
+        if each.confidence is None:
+            assert "none is enough" in row
+            continue
+        answered_N = confidence_N >= each.confidence
+        assert each.test_coverage == pytest.approx(answered_N.mean())
+        assert each.test_precision == (pytest.approx(right_N[answered_N].mean()) if answered_N.any() else None)
+        assert f"| {each.confidence:.4f} |" in row
 
 
 def test_tested_exported_and_best_scored_weights_are_the_average(finished: RunFolder, crops: JerseyDataModule) -> None:
@@ -115,7 +165,7 @@ def test_a_variant_is_where_report_and_tracker_say(finished: RunFolder) -> None:
     assert row.endswith("| written |") == file.exists()
     if file.exists():
         float32, int8 = OnnxModel(finished.onnx), OnnxModel(file)
-        assert int8.metadata == {**float32.metadata, "variant": "int8"}
+        assert int8.facts == {**float32.facts, "variant": "int8"}
     run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
     facts = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
     assert (facts["int8_refused"] == "") == file.exists()

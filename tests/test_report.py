@@ -8,16 +8,27 @@ import torch
 from PIL import Image
 from scipy.stats import binomtest
 
+from jersey.calibration import Calibration, CalibrationError
 from jersey.data.balance import BalancedSampler, class_balance
 from jersey.document import as_html, as_markdown
 from jersey.export import Agreement, Variant
 from jersey.export.variants import Measured
+from jersey.inference.onnx_model import Threshold
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.paired_timing import Ratio
 from jersey.report import Result, report, wilson_interval
+from jersey.shipping import Shipped
 
 LABELS = Labels(("0", "00", "01", "7"))
+GAP = CalibrationError(0.01, 0.005, 0.02, 0.004)
+CALIBRATION = Calibration(
+    temperature=1.5,
+    crops=10,
+    before=replace(GAP, value=0.08),
+    after=GAP,
+    thresholds=(Threshold(0.95, 0.6, 0.9, 0.96, 0.8), Threshold(0.99, None, 0.0, None, 0.0)),
+)
 COUNTS = {"0": 6, "00": 3, "01": 1, "7": 0}
 
 
@@ -40,7 +51,9 @@ def result(tmp_path: Path) -> Result:
         test=test,
         labels=LABELS,
         balance=class_balance(COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0])),
-        agreement=Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[]),
+        shipped=Shipped(
+            Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[]), CALIBRATION, []
+        ),
         info=None,
     )
 
@@ -101,22 +114,28 @@ def test_pictures_that_a_run_made_are_shown_and_no_others(result: Result) -> Non
 
 
 def test_ties_are_named(result: Result) -> None:
-    tied = replace(result, agreement=replace(result.agreement, ties=["val/00/a_b.jpg"]))
+    tied_agreement = replace(result.shipped.agreement, ties=["val/00/a_b.jpg"])
+    tied = replace(result, shipped=replace(result.shipped, agreement=tied_agreement))
     assert "val/00/a\\_b.jpg" in as_markdown("run", report(tied))
 
 
 def test_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result: Result) -> None:
     assert "int8" not in as_markdown("run", report(result))
-    agreement = replace(result.agreement, accuracy=0.7, disagreements=["val/0/a.jpg"])
+    agreement = replace(result.shipped.agreement, accuracy=0.7, disagreements=["val/0/a.jpg"])
     int8 = Measured(agreement, Ratio(3.0, 2.5, 3.25), 11_600_000)
     fp16 = Measured(replace(agreement, disagreements=[]), Ratio(0.5, 0.4, 0.6), 22_000_000)
-    told = replace(
-        result,
-        variants=[
-            Variant("int8", "model.int8.onnx", int8, ""),
-            Variant("fp16", "model.fp16.onnx", fp16, "it is slower"),
-        ],
-    )
-    text = as_markdown("run", report(told))
+    variants = [
+        Variant("int8", "model.int8.onnx", int8, ""),
+        Variant("fp16", "model.fp16.onnx", fp16, "it is slower"),
+    ]
+    text = as_markdown("run", report(replace(result, shipped=replace(result.shipped, variants=variants))))
     assert "| model.int8.onnx | 90.00% | 70.00% | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
     assert "| model.fp16.onnx | 100.00% | 70.00% | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text
+
+
+def test_how_sure_it_is(result: Result) -> None:
+    text = as_markdown("run", report(result))
+    assert "divided by 1.500" in text
+    assert "0.0800 (0.0050 to 0.0200; by chance 0.0040) without it, 0.0100" in text
+    assert "| 95% | 0.6000 | 90.0% | 80.0% | 96.00% |" in text
+    assert "| 99% | none is enough | - | - | - |" in text

@@ -1,1 +1,6 @@
-"""Reading numbers with the ONNX file alone: numpy and onnxruntime, no torch."""
+"""Reading numbers with the ONNX file alone: numpy, Pillow and onnxruntime, no torch."""
+
+from jersey.inference.decision import Reading
+from jersey.inference.predictor import Predictor
+
+__all__ = ["Predictor", "Reading"]

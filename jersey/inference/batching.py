@@ -1,0 +1,117 @@
+"""Crops in any order and of any size, as batches of one size each; results come back in the order of the crops.
+
+Files are decoded in threads while onnxruntime is busy. Nothing is taken from the input but what is needed for the next
+batches, so it may be endless.
+
+Shapes: N crops, h w their size.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from jersey.data.decode import decode
+from jersey.data.image_file import BadImage
+from jersey.errors import UserError
+
+T = TypeVar("T")
+
+WINDOW = 8  # batches; as long a crop waits for others of its size
+MAX_BATCH_BYTES = 64_000_000  # four times that as floats, and several times that inside the network
+MAX_WINDOW_BYTES = 512_000_000
+
+
+def pixels_of(crop: Any) -> np.ndarray | UserError:
+    """The pixels [h,w,3] of an array or a file, or what is wrong with it."""
+    try:
+        return decode(Path(crop)) if isinstance(crop, str | Path) else _checked(crop)
+    except BadImage as error:
+        return error
+
+
+def _checked(crop: Any) -> np.ndarray | UserError:
+    wanted = "a crop is a uint8 array [height, width, 3] of RGB"
+    if not isinstance(crop, np.ndarray):
+        return UserError(f"{wanted}, or the path of a file, and not a {type(crop).__name__}")
+    if crop.dtype != np.uint8:
+        return UserError(f"{wanted}, and not {crop.dtype}; give the pixels as they were decoded, from 0 to 255")
+    if crop.ndim != 3 or crop.shape[2] != 3:
+        hint = "repeat a grey image three times, drop an alpha channel, give a batch to predict_all"
+        return UserError(f"{wanted}, and not of shape {list(crop.shape)}; {hint}")
+    if not crop.size:
+        return UserError(f"{wanted}, and this one is empty: its shape is {list(crop.shape)}")
+    return crop
+
+
+def decoded(crops: Iterable[Any], *, ahead: int) -> Iterator[np.ndarray | UserError]:
+    """`pixels_of` each crop; up to `ahead` files are decoded in threads before they are asked for."""
+    waiting: deque[Any] = deque()
+    pool = ThreadPoolExecutor(thread_name_prefix="decode")  # starts no thread before there is a file
+    try:
+        for crop in crops:
+            waiting.append(pool.submit(pixels_of, crop) if isinstance(crop, str | Path) else pixels_of(crop))
+            while waiting and (len(waiting) > ahead or not isinstance(waiting[0], Future)):
+                yield _result(waiting.popleft())
+        while waiting:
+            yield _result(waiting.popleft())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(item: Any) -> np.ndarray | UserError:
+    return item.result() if isinstance(item, Future) else item
+
+
+class Batches(Generic[T]):
+    """Crops that wait for their batch, and results that wait for their turn.
+
+    Args:
+        run: from uint8 [N,3,h,w] to a result a crop.
+        batch_size: the most crops of a batch.
+    """
+
+    def __init__(self, run: Callable[[np.ndarray], Sequence[T]], *, batch_size: int) -> None:
+        self._run = run
+        self._batch_size = batch_size
+        self._waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}  # by shape: the crops and their turns
+        self._bytes = 0
+        self._results: dict[int, T | UserError] = {}
+        self._turn = 0
+
+    def results(self, pixels: Iterable[np.ndarray | UserError]) -> Iterator[T | UserError]:
+        """The results, in order; an error stands for itself."""
+        for turn, crop_hw3 in enumerate(pixels):
+            if isinstance(crop_hw3, UserError):
+                self._results[turn] = crop_hw3
+            else:
+                self._add(turn, crop_hw3)
+            yield from self._ready()
+            while turn - self._turn >= WINDOW * self._batch_size or self._bytes > MAX_WINDOW_BYTES:
+                self._finish(next(shape for shape, group in self._waiting.items() if group[0][0] == self._turn))
+                yield from self._ready()
+        for shape in list(self._waiting):
+            self._finish(shape)
+        yield from self._ready()
+
+    def _add(self, turn: int, crop_hw3: np.ndarray) -> None:
+        group = self._waiting.setdefault(crop_hw3.shape, [])
+        group.append((turn, crop_hw3))
+        self._bytes += crop_hw3.nbytes
+        if len(group) == self._batch_size or len(group) * crop_hw3.nbytes > MAX_BATCH_BYTES:
+            self._finish(crop_hw3.shape)
+
+    def _finish(self, shape: tuple[int, ...]) -> None:
+        turns, crops = zip(*self._waiting.pop(shape), strict=True)
+        self._bytes -= sum(crop.nbytes for crop in crops)
+        images_Nhw3 = np.stack(crops)
+        results = self._run(np.ascontiguousarray(images_Nhw3.transpose(0, 3, 1, 2)))
+        self._results.update(zip(turns, results, strict=True))
+
+    def _ready(self) -> Iterator[T | UserError]:
+        while self._turn in self._results:
+            yield self._results.pop(self._turn)
+            self._turn += 1

@@ -1,0 +1,154 @@
+"""Numbers from crops, with an exported file alone: numpy, Pillow and onnxruntime, no torch.
+
+    predictor = Predictor("model.onnx", min_precision=0.99)
+    predictor.predict(crop).number                       # one array uint8 [h,w,3], or the path of a file
+    for reading in predictor.predict_all(crops): ...     # a batch [N,h,w,3], or any iterable of arrays and paths
+    for path, reading in predictor.predict_folder("crops"): ...
+    predictor.predict_tracklet(crops)                    # crops of one player
+
+Shapes: N crops, h w any size, K numbers.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from jersey.errors import UserError
+from jersey.inference.batching import Batches, decoded, pixels_of
+from jersey.inference.decision import Decision, Reading, confidence_for
+from jersey.inference.onnx_model import OnnxModel
+from jersey.inference.providers import chosen_providers, require_started
+from jersey.inference.sources import images_below
+from jersey.inference.tracklet import FRAME_CORRELATION, pooled
+
+T = TypeVar("T")
+
+
+class Predictor:
+    """Reads jersey numbers.
+
+    Args:
+        path: of a `model.onnx`.
+        providers: of onnxruntime, such as ["cuda"]; None for the GPU where there is one.
+        batch_size: how many crops of one size onnxruntime gets at a time.
+        min_precision: 0.95, 0.98 or 0.99: answers only where that share of answers was right on validation crops;
+            None always answers.
+        roster: the numbers that may occur, see `jersey.inference.decision`; None for any.
+        top_k: how many numbers a reading names.
+        open: whether numbers may be read that the network was not trained on; needs the compositional head.
+        threads: how many onnxruntime takes on the CPU; None lets it choose.
+
+    Raises:
+        UserError: the file or one of these cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        providers: Sequence[str] | None = None,
+        batch_size: int = 64,
+        min_precision: float | None = None,
+        roster: Sequence[str] | None = None,
+        top_k: int = 5,
+        open: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size={batch_size} holds no crop; set it to 1 or more")
+        self.model = OnnxModel(Path(path), threads=threads, providers=chosen_providers(providers))
+        require_started(self.model.session, providers)
+        self.batch_size = batch_size
+        self.numbers = self._open_numbers() if open else self.model.labels.names
+        self._output = "open_probabilities" if open else "probabilities"
+        self._decision = Decision(
+            self.numbers,
+            labels=self.model.labels.names,
+            roster=roster,
+            threshold=confidence_for(min_precision, self.model.thresholds if min_precision is not None else ()),
+            top_k=top_k,
+        )
+        calibration = json.loads(self.model.metadata["calibration"])
+        self._frame_correlation = calibration.get("frame_correlation") or FRAME_CORRELATION
+
+    def predict(self, crop: np.ndarray | str | Path) -> Reading:
+        """Reads one crop.
+
+        Raises:
+            UserError: it is no crop.
+        """
+        pixels_hw3 = pixels_of(crop)
+        if isinstance(pixels_hw3, UserError):
+            raise pixels_hw3
+        images_1Chw = np.ascontiguousarray(pixels_hw3.transpose(2, 0, 1)[None])
+        return self._decision.readings(self._run(images_1Chw))[0]
+
+    def predict_all(self, crops: Iterable[np.ndarray | str | Path]) -> Iterator[Reading | UserError]:
+        """Reads crops as they come, in their order; what is no crop gives its error and the rest go on.
+
+        A crop waits for others of its size, at most for eight batches.
+
+        Args:
+            crops: arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3].
+        """
+        return self._in_batches(crops, lambda images_NChw: self._decision.readings(self._run(images_NChw)))
+
+    def predict_folder(self, folder: str | Path) -> Iterator[tuple[Path, Reading | UserError]]:
+        """Reads the images in a folder and below it, sorted by path.
+
+        Raises:
+            UserError: there is no such folder.
+        """
+        paths = images_below(Path(folder))
+        return zip(paths, self.predict_all(paths), strict=True)
+
+    def predict_tracklet(self, crops: Iterable[np.ndarray | str | Path]) -> Reading:
+        """Reads crops of one player as one, see `jersey.inference.tracklet`; what is no crop is left out.
+
+        Raises:
+            UserError: there is no crop.
+        """
+        found = list(self.probabilities(crops))
+        frames = [each for each in found if not isinstance(each, UserError)]
+        if not frames:
+            reason = f", the first for this reason: {found[0]}" if found else ""
+            raise UserError(f"none of the {len(found)} crops of the tracklet could be read{reason}")
+        return self.tracklet_of(np.stack(frames))
+
+    def probabilities(self, crops: Iterable[np.ndarray | str | Path]) -> Iterator[np.ndarray | UserError]:
+        """The calibrated probabilities [K] of `numbers`, of each crop, without the roster; else as `predict_all`."""
+        return self._in_batches(crops, self._run)
+
+    def tracklet_of(self, probabilities_NK: np.ndarray) -> Reading:
+        """`predict_tracklet`, of what `probabilities` gave."""
+        together_K = pooled(probabilities_NK, correlation=self._frame_correlation)
+        return self._decision.readings(together_K[None])[0]
+
+    def _in_batches(
+        self, crops: Iterable[np.ndarray | str | Path], run: Callable[[np.ndarray], Sequence[T]]
+    ) -> Iterator[T | UserError]:
+        _require_several(crops)
+        return Batches(run, batch_size=self.batch_size).results(decoded(crops, ahead=self.batch_size))
+
+    def _run(self, images_NChw: np.ndarray) -> Any:
+        return self.model.output(self._output, images_NChw, batch_size=len(images_NChw))
+
+    def _open_numbers(self) -> tuple[str, ...]:
+        if not self.model.open_numbers:
+            raise UserError(
+                f"{self.model.path} reads only the numbers it was trained on, as it has no compositional head; "
+                "leave `open` out, or train with module.network.head=CompositionalHead"
+            )
+        return self.model.open_numbers
+
+
+def _require_several(crops: Any) -> None:
+    if isinstance(crops, str | Path):
+        raise UserError(f"{crops} is one path; use predict for a file and predict_folder for a folder")
+    if isinstance(crops, np.ndarray) and crops.ndim != 4:
+        raise UserError(
+            f"a batch is an array [N, height, width, 3], and not {list(crops.shape)}; use predict for one crop"
+        )

@@ -1,0 +1,112 @@
+"""An exported file whose answers are known without training: red says which number, green how surely.
+
+A crop of one colour (red, green, any blue) gets the logits -(red / STEP - i)^2 * green / 100 over the numbers i. So red
+`STEP * i` reads number i, and with green 0 all numbers are alike.
+
+Shapes: h w any size, K numbers.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from PIL import Image
+
+from jersey.inference.model_file import sealed
+from jersey.inference.onnx_model import CONTRACT
+from jersey.labels import Labels
+
+STEP = 2
+LABELS = ("0", "00", "01", "10", "23")
+OPEN_NUMBERS = (*LABELS, "5", "05", "50", "77")
+THRESHOLDS = {0.95: 0.5, 0.98: 0.8, 0.99: None}
+
+
+def crop_of(
+    number: str, *, sureness: int = 255, size_px: tuple[int, int] = (4, 6), numbers: Sequence[str] = OPEN_NUMBERS
+) -> np.ndarray:
+    """uint8 [h,w,3] that reads as this number."""
+    return np.full((*size_px, 3), (STEP * list(numbers).index(number), sureness, 7), np.uint8)
+
+
+def file_of(path: Path, number: str, **options: int) -> Path:
+    """The same as an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(crop_of(number, **options)).save(path)
+    return path
+
+
+def expected(number: str, *, sureness: int = 255, numbers: Sequence[str] = LABELS) -> np.ndarray:
+    """The probabilities [K] of that crop."""
+    distance_K = np.arange(len(numbers)) - list(OPEN_NUMBERS).index(number)
+    shares_K = np.exp(-(distance_K.astype(np.float64) ** 2) * sureness / 100)
+    return shares_K / shares_K.sum()
+
+
+def planted_model(path: Path, *, labels: Sequence[str] = LABELS, is_open: bool = True, **facts: str) -> Path:
+    """Writes it; `facts` replace or are added to the usual ones."""
+    label_map = Labels(tuple(labels))
+    usual = {
+        "contract": CONTRACT,
+        "labels_mapping": label_map.to_json(),
+        "labels_sha256": label_map.sha256,
+        "calibration": json.dumps({"temperature": 1.0, "crops": 100}),
+        "thresholds": json.dumps([_threshold(*each) for each in THRESHOLDS.items()]),
+        **({"open_numbers": json.dumps(OPEN_NUMBERS)} if is_open else {}),
+    }
+    path.write_bytes(sealed(_model(len(labels), is_open, usual | facts).SerializeToString()))
+    return path
+
+
+def _threshold(precision: float, confidence: float | None) -> dict[str, float | None]:
+    return {
+        "precision": precision,
+        "confidence": confidence,
+        "val_coverage": 0.9,
+        "test_precision": precision,
+        "test_coverage": 0.9,
+    }
+
+
+def _model(classes: int, is_open: bool, facts: dict[str, str]) -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["colour"], keepdims=0),
+        helper.make_node("Split", ["colour"], ["red", "green", "blue"], axis=1, num_outputs=3),
+        helper.make_node("Div", ["red", "step"], ["place"]),
+        helper.make_node("Div", ["green", "minus_hundred"], ["slope"]),
+        *_scores("numbers", "logits"),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3]),
+        helper.make_tensor("step", TensorProto.FLOAT, [], [STEP]),
+        helper.make_tensor("minus_hundred", TensorProto.FLOAT, [], [-100]),
+        helper.make_tensor("numbers", TensorProto.FLOAT, [1, classes], range(classes)),
+    ]
+    outputs = {"logits": classes, "probabilities": classes}
+    if is_open:
+        nodes += [*_scores("all", "open_logits"), helper.make_node("Softmax", ["open_logits"], ["open_probabilities"])]
+        constants += [helper.make_tensor("all", TensorProto.FLOAT, [1, len(OPEN_NUMBERS)], range(len(OPEN_NUMBERS)))]
+        outputs["open_probabilities"] = len(OPEN_NUMBERS)
+    graph = helper.make_graph(
+        nodes,
+        "planted",
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", count]) for name, count in outputs.items()],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, facts)
+    return model
+
+
+def _scores(numbers: str, output: str) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Sub", ["place", numbers], [f"{output} distance"]),
+        helper.make_node("Mul", [f"{output} distance"] * 2, [f"{output} square"]),
+        helper.make_node("Mul", [f"{output} square", "slope"], [output]),
+    ]

@@ -27,6 +27,8 @@ MAX_WINDOW_BYTES = 512_000_000
 
 def pixels_of(crop: Any) -> np.ndarray | UserError:
     """The pixels [h,w,3] of an array or a file, or what is wrong with it."""
+    if isinstance(crop, UserError):  # of a list whose line could not be understood
+        return crop
     try:
         return decode(Path(crop)) if isinstance(crop, str | Path) else _checked(crop)
     except BadImage as error:

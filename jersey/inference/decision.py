@@ -72,7 +72,7 @@ class Decision:
         self.numbers = tuple(numbers)
         self.threshold = threshold
         self.top_k = min(top_k, len(self.numbers))
-        self.unseen_K = [number not in set(labels) for number in self.numbers]
+        self.unseen_K = (~np.isin(self.numbers, labels)).tolist()
         self.is_listed_K = _listed(self.numbers, roster)
         self.prior_K = None if roster is None else _prior(self.is_listed_K)
 

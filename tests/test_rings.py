@@ -52,7 +52,8 @@ def test_there_is_something_to_walk() -> None:
 def test_inference_is_torch_free_and_nothing_imports_jax() -> None:
     probe = "import sys, {}; print(*sorted(m for m in {!r} if m in sys.modules))"
     for module, banned in (
-        ("jersey.inference.onnx_model", {"torch", "lightning"}),
+        ("jersey.inference", {"torch", "lightning", "onnx", "matplotlib"}),
+        ("jersey.inference.__main__", {"torch", "lightning", "onnx", "matplotlib"}),
         ("jersey.data.audit.__main__", {"torch", "lightning", "matplotlib"}),
         ("jersey.compare.__main__", {"torch", "lightning", "matplotlib", "fiddle"}),
         ("experiments", {"jax", "aim"}),

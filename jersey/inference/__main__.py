@@ -136,9 +136,9 @@ def _paired(
 
 
 def _speak_utf8() -> None:
-    """Files may have names in any bytes; rows are UTF-8 wherever they go."""
+    """Rows are UTF-8 wherever they go; the names of files that come in may be any bytes."""
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+        sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 

@@ -42,7 +42,7 @@ def _checked(crop: Any) -> np.ndarray | UserError:
     if crop.dtype != np.uint8:
         return UserError(f"{wanted}, and not {crop.dtype}; give the pixels as they were decoded, from 0 to 255")
     if crop.ndim != 3 or crop.shape[2] != 3:
-        hint = "repeat a grey image three times, drop an alpha channel, give a batch to predict_all"
+        hint = "put channels last, repeat grey three times, drop alpha, give a batch to predict_all"
         return UserError(f"{wanted}, and not of shape {list(crop.shape)}; {hint}")
     if not crop.size:
         return UserError(f"{wanted}, and this one is empty: its shape is {list(crop.shape)}")

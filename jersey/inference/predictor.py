@@ -71,8 +71,8 @@ class Predictor:
             threshold=confidence_for(min_precision, self.model.thresholds if min_precision is not None else ()),
             top_k=top_k,
         )
-        calibration = json.loads(self.model.metadata["calibration"])
-        self._frame_correlation = calibration.get("frame_correlation") or FRAME_CORRELATION
+        found = json.loads(self.model.metadata.get("calibration", "{}")).get("frame_correlation")
+        self._frame_correlation = FRAME_CORRELATION if found is None else found
 
     def predict(self, crop: np.ndarray | str | Path) -> Reading:
         """Reads one crop.

@@ -56,7 +56,7 @@ def images_below(folder: Path) -> list[Path]:
     images: list[Path] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not _is_hidden(name)]
-        images += [Path(parent, name) for name in files if _is_image(name)]
+        images += [Path(parent, name) for name in files if _is_image(name) and not _is_hidden(name)]
     return sorted(images)
 
 
@@ -69,13 +69,23 @@ def _named(argument: str) -> list[Item]:
         return [_file(argument)]
     if not set(argument) & set("*?["):
         raise UserError(f"there is no file or folder {argument}; name images, folders, patterns or {STDIN}")
-    matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-    folders = {match for match in matches if _is_folder(match)}
-    inside = {str(path) for folder in folders for path in images_below(Path(folder))}
-    images = {match for match in matches if match not in folders and _is_image(Path(match).name)}
-    if not images | inside:
+    images = _matching(argument)
+    if not images:
         raise UserError(f"no image matches the pattern {argument}; check it, in quotes")
-    return [_file(path) for path in sorted(images | inside)]
+    return [_file(path) for path in sorted(images)]
+
+
+def _matching(pattern: str) -> set[str]:
+    """Images, and those in folders, that match; hidden ones only if the pattern names what hides them."""
+    images = set()
+    for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
+        if any(_is_hidden(part) and part not in pattern for part in Path(match).parts):
+            continue
+        if _is_folder(match):
+            images |= {str(path) for path in images_below(Path(match))}
+        elif _is_image(match):
+            images.add(match)
+    return images
 
 
 def _file(path: str) -> Item:
@@ -130,7 +140,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return not _is_hidden(name) and posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    return posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _is_hidden(name: str) -> bool:

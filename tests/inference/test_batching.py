@@ -1,0 +1,156 @@
+"""Crops of any size in any order come back in their order, in few batches, and none is taken before its time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jersey.errors import UserError
+from jersey.inference import batching
+from jersey.inference.batching import WINDOW, Batches, decoded
+
+Shape = tuple[int, ...]
+
+
+class Run:
+    """Gives each crop's first red value, and notes the shapes of batches."""
+
+    def __init__(self) -> None:
+        self.shapes: list[Shape] = []
+
+    def __call__(self, images_N3hw: np.ndarray) -> list[int]:
+        assert images_N3hw.flags.c_contiguous
+        self.shapes.append(images_N3hw.shape)
+        return images_N3hw[:, 0, 0, 0].tolist()
+
+
+def crop(value: int, size_px: tuple[int, int] = (3, 4)) -> np.ndarray:
+    return np.full((*size_px, 3), value, np.uint8)
+
+
+def test_results_come_in_the_order_of_crops_of_many_sizes() -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(3, 4), (4, 3), (5, 5), (1, 1)]
+    values = rng.integers(0, 256, 500).tolist()
+    run = Run()
+    results = Batches(run, batch_size=8).results(crop(value, sizes[rng.integers(4)]) for value in values)
+    assert list(results) == values
+    assert sum(shape[0] for shape in run.shapes) == len(values)
+    assert max(shape[0] for shape in run.shapes) == 8
+
+
+def test_crops_of_one_size_share_batches_that_are_full() -> None:
+    run = Run()
+    assert len(list(Batches(run, batch_size=8).results(map(crop, range(20))))) == 20
+    assert [shape[0] for shape in run.shapes] == [8, 8, 4]
+
+
+def test_channels_come_before_height_and_width() -> None:
+    image_hw3 = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    seen = []
+
+    def keep(images_N3hw: np.ndarray) -> list[int]:
+        seen.extend(images_N3hw)
+        return [0] * len(images_N3hw)
+
+    list(Batches(keep, batch_size=2).results([image_hw3, image_hw3[::-1]]))
+    np.testing.assert_array_equal(seen[0], image_hw3.transpose(2, 0, 1))
+    np.testing.assert_array_equal(seen[1], image_hw3[::-1].transpose(2, 0, 1))
+
+
+def test_two_sizes_in_turn_still_fill_batches() -> None:
+    run = Run()
+    list(Batches(run, batch_size=8).results(crop(0, (3, 4 + turn % 2)) for turn in range(64)))
+    assert [shape[0] for shape in run.shapes] == [8] * 8
+
+
+def counted(crops: Iterator[np.ndarray], taken: list[int]) -> Iterator[np.ndarray]:
+    for each in crops:
+        taken.append(1)
+        yield each
+
+
+def test_a_crop_of_a_rare_size_waits_for_a_window_and_no_longer() -> None:
+    taken: list[int] = []
+    crops = counted((crop(turn % 256, (9, 9) if turn == 0 else (3, 4)) for turn in range(10_000)), taken)
+    results = Batches(Run(), batch_size=4).results(crops)
+    assert next(results) == 0
+    assert len(taken) <= WINDOW * 4 + 1
+
+
+def test_an_endless_stream_of_equal_crops_is_answered_batch_by_batch() -> None:
+    taken: list[int] = []
+    forever = counted((crop(7) for _ in iter(int, 1)), taken)
+    results = Batches(Run(), batch_size=4).results(decoded(forever, ahead=4))
+    assert [next(results) for _ in range(4)] == [7] * 4
+    assert len(taken) == 4
+
+
+def test_large_crops_make_small_batches_and_wait_in_small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_BATCH_BYTES", 2 * crop(0).nbytes)
+    monkeypatch.setattr(batching, "MAX_WINDOW_BYTES", 5 * crop(0).nbytes)
+    run = Run()
+    list(Batches(run, batch_size=64).results([crop(0)] * 9))
+    assert max(shape[0] for shape in run.shapes) == 3
+    taken: list[int] = []
+    sizes = [(1, 12), (12, 1), (2, 6), (6, 2), (4, 3), (3, 4)]
+    crops = counted((crop(1, sizes[turn % 6]) for turn in range(60)), taken)
+    assert next(Batches(Run(), batch_size=64).results(crops)) == 1
+    assert len(taken) == 6
+
+
+def test_errors_keep_their_place() -> None:
+    wrong = UserError("no crop")
+    results = list(Batches(Run(), batch_size=2).results([crop(1), wrong, crop(2), wrong]))
+    assert results == [1, wrong, 2, wrong]
+    assert list(Batches(Run(), batch_size=2).results([])) == []
+
+
+def test_files_and_arrays_come_in_their_order_and_a_bad_file_is_its_error(tmp_path: Path) -> None:
+    crops: list[object] = []
+    for value in range(40):
+        path = tmp_path / f"{value}.png"
+        Image.fromarray(crop(value)).save(path)
+        crops += [path if value % 2 else str(path), crop(100 + value)]
+    (tmp_path / "5.png").write_bytes(b"no image")
+    crops.append(tmp_path / "nowhere.png")
+    found = list(decoded(crops, ahead=7))
+    assert [str(each) for each in found if isinstance(each, UserError)] == [str(found[10]), str(found[-1])]
+    assert "5.png" in str(found[10])
+    assert "does not exist" in str(found[-1])
+    values = [int(each[0, 0, 0]) for each in found if not isinstance(each, UserError)]
+    assert values == [value for pair in range(40) for value in (pair, 100 + pair) if value != 5]
+
+
+def test_files_are_decoded_ahead_but_not_all_at_once(tmp_path: Path) -> None:
+    Image.fromarray(crop(1)).save(tmp_path / "crop.png")
+    taken: list[int] = []
+    results = decoded(counted((tmp_path / "crop.png" for _ in range(1000)), taken), ahead=5)  # type: ignore[misc]
+    next(results)
+    assert len(taken) == 6
+    results.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (crop(0).astype(np.float32) / 255, "float32"),
+        (crop(0).astype(np.int64), "int64"),
+        (crop(0)[..., 0], "grey"),
+        (crop(0)[..., :1], "grey"),
+        (np.zeros((3, 4, 4), np.uint8), "alpha"),
+        (np.zeros((3, 6, 4), np.uint8), "channels last"),
+        (crop(0)[None], "predict_all"),
+        (crop(0)[:0], "empty"),
+        (crop(0)[:, :0], "empty"),
+        (None, "NoneType"),
+        ([[0]], "list"),
+    ],
+)
+def test_what_is_no_crop_is_one_sentence(wrong: object, says: str) -> None:
+    (found,) = decoded([wrong], ahead=1)
+    assert isinstance(found, UserError)
+    assert says in str(found)
+    assert "\n" not in str(found)

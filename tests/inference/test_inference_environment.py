@@ -1,0 +1,83 @@
+"""`pip install jersey[inference]` in an environment of its own reads what this one reads, without torch."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from conftest import REPOSITORY
+from exported import LABELS, tiny_model
+from PIL import Image
+
+from jersey.inference import Predictor, Reading
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = """
+import importlib.util, json, sys
+from jersey.inference import Predictor
+assert importlib.util.find_spec("torch") is None
+readings = [reading for _, reading in Predictor(sys.argv[1], open=True).predict_folder(sys.argv[2])]
+print(json.dumps([[reading.number, reading.confidence, reading.top_k, reading.unseen] for reading in readings]))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network as a file, and crops of several sizes and formats."""
+    folder = tmp_path_factory.mktemp("network")
+    tiny_model(folder)
+    rng = np.random.default_rng(0)
+    for row in range(24):
+        path = folder / "crops" / f"{row:02d}.{('png', 'jpg', 'bmp')[row % 3]}"
+        path.parent.mkdir(exist_ok=True)
+        blocks = rng.integers(0, 256, (3, 2 + row % 2, 3), dtype=np.uint8)
+        Image.fromarray(np.kron(blocks, np.ones((10, 9, 1), np.uint8))).save(path)
+    return folder
+
+
+def test_a_network_reads_as_onnxruntime_alone_does(folder: Path) -> None:
+    crops = [np.asarray(Image.open(path).convert("RGB")) for path in sorted((folder / "crops").iterdir())]
+    session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes())
+    alone_NK = np.concatenate(
+        [session.run(["probabilities"], {"input": crop.transpose(2, 0, 1)[None]})[0] for crop in crops]
+    )
+    readings = list(Predictor(folder / "model.onnx", top_k=len(LABELS), batch_size=5).predict_all(crops))
+    for reading, shares_K in zip(readings, alone_NK, strict=True):
+        assert isinstance(reading, Reading)
+        assert reading.number == LABELS.names[shares_K.argmax()]
+        assert dict(reading.top_k) == pytest.approx(dict(zip(LABELS.names, shares_K, strict=True)), abs=1e-5)
+
+
+def test_an_environment_without_torch_reads_the_same(folder: Path, tmp_path: Path) -> None:
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv is None:
+        pytest.skip("there is no uv to make an environment with")
+    python = tmp_path / "environment" / "bin" / "python"
+    said(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
+    # The folder makes uv take the versions that the repository pins.
+    said(uv, "pip", "install", "--quiet", "--python", str(python), f"{REPOSITORY}[inference]", cwd=REPOSITORY)
+    here = [reading for _, reading in Predictor(folder / "model.onnx", open=True).predict_folder(folder / "crops")]
+    assert all(isinstance(reading, Reading) for reading in here)
+    there = json.loads(said(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))
+    words = ["-m", "jersey.inference", "model.onnx", "crops", "--open"]
+    rows = [json.loads(line) for line in said(str(python), *words, cwd=folder).splitlines()]
+    for reading, (number, confidence, top_k, unseen), row in zip(here, there, rows, strict=True):
+        assert number == row["number"] == reading.number
+        assert confidence == pytest.approx(reading.confidence, abs=1e-5)
+        assert row["confidence"] == pytest.approx(reading.confidence, abs=1e-5)
+        assert dict(top_k) == pytest.approx(dict(reading.top_k), abs=1e-5)
+        assert unseen == row["unseen"] == reading.unseen
+
+
+def said(*words: str, cwd: Path | None = None) -> str:
+    """Without this environment's variables, which would lead to its packages."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from jersey.data.image_file import BadImage
 from jersey.errors import UserError
 
 T = TypeVar("T")
+Crop: TypeAlias = np.ndarray | str | Path
+"""The pixels uint8 [h,w,3], or the file that holds them."""
 
 WINDOW = 8  # batches; as long a crop waits for others of its size
 MAX_BATCH_BYTES = 64_000_000  # four times that as floats, and several times that inside the network
@@ -49,8 +51,8 @@ def _checked(crop: Any) -> np.ndarray | UserError:
     return crop
 
 
-def decoded(crops: Iterable[Any], *, ahead: int) -> Iterator[np.ndarray | UserError]:
-    """`pixels_of` each crop; up to `ahead` files are decoded in threads before they are asked for."""
+def decoded(crops: Iterable[Crop | UserError], *, ahead: int) -> Iterator[np.ndarray | UserError]:
+    """`pixels_of` each crop; an error stands for itself. Up to `ahead` files are decoded in threads before they are asked for."""
     waiting: deque[Any] = deque()
     pool = ThreadPoolExecutor(thread_name_prefix="decode")  # starts no thread before there is a file
     try:

@@ -81,10 +81,8 @@ class Decision:
         if self.prior_K is not None:
             probabilities_NK = probabilities_NK * self.prior_K
             probabilities_NK /= probabilities_NK.sum(axis=1, keepdims=True)
-        # Of equal probabilities the first number comes first, as in argmax.
-        top_Nk = np.sort(np.argpartition(-probabilities_NK, self.top_k - 1, axis=1)[:, : self.top_k], axis=1)
-        order_Nk = np.take_along_axis(-probabilities_NK, top_Nk, axis=1).argsort(axis=1, kind="stable")
-        top_Nk = np.take_along_axis(top_Nk, order_Nk, axis=1)
+        # Stable: of equal probabilities the first number comes first, as in argmax.
+        top_Nk = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, : self.top_k]
         shares_Nk = np.take_along_axis(probabilities_NK, top_Nk, axis=1)
         answers_N = (shares_Nk[:, 0] >= self.threshold) & self.is_listed_K[top_Nk[:, 0]]
         rows = zip(top_Nk.tolist(), shares_Nk.tolist(), answers_N.tolist(), strict=True)

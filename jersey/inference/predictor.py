@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jersey.errors import UserError
-from jersey.inference.batching import Batches, decoded, pixels_of
+from jersey.inference.batching import Batches, Crop, decoded, pixels_of
 from jersey.inference.decision import Decision, Reading, confidence_for
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.providers import chosen_providers, require_started
@@ -74,7 +74,7 @@ class Predictor:
         found = json.loads(self.model.metadata.get("calibration", "{}")).get("frame_correlation")
         self._frame_correlation = FRAME_CORRELATION if found is None else found
 
-    def predict(self, crop: np.ndarray | str | Path) -> Reading:
+    def predict(self, crop: Crop) -> Reading:
         """Reads one crop.
 
         Raises:
@@ -86,13 +86,13 @@ class Predictor:
         images_1Chw = np.ascontiguousarray(pixels_hw3.transpose(2, 0, 1)[None])
         return self._decision.readings(self._run(images_1Chw))[0]
 
-    def predict_all(self, crops: Iterable[np.ndarray | str | Path]) -> Iterator[Reading | UserError]:
+    def predict_all(self, crops: Iterable[Crop | UserError]) -> Iterator[Reading | UserError]:
         """Reads crops as they come, in their order; what is no crop gives its error and the rest go on.
 
         A crop waits for others of its size, at most for eight batches.
 
         Args:
-            crops: arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3].
+            crops: arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3]; an error stands for itself.
         """
         return self._in_batches(crops, lambda images_NChw: self._decision.readings(self._run(images_NChw)))
 
@@ -105,7 +105,7 @@ class Predictor:
         paths = images_below(Path(folder))
         return zip(paths, self.predict_all(paths), strict=True)
 
-    def predict_tracklet(self, crops: Iterable[np.ndarray | str | Path]) -> Reading:
+    def predict_tracklet(self, crops: Iterable[Crop | UserError]) -> Reading:
         """Reads crops of one player as one, see `jersey.inference.tracklet`; what is no crop is left out.
 
         Raises:
@@ -118,7 +118,7 @@ class Predictor:
             raise UserError(f"none of the {len(found)} crops of the tracklet could be read{reason}")
         return self.tracklet_of(np.stack(frames))
 
-    def probabilities(self, crops: Iterable[np.ndarray | str | Path]) -> Iterator[np.ndarray | UserError]:
+    def probabilities(self, crops: Iterable[Crop | UserError]) -> Iterator[np.ndarray | UserError]:
         """The calibrated probabilities [K] of `numbers`, of each crop, without the roster; else as `predict_all`."""
         return self._in_batches(crops, self._run)
 
@@ -128,7 +128,7 @@ class Predictor:
         return self._decision.readings(together_K[None])[0]
 
     def _in_batches(
-        self, crops: Iterable[np.ndarray | str | Path], run: Callable[[np.ndarray], Sequence[T]]
+        self, crops: Iterable[Crop | UserError], run: Callable[[np.ndarray], Sequence[T]]
     ) -> Iterator[T | UserError]:
         _require_several(crops)
         return Batches(run, batch_size=self.batch_size).results(decoded(crops, ahead=self.batch_size))

@@ -25,9 +25,11 @@ def test_the_likeliest_numbers_come_first_and_stay_text() -> None:
 
 
 def test_of_equal_numbers_the_first_is_taken_as_argmax_does() -> None:
-    for top_k in range(1, 6):
-        assert read(0.1, 0.1, 0.35, 0.1, 0.35, top_k=top_k).number == "01"
-        assert read(*[0.2] * 5, top_k=top_k).number == "0"
+    shares_NK = np.random.default_rng(0).integers(1, 4, (50, 110)).astype(np.float32)
+    numbers = [f"{number:03d}" for number in range(110)]
+    for top_k in (1, 5, 110):
+        readings = Decision(numbers, labels=numbers, top_k=top_k).readings(shares_NK)
+        assert [reading.number for reading in readings] == [numbers[index] for index in shares_NK.argmax(axis=1)]
 
 
 def test_more_numbers_are_asked_for_than_there_are() -> None:

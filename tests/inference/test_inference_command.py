@@ -15,7 +15,7 @@ from planted_model import crop_of, file_of, planted_model
 from jersey.inference import Predictor
 from jersey.inference.__main__ import main
 
-Say = Callable[..., tuple[int, list[str], str]]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": ""}
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def rows(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 def command(folder: Path, *flags: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "jersey.inference", *flags]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), **more}
+    environment = ENVIRONMENT | more
     return subprocess.run(
         words, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, timeout=100, check=False
     )
@@ -160,7 +160,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder: Path) -> None:
     result = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        env=ENVIRONMENT,
         input=names,
         capture_output=True,
         text=True,
@@ -176,7 +176,7 @@ def test_rows_come_before_the_input_ends(folder: Path) -> None:
     with subprocess.Popen(
         words,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        env=ENVIRONMENT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -61,7 +61,8 @@ def test_an_environment_without_torch_reads_the_same(folder: Path, tmp_path: Pat
     python = tmp_path / "environment" / "bin" / "python"
     said(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
     # The folder makes uv take the versions that the repository pins.
-    said(uv, "pip", "install", "--quiet", "--python", str(python), f"{REPOSITORY}[inference]", cwd=REPOSITORY)
+    options = ["--quiet", "--refresh-package=jersey", "--python", str(python)]  # uv would take an older build
+    said(uv, "pip", "install", *options, f"{REPOSITORY}[inference]", cwd=REPOSITORY)
     here = [reading for _, reading in Predictor(folder / "model.onnx", open=True).predict_folder(folder / "crops")]
     assert all(isinstance(reading, Reading) for reading in here)
     there = json.loads(said(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of, planted_model
 
@@ -138,8 +139,10 @@ def test_the_correlation_of_frames_is_the_models(tmp_path: Path) -> None:
         calibration = json.dumps({"temperature": 1.0, "crops": 9, "frame_correlation": correlation})
         path = planted_model(tmp_path / "model.onnx", calibration=calibration)
         sure[correlation] = Predictor(path).predict_tracklet(frames).confidence
+    shares_FK = np.stack([expected("10", sureness=60)] * 10)
+    for correlation, confidence in sure.items():
+        assert confidence == pytest.approx(pooled(shares_FK, correlation=correlation).max(), rel=1e-5)
     assert sure[0.0] > sure[0.5] > sure[1.0]
-    assert sure[1.0] == pytest.approx(expected("10", sureness=60).max(), rel=1e-4)
 
 
 def test_a_tracklet_goes_without_bad_crops_but_not_without_any(model: Path, tmp_path: Path) -> None:
@@ -158,6 +161,19 @@ def test_the_cpu_is_always_there_and_a_missing_provider_is_one_sentence(model: P
     for missing in ("abacus", "openvino"):
         with pytest.raises(UserError, match=f"{missing} is not there: this onnxruntime has .*cpu"):
             Predictor(model, providers=[missing])
+
+
+def test_a_provider_that_does_not_start_is_refused_only_if_asked_for(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where onnxruntime was built for CUDA and its libraries are missing: it goes on with the CPU.
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    with pytest.warns(UserWarning, match="CUDA"), pytest.raises(UserError, match="cuda is not there: it could not"):
+        Predictor(model, providers=["cuda"])
+    with pytest.warns(UserWarning, match="CUDA"):
+        assert Predictor(model).predict(crop_of("10")).number == "10"
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"top_k": 0}])

@@ -52,7 +52,7 @@ def _checked(crop: Any) -> np.ndarray | UserError:
 
 
 def decoded(crops: Iterable[Crop | UserError], *, ahead: int) -> Iterator[np.ndarray | UserError]:
-    """`pixels_of` each crop; an error stands for itself. Up to `ahead` files are decoded in threads before they are asked for."""
+    """`pixels_of` each crop, an error for itself; up to `ahead` files are decoded in threads ahead of their turn."""
     waiting: deque[Any] = deque()
     pool = ThreadPoolExecutor(thread_name_prefix="decode")  # starts no thread before there is a file
     try:

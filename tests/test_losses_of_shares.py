@@ -62,11 +62,8 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("size", [1e2, 65504.0, 1e30])
 def test_gradients_are_finite_at_extreme_logits(loss: CrossEntropy, size: float) -> None:
     """Sure and right, sure and wrong, and undecided, of a label and of none."""
-    for targets in (
-        torch.tensor([0, 1, 0]),
-        torch.full((3,), UNREADABLE_INDEX),
-        torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0.5, 0.5, 0, 0]]),
-    ):
+    shares_BJ = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0.5, 0.5, 0, 0]])
+    for targets in (torch.tensor([0, 1, 0]), torch.full((3,), UNREADABLE_INDEX), shares_BJ, shares_BJ.flip(1)):
         logits_BK = torch.tensor([[size, 0, -size], [size, 0, -size], [size, size, 0]], requires_grad=True)
         value = loss(logits_BK, targets, torch.tensor([2.0, 1.0, 0.0]))
         value.backward()

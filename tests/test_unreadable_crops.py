@@ -110,7 +110,7 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
     assert UNREADABLE_INDEX in shown
     assert [tile.caption[0] for tile in samples[0].tiles] == [(*NUMBERS, "unreadable")[label] for label in shown]
     found = next(sections for title, sections in grids.items() if title.startswith("test"))[-1]
-    assert (found.kind, found.out_of, len(found.tiles)) == ("unreadable, the surest first", 4, 4)
+    assert (found.heading, found.out_of, len(found.tiles)) == ("unreadable, the surest first", 4, 4)
     images_UHW3 = data.decoded["test"].images_NCHW[-4:].permute(0, 2, 3, 1).numpy()
     pictures = {image_HW3.tobytes() for image_HW3 in images_UHW3}
     assert {tile.images[0].tobytes() for tile in found.tiles} == pictures

@@ -177,7 +177,9 @@ class Collector:
         is_readable_N = is_crop_N & (labels_N != UNREADABLE_INDEX)
         is_unreadable_N = is_crop_N & (labels_N == UNREADABLE_INDEX)
         return Evaluation(
-            *(part[is_readable_N] for part in (logits_NK, labels_N, indices_N)),
+            logits_NK[is_readable_N],
+            labels_N[is_readable_N],
+            indices_N[is_readable_N],
             unreadable_logits_UK=logits_NK[is_unreadable_N],
             unreadable_indices_U=indices_N[is_unreadable_N],
         )

@@ -10,9 +10,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
+from unreadable_crops import draw
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.data.mixing import MixUp
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 READS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select)
@@ -67,6 +69,14 @@ def config(shrink: Callable[[fdl.Buildable], None]) -> fdl.Buildable:
 
 
 def test_a_step_brings_no_value_to_the_host(config: fdl.Buildable, tmp_path: Path) -> None:
+    watchers = watched(config, tmp_path, Asked)
+    assert len(watchers) >= 3
+    assert [watcher.operations for watcher in watchers] == [[]] * len(watchers)
+
+
+@pytest.mark.parametrize("mix", [None, MixUp(alpha=1.0)])
+def test_nor_does_a_step_with_unreadable_crops(config: fdl.Buildable, tmp_path: Path, mix: MixUp | None) -> None:
+    config.data.root, config.module.mix = str(draw(tmp_path / "crops", "folders")), mix
     watchers = watched(config, tmp_path, Asked)
     assert len(watchers) >= 3
     assert [watcher.operations for watcher in watchers] == [[]] * len(watchers)

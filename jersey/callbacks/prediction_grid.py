@@ -69,7 +69,7 @@ def _tiles(rows_M: Tensor, readings: Readings, images_NCHW: Tensor) -> "list[Til
 def _unreadable_tiles(evaluation: Evaluation, names: Sequence[str], images_NCHW: Tensor, most: int) -> "list[Tile]":
     from jersey.plots.image_grid import Tile
 
-    confidence_U, read_U = evaluation.unreadable_confidence_U, evaluation.unreadable_logits_UK.argmax(dim=1)
+    confidence_U, read_U = evaluation.unreadable_confidence_U, evaluation.unreadable_logits_UK.argmax(dim=1).tolist()
     return [
         Tile(
             [images_NCHW[evaluation.unreadable_indices_U[row]].permute(1, 2, 0).numpy()],

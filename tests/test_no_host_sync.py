@@ -74,9 +74,8 @@ def test_a_step_brings_no_value_to_the_host(config: fdl.Buildable, tmp_path: Pat
     assert [watcher.operations for watcher in watchers] == [[]] * len(watchers)
 
 
-@pytest.mark.parametrize("mix", [None, MixUp(alpha=1.0)])
-def test_nor_does_a_step_with_unreadable_crops(config: fdl.Buildable, tmp_path: Path, mix: MixUp | None) -> None:
-    config.data.root, config.module.mix = str(draw(tmp_path / "crops", "folders")), mix
+def test_nor_does_a_step_with_unreadable_crops(config: fdl.Buildable, tmp_path: Path) -> None:
+    config.data.root = str(draw(tmp_path / "crops", "folders"))
     watchers = watched(config, tmp_path, Asked)
     assert len(watchers) >= 3
     assert [watcher.operations for watcher in watchers] == [[]] * len(watchers)
@@ -107,6 +106,8 @@ class NoSync:
 
 
 @pytest.mark.gpu
-def test_a_step_on_a_gpu_never_waits(config: fdl.Buildable, tmp_path: Path) -> None:
-    config.trainer.accelerator = "gpu"
+@pytest.mark.parametrize("mix", [None, MixUp(alpha=1.0)])
+def test_a_step_on_a_gpu_never_waits(config: fdl.Buildable, tmp_path: Path, mix: MixUp | None) -> None:
+    config.trainer.accelerator, config.module.mix = "gpu", mix
+    config.data.root = str(draw(tmp_path / "crops", "folders"))  # some are unreadable
     assert len(watched(config, tmp_path, NoSync)) >= 3

@@ -51,6 +51,7 @@ def data() -> fdl.Partial[JerseyDataModule]:
         cache=".decoded",
         labels=None,
         on_bad_image="refuse",
+        unreadable="train",
     )
 
 

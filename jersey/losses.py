@@ -1,4 +1,4 @@
-"""Training losses. Shapes: B batch, K classes.
+"""Training losses. Shapes: B batch, K classes, J = K + 1.
 
 A crop's target is its label, or, where crops are mixed (`jersey.data.mixing`), a share for each label. The loss of a
 mixed crop is the mixture of the losses it would have under each label j, with its share t[j]:
@@ -6,11 +6,15 @@ mixed crop is the mixture of the losses it would have under each label j, with i
     loss = sum_j t[j] * loss_if_label_is[j],
 
 so weights, smoothing and focus act on each label as they would on an unmixed crop of it.
+
+An unreadable crop has no label. Its target is the uniform distribution (`jersey.data.unreadable`): it costs what it
+would cost on average over all labels, without class weights, which would make the target one that leans to the rare.
 """
 
 import torch
 from torch import Tensor, nn
 
+from jersey.data.unreadable import UNREADABLE_INDEX
 from jersey.errors import UserError
 
 
@@ -34,15 +38,24 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits_BK: Tensor, targets: Tensor, class_weights_K: Tensor) -> Tensor:
-        """The loss of labels, int64 [B], or of shares, float [B,K] with rows that sum to 1."""
+        """The mean loss.
+
+        Args:
+            logits_BK: of the network.
+            targets: labels or UNREADABLE_INDEX, int64 [B], or shares of labels and, last, of none, float [B,J].
+            class_weights_K: w.
+        """
         log_p_BK = logits_BK.float().log_softmax(dim=1)
         e, classes = self.label_smoothing, logits_BK.shape[1]
         smoothing_B1 = -log_p_BK.sum(dim=1, keepdim=True)
         losses_BK = (1 - e) * self.of_labels(log_p_BK) + e / classes * smoothing_B1
+        unreadable_B = losses_BK.mean(dim=1)
         if targets.ndim == 1:
-            losses_B = losses_BK.gather(1, targets[:, None])[:, 0] * class_weights_K[targets]
+            any_B = targets.clamp(min=0)  # where there is none, for `gather`
+            labelled_B = losses_BK.gather(1, any_B[:, None])[:, 0] * class_weights_K[any_B]
+            losses_B = torch.where(targets == UNREADABLE_INDEX, unreadable_B, labelled_B)
         else:
-            losses_B = (targets * class_weights_K * losses_BK).sum(dim=1)
+            losses_B = (targets[:, :-1] * class_weights_K * losses_BK).sum(dim=1) + targets[:, -1] * unreadable_B
         return losses_B.mean()
 
     def of_labels(self, log_p_BK: Tensor) -> Tensor:

@@ -4,11 +4,14 @@ Classes without a crop in the split are left out of the averages (`classes_prese
 instead of counting as 0. A crop that is read as one of them is a mistake like any other: it lowers the recall and F1
 of its true class. The reference in the tests is scikit-learn.
 
-Shapes: N crops, K classes, J <= K classes present; of one class P crops are positive, M = N - P negative.
+Unreadable crops have no true class, and no part in any score but `auroc_readable`.
+
+Shapes: N crops with a label, U unreadable ones, K classes, J <= K classes present; of one class P crops are positive,
+M = N - P negative.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jersey.data.batches import PADDING, Batch
+from jersey.data.unreadable import UNREADABLE_INDEX
 from jersey.distributed import interleaved, own_share
 
 CALIBRATION_BINS = 15
@@ -30,11 +34,15 @@ class Evaluation:
         logits_NK: float32, on the CPU.
         labels_N: int64, on the CPU.
         indices_N: int64, rows in the split.
+        unreadable_logits_UK: float32, on the CPU; U is often 0.
+        unreadable_indices_U: int64, rows in the split.
     """
 
     logits_NK: Tensor
     labels_N: Tensor
     indices_N: Tensor
+    unreadable_logits_UK: Tensor = field(default_factory=lambda: torch.empty(0, 1))
+    unreadable_indices_U: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     @cached_property
     def confusion_KK(self) -> Tensor:
@@ -79,6 +87,22 @@ class Evaluation:
             return torch.full_like(self.recall_K, torch.nan)
         return torch.stack([_auroc(p_N, self.labels_N == k) for k, p_N in enumerate(self.probabilities_NK.T)])
 
+    @property
+    def unreadable(self) -> int:
+        """Number of unreadable crops, U."""
+        return len(self.unreadable_indices_U)
+
+    @cached_property
+    def unreadable_confidence_U(self) -> Tensor:
+        """The probability of the number that was read, on each unreadable crop, float64 [U]."""
+        return self.unreadable_logits_UK.double().softmax(dim=1).amax(dim=1)
+
+    def auroc_readable(self) -> Tensor:
+        """Probability that a crop with a label is read with more confidence than an unreadable one."""
+        confidence = torch.cat([self.probabilities_NK.amax(dim=1), self.unreadable_confidence_U])
+        is_readable = torch.arange(len(confidence)) < len(self.labels_N)
+        return _auroc(confidence, is_readable) if not confidence.isnan().any() else torch.tensor(torch.nan)
+
     def calibration_error(self) -> Tensor:
         """Expected calibration error over equal bins (lower, upper]: https://arxiv.org/abs/1706.04599, section 2."""
         confidences_N, predicted_N = self.probabilities_NK.max(dim=1)
@@ -88,7 +112,10 @@ class Evaluation:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """All scores by name; `loss` is the plain negative log likelihood, comparable between recipes."""
+        """All scores by name; `loss` is the plain negative log likelihood, comparable between recipes.
+
+        `auroc_readable` is among them only where there are unreadable crops.
+        """
         # Stable, so that the first of equal logits wins, as in argmax and in the confusion matrix; topk differs.
         top_N5 = self.logits_NK.argsort(dim=1, descending=True, stable=True)[:, :5]
         right_N5 = top_N5 == self.labels_N[:, None]
@@ -102,6 +129,8 @@ class Evaluation:
             "ece": self.calibration_error(),
             "classes_present": torch.tensor(float(len(self.present_J))),
         }
+        if self.unreadable:
+            scores["auroc_readable"] = self.auroc_readable()
         return {name: value.item() for name, value in scores.items()}
 
 
@@ -145,7 +174,15 @@ class Collector:
         logits_NK, labels_N, indices_N = (part.cpu() for part in self._gathered())
         self._parts.clear()
         is_crop_N = indices_N != PADDING
-        return Evaluation(logits_NK[is_crop_N], labels_N[is_crop_N], indices_N[is_crop_N])
+        is_readable_N = is_crop_N & (labels_N != UNREADABLE_INDEX)
+        is_unreadable_N = is_crop_N & (labels_N == UNREADABLE_INDEX)
+        return Evaluation(
+            logits_NK[is_readable_N],
+            labels_N[is_readable_N],
+            indices_N[is_readable_N],
+            unreadable_logits_UK=logits_NK[is_unreadable_N],
+            unreadable_indices_U=indices_N[is_unreadable_N],
+        )
 
     def _gathered(self) -> tuple[Tensor, ...]:
         device = self._parts[-1][0].device  # what a checkpoint held comes from the CPU

@@ -45,7 +45,7 @@ class JerseyModule(L.LightningModule):
         network: called with `labels`.
         optimizer: a torch optimizer class with `lr` (of the head) and `weight_decay` set, as a partial.
         schedule: called with the optimizer and `total_steps`, gives a per-step scheduler.
-        loss: called with logits, labels (with `mix`: shares of labels) and class weights.
+        loss: called with logits, labels (with `mix`: shares of labels) and class weights; see `jersey.losses`.
         augment: applied to training batches only; None for none.
         mix: mixes the crops of a training batch after augmentation; None for none. The train split then has a loss and
             no scores: a mixed crop is of no one number.
@@ -107,7 +107,7 @@ class JerseyModule(L.LightningModule):
         return loss
 
     def training_input(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """What this epoch's training takes: images, and labels [B] or, with `mix`, shares of labels [B,K]."""
+        """What this epoch's training takes: images, and labels [B] or, with `mix`, shares of labels [B,K+1]."""
         images_BCHW, labels_B = self.augmented(batch["images"], batch_idx), batch["labels"]
         if self.mix is None:
             return images_BCHW, labels_B

@@ -12,6 +12,7 @@ from sklearn import metrics as sk  # type: ignore[import-untyped]
 from torch import Tensor
 
 from jersey.data.batches import PADDING
+from jersey.data.unreadable import UNREADABLE_INDEX
 from jersey.metrics import Collector, Evaluation
 
 
@@ -227,3 +228,59 @@ def test_collector_leaves_out_the_padding() -> None:
     assert collected.indices_N.tolist() == [4, 0, 5]
     assert torch.equal(collected.logits_NK, case.logits_NK[[0, 2, 3]])
     assert torch.equal(collected.labels_N, case.labels_N[[0, 2, 3]])
+
+
+def with_unreadable(logits_NK: Tensor, labels_N: Tensor, logits_UK: Tensor) -> Evaluation:
+    """As the collector gives it, the unreadable crops first and last."""
+    collector, half = Collector(), len(logits_UK) // 2
+    logits = torch.cat([logits_UK[:half], logits_NK, logits_UK[half:]])
+    labels = torch.full((len(logits),), UNREADABLE_INDEX)
+    labels[half : half + len(labels_N)] = labels_N
+    for rows in torch.arange(len(logits)).split(7):
+        part = {"images": torch.zeros(0), "labels": labels[rows], "indices": rows}
+        collector.add(logits[rows], part)  # type: ignore[arg-type]
+    return collector.evaluation()
+
+
+def test_unreadable_crops_change_no_score_but_their_own() -> None:
+    plain = example(60, 4)
+    logits_UK = torch.randn(25, 4, generator=torch.Generator().manual_seed(1))
+    case = with_unreadable(plain.logits_NK, plain.labels_N, logits_UK)
+    assert torch.equal(case.logits_NK, plain.logits_NK)
+    assert torch.equal(case.labels_N, plain.labels_N)
+    assert case.indices_N.tolist() == list(range(12, 72))
+    assert case.unreadable_indices_U.tolist() == [*range(12), *range(72, 85)]
+    assert torch.equal(case.unreadable_logits_UK, logits_UK)
+    scores = case.metrics | {"auroc_readable": None}
+    assert scores == plain.metrics | {"auroc_readable": None}
+    assert "auroc_readable" not in plain.metrics
+    assert (plain.unreadable, case.unreadable) == (0, 25)
+
+
+def test_auroc_of_readable_crops_is_scikit_learns() -> None:
+    plain = example(60, 4)
+    logits_UK = torch.randn(25, 4, generator=torch.Generator().manual_seed(1)).round()
+    case = with_unreadable(plain.logits_NK.round(), plain.labels_N, logits_UK)
+    confidence = torch.cat([case.logits_NK, logits_UK]).double().softmax(dim=1).amax(dim=1).numpy()
+    expected = sk.roc_auc_score([1] * 60 + [0] * 25, confidence)
+    assert 0 < expected < 1
+    assert case.metrics["auroc_readable"] == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_array_equal(case.unreadable_confidence_U, confidence[60:])
+
+
+def test_auroc_of_readable_crops_is_nan_where_nothing_can_be_ranked() -> None:
+    plain = example(10, 4)
+    diverged = with_unreadable(plain.logits_NK, plain.labels_N, torch.full((3, 4), math.nan))
+    assert math.isnan(diverged.metrics["auroc_readable"])
+    assert math.isfinite(diverged.metrics["acc_top1"])
+    only = with_unreadable(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), torch.zeros(3, 4))
+    assert math.isnan(only.metrics["auroc_readable"])
+    assert math.isnan(only.metrics["acc_top1"])
+
+
+def test_padding_is_no_unreadable_crop() -> None:
+    collector = Collector()
+    labels_N, indices_N = torch.tensor([1, UNREADABLE_INDEX, UNREADABLE_INDEX]), torch.tensor([0, 1, PADDING])
+    batch = {"images": torch.zeros(0), "labels": labels_N, "indices": indices_N}
+    collector.add(torch.eye(3), batch)  # type: ignore[arg-type]
+    assert collector.evaluation().unreadable_indices_U.tolist() == [1]

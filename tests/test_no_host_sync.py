@@ -10,9 +10,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
+from unreadable_crops import draw
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.data.mixing import MixUp
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 READS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select)
@@ -72,6 +74,13 @@ def test_a_step_brings_no_value_to_the_host(config: fdl.Buildable, tmp_path: Pat
     assert [watcher.operations for watcher in watchers] == [[]] * len(watchers)
 
 
+def test_nor_does_a_step_with_unreadable_crops(config: fdl.Buildable, tmp_path: Path) -> None:
+    config.data.root = str(draw(tmp_path / "crops", "folders"))
+    watchers = watched(config, tmp_path, Asked)
+    assert len(watchers) >= 3
+    assert [watcher.operations for watcher in watchers] == [[]] * len(watchers)
+
+
 def test_a_step_that_does_is_seen(config: fdl.Buildable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jersey.module import JerseyModule
 
@@ -97,6 +106,8 @@ class NoSync:
 
 
 @pytest.mark.gpu
-def test_a_step_on_a_gpu_never_waits(config: fdl.Buildable, tmp_path: Path) -> None:
-    config.trainer.accelerator = "gpu"
+@pytest.mark.parametrize("mix", [None, MixUp(alpha=1.0)])
+def test_a_step_on_a_gpu_never_waits(config: fdl.Buildable, tmp_path: Path, mix: MixUp | None) -> None:
+    config.trainer.accelerator, config.module.mix = "gpu", mix
+    config.data.root = str(draw(tmp_path / "crops", "folders"))  # some are unreadable
     assert len(watched(config, tmp_path, NoSync)) >= 3

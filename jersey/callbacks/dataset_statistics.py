@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.picture import save, track
+from jersey.data.unreadable import UNREADABLE_NAME
 from jersey.tables import write_csv
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 class DatasetStatistics(Callback):
     """Writes `dataset.csv` (a row a number, a column a split) and `dataset.png`, and gives the picture to Aim.
 
+    Unreadable crops, where there are some, have a row like a number.
     It counts the files, so `trainer.limit_batches` and the sampler change nothing here.
     """
 
@@ -25,8 +27,10 @@ class DatasetStatistics(Callback):
         from jersey.plots.class_bars import dataset_bars  # imports matplotlib
 
         data = cast("JerseyDataModule", trainer.datamodule)  # type: ignore[attr-defined]  # set by `fit`
-        names = data.labels.names
-        counts = [split.counts() for split in data.splits.values()]
+        names = list(data.labels.names)
+        counts = [split.counts() | {UNREADABLE_NAME: split.unreadable} for split in data.splits.values()]
+        if any(of_split[UNREADABLE_NAME] for of_split in counts):
+            names.append(UNREADABLE_NAME)
         table = [[of_split.get(name, 0) for of_split in counts] for name in names]
         rows = ([name, *numbers] for name, numbers in zip(names, table, strict=True))
         write_csv(Path(trainer.default_root_dir) / "dataset.csv", ("number", *data.splits), rows)

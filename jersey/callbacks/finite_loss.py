@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from jersey.data.batches import PADDING, Batch
+from jersey.data.unreadable import UNREADABLE_NAME
 from jersey.errors import UserError
 from jersey.tables import write_csv
 
@@ -84,7 +85,8 @@ class FiniteLoss(Callback):
         train = data.splits["train"]
         rows = [row for row in first.indices_B.tolist() if row != PADDING]
         path = Path(trainer.default_root_dir) / FILE
-        write_csv(path, ("step", "file", "label"), ((first.step, train.paths[row], train.labels[row]) for row in rows))
+        crops = ((first.step, train.paths[row], train.labels[row] or UNREADABLE_NAME) for row in rows)
+        write_csv(path, ("step", "file", "label"), crops)
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         raise UserError(
             f"the loss is {float(first.loss)} since optimizer step {first.step}, at a learning rate of {lr:.3g}; lower "

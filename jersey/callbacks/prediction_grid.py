@@ -1,8 +1,9 @@
 """Crops that the network read right, was sure of and wrong, and was least sure of, as one picture.
 
-Shapes: N crops of the split, M <= N chosen rows, H W size.
+Shapes: N crops of the split with a label, M <= N chosen rows, U unreadable ones, H W size.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from lightning.pytorch import Trainer
@@ -11,6 +12,8 @@ from torch import Tensor
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
 from jersey.callbacks.picture import moment, publish
 from jersey.chosen_crops import Readings, spread
+from jersey.data.unreadable import UNREADABLE_NAME
+from jersey.metrics import Evaluation
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 class PredictionGrid(AfterEvaluation):
     """Writes `predictions_val.png` (the latest) and `predictions_test.png`, and adds them to Aim as `predictions`.
+
+    Of the unreadable crops, where there are some, it shows those that were read with most confidence.
 
     Args:
         crops: how many to show of each kind, at most.
@@ -31,7 +36,8 @@ class PredictionGrid(AfterEvaluation):
     def evaluated(self, trainer: Trainer, module: "JerseyModule", subset: Subset) -> None:
         from jersey.plots.image_grid import Section, image_grid
 
-        readings = Readings(module.evaluations[subset], module.labels.names)
+        evaluation = module.evaluations[subset]
+        readings = Readings(evaluation, module.labels.names)
         data = cast("JerseyDataModule", trainer.datamodule)  # type: ignore[attr-defined]  # set by `fit` and `test`
         images_NCHW = data.decoded[subset].images_NCHW
         right_M, wrong_M, unsure_M = readings.right(), readings.surest_mistakes(), readings.least_sure()
@@ -43,6 +49,9 @@ class PredictionGrid(AfterEvaluation):
         sections = [
             Section(kind, _tiles(shown_M, readings, images_NCHW), out_of=len(all_M)) for kind, all_M, shown_M in kinds
         ]
+        if evaluation.unreadable:
+            tiles = _unreadable_tiles(evaluation, readings.names, images_NCHW, self.crops)
+            sections.append(Section("unreadable, the surest first", tiles, out_of=evaluation.unreadable))
         title = f"{moment(trainer, subset)}: {len(right_M)} of {len(unsure_M)} crops read right"
         publish(trainer, image_grid(title, sections, columns=10), "predictions", subset=subset)
 
@@ -54,4 +63,17 @@ def _tiles(rows_M: Tensor, readings: Readings, images_NCHW: Tensor) -> "list[Til
     return [
         Tile([image_HW3], readings.caption(row), is_marked=not readings.is_right_N[row])
         for image_HW3, row in zip(images_MHW3, rows_M.tolist(), strict=True)
+    ]
+
+
+def _unreadable_tiles(evaluation: Evaluation, names: Sequence[str], images_NCHW: Tensor, most: int) -> "list[Tile]":
+    from jersey.plots.image_grid import Tile
+
+    confidence_U, read_U = evaluation.unreadable_confidence_U, evaluation.unreadable_logits_UK.argmax(dim=1).tolist()
+    return [
+        Tile(
+            [images_NCHW[evaluation.unreadable_indices_U[row]].permute(1, 2, 0).numpy()],
+            (f"{confidence_U[row]:.1%} for {names[read_U[row]]}", UNREADABLE_NAME),
+        )
+        for row in confidence_U.argsort(descending=True, stable=True)[:most].tolist()
     ]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jersey.callbacks.picture import publish
 from jersey.data.batches import Batch
+from jersey.data.unreadable import UNREADABLE_INDEX, UNREADABLE_NAME
 
 if TYPE_CHECKING:
     from jersey.module import JerseyModule
@@ -40,7 +41,8 @@ class SampleGrid(Callback):
     def _draw(self, trainer: Trainer, module: "JerseyModule", batch: Batch) -> None:
         from jersey.plots.image_grid import Section, Tile, image_grid
 
-        names = [module.labels.names[label] for label in batch["labels"][: self.crops].tolist()]
+        names_by_index = {**dict(enumerate(module.labels.names)), UNREADABLE_INDEX: UNREADABLE_NAME}
+        names = [names_by_index[label] for label in batch["labels"][: self.crops].tolist()]
         is_changed = module.augment is not None or module.mix is not None
         # The whole batch is changed: a part of it would draw other random numbers.
         stages = [batch["images"], module.training_input(batch, 0)[0]] if is_changed else [batch["images"]]

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.picture import save, track
+from jersey.data.unreadable import UNREADABLE_NAME
 from jersey.tables import write_csv
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 class SamplerDistribution(Callback):
     """Writes `sampler.csv` (a column a number, a row "data set", a row an epoch) and `sampler.png`, also to Aim.
+
+    Unreadable crops, where there are some, have a column like a number.
 
     Epochs are counted as they are drawn: the crops of an incomplete last batch and those beyond
     `trainer.limit_batches` are among them. What an epoch draws is a function of its number, so a resumed run has the
@@ -33,11 +36,14 @@ class SamplerDistribution(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = cast("JerseyDataModule", trainer.datamodule)  # type: ignore[attr-defined]  # set by `fit`
         is_first = not self._drawn
+        names, unreadable = _columns(data)
         for epoch in range(len(self._drawn), trainer.current_epoch + 1):
-            self._drawn.append(data.train_sampler.drawn_counts(epoch, num_classes=len(data.labels)))
-        rows = [["data set", *data.class_counts]]
+            drawn_K = data.train_sampler.drawn_counts(epoch, num_classes=len(data.labels))
+            rest = [len(data.train_sampler) - drawn_K.sum()] if unreadable else []
+            self._drawn.append(np.append(drawn_K, rest).astype(np.int64))
+        rows = [["data set", *data.class_counts, *unreadable]]
         rows += [[f"epoch {epoch}", *counts_K.tolist()] for epoch, counts_K in enumerate(self._drawn)]
-        write_csv(Path(trainer.default_root_dir) / "sampler.csv", ("drawn in", *data.labels.names), rows)
+        write_csv(Path(trainer.default_root_dir) / "sampler.csv", ("drawn in", *names), rows)
         if is_first:
             self._draw(trainer, data)
 
@@ -46,6 +52,13 @@ class SamplerDistribution(Callback):
 
         drawn_K = self._drawn[-1]
         title = f"Sampler, epoch {trainer.current_epoch}: {drawn_K.sum():,} crops drawn"
-        image = sampler_bars(np.array(data.class_counts), drawn_K, data.labels.names, title=title)
+        names, unreadable = _columns(data)
+        image = sampler_bars(np.array([*data.class_counts, *unreadable]), drawn_K, names, title=title)
         save(trainer, image, "sampler")
         track(trainer, image, "sampler", step=trainer.global_step, subset="train")
+
+
+def _columns(data: "JerseyDataModule") -> tuple[list[str], list[int]]:
+    """What is counted, and the number of unreadable train crops, where there are some."""
+    unreadable = data.splits["train"].unreadable
+    return [*data.labels.names, *([UNREADABLE_NAME] if unreadable else [])], [unreadable] if unreadable else []

@@ -1,4 +1,4 @@
-"""Annotation files of a split: which images they name, and the label of each.
+"""Annotation files of a split: which images they name, the label of each, and its track if it has one.
 
 Whether the images are there is not asked here; decoding will tell.
 """
@@ -11,28 +11,36 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jersey.data.complaints import Complain, TwoLabels, require_clean
+from jersey.data.unreadable import UNREADABLE, UNREADABLE_NAME
 from jersey.errors import UserError
 
 
-def read_annotations(root: Path, annotations: Iterable[Path], complain: Complain) -> tuple[set[tuple[str, str]], int]:
-    """Each image with its label, and how many images have an empty label in some row."""
+def read_annotations(
+    root: Path, annotations: Iterable[Path], complain: Complain
+) -> tuple[set[tuple[str, str]], dict[str, str]]:
+    """Each image with its label, an empty one only where no row gives another, and the track of each that has one."""
     label_of: dict[str, str] = {}
+    track_of: dict[str, str] = {}
     labelled: set[tuple[str, str]] = set()
     unreadable: set[str] = set()
     for file in annotations:
-        for where, path, label in _annotation_rows(root, file, complain):
-            if not label:
+        for where, path, label, track in _annotation_rows(root, file, complain):
+            if track and track_of.setdefault(path, track) != track:
+                both = f"{track_of[path]!r} and {track!r}"
+                complain(UserError(f"{where}: the image {path} has the tracks {both}; keep the right one"))
+            if label == UNREADABLE:
                 unreadable.add(path)
                 continue
             labelled.add((path, label))
             if label_of.setdefault(path, label) != label:
                 both = f"{label_of[path]!r} and {label!r}"
                 complain(TwoLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
-    return labelled, len(unreadable)
+    labelled.update((path, UNREADABLE) for path in unreadable if path not in label_of)
+    return labelled, track_of
 
 
-def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, str, str]]:
-    """Yields (file:line, image, label) of each row that is not blank."""
+def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, str, str, str]]:
+    """Yields (file:line, image, label, track) of each row that is not blank."""
     folder = file.parent.relative_to(root).as_posix()
     try:
         lines = _read_utf8(file).split("\n")
@@ -44,31 +52,36 @@ def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tup
             continue
         where = f"{file}:{number}"
         try:
-            image, label = _parse_row(line, where=where)
+            image, label, track = _parse_row(line, where=where)
             path = str(root / _inside_root(folder, image, where=where))
             require_clean(label, where=where)
+            require_clean(track, what="track", where=where)
         except UserError as problem:
             complain(problem)
             continue
-        yield where, path, sys.intern(label)
+        yield where, path, sys.intern(label), sys.intern(track)
 
 
-def _parse_row(line: str, *, where: str) -> tuple[str, str]:
-    """The image and the label."""
+def _parse_row(line: str, *, where: str) -> tuple[str, str, str]:
+    """The image, the label and the track."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
     if not isinstance(row, dict) or not {"image", "suffix"} <= row.keys():
         raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
-    image, label = row["image"], row["suffix"]
+    image, label, track = row["image"], row["suffix"], row.get("track", "")
     if not isinstance(label, str):
         raise UserError(
             f"{where}: the label {reprlib.repr(label)} is not a string; put it in quotes, or 00 would become 0"
         )
     if not isinstance(image, str) or not image or "\0" in image:
         raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
-    return image, label
+    if not isinstance(track, str):
+        raise UserError(f"{where}: the track {reprlib.repr(track)} is not a string; put it in quotes, or leave it out")
+    if label == UNREADABLE_NAME:
+        raise UserError(f'{where}: the label {label!r} is no number; write "suffix": "" for an unreadable crop')
+    return image, label, track
 
 
 def _read_utf8(file: Path) -> str:

@@ -3,13 +3,13 @@ one that skips them goes on as if they were not there, and says so.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from jersey.data.complaints import SHOWN, audit_command
 from jersey.data.image_file import BadImage
-from jersey.data.index import Paths, Split
+from jersey.data.index import Split
 from jersey.errors import UserError
 from jersey.labels import in_order
 from jersey.printable import printable
@@ -55,20 +55,19 @@ def without(split: Split, rows: Collection[int]) -> Split:
     """A split without some of its rows.
 
     Raises:
-        UserError: nothing is left of it, or, for training, of one of its labels.
+        UserError: no image with a label is left of it, or, for training, none of one of its labels.
     """
     if not rows:
         return split
-    kept = [row for row in range(len(split)) if row not in rows]
-    if not kept:
+    kept = split.only([row for row in range(len(split)) if row not in rows])
+    if not kept.counts():
         raise UserError(f"skipping bad images leaves nothing of the {split.name} split; mend some of its images")
-    paths, labels = Paths(split.paths.texts[row] for row in kept), tuple(split.labels[row] for row in kept)
-    if split.name == "train" and (lost := set(split.labels) - set(labels)):
+    if split.name == "train" and (lost := set(split.counts()) - set(kept.counts())):
         raise UserError(
             f"skipping bad images leaves no train crop of {', '.join(in_order(lost))}; mend some of them, or remove "
             "these labels from all splits"
         )
-    return replace(split, paths=paths, labels=labels)
+    return kept
 
 
 def counted(skipped: Mapping[str, Sequence[Skipped]]) -> dict[str, str]:

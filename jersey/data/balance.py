@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from jersey.data.unreadable import UNREADABLE_INDEX
+
 
 def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
     """Loss weights `count^-power`, float32 [K], scaled so that their mean over the train crops is 1.
@@ -29,12 +31,14 @@ def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
 class BalancedSampler(Sampler[int]):
     """Draws as many crops an epoch as the split has, each class in proportion to `count^(1 - power)`.
 
+    Unreadable crops are one class more.
+
     Systematic resampling (Kitagawa 1996, https://doi.org/10.2307/1390750): a crop, or a class, that should appear e
     times an epoch on average appears floor(e) or ceil(e) times, so an epoch holds no chance duplicates, and power 0
     is a plain shuffle. What is drawn is a function of (seed, epoch) alone.
 
     Args:
-        class_indices_N: class index of each crop.
+        class_indices_N: class index of each crop, or UNREADABLE_INDEX.
         power: 0 for the natural distribution, 1 for equal classes.
         seed: non-negative.
         repeated: an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
@@ -42,8 +46,8 @@ class BalancedSampler(Sampler[int]):
 
     def __init__(self, class_indices_N: Sequence[int], *, power: float, seed: int, repeated: int | None = None) -> None:
         self.class_indices_N = np.asarray(class_indices_N, dtype=np.int64)
-        counts_K = np.bincount(self.class_indices_N)
-        share_N = counts_K.astype(np.float64)[self.class_indices_N] ** -power
+        _, class_N, counts = np.unique(self.class_indices_N, return_inverse=True, return_counts=True)
+        share_N = counts.astype(np.float64)[class_N] ** -power
         self.expected_N = share_N * len(share_N) / share_N.sum()
         self.seed = seed
         self.repeated = repeated
@@ -72,11 +76,14 @@ class BalancedSampler(Sampler[int]):
 
     def expected_counts(self, *, num_classes: int) -> np.ndarray:
         """How many crops of each class an epoch draws on average, float64 [K]."""
-        return np.bincount(self.class_indices_N, weights=self.expected_N, minlength=num_classes)
+        is_readable_N = self.class_indices_N != UNREADABLE_INDEX
+        readable = self.class_indices_N[is_readable_N]
+        return np.bincount(readable, weights=self.expected_N[is_readable_N], minlength=num_classes)
 
     def drawn_counts(self, epoch: int, *, num_classes: int) -> np.ndarray:
-        """How many crops of each class the epoch draws, int64 [K]."""
-        return np.bincount(self.class_indices_N[self.draw(epoch)], minlength=num_classes)
+        """How many crops of each class the epoch draws, int64 [K]; the others of its draws are unreadable."""
+        drawn_N = self.class_indices_N[self.draw(epoch)]
+        return np.bincount(drawn_N[drawn_N != UNREADABLE_INDEX], minlength=num_classes)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.draw(self.epoch).tolist())

@@ -31,9 +31,9 @@ def audit_command(root: Path) -> str:
     return f"python -m jersey.data.audit {printable(shlex.quote(str(root)))}"
 
 
-def require_clean(label: str, *, where: str) -> None:
-    """Refuses a label that does not look like what it is."""
-    if label != label.strip():
-        raise UserError(f"{where}: the label {label!r} has white space around it; remove that")
-    if not label.isprintable():
-        raise UserError(f"{where}: the label {label!r} has characters that cannot be seen or written; rename it")
+def require_clean(name: str, *, what: str = "label", where: str) -> None:
+    """Refuses a label, or what else names crops, that does not look like what it is."""
+    if name != name.strip():
+        raise UserError(f"{where}: the {what} {name!r} has white space around it; remove that")
+    if not name.isprintable():
+        raise UserError(f"{where}: the {what} {name!r} has characters that cannot be seen or written; rename it")

@@ -21,6 +21,7 @@ from jersey.data.batches import Batches, DecodedSplit, uneven_share
 from jersey.data.cache import Crops, Recipe, load_crops
 from jersey.data.fit import FitMode, fit
 from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
+from jersey.data.unreadable import UNREADABLE, UNREADABLE_INDEX, Unreadable, as_used, tell_left_out
 from jersey.distributed import rank, rank_zero_first, world_size
 from jersey.errors import UserError
 from jersey.synth.rare import RareNumbers
@@ -46,6 +47,8 @@ class JerseyDataModule(L.LightningDataModule):
         draw: called with the root before it is read, to make a data set that is not there yet.
         rare: draws more train crops of rare numbers.
         on_bad_image: "refuse" a data set with images that cannot be used, or "skip" those in every split.
+        unreadable: "train" towards no number with the crops that nobody can read, and score how unsure the network is
+            of those in val and test; "score" these alone; "drop" all of them.
 
     Raises:
         UserError: whatever is wrong with the files, from `setup`.
@@ -67,6 +70,7 @@ class JerseyDataModule(L.LightningDataModule):
         draw: Callable[[Path], None] | None = None,
         rare: RareNumbers | None = None,
         on_bad_image: OnBadImage = "refuse",
+        unreadable: Unreadable = "train",
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -82,6 +86,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.draw = draw
         self.rare = rare
         self.on_bad_image = on_bad_image
+        self.unreadable: Unreadable = unreadable
         self.splits: dict[str, Split] = {}
         self.skipped: dict[str, list[Skipped]] = {}
         self.pictures: dict[str, np.ndarray] = {}
@@ -117,7 +122,9 @@ class JerseyDataModule(L.LightningDataModule):
         )
 
     def _index(self) -> dict[str, Split]:
-        index = read_splits(self.root)
+        found = read_splits(self.root)
+        tell_left_out(found, self.unreadable)
+        index = as_used(found, self.unreadable)
         if self.rare is not None:
             with rank_zero_first():
                 self.rare.draw(index["train"])
@@ -141,7 +148,8 @@ class JerseyDataModule(L.LightningDataModule):
         if crops.bad:
             some = listed([*crops.bad.values()])
             log.warning("%s goes without %d of its %d images: %s", name, len(crops.bad), len(split), some)
-        class_indices = [self.labels.class_to_idx[label] for label in self.splits[name].labels]
+        index_of = {**self.labels.class_to_idx, UNREADABLE: UNREADABLE_INDEX}
+        class_indices = [index_of[label] for label in self.splits[name].labels]
         self.pictures[name] = crops.pictures_N
         self.decoded[name] = DecodedSplit(torch.from_numpy(crops.images_NCHW), torch.tensor(class_indices))
 

@@ -9,6 +9,9 @@ A split that holds an annotation file is read from annotations (all of them, mer
 Hidden files and folders are ignored. Rows are sorted by label, then file name, then path, so that the same
 images under the same names come in the same order, and train to the same weights, in either layout.
 
+Crops on which nobody can read a number lie in a folder `unreadable`, or have an empty "suffix"; they come last. Crops
+of one player in a row, a track, lie in one folder below the label's, or have the same "track" in their rows.
+
 No image is opened here; that is `jersey.data.decode`.
 
 A run is told all problems at once; the audit gives a `complain` of its own, and gets what can be understood.
@@ -25,6 +28,7 @@ from typing import SupportsIndex, overload
 
 from jersey.data.annotations import read_annotations
 from jersey.data.complaints import Complain, all_in_one, require_clean
+from jersey.data.unreadable import UNREADABLE, UNREADABLE_NAME
 from jersey.errors import UserError
 from jersey.labels import Labels
 
@@ -64,22 +68,39 @@ class Split:
     Args:
         name: one of SPLITS.
         paths: one image file a row.
-        labels: the label of each row.
-        unreadable: how many images the annotations mark with an empty label; an image is left out
-            unless another row gives it a number.
+        labels: the label of each row, or UNREADABLE.
+        tracks: the track of each row, "" for none.
     """
 
     name: str
     paths: Paths
     labels: tuple[str, ...]
-    unreadable: int = 0
+    tracks: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.paths) == len(self.labels) == len(self.tracks)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def counts(self) -> dict[str, int]:
         """Number of images of each label present."""
-        return dict(Counter(self.labels))
+        return dict(Counter(label for label in self.labels if label != UNREADABLE))
+
+    @property
+    def unreadable(self) -> int:
+        """Number of unreadable images."""
+        return self.labels.count(UNREADABLE)
+
+    def only(self, rows: Sequence[int]) -> "Split":
+        """The split of these rows."""
+        columns = (self.paths.texts, self.labels, self.tracks)
+        paths, labels, tracks = (tuple(column[row] for row in rows) for column in columns)
+        return Split(self.name, Paths(paths), labels, tracks)
+
+    def readable(self) -> "Split":
+        """The split without its unreadable images."""
+        return self.only([row for row, label in enumerate(self.labels) if label != UNREADABLE])
 
 
 def read_splits(root: Path, complain: Complain | None = None) -> dict[str, Split]:
@@ -113,7 +134,7 @@ def read_splits(root: Path, complain: Complain | None = None) -> dict[str, Split
             raise problem
         complain(problem)
     return {
-        name: Split(name, Paths(()), ()) if name in absent else _read_split(root, name, complain) for name in SPLITS
+        name: Split(name, Paths(()), (), ()) if name in absent else _read_split(root, name, complain) for name in SPLITS
     }
 
 
@@ -121,14 +142,16 @@ def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) 
     """The one label map of all splits: the pinned names in their order, else the labels of the train split.
 
     Raises:
-        UserError: fewer than two classes, or a split with a label outside the map.
+        UserError: fewer than two classes, a class that is none, or a split with a label outside the map.
     """
-    labels = Labels.from_names(splits["train"].labels) if pinned is None else Labels(tuple(pinned))
+    labels = Labels.from_names(splits["train"].counts()) if pinned is None else Labels(tuple(pinned))
     source = "the train split" if pinned is None else "the pinned label map"
     if len(labels) < 2:
         raise UserError(f"{source} has fewer than two classes ({_listed(labels.names)}); add images of other numbers")
+    if UNREADABLE_NAME in labels.names:
+        raise UserError(f"{source} has {UNREADABLE_NAME!r}, which is no class; crops of that name need no label")
     for split in splits.values():
-        unknown = sorted(set(split.labels) - set(labels.names))
+        unknown = sorted(set(split.counts()) - set(labels.names))
         if unknown:
             raise UserError(
                 f"the {split.name} split has labels that {source} lacks: {_listed(unknown)}; "
@@ -148,14 +171,15 @@ def _read_split(root: Path, name: str, complain: Complain) -> Split:
     files = list(_files_below(folder, complain))
     annotations = sorted(Path(file) for file in files if _suffix(file) == ".jsonl")
     if annotations:
-        labelled, unreadable = read_annotations(root, annotations, complain)
+        labelled, track_of = read_annotations(root, annotations, complain)
     else:
-        labelled, unreadable = _read_class_folders(folder, files, complain), 0
-    if not labelled:
+        labelled, track_of = _read_class_folders(folder, files, complain)
+    if all(label == UNREADABLE for _, label in labelled):
         source = "the annotation files" if annotations else "class folders"
         complain(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
-    rows = sorted(labelled, key=lambda row: (row[1], posixpath.basename(row[0]), row[0]))
-    return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), unreadable)
+    rows = sorted(labelled, key=lambda row: (row[1] == UNREADABLE, row[1], posixpath.basename(row[0]), row[0]))
+    tracks = tuple(track_of.get(path, "") for path, _ in rows)
+    return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), tracks)
 
 
 def _files_below(folder: Path, complain: Complain) -> Iterator[str]:
@@ -177,15 +201,20 @@ def _entries(folder: Path, complain: Complain) -> list[Path]:
         return []
 
 
-def _read_class_folders(split_folder: Path, files: Iterable[str], complain: Complain) -> set[tuple[str, str]]:
-    labelled = set()
+def _read_class_folders(
+    split_folder: Path, files: Iterable[str], complain: Complain
+) -> tuple[set[tuple[str, str]], dict[str, str]]:
+    """Each image with its label, and the track of each that has one."""
+    labelled, track_of = set(), {}
     start = len(f"{split_folder}/")
     for path in files:
         if _suffix(path) not in IMAGE_SUFFIXES:
             continue
-        label, slash, _ = path[start:].partition("/")
+        label, slash, rest = path[start:].partition("/")
         if slash:
-            labelled.add((path, sys.intern(label)))
+            labelled.add((path, sys.intern(UNREADABLE if label == UNREADABLE_NAME else label)))
+            if "/" in rest:
+                track_of[path] = sys.intern(posixpath.dirname(path[start:]))
         else:
             complain(UserError(f"the image {path} lies in no class folder; move it into one or remove it"))
     for label in sorted({label for _, label in labelled}):
@@ -193,7 +222,7 @@ def _read_class_folders(split_folder: Path, files: Iterable[str], complain: Comp
             require_clean(label, where=str(split_folder / label))
         except UserError as problem:
             complain(problem)
-    return labelled
+    return labelled, track_of
 
 
 def _unlistable(error: OSError) -> UserError:

@@ -3,7 +3,7 @@
 On the device and for a whole batch at once, after augmentation. torchvision's `v2.MixUp` and `v2.CutMix` do the same
 to a batch, but draw from torch's global generator; here all randomness comes from the generator that is handed over.
 
-Shapes: B batch, C channels (3), H W size, K classes.
+Shapes: B batch, C channels (3), H W size, K classes, J = K + 1.
 """
 
 import math
@@ -43,11 +43,11 @@ class Mix:
     def __call__(
         self, images_BCHW: Tensor, labels_B: Tensor, generator: Generator, *, num_classes: int
     ) -> tuple[Tensor, Tensor]:
-        """The images, float [B,C,H,W], and how much of each label they show, float [B,K].
+        """The images, float [B,C,H,W], and how much of each label they show and, last, of none, float [B,K+1].
 
         Args:
             images_BCHW: in 0..255.
-            labels_B: int64.
+            labels_B: int64, class indices or UNREADABLE_INDEX.
             generator: on the CPU, where one share and one box a batch cost the device no wait.
             num_classes: K.
         """
@@ -56,8 +56,9 @@ class Mix:
         images_BCHW, own_share = images_BCHW.float(), 1.0
         if rng.random() < self.probability:
             images_BCHW, own_share = self.mixed(images_BCHW, float(rng.beta(self.alpha, self.alpha)), rng)
-        labels_BK = F.one_hot(labels_B, num_classes).float()
-        return images_BCHW, own_share * labels_BK + (1 - own_share) * labels_BK.roll(1, 0)
+        columns = num_classes + 1
+        shares_BJ = F.one_hot(labels_B % columns, columns).float()  # UNREADABLE_INDEX, -1, is the last
+        return images_BCHW, own_share * shares_BJ + (1 - own_share) * shares_BJ.roll(1, 0)
 
     def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
         """Each image mixed with the one before it, and the share of the result that is its own.

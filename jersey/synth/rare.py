@@ -54,7 +54,8 @@ class RareNumbers:
         """The split with the drawn crops at its end, whether they have been drawn yet or not."""
         labels = _repeated(self.missing(train))
         drawn = [Path(self.folder) / crop_path("train", index, label, "folders") for index, label in enumerate(labels)]
-        return replace(train, paths=Paths((*train.paths.texts, *map(str, drawn))), labels=(*train.labels, *labels))
+        paths, tracks = Paths((*train.paths.texts, *map(str, drawn))), (*train.tracks, *("" for _ in drawn))
+        return replace(train, paths=paths, labels=(*train.labels, *labels), tracks=tracks)
 
 
 def _repeated(counts: Mapping[str, int]) -> list[str]:

@@ -81,10 +81,10 @@ class Tree:
             (root / split).mkdir(parents=True)
 
     def add(self, split: str, label: str, content: bytes, name: str | None = None) -> Row:
-        """Writes an image file with its label."""
+        """Writes an image file with its label; an empty one is that of an unreadable crop."""
         self.count += 1
         name = name or f"{self.count:04d}.jpg"
-        row = Row(split, label, f"{split}/{label if self.layout == 'folders' else 'images'}/{name}")
+        row = Row(split, label, f"{split}/{(label or 'unreadable') if self.layout == 'folders' else 'images'}/{name}")
         path = self.root / row.image
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

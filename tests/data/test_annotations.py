@@ -7,6 +7,7 @@ import pytest
 from index_tree import annotate, annotated_tree, refusal, rows, touch
 
 from jersey.data.index import read_splits
+from jersey.data.unreadable import UNREADABLE
 
 
 @pytest.fixture
@@ -36,13 +37,38 @@ def test_byte_order_mark_and_unicode_line_separators(annotated: Path) -> None:
     assert "5" in read_splits(annotated)["train"].counts()
 
 
-def test_an_image_marked_unreadable_is_left_out_unless_another_row_gives_its_number(annotated: Path) -> None:
+def test_an_image_with_an_empty_label_is_unreadable_unless_another_row_gives_its_number(annotated: Path) -> None:
     touch(annotated / "train" / "images" / "c.jpg")
     annotate(annotated / "train" / "0.jsonl", ("images/c.jpg", ""), ("images/a.jpg", ""), ("images/c.jpg", ""))
+    annotate(annotated / "train" / "zzz.jsonl", ("images/b.jpg", ""))
     splits = read_splits(annotated)
-    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg")]
-    assert splits["train"].unreadable == 2
+    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg"), (UNREADABLE, "c.jpg")]
+    assert splits["train"].unreadable == 1
     assert splits["val"].unreadable == 0
+
+
+def test_rows_may_name_the_track_of_an_image(annotated: Path) -> None:
+    lines = [
+        {"image": "images/c.jpg", "suffix": "", "track": "game 1, player 7"},
+        {"image": "images/a.jpg", "suffix": "0", "track": "game 1, player 7"},
+        {"image": "images/a.jpg", "suffix": "0"},
+        {"image": "images/b.jpg", "suffix": "00", "track": ""},
+    ]
+    (annotated / "train" / "tracks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    splits = read_splits(annotated)
+    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg"), (UNREADABLE, "c.jpg")]
+    assert splits["train"].tracks == ("game 1, player 7", "", "game 1, player 7")
+    assert splits["train"].tracks[0] is splits["train"].tracks[2], "one string in memory"
+    assert splits["val"].tracks == ("", "")
+
+
+def test_an_image_in_two_tracks_names_both(annotated: Path) -> None:
+    lines = [{"image": "images/a.jpg", "suffix": "0", "track": track} for track in ("p7", "p8")]
+    (annotated / "train" / "tracks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    message = refusal(annotated)
+    assert str(annotated / "train" / "images" / "a.jpg") in message
+    assert "tracks.jsonl:2" in message
+    assert "'p7' and 'p8'" in message
 
 
 def test_links_to_images_outside_the_root_are_fine(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -63,6 +89,11 @@ def test_links_to_images_outside_the_root_are_fine(annotated: Path, tmp_path_fac
         (b'{"image": "images/a.jpg", "suffix": null}', "label None is not a string"),
         (b'{"image": "images/a.jpg", "suffix": "0 "}', "'0 ' has white space"),
         (b'{"image": "images/a.jpg", "suffix": "\\ud800"}', r"'\ud800' has characters"),
+        (b'{"image": "images/a.jpg", "suffix": "unreadable"}', 'write "suffix": "" for an unreadable crop'),
+        (b'{"image": "images/a.jpg", "suffix": "0", "track": 7}', "track 7 is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "track": null}', "track None is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "track": ["p7"]}', "track ['p7'] is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "track": " p7"}', "track ' p7' has white space"),
         (b'{"image": 7, "suffix": "0"}', "image 7 is not the path"),
         (b'{"image": "", "suffix": "0"}', "image '' is not the path"),
         (b'{"image": "a\\u0000.jpg", "suffix": "0"}', r"image 'a\x00.jpg' is not the path"),

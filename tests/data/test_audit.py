@@ -205,12 +205,29 @@ def test_a_pinned_label_map_takes_the_place_of_the_train_labels(tree: Tree) -> N
     assert audit.errors == []
 
 
-def test_rows_with_an_empty_suffix_are_counted(annotated: Tree) -> None:
-    for name in ("a", "b"):
-        annotated.annotate("val", {"image": f"images/{name}.jpg", "suffix": ""})
-    audit = audit_folder(annotated.root)
-    assert audit.empty_suffix == {"train": 0, "val": 2, "test": 0}
-    assert audit.tables().splitlines()[len(LABELS) + 3].split() == ["empty", "suffix", "-", "2", "-", "2"]
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_unreadable_crops_are_counted_apart_and_are_no_label_astray(tmp_path: Path, layout: Layout) -> None:
+    tree = Tree(tmp_path, layout).fill()
+    for seed in (400, 401):
+        tree.add("val", "", encoded(crop("0", seed)))
+    audit = audit_folder(tree.root)
+    assert audit.findings == ()
+    assert json.loads(audit.to_json())["unreadable"] == {"train": 0, "val": 2, "test": 0}
+    assert "" not in json.loads(audit.to_json())["counts"]["val"]
+    lines = [line.split() for line in audit.tables().splitlines()]
+    assert lines[len(LABELS) + 3] == ["unreadable", "-", "2", "-", "2"]
+    assert lines[len(LABELS) + 1] == ["total", *["3"] * 3, "9"]
+    assert lines[len(LABELS) + 2] == ["labels", *["3"] * 4]
+
+
+def test_a_picture_with_a_number_and_without_one_is_named_in_words(annotated: Tree) -> None:
+    same = encoded(crop("0", 400))
+    annotated.add("train", "0", same)
+    annotated.add("test", "", same)
+    (found,) = audit_folder(annotated.root).findings
+    assert found.kind == "two labels"
+    assert found.sentence.startswith("0 and unreadable in train and test")
+    assert "(unreadable)" in found.sentence
 
 
 def test_tables_show_counts_and_sizes(tree: Tree) -> None:

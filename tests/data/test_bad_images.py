@@ -35,6 +35,27 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
     return tree
 
 
+def test_bad_unreadable_crops_are_skipped_like_others_and_may_be_all_of_them(tree: Tree) -> None:
+    tree.add("train", "", b"", name="bad.png")
+    for number in range(2):
+        tree.add("val", "", encoded(crop("0", 500 + number), "PNG"), name=f"{number}.png")
+    tree.add("val", "", b"", name="0a.png")
+    data = opened(tree)
+    assert data.splits["train"].unreadable == 0
+    assert data.splits["val"].unreadable == 2
+    assert data.decoded["val"].labels_N.tolist() == [*np.repeat([0, 1, 2], GOOD_EACH), -1, -1]
+    assert [each.label for each in data.skipped["train"]] == [""]
+
+
+def test_a_split_of_which_only_unreadable_crops_are_left_is_refused(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "crops", "folders").fill()
+    for path in (tree.root / "val").rglob("*.jpg"):
+        path.write_bytes(b"")
+    tree.add("val", "", encoded(crop("0", 500)))
+    with pytest.raises(UserError, match="leaves nothing of the val split"):
+        opened(tree)
+
+
 def spoil(tree: Tree) -> dict[str, list[Row]]:
     """Adds bad files before, between and after the good ones of each split."""
     first = ("train", "0", b"", "00000.png"), ("train", "00", b"text", "00_1a.png"), ("train", "01", b"", "z.png")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jersey.data.balance import BalancedSampler, class_weights
+from jersey.data.unreadable import UNREADABLE_INDEX
 
 COUNTS_K = [257, 50, 10, 4]  # as long-tailed as the public set
 CLASSES_N = np.repeat(np.arange(4), COUNTS_K)
@@ -140,3 +141,21 @@ def test_repeated_draws_are_the_first_of_epoch_zero_in_every_batch_of_every_epoc
     assert sampler.drawn_counts(1, num_classes=3).tolist() == [
         3 * sum(labels_N[i] == k for i in first) for k in range(3)
     ]
+
+
+@given(counts_K=counts_of_classes, unreadable=st.integers(1, 60), power=powers, seed=seeds)
+def test_unreadable_crops_are_drawn_as_one_class_more(
+    counts_K: list[int], unreadable: int, power: float, seed: int
+) -> None:
+    labelled_N = np.repeat(np.arange(len(counts_K)), counts_K)
+    classes = len(counts_K) + 1
+    with_class = BalancedSampler([*labelled_N, *[classes - 1] * unreadable], power=power, seed=seed)
+    without = BalancedSampler([*labelled_N, *[UNREADABLE_INDEX] * unreadable], power=power, seed=seed)
+    expected_K = with_class.expected_counts(num_classes=classes)
+    np.testing.assert_allclose(without.expected_counts(num_classes=classes - 1), expected_K[:-1])
+    assert without.expected_N.sum() == pytest.approx(len(without))
+    drawn = without.draw(3)
+    assert len(drawn) == len(without)
+    unreadable_drawn = (drawn >= len(labelled_N)).sum()
+    assert abs(unreadable_drawn - expected_K[-1]) < 1 + 1e-9
+    assert without.drawn_counts(3, num_classes=classes - 1).sum() == len(drawn) - unreadable_drawn

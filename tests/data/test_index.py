@@ -168,7 +168,7 @@ def test_a_line_break_in_a_name_leaves_the_message_on_one_line(root: Path) -> No
 
 
 def split_of(*labels: str, name: str = "train") -> Split:
-    return Split(name, Paths(f"{index}.jpg" for index in range(len(labels))), labels)
+    return Split(name, Paths(f"{index}.jpg" for index in range(len(labels))), labels, ("",) * len(labels))
 
 
 def test_label_map_comes_from_train_alone() -> None:
@@ -205,3 +205,22 @@ def test_paths_are_a_sequence_of_paths() -> None:
     assert paths == Paths(iter(texts)) != Paths(texts[1:])
     assert hash(paths) == hash(Paths(texts))
     assert Path("/b/1.jpg") in paths
+
+
+def test_folders_below_a_class_folder_are_tracks(root: Path) -> None:
+    touch(root / "train" / "23" / "game1_p7" / "0001.jpg")
+    touch(root / "train" / "23" / "game1_p7" / "0002.jpg")
+    touch(root / "train" / "unreadable" / "game1_p7" / "0003.jpg")
+    touch(root / "train" / "unreadable" / "game 2" / "p7" / "0004.jpg")
+    touch(root / "train" / "unreadable" / "0005.jpg")
+    train = read_splits(root)["train"]
+    track_of = {path.name: track for path, track in zip(train.paths, train.tracks, strict=True)}
+    assert [track_of[f"000{number}.jpg"] for number in range(1, 6)] == [
+        "23/game1_p7",
+        "23/game1_p7",
+        "unreadable/game1_p7",
+        "unreadable/game 2/p7",
+        "",
+    ]
+    assert {track for name, track in track_of.items() if not name.startswith("000")} == {""}
+    assert len({id(track) for track in train.tracks if track == "23/game1_p7"}) == 1, "one string in memory"

@@ -1,6 +1,6 @@
 """MixUp and CutMix against torchvision's, which draw from the global generator what is drawn here from one's own.
 
-Shapes: B batch, C channels (3), H W size, K classes.
+Shapes: B batch, C channels (3), H W size, K classes, J = K + 1.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from jersey.data.mixing import CutMix, Mix, MixUp, box_side
+from jersey.data.unreadable import UNREADABLE_INDEX
 from jersey.errors import UserError
 
 CLASSES, HEIGHT_PX, WIDTH_PX = 5, 12, 20
@@ -27,7 +28,11 @@ def images() -> Tensor:
 
 
 def mixed(mix: Mix, seed: int) -> tuple[Tensor, Tensor]:
-    return mix(images(), LABELS_B, generator(seed), num_classes=CLASSES)
+    """Without the shares of no label, which are none here."""
+    mixed_BCHW, shares_BJ = mix(images(), LABELS_B, generator(seed), num_classes=CLASSES)
+    assert shares_BJ.shape == (6, CLASSES + 1)
+    assert not shares_BJ[:, CLASSES].any()
+    return mixed_BCHW, shares_BJ[:, :CLASSES]
 
 
 def torchvisions(transform: v2.Transform, **params: object) -> tuple[Tensor, Tensor]:
@@ -122,6 +127,21 @@ def test_shares_of_a_crop_sum_to_one_and_images_stay_in_range(kind: type[Mix]) -
         assert mixed_BCHW.dtype == torch.float32
         assert 0 <= mixed_BCHW.min() <= mixed_BCHW.max() <= 255.001
         assert targets_BK[2, 0] == pytest.approx(1)  # 0 after 0: the same label twice
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_an_unreadable_crop_has_a_share_of_no_label(kind: type[Mix]) -> None:
+    labels_B = torch.tensor([4, UNREADABLE_INDEX, UNREADABLE_INDEX, 2, 1, 3])
+    images_BCHW, shares_BJ = kind(alpha=1.0)(images(), labels_B, generator(3), num_classes=CLASSES)
+    expected_BCHW, expected_BK = mixed(kind(alpha=1.0), 3)
+    assert torch.equal(images_BCHW, expected_BCHW), "labels change no image"
+    own = expected_BK[0, 4].item()
+    assert 0 < own < 1
+    none_B = torch.tensor([0, own, 1, 1 - own, 0, 0])
+    torch.testing.assert_close(shares_BJ[:, CLASSES], none_B)
+    torch.testing.assert_close(shares_BJ.sum(dim=1), torch.ones(6))
+    assert shares_BJ[3, 2].item() == pytest.approx(own)
+    assert torch.equal(shares_BJ[4:, :CLASSES], expected_BK[4:])
 
 
 @pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 1.0, "probability": 0.0}, {"alpha": 1, "probability": 2}])

@@ -28,6 +28,7 @@ from jersey.config.paths import parameters, read
 from jersey.data.balance import Balance, BalancedSampler, class_balance
 from jersey.data.index import Split, label_map, read_splits
 from jersey.data.strength import Strength, strengths
+from jersey.data.unreadable import UNREADABLE_INDEX, as_used
 from jersey.errors import UserError
 from jersey.labels import Labels
 from jersey.synth.rare import RareNumbers
@@ -109,7 +110,7 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
         groups=attempt("learning rates", lambda: step_groups(module, steps)) if module and steps else None,
         ema_decay=attempt("average", lambda: _ema_decay(config, epoch_steps, steps)) if epoch_steps and steps else None,
         labels=labels if splits else None,
-        classes=attempt("classes", lambda: _classes(config, module, counts)) if splits and module else None,
+        classes=attempt("classes", lambda: _classes(config, module, counts, splits)) if splits and module else None,
         augmentation=attempt("augmentation", lambda: strengths(module.augment)) if module else None,
         class_counts=counts,
         splits=splits,
@@ -123,7 +124,7 @@ def _data(
     """The index, the labels, the number of train crops, and whether that is assumed."""
     root, pinned = Path(str(read(config, "data.root"))), read(config, "data.labels")
     try:
-        splits = splits or _with_rare(config, read_splits(root))
+        splits = splits or _with_rare(config, as_used(read_splits(root), read(config, "data.unreadable", "train")))
         return splits, label_map(splits, pinned).names, len(splits["train"]), False
     except UserError as error:
         drawn = None if root.exists() else read(config, "data.draw.train")
@@ -236,8 +237,11 @@ def _ema_decay(config: fdl.Buildable, epoch_steps: int, steps: int) -> tuple[flo
     return tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
 
 
-def _classes(config: fdl.Buildable, module: Any, class_counts: Mapping[str, int]) -> dict[str, Balance]:
-    indices = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
+def _classes(
+    config: fdl.Buildable, module: Any, class_counts: Mapping[str, int], splits: Mapping[str, Split]
+) -> dict[str, Balance]:
+    labelled = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
+    indices = np.append(labelled, np.full(splits["train"].unreadable, UNREADABLE_INDEX))
     sampler = BalancedSampler(indices.tolist(), power=_needed(config, "data.sampler_power"), seed=0)
     return class_balance(class_counts, sampler, module.class_weights_K)
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from jersey.data.unreadable import UNREADABLE_NAME
+from jersey.printable import printable
+
 Kind = Literal["layout", "unreadable", "two labels", "leak", "unknown label", "duplicates", "missing label"]
 Severity = Literal["error", "warning"]
 
@@ -24,13 +27,18 @@ class Row(NamedTuple):
 
     Args:
         split: "train", "val" or "test".
-        label: as in the data set.
+        label: as in the data set, or UNREADABLE.
         image: path relative to the root, with "/".
     """
 
     split: str
     label: str
     image: str
+
+    @property
+    def shown_label(self) -> str:
+        """In words, and without what a terminal cannot show."""
+        return printable(self.label) or UNREADABLE_NAME
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import Finding, Kind, Row
 from jersey.data.image_file import Picture
+from jersey.data.unreadable import UNREADABLE
 from jersey.labels import in_order
 from jersey.printable import printable
 
@@ -47,12 +48,12 @@ def copies(rows: Iterable[Row], pictures: Mapping[str, Picture], looks: Looks | 
 
 
 def _copies_of_one(group: Sequence[Row], likeness: str) -> Finding:
-    labels = in_order({row.label for row in group})
+    labels = in_order({row.shown_label for row in group})
     splits = list(dict.fromkeys(row.split for row in group))
     files = len({row.image for row in group})
     kind: Kind = "two labels" if len(labels) > 1 else "leak" if len(splits) > 1 else "duplicates"
     what = "one file" if files == 1 else f"{files} files, {likeness}"
-    sentence = f"{' and '.join(map(printable, labels))} in {' and '.join(splits)} ({what}): {_examples(group, labels)}"
+    sentence = f"{' and '.join(labels)} in {' and '.join(splits)} ({what}): {_examples(group, labels)}"
     return Finding(kind, sentence, tuple(group))
 
 
@@ -60,7 +61,7 @@ def _examples(group: Sequence[Row], labels: Sequence[str]) -> str:
     """Some images of a group, first one of each split and label, with their labels where there are several."""
     firsts = {(row.split, row.label): row for row in reversed(group)}.values()
     ordered = list(dict.fromkeys([*reversed(firsts), *group]))
-    names = [printable(row.image) + (f" ({printable(row.label)})" if len(labels) > 1 else "") for row in ordered]
+    names = [printable(row.image) + (f" ({row.shown_label})" if len(labels) > 1 else "") for row in ordered]
     return _listed(names, most=_EXAMPLES)
 
 
@@ -73,7 +74,8 @@ def labels_astray(rows: Iterable[Row], pinned: Sequence[str] | None) -> list[Fin
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        counts[row.split][row.label] += 1
+        if row.label != UNREADABLE:
+            counts[row.split][row.label] += 1
     known = in_order(counts["train"]) if pinned is None else list(pinned)
     findings = []
     for split, present in counts.items():

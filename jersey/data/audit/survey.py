@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -19,6 +20,7 @@ from jersey.data.bad_images import Skipped
 from jersey.data.complaints import TwoLabels
 from jersey.data.image_file import Picture
 from jersey.data.index import SPLITS, Split, read_splits
+from jersey.data.unreadable import UNREADABLE
 from jersey.errors import UserError
 from jersey.printable import printable
 
@@ -30,8 +32,7 @@ class Audit:
     Args:
         root: its folder.
         fast: whether only headers were read.
-        rows: the labelled images.
-        empty_suffix: number of images with an empty label, by split.
+        rows: the images and their labels.
         sizes: by split; None where no image could be read.
         findings: errors first.
     """
@@ -39,7 +40,6 @@ class Audit:
     root: Path
     fast: bool
     rows: tuple[Row, ...]
-    empty_suffix: dict[str, int]
     sizes: dict[str, Sizes | None]
     findings: tuple[Finding, ...]
 
@@ -50,7 +50,7 @@ class Audit:
 
     def tables(self) -> str:
         """Counts and sizes."""
-        return f"{count_table(self.rows, SPLITS, self.empty_suffix)}\n{size_table(self.sizes)}"
+        return f"{count_table(*self._counts())}\n{size_table(self.sizes)}"
 
     def problems(self, *, most: int) -> str:
         """The findings under the headings of their kinds, at most so many of each; empty where there are none."""
@@ -68,16 +68,14 @@ class Audit:
 
     def to_json(self) -> str:
         """All of it, for machines; every image of every finding is in it."""
-        counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
-        for row in self.rows:
-            counts[row.split][row.label] = counts[row.split].get(row.label, 0) + 1
+        counts, unreadable = self._counts()
         content: dict[str, Any] = {
             "root": str(self.root),
             "fast": self.fast,
             "errors": len(self.errors),
             "warnings": len(self.findings) - len(self.errors),
             "counts": counts,
-            "empty_suffix": self.empty_suffix,
+            "unreadable": unreadable,
             "sizes": {split: found and asdict(found) for split, found in self.sizes.items()},
             "findings": [
                 {
@@ -90,6 +88,14 @@ class Audit:
             ],
         }
         return json.dumps(content, indent=2) + "\n"
+
+    def _counts(self) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+        """Of the images of each label, and of the unreadable ones, by split."""
+        counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+        for row in self.rows:
+            counts[row.split][row.label] += 1
+        unreadable = {split: of_split.pop(UNREADABLE, 0) for split, of_split in counts.items()}
+        return {split: dict(of_split) for split, of_split in counts.items()}, unreadable
 
 
 def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None = None) -> Audit:
@@ -180,7 +186,6 @@ def _audit(
         root=root,
         fast=fast,
         rows=rows,
-        empty_suffix={split.name: split.unreadable for split in splits.values()},
         sizes={name: _sizes(rows, pictures, name) for name in splits},
         findings=tuple(sorted(findings, key=lambda finding: order.index(finding.kind))),
     )

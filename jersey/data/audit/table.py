@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
-from jersey.data.audit.finding import KINDS, Finding, Row
+from jersey.data.audit.finding import KINDS, Finding
 from jersey.data.image_file import Picture
+from jersey.data.unreadable import UNREADABLE_NAME
 from jersey.labels import in_order
 from jersey.printable import printable
 
@@ -37,17 +38,21 @@ def _range(values: Sequence[int]) -> tuple[int, int, int]:
     return min(values), median_low(values), max(values)
 
 
-def count_table(rows: Sequence[Row], splits: Sequence[str], empty_suffix: Mapping[str, int]) -> str:
-    """A line for each label, a column for each split."""
-    counts = Counter((row.label, row.split) for row in rows)
-    lines = [["label", *splits, "all"]]
-    for label in in_order(row.label for row in rows):
-        lines.append([printable(label), *_with_sum([counts[label, split] for split in splits])])
-    lines.append(["total", *_with_sum([sum(row.split == split for row in rows) for split in splits])])
-    labels_of = [{row.label for row in rows if row.split == split} for split in splits]
+def count_table(counts: Mapping[str, Mapping[str, int]], unreadable: Mapping[str, int]) -> str:
+    """A line for each label, a column for each split.
+
+    Args:
+        counts: images of each label, by split.
+        unreadable: images without one, by split.
+    """
+    lines = [["label", *counts, "all"]]
+    for label in in_order(label for of_split in counts.values() for label in of_split):
+        lines.append([printable(label), *_with_sum([of_split.get(label, 0) for of_split in counts.values()])])
+    lines.append(["total", *_with_sum([sum(of_split.values()) for of_split in counts.values()])])
+    labels_of = [set(of_split) for of_split in counts.values()]
     lines.append(["labels", *map(_number, map(len, [*labels_of, set().union(*labels_of)]))])
-    if any(empty_suffix.values()):
-        lines.append(["empty suffix", *_with_sum([empty_suffix[split] for split in splits])])
+    if any(unreadable.values()):
+        lines.append([UNREADABLE_NAME, *_with_sum([unreadable[split] for split in counts])])
     return _aligned(lines)
 
 

@@ -14,6 +14,7 @@ import torch
 from config_targets import example
 from lightning.pytorch.callbacks import Callback
 from long_tail import LONG_TAIL, splits
+from unreadable_crops import draw
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
@@ -292,3 +293,18 @@ def test_crops_that_are_to_be_drawn_count_and_are_not_drawn(crops_root: Path, tm
     assert {name: each.crops for name, each in computed.classes.items()} == dict.fromkeys(("0", "00", "01"), 30)
     assert computed.batches == 3 * 30 // 4
     assert not (tmp_path / "rare").exists()
+
+
+@pytest.mark.parametrize("unreadable", ["train", "score", "drop"])
+def test_unreadable_crops_are_counted_as_a_run_trains_them(tmp_path: Path, unreadable: str) -> None:
+    root = draw(tmp_path / "crops", "folders")
+    config = baseline(f"root={root}", "batch_size=8", "sampler_power=0.5", f"unreadable={unreadable}")
+    computed = effects(config)
+    data = fdl.build(config.data)(seed=0)
+    data.size_px, data.cache = (16, 16), None
+    data.setup()
+    assert computed.train_crops == len(data.splits["train"])
+    assert computed.classes is not None
+    expected_K = data.train_sampler.expected_counts(num_classes=3) / len(data.train_sampler)
+    assert [each.probability for each in computed.classes.values()] == pytest.approx(expected_K.tolist())
+    assert [each.crops for each in computed.classes.values()] == data.class_counts

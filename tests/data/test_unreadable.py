@@ -1,0 +1,126 @@
+"""Unreadable crops in the index and in the data module: where they lie, what uses them, and what is told of them.
+
+Shapes: N crops of a split.
+"""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
+
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.index import SPLITS, label_map, read_splits
+from jersey.data.unreadable import UNREADABLE, UNREADABLE_INDEX, Unreadable
+from jersey.errors import UserError
+from jersey.synth.rare import RareNumbers
+
+UNREADABLE_EACH = {"train": 4, "val": 3, "test": 2}
+
+
+def with_unreadable(root: Path, layout: Layout) -> Tree:
+    tree = Tree(root, layout).fill()
+    for split, count in UNREADABLE_EACH.items():
+        for number in range(count):
+            seed = 2000 + 10 * SPLITS.index(split) + number
+            tree.add(split, UNREADABLE, encoded(crop("0", seed), "PNG"), name=f"0_{number}.png")
+    return tree
+
+
+@pytest.fixture(params=LAYOUTS)
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
+    return with_unreadable(tmp_path / "crops", request.param)
+
+
+def opened(tree: Tree, **settings: object) -> JerseyDataModule:
+    data = JerseyDataModule(str(tree.root), seed=0, size_px=(16, 16), batch_size=2, **settings)  # type: ignore[arg-type]
+    data.setup()
+    return data
+
+
+def test_they_are_the_last_rows_and_no_label(tree: Tree) -> None:
+    splits = read_splits(tree.root)
+    assert label_map(splits).names == LABELS
+    for name, split in splits.items():
+        assert split.labels == (*LABELS, *[UNREADABLE] * UNREADABLE_EACH[name])
+        assert split.unreadable == UNREADABLE_EACH[name]
+        assert split.counts() == dict.fromkeys(LABELS, 1)
+        assert split.readable().labels == LABELS
+        assert list(split.readable().paths) == list(split.paths)[: len(LABELS)]
+
+
+def test_in_either_layout_the_crops_come_in_the_same_order(tmp_path: Path) -> None:
+    folders, annotations = (read_splits(with_unreadable(tmp_path / layout, layout).root) for layout in LAYOUTS)
+    for name in SPLITS:
+        assert [path.name for path in folders[name].paths] == [path.name for path in annotations[name].paths]
+        assert folders[name].labels == annotations[name].labels
+
+
+def test_rows_that_are_picked_stay_together(tree: Tree) -> None:
+    train = read_splits(tree.root)["train"]
+    picked = train.only([5, 1])
+    assert list(picked.paths) == [train.paths[5], train.paths[1]]
+    assert picked.labels == (UNREADABLE, "00")
+    assert picked.tracks == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "left"),
+    [("train", UNREADABLE_EACH), ("score", UNREADABLE_EACH | {"train": 0}), ("drop", dict.fromkeys(SPLITS, 0))],
+)
+def test_what_is_not_used_is_left_out_and_told(
+    tree: Tree, caplog: pytest.LogCaptureFixture, unreadable: Unreadable, left: dict[str, int]
+) -> None:
+    with caplog.at_level(logging.INFO, logger="jersey"):
+        data = opened(tree, unreadable=unreadable)
+    for name in SPLITS:
+        expected = [0, 1, 2, *[UNREADABLE_INDEX] * left[name]]
+        assert data.decoded[name].labels_N.tolist() == expected
+        assert len(data.splits[name]) == len(data.pictures[name]) == len(expected)
+    told = [record.getMessage() for record in caplog.records if "leaves out" in record.getMessage()]
+    gone = [f"{count} of {name}" for name, count in UNREADABLE_EACH.items() if not left[name]]
+    assert told == ([f"data.unreadable={unreadable} leaves out unreadable crops: {', '.join(gone)}"] if gone else [])
+    assert data.class_counts == [1, 1, 1]
+
+
+def test_by_default_they_are_trained(tree: Tree) -> None:
+    data = opened(tree)
+    drawn = Counter(int(label) for batch in data.train_dataloader() for label in batch["labels"])
+    assert drawn[UNREADABLE_INDEX] >= UNREADABLE_EACH["train"] - 1, "one crop more than is in full batches"
+
+
+@pytest.mark.parametrize("unreadable", ["train", "drop"])
+def test_nothing_is_told_where_there_are_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, unreadable: Unreadable
+) -> None:
+    with caplog.at_level(logging.INFO, logger="jersey"):
+        opened(Tree(tmp_path, "folders").fill(), unreadable=unreadable)
+    assert "unreadable" not in caplog.text
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_split_of_unreadable_crops_alone_is_empty(tmp_path: Path, layout: Layout) -> None:
+    tree = Tree(tmp_path, layout)
+    for split in SPLITS[:2]:
+        for label in LABELS:
+            tree.add(split, label, b"")
+    tree.add("test", UNREADABLE, b"")
+    with pytest.raises(UserError, match="the test split is empty: no labelled image"):
+        read_splits(tree.root)
+
+
+def test_a_label_map_that_was_pinned_when_it_was_a_class_is_refused(tree: Tree) -> None:
+    with pytest.raises(UserError, match="has 'unreadable', which is no class"):
+        label_map(read_splits(tree.root), pinned=(*LABELS, "unreadable"))
+
+
+def test_drawn_crops_of_rare_numbers_come_after_them_in_no_track(tmp_path: Path) -> None:
+    tree = with_unreadable(tmp_path / "crops", "folders")
+    (tree.root / "train" / "00" / "p7").mkdir()
+    (tree.root / "train" / "00" / "p7" / "a.jpg").write_bytes(b"")
+    train = read_splits(tree.root)["train"]
+    filled = RareNumbers(folder=str(tmp_path / "rare"), least=3).added_to(train)
+    assert filled.labels == (*train.labels, "0", "0", "00", "01", "01")
+    assert filled.tracks == (*train.tracks, *[""] * 5)
+    assert "00/p7" in train.tracks

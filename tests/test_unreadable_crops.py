@@ -1,0 +1,225 @@
+"""Fits on data with crops that show no number: what reaches the loss, the scores and what is written.
+
+Shapes: N crops with a label, U unreadable ones, B batch, K classes, J = K + 1.
+"""
+
+import csv
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import unreadable_crops
+from countdown import rows_of
+from interrupted import KillAt, Killed, assert_same_training, fitted, tiny_module
+from PIL import Image
+from several_processes import PROCESSES, side_by_side
+from small_run import watch_grids
+from torch import Tensor
+from unreadable_crops import EACH, NUMBERS, draw, opened
+
+from jersey.callbacks.confusion_matrix import ConfusionMatrix
+from jersey.callbacks.dataset_statistics import DatasetStatistics
+from jersey.callbacks.digit_errors import DigitErrors
+from jersey.callbacks.ema import EMA
+from jersey.callbacks.per_class import PerClassTable
+from jersey.callbacks.prediction_grid import PredictionGrid
+from jersey.callbacks.predictions_table import PredictionsTable
+from jersey.callbacks.sample_grid import SampleGrid
+from jersey.callbacks.sampler_distribution import SamplerDistribution
+from jersey.data.audit.survey import fast_audit
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.mixing import CutMix, MixUp
+from jersey.data.unreadable import UNREADABLE, UNREADABLE_INDEX
+from jersey.losses import FocalLoss
+from jersey.module import JerseyModule
+from jersey.optim.sam import SAM
+from jersey.trainer import make_trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+LAYOUTS = ("folders", "annotations")
+CALLBACKS = (
+    ConfusionMatrix,
+    DatasetStatistics,
+    DigitErrors,
+    PerClassTable,
+    PredictionGrid,
+    PredictionsTable,
+    SampleGrid,
+    SamplerDistribution,
+)
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("folders"), "folders")
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def score_test(folder: Path, data: JerseyDataModule, module: JerseyModule, *callbacks: Any) -> None:
+    named = {str(index): callback for index, callback in enumerate(callbacks)}
+    trainer = make_trainer(run_dir=folder, loggers=[], callbacks=named, epochs=1, accelerator="cpu")
+    trainer.test(module, datamodule=data, verbose=False)
+
+
+def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, grids = opened(root), watch_grids(monkeypatch)
+    module = tiny_module(data)
+    fitted(tmp_path, data, module, *(make() for make in CALLBACKS), epochs=2)
+    score_test(tmp_path, data, module, *(make() for make in CALLBACKS))
+
+    for subset in ("val", "test"):
+        each, unreadable = EACH[subset]
+        evaluation = module.evaluations[subset]
+        assert evaluation.support_K.tolist() == [each] * 3
+        assert evaluation.indices_N.tolist() == list(range(3 * each))
+        assert evaluation.unreadable_indices_U.tolist() == list(range(3 * each, 3 * each + unreadable))
+        assert evaluation.unreadable_logits_UK.shape == (unreadable, 3)
+        assert 0 <= evaluation.metrics["auroc_readable"] <= 1
+        predictions = table(tmp_path / f"predictions_{subset}.csv")
+        assert [row["true number"] for row in predictions] == [number for number in NUMBERS for _ in range(each)]
+        assert len(table(tmp_path / f"mistakes_{subset}.csv")) == int((~evaluation_is_right(evaluation)).sum())
+    assert len(table(tmp_path / "confusion_matrix_test.csv")) == 3
+    assert [row["number"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
+
+    *numbers, last = table(tmp_path / "dataset.csv")
+    assert [row["number"] for row in numbers] == list(NUMBERS)
+    assert last == {"number": "unreadable"} | {split: str(EACH[split][1]) for split in EACH}
+    natural, *epochs = table(tmp_path / "sampler.csv")
+    assert natural == {"drawn in": "data set"} | dict.fromkeys(NUMBERS, "16") | {"unreadable": "14"}
+    for epoch, row in enumerate(epochs):
+        drawn_N = data.decoded["train"].labels_N[data.train_sampler.draw(epoch)]
+        assert int(row["unreadable"]) == int((drawn_N == UNREADABLE_INDEX).sum()) > 0
+        assert sum(int(row[name]) for name in (*NUMBERS, "unreadable")) == len(data.splits["train"])
+
+    samples = next(sections for title, sections in grids.items() if title.startswith("train"))
+    data.train_sampler.set_epoch(0)
+    shown = next(iter(data.train_dataloader()))["labels"].tolist()
+    assert UNREADABLE_INDEX in shown
+    assert [tile.caption[0] for tile in samples[0].tiles] == [(*NUMBERS, "unreadable")[label] for label in shown]
+    found = next(sections for title, sections in grids.items() if title.startswith("test"))[-1]
+    assert (found.heading, found.out_of, len(found.tiles)) == ("unreadable, the surest first", 4, 4)
+    images_UHW3 = data.decoded["test"].images_NCHW[-4:].permute(0, 2, 3, 1).numpy()
+    pictures = {image_HW3.tobytes() for image_HW3 in images_UHW3}
+    assert {tile.images[0].tobytes() for tile in found.tiles} == pictures
+    sureness = [float(tile.caption[0].split("%")[0]) for tile in found.tiles]
+    assert sureness == sorted(sureness, reverse=True)
+
+    audit = fast_audit(data.root, data.splits, data.pictures, skipped=data.skipped, labels=data.labels.names)
+    assert audit.findings == ()
+    assert "unreadable" in audit.tables()
+    for name in ("dataset", "sampler", "samples_train", "predictions_test", "confusion_matrix_test"):
+        assert Image.open(tmp_path / f"{name}.png").width > 0
+
+
+def evaluation_is_right(evaluation: Any) -> Tensor:
+    return evaluation.logits_NK.argmax(dim=1) == evaluation.labels_N
+
+
+def test_scores_of_readable_crops_are_those_without_unreadable_ones(folders: Path, tmp_path: Path) -> None:
+    """One network, tested on the split with and without them."""
+    module = tiny_module(opened(folders))
+    scores = {}
+    for unreadable in ("score", "drop"):
+        score_test(tmp_path, opened(folders, unreadable=unreadable), module)
+        scores[unreadable] = module.evaluations["test"].metrics
+    assert scores["score"].pop("auroc_readable") >= 0
+    assert scores["score"] == pytest.approx(scores["drop"], rel=1e-6)
+
+
+def test_both_layouts_train_to_the_same_weights(folders: Path, tmp_path: Path) -> None:
+    annotated = draw(tmp_path / "crops", "annotations")
+    first, second = (
+        fitted(tmp_path / name, data, tiny_module(data), epochs=1)
+        for name, data in {"folders": opened(folders), "annotations": opened(annotated)}.items()
+    )
+    assert_same_training(first, second)
+
+
+def test_tracks_are_those_of_the_files(root: Path) -> None:
+    for split in opened(root).splits.values():
+        for path, label, track in zip(split.paths, split.labels, split.tracks, strict=True):
+            assert track.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
+            assert "/" not in track or track.split("/")[0] == (label or "unreadable")
+        assert UNREADABLE in split.labels
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mix": MixUp(alpha=1.0), "weight_power": 0.5},
+        {"mix": CutMix(alpha=1.0), "loss": FocalLoss(label_smoothing=0.1)},
+        {"sam": SAM(rho=0.1)},
+        {"weight_power": 1.0},
+    ],
+)
+def test_a_run_that_was_cut_off_inside_an_epoch_goes_on_as_if_it_had_not(
+    folders: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    def fit(name: str, *callbacks: Any) -> dict[str, Any]:
+        data = opened(folders)
+        return fitted(tmp_path / name, data, tiny_module(data, **settings), EMA(decay=0.9), *callbacks, every_steps=1)
+
+    whole = fit("whole")
+    with pytest.raises(Killed):
+        fit("parts", KillAt(9))
+    assert_same_training(fit("parts"), whole)
+    parts_rows, whole_rows = (rows_of(tmp_path / name) for name in ("parts", "whole"))
+    for parts_row, whole_row in zip(parts_rows, whole_rows, strict=True):
+        scores = {name for name in whole_row if "/" in name}
+        assert {name: parts_row[name] for name in scores} == {name: whole_row[name] for name in scores}
+    assert "val/auroc_readable" in whole_rows[0]
+    assert ("train/auroc_readable" in whole_rows[0]) == ("mix" not in settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"mix": MixUp(alpha=0.4)}, {"loss": FocalLoss(), "weight_power": 1.0}])
+def test_training_towards_no_number_tells_unreadable_crops_from_others(
+    folders: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    auroc, doubted = {}, {}
+    for unreadable in ("train", "score"):
+        data = opened(folders, unreadable=unreadable)
+        optimizer = partial(torch.optim.AdamW, lr=0.02, weight_decay=0.05)
+        module = tiny_module(data, network=unreadable_crops.network, optimizer=optimizer, **settings)
+        fitted(tmp_path / unreadable, data, module, epochs=15)
+        score_test(tmp_path, data, module)
+        scored = module.evaluations["test"]
+        assert scored.metrics["acc_top1"] > 0.9
+        auroc[unreadable] = scored.metrics["auroc_readable"]
+        doubted[unreadable] = bool((scored.unreadable_confidence_U < 0.5).all())
+    assert auroc["train"] > 0.95
+    assert auroc["train"] > auroc["score"]
+    assert doubted == {"train": True, "score": False}
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does(folders: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for folder in (alone, together):
+        folder.mkdir()
+    unreadable_crops.record_fit(folders, alone)
+    assert side_by_side(unreadable_crops.record_fit, folders, together) == [0] * PROCESSES
+    files = (alone / "seen.0.pt", together / "seen.0.pt", together / "seen.1.pt")
+    one, *both = (torch.load(file, weights_only=True) for file in files)
+    each, unreadable = EACH["val"]
+    for seen in (one, *both):
+        assert seen["rows"].tolist() == list(range(3 * each))
+        assert seen["unreadable_rows"].tolist() == seen["is_unreadable"].nonzero()[:, 0].tolist()
+        assert len(seen["unreadable_rows"]) == unreadable
+        assert UNREADABLE_INDEX not in seen["labels"]
+        torch.testing.assert_close(seen["weights"], one["weights"], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(seen["unreadable_logits"], one["unreadable_logits"], atol=1e-5, rtol=1e-4)
+        assert seen["val"] == pytest.approx(one["val"], rel=1e-3, abs=1e-5)
+        assert "auroc_readable" in seen["val"]

@@ -1,0 +1,90 @@
+"""A small data set in which some crops show no number, and fits on it.
+
+The number is the place of a bright square on a dark ground; on unreadable crops something else is in the way.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from interrupted import fitted, tiny_module
+from PIL import Image
+from shared_fits import plain_network
+from torch import nn
+
+from jersey.callbacks.ema import EMA
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.unreadable import UNREADABLE_INDEX
+from jersey.distributed import joined, rank
+from jersey.labels import Labels
+from jersey.models.network import Network
+
+NUMBERS = ("0", "00", "01")
+SIZE_PX = 16
+EACH = {"train": (16, 14), "val": (7, 6), "test": (5, 4)}  # crops of each number, and unreadable ones
+EPOCHS = 2
+
+
+def draw(root: Path, layout: str, *, seed: int = 0) -> Path:
+    """The same crops in either layout, in tracks of three."""
+    rng = np.random.default_rng(seed)
+    for split, (readable, unreadable) in EACH.items():
+        rows = []
+        for label, count in [*((number, readable) for number in NUMBERS), ("", unreadable)]:
+            for index in range(count):
+                name, track = f"{label}_{index:02d}.png", f"p{index // 3}"
+                is_annotated = layout == "annotations"
+                folder = "images" if is_annotated else f"{label or 'unreadable'}/{track}"
+                path = root / split / folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(_pixels(label, rng)).save(path)
+                rows.append({"image": f"{folder}/{name}", "suffix": label, "track": track})
+        if is_annotated:
+            (root / split / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return root
+
+
+def _pixels(label: str, rng: np.random.Generator) -> np.ndarray:
+    image_HW3 = rng.normal(90, 40, (SIZE_PX, SIZE_PX, 3))
+    number = NUMBERS.index(label) if label else rng.integers(len(NUMBERS))
+    for quarter in (number,) if label else (number, len(NUMBERS)):
+        top, left = 8 * np.array(divmod(quarter, 2)) + rng.integers(0, 4, 2)
+        image_HW3[top : top + 5, left : left + 5] += 120
+    return image_HW3.clip(0, 255).astype(np.uint8)
+
+
+def opened(root: Path, **settings: Any) -> JerseyDataModule:
+    parts: dict[str, Any] = {"size_px": (SIZE_PX, SIZE_PX), "batch_size": 8, "eval_batch_size": 5}
+    data = JerseyDataModule(str(root), **({"seed": 3, "sampler_power": 0.5} | parts | settings))
+    data.setup()
+    return data
+
+
+def network(*, labels: Labels) -> Network:
+    """Has a layer more than the other tiny ones: to doubt what it sees takes two."""
+    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 32), nn.ReLU())
+    return Network(nn.Sequential(*layers), nn.Linear(32, len(labels)))
+
+
+def record_fit(root: Path, folder: Path) -> None:
+    """Fits, in as many processes as there are, and leaves `seen.<rank>.pt` there; nothing depends on how many."""
+    with joined():
+        data = opened(root)
+        module = tiny_module(
+            data, network=plain_network, optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.01)
+        )
+        last = fitted(folder, data, module, EMA(decay=0.7), epochs=EPOCHS)
+        val = module.evaluations["val"]
+        seen = {
+            "weights": last["state_dict"],
+            "val": last["jersey"]["val"],
+            "rows": val.indices_N,
+            "labels": val.labels_N,
+            "unreadable_rows": val.unreadable_indices_U,
+            "unreadable_logits": val.unreadable_logits_UK,
+            "is_unreadable": data.decoded["val"].labels_N == UNREADABLE_INDEX,
+        }
+        torch.save(seen, folder / f"seen.{rank()}.pt")

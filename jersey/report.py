@@ -19,6 +19,7 @@ from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.model_info import as_table
 from jersey.shipping import Shipped
+from jersey.tracklet_scores import ByFrames
 
 WORST_CLASSES = 8
 PICTURES = {  # each is there if the config has its callback
@@ -91,6 +92,7 @@ def report(result: Result) -> list[Block]:
         *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
         Heading("How sure it is"),
         *_sureness(result.shipped.calibration),
+        *_tracklets(result.shipped.by_frames),
         Heading("The exported model"),
         *_exported(result),
     ]
@@ -115,7 +117,12 @@ def _headline(test: Evaluation) -> str:
 
 
 def _scores(result: Result) -> list[tuple[str, str, str]]:
-    return [(name, f"{result.val[name]:.4g}", f"{score:.4g}") for name, score in result.test.metrics.items()]
+    val, test = result.val, result.test.metrics
+    return [(name, _figure(val.get(name)), _figure(test.get(name))) for name in {**test, **val}]
+
+
+def _figure(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4g}"
 
 
 def _errors(test: Evaluation, labels: Labels) -> list[Block]:
@@ -156,6 +163,21 @@ def _sureness(calibration: Calibration) -> list[Block]:
             [_threshold_cells(each) for each in calibration.thresholds],
         ),
     ]
+
+
+def _tracklets(by_frames: Sequence[ByFrames]) -> list[Block]:
+    if not by_frames:
+        return []
+    rows = [(str(each.frames), f"{each.windows:,}", _share(each.right, each.windows)) for each in by_frames]
+    return [
+        Text("Crops of one player in a row, read as one, by how many they are (95 % interval):"),
+        Table(("crops", "times in the test split", "read right"), rows),
+    ]
+
+
+def _share(right: int, crops: int) -> str:
+    low, high = wilson_interval(right, crops)
+    return f"{right / crops:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+import torch
+
 from jersey.calibration import Answers, Calibration, calibrate
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.unreadable import UNREADABLE_INDEX
 from jersey.export import (
     Agreement,
     Reference,
@@ -24,6 +28,7 @@ from jersey.export.variants import calibration_rows
 from jersey.metrics import Evaluation
 from jersey.module import JerseyModule
 from jersey.run_folder import RunFolder
+from jersey.tracklet_scores import ByFrames, Track, accuracy_by_frames, fit_correlation, tracks_of
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +42,13 @@ class Shipped:
     Args:
         agreement: of the file with torch.
         calibration: of its probabilities.
+        by_frames: how well tracks of the test split are read; empty without tracks.
         variants: that were asked for.
     """
 
     agreement: Agreement
     calibration: Calibration
+    by_frames: Sequence[ByFrames]
     variants: Sequence[Variant]
 
     @property
@@ -86,8 +93,10 @@ def ship(
     reference = Reference(
         val.images_NCHW, val.labels_N, data.splits["val"].paths, torch_logits(deployed, val.images_NCHW)
     )
-    calibration = calibrate(Answers(reference.logits_NK, val.labels_N.numpy()), _answers(test))
+    val_answers, test_answers = Answers(reference.logits_NK, val.labels_N.numpy()), _answers(test)
+    calibration = calibrate(val_answers, test_answers)
     deployed.temperature = calibration.temperature
+    deployed.frame_correlation = fit_correlation(_tracks(val_answers, calibration, data.splits["val"].tracks))
     facts = {
         "experiment": folder.experiment,
         "run": folder.name,
@@ -108,7 +117,8 @@ def ship(
         calibration_NCHW=train.images_NCHW[calibration_rows(train.labels_N)],
         least_agreement=least_agreement,
     )
-    return Shipped(agreement, calibration, made)
+    test_tracks = _tracks(test_answers, calibration, [data.splits["test"].tracks[row] for row in _rows(test)])
+    return Shipped(agreement, calibration, accuracy_by_frames(test_tracks), made)
 
 
 def data_sha256(data: JerseyDataModule) -> str:
@@ -122,4 +132,16 @@ def data_sha256(data: JerseyDataModule) -> str:
 
 
 def _answers(evaluation: Evaluation) -> Answers:
-    return Answers(evaluation.logits_NK.numpy(), evaluation.labels_N.numpy())
+    """To readable crops, then to unreadable ones."""
+    labels_N = np.append(evaluation.labels_N.numpy(), [UNREADABLE_INDEX] * evaluation.unreadable)
+    logits = [evaluation.logits_NK, evaluation.unreadable_logits_UK][: 1 + bool(evaluation.unreadable)]
+    return Answers(torch.cat(logits).numpy(), labels_N)
+
+
+def _rows(evaluation: Evaluation) -> list[int]:
+    """Of the split, in the order of `_answers`."""
+    return torch.cat([evaluation.indices_N, evaluation.unreadable_indices_U]).tolist()
+
+
+def _tracks(answers: Answers, calibration: Calibration, names_N: Sequence[str]) -> list[Track]:
+    return tracks_of(answers.at(calibration.temperature).probabilities_NK, answers.labels_N, names_N)

@@ -52,7 +52,7 @@ def result(tmp_path: Path) -> Result:
         labels=LABELS,
         balance=class_balance(COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0])),
         shipped=Shipped(
-            Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[]), CALIBRATION, []
+            Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[]), CALIBRATION, [], []
         ),
         info=None,
     )

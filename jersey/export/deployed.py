@@ -27,7 +27,8 @@ class DeployedNetwork(nn.Module):
         labels: the label map.
         size_px: height and width that the network takes.
         fit_mode: how crops are brought to that size.
-        temperature: what logits are divided by before they become probabilities, see `jersey.calibration`.
+        temperature: what logits are divided by before they become probabilities, see `jersey.calibration`; to be set
+            later, as `frame_correlation`, which is told to readers of tracklets (`jersey.inference.tracklet`).
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class DeployedNetwork(nn.Module):
         self.size_px = size_px
         self.fit_mode: FitMode = fit_mode
         self.temperature = temperature
+        self.frame_correlation: float | None = None
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # the parameter's name is the graph's input name
         features_BD = self.network.features(self.fitted(input))  # type: ignore[operator]
@@ -76,7 +78,7 @@ class DeployedNetwork(nn.Module):
             "input_height_px": str(height_px),
             "input_width_px": str(width_px),
             "fit_mode": self.fit_mode,
-            "calibration": json.dumps({"temperature": self.temperature}),
+            "calibration": json.dumps({"temperature": self.temperature, "frame_correlation": self.frame_correlation}),
             **({"open_numbers": json.dumps(NUMBERS)} if self._reads_open else {}),
         }
 

@@ -168,7 +168,7 @@ def _record_audit(audit: Audit, folder: RunFolder) -> None:
     write_text(folder.path / "audit.txt", audit.text())
     write_text(folder.path / "audit.json", audit.to_json())
     log.info("%s", audit.tables())
-    told = ("missing label", "unreadable")  # by the data module
+    told = ("missing label", "bad image")  # by the data module
     found = [finding for finding in audit.findings if finding.kind not in told]
     for finding in found[:WARNINGS]:
         log.warning("%s", finding)

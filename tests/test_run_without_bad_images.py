@@ -49,7 +49,7 @@ def test_a_run_skips_bad_images_and_survives_a_file_that_vanishes(
         assert [root / row["file"] for row in rows] == list(good[split].paths)
         assert [row["true number"] for row in rows] == list(good[split].labels)
     found = json.loads((folder.path / "audit.json").read_text(encoding="utf-8"))["findings"]
-    unreadable = [each["rows"][0] for each in found if each["kind"] == "unreadable"]
+    unreadable = [each["rows"][0] for each in found if each["kind"] == "bad image"]
     assert unreadable == [{"split": name, "label": "00", "image": f"{name}/00/!bad.png"} for name in bad]
     assert all(f"{name}/00/!bad.png is empty" in (folder.path / "audit.txt").read_text("utf-8") for name in bad)
     assert "1 of train, 1 of val, 1 of test" in folder.report.read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ def test_more_frames_are_read_better() -> None:
     shares = [each.right / each.windows for each in scores]
     assert shares == sorted(shares)
     assert shares[0] < 0.65
-    assert shares[-1] > 0.95
+    assert shares[-1] > 0.85
 
 
 def test_the_correlation_that_is_found_makes_tracks_as_sure_as_they_are_right() -> None:

@@ -64,14 +64,14 @@ def test_every_damaged_file_is_named_with_its_reason(tmp_path: Path, layout: Lay
     assert {each.rows for each in findings} == {(row,) for row in planted}
     for each in findings:
         (row,) = each.rows
-        assert (each.kind, each.severity) == ("unreadable", "error")
+        assert (each.kind, each.severity) == ("bad image", "error")
         assert each.sentence.startswith(f"{row.image} {planted[row]}")
 
 
 def test_fast_finds_damaged_headers_and_no_damaged_pixels(tree: Tree) -> None:
     for content, _ in DAMAGED.values():
         tree.add("val", "00", content)
-    assert len(sentences(audit_folder(tree.root, fast=True), "unreadable")) == 3
+    assert len(sentences(audit_folder(tree.root, fast=True), "bad image")) == 3
 
 
 def test_annotated_images_that_do_not_exist_or_are_no_files(annotated: Tree) -> None:
@@ -84,7 +84,7 @@ def test_annotated_images_that_do_not_exist_or_are_no_files(annotated: Tree) -> 
     for name in names:
         annotated.annotate("train", {"image": f"images/{name}", "suffix": "0"})
     audit = audit_folder(annotated.root)
-    assert sorted(sentences(audit, "unreadable")) == [
+    assert sorted(sentences(audit, "bad image")) == [
         "train/images/absent.jpg does not exist",
         "train/images/folder.jpg is not a file",
         "train/images/loop.jpg cannot be read (Too many levels of symbolic links)",
@@ -129,7 +129,7 @@ def test_folders_and_files_without_permission_are_listed_and_the_rest_is_read(un
         audit = audit_folder(tree.root)
     finally:
         closed.chmod(0o755)
-    assert kinds(audit) == ["layout", "unreadable"]
+    assert kinds(audit) == ["layout", "bad image"]
     assert "train/0/closed: Permission denied" in audit.findings[0].sentence
     assert audit.findings[1].sentence == f"{secret.image} cannot be read (Permission denied)"
 
@@ -303,7 +303,7 @@ def test_what_a_run_goes_without_is_found_as_unreadable(tree: Tree) -> None:
     splits = read_splits(tree.root)
     pictures = {name: np.zeros(len(split), PICTURE) for name, split in splits.items()}
     (found,) = (
-        each for each in fast_audit(tree.root, splits, pictures, skipped=skipped).findings if each.kind == "unreadable"
+        each for each in fast_audit(tree.root, splits, pictures, skipped=skipped).findings if each.kind == "bad image"
     )
     assert found.rows == (Row("val", "00", "val/00/bad.jpg"),)
     assert found.sentence == "val/00/bad.jpg is empty"

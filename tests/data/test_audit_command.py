@@ -47,7 +47,7 @@ def test_json_is_all_of_standard_output(tree: Tree) -> None:
     assert content["fast"] is True
     assert content["counts"]["train"]["数"] == 1
     assert content["sizes"]["val"]["width_px"] == [80, 80, 80]
-    assert [each["rows"] for each in content["findings"] if each["kind"] == "unreadable"] == [[row._asdict()]]
+    assert [each["rows"] for each in content["findings"] if each["kind"] == "bad image"] == [[row._asdict()]]
 
 
 def test_text_survives_a_terminal_without_unicode(tree: Tree) -> None:

@@ -6,14 +6,14 @@ from typing import Literal, NamedTuple
 from jersey.data.unreadable import UNREADABLE_NAME
 from jersey.printable import printable
 
-Kind = Literal["layout", "unreadable", "two labels", "leak", "unknown label", "duplicates", "missing label"]
+Kind = Literal["layout", "bad image", "two labels", "leak", "unknown label", "duplicates", "missing label"]
 Severity = Literal["error", "warning"]
 
 # In the order of the report. An error makes a run stop or its scores untrue, however the copy of an image was made; a
 # warning may be meant.
 KINDS: dict[Kind, tuple[Severity, str]] = {
     "layout": ("error", "folders and annotations that cannot be used"),
-    "unreadable": ("error", "images that cannot be used; mend or remove them"),
+    "bad image": ("error", "images that cannot be used; mend or remove them"),
     "two labels": ("error", "one picture with several labels; keep the right one"),
     "leak": ("error", "one picture in several splits, so that scores are too good; keep it in one"),
     "unknown label": ("error", "labels that the train split lacks; add images there or remove these"),

@@ -20,7 +20,7 @@ def unreadable_images(rows: Iterable[Row], reasons: Mapping[str, str]) -> list[F
     for row in rows:
         rows_of[row.image].append(row)
     return [
-        Finding("unreadable", f"{printable(image)} {printable(reason)}", tuple(rows_of[image]))
+        Finding("bad image", f"{printable(image)} {printable(reason)}", tuple(rows_of[image]))
         for image, reason in reasons.items()
     ]
 

@@ -152,7 +152,7 @@ def fitting(model: Path) -> Callable[[np.ndarray], np.ndarray]:
     height_px, width_px = loaded.session.get_inputs()[0].shape[2:]
     if isinstance(height_px, str):
         return lambda pixels_hw3: pixels_hw3
-    mode = loaded.metadata["fit_mode"]
+    mode: Any = loaded.metadata["fit_mode"]
 
     def fitted(pixels_hw3: np.ndarray) -> np.ndarray:
         images_13hw = torch.from_numpy(pixels_hw3).permute(2, 0, 1)[None]

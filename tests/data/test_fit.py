@@ -81,15 +81,20 @@ def test_images_of_a_batch_do_not_mix() -> None:
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])
 @pytest.mark.parametrize(("before", "after"), [*SIZES, ((480, 641), (64, 64)), ((2000, 30), (48, 48))])
 def test_no_order_of_summation_makes_another_pixel(before: tuple[int, int], after: tuple[int, int], mode: str) -> None:
-    """Each axis, of white and of noise, added up in whole numbers, backwards and in float64."""
-    step = max(before[0] / after[0], before[1] / after[1]) if mode == "letterbox" else before[0] / after[0]
-    weights_Hh = _resampling(before[0], torch.tensor(float(before[0])), after[0], torch.tensor(step))
-    for pixels_hw in (noise(1, *before)[0, 0], torch.full(before, 255, dtype=torch.uint8)):
-        sums_Hw = weights_Hh @ pixels_hw.float()
-        exact_Hw = (weights_Hh.double() * PARTS).long() @ pixels_hw.long()
-        assert torch.equal((sums_Hw.double() * PARTS).long(), exact_Hw)
-        assert torch.equal(weights_Hh.flip(1) @ pixels_hw.float().flip(0), sums_Hw)
-        assert exact_Hw.max() < 2**24
+    """Each sum is the same in float32, backwards, and in float64, for which the numbers are small."""
+    steps = [size / fitted for size, fitted in zip(before, after, strict=True)]
+    rows_Hh, columns_Ww = (
+        _resampling(size, torch.tensor(float(size)), fitted, torch.tensor(max(steps) if mode == "letterbox" else step))
+        for size, fitted, step in zip(before, after, steps, strict=True)
+    )
+    for images_BChw in (noise(1, *before), torch.full((1, 3, *before), 255, dtype=torch.uint8)):
+        exact_BChW = images_BChw.double() @ columns_Ww.double().T
+        assert torch.equal((images_BChw.float() @ columns_Ww.T).double(), exact_BChW)
+        assert torch.equal((images_BChw.float().flip(3) @ columns_Ww.flip(1).T).double(), exact_BChW)
+        exact_BCHW = rows_Hh.double() @ exact_BChW.round()
+        fitted_BCHW = fit(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
+        assert torch.equal(fitted_BCHW.double(), exact_BCHW.round().clamp(0, 255))
+        assert max(exact_BChW.max(), exact_BCHW.max()) * PARTS < 2**24
 
 
 @pytest.mark.parametrize(("before", "inner"), [((100, 50), (64, 32)), ((50, 100), (32, 64)), ((16, 32), (32, 64))])

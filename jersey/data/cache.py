@@ -29,7 +29,7 @@ from jersey.data.image_file import PICTURE, BadImage, UnreadImage
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # to be raised when `decode` or `fit` change what a row holds
+VERSION = 3  # to be raised when `decode` or `fit` change what a row holds
 KEPT = 3  # files of a split at a size, the ones used last
 TICK_S = 0.1  # two writes so far apart have different times
 

@@ -4,6 +4,10 @@ Antialiased bilinear (triangle filter) resampling, written as two small matrix p
 lines run on the host when a data set is decoded and, traced with symbolic sizes, inside the ONNX graph, where
 they become MatMul nodes that every runtime has. A consumer that hands over the uint8 crop cannot prepare it wrongly.
 
+Weights are multiples of 1/65536, and each axis ends on whole pixels (as in Pillow), so a sum has 24 bits at most:
+float32 holds it exactly, in whatever order a runtime adds. Sums that are off in the last place would now and then round
+to another pixel, in one crop of four to fifteen, and move its logits by some 1e-4.
+
 The weights are those of Pillow's and torch's antialiased resize:
 https://pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
 
@@ -16,6 +20,8 @@ import torch
 from torch import Tensor
 
 FitMode = Literal["stretch", "letterbox"]
+
+PARTS = 2.0**16  # of one in the weights; 255 times as many are just below 2^24
 
 
 def fit(images_BChw: Tensor, *, height_px: int, width_px: int, mode: FitMode = "stretch") -> Tensor:
@@ -33,8 +39,8 @@ def fit(images_BChw: Tensor, *, height_px: int, width_px: int, mode: FitMode = "
         step_y = step_x = torch.maximum(step_y, step_x)
     rows_Hh = _resampling(images_BChw.shape[-2], h_px, height_px, step_y)
     columns_Ww = _resampling(images_BChw.shape[-1], w_px, width_px, step_x)
-    resized_BCHW = rows_Hh @ (images_BChw.float() @ columns_Ww.T)
-    return resized_BCHW.round().clamp(0, 255).to(torch.uint8)
+    narrowed_BChW = (images_BChw.float() @ columns_Ww.T).round()
+    return (rows_Hh @ narrowed_BChW).round().clamp(0, 255).to(torch.uint8)
 
 
 def _resampling(size_px: int, size: Tensor, fitted_px: int, step: Tensor) -> Tensor:
@@ -45,6 +51,8 @@ def _resampling(size_px: int, size: Tensor, fitted_px: int, step: Tensor) -> Ten
     centres = (outputs + 0.5 - margin) * step
     # Wider than one pixel when shrinking, which is what keeps thin strokes from vanishing.
     width = step.clamp(min=1.0)
-    weights = (1 - (inputs[None, :] - centres[:, None]).abs() / width).clamp(min=0)
+    triangle = 1 - (inputs[None, :] - centres[:, None]).abs() / width
+    weights = (PARTS * triangle.clamp(min=0)).round()
     inside = (centres >= 0) & (centres <= size)
-    return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6) * inside[:, None]
+    shares = (PARTS * weights / weights.sum(dim=1, keepdim=True).clamp(min=1)).round() / PARTS
+    return shares * inside[:, None]

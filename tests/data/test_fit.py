@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from jersey.data.fit import fit
+from jersey.data.fit import PARTS, _resampling, fit
 
 # Heights and widths before and after: down, up, one axis each, odd, thin, and a single pixel.
 SIZES = [
@@ -41,7 +41,8 @@ def test_stretch_is_torchs_antialiased_bilinear_resize(before: tuple[int, int], 
     fitted_BCHW = fit(images_BChw, height_px=after[0], width_px=after[1])
     assert fitted_BCHW.dtype == torch.uint8
     reference_BCHW = F.interpolate(images_BChw.float(), after, mode="bilinear", antialias=True, align_corners=False)
-    assert distance(fitted_BCHW, reference_BCHW) <= 0.5 + 1e-3  # rounding alone
+    assert distance(fitted_BCHW, reference_BCHW) <= 1 + 0.05  # two roundings, and that of the weights
+    assert (fitted_BCHW - reference_BCHW).mean().abs() < 0.1  # which favour neither dark nor light
 
 
 @pytest.mark.parametrize(("before", "after"), SIZES)
@@ -74,8 +75,26 @@ def test_images_of_a_batch_do_not_mix() -> None:
     images_BChw = noise(3, 50, 40)
     together_BCHW = fit(images_BChw, height_px=32, width_px=32)
     alone_BCHW = torch.cat([fit(image[None], height_px=32, width_px=32) for image in images_BChw])
-    assert distance(together_BCHW, alone_BCHW) <= 1  # the order of summation may tip a rounding
-    assert (together_BCHW != alone_BCHW).float().mean() < 1e-3
+    assert torch.equal(together_BCHW, alone_BCHW)
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+@pytest.mark.parametrize(("before", "after"), [*SIZES, ((480, 641), (64, 64)), ((2000, 30), (48, 48))])
+def test_no_order_of_summation_makes_another_pixel(before: tuple[int, int], after: tuple[int, int], mode: str) -> None:
+    """Each sum is the same in float32, backwards, and in float64, for which the numbers are small."""
+    steps = [size / fitted for size, fitted in zip(before, after, strict=True)]
+    rows_Hh, columns_Ww = (
+        _resampling(size, torch.tensor(float(size)), fitted, torch.tensor(max(steps) if mode == "letterbox" else step))
+        for size, fitted, step in zip(before, after, steps, strict=True)
+    )
+    for images_BChw in (noise(1, *before), torch.full((1, 3, *before), 255, dtype=torch.uint8)):
+        exact_BChW = images_BChw.double() @ columns_Ww.double().T
+        assert torch.equal((images_BChw.float() @ columns_Ww.T).double(), exact_BChW)
+        assert torch.equal((images_BChw.float().flip(3) @ columns_Ww.flip(1).T).double(), exact_BChW)
+        exact_BCHW = rows_Hh.double() @ exact_BChW.round()
+        fitted_BCHW = fit(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
+        assert torch.equal(fitted_BCHW.double(), exact_BCHW.round().clamp(0, 255))
+        assert max(exact_BChW.max(), exact_BCHW.max()) * PARTS < 2**24
 
 
 @pytest.mark.parametrize(("before", "inner"), [((100, 50), (64, 32)), ((50, 100), (32, 64)), ((16, 32), (32, 64))])

@@ -1,0 +1,68 @@
+"""The README's program that knows nothing of jersey: it reads what the predictor reads, and is as unsure."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from planted_model import LABELS, STEP, planted_model
+from readme import BLOCKS
+
+from jersey.inference import Predictor
+
+(PROGRAM,) = (text for kind, text in BLOCKS if kind == "python" and "onnxruntime" in text)
+PRECISION = 0.98  # which it asks for
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Crops of many sizes, kinds and numbers."""
+    rng = np.random.default_rng(0)
+    for index in range(60):
+        pixels_hw3 = rng.integers(0, 256, (rng.integers(9, 40), rng.integers(9, 40), 3), dtype=np.uint8)
+        pixels_hw3[..., 0] = rng.integers(0, STEP * len(LABELS)) + pixels_hw3[..., 0] // 128
+        pixels_hw3[..., 1] = rng.integers(20, 256)
+        kind = "P" if index % 5 == 0 else "L" if index % 7 == 0 else "RGB"
+        Image.fromarray(pixels_hw3).convert(kind).save(tmp_path / f"{index:02}.png")
+    return tmp_path
+
+
+def said(folder: Path) -> dict[str, list[str]]:
+    """What the program prints of each crop, in a process of its own."""
+    crops = sorted(path.name for path in folder.iterdir() if path.suffix != ".onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *crops], cwd=folder, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(maxsplit=3) for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == crops
+    return {line[0]: line[1:] for line in lines}
+
+
+def test_it_is_short_and_needs_no_jersey() -> None:
+    assert len(PROGRAM.splitlines()) <= 15
+    assert "jersey" not in PROGRAM
+    assert "torch" not in PROGRAM
+
+
+def test_it_reads_what_the_predictor_reads_and_is_as_unsure(folder: Path) -> None:
+    model = planted_model(folder / "model.onnx")
+    sure, careful = Predictor(model), Predictor(model, min_precision=PRECISION)
+    readings = {path.name: reading for path, reading in sure.predict_folder(folder)}
+    unsure = {path.name for path, reading in careful.predict_folder(folder) if reading.number is None}
+    assert {reading.number for reading in readings.values()} == set(LABELS)
+    assert 10 < len(unsure) < len(readings) - 10
+    told = said(folder)
+    assert {name: words[:2] for name, words in told.items()} == {
+        name: [reading.number, f"{reading.confidence:.3f}"] for name, reading in readings.items()
+    }
+    assert {name for name, words in told.items() if len(words) > 2} == unsure
+
+
+def test_it_answers_nothing_where_no_confidence_gives_the_precision(folder: Path) -> None:
+    nothing = json.dumps([{"precision": 0.95, "confidence": 0.1}, {"precision": PRECISION, "confidence": None}])
+    planted_model(folder / "model.onnx", thresholds=nothing)
+    assert all(len(words) > 2 for words in said(folder).values())

@@ -58,7 +58,8 @@ class Experiment:
         seed: of weights, train order and augmentation.
         measure: time the exported model and count its parameters; takes some seconds.
         onnx_variants: forms of the exported file to make beside it, each left there only if it answers as the network
-            does and is faster than the file here: "int8", "fp16". See `jersey.export.variants`.
+            does: "int8" and "fp16", where they are faster than the file here, and "fixed" for crops of one size. See
+            `jersey.export.variants`.
         onnx_variant_agreement: the least share of validation crops on which a variant must have torch's top-1.
     """
 

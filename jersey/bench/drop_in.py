@@ -149,9 +149,9 @@ def measure(model: Path, files: Sequence[Path], runtimes: Mapping[str, Runtime] 
 def fitting(model: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Crops as the file takes them: as they are, but for a file of one size."""
     loaded = OnnxModel(model)
-    height_px, width_px = loaded.session.get_inputs()[0].shape[2:]
-    if isinstance(height_px, str):
+    if not loaded.is_fixed:
         return lambda pixels_hw3: pixels_hw3
+    height_px, width_px = loaded.session.get_inputs()[0].shape[2:]
     mode: Any = loaded.metadata["fit_mode"]
 
     def fitted(pixels_hw3: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ from jersey.console import set_up_console
 from jersey.errors import UserError, exit_on_user_error
 from jersey.experiment import load_scored_weights
 from jersey.export.deployed import DeployedNetwork, deployed_copy
+from jersey.export.fixed import write_fixed
 from jersey.export.half import write_fp16
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
@@ -41,13 +42,6 @@ from jersey.tables import aligned
 SIDES_PX = (64, 128)
 CLASSES = 100
 ROUNDS = {1: 15, 64: 3}  # by batch size
-
-
-class WithoutFit(DeployedNetwork):
-    """The network alone, for crops of its own size."""
-
-    def fitted(self, images_BChw: Tensor) -> Tensor:
-        return images_BChw
 
 
 def random_network(side_px: int) -> DeployedNetwork:
@@ -86,10 +80,8 @@ def measure(deployed: DeployedNetwork, rounds: dict[int, int]) -> dict[int, dict
 
 def _export(deployed: DeployedNetwork, folder: Path) -> dict[str, OnnxModel]:
     paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no fit", "fp16", "int8")}
-    network, labels, size_px = deployed.network, deployed.labels, deployed.size_px
-    without_fit = WithoutFit(network, labels=labels, size_px=size_px, fit_mode=deployed.fit_mode).eval()
     write_onnx(deployed, paths["onnx"], {})
-    write_onnx(without_fit, paths["onnx, no fit"], {})
+    write_fixed(deployed, paths["onnx, no fit"], {})
     write_fp16(deployed, paths["fp16"], {})
     write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=_noise(8, deployed.size_px).numpy())
     return {name: OnnxModel(path, threads=torch.get_num_threads()) for name, path in paths.items()}

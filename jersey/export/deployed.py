@@ -23,7 +23,7 @@ class DeployedNetwork(nn.Module):
     """The network with the fit in front and probabilities behind: uint8 [B,3,h,w] of any size to `OUTPUTS`.
 
     Args:
-        network: a `jersey.models.network.Network`, or another with its `features` and `head`.
+        network: a `jersey.models.network.Network`.
         labels: the label map.
         size_px: height and width that the network takes.
         fit_mode: how crops are brought to that size.
@@ -49,12 +49,12 @@ class DeployedNetwork(nn.Module):
         self.frame_correlation: float | None = None
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # the parameter's name is the graph's input name
-        features_BD = self.network.features(self.fitted(input))  # type: ignore[operator]
-        head = self.network.get_submodule("head")
-        logits_BK = head(features_BD).float()
+        pixels_BCHW = self.network.get_submodule("normalise")(self.fitted(input))
+        features_BD = self.network.get_submodule("backbone")(pixels_BCHW.to(self.dtype))
+        logits_BK = self._head(features_BD).float()
         outputs = [logits_BK, (logits_BK / self.temperature).softmax(dim=1)]
-        if isinstance(head, CompositionalHead):
-            outputs.append((head.open_logits(features_BD).float() / self.temperature).softmax(dim=1))
+        if isinstance(self._head, CompositionalHead) and self._reads_open:
+            outputs.append((self._head.open_logits(features_BD).float() / self.temperature).softmax(dim=1))
         return tuple(outputs)
 
     def fitted(self, images_BChw: Tensor) -> Tensor:
@@ -83,15 +83,30 @@ class DeployedNetwork(nn.Module):
         }
 
     @property
+    def dynamic_axes(self) -> dict[int, str]:
+        """The axes of the input that may have any size, with their names."""
+        return {0: "batch", 2: "height", 3: "width"}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.network.get_submodule("backbone").parameters()).dtype
+
+    @property
+    def _head(self) -> nn.Module:
+        return self.network.get_submodule("head")
+
+    @property
     def _reads_open(self) -> bool:
-        return isinstance(self.network.get_submodule("head"), CompositionalHead)
+        return isinstance(self._head, CompositionalHead)
 
 
 def deployed_copy(
     network: nn.Module, *, labels: Labels, size_px: tuple[int, int], fit_mode: FitMode
 ) -> DeployedNetwork:
     """The network as it is shipped; the one that is given stays as it is."""
-    copied = copy.deepcopy(network).cpu().float()
+    # Channels-last is for speed in torch, and would put detours into the graph.
+    copied = copy.deepcopy(network).cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return DeployedNetwork(copied, labels=labels, size_px=size_px, fit_mode=fit_mode).eval()
 
 

@@ -74,8 +74,9 @@ def write_onnx(deployed: DeployedNetwork, path: Path, metadata: Mapping[str, str
     """
     # Two crops of another size than the network's: a batch of one, or that size, could be baked into the graph.
     height_px, width_px = deployed.size_px
-    example_BChw = torch.zeros((2, 3, height_px + 3, width_px + 5), dtype=torch.uint8)
-    dynamic = {axis: torch.export.Dim(name) for axis, name in ((0, "batch"), (2, "height"), (3, "width"))}
+    axes = deployed.dynamic_axes
+    example_BChw = torch.zeros((2, 3, height_px + 3 * (2 in axes), width_px + 5 * (3 in axes)), dtype=torch.uint8)
+    dynamic = {axis: torch.export.Dim(name) for axis, name in axes.items()}
     # What torch would remember of an export serves no other, and stays as long as the process: 1.5 MB each time.
     with warnings.catch_warnings(), torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
         warnings.simplefilter("ignore")  # the exporter's remarks about its own internals

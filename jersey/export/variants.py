@@ -1,8 +1,9 @@
-"""Smaller or faster forms of model.onnx, with the same inputs, outputs and facts; each is offered only where it holds.
+"""Other forms of model.onnx, with the same inputs, outputs and facts; each is offered only where it holds.
 
 A variant gives other answers than the network now and then, so it has to earn its place twice: by torch's top-1 on
-nearly all validation crops, and by being faster than the float32 file at batch 1, here, on the CPU. One that does not
-is not written, and the report says why. Scores among a variant's facts are those of the float32 weights.
+nearly all validation crops, and by being faster than the float32 file at batch 1, here, on the CPU; "fixed", which is
+for runtimes that cannot take crops of any size, by the first alone. One that does not is not written, and the report
+says why. Scores among a variant's facts are those of the float32 weights.
 
 Shapes: N crops, K classes, H W the network's input size.
 """
@@ -22,13 +23,14 @@ from jersey.atomic import replacing
 from jersey.chosen_crops import spread
 from jersey.export.agreement import Agreement, Reference, compare
 from jersey.export.deployed import DeployedNetwork
+from jersey.export.fixed import write_fixed
 from jersey.export.half import write_fp16
 from jersey.inference.onnx_model import OnnxModel
 from jersey.paired_timing import Ratio, in_turn, speedup
 
 log = logging.getLogger(__name__)
 
-VariantName = Literal["fp16", "int8"]
+VariantName = Literal["fixed", "fp16", "int8"]
 
 # An answer that changes moves the accuracy by one crop at most, so with 0.99 by a point at most: less than the
 # accuracy itself is known to, until there are thousands of crops (3,500 at 90 %).
@@ -125,7 +127,7 @@ def _offer(
         candidate = Path(folder) / target.name
         try:
             measured = attempt(name, candidate)
-            refused = _refusal(measured, least_agreement)
+            refused = _refusal(measured, least_agreement, least_speedup=0.0 if name == "fixed" else LEAST_SPEEDUP)
         except Exception as error:  # an extra that fails must not cost the run, whose network is already there
             refused = f"it could not be made ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         if not refused:
@@ -144,7 +146,9 @@ def _write(
     facts: Mapping[str, str],
     calibration_NCHW: Tensor,
 ) -> None:
-    if name == "fp16":
+    if name == "fixed":
+        write_fixed(deployed, path, {key: value for key, value in facts.items() if key != "open_numbers"})
+    elif name == "fp16":
         write_fp16(deployed, path, facts)
     else:
         from jersey.export.int8 import write_int8  # 0.3 s that every command would take longer to start
@@ -158,7 +162,7 @@ def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio
     return speedup(times_s["float32"], times_s["variant"])
 
 
-def _refusal(measured: Measured, least_agreement: float) -> str:
+def _refusal(measured: Measured, least_agreement: float, *, least_speedup: float) -> str:
     """Why a variant is not worth having; empty when it is."""
     agreement, ratio = measured.agreement, measured.speedup
     reasons = []
@@ -167,9 +171,9 @@ def _refusal(measured: Measured, least_agreement: float) -> str:
             f"its top-1 is torch's on {agreement.share:.2%} of {agreement.crops:,} validation crops, and "
             f"{least_agreement:.2%} are wanted"
         )
-    if ratio.low < LEAST_SPEEDUP:
+    if ratio.low < least_speedup:
         reasons.append(
-            f"one crop at a time it is {ratio} times as fast as float32, and {LEAST_SPEEDUP} in three of four pairs "
+            f"one crop at a time it is {ratio} times as fast as float32, and {least_speedup} in three of four pairs "
             "is wanted"
         )
     return "; ".join(reasons)

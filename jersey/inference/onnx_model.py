@@ -97,6 +97,11 @@ class OnnxModel:
         return tuple(self._fact("open_numbers")) if "open_probabilities" in self.outputs else ()
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether it takes crops of the network's own size only."""
+        return not isinstance(self.session.get_inputs()[0].shape[2], str)
+
+    @property
     def facts(self) -> dict[str, str]:
         """The metadata without the seal, which belongs to this very file."""
         return {key: value for key, value in self.metadata.items() if key != KEY.decode()}

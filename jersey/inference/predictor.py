@@ -60,6 +60,8 @@ class Predictor:
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size} holds no crop; set it to 1 or more")
         self.model = OnnxModel(Path(path), threads=threads, providers=chosen_providers(providers))
+        if self.model.is_fixed:
+            raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
         require_started(self.model.session, providers)
         self.batch_size = batch_size
         self.numbers = self._open_numbers() if open else self.model.labels.names

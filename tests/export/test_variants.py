@@ -28,6 +28,7 @@ from jersey.export.int8 import convolutional_part
 from jersey.export.variants import as_table, calibration_rows
 from jersey.inference.onnx_model import OnnxModel
 from jersey.labels import Labels
+from jersey.models.heads import CompositionalHead
 from jersey.models.network import Network
 
 SIZE_PX = (32, 48)
@@ -292,3 +293,34 @@ def test_calibration_takes_classes_alike_and_spreads_over_each(most: int, expect
     assert len(rows.unique()) == len(rows)
     if most == 6:
         assert rows.tolist() == [0, 39, 40, 47, 48]
+
+
+def test_fixed_takes_one_size_and_need_not_be_faster(
+    network: Network, path: Path, crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants, "LEAST_SPEEDUP", float("inf"))
+    (found,) = made(network, path, crops, names=("fixed",))
+    assert found.refused == ""
+    fixed, float32 = OnnxModel(path.with_name("model.fixed.onnx")), OnnxModel(path)
+    assert fixed.is_fixed
+    assert not float32.is_fixed
+    images = crops.images_NCHW.numpy()
+    for size in (1, 7):
+        np.testing.assert_allclose(fixed.logits(images, batch_size=size), float32.logits(images), atol=1e-5)
+    with pytest.raises(Exception, match="Got invalid dimensions"):
+        fixed.logits(images[:, :, :-1])
+    operations = {node.op_type for node in onnx.load(path.with_name("model.fixed.onnx")).graph.node}
+    assert not operations & {"Shape", "Range", "Where", "Round"}
+
+
+def test_fixed_has_no_open_reading(crops: Crops, path: Path) -> None:
+    torch.manual_seed(0)
+    network = small_network(labels=LABELS)
+    network.head = CompositionalHead(features=8, labels=LABELS)
+    trained(network, crops)
+    export(network, path, crops)
+    made(network, path, crops, names=("fixed",), least_agreement=0.0)
+    fixed, float32 = OnnxModel(path.with_name("model.fixed.onnx")), OnnxModel(path)
+    assert float32.outputs == ("logits", "probabilities", "open_probabilities")
+    assert fixed.outputs == ("logits", "probabilities")
+    assert float32.facts.items() - fixed.facts.items() == {("open_numbers", float32.facts["open_numbers"])}

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of, planted_model
 
 from jersey.errors import UserError
 from jersey.inference import Predictor
+from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pooled
 
@@ -199,3 +201,13 @@ def test_files_that_are_no_model_are_refused(model: Path, tmp_path: Path) -> Non
 
 def test_the_file_is_what_onnx_model_reads(model: Path) -> None:
     assert OnnxModel(model).labels.names == LABELS == Predictor(model).numbers
+
+
+def test_a_file_of_one_size_is_refused_with_the_one_to_take(model: Path, tmp_path: Path) -> None:
+    content = onnx.load(model)
+    del content.metadata_props[-1]  # the seal
+    for axis in (2, 3):
+        content.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 8
+    (tmp_path / "model.fixed.onnx").write_bytes(sealed(content.SerializeToString()))
+    with pytest.raises(UserError, match=r"takes crops of one size only; use the model\.onnx beside it"):
+        Predictor(tmp_path / "model.fixed.onnx")

@@ -108,6 +108,7 @@ def test_neighbouring_frames_are_nearer_than_distant_ones(monkeypatch: pytest.Mo
 def test_hard_frames_come_several_in_a_row_and_have_their_share() -> None:
     hard = [[kind != Kind() for kind in tracklet_module._kinds(30, np.random.default_rng(seed))] for seed in range(400)]
     assert np.mean(hard) == pytest.approx(HARD_SHARE, abs=0.04)
+    assert np.mean([row[0] for row in hard]) == pytest.approx(HARD_SHARE, abs=0.08)
     after_hard = [later for row in hard for now, later in itertools.pairwise(row) if now]
     assert np.mean(after_hard) > 2 * HARD_SHARE
 

@@ -40,6 +40,12 @@ def parse_flags() -> argparse.Namespace:
     )
     parser.add_argument("--layout", choices=LAYOUTS, default="folders")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--unreadable", type=float, default=0.0, help="unreadable crops more in each split, as a share of its crops"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=1, help="pictures of each player; above 1, tracklets are drawn and counted"
+    )
     return parser.parse_args()
 
 
@@ -49,8 +55,10 @@ def main() -> None:
     out = flags.pop("out")
     numbers = parse_numbers(flags.pop("numbers"))
     generate(out, numbers=numbers, **flags)
-    counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test crops"
-    print(f"{out} holds {counts} of {len(numbers)} numbers, {flags['size_px']} x {flags['size_px']} pixels")
+    drawn = "crops" if flags["frames"] == 1 else f"tracklets ({flags['frames']} frames each)"
+    counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test {drawn}"
+    more = f", {100 * flags['unreadable']:g} % unreadable ones more" if flags["unreadable"] else ""
+    print(f"{out} holds {counts} of {len(numbers)} numbers{more}, {flags['size_px']} x {flags['size_px']} pixels")
 
 
 if __name__ == "__main__":

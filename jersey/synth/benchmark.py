@@ -3,7 +3,8 @@
 Forty-three numbers as a team brings them: few are frequent, most are rare. Validation and test are balanced and in
 typefaces that training never sees. Below it lies a second data set of eight numbers that the first lacks, for heads
 that read digit by digit: nothing that trains on the first meets them, and each of their digits is in the first in its
-place. Only the test split of the second is of use; the others are there because a data set has three.
+place. Only the test split of the second is of use; the others are there because a data set has three. A third data set
+holds tracklets of the first's numbers, a test split only: `ROOT/tracklets/test/<number>/<track>/<frame>.jpg`.
 """
 
 import argparse
@@ -33,17 +34,22 @@ EVAL_CROPS = 1500  # of val, and of test
 UNSEEN_NUMBERS = ("16", "18", "25", "29", "31", "34", "40", "47")
 UNSEEN_CROPS = 400
 UNSEEN = "unseen"  # the folder of the second data set, which a reader of the first passes over
+TRACKLETS = "tracklets"  # likewise, of the third
+TRACKLETS_OF_EACH = 3
+FRAMES = 30
 
 
-def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0) -> None:
-    """Draws both data sets unless they are there; a folder that somebody else has filled is left alone.
+def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, unreadable: float = 0.0) -> None:
+    """Draws the three data sets unless they are there; a folder that somebody else has filled is left alone.
 
-    6,000 train, 1,500 val and 1,500 test crops in `root`; 400 test crops of the unseen numbers in `root/unseen`.
+    6,000 train, 1,500 val and 1,500 test crops in `root`; 400 test crops of the unseen numbers in `root/unseen`;
+    129 tracklets of 30 frames in `root/tracklets`.
 
     Args:
         root: folder of the first data set.
         size_px: side of a crop.
         seed: crops are a function of it.
+        unreadable: crops of the first data set on which no number can be read, as a share of each split's crops.
 
     Raises:
         UserError: `root` holds crops that were drawn with other settings.
@@ -57,6 +63,7 @@ def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0) -> None:
         size_px=size_px,
         imbalance=1.0,
         seed=seed,
+        unreadable=unreadable,
     )
     if (root / MANIFEST).exists():
         others = len(UNSEEN_NUMBERS)
@@ -69,6 +76,16 @@ def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0) -> None:
             size_px=size_px,
             seed=seed + 1,  # with the same one, crop i of both would be one scene with another number
         )
+        generate(
+            root / TRACKLETS,
+            numbers=NUMBERS,
+            train=0,
+            val=0,
+            test=TRACKLETS_OF_EACH * len(NUMBERS),
+            size_px=size_px,
+            seed=seed + 2,
+            frames=FRAMES,
+        )
 
 
 if __name__ == "__main__":
@@ -76,6 +93,7 @@ if __name__ == "__main__":
     parser.add_argument("root", type=Path, help="folder to make")
     parser.add_argument("--size_px", type=int, default=64, help="side of a crop (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--unreadable", type=float, default=0.0, help="share of unreadable crops more in each split")
     with exit_on_user_error():
         set_up_console()
         draw_benchmark(**vars(parser.parse_args()))

@@ -50,6 +50,12 @@ class View:
         """The same view with everything moved right and down in the picture."""
         return View(self.matrix_33 @ _shift(-dx_px, -dy_px))
 
+    def narrowed(self, factor: float, picture_px: int) -> "View":
+        """The same view with everything narrower by a factor, towards the middle of the picture."""
+        squeeze_33 = np.diag([factor, 1.0, 1.0])
+        middle_px = picture_px / 2
+        return View(self.matrix_33 @ _shift(middle_px, 0) @ squeeze_33 @ _shift(-middle_px, 0))
+
     def to_painting(self, points_N2: Floats) -> Floats:
         """Painting coordinates of picture points."""
         return _project(self.matrix_33, points_N2)

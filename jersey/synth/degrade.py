@@ -1,33 +1,43 @@
 """What light, lens, motion, distance, sensor and compression do to a picture, bounded by the size of its digits."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 Floats = NDArray[np.floating]
+# Blurs a picture, given the height of its digits in pixels.
+Blur = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
 # Below this height a digit on a jersey cannot be told from its neighbours any more.
 _MIN_DIGIT_PX = 13.0
 
 
-def degrade(picture: Image.Image, *, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+def degrade(
+    picture: Image.Image, *, digit_height_px: float, rng: np.random.Generator, blur: Blur | None = None
+) -> Image.Image:
     """Degrades an RGB picture; the result has the same size.
 
     Args:
         picture: the picture.
         digit_height_px: height of the digits in it; blur and loss of resolution never go beyond what they bear.
         rng: chooses kinds and amounts.
+        blur: in the place of the blur and the loss of resolution that digits bear.
     """
-    picture = _light(picture, rng)
+    picture = (blur or _bearable_blur)(_light(picture, rng), digit_height_px, rng)
+    if rng.random() < 0.7:
+        picture = _noise(picture, rng)
+    return _compress(picture, rng) if rng.random() < 0.7 else picture
+
+
+def _bearable_blur(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
     blurs = (_defocus, _move, _lose_resolution)
     count = int(rng.choice(3, p=(0.3, 0.5, 0.2)))
     for index in rng.permutation(3)[:count]:
         picture = blurs[index](picture, digit_height_px, (1.0, 0.6)[count - 1], rng)
-    if rng.random() < 0.7:
-        picture = _noise(picture, rng)
-    return _compress(picture, rng) if rng.random() < 0.7 else picture
+    return picture
 
 
 def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -42,12 +52,27 @@ def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _defocus(picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(digit_height_px * rng.uniform(0.01, 0.05 * most)))
+    return defocus(picture, digit_height_px * rng.uniform(0.01, 0.05 * most))
 
 
 def _move(picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator) -> Image.Image:
+    return move(picture, digit_height_px * rng.uniform(0.04, 0.16 * most), rng.uniform(0, np.pi))
+
+
+def _lose_resolution(
+    picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator
+) -> Image.Image:
+    least = max(0.3, _MIN_DIGIT_PX / digit_height_px / most)
+    return lose_resolution(picture, rng.uniform(min(1.0, least), 1.0), rng)
+
+
+def defocus(picture: Image.Image, radius_px: float) -> Image.Image:
+    """Blurs evenly in all directions."""
+    return picture.filter(ImageFilter.GaussianBlur(radius_px))
+
+
+def move(picture: Image.Image, reach_px: float, angle: float) -> Image.Image:
     """Averages copies of the picture along a straight movement."""
-    reach_px, angle = digit_height_px * rng.uniform(0.04, 0.16 * most), rng.uniform(0, np.pi)
     border_px = int(reach_px) + 1
     padding = ((border_px, border_px), (border_px, border_px), (0, 0))
     wide = Image.fromarray(np.pad(np.asarray(picture), padding, mode="edge"))
@@ -60,13 +85,9 @@ def _move(picture: Image.Image, digit_height_px: float, most: float, rng: np.ran
     return _to_image(total_HW3 / (255 * len(steps_px)))
 
 
-def _lose_resolution(
-    picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator
-) -> Image.Image:
-    """As if the player had been far away: shrinks the picture and enlarges it again."""
-    least = max(0.3, _MIN_DIGIT_PX / digit_height_px / most)
-    factor = rng.uniform(min(1.0, least), 1.0)
-    small = (max(8, round(picture.width * factor)), max(8, round(picture.height * factor)))
+def lose_resolution(picture: Image.Image, factor: float, rng: np.random.Generator) -> Image.Image:
+    """As if the player had been far away: shrinks the picture by a factor below 1 and enlarges it again."""
+    small = (max(2, round(picture.width * factor)), max(2, round(picture.height * factor)))
     enlarge = rng.choice(
         (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST), p=(0.5, 0.4, 0.1)
     )

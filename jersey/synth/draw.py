@@ -1,7 +1,11 @@
-"""One crop: the back of a basketball player with a number, as a function of a random generator alone."""
+"""One crop: the back of a basketball player with a number, as a function of a random generator alone.
 
-from collections.abc import Sequence
+A player is painted once, flat, and then photographed; a tracklet is many pictures of one player.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +13,11 @@ from PIL import Image, ImageFilter
 
 from jersey.synth import camera, colors
 from jersey.synth.camera import Folds, View
-from jersey.synth.degrade import degrade
+from jersey.synth.degrade import Blur, degrade
 from jersey.synth.name import print_name
 from jersey.synth.number import NumberPrint, print_number
-from jersey.synth.occlusion import occlude
-from jersey.synth.player import Easel, paint_player
+from jersey.synth.occlusion import hide, occlude
+from jersey.synth.player import Easel, Painting, paint_player
 from jersey.synth.typefaces import FontTypeface, Typeface
 
 # Paintings are twice as fine as crops, and reach beyond the frame so that a turned one still fills it.
@@ -24,6 +28,13 @@ _MAX_NUMBER_WIDTH = 0.6
 # Fractions of the number's size, outlines included.
 _MAX_CUT = 0.1
 _MIN_BORDER = 0.02
+# In widths of the shoulders: a body seen from the side, before it is narrowed, and what is left of each digit on it.
+_BODY_WIDTH = 0.84
+_WIDTH_ASIDE = 0.04
+_NARROWING_ASIDE = 1.6
+
+# What the camera sees of a player: the back with its number, a back without one, or the side.
+Back = Literal["number", "blank", "aside"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,27 @@ class Crop:
         return self.digits_DHW.max(axis=0)
 
 
+@dataclass(frozen=True)
+class Player:
+    """A painted player, of whom many pictures can be taken.
+
+    Args:
+        number: on the back, or that would be there.
+        typeface: of the number.
+        painting: the painting.
+        number_size_px: what the camera keeps in the frame.
+        picture_px: side of a picture before it is reduced to a crop.
+        back: what can be seen of the player.
+    """
+
+    number: str
+    typeface: Typeface
+    painting: Painting
+    number_size_px: tuple[int, int]
+    picture_px: int
+    back: Back
+
+
 def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int) -> Crop:
     """Draws a square crop.
 
@@ -56,28 +88,64 @@ def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Type
         typefaces: one of these is used; at least one must be a `FontTypeface`, for names.
         size_px: side of the crop.
     """
+    player = paint(number, rng=rng, typefaces=typefaces, size_px=size_px)
+    return shoot(player, lambda part: rng)
+
+
+def paint(
+    number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int, back: Back = "number"
+) -> Player:
+    """Paints a player; the same generator gives the same player with any `back`."""
     picture_px = size_px * _OVERSAMPLING
     painting_px = round(picture_px * _PAINTING_REACH)
     typeface = typefaces[int(rng.integers(len(typefaces)))]
     easel = Easel(painting_px, picture_px * rng.uniform(0.95, 1.45), turn=rng.uniform(-0.05, 0.05))
     kit = colors.pick_kit(rng)
     number_print = _print_number(number, easel, typeface, kit, rng)
-    painting = paint_player(easel, number_print, kit, _print_name(easel, typefaces, rng), rng)
+    name = _print_name(easel, typefaces, rng)
+    if back == "blank":
+        number_print = number_print.left_out()
+    elif back == "aside":
+        width_px, seen_px = easel.wide(_BODY_WIDTH), easel.wide(_WIDTH_ASIDE * len(number))
+        number_print, name = number_print.turned_away(width_px=width_px, seen_px=seen_px, left=easel.turn < 0), None
+    painting = paint_player(easel, number_print, kit, name, rng, from_the_side=back == "aside")
+    return Player(number, typeface, painting, number_print.layers[0].size, picture_px, back)
 
+
+def shoot(
+    player: Player, rng_of: Callable[[str], np.random.Generator], *, hidden: bool = False, blur: Blur | None = None
+) -> Crop:
+    """Takes a picture of a player.
+
+    Args:
+        player: who.
+        rng_of: the generator of each part of the picture.
+        hidden: something hides the number, instead of leaving it readable.
+        blur: in the place of the blur that a number bears.
+    """
+    number, picture_px, painting_px = player.number, player.picture_px, player.painting.scene.width
+    rng = rng_of("view")
     view = View.random(picture_px=picture_px, painting_px=painting_px, rng=rng)
-    view = _place_in_frame(view, number_print.layers[0].size, painting_px, picture_px, rng)
+    if player.back == "aside":
+        view = view.narrowed(_NARROWING_ASIDE, picture_px)
+    view = _place_in_frame(view, player.number_size_px, painting_px, picture_px, rng)
+    rng = rng_of("folds")
     folds = Folds.random(rng)
     cells = camera.mesh(view, folds, picture_px=picture_px, painting_px=painting_px, depth=rng.uniform(0.0, 0.02))
-    scene = camera.photograph(painting.scene, cells, picture_px).reduce(_OVERSAMPLING)
-    cloth, *bands = camera.photograph(painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
+    scene = camera.photograph(player.painting.scene, cells, picture_px).reduce(_OVERSAMPLING)
+    cloth, *bands = camera.photograph(player.painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
     digits = bands[: len(number)]
 
-    scene = _shade_cloth(scene, cloth, folds, rng)
-    if rng.random() < 0.4:
-        occlude(scene, digits, number=number, typeface=typeface, rng=rng)
+    scene = _shade_cloth(scene, cloth, folds, rng_of("shading"))
+    rng = rng_of("occlusion")
+    if hidden:
+        hide(scene, digits, rng=rng)
+    elif rng.random() < 0.4:
+        occlude(scene, digits, number=number, typeface=player.typeface, rng=rng)
     digits_DHW = np.stack([np.asarray(digit) for digit in digits])
     digit_height_px = float(np.count_nonzero(digits_DHW.max(axis=(0, 2)) > 127))
-    return Crop(np.asarray(degrade(scene, digit_height_px=digit_height_px, rng=rng)), digits_DHW, typeface)
+    image = degrade(scene, digit_height_px=max(1.0, digit_height_px), rng=rng_of("degradation"), blur=blur)
+    return Crop(np.asarray(image), digits_DHW, player.typeface)
 
 
 def _print_number(

@@ -1,6 +1,7 @@
 """Draws a whole data set: splits with their own typefaces, on all cores, whole or not at all.
 
-Crop i of a split is a function of (seed, split, i) and its number alone. The workers are processes of their own rather
+Crop or tracklet i of a split is a function of (seed, split, i) and its number alone; the unreadable crops come after
+all others, so that these are the same with and without them. The workers are processes of their own rather
 than a pool: started as `python -m`, they never import the caller's main module, and with it torch.
 """
 
@@ -9,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from tqdm import tqdm
 import jersey
 from jersey.atomic import naming, write_text
 from jersey.errors import UserError
-from jersey.synth.draw import draw_crop
-from jersey.synth.settings import MANIFEST, SPLITS, Layout, Settings, Split
+from jersey.synth.draw import Crop, draw_crop
+from jersey.synth.settings import MANIFEST, SPLITS, UNREADABLE, Layout, Settings, Split
+from jersey.synth.tracklet import draw_tracklet
 from jersey.synth.typefaces import TRAIN, UNSEEN
+from jersey.synth.unreadable import KINDS, draw_unreadable
 
 _JPEG_QUALITY = 92
 _CROPS_WORTH_A_WORKER = 100
@@ -38,28 +41,34 @@ def generate(
     imbalance: float = 1.0,
     layout: Layout = "folders",
     seed: int = 0,
+    unreadable: float = 0.0,
+    frames: int = 1,
     workers: int | None = None,
 ) -> None:
     """Draws train, val and test crops into `root`; returns at once when it already holds them.
 
-    Val and test use typefaces that training never sees, and hold each number equally often.
+    Val and test use typefaces that training never sees, and hold each number equally often. With several frames,
+    tracklets are drawn and counted: each is a folder of pictures of one player, or rows with one "track".
 
     Args:
         root: the folder of the data set; it appears when all is drawn, with the manifest `synth.json`.
         numbers: one or two digits each, as printed, from frequent to rare.
-        train: number of train crops in all, or of each number.
+        train: number of train crops in all, or of each number; 0 leaves the split out.
         val: number of val crops in all.
         test: number of test crops in all.
         size_px: side of the crops.
         imbalance: how many times more train crops the first number has than the last; for a `train` in all.
         layout: "folders" (`<split>/<number>/*.jpg`) or "annotations" (`<split>/annotations.jsonl` with `images/`).
         seed: crops are a function of it.
+        unreadable: how many crops on which no number can be read each split has more, as a share of its crops; they lie
+            in `<split>/unreadable`, or have an empty suffix.
+        frames: pictures of each player.
         workers: processes; None takes one per core.
 
     Raises:
         UserError: for settings that cannot be drawn, and when `root` holds something else.
     """
-    settings = Settings(tuple(numbers), train, val, test, size_px, imbalance, layout, seed)
+    settings = Settings(tuple(numbers), train, val, test, size_px, imbalance, layout, seed, unreadable, frames)
     if root.is_file() or (root.is_dir() and any(root.iterdir())):
         settings.require_same_as_in(root)
     else:
@@ -87,22 +96,36 @@ def _prepare(root: Path, settings: Settings) -> None:
     """Makes the folders, the annotations and the manifest, from which workers read the settings."""
     root.mkdir()
     for split in SPLITS:
-        crops = settings.numbers_of(split)
-        for folder in {crop_path(split, index, number, settings.layout).parent for index, number in enumerate(crops)}:
+        labels = settings.labels_of(split)
+        paths = [_paths(settings, split, index, label) for index, label in enumerate(labels)]
+        for folder in {frames[0].parent for frames in paths}:
             (root / folder).mkdir(parents=True)
-        if settings.layout == "annotations":
-            rows = [{"image": f"images/{index:06d}.jpg", "suffix": number} for index, number in enumerate(crops)]
+        if settings.layout == "annotations" and labels:
+            rows = [
+                {"image": path.relative_to(split).as_posix(), "suffix": label}
+                | ({"track": path.parent.name} if settings.frames > 1 else {})
+                for label, frames in zip(labels, paths, strict=True)
+                for path in frames
+            ]
             write_text(root / split / "annotations.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write_text(root / MANIFEST, settings.to_json())
 
 
-def crop_path(split: Split, index: int, number: str, layout: Layout) -> Path:
+def _paths(settings: Settings, split: Split, index: int, label: str) -> list[Path]:
+    """Where the frames of a tracklet lie under the root, or the one crop."""
+    path = crop_path(split, index, label, settings.layout)
+    if settings.frames == 1:
+        return [path]
+    return [path.with_suffix("") / f"{frame:04d}.jpg" for frame in range(settings.frames)]
+
+
+def crop_path(split: Split, index: int, label: str, layout: Layout) -> Path:
     """Where a crop lies under the root."""
-    return Path(split, number if layout == "folders" else "images", f"{index:06d}.jpg")
+    return Path(split, (label or UNREADABLE) if layout == "folders" else "images", f"{index:06d}.jpg")
 
 
 def _draw_all(root: Path, settings: Settings, workers: int) -> None:
-    total = sum(len(settings.numbers_of(split)) for split in SPLITS)
+    total = settings.frames * sum(len(settings.labels_of(split)) for split in SPLITS)
     workers = max(1, min(workers, total // _CROPS_WORTH_A_WORKER))
     with tqdm(total=total, desc="drawing crops", unit="crop", disable=None) as bar:
         if workers == 1:
@@ -138,14 +161,24 @@ def _draw_in_processes(root: Path, workers: int, bar: tqdm) -> None:
 
 
 def draw_share(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:
-    """Draws every `workers`-th crop, starting with crop `worker`; yields after each."""
+    """Draws every `workers`-th crop or tracklet, starting with number `worker`; yields after each picture."""
     for split_index, split in enumerate(SPLITS):
-        typefaces = TRAIN if split == "train" else UNSEEN
-        for index, number in enumerate(settings.numbers_of(split)):
+        for index, label in enumerate(settings.labels_of(split)):
             if index % workers == worker:
                 rng = np.random.default_rng([settings.seed, split_index, index])
-                crop = draw_crop(number, rng=rng, typefaces=typefaces, size_px=settings.size_px)
-                path = root / crop_path(split, index, number, settings.layout)
-                with naming(path):
-                    Image.fromarray(crop.image_HW3).save(path, quality=_JPEG_QUALITY)
-                yield
+                crops = _draw(settings, split, index, label, rng)
+                for path, crop in zip(_paths(settings, split, index, label), crops, strict=True):
+                    with naming(root / path):
+                        Image.fromarray(crop.image_HW3).save(root / path, quality=_JPEG_QUALITY)
+                    yield
+
+
+def _draw(settings: Settings, split: Split, index: int, label: str, rng: np.random.Generator) -> Iterable[Crop]:
+    typefaces, size_px = TRAIN if split == "train" else UNSEEN, settings.size_px
+    if settings.frames > 1:
+        return draw_tracklet(label, frames=settings.frames, rng=rng, typefaces=typefaces, size_px=size_px)
+    if label:
+        return [draw_crop(label, rng=rng, typefaces=typefaces, size_px=size_px)]
+    number = settings.numbers[rng.integers(len(settings.numbers))]
+    kind = tuple(KINDS.values())[index % len(KINDS)]
+    return [draw_unreadable(kind, number, rng=rng, typefaces=typefaces, size_px=size_px)]

@@ -22,6 +22,21 @@ class NumberPrint:
     layers: tuple[Image.Image, ...]
     digits: tuple[Image.Image, ...]
 
+    def left_out(self) -> "NumberPrint":
+        """Nothing is printed; the digits still say where they would be."""
+        return NumberPrint(tuple(Image.new("L", layer.size) for layer in self.layers), self.digits)
+
+    def turned_away(self, *, width_px: int, seen_px: int, left: bool) -> "NumberPrint":
+        """As seen from the side: a strip `seen_px` wide at one end of a body `width_px` wide."""
+
+        def turn(mask: Image.Image) -> Image.Image:
+            turned = Image.new("L", (width_px, mask.height))
+            strip = mask.resize((seen_px, mask.height), Image.Resampling.BOX)
+            turned.paste(strip, (0 if left else width_px - seen_px, 0))
+            return turned
+
+        return NumberPrint(tuple(map(turn, self.layers)), tuple(map(turn, self.digits)))
+
 
 def print_number(
     number: str,

@@ -14,10 +14,15 @@ from PIL import Image, ImageDraw
 from jersey.synth import colors
 from jersey.synth.typefaces import Typeface
 
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
 _DIGITS = "0123456789"
 _TEMPLATE_WIDTH_PX, _TEMPLATE_HEIGHT_PX = 20, 30
 MIN_TELLING_VISIBLE = 0.65
 _ATTEMPTS = 6
+_MOST_INK_LEFT = 0.08  # of a hidden digit
+_MOST_ARMS = 4  # before a number; then somebody else is
 
 
 def occlude(
@@ -46,6 +51,21 @@ def occlude(
             picture.paste(layer, (0, 0), shape)
             return True
     return False
+
+
+def hide(picture: Image.Image, digits: Sequence[Image.Image], *, rng: np.random.Generator) -> None:
+    """Paints arms, another player or both over the picture, in place, until hardly any ink of each digit is visible."""
+    inks_DHW = np.stack([np.asarray(digit) > 127 for digit in digits])
+    most_left_D = _MOST_INK_LEFT * inks_DHW.sum(axis=(1, 2))
+    arms = _MOST_ARMS if rng.random() < 0.5 else 0
+    for paint in (*[_arm_before] * arms, _rival_before):
+        if (inks_DHW.sum(axis=(1, 2)) <= most_left_D).all():
+            return
+        shape, layer = Image.new("L", picture.size), Image.new("RGB", picture.size)
+        rows, columns = np.nonzero(inks_DHW.any(axis=0))
+        paint(ImageDraw.Draw(shape), ImageDraw.Draw(layer), picture.width, np.stack([columns, rows], 1), rng)
+        picture.paste(layer, (0, 0), shape)
+        inks_DHW &= np.asarray(shape) < 128
 
 
 def telling_visible(digit: str, mask: Image.Image, hidden: Image.Image, typeface: Typeface) -> float:
@@ -82,8 +102,29 @@ def _arm(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, r
     """An arm that reaches in from the edge and narrows towards the hand."""
     start, end = rng.uniform(-0.2, 1.2, 2) * side_px, rng.uniform(0.1, 0.9, 2) * side_px
     start[rng.integers(2)] = rng.choice((-0.1, 1.1)) * side_px
+    _paint_arm(shape, layer, start, end, side_px * rng.uniform(0.04, 0.09), rng)
+
+
+def _arm_before(
+    shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, ink_N2: Ints, rng: np.random.Generator
+) -> None:
+    """A near arm over the middle of the visible ink."""
+    start, middle = rng.uniform(-0.2, 1.2, 2) * side_px, ink_N2.mean(axis=0)
+    start[rng.integers(2)] = rng.choice((-0.2, 1.2)) * side_px
+    end = middle + rng.uniform(0.3, 0.6) * (middle - start)
+    _paint_arm(shape, layer, start, end, side_px * rng.uniform(0.16, 0.24), rng)
+
+
+def _paint_arm(
+    shape: ImageDraw.ImageDraw,
+    layer: ImageDraw.ImageDraw,
+    start: Floats,
+    end: Floats,
+    half_width_px: float,
+    rng: np.random.Generator,
+) -> None:
     along = (end - start) / np.hypot(*(end - start))
-    across = np.array([-along[1], along[0]]) * side_px * rng.uniform(0.04, 0.09)
+    across = np.array([-along[1], along[0]]) * half_width_px
     skin = colors.pick(colors.SKIN, rng)
     for factor, width in ((0.72, 1.0), (0.9, 0.75), (1.0, 0.45)):
         near, far = across * width, across * width * 0.65
@@ -116,3 +157,26 @@ def _rival(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int,
     points = [(x, y) for x, y in outline_N2 * side_px]
     shape.polygon(points, fill=255)
     layer.polygon(points, fill=colors.pick(colors.CLOTH, rng))
+
+
+def _rival_before(
+    shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, ink_N2: Ints, rng: np.random.Generator
+) -> None:
+    """Another player, who stands before all of the visible ink: a shoulder with its arm, and the trim of a jersey."""
+    from_left = rng.random() < 0.5
+    ink_N2 = ink_N2 if from_left else np.array([side_px - 1, 0]) - ink_N2 * np.array([1, -1])
+    depth = (ink_N2[:, 0].max() / side_px + rng.uniform(0.02, 0.12)) / 0.9
+    top = ink_N2[:, 1].min() / side_px - rng.uniform(0.2, 0.45)
+
+    cloth, trim = colors.pick(colors.CLOTH, rng), colors.pick(colors.CLOTH, rng)
+    trim_px = max(1, round(side_px * rng.uniform(0.02, 0.1)))
+    for factor, width in ((0.75, 1.0), (0.9, 0.93), (1.0, 0.8)):  # a body is darker where it curves away
+        edge = [(depth * 0.6, top + 0.03), (depth, top + 0.2), (depth * 0.9, 1.1)]
+        outline = [(-0.1, top), *((width * x, y) for x, y in edge), (-0.1, 1.1)]
+        points = [((x if from_left else 1 - x) * side_px, y * side_px) for x, y in outline]
+        shape.polygon(points, fill=255)
+        layer.polygon(points, fill=colors.shade(cloth, factor))
+        if width == 1.0:
+            layer.line(points[1:4], fill=trim, width=trim_px)
+    if rng.random() < 0.7:
+        _arm(shape, layer, side_px, rng)

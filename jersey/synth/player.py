@@ -70,9 +70,15 @@ def paint_hall(size_px: int, rng: np.random.Generator) -> Image.Image:
 
 
 def paint_player(
-    easel: Easel, number: NumberPrint, kit: Kit, name: Image.Image | None, rng: np.random.Generator
+    easel: Easel,
+    number: NumberPrint,
+    kit: Kit,
+    name: Image.Image | None,
+    rng: np.random.Generator,
+    *,
+    from_the_side: bool = False,
 ) -> Painting:
-    """Paints back to front: hall, skin, jersey, trims, name, number."""
+    """Paints back to front: hall, skin, jersey, trims, name, number; from the side an arm hangs before all that."""
     scene = paint_hall(easel.size_px, rng)
     draw = ImageDraw.Draw(scene)
     skin = colors.pick(colors.SKIN, rng, jitter=8)
@@ -88,6 +94,8 @@ def paint_player(
     digits = [Image.new("L", scene.size) for _ in range(2)]
     for sheet, mask in zip(digits, number.digits, strict=False):
         sheet.paste(255, _centered(mask, easel.size_px), mask)
+    if from_the_side:
+        _paint_near_arm(draw, easel, skin, rng)
     return Painting(scene, Image.merge("RGB", (cloth, *digits)))
 
 
@@ -125,6 +133,14 @@ def _paint_arms(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, kit: Kit, 
         if sleeved:
             middle = ((shoulder[0] + elbow[0]) / 2, (shoulder[1] + elbow[1]) / 2)
             _limb(draw, easel, (shoulder, middle), colors.shade(kit.cloth, 0.9), 0.24)
+
+
+def _paint_near_arm(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.random.Generator) -> None:
+    shoulder, elbow = (rng.uniform(-0.06, 0.06), -0.4), (rng.uniform(-0.2, 0.2), rng.uniform(0.0, 0.15))
+    hand = (elbow[0] + rng.uniform(-0.45, 0.45), elbow[1] + rng.uniform(-0.2, 0.45))
+    for factor, thickness in ((0.72, 1.0), (0.9, 0.78), (1.0, 0.5)):
+        _limb(draw, easel, (elbow, hand), colors.shade(skin, factor), 0.2 * thickness)
+        _limb(draw, easel, (shoulder, elbow), colors.shade(skin, factor), 0.3 * thickness)
 
 
 def _limb(draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], color: Color, width: float) -> None:

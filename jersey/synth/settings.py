@@ -15,6 +15,10 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 MANIFEST = "synth.json"
+# Settings that older manifests lack, as what those record was drawn.
+_NEWER = {"unreadable": 0.0, "frames": 1}
+UNREADABLE = "unreadable"  # the folder of crops without a number
+_MOST_FRAMES = 1000
 # Raise it with every change that alters the pixels of a crop.
 GENERATOR_VERSION = 1
 
@@ -31,12 +35,25 @@ class Settings:
     imbalance: float
     layout: Layout
     seed: int
+    unreadable: float = 0.0
+    frames: int = 1
     generator_version: int = GENERATOR_VERSION
 
     def __post_init__(self) -> None:
         check_numbers(self.numbers)
         for split in SPLITS:
             self._check_crops(split)
+        if not any((self.train, self.val, self.test)):
+            raise UserError("train, val and test are all 0; ask for crops in one of them")
+        if not 0 <= self.unreadable <= 1:
+            raise UserError(f"unreadable={self.unreadable} is not a share; give 0 to 1 of the crops of each split")
+        if not 1 <= self.frames <= _MOST_FRAMES:
+            raise UserError(
+                f"frames={self.frames} cannot be drawn; "
+                f"give 1 for crops, or up to {_MOST_FRAMES} pictures of each player"
+            )
+        if self.frames > 1 and self.unreadable:
+            raise UserError("unreadable is for crops, and tracklets have hard frames anyway; leave it at 0")
         if not 32 <= self.size_px <= 512:
             raise UserError(f"size_px={self.size_px} cannot be drawn; choose a size from 32 to 512 pixels")
         if not self.imbalance >= 1:
@@ -51,10 +68,10 @@ class Settings:
     def _check_crops(self, split: Split) -> None:
         crops, numbers = getattr(self, split), len(self.numbers)
         if isinstance(crops, int):
-            if crops < numbers:
+            if crops and crops < numbers:
                 raise UserError(
                     f"{split}={crops} is too few crops for {numbers} numbers; "
-                    f"ask for at least {numbers}, or for fewer numbers"
+                    f"ask for at least {numbers}, for fewer numbers, or for 0 to leave the split out"
                 )
         elif len(crops) != numbers or min(crops) < 1:
             raise UserError(f"{split}={_shown(crops)} is not a count of at least 1 for each of {numbers} numbers")
@@ -62,11 +79,18 @@ class Settings:
             raise UserError(f"imbalance={self.imbalance} does nothing where {split} counts each number; leave it at 1")
 
     def numbers_of(self, split: Split) -> list[str]:
-        """The number on each crop of a split, in order."""
+        """The number on each readable crop of a split, or of each tracklet, in order."""
         crops, imbalance = getattr(self, split), self.imbalance if split == "train" else 1.0
+        if crops == 0:
+            return []
         if isinstance(crops, int):
             crops = apportion(crops, numbers=self.numbers, imbalance=imbalance).values()
         return [number for number, count in zip(self.numbers, crops, strict=True) for _ in range(count)]
+
+    def labels_of(self, split: Split) -> list[str]:
+        """The same, with an empty string for each unreadable crop at the end."""
+        numbers = self.numbers_of(split)
+        return [*numbers, *[""] * round(self.unreadable * len(numbers))]
 
     def to_json(self) -> str:
         """The content of the manifest."""
@@ -76,7 +100,7 @@ class Settings:
         """Raises UserError when the folder holds something else than these settings would draw."""
         mend = "delete the folder or choose another root"
         try:
-            found = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+            found = _NEWER | json.loads((root / MANIFEST).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{root} exists and was not drawn by jersey.synth; choose another root") from None
         except ValueError as error:

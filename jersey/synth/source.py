@@ -20,6 +20,7 @@ def draw_unless_there(
     size_px: int,
     imbalance: float,
     seed: int,
+    unreadable: float = 0.0,
 ) -> None:
     """Draws a data set into `root`, or leaves a folder alone that somebody else has filled.
 
@@ -33,4 +34,14 @@ def draw_unless_there(
         return
     if not root.exists():
         log.info("drawing crops into %s", root)
-    generate(root, numbers=numbers, train=train, val=val, test=test, size_px=size_px, imbalance=imbalance, seed=seed)
+    generate(
+        root,
+        numbers=numbers,
+        train=train,
+        val=val,
+        test=test,
+        size_px=size_px,
+        imbalance=imbalance,
+        seed=seed,
+        unreadable=unreadable,
+    )

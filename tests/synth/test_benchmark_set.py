@@ -1,4 +1,4 @@
-"""The benchmark set: what it promises in numbers, and that both of its data sets are read as any other."""
+"""The benchmark set: what it promises in numbers, and that its data sets are read as any other."""
 
 import itertools
 from collections import Counter
@@ -9,7 +9,7 @@ import pytest
 from jersey.data.index import label_map, read_splits
 from jersey.errors import UserError
 from jersey.synth import benchmark
-from jersey.synth.benchmark import NUMBERS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, draw_benchmark
+from jersey.synth.benchmark import NUMBERS, TRACKLETS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, draw_benchmark
 
 
 def test_forty_three_numbers_from_1200_crops_down_to_6() -> None:
@@ -48,6 +48,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     monkeypatch.setattr(benchmark, "TRAIN_COUNTS", tuple(counts.values()))
     monkeypatch.setattr(benchmark, "EVAL_CROPS", 43)
     monkeypatch.setattr(benchmark, "UNSEEN_CROPS", 16)
+    monkeypatch.setattr(benchmark, "TRACKLETS_OF_EACH", 1)
+    monkeypatch.setattr(benchmark, "FRAMES", 2)
     return counts
 
 
@@ -61,6 +63,18 @@ def test_both_data_sets_are_read_and_the_first_does_not_meet_the_second(tmp_path
     assert not any(UNSEEN in path.relative_to(root).parts for split in splits.values() for path in split.paths)
     unseen = read_splits(root / UNSEEN)["test"]
     assert unseen.counts() == dict.fromkeys(UNSEEN_NUMBERS, 2)
+    tracks = list((root / TRACKLETS / "test").glob("*/*"))
+    assert Counter(track.parent.name for track in tracks) == dict.fromkeys(NUMBERS, 1)
+    assert all(len(list(track.iterdir())) == 2 for track in tracks)
+
+
+def test_unreadable_crops_are_for_the_first_data_set(tmp_path: Path, small: dict[str, int]) -> None:
+    root = tmp_path / "benchmark"
+    draw_benchmark(root, size_px=32, unreadable=0.1)
+    found = {path.relative_to(root).parts[:-1] for path in root.rglob("*.jpg") if "unreadable" in path.parts}
+    assert found == {(split, "unreadable") for split in ("train", "val", "test")}
+    with pytest.raises(UserError, match=r"unreadable=0\.1"):
+        draw_benchmark(root, size_px=32)
 
 
 def test_an_interrupted_second_set_is_made_up_for_and_whole_ones_are_left(

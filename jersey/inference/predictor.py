@@ -74,7 +74,7 @@ class Predictor:
             top_k=top_k,
         )
         found = json.loads(self.model.metadata.get("calibration", "{}")).get("frame_correlation")
-        self._frame_correlation = FRAME_CORRELATION if found is None else found
+        self.frame_correlation = FRAME_CORRELATION if found is None else found
 
     def predict(self, crop: Crop) -> Reading:
         """Reads one crop.
@@ -126,7 +126,7 @@ class Predictor:
 
     def tracklet_of(self, probabilities_NK: np.ndarray) -> Reading:
         """`predict_tracklet`, of what `probabilities` gave."""
-        together_K = pooled(probabilities_NK, correlation=self._frame_correlation)
+        together_K = pooled(probabilities_NK, correlation=self.frame_correlation)
         return self._decision.readings(together_K[None])[0]
 
     def _in_batches(

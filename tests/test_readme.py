@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import NUMBERS, REPOSITORY
+from planted_model import file_of, planted_model
 from readme import BLOCKS, COMMANDS, QUICK_START, README, commands, run
 from run_folders import run_folder
 
@@ -44,6 +45,7 @@ def test_every_command_is_run_below() -> None:
         "jersey.compare",
         "jersey.bench",
         "torchrun",
+        "jersey.inference",
     )
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(TEST)
@@ -224,6 +226,42 @@ def test_the_example_of_a_transform_is_a_change_of_a_config() -> None:
     )
     tail = "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n"
     subprocess.run([sys.executable, "-c", head + program + tail], cwd=REPOSITORY, timeout=200, check=True)
+
+
+def laid_out(folder: Path) -> None:
+    """A model and crops as the commands that read them name them."""
+    planted_model(folder / "model.onnx")
+    file_of(folder / "crop.jpg", "23", size_px=(16, 16))
+    for track, number in (("a", "00"), ("b", "23")):
+        for frame in range(3):
+            file_of(folder / "crops" / track / f"{frame}.png", number)
+            file_of(folder / "tracks" / track / f"{frame}.png", number)
+    file_of(folder / "more" / "one.jpg", "10")
+
+
+def test_crops_are_read(tmp_path: Path) -> None:
+    laid_out(tmp_path)
+    as_table, answered, tracklets = commands("jersey.inference")
+    result = run(as_table, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 1 + 7
+    result = run(answered, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(line)["number"] for line in result.stdout.splitlines()] == ["00"] * 3 + ["23"] * 3
+    result = run(tracklets, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 1 + 2
+
+
+def test_a_crop_is_read_by_a_program(tmp_path: Path) -> None:
+    laid_out(tmp_path)
+    program = next(text for kind, text in BLOCKS if kind == "python" and "Predictor" in text)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert said.stdout.strip() == "23"
 
 
 def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def read_content(path: Path) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         raise UnreadImage(path, "does not exist") from None
+    except UnicodeEncodeError:  # a locale of ASCII only
+        raise UnreadImage(path, "has a name that this system's locale cannot write") from None
     except OSError as error:
         raise UnreadImage(path, f"cannot be read ({error.strerror})") from None
     if not content:

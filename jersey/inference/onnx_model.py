@@ -68,7 +68,7 @@ class OnnxModel:
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         self.outputs = tuple(output.name for output in self.session.get_outputs())
         self._check_contract()
-        self.labels = Labels.from_json(self.metadata["labels_mapping"], where=f"the label map in {path}")
+        self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
         self._check_labels()
 
     def logits(self, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:

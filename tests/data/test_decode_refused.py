@@ -185,3 +185,16 @@ def test_random_damage_is_a_bad_image_or_a_picture(tmp_path: Path, rgb_HW3: np.n
                 decoded = decode(path)
                 assert decoded.dtype == np.uint8
                 assert decoded.shape[2:] == (3,)
+
+
+def test_a_name_that_the_locale_cannot_write() -> None:
+    code = (
+        "from pathlib import Path; from jersey.data.decode import decode; from jersey.data.image_file import BadImage\n"
+        "try: decode(Path('\\u00e4.png'))\n"
+        "except BadImage as problem: print(problem.reason)\n"
+    )
+    plain = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | plain, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "has a name that this system's locale cannot write"

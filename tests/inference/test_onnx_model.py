@@ -99,6 +99,7 @@ def test_a_model_of_somebody_else(tmp_path: Path) -> None:
 def test_a_model_of_another_contract(tmp_path: Path) -> None:
     refuse(write_model(tmp_path / "later.onnx", {**facts(), "contract": "99"}), "follows contract 99")
     refuse(write_model(tmp_path / "older.onnx", {"author": "somebody"}), "follows contract none")
+    refuse(write_model(tmp_path / "unnamed.onnx", {"contract": CONTRACT}), "label map")
 
 
 @pytest.mark.parametrize("place", [0, 40, -1, -100])

@@ -75,7 +75,7 @@ def windows(
             pooled_K.append(pooled(track.probabilities_FK[start : start + frames], correlation=correlation))
             labels.append(track.label)
     classes = tracks[0].probabilities_FK.shape[1] if tracks else 0
-    return np.array(pooled_K).reshape(-1, classes), np.array(labels, np.int64)
+    return np.array(pooled_K).reshape(len(labels), classes), np.array(labels, np.int64)
 
 
 def accuracy_by_frames(tracks: Sequence[Track], *, frames: Sequence[int] = FRAMES) -> list[ByFrames]:

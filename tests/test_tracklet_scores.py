@@ -53,6 +53,7 @@ def test_the_correlation_that_is_found_makes_tracks_as_sure_as_they_are_right() 
 
 def test_without_tracks_there_is_none() -> None:
     assert fit_correlation([]) is None
+    assert accuracy_by_frames([]) == []
     assert fit_correlation([Track(np.array([[0.5, 0.5]]), 0)]) is None
 
 

@@ -179,6 +179,8 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     data: JerseyDataModule = experiment.data(seed=experiment.seed)
     data.prepare_data()
     data.setup()
+    if any(split.unreadable for split in data.splits.values()):
+        raise UserError(f"{data.root} has unreadable crops, which the rivals take for a class; time a set without any")
     module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=experiment.seed)
     architecture = configs.flatten(config).get("module.network.architecture", "resnet18")
 

@@ -13,6 +13,7 @@ import torch
 
 from jersey.calibration import Answers, Calibration, calibrate
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.index import Split
 from jersey.data.unreadable import UNREADABLE_INDEX
 from jersey.export import (
     Agreement,
@@ -96,7 +97,8 @@ def ship(
     val_answers, test_answers = Answers(reference.logits_NK, val.labels_N.numpy()), _answers(test)
     calibration = calibrate(val_answers, test_answers)
     deployed.temperature = calibration.temperature
-    deployed.frame_correlation = fit_correlation(_tracks(val_answers, calibration, data.splits["val"].tracks))
+    val_tracks = _tracks(val_answers.at(calibration.temperature), data.splits["val"], range(len(val)))
+    deployed.frame_correlation = fit_correlation(val_tracks)
     facts = {
         "experiment": folder.experiment,
         "run": folder.name,
@@ -117,7 +119,7 @@ def ship(
         calibration_NCHW=train.images_NCHW[calibration_rows(train.labels_N)],
         least_agreement=least_agreement,
     )
-    test_tracks = _tracks(test_answers, calibration, [data.splits["test"].tracks[row] for row in _rows(test)])
+    test_tracks = _tracks(test_answers.at(calibration.temperature), data.splits["test"], _rows(test))
     return Shipped(agreement, calibration, accuracy_by_frames(test_tracks), made)
 
 
@@ -133,7 +135,7 @@ def data_sha256(data: JerseyDataModule) -> str:
 
 def _answers(evaluation: Evaluation) -> Answers:
     """To readable crops, then to unreadable ones."""
-    labels_N = np.append(evaluation.labels_N.numpy(), [UNREADABLE_INDEX] * evaluation.unreadable)
+    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.unreadable, UNREADABLE_INDEX))
     logits = [evaluation.logits_NK, evaluation.unreadable_logits_UK][: 1 + bool(evaluation.unreadable)]
     return Answers(torch.cat(logits).numpy(), labels_N)
 
@@ -143,5 +145,16 @@ def _rows(evaluation: Evaluation) -> list[int]:
     return torch.cat([evaluation.indices_N, evaluation.unreadable_indices_U]).tolist()
 
 
-def _tracks(answers: Answers, calibration: Calibration, names_N: Sequence[str]) -> list[Track]:
-    return tracks_of(answers.at(calibration.temperature).probabilities_NK, answers.labels_N, names_N)
+def _tracks(answers: Answers, split: Split, rows: Sequence[int]) -> list[Track]:
+    """Those of a split, their crops in the order of the files' paths.
+
+    Args:
+        answers: with their temperature.
+        split: where the crops are.
+        rows: of the split, one an answer.
+    """
+    if not any(split.tracks):
+        return []
+    order = sorted(range(len(rows)), key=lambda place: split.paths.texts[rows[place]])
+    names = [split.tracks[rows[place]] for place in order]
+    return tracks_of(answers.probabilities_NK[order], answers.labels_N[order], names)

@@ -1,0 +1,81 @@
+"""A network that leaves with unreadable crops and tracks in its data: what is told of them is what the file does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from interrupted import tiny_module
+from small_run import small_trainer
+from unreadable_crops import EACH, NUMBERS, draw, network, opened
+
+from jersey.data.datamodule import JerseyDataModule
+from jersey.inference.onnx_model import OnnxModel
+from jersey.inference.tracklet import pooled
+from jersey.run_folder import RunFolder, open_run
+from jersey.shipping import Shipped, ship
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> JerseyDataModule:
+    return opened(draw(tmp_path_factory.mktemp("crops"), "folders"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return open_run(tmp_path_factory.mktemp("runs"), "tiny", "run", documents={"config.txt": ""})
+
+
+@pytest.fixture(scope="module")
+def shipped(data: JerseyDataModule, folder: RunFolder) -> Shipped:
+    torch.manual_seed(0)
+    module = tiny_module(data, network=network)
+    trainer = small_trainer(folder.path, epochs=3)
+    trainer.fit(module, datamodule=data)
+    trainer.test(module, datamodule=data, verbose=False)
+    best = {"scored_weights": "raw", "val": module.evaluations["val"].metrics}
+    return ship(module, data, folder, best=best, commit="none", variants=(), least_agreement=1.0)
+
+
+@pytest.fixture
+def probabilities_NK(shipped: Shipped, folder: RunFolder, data: JerseyDataModule) -> np.ndarray:
+    """Of all test crops, by the file."""
+    return OnnxModel(folder.onnx).output("probabilities", data.decoded["test"].images_NCHW.numpy())
+
+
+def test_answers_to_unreadable_crops_are_wrong_answers(
+    folder: RunFolder, data: JerseyDataModule, probabilities_NK: np.ndarray
+) -> None:
+    labels_N = data.decoded["test"].labels_N.numpy()
+    assert (labels_N < 0).sum() == EACH["test"][1]
+    found = [each for each in OnnxModel(folder.onnx).thresholds if each.confidence is not None]
+    for each in found:
+        answered_N = probabilities_NK.max(axis=1) >= each.confidence
+        right_N = probabilities_NK.argmax(axis=1) == labels_N
+        assert each.test_coverage == pytest.approx(answered_N[labels_N >= 0].mean())
+        assert each.test_precision == (pytest.approx(right_N[answered_N].mean()) if answered_N.any() else None)
+
+
+def test_tracks_are_read_as_a_reader_would(
+    shipped: Shipped, data: JerseyDataModule, probabilities_NK: np.ndarray
+) -> None:
+    split = data.splits["test"]
+    readable = EACH["test"][0] * len(NUMBERS)
+    one, three = shipped.by_frames
+    assert (one.frames, one.windows) == (1, readable)
+    assert one.right == (probabilities_NK.argmax(axis=1) == data.decoded["test"].labels_N.numpy()).sum()
+    assert (three.frames, three.windows) == (3, len(NUMBERS))
+    right = 0
+    for label, number in enumerate(NUMBERS):
+        rows = [row for row, track in enumerate(split.tracks) if track == f"{number}/p0"]
+        assert len(rows) == 3
+        right += int(pooled(probabilities_NK[rows]).argmax() == label)
+    assert three.right == right
+
+
+def test_the_correlation_of_frames_is_that_of_val(shipped: Shipped, folder: RunFolder) -> None:
+    facts = OnnxModel(folder.onnx).facts
+    assert '"frame_correlation": ' in facts["calibration"]
+    assert '"frame_correlation": null' not in facts["calibration"]

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
-import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
 from torch import nn
 
 from jersey import model_info as module
+from jersey.inference.model_file import sealed
+from jersey.inference.onnx_model import CONTRACT
 from jersey.labels import Labels
 from jersey.model_info import as_table, flops, model_info, parameters
 from jersey.models.network import Network
@@ -55,9 +56,11 @@ def files(tmp_path: Path) -> dict[str, Path]:
         [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {"labels_mapping": Labels(("0", "00", "1")).to_json()})
+    labels = Labels(("0", "00", "1"))
+    facts = {"contract": CONTRACT, "labels_mapping": labels.to_json(), "labels_sha256": labels.sha256}
+    helper.set_model_props(model, facts)
     paths = {"onnx": tmp_path / "model.onnx", "checkpoint": tmp_path / "best.ckpt"}
-    onnx.save(model, paths["onnx"])
+    paths["onnx"].write_bytes(sealed(model.SerializeToString()))
     paths["checkpoint"].write_bytes(bytes(1234))
     return paths
 

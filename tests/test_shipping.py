@@ -1,7 +1,5 @@
 """A network that leaves with unreadable crops and tracks in its data: what is told of them is what the file does."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch

@@ -138,7 +138,7 @@ def test_a_flag_that_asks_for_no_variant_is_refused(override: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("onnx_variants", ("int8", "int4"), "'int4', which is none of fp16, int8"),
+        ("onnx_variants", ("int8", "int4"), "'int4', which is none of fixed, fp16, int8"),
         ("onnx_variants", ("int8", "fp16", "int8"), "name each once"),
         ("onnx_variant_agreement", 99, "1 is the most"),
         ("onnx_variant_agreement", -0.1, "the least is 0"),

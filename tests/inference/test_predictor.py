@@ -126,8 +126,10 @@ def test_frames_of_a_tracklet_are_pooled_before_the_roster_is_asked(model: Path)
     assert with_roster.predict_tracklet(crops[:1]).confidence == pytest.approx(single.confidence, rel=1e-4)
 
 
-def test_unsure_frames_make_an_answer_together_or_none(model: Path) -> None:
-    predictor = Predictor(model, min_precision=0.98)
+def test_unsure_frames_make_an_answer_together_or_none(tmp_path: Path) -> None:
+    """Where they err one by one."""
+    calibration = json.dumps({"temperature": 1.0, "frame_correlation": 0.2})
+    predictor = Predictor(planted_model(tmp_path / "model.onnx", calibration=calibration), min_precision=0.98)
     frames = [crop_of("10", sureness=60)] * 10
     assert predictor.predict(frames[0]).number is None
     assert predictor.predict_tracklet(frames).number == "10"

@@ -181,8 +181,8 @@ def test_the_loss_scale_of_fp16_changes_no_step(data: JerseyDataModule, tmp_path
     low, high = (fitted_in_fp16(tmp_path, data, noisy(data, sam=SAM(rho=0.3)), scale) for scale in (64.0, 1024.0))
     exact = fitted(tmp_path / "exact", data, noisy(data, sam=SAM(rho=0.3)), epochs=1)["state_dict"]
     for name, value in exact.items():
-        torch.testing.assert_close(low[name], high[name], atol=5e-3, rtol=2e-2)
-        torch.testing.assert_close(low[name], value, atol=2e-2, rtol=5e-2)
+        torch.testing.assert_close(low[name], high[name], atol=2e-2, rtol=2e-2)
+        torch.testing.assert_close(high[name], value, atol=5e-2, rtol=5e-2)
 
 
 def test_a_step_that_overflows_moves_nothing(data: JerseyDataModule, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_signal_stops_all_runs_and_the_same_command_continues(parent: Path, nu
     pids = wait_until_hanging(parent, 2)
     assert sorted(alive(pids)) == sorted(pids)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=150)
     assert process.returncode == 128 + number, err
     assert alive(pids) == []
     assert out == ""
@@ -190,7 +190,7 @@ def test_a_signal_stops_all_runs_and_the_same_command_continues(parent: Path, nu
 
     (parent / "mended").touch()
     again = start(parent, 1, "a,hang", "90,91")
-    out, err = again.communicate(timeout=60)
+    out, err = again.communicate(timeout=150)
     assert again.returncode == 0, err
     assert diary(parent, "start")[4:] == ["task=hang,seed=90", "task=hang,seed=91"]
     assert "task='hang'" not in out

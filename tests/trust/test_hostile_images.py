@@ -235,14 +235,14 @@ def test_an_image_that_lies_outside_is_not_taken(root: Path) -> None:
 def test_a_link_to_what_is_no_image_is_told(target: str, root: Path) -> None:
     link = root / "train" / "0" / "link.png"
     link.symlink_to(link if target == "itself" else target)
-    assert [each for each in audit_folder(root).findings if each.kind == "unreadable" and "link.png" in each.sentence]
+    assert [each for each in audit_folder(root).findings if each.kind == "bad image" and "link.png" in each.sentence]
 
 
 @pytest.mark.timeout(60)
 def test_a_file_of_a_terabyte_is_not_read(root: Path) -> None:
     with (root / "train" / "0" / "sparse.png").open("wb") as file:
         file.truncate(2**40)
-    assert any("bytes" in each.sentence for each in audit_folder(root).findings if each.kind == "unreadable")
+    assert any("bytes" in each.sentence for each in audit_folder(root).findings if each.kind == "bad image")
 
 
 def test_a_pipe_is_not_waited_for(root: Path) -> None:

@@ -157,8 +157,12 @@ def calibration_error(answers: Answers, *, seed: int = 0) -> CalibrationError:
 
 def _binned_gap(confidence_N: Floats, right_N: NDArray[np.bool_]) -> float:
     gap_N = (confidence_N - right_N)[confidence_N.argsort(kind="stable")]
-    edges = np.linspace(0, len(gap_N), min(BINS, len(gap_N)) + 1).astype(int)
-    return float(np.abs(np.add.reduceat(gap_N, edges[:-1])).sum() / len(gap_N))
+    return float(np.abs(np.add.reduceat(gap_N, bin_edges(len(gap_N))[:-1])).sum() / len(gap_N))
+
+
+def bin_edges(crops: int) -> NDArray[np.int64]:
+    """Where bins begin and end, of crops in the order of their confidence."""
+    return np.linspace(0, crops, min(BINS, crops) + 1).astype(np.int64)
 
 
 def threshold(val: Answers, test: Answers, precision: float) -> Threshold:

@@ -5,7 +5,6 @@ Shapes: K classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from jersey.digit_errors import errors_by_type, examples, total
 from jersey.document import Block, Heading, Picture, Table, Text, Verbatim
 from jersey.export.variants import as_table as variants_as_table
 from jersey.inference.onnx_model import Threshold
+from jersey.intervals import wilson_interval
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.model_info import as_table
@@ -30,6 +30,7 @@ PICTURES = {  # each is there if the config has its callback
         "predictions_test.png": "test crops read right, read wrong with confidence, and least sure",
         "grad_cam_test.png": "where the network looked",
     },
+    "sureness": {"calibration_test.png": "confidence against truth, and what it buys to answer only the surest crops"},
     "data": {
         "dataset.png": "crops of each number in each split",
         "sampler.png": "how often each number was drawn for training",
@@ -92,21 +93,11 @@ def report(result: Result) -> list[Block]:
         *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
         Heading("How sure it is"),
         *_sureness(result.shipped.calibration),
+        *_pictures(result.folder, "sureness"),
         *_tracklets(result.shipped.by_frames),
         Heading("The exported model"),
         *_exported(result),
     ]
-
-
-def wilson_interval(right: int, crops: int, *, z: float = 1.96) -> tuple[float, float]:
-    """The interval that holds a share with 95 % confidence, sound for few crops and near 0 and 1 too.
-
-    Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
-    """
-    share = right / crops
-    center = share + z**2 / (2 * crops)
-    half = z * sqrt(share * (1 - share) / crops + z**2 / (4 * crops**2))
-    return (center - half) / (1 + z**2 / crops), (center + half) / (1 + z**2 / crops)
 
 
 def _headline(test: Evaluation) -> str:

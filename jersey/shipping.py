@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from jersey.atomic import replacing
 from jersey.calibration import Answers, Calibration, calibrate
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
@@ -74,7 +75,7 @@ def ship(
     variants: Sequence[VariantName],
     least_agreement: float,
 ) -> Shipped:
-    """Writes `model.onnx` and its variants into the run folder.
+    """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder.
 
     Args:
         module: with its best weights, and what they said about the test split.
@@ -88,6 +89,8 @@ def ship(
     Raises:
         ExportError: the file does not do what the network does.
     """
+    from jersey.calibration_picture import calibration_picture  # matplotlib takes half a second to import
+
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
     train, val, test = data.decoded["train"], data.decoded["val"], module.evaluations["test"]
     deployed = deployed_copy(module.network, labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode)
@@ -119,6 +122,9 @@ def ship(
         calibration_NCHW=train.images_NCHW[calibration_rows(train.labels_N)],
         least_agreement=least_agreement,
     )
+    title = f"test, {len(test.labels_N):,} crops with a number"
+    with replacing(folder.path / "calibration_test.png") as path:
+        calibration_picture(test_answers, calibration, title=title).save(path)
     test_tracks = _tracks(test_answers.at(calibration.temperature), data.splits["test"], _rows(test))
     return Shipped(agreement, calibration, accuracy_by_frames(test_tracks), made)
 

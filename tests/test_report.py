@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import binomtest
 
 from jersey.calibration import Calibration, CalibrationError
 from jersey.data.balance import BalancedSampler, class_balance
@@ -17,7 +16,7 @@ from jersey.inference.onnx_model import Threshold
 from jersey.labels import Labels
 from jersey.metrics import Evaluation
 from jersey.paired_timing import Ratio
-from jersey.report import Result, report, wilson_interval
+from jersey.report import Result, report
 from jersey.shipping import Shipped
 
 LABELS = Labels(("0", "00", "01", "7"))
@@ -56,12 +55,6 @@ def result(tmp_path: Path) -> Result:
         ),
         info=None,
     )
-
-
-@pytest.mark.parametrize(("right", "crops"), [(0, 1), (1, 1), (0, 30), (343, 360), (360, 360), (1, 360)])
-def test_the_interval_is_scipys(right: int, crops: int) -> None:
-    reference = binomtest(right, crops).proportion_ci(method="wilson")
-    assert wilson_interval(right, crops) == pytest.approx((reference.low, reference.high), abs=1e-4)
 
 
 def test_it_says_how_much_was_right_and_how_sure_that_is(result: Result) -> None:

@@ -24,7 +24,7 @@ from jersey.errors import UserError, exit_on_user_error
 from jersey.inference import Predictor
 from jersey.inference.decision import Decision, Reading, confidence_for
 from jersey.inference.sources import images_below
-from jersey.report import wilson_interval
+from jersey.intervals import wilson_interval
 from jersey.tables import aligned
 from jersey.tracklet_scores import FRAMES, Track, tracks_of, windows
 

@@ -15,6 +15,7 @@ import torch
 from aim_repository import indexed
 from countdown import rows_of
 from full_run import full_run
+from small_run import small_network
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
@@ -203,9 +204,10 @@ def test_a_compiled_network_leaves_the_same_names_and_exports(
 ) -> None:
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
+    config.module.network = fdl.Partial(small_network)
     configs.apply_fiddler(config, "compile")
     config.trainer.limit_batches = 1
     folder = full_run(config, "resnet18_baseline", tmp_path)
     names = torch.load(folder.best_checkpoint, weights_only=True)["state_dict"]
-    assert "network.backbone.conv1.weight" in names
+    assert "network.backbone.layer1.0.weight" in names
     assert OnnxModel(folder.onnx).labels.names == ("0", "00", "01")

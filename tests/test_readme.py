@@ -91,7 +91,8 @@ def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [each for each in commands("--fiddler") if each not in commands("=benchmark")])
 def test_commands_that_try_something_out(command: str, tmp_path: Path) -> None:
-    result = run(command, tmp_path)
+    drawn = [f"--fdl_set=draw.{split}=60" for split in ("train", "val", "test")]
+    result = run(command, tmp_path, *(drawn if "--exp=quickstart" in command else []))
     assert result.returncode == 0, result.stderr
 
 

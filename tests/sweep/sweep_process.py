@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def point(task: str, seed: str) -> Point:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, and stay so
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder, jobs, tasks, seeds = sys.argv[1:]
     sys.exit(run_sweep(runs_of(Path(folder), tasks.split(","), list(map(int, seeds.split(",")))), jobs=int(jobs)))

@@ -120,12 +120,12 @@ def read_splits(root: Path, complain: Complain | None = None) -> dict[str, Split
         if problems:
             raise all_in_one(problems, root)
         return splits
-    if not _is_folder(root):
+    if not is_folder(root):
         state = "is a file" if _is_file(root) else "does not exist"
         raise UserError(f"the data folder {root} {state}; set `root` to the folder that holds {_listed(SPLITS)}")
-    absent = [name for name in SPLITS if not _is_folder(root / name)]
+    absent = [name for name in SPLITS if not is_folder(root / name)]
     if absent:
-        present = sorted(entry.name for entry in _entries(root, complain) if _is_folder(entry))
+        present = sorted(entry.name for entry in _entries(root, complain) if is_folder(entry))
         problem = UserError(
             f"the data folder {root} has no folder {_listed(absent)} (it has {_listed(present) or 'none at all'}); "
             f"a data set needs {_listed(SPLITS)}"
@@ -185,17 +185,17 @@ def _read_split(root: Path, name: str, complain: Complain) -> Split:
 def _files_below(folder: Path, complain: Complain) -> Iterator[str]:
     """All files that are not hidden. Links to folders are followed here but no deeper, where they could loop."""
     for entry in _entries(folder, complain):
-        if not _is_folder(entry):
+        if not is_folder(entry):
             yield str(entry)
             continue
         for parent, folders, files in os.walk(entry, onerror=lambda error: complain(_unlistable(error))):
-            folders[:] = [name for name in folders if not _is_hidden(name)]
-            yield from (f"{parent}/{name}" for name in files if not _is_hidden(name))
+            folders[:] = [name for name in folders if not is_hidden(name)]
+            yield from (f"{parent}/{name}" for name in files if not is_hidden(name))
 
 
 def _entries(folder: Path, complain: Complain) -> list[Path]:
     try:
-        return [entry for entry in folder.iterdir() if not _is_hidden(entry.name)]
+        return [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     except OSError as error:
         complain(_unlistable(error))
         return []
@@ -208,7 +208,7 @@ def _read_class_folders(
     labelled, track_of = set(), {}
     start = len(f"{split_folder}/")
     for path in files:
-        if _suffix(path) not in IMAGE_SUFFIXES:
+        if not is_image(path):
             continue
         label, slash, rest = path[start:].partition("/")
         if slash:
@@ -233,11 +233,18 @@ def _suffix(path: str) -> str:
     return posixpath.splitext(path)[1].lower()
 
 
-def _is_hidden(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """By its suffix."""
+    return _suffix(name) in IMAGE_SUFFIXES
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over."""
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """False too where nobody can tell."""
     try:
         return path.is_dir()
     except OSError:  # a name too long, a folder without the right to look inside

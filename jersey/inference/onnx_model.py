@@ -87,6 +87,11 @@ class OnnxModel:
         return float(self._fact("calibration")["temperature"])
 
     @cached_property
+    def frame_correlation(self) -> float | None:
+        """Of the crops of one player; None where no validation crops told."""
+        return self._fact("calibration").get("frame_correlation")
+
+    @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
         """By rising precision."""
         return tuple(Threshold(**each) for each in self._fact("thresholds"))

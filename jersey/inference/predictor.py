@@ -9,7 +9,6 @@
 Shapes: N crops, h w any size, K numbers.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,7 +72,7 @@ class Predictor:
             threshold=confidence_for(min_precision, self.model.thresholds if min_precision is not None else ()),
             top_k=top_k,
         )
-        found = json.loads(self.model.metadata.get("calibration", "{}")).get("frame_correlation")
+        found = self.model.frame_correlation
         self.frame_correlation = FRAME_CORRELATION if found is None else found
 
     def predict(self, crop: Crop) -> Reading:

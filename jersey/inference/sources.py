@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from jersey.data.index import IMAGE_SUFFIXES
+from jersey.data.index import is_folder, is_hidden, is_image
 from jersey.errors import UserError
 
 STDIN = "-"
@@ -55,13 +55,13 @@ def images_below(folder: Path) -> list[Path]:
     """
     images: list[Path] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        images += [Path(parent, name) for name in files if _is_image(name) and not _is_hidden(name)]
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        images += [Path(parent, name) for name in files if is_image(name) and not is_hidden(name)]
     return sorted(images)
 
 
 def _named(argument: str) -> list[Item]:
-    if _is_folder(argument):
+    if is_folder(Path(argument)):
         return [_file(str(path)) for path in images_below(Path(argument))]
     if argument.endswith(".jsonl"):
         return _annotated(argument)
@@ -79,11 +79,11 @@ def _matching(pattern: str) -> set[str]:
     """Images, and those in folders, that match; hidden ones only if the pattern names what hides them."""
     images = set()
     for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if any(_is_hidden(part) and part not in pattern for part in Path(match).parts):
+        if any(is_hidden(part) and part not in pattern for part in Path(match).parts):
             continue
-        if _is_folder(match):
+        if is_folder(Path(match)):
             images |= {str(path) for path in images_below(Path(match))}
-        elif _is_image(match):
+        elif is_image(match):
             images.add(match)
     return images
 
@@ -130,21 +130,6 @@ def _row(text: str, where: str, folder: str) -> Item:
     if isinstance(track, bool) or not isinstance(track, str | int):
         return Item(path, UserError(f"{where}: the track {reprlib.repr(track)} is not a text; mend it"))
     return Item(path, path, str(track))
-
-
-def _is_folder(path: str) -> bool:
-    try:
-        return Path(path).is_dir()
-    except OSError:  # a name too long
-        return False
-
-
-def _is_image(name: str) -> bool:
-    return posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _refuse(error: OSError) -> None:

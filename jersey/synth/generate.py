@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 import jersey
 from jersey.atomic import naming, write_text
+from jersey.data.unreadable import UNREADABLE_NAME
 from jersey.errors import UserError
 from jersey.synth.draw import Crop, draw_crop
-from jersey.synth.settings import MANIFEST, SPLITS, UNREADABLE, Layout, Settings, Split
+from jersey.synth.settings import MANIFEST, SPLITS, Layout, Settings, Split
 from jersey.synth.tracklet import draw_tracklet
 from jersey.synth.typefaces import TRAIN, UNSEEN
 from jersey.synth.unreadable import KINDS, draw_unreadable
@@ -121,7 +122,7 @@ def _paths(settings: Settings, split: Split, index: int, label: str) -> list[Pat
 
 def crop_path(split: Split, index: int, label: str, layout: Layout) -> Path:
     """Where a crop lies under the root."""
-    return Path(split, (label or UNREADABLE) if layout == "folders" else "images", f"{index:06d}.jpg")
+    return Path(split, (label or UNREADABLE_NAME) if layout == "folders" else "images", f"{index:06d}.jpg")
 
 
 def _draw_all(root: Path, settings: Settings, workers: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+from jersey.data.unreadable import UNREADABLE
 from jersey.errors import UserError
 from jersey.synth.apportion import apportion
 
@@ -17,7 +18,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 MANIFEST = "synth.json"
 # Settings that older manifests lack, as what those record was drawn.
 _NEWER = {"unreadable": 0.0, "frames": 1}
-UNREADABLE = "unreadable"  # the folder of crops without a number
 _MOST_FRAMES = 1000
 # Raise it with every change that alters the pixels of a crop.
 GENERATOR_VERSION = 1
@@ -90,7 +90,7 @@ class Settings:
     def labels_of(self, split: Split) -> list[str]:
         """The same, with an empty string for each unreadable crop at the end."""
         numbers = self.numbers_of(split)
-        return [*numbers, *[""] * round(self.unreadable * len(numbers))]
+        return [*numbers, *[UNREADABLE] * round(self.unreadable * len(numbers))]
 
     def to_json(self) -> str:
         """The content of the manifest."""

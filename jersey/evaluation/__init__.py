@@ -1,0 +1,1 @@
+"""What scored splits show: metrics, calibration, tracklets, digit errors."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from jersey.errors import UserError, exit_on_user_error
-from jersey.listing import listing
+from jersey.cli.listing import listing
+from jersey.core.errors import UserError, exit_on_user_error
 
 EXP = flags.DEFINE_string("exp", None, "name of the experiment, see --list")
 CONFIG = flags.DEFINE_string("config", None, "instead of --exp: a run folder or its config.json, to do it again")
@@ -34,7 +34,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
     import experiments  # noqa: F401  # its import registers them
-    from jersey.config import as_text, commands
+    from jersey.cli import commands
+    from jersey.config import as_text
 
     name, config = commands.select(EXP.value, CONFIG.value)
     commands.change(config, FIDDLERS.value, OVERRIDES.value)

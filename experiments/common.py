@@ -4,31 +4,31 @@ import fiddle as fdl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
+from jersey.augment.augment import Augment, Colour, Geometry, Noise
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
 from jersey.callbacks.dataset_statistics import DatasetStatistics
 from jersey.callbacks.digit_errors import DigitErrors
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.finite_loss import FiniteLoss
 from jersey.callbacks.grad_cam import GradCam
-from jersey.callbacks.history import History
+from jersey.callbacks.input_grid import SampleGrid
 from jersey.callbacks.learning_rate import LearningRate
 from jersey.callbacks.loss_scale import LossScale
 from jersey.callbacks.per_class import PerClassTable
 from jersey.callbacks.prediction_grid import PredictionGrid
 from jersey.callbacks.predictions_table import PredictionsTable
 from jersey.callbacks.progress import ProgressBar
-from jersey.callbacks.sample_grid import SampleGrid
 from jersey.callbacks.sampler_distribution import SamplerDistribution
-from jersey.data.augment import Augment, Colour, Geometry, Noise
+from jersey.callbacks.stop_on_non_finite import FiniteLoss
+from jersey.callbacks.training_curves import History
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
-from jersey.losses import CrossEntropy
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
-from jersey.module import JerseyModule
-from jersey.optim.schedules import warmup_cosine
-from jersey.trainer import make_trainer, named
+from jersey.training.losses import CrossEntropy
+from jersey.training.module import JerseyModule
+from jersey.training.schedules import warmup_cosine
+from jersey.training.trainer import make_trainer, named
 
 MONITOR = "val/acc_top1"
 

@@ -3,8 +3,8 @@
 import fiddle as fdl
 from fiddle import selectors
 
+from jersey.augment.mixing import Mix
 from jersey.config import fiddler
-from jersey.data.mixing import Mix
 from jersey.experiment import Experiment
 from jersey.models import heads
 from jersey.synth.benchmark import draw_benchmark

@@ -8,14 +8,14 @@ import fiddle as fdl
 from torchvision.transforms import v2
 
 from experiments import common
+from jersey.augment.augment import Augment
+from jersey.augment.per_sample import PerSample
 from jersey.callbacks.ema import EMA
 from jersey.config import experiment
-from jersey.data.augment import Augment
-from jersey.data.augment.per_sample import PerSample
+from jersey.data.supplement import RareNumbers
 from jersey.experiment import Experiment
 from jersey.models.heads import linear_head
-from jersey.optim.schedules import one_cycle, warmup_cosine
-from jersey.synth.rare import RareNumbers
+from jersey.training.schedules import one_cycle, warmup_cosine
 
 SIZE_PX = 64
 
@@ -60,7 +60,10 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
 
 
 def plain_augment() -> fdl.Config[Augment]:
-    """What most references take, with milder crops; they still destroy a label in twenty (`jersey.bench.survival`)."""
+    """What most references take, with milder crops; they still destroy a label in twenty.
+
+    `jersey.evaluation.label_preservation` measures that.
+    """
     return fdl.Config(
         Augment,
         crop=fdl.Config(PerSample, fdl.Config(v2.RandomResizedCrop, size=SIZE_PX, scale=(0.6, 1.0))),

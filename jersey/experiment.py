@@ -1,6 +1,6 @@
 """The root of every config, and the life of a run: read and audit the data, fit, test, export, measure, report.
 
-Of several processes (`jersey.distributed`) all read the data, fit and test; rank zero does the rest.
+Of several processes (`jersey.core.distributed`) all read the data, fit and test; rank zero does the rest.
 
 Parts come as partials and get here what is known only at run time: the labels, the seed, the run folder. Building
 a config therefore reads no data.
@@ -18,29 +18,29 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers import Logger
 
-from jersey import stopping
-from jersey.atomic import write_text
+from jersey.core.atomic import write_text
+from jersey.core.distributed import rank, rank_zero_first, wait_for_all, world_size
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.data.audit import Audit, fast_audit
 from jersey.data.bad_images import counted
-from jersey.data.balance import Balance, class_balance
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
-from jersey.distributed import rank, rank_zero_first, wait_for_all, world_size
-from jersey.document import as_html, as_markdown
-from jersey.epoch_line import EpochLine
-from jersey.errors import UserError
+from jersey.data.sampler import Balance, class_balance
+from jersey.evaluation.metrics import Evaluation
 from jersey.export import VariantName
+from jersey.export.pipeline import Shipped, ship
 from jersey.export.variants import LEAST_AGREEMENT
-from jersey.labels import Labels
-from jersey.metrics import Evaluation
-from jersey.metrics_csv import MetricsCsv
-from jersey.model_info import model_info
-from jersey.module import JerseyModule
-from jersey.provenance import record_start
-from jersey.report import Result, report
-from jersey.run_folder import RunFolder
-from jersey.shipping import Shipped, ship
-from jersey.tracking import AimTracker
+from jersey.report.document import as_html, as_markdown
+from jersey.report.model_profile import model_info
+from jersey.report.report import Result, report
+from jersey.runs import signals as stopping
+from jersey.runs.aim import AimTracker
+from jersey.runs.epoch_logger import EpochLine
+from jersey.runs.folder import RunFolder
+from jersey.runs.metrics_csv import MetricsCsv
+from jersey.runs.provenance import record_start
+from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import fiddle as fdl
 import hypothesis
 import pytest
 from fiddle import selectors
-from launched import launched
+from helpers.launched import launched
 
 from jersey.synth.generate import generate
 

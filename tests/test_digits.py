@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from full_run import full_run
+from helpers.full_run import full_run
 from PIL import Image
 from sklearn.datasets import load_digits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.datamodule import JerseyDataModule
-from jersey.run_folder import RunFolder
+from jersey.runs.folder import RunFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

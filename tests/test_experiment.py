@@ -12,21 +12,21 @@ import fiddle as fdl
 import numpy as np
 import pytest
 import torch
-from aim_repository import indexed
-from countdown import rows_of
-from full_run import full_run
-from small_run import small_network
+from helpers.aim_repository import indexed
+from helpers.countdown import rows_of
+from helpers.full_run import full_run
+from helpers.small_run import small_network
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
-from jersey.errors import UserError
+from jersey.export.pipeline import data_sha256
 from jersey.inference.onnx_model import OnnxModel
-from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
-from jersey.run_folder import RunFolder, open_run
-from jersey.shipping import data_sha256
+from jersey.runs.folder import RunFolder, open_run
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ HOMES = {
     "fiddle": ("jersey/config/", "experiments/"),
     "absl": ("launch.py",),
     "experiments": ("experiments/", "launch.py"),
-    "aim": ("jersey/tracking.py",),
+    "aim": ("jersey/runs/aim.py",),
     "matplotlib": ("jersey/plots/",),
     "onnx": ("jersey/export/",),
     "onnxruntime": ("jersey/inference/", "jersey/export/int8.py"),

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import NUMBERS, REPOSITORY
-from planted_model import file_of, planted_model
-from readme import BLOCKS, COMMANDS, QUICK_START, README, commands, run
-from run_folders import run_folder
+from helpers.planted_model import file_of, planted_model
+from helpers.readme import BLOCKS, COMMANDS, QUICK_START, README, commands, run
+from helpers.run_folders import run_folder
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
@@ -116,7 +116,7 @@ def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
 
 
 def test_what_augmentation_destroys_is_counted(tmp_path: Path) -> None:
-    (command,) = commands("jersey.bench.survival")
+    (command,) = commands("jersey.evaluation.label_preservation")
     folder = tmp_path / "runs" / "quickstart" / "RUN"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(configs.to_json(configs.get_experiment("quickstart")(), "quickstart"))
@@ -222,7 +222,7 @@ def test_the_example_of_a_transform_is_a_change_of_a_config() -> None:
     program = next(text for kind, text in BLOCKS if kind == "python" and "RandAugment" in text)
     head = (
         "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\nimport experiments\n"
-        "from jersey import config as configs\nfrom jersey.data.augment.per_sample import PerSample\n"
+        "from jersey import config as configs\nfrom jersey.augment.per_sample import PerSample\n"
         "config = configs.get_experiment('resnet18_small')()\n"
     )
     tail = "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n"

@@ -4,8 +4,8 @@ Only the training step calls this, and the sample grid to show it. All randomnes
 over, so what happens to a batch is a function of (seed, epoch, batch), on any number of workers.
 
 Here are the frame and what every pipeline has: geometry, colour, noise; a module beside this one holds each other
-operation. None of them mirrors (2 and 5 would swap) or crops hard (12 would become 1); `jersey.bench.survival` measures
-what a pipeline does to numbers.
+operation. None of them mirrors (2 and 5 would swap) or crops hard (12 would become 1);
+`jersey.evaluation.label_preservation` measures what a pipeline does to numbers.
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1] between the operations.
 """
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 
 class Augmentation(nn.Module):

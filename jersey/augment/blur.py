@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from jersey.data.augment import Augmentation, chosen, require, uniform
+from jersey.augment.augment import Augmentation, chosen, require, uniform
 
 _SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
 

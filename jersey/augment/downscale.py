@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from jersey.data.augment import Augmentation, chosen, require, uniform
+from jersey.augment.augment import Augmentation, chosen, require, uniform
 
 
 class LowResolution(Augmentation):

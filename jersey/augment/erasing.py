@@ -1,7 +1,7 @@
 """Something in front of the number: a plain rectangle in each crop, as in https://arxiv.org/abs/1708.04896.
 
-A number is only partly hidden where the largest rectangle is clearly smaller than a digit; `jersey.bench.survival`
-measures that.
+A number is only partly hidden where the largest rectangle is clearly smaller than a digit;
+`jersey.evaluation.label_preservation` measures that.
 
 Shapes: B batch, C channels, H W size. Images are float in [0, 1].
 """
@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from jersey.data.augment import Augmentation, chosen, require, uniform
+from jersey.augment.augment import Augmentation, chosen, require, uniform
 
 _LONGEST = 3.0  # width to height, or height to width, in pixels
 

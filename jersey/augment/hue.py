@@ -8,7 +8,7 @@ Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
 import torch
 from torch import Generator, Tensor
 
-from jersey.data.augment import Augmentation, require, uniform
+from jersey.augment.augment import Augmentation, require, uniform
 
 
 class Hue(Augmentation):

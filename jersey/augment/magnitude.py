@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from jersey.data.augment import Augment, Augmentation, Geometry, project_grid
+from jersey.augment.augment import Augment, Augmentation, Geometry, project_grid
 from jersey.synth.draw import draw_crop
 from jersey.synth.typefaces import TRAIN
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 MIXING = 1  # the last counter of its random numbers, which sets them apart from the augmentation's
 

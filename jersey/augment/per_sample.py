@@ -12,8 +12,8 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.data.augment import Augmentation
-from jersey.errors import UserError
+from jersey.augment.augment import Augmentation
+from jersey.core.errors import UserError
 
 
 class PerSample(Augmentation):

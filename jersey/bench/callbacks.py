@@ -21,10 +21,10 @@ import lightning as L
 from lightning.pytorch.profilers import SimpleProfiler
 
 from jersey import config as configs
-from jersey.console import set_up_console
-from jersey.errors import exit_on_user_error
-from jersey.run_folder import open_run
-from jersey.tables import aligned
+from jersey.core.console import set_up_console
+from jersey.core.errors import exit_on_user_error
+from jersey.core.tables import aligned
+from jersey.runs.folder import open_run
 
 ONCE = ("setup", "teardown", "on_fit", "on_train_start", "on_train_end", "on_test", "on_load")
 """How the names of hooks outside of epochs begin."""

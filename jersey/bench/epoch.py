@@ -34,19 +34,19 @@ from torch import Tensor, nn
 
 from jersey import config as configs
 from jersey.bench.gpu_load import GpuLoad
+from jersey.bench.reference_loaders import Loader, timm_loader, torchvision_loader
 from jersey.bench.results import Times, as_json, machine, table
-from jersey.bench.usual import Loader, timm_loader, torchvision_loader
-from jersey.checkpoint_io import BackgroundCheckpointIO
-from jersey.console import set_up_console
-from jersey.data.batches import Batch
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.timing import wait_for_device
 from jersey.data.datamodule import JerseyDataModule
-from jersey.epoch_line import EpochLine
-from jersey.errors import UserError, exit_on_user_error
-from jersey.metrics_csv import MetricsCsv
-from jersey.module import JerseyModule
-from jersey.paired_timing import wait_for_device
-from jersey.tracking import AimTracker
-from jersey.trainer import AUTOCAST
+from jersey.data.loader import Batch
+from jersey.runs.aim import AimTracker
+from jersey.runs.checkpoints import BackgroundCheckpointIO
+from jersey.runs.epoch_logger import EpochLine
+from jersey.runs.metrics_csv import MetricsCsv
+from jersey.training.module import JerseyModule
+from jersey.training.trainer import AUTOCAST
 
 
 @dataclass

@@ -23,9 +23,9 @@ from lightning.pytorch import Callback
 
 from jersey import config as configs
 from jersey.bench.results import machine
-from jersey.console import set_up_console
-from jersey.errors import exit_on_user_error
-from jersey.run_folder import open_run
+from jersey.core.console import set_up_console
+from jersey.core.errors import exit_on_user_error
+from jersey.runs.folder import open_run
 
 IMPORTED_LATE = ("aim", "matplotlib.pyplot", "onnxruntime", "onnx")
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from jersey.bench.epoch import Measured, measure
 from jersey.bench.results import machine
-from jersey.console import set_up_console
-from jersey.errors import exit_on_user_error
-from jersey.paired_timing import speedup
-from jersey.tables import aligned
+from jersey.core.console import set_up_console
+from jersey.core.errors import exit_on_user_error
+from jersey.core.tables import aligned
+from jersey.core.timing import speedup
 
 RIVALS = ("bare step", "torchvision", "timm")
 

@@ -7,7 +7,7 @@ run does: the first time every file is decoded, the second time the decoded crop
 holds for itself; decoded crops lie in a mapped file, whose pages the system takes back when it needs them.
 
 Then epochs of batches, in turns: jersey's, augmented already, and those of torchvision and timm as in
-`jersey.bench.usual`.
+`jersey.bench.reference_loaders`.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from typing import Any
 
 import torch
 
+from jersey.augment.augment import Augment, Colour, Geometry, Noise
+from jersey.bench.reference_loaders import Loader, timm_loader, torchvision_loader
 from jersey.bench.results import as_json, machine, table
-from jersey.bench.usual import Loader, timm_loader, torchvision_loader
-from jersey.console import set_up_console
-from jersey.data.augment import Augment, Colour, Geometry, Noise
+from jersey.core.console import set_up_console
+from jersey.core.errors import exit_on_user_error
+from jersey.core.seeding import counted_generator
+from jersey.core.timing import in_turn
 from jersey.data.datamodule import JerseyDataModule
-from jersey.errors import exit_on_user_error
-from jersey.paired_timing import in_turn
-from jersey.seeding import counted_generator
 from jersey.synth.generate import generate
 
 NUMBERS = tuple(map(str, range(20)))

@@ -24,20 +24,20 @@ import torch
 from torch import Tensor, nn
 
 from jersey import config as configs
-from jersey.console import set_up_console
-from jersey.errors import UserError, exit_on_user_error
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.labels import Labels
+from jersey.core.tables import aligned
+from jersey.core.timing import in_turn, speedup
 from jersey.experiment import load_scored_weights
-from jersey.export.deployed import DeployedNetwork, deployed_copy
-from jersey.export.fixed import write_fixed
-from jersey.export.half import write_fp16
+from jersey.export.export_module import DeployedNetwork, deployed_copy
+from jersey.export.fp16 import write_fp16
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
+from jersey.export.static import write_fixed
 from jersey.inference.onnx_model import OnnxModel
-from jersey.labels import Labels
 from jersey.models.network import resnet_classifier
-from jersey.paired_timing import in_turn, speedup
-from jersey.run_folder import BEST_CHECKPOINT, LABELS
-from jersey.tables import aligned
+from jersey.runs.folder import BEST_CHECKPOINT, LABELS
 
 SIDES_PX = (64, 128)
 CLASSES = 100

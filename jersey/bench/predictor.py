@@ -28,12 +28,12 @@ from PIL import Image
 
 from jersey.bench import results
 from jersey.bench.results import Times
-from jersey.console import set_up_console
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.timing import in_turn, speedup
 from jersey.data.decode import decode
-from jersey.errors import UserError, exit_on_user_error
 from jersey.inference import Predictor
 from jersey.inference.sources import images_below
-from jersey.paired_timing import in_turn, speedup
 
 ROUNDS = {1: 25, 8: 15, 64: 9}  # by batch size
 MOST = 0.15  # of the time at the largest batch

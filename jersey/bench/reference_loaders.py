@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from jersey.models.normalisation import MEAN_RGB, STD_RGB
+from jersey.models.normalization import MEAN_RGB, STD_RGB
 
 Loader = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 """Called for each epoch: yields float images [B,3,H,W] and labels [B] on the device."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import torch
 
-from jersey.paired_timing import speedup
-from jersey.tables import aligned
+from jersey.core.tables import aligned
+from jersey.core.timing import speedup
 
 Times = dict[str, list[float]]
 """Seconds by candidate, a value a round."""

@@ -21,20 +21,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from jersey.augment.augment import Augment, Colour, Geometry, Noise
 from jersey.bench.results import as_json, machine, table
 from jersey.callbacks.ema import EMA
-from jersey.data.augment import Augment, Colour, Geometry, Noise
-from jersey.data.batches import Batch
-from jersey.labels import Labels
-from jersey.losses import CrossEntropy
+from jersey.core.labels import Labels
+from jersey.core.seeding import counted_generator
+from jersey.core.timing import in_turn
+from jersey.data.loader import Batch
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.models.resnet import Architecture
-from jersey.module import JerseyModule
-from jersey.optim.schedules import warmup_cosine
-from jersey.paired_timing import in_turn
-from jersey.seeding import counted_generator
-from jersey.trainer import AUTOCAST, precision_for
+from jersey.training.losses import CrossEntropy
+from jersey.training.module import JerseyModule
+from jersey.training.schedules import warmup_cosine
+from jersey.training.trainer import AUTOCAST, precision_for
 
 EMA_STEPS = 4  # as the baselines set it
 LABELS = Labels(tuple(map(str, range(43))))

@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 if TYPE_CHECKING:
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
 Subset = Literal["val", "test"]
 

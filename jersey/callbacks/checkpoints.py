@@ -12,13 +12,13 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from jersey import stopping
-from jersey.callbacks.finite_loss import FiniteLoss
-from jersey.checkpoint_io import BackgroundCheckpointIO
-from jersey.distributed import world_size
-from jersey.errors import UserError
-from jersey.metrics_csv import MetricsCsv
-from jersey.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
+from jersey.callbacks.stop_on_non_finite import FiniteLoss
+from jersey.core.distributed import world_size
+from jersey.core.errors import UserError
+from jersey.runs import signals as stopping
+from jersey.runs.checkpoints import BackgroundCheckpointIO
+from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
+from jersey.runs.metrics_csv import MetricsCsv
 
 AGREED_STEPS = 20
 """How often several processes ask each other whether to save: all have to, and the answer takes them a moment."""
@@ -29,7 +29,7 @@ class RunCheckpoint(Checkpoint):
 
     At the end of an epoch, after its validation, `last.ckpt` is written, and becomes `best.ckpt` too where the epoch is
     the best so far (of equal ones the first). Inside of an epoch `last.ckpt` is written now and then, and when a signal
-    asks the run to stop (see `jersey.stopping`); from there a resumed run goes on with the very next step.
+    asks the run to stop (see `jersey.runs.signals`); from there a resumed run goes on with the very next step.
 
     Args:
         monitor: the metric that says which epoch is best.

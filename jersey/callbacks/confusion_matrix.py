@@ -7,10 +7,10 @@ from lightning.pytorch import Trainer
 
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
 from jersey.callbacks.picture import moment, publish
-from jersey.tables import write_csv
+from jersey.core.tables import write_csv
 
 if TYPE_CHECKING:
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
 
 class ConfusionMatrix(AfterEvaluation):

@@ -8,8 +8,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.picture import save, track
-from jersey.data.unreadable import UNREADABLE_NAME
-from jersey.tables import write_csv
+from jersey.core.tables import write_csv
+from jersey.data.illegible import UNREADABLE_NAME
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule

@@ -7,20 +7,20 @@ from lightning.pytorch import Trainer
 
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
 from jersey.callbacks.picture import moment, publish
-from jersey.chosen_crops import Readings
-from jersey.digit_errors import digit_confusions, error_type, errors_by_type, examples, total
-from jersey.tables import write_csv
+from jersey.core.tables import write_csv
+from jersey.evaluation.digit_errors import digit_confusions, error_type, errors_by_type, examples, total
+from jersey.evaluation.ranked import Readings
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
 
 class DigitErrors(AfterEvaluation):
     """Writes two tables and a picture into `trainer.default_root_dir`, of the latest validation and of the test.
 
-    `digit_errors_<subset>.csv` has a row a type of error (see `jersey.digit_errors`): crops, their share of the split,
-    examples. `mistakes_<subset>.csv` has a row a misread crop, the most confident first.
+    `digit_errors_<subset>.csv` has a row a type of error (see `jersey.evaluation.digit_errors`): crops, their share of
+    the split, examples. `mistakes_<subset>.csv` has a row a misread crop, the most confident first.
     `digit_errors_<subset>.png` shows the types, and which digit was read as which; it also goes to Aim.
     """
 

@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 
 class EMA(WeightAveraging):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 if TYPE_CHECKING:
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
 
 class FreezeBackbone(Callback):

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
 from jersey.callbacks.picture import moment, publish
-from jersey.chosen_crops import Readings
-from jersey.errors import UserError
-from jersey.grad_cam import grad_cam
+from jersey.core.errors import UserError
+from jersey.evaluation.grad_cam import grad_cam
+from jersey.evaluation.ranked import Readings
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule
-    from jersey.module import JerseyModule
     from jersey.plots.image_grid import Tile
+    from jersey.training.module import JerseyModule
 
 # Of the stages of a ResNet, the last first; half as many behind the small stem, which does not pool.
 PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}

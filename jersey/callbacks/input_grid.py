@@ -10,11 +10,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from jersey.callbacks.picture import publish
-from jersey.data.batches import Batch
-from jersey.data.unreadable import UNREADABLE_INDEX, UNREADABLE_NAME
+from jersey.data.illegible import UNREADABLE_INDEX, UNREADABLE_NAME
+from jersey.data.loader import Batch
 
 if TYPE_CHECKING:
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
 
 class SampleGrid(Callback):

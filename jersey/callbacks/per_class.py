@@ -8,10 +8,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
-from jersey.tables import write_csv
+from jersey.core.tables import write_csv
 
 if TYPE_CHECKING:
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
 
 class PerClassTable(AfterEvaluation):

@@ -6,8 +6,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
-from jersey.atomic import replacing
-from jersey.tracking import find_tracker
+from jersey.core.atomic import replacing
+from jersey.runs.aim import find_tracker
 
 
 def publish(trainer: Trainer, image: Image.Image, name: str, *, subset: str) -> None:

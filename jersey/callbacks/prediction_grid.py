@@ -11,14 +11,14 @@ from torch import Tensor
 
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
 from jersey.callbacks.picture import moment, publish
-from jersey.chosen_crops import Readings, spread
-from jersey.data.unreadable import UNREADABLE_NAME
-from jersey.metrics import Evaluation
+from jersey.data.illegible import UNREADABLE_NAME
+from jersey.evaluation.metrics import Evaluation
+from jersey.evaluation.ranked import Readings, spread
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule
-    from jersey.module import JerseyModule
     from jersey.plots.image_grid import Tile
+    from jersey.training.module import JerseyModule
 
 
 class PredictionGrid(AfterEvaluation):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, cast
 from lightning.pytorch import Trainer
 
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
-from jersey.chosen_crops import Readings
-from jersey.tables import write_csv
+from jersey.core.tables import write_csv
+from jersey.evaluation.ranked import Readings
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
 HEADER = ("file", "bytes", "true number", "read as", "confidence", "probability of the truth", "rank of the truth")
 

@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 
 class ProgressBar(TQDMProgressBar):
-    """A bar for each epoch; the line that stays is `jersey.epoch_line`'s."""
+    """A bar for each epoch; the line that stays is `jersey.runs.epoch_logger`'s."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,10 +11,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from jersey.data.batches import PADDING, Batch
-from jersey.data.unreadable import UNREADABLE_NAME
-from jersey.errors import UserError
-from jersey.tables import write_csv
+from jersey.core.errors import UserError
+from jersey.core.tables import write_csv
+from jersey.data.illegible import UNREADABLE_NAME
+from jersey.data.loader import PADDING, Batch
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.picture import save, track
-from jersey.metrics_csv import Curves, read_metrics
+from jersey.runs.metrics_csv import Curves, read_metrics
 
 
 class History(Callback):

@@ -9,20 +9,20 @@ from typing import Literal
 
 import fiddle as fdl
 
-from jersey import stopping
 from jersey.config import registry, saved
-from jersey.config.axes import sweep_points
-from jersey.config.checks import check
-from jersey.config.difference import difference, find
-from jersey.config.documents import documents
+from jersey.config.diff import difference, find
+from jersey.config.load_other import documents
 from jersey.config.overrides import apply_fiddler, apply_override
-from jersey.config.review.effective import effective_difference
-from jersey.config.review.findings import findings
 from jersey.config.show import flatten
-from jersey.console import set_up_console
-from jersey.distributed import joined, world_size
-from jersey.errors import UserError
-from jersey.run_folder import open_run
+from jersey.core.console import set_up_console
+from jersey.core.distributed import joined, world_size
+from jersey.core.errors import UserError
+from jersey.lint.checks import check
+from jersey.lint.effective_diff import effective_difference
+from jersey.lint.no_effect import findings
+from jersey.runs import signals as stopping
+from jersey.runs.folder import open_run
+from jersey.sweep.axes import sweep_points
 from jersey.sweep.plan import plan, shell_lines
 from jersey.sweep.run import run_sweep
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from jersey.compare.comparison import compare
 from jersey.compare.runs import read_run
 from jersey.compare.table import as_json, as_text
-from jersey.errors import exit_on_user_error
+from jersey.core.errors import exit_on_user_error
 
 
 def parse_flags(arguments: Sequence[str]) -> tuple[list[Path], list[Path], argparse.Namespace]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jersey.compare.runs import Run, rarest, remarks, require_comparable
 from jersey.compare.statistics import Gain, Ints, gain_between, mcnemar_p
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 SEED = 0  # of the random draws, so that the same runs always give the same words
 

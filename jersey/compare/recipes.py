@@ -1,6 +1,6 @@
 """The table of recipes: what runs on the benchmark set read of all numbers, of the rare ones, and of unseen ones.
 
-    python -m jersey.bench.recipes runs/resnet18_small*/*
+    python -m jersey.compare.recipes runs/resnet18_small*/*
 
 A row an experiment, the best first: its runs, then mean and standard deviation over them, in per cent of crops:
 
@@ -27,18 +27,18 @@ from torch import Tensor
 
 from jersey import config as configs
 from jersey.compare.runs import Run, read_run, require_comparable
-from jersey.console import set_up_console
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.labels import Labels
+from jersey.core.tables import aligned, mean_and_spread
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.fit import FitMode
-from jersey.errors import UserError, exit_on_user_error
+from jersey.data.resize import FitMode
+from jersey.evaluation.open_vocabulary import OpenAccuracy, open_accuracy
 from jersey.experiment import load_scored_weights
-from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
-from jersey.models.open_reading import OpenAccuracy, open_accuracy
-from jersey.module import JerseyModule
-from jersey.run_folder import BEST_CHECKPOINT, LABELS
+from jersey.runs.folder import BEST_CHECKPOINT, LABELS
 from jersey.synth.benchmark import NUMBERS, UNSEEN
-from jersey.tables import aligned, mean_and_spread
+from jersey.training.module import JerseyModule
 
 RARE = NUMBERS[-10:]
 _BATCH = 250

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jersey.errors import UserError
-from jersey.run_folder import changed_lines, read_config, read_status
+from jersey.core.errors import UserError
+from jersey.runs.folder import changed_lines, read_config, read_status
 
 PREDICTIONS = "predictions_test.csv"
 DATASET = "dataset.csv"

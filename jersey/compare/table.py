@@ -8,8 +8,8 @@ from typing import Any
 from jersey.compare.comparison import Comparison
 from jersey.compare.runs import Run
 from jersey.compare.statistics import Gain
-from jersey.run_folder import changed_lines
-from jersey.tables import aligned, mean_and_spread
+from jersey.core.tables import aligned, mean_and_spread
+from jersey.runs.folder import changed_lines
 
 ONE_PAIR = (
     "One run a side: this is about these two trained models. Other seeds may turn it round; give three runs or more of"

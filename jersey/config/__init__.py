@@ -2,9 +2,8 @@
 
 from fiddle import build
 
-from jersey.config.checks import check
-from jersey.config.difference import difference, find
-from jersey.config.documents import documents
+from jersey.config.diff import difference, find
+from jersey.config.load_other import documents
 from jersey.config.overrides import apply_fiddler, apply_override
 from jersey.config.registry import (
     experiment,
@@ -16,6 +15,7 @@ from jersey.config.registry import (
 )
 from jersey.config.saved import as_python, from_json, load, to_json
 from jersey.config.show import as_text, flatten
+from jersey.lint.checks import check
 
 __all__ = [
     "apply_fiddler",

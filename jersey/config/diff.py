@@ -16,7 +16,7 @@ from jersey.config import registry, saved
 from jersey.config.paths import Parameter, parameters
 from jersey.config.show import ROOT, value_text
 from jersey.config.typehints import UNKNOWN
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 SHARED = "(shared)"
 ABSENT = "-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fiddle as fdl
 
 from jersey.config import registry
-from jersey.config.difference import difference
+from jersey.config.diff import difference
 from jersey.config.saved import as_python, to_json
 from jersey.config.show import as_text
 

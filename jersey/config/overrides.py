@@ -21,7 +21,7 @@ from fiddle import signatures
 from jersey.config import paths, registry, typehints, values
 from jersey.config.paths import Parameter
 from jersey.config.typehints import UNKNOWN
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 # The first `=` outside brackets ends the path: a dictionary key may hold one.
 _ASSIGNMENT = re.compile(r"""((?:[^=\[]|\[(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\]'"]*)\])+)=(.*)""", re.DOTALL)

@@ -18,7 +18,7 @@ from typing import Any
 import fiddle as fdl
 from fiddle import signatures
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 PACKAGES = ("jersey", "experiments", "torch", "torchvision", "lightning")
 

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 if TYPE_CHECKING:
     import fiddle as fdl

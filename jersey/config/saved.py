@@ -19,7 +19,7 @@ from jersey.config import typehints, values
 from jersey.config.paths import Parameter, parameters
 from jersey.config.python_code import as_python
 from jersey.config.reader import Malformed, read
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 __all__ = ["CONFIG", "as_python", "from_json", "load", "to_json"]
 

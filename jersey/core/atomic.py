@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jersey.errors import full_disk
+from jersey.core.errors import full_disk
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import warnings
 
 from tqdm import tqdm
 
-from jersey.distributed import rank
+from jersey.core.distributed import rank
 
 # Remarks of libraries about their own insides, or about a choice jersey makes on purpose. Each is named, so that a
 # new warning is seen.

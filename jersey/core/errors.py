@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jersey import distributed
-from jersey.printable import printable
+from jersey.core import distributed
+from jersey.core.printable import printable
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

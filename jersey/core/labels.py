@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from jersey.atomic import write_text
-from jersey.errors import UserError
+from jersey.core.atomic import write_text
+from jersey.core.errors import UserError
 
 
 def in_order(names: Iterable[str]) -> list[str]:

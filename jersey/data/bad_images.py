@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from jersey.data.complaints import SHOWN, audit_command
+from jersey.core.errors import UserError
+from jersey.core.labels import in_order
+from jersey.core.printable import printable
 from jersey.data.image_file import BadImage
 from jersey.data.index import Split
-from jersey.errors import UserError
-from jersey.labels import in_order
-from jersey.printable import printable
+from jersey.data.problems import SHOWN, audit_command
 
 OnBadImage = Literal["refuse", "skip"]
 

@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
-from jersey.atomic import replacing
+from jersey.core.atomic import replacing
 from jersey.data.decode import decode_all
 from jersey.data.image_file import PICTURE, BadImage, UnreadImage
 

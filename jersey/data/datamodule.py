@@ -3,7 +3,7 @@
 Every split takes the same deterministic way (decode, fit, keep as uint8); nothing here is random but the order
 of the train crops. Augmentation is not here at all: the training step calls it, on the device.
 
-Batches are those of `jersey.data.batches`.
+Batches are those of `jersey.data.loader`.
 """
 
 import logging
@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler, SequentialSampler
 
+from jersey.core.distributed import rank, rank_zero_first, world_size
+from jersey.core.errors import UserError
 from jersey.data.bad_images import OnBadImage, Skipped, listed, refusal, without
-from jersey.data.balance import BalancedSampler
-from jersey.data.batches import Batches, DecodedSplit, uneven_share
 from jersey.data.cache import Crops, Recipe, load_crops
-from jersey.data.fit import FitMode, fit
+from jersey.data.illegible import UNREADABLE, UNREADABLE_INDEX, Unreadable, as_used, tell_left_out
 from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
-from jersey.data.unreadable import UNREADABLE, UNREADABLE_INDEX, Unreadable, as_used, tell_left_out
-from jersey.distributed import rank, rank_zero_first, world_size
-from jersey.errors import UserError
-from jersey.synth.rare import RareNumbers
+from jersey.data.loader import Batches, DecodedSplit, uneven_share
+from jersey.data.resize import FitMode, fit
+from jersey.data.sampler import BalancedSampler
+from jersey.data.supplement import RareNumbers
 
 log = logging.getLogger(__name__)
 

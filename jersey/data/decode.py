@@ -15,8 +15,8 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
+from jersey.core.distributed import rank
 from jersey.data.image_file import FORMATS, PICTURE, BadImage, picture_of, read_content, unknown_kind
-from jersey.distributed import rank
 
 MAX_PIXELS = 20_000_000  # a crop of a player has some ten thousands; decoding takes ten bytes each, in every thread
 _AT_A_TIME = 4096  # the pool takes in at once all it is given

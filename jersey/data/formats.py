@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from jersey.data.complaints import Complain, TwoLabels, require_clean
-from jersey.data.unreadable import UNREADABLE, UNREADABLE_NAME
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.data.illegible import UNREADABLE, UNREADABLE_NAME
+from jersey.data.problems import Complain, TwoLabels, require_clean
 
 
 def read_annotations(

@@ -2,7 +2,7 @@
 
 Trained, such a crop's target is the uniform distribution over the labels: the network is to be unsure of it (as in
 https://arxiv.org/abs/1711.09325), and not to know one label more, so that its confidence tells such crops from others.
-Scored, it has a part in no score but `auroc_readable` (see `jersey.metrics`).
+Scored, it has a part in no score but `auroc_readable` (see `jersey.evaluation.metrics`).
 """
 
 import logging

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from jersey.errors import UserError
-from jersey.printable import printable
+from jersey.core.errors import UserError
+from jersey.core.printable import printable
 
 # Others are left out on purpose: opening an EPS file, for one, starts Ghostscript.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")

@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsIndex, overload
 
-from jersey.data.annotations import read_annotations
-from jersey.data.complaints import Complain, all_in_one, require_clean
-from jersey.data.unreadable import UNREADABLE, UNREADABLE_NAME
-from jersey.errors import UserError
-from jersey.labels import Labels
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
+from jersey.data.formats import read_annotations
+from jersey.data.illegible import UNREADABLE, UNREADABLE_NAME
+from jersey.data.problems import Complain, all_in_one, require_clean
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})

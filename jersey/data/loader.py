@@ -4,8 +4,8 @@ A split that fits into the GPU's memory beside the training is copied there once
 there. Any other is gathered into pinned memory, from which the GPU fetches it while it computes the batch before. There
 are no workers: nothing is left for them to do.
 
-Of several processes (`jersey.distributed`) each takes its share of every batch: crop for crop, together they draw what
-one process would draw alone.
+Of several processes (`jersey.core.distributed`) each takes its share of every batch: crop for crop, together they draw
+what one process would draw alone.
 
 Shapes: N crops of the split, B of a batch, H W size.
 """

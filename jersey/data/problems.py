@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jersey.errors import UserError
-from jersey.printable import printable
+from jersey.core.errors import UserError
+from jersey.core.printable import printable
 
 SHOWN = 5
 

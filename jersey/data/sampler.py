@@ -1,7 +1,7 @@
 """Class imbalance: weights in the loss and class-balanced sampling, both with one power p of the class counts.
 
 p = 0 leaves the data as it is, p = 1 makes all classes equal, p = 0.5 lies between. Weights and sampler multiply
-when both are on, which pushes a rare class twice; `jersey.config.checks` asks for an explicit yes.
+when both are on, which pushes a rare class twice; `jersey.lint.checks` asks for an explicit yes.
 
 Shapes: K classes, N crops of the train split.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from jersey.data.unreadable import UNREADABLE_INDEX
+from jersey.data.illegible import UNREADABLE_INDEX
 
 
 def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jersey.data.index import Paths, Split
-from jersey.digit_errors import JERSEY_NUMBER
+from jersey.evaluation.digit_errors import JERSEY_NUMBER
 from jersey.synth.generate import crop_path, generate
 
 

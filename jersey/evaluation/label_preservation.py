@@ -1,6 +1,6 @@
 """How often an augmentation deletes a digit or turns it into another.
 
-    python -m jersey.bench.survival runs/quickstart/RUN
+    python -m jersey.evaluation.label_preservation runs/quickstart/RUN
 
 A label is true of an augmented crop only while the number can still be read. Any augmentation can be measured, as it is
 only watched from outside, like a lens: with the same random parameters it is given drawn numbers (`known_digits`), a
@@ -28,11 +28,11 @@ import torch
 from torch import Generator, Tensor
 
 from jersey import config as configs
-from jersey.bench.known_digits import DARK, LIGHT, KnownDigits, known_digits, look
-from jersey.bench.motion import Motion, motion
-from jersey.console import set_up_console
-from jersey.data.augment import Augment, Augmentation
-from jersey.errors import exit_on_user_error
+from jersey.augment.augment import Augment, Augmentation
+from jersey.core.console import set_up_console
+from jersey.core.errors import exit_on_user_error
+from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, known_digits, look
+from jersey.evaluation.motion import Motion, motion
 
 TOGETHER = "all together"
 KINDS = ("survived", "deleted", "turned", "faded")

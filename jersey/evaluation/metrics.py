@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from jersey.data.batches import PADDING, Batch
-from jersey.data.unreadable import UNREADABLE_INDEX
-from jersey.distributed import interleaved, own_share
+from jersey.core.distributed import interleaved, own_share
+from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.data.loader import PADDING, Batch
 
 CALIBRATION_BINS = 15
 

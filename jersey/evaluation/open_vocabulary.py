@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from jersey.labels import Labels
+from jersey.core.labels import Labels
 from jersey.models.parts import NUMBERS
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jersey.metrics import Evaluation
+from jersey.evaluation.metrics import Evaluation
 
 
 class Readings:

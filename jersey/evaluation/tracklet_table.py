@@ -1,6 +1,6 @@
 """What several crops of one player are worth, and what a roster is: accuracy by the number of frames.
 
-    python -m jersey.bench.tracklets MODEL.onnx data/benchmark/tracklets/test [--roster=12] [--min_precision=0.99]
+    python -m jersey.evaluation.tracklet_table MODEL.onnx data/benchmark/tracklets/test [--roster=12]
 
 The folder holds `<number>/<track>/*.jpg`. Every 1, 3, 10 and 30 frames in a row are read as one, without a roster and
 with one: for each track a team of so many numbers is drawn, its own among them. An answer that is not the track's
@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from jersey.console import set_up_console
-from jersey.errors import UserError, exit_on_user_error
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.tables import aligned
+from jersey.evaluation.intervals import wilson_interval
+from jersey.evaluation.tracklets import FRAMES, Track, tracks_of, windows
 from jersey.inference import Predictor
 from jersey.inference.decision import Decision, Reading, confidence_for
 from jersey.inference.sources import images_below
-from jersey.intervals import wilson_interval
-from jersey.tables import aligned
-from jersey.tracklet_scores import FRAMES, Track, tracks_of, windows
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jersey.data.unreadable import UNREADABLE_INDEX
+from jersey.data.illegible import UNREADABLE_INDEX
 from jersey.inference.tracklet import pooled
 
 FRAMES = (1, 3, 10, 30)

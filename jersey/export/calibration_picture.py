@@ -6,8 +6,8 @@ Shapes: N crops, B bins.
 import numpy as np
 from PIL import Image
 
-from jersey.calibration import Answers, Calibration, bin_edges
-from jersey.intervals import wilson_interval
+from jersey.evaluation.calibration import Answers, Calibration, bin_edges
+from jersey.evaluation.intervals import wilson_interval
 from jersey.plots import calibration as plot
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jersey.data.fit import FitMode, fit
+from jersey.core.labels import Labels
+from jersey.data.resize import FitMode, fit
 from jersey.inference.onnx_model import CONTRACT
-from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS
 
@@ -27,8 +27,8 @@ class DeployedNetwork(nn.Module):
         labels: the label map.
         size_px: height and width that the network takes.
         fit_mode: how crops are brought to that size.
-        temperature: what logits are divided by before they become probabilities, see `jersey.calibration`; to be set
-            later, as `frame_correlation`, which is told to readers of tracklets (`jersey.inference.tracklet`).
+        temperature: what logits are divided by before they become probabilities, see `jersey.evaluation.calibration`; to be
+            set later, as `frame_correlation`, which is told to readers of tracklets (`jersey.inference.tracklet`).
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Mapping
 from pathlib import Path
 
-from jersey.export.deployed import DeployedNetwork
+from jersey.export.export_module import DeployedNetwork
 from jersey.export.onnx_file import write_onnx
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import onnx
 import torch
 
-from jersey.atomic import replacing
-from jersey.export.agreement import Agreement, Reference, compare
-from jersey.export.deployed import DeployedNetwork
+from jersey.core.atomic import replacing
+from jersey.export.export_module import DeployedNetwork
+from jersey.export.parity import Agreement, Reference, compare
 from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import OnnxModel
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from jersey.atomic import replacing
-from jersey.calibration import Answers, Calibration, calibrate
+from jersey.core.atomic import replacing
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.illegible import UNREADABLE_INDEX
 from jersey.data.index import Split
-from jersey.data.unreadable import UNREADABLE_INDEX
+from jersey.evaluation.calibration import Answers, Calibration, calibrate
+from jersey.evaluation.metrics import Evaluation
+from jersey.evaluation.tracklets import ByFrames, Track, accuracy_by_frames, fit_correlation, tracks_of
 from jersey.export import (
     Agreement,
     Reference,
@@ -27,10 +29,8 @@ from jersey.export import (
     torch_logits,
 )
 from jersey.export.variants import calibration_rows
-from jersey.metrics import Evaluation
-from jersey.module import JerseyModule
-from jersey.run_folder import RunFolder
-from jersey.tracklet_scores import ByFrames, Track, accuracy_by_frames, fit_correlation, tracks_of
+from jersey.runs.folder import RunFolder
+from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def ship(
     Raises:
         ExportError: the file does not do what the network does.
     """
-    from jersey.calibration_picture import calibration_picture  # matplotlib takes half a second to import
+    from jersey.export.calibration_picture import calibration_picture  # matplotlib takes half a second to import
 
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
     train, val, test = data.decoded["train"], data.decoded["val"], module.evaluations["test"]

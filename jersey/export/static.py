@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from jersey.export.deployed import DeployedNetwork
+from jersey.export.export_module import DeployedNetwork
 from jersey.export.onnx_file import write_onnx
 
 

@@ -19,14 +19,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from jersey.atomic import replacing
-from jersey.chosen_crops import spread
-from jersey.export.agreement import Agreement, Reference, compare
-from jersey.export.deployed import DeployedNetwork
-from jersey.export.fixed import write_fixed
-from jersey.export.half import write_fp16
+from jersey.core.atomic import replacing
+from jersey.core.timing import Ratio, in_turn, speedup
+from jersey.evaluation.ranked import spread
+from jersey.export.export_module import DeployedNetwork
+from jersey.export.fp16 import write_fp16
+from jersey.export.parity import Agreement, Reference, compare
+from jersey.export.static import write_fixed
 from jersey.inference.onnx_model import OnnxModel
-from jersey.paired_timing import Ratio, in_turn, speedup
 
 log = logging.getLogger(__name__)
 

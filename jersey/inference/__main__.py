@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from jersey.errors import UserError, exit_on_user_error
+from jersey.core.errors import UserError, exit_on_user_error
 from jersey.inference.predictor import Predictor
 from jersey.inference.rows import Row, answer, columns_of, failure, format_of
 from jersey.inference.sources import Item, items_of

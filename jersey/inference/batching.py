@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from jersey.core.errors import UserError
 from jersey.data.decode import decode
 from jersey.data.image_file import BadImage
-from jersey.errors import UserError
 
 T = TypeVar("T")
 Crop: TypeAlias = np.ndarray | str | Path

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.inference.onnx_model import Threshold
 
 LEAK = 0.01

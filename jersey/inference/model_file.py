@@ -8,7 +8,7 @@ https://protobuf.dev/programming-guides/encoding/#last-one-wins
 import hashlib
 from pathlib import Path
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 KEY = b"sha256"
 _DIGEST_BYTES = 64  # in hex

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.inference.model_file import KEY, read_sealed
-from jersey.labels import Labels
 
 CONTRACT = "1"
 """Of inputs, outputs and facts, as the README tells them. A file of another one is refused."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.inference.batching import Batches, Crop, decoded, pixels_of
 from jersey.inference.decision import Decision, Reading, confidence_for
 from jersey.inference.onnx_model import OnnxModel

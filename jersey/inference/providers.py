@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import onnxruntime
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 CPU = "CPUExecutionProvider"
 BY_NAME = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}

@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.core.printable import printable
 from jersey.inference.decision import Reading
-from jersey.printable import printable
 
 DIGITS = 6
 WIDTH = 11  # of a column of the table: "confidence" and a space

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from jersey.core.errors import UserError
 from jersey.data.index import is_folder, is_hidden, is_image
-from jersey.errors import UserError
 
 STDIN = "-"
 

@@ -14,11 +14,11 @@ from fiddle import validation
 
 from jersey.config.paths import parameters
 from jersey.config.typehints import UNKNOWN
-from jersey.data.batches import uneven_share
-from jersey.distributed import world_size
-from jersey.errors import UserError
+from jersey.core.distributed import world_size
+from jersey.core.errors import UserError
+from jersey.data.loader import uneven_share
 from jersey.export import VariantName
-from jersey.optim.sam import gathers_too_much
+from jersey.training.sam import gathers_too_much
 
 Values = Mapping[str, Any]
 Rule = Callable[[Values], str | None]

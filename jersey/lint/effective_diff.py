@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import fiddle as fdl
 
-from jersey.config.review.effects import SCHEDULED, Effects, Group, effects
-from jersey.config.review.findings import findings_of
-from jersey.config.review.unchanged import changed_without_effect
-from jersey.data.balance import Balance, emphasis
+from jersey.data.sampler import Balance, emphasis
+from jersey.lint.no_effect import findings_of
+from jersey.lint.simulate import SCHEDULED, Effects, Group, effects
+from jersey.lint.unchanged import changed_without_effect
 
 Style = Literal["text", "markdown"]
 Rows = list[tuple[str, ...]]

@@ -13,11 +13,11 @@ import fiddle as fdl
 import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
+from jersey.augment.augment import Augmentation, Geometry, project_grid
+from jersey.augment.erasing import Erasing
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import read
-from jersey.config.review.effects import Effects, Group, Rule, makes, members
-from jersey.data.augment import Augmentation, Geometry, project_grid
-from jersey.data.augment.erasing import Erasing
+from jersey.lint.simulate import Effects, Group, Rule, makes, members
 
 STROKE_DEG = 45  # a stroke turned by more lies nearer to level than to upright
 VISIBLE = 0.5  # less of a crop may show one of two digits

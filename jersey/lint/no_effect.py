@@ -18,14 +18,14 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch import Tensor
 
+from jersey.augment.augment import Augment, Augmentation
+from jersey.augment.magnitude import mean_change
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import parameters, read
-from jersey.config.review.compounds import COMPOUND
-from jersey.config.review.effects import Effects, Rule, build_module, built_average, effects, members, step_groups
-from jersey.data.augment import Augment, Augmentation
 from jersey.data.index import Split
-from jersey.data.strength import mean_change
-from jersey.optim.sam import SAM
+from jersey.lint.interactions import COMPOUND
+from jersey.lint.simulate import Effects, Rule, build_module, built_average, effects, members, step_groups
+from jersey.training.sam import SAM
 
 INVISIBLE = 0.05  # mean change of a pixel, 0..255; a resampling that moves nothing is off by 1e-5
 

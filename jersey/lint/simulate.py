@@ -23,15 +23,15 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from jersey.augment.magnitude import Strength, strengths
 from jersey.callbacks.ema import EMA
 from jersey.config.paths import parameters, read
-from jersey.data.balance import Balance, BalancedSampler, class_balance
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
+from jersey.data.illegible import UNREADABLE_INDEX, as_used
 from jersey.data.index import Split, label_map, read_splits
-from jersey.data.strength import Strength, strengths
-from jersey.data.unreadable import UNREADABLE_INDEX, as_used
-from jersey.errors import UserError
-from jersey.labels import Labels
-from jersey.synth.rare import RareNumbers
+from jersey.data.sampler import Balance, BalancedSampler, class_balance
+from jersey.data.supplement import RareNumbers
 
 NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # about what the public data set of jersey numbers has for training
 SCHEDULED = ("lr", "momentum", "betas", "weight_decay")  # what torch's schedules move
@@ -63,7 +63,7 @@ class Effects:
     groups: by name.
     ema_decay: of the average, at every step.
     labels, classes: the label map, and each of its classes; None without data.
-    augmentation: see `jersey.data.strength`.
+    augmentation: see `jersey.augment.magnitude`.
     class_counts: train crops by label, as the module is given them; equal ones without data.
     """
 

@@ -10,8 +10,8 @@ import fiddle as fdl
 from lightning.pytorch.callbacks import WeightAveraging
 
 from jersey.config.paths import parameters
-from jersey.config.review.effects import Effects, effects, members
 from jersey.config.typehints import UNKNOWN
+from jersey.lint.simulate import Effects, effects, members
 
 
 def changed_without_effect(old: fdl.Buildable, new: fdl.Buildable, before: Effects, after: Effects) -> Iterator[str]:

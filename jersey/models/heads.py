@@ -8,8 +8,8 @@ Shapes: B crops, D features, K classes, P = 22 parts, N = 110 numbers (see `jers
 import torch
 from torch import Tensor, nn
 
-from jersey.errors import UserError
-from jersey.labels import Labels
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.models.parts import NUMBERS, PARTS, composition, parts_of
 
 

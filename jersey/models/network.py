@@ -10,10 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from jersey.errors import UserError
-from jersey.labels import Labels
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
-from jersey.models.normalisation import ByImageNet, Normalisation, normaliser
+from jersey.models.normalization import ByImageNet, Normalisation, normaliser
 from jersey.models.resnet import Architecture, Stem, resnet
 
 
@@ -73,7 +73,7 @@ def resnet_classifier(
         architecture: which ResNet.
         weights: see `jersey.models.resnet.resnet`.
         stem: see `jersey.models.resnet.resnet`.
-        normalisation: see `jersey.models.normalisation.normaliser`.
+        normalisation: see `jersey.models.normalization.normaliser`.
         head: called with `features`, their number, and `labels`; see `jersey.models.heads`.
     """
     backbone, features = resnet(architecture, weights=weights, stem=stem)

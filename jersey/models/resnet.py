@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 Architecture = Literal["resnet18", "resnet34", "resnet50"]
 Stem = Literal["imagenet", "small"]

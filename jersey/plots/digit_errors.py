@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from jersey.digit_errors import Confusion, ErrorType, examples, total
+from jersey.evaluation.digit_errors import Confusion, ErrorType, examples, total
 from jersey.plots.share_matrix import GAP_PX, LINE_PX, draw_matrix
 from jersey.plots.sheet import Sheet, width_px
 
@@ -23,8 +23,8 @@ def digit_errors(
     """Draws how many crops each type of error has, with examples, above a table of the digits for each place.
 
     Args:
-        errors: as `jersey.digit_errors.errors_by_type` gives them.
-        places: counts_DD by name of the place, as `jersey.digit_errors.digit_confusions` gives them.
+        errors: as `jersey.evaluation.digit_errors.errors_by_type` gives them.
+        places: counts_DD by name of the place, as `jersey.evaluation.digit_errors.digit_confusions` gives them.
         crops: of the split, right ones too.
         title: what was evaluated; the number of errors is added.
 

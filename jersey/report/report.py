@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jersey.calibration import Calibration
-from jersey.data.balance import Balance, emphasis
-from jersey.digit_errors import errors_by_type, examples, total
-from jersey.document import Block, Heading, Picture, Table, Text, Verbatim
+from jersey.core.labels import Labels
+from jersey.data.sampler import Balance, emphasis
+from jersey.evaluation.calibration import Calibration
+from jersey.evaluation.digit_errors import errors_by_type, examples, total
+from jersey.evaluation.intervals import wilson_interval
+from jersey.evaluation.metrics import Evaluation
+from jersey.evaluation.tracklets import ByFrames
+from jersey.export.pipeline import Shipped
 from jersey.export.variants import as_table as variants_as_table
 from jersey.inference.onnx_model import Threshold
-from jersey.intervals import wilson_interval
-from jersey.labels import Labels
-from jersey.metrics import Evaluation
-from jersey.model_info import as_table
-from jersey.shipping import Shipped
-from jersey.tracklet_scores import ByFrames
+from jersey.report.document import Block, Heading, Picture, Table, Text, Verbatim
+from jersey.report.model_profile import as_table
 
 WORST_CLASSES = 8
 PICTURES = {  # each is there if the config has its callback
@@ -52,7 +52,7 @@ class Result:
         labels: the label map.
         balance: what sampler and loss weights made of each number.
         shipped: the ONNX file, its calibration and its variants.
-        info: what the model costs, see `jersey.model_info`; None when nobody has measured.
+        info: what the model costs, see `jersey.report.model_profile`; None when nobody has measured.
     """
 
     folder: Path

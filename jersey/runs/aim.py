@@ -21,9 +21,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from jersey.atomic import write_text
-from jersey.labels import Labels
-from jersey.patience import OutOfPatience, Patient
+from jersey.core.atomic import write_text
+from jersey.core.labels import Labels
+from jersey.runs.timeouts import OutOfPatience, Patient
 
 if TYPE_CHECKING:
     import aim

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from jersey.atomic import replacing
+from jersey.core.atomic import replacing
 
 
 class BackgroundCheckpointIO(TorchCheckpointIO):

@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from jersey.atomic import write_text
-from jersey.distributed import of_rank_zero, rank
-from jersey.errors import UserError
+from jersey.core.atomic import write_text
+from jersey.core.distributed import of_rank_zero, rank
+from jersey.core.errors import UserError
 
 STATUS = "status.json"
 CONFIG = "config.txt"

@@ -12,8 +12,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from jersey.errors import UserError
-from jersey.tables import write_csv
+from jersey.core.errors import UserError
+from jersey.core.tables import write_csv
 
 KEYS = ("epoch", "step")
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from jersey.atomic import write_text
-from jersey.distributed import world_size
-from jersey.errors import UserError
+from jersey.core.atomic import write_text
+from jersey.core.distributed import world_size
+from jersey.core.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from typing import Any
 import fiddle as fdl
 
 from jersey.config import paths
-from jersey.config.checks import check
 from jersey.config.overrides import apply_override, resolve
 from jersey.config.paths import Parameter
 from jersey.config.show import as_text
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.lint.checks import check
 from jersey.sweep.point import Assignment, Point
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)

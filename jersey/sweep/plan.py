@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jersey.errors import UserError
-from jersey.run_folder import CONFIG, changed_lines, read_config
+from jersey.core.errors import UserError
+from jersey.runs.folder import CONFIG, changed_lines, read_config
 from jersey.sweep.point import Point, folder_name
 
 

@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from jersey.run_folder import read_status
+from jersey.runs.folder import read_status
 
 VAL, TEST, TEST_F1 = "val/acc_top1", "test/acc_top1", "test/f1_macro"
 

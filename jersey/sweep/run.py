@@ -13,14 +13,14 @@ from contextlib import closing
 from pathlib import Path
 from statistics import mean
 
-from jersey.atomic import write_text
-from jersey.errors import UserError
-from jersey.sweep.children import Child, Stopped, run_children
+from jersey.core.atomic import write_text
+from jersey.core.errors import UserError
+from jersey.core.tables import write_csv
 from jersey.sweep.plan import Run
 from jersey.sweep.point import short_hash
+from jersey.sweep.process_pool import Child, Stopped, run_children
 from jersey.sweep.result import Result, read_result
 from jersey.sweep.table import raw_rows, summary
-from jersey.tables import write_csv
 
 log = logging.getLogger(__name__)
 

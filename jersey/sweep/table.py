@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from statistics import mean
 
+from jersey.core.tables import aligned, mean_and_spread
 from jersey.sweep.plan import Run
 from jersey.sweep.point import Assignment
 from jersey.sweep.result import TEST, TEST_F1, VAL, Result
-from jersey.tables import aligned, mean_and_spread
 
 SEED = "seed"  # the one axis that is averaged over: `Experiment.seed`
 ENOUGH_SEEDS = 3

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from jersey.errors import UserError, exit_on_user_error
+from jersey.core.errors import UserError, exit_on_user_error
 from jersey.synth.generate import generate
 from jersey.synth.settings import LAYOUTS
 

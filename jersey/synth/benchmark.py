@@ -10,8 +10,8 @@ holds tracklets of the first's numbers, a test split only: `ROOT/tracklets/test/
 import argparse
 from pathlib import Path
 
-from jersey.console import set_up_console
-from jersey.errors import exit_on_user_error
+from jersey.core.console import set_up_console
+from jersey.core.errors import exit_on_user_error
 from jersey.synth.generate import generate
 from jersey.synth.settings import MANIFEST
 from jersey.synth.source import draw_unless_there

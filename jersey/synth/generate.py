@@ -18,9 +18,9 @@ from PIL import Image
 from tqdm import tqdm
 
 import jersey
-from jersey.atomic import naming, write_text
-from jersey.data.unreadable import UNREADABLE_NAME
-from jersey.errors import UserError
+from jersey.core.atomic import naming, write_text
+from jersey.core.errors import UserError
+from jersey.data.illegible import UNREADABLE_NAME
 from jersey.synth.draw import Crop, draw_crop
 from jersey.synth.settings import MANIFEST, SPLITS, Layout, Settings, Split
 from jersey.synth.tracklet import draw_tracklet

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from jersey.data.unreadable import UNREADABLE
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.data.illegible import UNREADABLE
 from jersey.synth.apportion import apportion
 
 Layout = Literal["folders", "annotations"]

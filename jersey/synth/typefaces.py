@@ -15,7 +15,7 @@ from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.synth.block import MARGIN_PX, BlockTypeface
 
 

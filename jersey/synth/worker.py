@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from jersey.errors import exit_on_user_error
+from jersey.core.errors import exit_on_user_error
 from jersey.synth.generate import draw_share
 from jersey.synth.settings import MANIFEST, Settings
 

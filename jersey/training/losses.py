@@ -1,21 +1,21 @@
 """Training losses. Shapes: B batch, K classes, J = K + 1.
 
-A crop's target is its label, or, where crops are mixed (`jersey.data.mixing`), a share for each label. The loss of a
+A crop's target is its label, or, where crops are mixed (`jersey.augment.mixing`), a share for each label. The loss of a
 mixed crop is the mixture of the losses it would have under each label j, with its share t[j]:
 
     loss = sum_j t[j] * loss_if_label_is[j],
 
 so weights, smoothing and focus act on each label as they would on an unmixed crop of it.
 
-An unreadable crop has no label. Its target is the uniform distribution (`jersey.data.unreadable`): it costs what it
+An unreadable crop has no label. Its target is the uniform distribution (`jersey.data.illegible`): it costs what it
 would cost on average over all labels, without class weights, which would make the target one that leans to the rare.
 """
 
 import torch
 from torch import Tensor, nn
 
-from jersey.data.unreadable import UNREADABLE_INDEX
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.data.illegible import UNREADABLE_INDEX
 
 
 class CrossEntropy(nn.Module):

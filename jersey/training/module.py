@@ -19,18 +19,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from jersey.data.augment import Augment
-from jersey.data.balance import class_weights
-from jersey.data.batches import Batch
-from jersey.data.mixing import MIXING, Mix
-from jersey.distributed import interleaved, own_counters, own_share
-from jersey.errors import UserError
-from jersey.labels import Labels
-from jersey.metrics import Collector, Evaluation
+from jersey.augment.augment import Augment
+from jersey.augment.mixing import MIXING, Mix
+from jersey.core.distributed import interleaved, own_counters, own_share
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
+from jersey.core.seeding import counted_generator
+from jersey.data.loader import Batch
+from jersey.data.sampler import class_weights
+from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
-from jersey.optim.param_groups import param_groups
-from jersey.optim.sam import SAM, gathers_too_much
-from jersey.seeding import counted_generator
+from jersey.training.optimizers import param_groups
+from jersey.training.sam import SAM, gathers_too_much
 
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
@@ -45,7 +45,7 @@ class JerseyModule(L.LightningModule):
         network: called with `labels`.
         optimizer: a torch optimizer class with `lr` (of the head) and `weight_decay` set, as a partial.
         schedule: called with the optimizer and `total_steps`, gives a per-step scheduler.
-        loss: called with logits, labels (with `mix`: shares of labels) and class weights; see `jersey.losses`.
+        loss: called with logits, labels (with `mix`: shares of labels) and class weights; see `jersey.training.losses`.
         augment: applied to training batches only; None for none.
         mix: mixes the crops of a training batch after augmentation; None for none. The train split then has a loss and
             no scores: a mixed crop is of no one number.
@@ -54,7 +54,7 @@ class JerseyModule(L.LightningModule):
         backbone_lr_scale: the backbone's learning rate as a share of `lr`.
         compile_network: let torch.compile translate the network, in this mode of its; pays on a GPU and in long runs.
             "reduce-overhead" replays CUDA graphs; None leaves the network as it is.
-        weights_on_top_of_sampler: tells `jersey.config.checks` that weights and a balanced sampler at once are meant.
+        weights_on_top_of_sampler: tells `jersey.lint.checks` that weights and a balanced sampler at once are meant.
     """
 
     class_weights_K: Tensor

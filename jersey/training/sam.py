@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 TINY = 1e-12  # against a division by a gradient of length 0

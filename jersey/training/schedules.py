@@ -10,7 +10,7 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 
 def warmup_cosine(

@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.checkpoint_io import BackgroundCheckpointIO
-from jersey.distributed import local_world_size, world_size
-from jersey.errors import UserError
+from jersey.core.distributed import local_world_size, world_size
+from jersey.core.errors import UserError
+from jersey.runs.checkpoints import BackgroundCheckpointIO
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -76,7 +76,7 @@ def make_trainer(
         num_nodes=world_size() // local_world_size(),
         strategy=_strategy(used),
         sync_batchnorm=on_gpu and world_size() > 1,
-        use_distributed_sampler=False,  # `jersey.data.batches` knows its share
+        use_distributed_sampler=False,  # `jersey.data.loader` knows its share
         gradient_clip_val=clip_norm,
         accumulate_grad_batches=accumulate,
         deterministic=deterministic,

@@ -16,8 +16,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.data.augment import Augment, Colour, Geometry, Noise, warp
-from jersey.errors import UserError
+from jersey.augment.augment import Augment, Colour, Geometry, Noise, warp
+from jersey.core.errors import UserError
 
 STRONG = {"rotation_deg": 30.0, "shear_deg": 20.0, "scale": 0.3, "shift": 0.2, "perspective": 0.3}
 MANY = 4096

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from augment_pictures import generator, noise, smooth
+from helpers.augment_pictures import generator, noise, smooth
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.data.augment.blur import Blur, MotionBlur, convolve, gaussian, line
+from jersey.augment.blur import Blur, MotionBlur, convolve, gaussian, line
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 48)])

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from augment_pictures import generator, noise
+from helpers.augment_pictures import generator, noise
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.data.augment.erasing import Erasing
+from jersey.augment.erasing import Erasing
 
 
 def rectangles(changed_BHW: Tensor) -> list[tuple[int, int, int, int]]:

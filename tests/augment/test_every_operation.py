@@ -4,17 +4,17 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from augment_pictures import generator, noise, smooth
+from helpers.augment_pictures import generator, noise, smooth
 from torchvision.transforms import v2
 
-from jersey.data.augment import Augment, Augmentation, Colour, Geometry, Noise
-from jersey.data.augment.blur import Blur, MotionBlur
-from jersey.data.augment.erasing import Erasing
-from jersey.data.augment.hue import Hue
-from jersey.data.augment.jpeg import Jpeg
-from jersey.data.augment.per_sample import PerSample
-from jersey.data.augment.resolution import LowResolution
-from jersey.errors import UserError
+from jersey.augment.augment import Augment, Augmentation, Colour, Geometry, Noise
+from jersey.augment.blur import Blur, MotionBlur
+from jersey.augment.downscale import LowResolution
+from jersey.augment.erasing import Erasing
+from jersey.augment.hue import Hue
+from jersey.augment.jpeg import Jpeg
+from jersey.augment.per_sample import PerSample
+from jersey.core.errors import UserError
 
 STRONG: dict[str, Callable[[], Augmentation]] = {
     "geometry": lambda: Geometry(rotation_deg=30, shear_deg=20, scale=0.3, shift=0.2, perspective=0.3),

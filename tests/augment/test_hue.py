@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from augment_pictures import generator, noise, smooth
+from helpers.augment_pictures import generator, noise, smooth
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.data.augment.hue import Hue, turn_hue
+from jersey.augment.hue import Hue, turn_hue
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])

@@ -5,12 +5,12 @@ import io
 import numpy as np
 import pytest
 import torch
-from augment_pictures import generator, noise
+from helpers.augment_pictures import generator, noise
 from PIL import Image
 from torch import Tensor
 
-from jersey.data.augment.jpeg import Jpeg, compress, constants, scaled
-from jersey.data.strength import reference_crops
+from jersey.augment.jpeg import Jpeg, compress, constants, scaled
+from jersey.augment.magnitude import reference_crops
 
 
 def file_of(image_CHW: Tensor, quality: int) -> Image.Image:

@@ -7,14 +7,14 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms import v2
 
-from jersey.data.augment import Augment, Augmentation, Colour, Geometry, Noise
-from jersey.data.augment.blur import Blur, MotionBlur
-from jersey.data.augment.erasing import Erasing
-from jersey.data.augment.hue import Hue
-from jersey.data.augment.jpeg import Jpeg
-from jersey.data.augment.per_sample import PerSample
-from jersey.data.augment.resolution import LowResolution
-from jersey.data.strength import TOGETHER, mean_change, reference_crops, strengths
+from jersey.augment.augment import Augment, Augmentation, Colour, Geometry, Noise
+from jersey.augment.blur import Blur, MotionBlur
+from jersey.augment.downscale import LowResolution
+from jersey.augment.erasing import Erasing
+from jersey.augment.hue import Hue
+from jersey.augment.jpeg import Jpeg
+from jersey.augment.magnitude import TOGETHER, mean_change, reference_crops, strengths
+from jersey.augment.per_sample import PerSample
 
 
 class FromTorch(Augmentation):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from jersey.data.mixing import CutMix, Mix, MixUp, box_side
-from jersey.data.unreadable import UNREADABLE_INDEX
-from jersey.errors import UserError
+from jersey.augment.mixing import CutMix, Mix, MixUp, box_side
+from jersey.core.errors import UserError
+from jersey.data.illegible import UNREADABLE_INDEX
 
 CLASSES, HEIGHT_PX, WIDTH_PX = 5, 12, 20
 LABELS_B = torch.tensor([4, 0, 0, 2, 1, 3])

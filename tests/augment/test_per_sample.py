@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from augment_pictures import generator, noise, smooth
+from helpers.augment_pictures import generator, noise, smooth
 from torch import Tensor
 from torchvision.transforms import v2
 
-from jersey.data.augment import Augment
-from jersey.data.augment.per_sample import PerSample
-from jersey.errors import UserError
+from jersey.augment.augment import Augment
+from jersey.augment.per_sample import PerSample
+from jersey.core.errors import UserError
 
 
 class Seen(torch.nn.Module):

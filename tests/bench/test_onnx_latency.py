@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_run import small_network
+from helpers.small_run import small_network
 
 from jersey.bench import onnx_latency
 from jersey.bench.onnx_latency import as_json, measure, table
+from jersey.core.labels import Labels
 from jersey.export import deployed_copy
-from jersey.labels import Labels
 
 TIMES_S = {
     1: {"torch": [0.4, 0.8, 0.4], "onnx": [0.1, 0.2, 0.1], "int8": [0.05, 0.1, 0.1]},

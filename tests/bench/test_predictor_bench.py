@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exported import tiny_model
+from helpers.exported import tiny_model
 from PIL import Image
 
 from jersey.bench import predictor

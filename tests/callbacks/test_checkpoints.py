@@ -8,19 +8,19 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from interrupted import EPOCHS, STEPS, KillAt, Killed, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.interrupted import EPOCHS, STEPS, KillAt, Killed, assert_same_training, fitted, tiny_data, tiny_module
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
+from jersey.augment.augment import Augment, Noise
+from jersey.augment.mixing import CutMix
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.callbacks.learning_rate import LearningRate
-from jersey.data.augment import Augment, Noise
+from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.mixing import CutMix
-from jersey.errors import UserError
-from jersey.optim.sam import SAM
-from jersey.trainer import make_trainer
+from jersey.training.sam import SAM
+from jersey.training.trainer import make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 SCORES = (0.2, 0.5, 0.5, 0.4)

@@ -11,10 +11,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
-from jersey.labels import Labels
-from jersey.metrics import Evaluation
+from jersey.core.labels import Labels
+from jersey.evaluation.metrics import Evaluation
 from jersey.plots.confusion_matrix import confusion_matrix
-from jersey.tracking import AimTracker
+from jersey.runs.aim import AimTracker
 
 VAL_LABELS_N = torch.tensor([0, 1, 2, 2])
 TEST_LABELS_N = torch.tensor([2, 2, 2, 0])

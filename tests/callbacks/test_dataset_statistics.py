@@ -6,8 +6,8 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import pytest
+from helpers.real_fit import Recorder, data_of, module_of, trainer_in
 from PIL import Image
-from real_fit import Recorder, data_of, module_of, trainer_in
 
 from jersey.callbacks.dataset_statistics import DatasetStatistics
 from jersey.plots.class_bars import dataset_bars

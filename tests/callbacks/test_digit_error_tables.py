@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.real_fit import Recorder, data_of, module_of, trainer_in
 from PIL import Image
-from real_fit import Recorder, data_of, module_of, trainer_in
 
 from jersey.callbacks.digit_errors import DigitErrors
-from jersey.digit_errors import ErrorType, error_type
-from jersey.labels import Labels
-from jersey.metrics import Evaluation
+from jersey.core.labels import Labels
+from jersey.evaluation.digit_errors import ErrorType, error_type
+from jersey.evaluation.metrics import Evaluation
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
-from jersey.checkpoint_io import BackgroundCheckpointIO
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.runs.checkpoints import BackgroundCheckpointIO
 
 BATCHES = 7
 State = dict[str, Tensor]

@@ -8,15 +8,15 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from interrupted import EPOCHS, STEPS, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.interrupted import EPOCHS, STEPS, assert_same_training, fitted, tiny_data, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
-from jersey.errors import UserError
-from jersey.optim.sam import SAM
+from jersey.training.sam import SAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.small_run import small_data, small_module, small_trainer, watch_grids
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
-from small_run import small_data, small_module, small_trainer, watch_grids
 from torch import nn
 
 from jersey.callbacks.grad_cam import GradCam, stage_for
-from jersey.errors import UserError
-from jersey.grad_cam import grad_cam
+from jersey.core.errors import UserError
+from jersey.evaluation.grad_cam import grad_cam
 from jersey.models.resnet import Stem, resnet
 from jersey.plots.image_grid import heat_overlay
 

@@ -6,13 +6,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from helpers.small_run import small_data, small_module, small_trainer, watch_grids
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
-from small_run import small_data, small_module, small_trainer, watch_grids
 from torch import Tensor
 
-from jersey.callbacks.sample_grid import SampleGrid
-from jersey.data.mixing import CutMix, Mix, MixUp
+from jersey.augment.mixing import CutMix, Mix, MixUp
+from jersey.callbacks.input_grid import SampleGrid
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from countdown import Countdown, rows_of
-from real_fit import data_of, module_of, resumed, trainer_in
+from helpers.countdown import Countdown, rows_of
+from helpers.real_fit import data_of, module_of, resumed, trainer_in
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.callbacks.learning_rate import LearningRate

@@ -7,12 +7,12 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from countdown import Countdown, rows_of
+from helpers.countdown import Countdown, rows_of
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.callbacks.loss_scale import LossScale
-from jersey.metrics_csv import MetricsCsv
+from jersey.runs.metrics_csv import MetricsCsv
 
 BATCHES = 60
 

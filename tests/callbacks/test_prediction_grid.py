@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.small_run import small_data, small_module, small_trainer, watch_grids
 from PIL import Image
-from small_run import small_data, small_module, small_trainer, watch_grids
 
 from jersey.callbacks.prediction_grid import PredictionGrid
-from jersey.metrics import Evaluation
+from jersey.evaluation.metrics import Evaluation
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

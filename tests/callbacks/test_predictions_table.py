@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from real_fit import data_of, module_of, trainer_in
+from helpers.real_fit import data_of, module_of, trainer_in
 
 from jersey.callbacks.predictions_table import PredictionsTable
 from jersey.compare.comparison import compare
 from jersey.compare.runs import read_run
-from jersey.labels import Labels
-from jersey.metrics import Evaluation
-from jersey.run_folder import open_run
+from jersey.core.labels import Labels
+from jersey.evaluation.metrics import Evaluation
+from jersey.runs.folder import open_run
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from helpers.real_fit import Recorder, data_of, module_of, resumed, trainer_in
 from PIL import Image
-from real_fit import Recorder, data_of, module_of, resumed, trainer_in
 
 from jersey.callbacks.sampler_distribution import SamplerDistribution
 from jersey.plots.class_bars import sampler_bars

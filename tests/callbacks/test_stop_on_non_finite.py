@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from interrupted import STEPS, fitted, tiny_data, tiny_module
+from helpers.interrupted import STEPS, fitted, tiny_data, tiny_module
 from torch import Tensor, nn
 
-from jersey.callbacks.finite_loss import FILE, FiniteLoss
+from jersey.callbacks.stop_on_non_finite import FILE, FiniteLoss
+from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
-from jersey.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from jersey.callbacks.per_class import PerClassTable
-from jersey.labels import Labels
-from jersey.metrics import Evaluation
+from jersey.core.labels import Labels
+from jersey.evaluation.metrics import Evaluation
 
 
 def table(path: Path) -> list[list[str]]:

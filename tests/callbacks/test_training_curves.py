@@ -7,16 +7,16 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from countdown import Countdown, rows_of
+from helpers.countdown import Countdown, rows_of
+from helpers.real_fit import Recorder, trainer_in
 from lightning.pytorch import Callback
 from PIL import Image
-from real_fit import Recorder, trainer_in
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.callbacks.checkpoints import RunCheckpoint
-from jersey.callbacks.history import History
-from jersey.metrics_csv import MetricsCsv, read_metrics
+from jersey.callbacks.training_curves import History
 from jersey.plots.history import history
+from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 
 
 @pytest.fixture

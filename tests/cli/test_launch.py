@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NUMBERS, REPOSITORY
-from countdown import rows_of
+from helpers.countdown import rows_of
 from PIL import Image
 
 import experiments  # noqa: F401  # its import registers them
@@ -145,7 +145,7 @@ def test_a_config_that_names_what_is_not_allowed_is_refused_unread(launch: Launc
     (tmp_path / "foreign.py").write_text("open('imported', 'w').close()\n\ndef part():\n    return 1\n")
     saved = configs.to_json(configs.get_experiment("quickstart")(), "quickstart")
     saved = re.sub(r"\s+", " ", saved)
-    known = '"module": "jersey.trainer", "name": "named"'
+    known = '"module": "jersey.training.trainer", "name": "named"'
     assert known in saved
     for module, name in (("foreign", "part"), ("os", "system"), ("builtins", "eval")):
         text = saved.replace(known, f'"module": "{module}", "name": "{name}"')

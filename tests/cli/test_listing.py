@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from registered import EXPERIMENTS, FIDDLERS
+from helpers.registered import EXPERIMENTS, FIDDLERS
 
 from jersey import config as configs
-from jersey.listing import listing
+from jersey.cli.listing import listing
 
 FOLDER = REPOSITORY / "experiments"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_folders import run_folder
-from simulated import two_sides
+from helpers.run_folders import run_folder
+from helpers.simulated import two_sides
 
 from jersey.compare.__main__ import parse_flags
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from run_folders import run_folder
+from helpers.run_folders import run_folder
 
 from jersey.compare.comparison import compare
 from jersey.compare.runs import rarest, read_run, remarks, require_comparable
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 TRUE = ("0", "00", "7", "7")
 

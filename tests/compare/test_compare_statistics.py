@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from helpers.simulated import two_sides
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import two_sides
 
 from jersey.compare.statistics import Gain, gain_between, group_means, mcnemar_p
 

@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from full_run import full_run
+from helpers.full_run import full_run
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.bench.recipes import RARE, Score, score, table
+from jersey.compare.recipes import RARE, Score, score, table
 from jersey.compare.runs import read_run
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.data.decode import decode
 from jersey.data.index import read_splits
-from jersey.errors import UserError
 from jersey.experiment import load_scored_weights
 from jersey.inference.onnx_model import OnnxModel
-from jersey.labels import Labels
 from jersey.models.parts import NUMBERS as ALL_NUMBERS
 from jersey.synth.benchmark import UNSEEN, UNSEEN_NUMBERS
 from jersey.synth.generate import generate

@@ -6,14 +6,15 @@ from pathlib import Path
 import fiddle as fdl
 import pytest
 import torch
-from config_graphs import PLAIN
-from config_targets import Ema, example, named
+from helpers.config_graphs import PLAIN
+from helpers.config_targets import Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.config import apply_override, difference, experiment, find, to_json
+from jersey.config import apply_override, experiment, find, to_json
+from jersey.config import diff as difference
 from jersey.config.paths import parameters
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 
 def tables(text: str) -> dict[str, dict[str, list[str]]]:
@@ -95,7 +96,7 @@ def test_a_sub_config_set_to_none_shows_itself_and_its_values() -> None:
     config = example()
     config.trainer.callbacks.ema = None
     assert tables(difference(example(), config))["trainer"] == {
-        "trainer.callbacks.ema": ["<Config:config_targets.Ema>", "None"],
+        "trainer.callbacks.ema": ["<Config:helpers.config_targets.Ema>", "None"],
         "trainer.callbacks.ema.decay": ["0.998", "-"],
     }
 
@@ -104,7 +105,7 @@ def test_a_sub_config_in_the_place_of_none_shows_itself_and_its_values() -> None
     config = example()
     config.module.ema = fdl.Config(Ema, decay=0.5)
     assert tables(difference(example(), config))["module"] == {
-        "module.ema": ["None", "<Config:config_targets.Ema>"],
+        "module.ema": ["None", "<Config:helpers.config_targets.Ema>"],
         "module.ema.decay": ["-", "0.5"],
     }
 
@@ -120,7 +121,7 @@ def test_lists_of_sub_configs_differ_by_member() -> None:
     assert tables(difference(old, new)) == {
         "stages": {
             "stages": ["[]", "<list>"],
-            "stages[0]": ["-", "<Config:config_targets.Ema>"],
+            "stages[0]": ["-", "<Config:helpers.config_targets.Ema>"],
             "stages[0].decay": ["-", "0.5"],
         }
     }

@@ -2,12 +2,12 @@
 
 import fiddle as fdl
 import pytest
-from config_targets import Experiment, example
+from helpers.config_targets import Experiment, example
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jersey.config import apply_fiddler, fiddler
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 
 @fiddler

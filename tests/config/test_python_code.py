@@ -7,8 +7,8 @@ from typing import Any
 
 import fiddle as fdl
 import pytest
-from config_graphs import graphs, same
-from config_targets import Ema, example, named
+from helpers.config_graphs import graphs, same
+from helpers.config_targets import Ema, example, named
 from hypothesis import given
 
 from jersey.config import as_python
@@ -87,4 +87,4 @@ def test_members_keep_their_order() -> None:
 def test_it_imports_only_what_it_names() -> None:
     tree = ast.parse(as_python(example(), "some_experiment"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"fiddle", "config_targets", "torch.optim"}
+    assert imported == {"fiddle", "helpers.config_targets", "torch.optim"}

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jersey.config import from_json, reader, to_json
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 META = ("fiddle._src.config", "BuildableTraverserMetadata")
 CONFIG = ("fiddle._src.config", "Config")

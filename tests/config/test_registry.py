@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jersey.config.registry import Registry
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 
 def known(count: int = 0) -> Registry[Callable[..., Any]]:

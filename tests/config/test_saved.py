@@ -8,12 +8,12 @@ from typing import Any
 import fiddle as fdl
 import pytest
 import torch
-from config_graphs import graphs, same
 from fiddle.experimental import serialization
+from helpers.config_graphs import graphs, same
 from hypothesis import given
 
 from jersey.config import as_text, from_json, load, to_json
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 
 def ours() -> fdl.Config[Any]:

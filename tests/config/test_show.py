@@ -5,7 +5,7 @@ from typing import Any
 import fiddle as fdl
 import pytest
 import torch
-from config_targets import example, named
+from helpers.config_targets import example, named
 
 from jersey.config import as_text, flatten
 from jersey.config.paths import parameters, read, split
@@ -24,9 +24,9 @@ def test_flat_values_by_full_path() -> None:
 
 def test_text_is_a_line_a_value_in_a_stable_order() -> None:
     lines = as_text(example()).splitlines()
-    assert lines[0] == "(root) = <Config:config_targets.Experiment>"
+    assert lines[0] == "(root) = <Config:helpers.config_targets.Experiment>"
     assert lines[1:4] == [
-        "data = <Partial:config_targets.Data>",
+        "data = <Partial:helpers.config_targets.Data>",
         "data.root = 'data/crops'",
         "data.labels = ('0', '00', '01')",
     ]

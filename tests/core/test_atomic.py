@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jersey.atomic import replacing, write_text
+from jersey.core.atomic import replacing, write_text
 
 
 class Interruption(Exception):

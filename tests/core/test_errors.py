@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jersey.errors import exit_on_user_error
+from jersey.core.errors import exit_on_user_error
 
 
 def said_of(error: BaseException, capsys: pytest.CaptureFixture[str]) -> str:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.errors import UserError
-from jersey.labels import Labels
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 
 NAMES = st.lists(st.text(min_size=1, max_size=4).filter(str.isprintable), unique=True, max_size=8)
 

@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from jersey.seeding import counted_generator
+from jersey.core.seeding import counted_generator
 
 CPU = torch.device("cpu")
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from jersey import paired_timing
-from jersey.paired_timing import in_turn, speedup
+from jersey.core import timing as paired_timing
+from jersey.core.timing import in_turn, speedup
 
 
 class Clock:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
+from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 
+from jersey.core.errors import UserError
 from jersey.data.audit import Audit, Row, audit_folder, fast_audit
 from jersey.data.audit.read import read_all
 from jersey.data.bad_images import Skipped
 from jersey.data.decode import decode_all
 from jersey.data.image_file import PICTURE, BadImage
 from jersey.data.index import SPLITS, read_splits
-from jersey.errors import UserError
 
 GOOD = encoded(crop("00", 300), quality=90)
 PNG = encoded(crop("00", 301), "PNG")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dirty_tree import Tree, crop, encoded
+from helpers.dirty_tree import Tree, crop, encoded
 
 REPOSITORY = Path(__file__).parents[2]
 

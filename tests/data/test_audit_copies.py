@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dirty_tree import COPIES, LAYOUTS, Layout, Tree, crop, encoded
+from helpers.dirty_tree import COPIES, LAYOUTS, Layout, Tree, crop, encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

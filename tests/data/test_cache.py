@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_disk import filled, small_disk
 from PIL import Image
-from small_disk import filled, small_disk
 
 from jersey.data.cache import KEPT, Crops, Recipe, load_crops
 from jersey.data.image_file import Picture, picture_of

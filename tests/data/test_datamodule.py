@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from jersey.data.batches import Batch
+from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.fit import fit
 from jersey.data.index import SPLITS
-from jersey.errors import UserError
+from jersey.data.loader import Batch
+from jersey.data.resize import fit
 
 LABELS = ("0", "00", "01", "7", "23")
 CROPS_EACH = {"train": 6, "val": 2, "test": 2}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from robustness.dirty_files import png_16_bit, save_oriented
 
-from jersey.bench.dirty_files import png_16_bit, save_oriented
 from jersey.data.decode import decode
 
 LOSSY_TOLERANCE = 10  # of 255, at quality 95 without chroma subsampling on a smooth picture

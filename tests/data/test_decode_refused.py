@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from robustness.dirty_files import header_of_bomb, png, whole_bomb
 
-from jersey.bench.dirty_files import header_of_bomb, png, whole_bomb
 from jersey.data.decode import MAX_PIXELS, decode
 from jersey.data.image_file import MAX_BYTES, BadImage, UnreadImage
 

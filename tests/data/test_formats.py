@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from index_tree import annotate, annotated_tree, refusal, rows, touch
+from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
 
+from jersey.data.illegible import UNREADABLE
 from jersey.data.index import read_splits
-from jersey.data.unreadable import UNREADABLE
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
+from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 
+from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.illegible import UNREADABLE, UNREADABLE_INDEX, Unreadable
 from jersey.data.index import SPLITS, label_map, read_splits
-from jersey.data.unreadable import UNREADABLE, UNREADABLE_INDEX, Unreadable
-from jersey.errors import UserError
-from jersey.synth.rare import RareNumbers
+from jersey.data.supplement import RareNumbers
 
 UNREADABLE_EACH = {"train": 4, "val": 3, "test": 2}
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from index_tree import annotate, annotated_tree, refusal, rows, touch
+from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
 
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.data.index import SPLITS, Paths, Split, label_map, missing_labels, read_splits
-from jersey.errors import UserError
-from jersey.labels import Labels
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from jersey.data.balance import BalancedSampler
-from jersey.data.batches import PADDING, Batches, DecodedSplit, own_rows, uneven_share
+from jersey.data.loader import PADDING, Batches, DecodedSplit, own_rows, uneven_share
+from jersey.data.sampler import BalancedSampler
 
 CPU = torch.device("cpu")
 COUNT = 11
@@ -115,7 +115,7 @@ def test_one_process_shares_with_nobody() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("fits", [True, False])
 def test_on_a_gpu_they_arrive_there(split: DecodedSplit, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jersey.data.batches.SHARE_OF_GPU", 0.25 if fits else 0.0)
+    monkeypatch.setattr("jersey.data.loader.SHARE_OF_GPU", 0.25 if fits else 0.0)
     device = torch.device("cuda", 0)
     loader = in_order(split, batch_size=4, device=device)
     assert loader.split.images_NCHW.is_cuda == fits

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from jersey.data.fit import PARTS, _resampling, fit
+from jersey.data.resize import PARTS, _resampling, fit
 
 # Heights and widths before and after: down, up, one axis each, odd, thin, and a single pixel.
 SIZES = [

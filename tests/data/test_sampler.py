@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.data.balance import BalancedSampler, class_weights
-from jersey.data.unreadable import UNREADABLE_INDEX
+from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.data.sampler import BalancedSampler, class_weights
 
 COUNTS_K = [257, 50, 10, 4]  # as long-tailed as the public set
 CLASSES_N = np.repeat(np.arange(4), COUNTS_K)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from jersey.core.errors import UserError
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Paths, Split, read_splits
-from jersey.errors import UserError
-from jersey.synth.rare import RareNumbers
+from jersey.data.supplement import RareNumbers
 
 
 def split_of(**counts: int) -> Split:

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from jersey.calibration import Answers, calibrate, calibration_error, fit_temperature, threshold
+from jersey.evaluation.calibration import Answers, calibrate, calibration_error, fit_temperature, threshold
 
 
 def simulated(crops: int, *, temperature: float, seed: int = 0, classes: int = 5) -> Answers:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jersey.digit_errors import (
+from jersey.evaluation.digit_errors import (
     Confusion,
     ErrorType,
     digit_confusions,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jersey.grad_cam import grad_cam
-from jersey.labels import Labels
+from jersey.core.labels import Labels
+from jersey.evaluation.grad_cam import grad_cam
 from jersey.models.network import Network, resnet_classifier
 
 

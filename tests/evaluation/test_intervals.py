@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import binomtest
 
-from jersey.intervals import wilson_interval
+from jersey.evaluation.intervals import wilson_interval
 
 
 @pytest.mark.parametrize(("right", "crops"), [(0, 1), (1, 1), (0, 30), (343, 360), (360, 360), (1, 360)])

@@ -2,7 +2,7 @@
 
 import torch
 
-from jersey.bench.known_digits import NUMBERS, known_digits, look, standardised
+from jersey.evaluation.known_digits import NUMBERS, known_digits, look, standardised
 
 
 def test_every_number_is_drawn_and_read_right() -> None:

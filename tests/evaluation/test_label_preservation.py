@@ -11,13 +11,13 @@ from torchvision.transforms import v2
 
 from experiments import common
 from jersey import config as configs
-from jersey.bench.survival import TOGETHER, by_operation, main, survival, table, worst
-from jersey.data.augment import Augment, Augmentation, Colour, Geometry, Noise
-from jersey.data.augment.blur import Blur, MotionBlur
-from jersey.data.augment.erasing import Erasing
-from jersey.data.augment.jpeg import Jpeg
-from jersey.data.augment.per_sample import PerSample
-from jersey.data.augment.resolution import LowResolution
+from jersey.augment.augment import Augment, Augmentation, Colour, Geometry, Noise
+from jersey.augment.blur import Blur, MotionBlur
+from jersey.augment.downscale import LowResolution
+from jersey.augment.erasing import Erasing
+from jersey.augment.jpeg import Jpeg
+from jersey.augment.per_sample import PerSample
+from jersey.evaluation.label_preservation import TOGETHER, by_operation, main, survival, table, worst
 
 SIZE_PX = 64
 

@@ -11,9 +11,9 @@ import torch
 from sklearn import metrics as sk  # type: ignore[import-untyped]
 from torch import Tensor
 
-from jersey.data.batches import PADDING
-from jersey.data.unreadable import UNREADABLE_INDEX
-from jersey.metrics import Collector, Evaluation
+from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.data.loader import PADDING
+from jersey.evaluation.metrics import Collector, Evaluation
 
 
 def evaluation(logits_NK: Tensor, labels_N: Tensor) -> Evaluation:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from jersey.bench.motion import motion
-from jersey.data.augment import warp
+from jersey.augment.augment import warp
+from jersey.evaluation.motion import motion
 
 SIZE_PX = 64
 

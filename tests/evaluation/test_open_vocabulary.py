@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jersey.labels import Labels
+from jersey.core.labels import Labels
+from jersey.evaluation.open_vocabulary import OpenAccuracy, open_accuracy
 from jersey.models.heads import CompositionalHead
-from jersey.models.open_reading import OpenAccuracy, open_accuracy
 from jersey.models.parts import NUMBERS, PARTS, composition
 
 UNSEEN = ("04", "17", "29", "33", "46", "58", "62", "71", "85", "90", "6")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from jersey.chosen_crops import Readings, spread
-from jersey.metrics import Evaluation
+from jersey.evaluation.metrics import Evaluation
+from jersey.evaluation.ranked import Readings, spread
 
 NAMES = ("0", "00", "A7")
 # Rows: sure and right, sure and wrong, unsure and wrong, unsure and right, surest and wrong, as sure as the first.

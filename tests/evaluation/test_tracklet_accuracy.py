@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from jersey.evaluation.tracklets import Track, accuracy_by_frames, fit_correlation, tracks_of, windows
 from jersey.inference.tracklet import pooled
-from jersey.tracklet_scores import Track, accuracy_by_frames, fit_correlation, tracks_of, windows
 
 
 def test_rows_of_a_name_are_a_track_and_lend_it_their_number() -> None:

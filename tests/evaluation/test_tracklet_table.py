@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.planted_model import LABELS, crop_of, file_of, planted_model
 from PIL import Image
-from planted_model import LABELS, crop_of, file_of, planted_model
 
-from jersey.bench import tracklets
-from jersey.bench.tracklets import read_tracks, scores
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.evaluation import tracklet_table as tracklets
+from jersey.evaluation.tracklet_table import read_tracks, scores
 from jersey.inference import Predictor
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from registered import EXPERIMENTS as NAMES
+from helpers.registered import EXPERIMENTS as NAMES
 
 from jersey import config as configs
 from jersey.config import registry

@@ -2,14 +2,14 @@
 
 import fiddle as fdl
 import pytest
-from registered import EXPERIMENTS as NAMES
+from helpers.registered import EXPERIMENTS as NAMES
 from torchvision.transforms import v2
 
 from experiments import common
 from jersey import config as configs
-from jersey.bench.survival import Survival, by_operation, survival, table
-from jersey.data.augment import Augment, Geometry
-from jersey.data.augment.per_sample import PerSample
+from jersey.augment.augment import Augment, Geometry
+from jersey.augment.per_sample import PerSample
+from jersey.evaluation.label_preservation import Survival, by_operation, survival, table
 
 MOST_DESTROYED = 0.01
 SIZE_PX = 64  # what is measured in pixels does most to small crops

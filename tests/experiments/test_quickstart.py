@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from readme import QUICK_START, run
+from helpers.readme import QUICK_START, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

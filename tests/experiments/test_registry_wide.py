@@ -7,12 +7,12 @@ from pathlib import Path
 
 import fiddle as fdl
 import pytest
-from full_run import full_run
-from registered import EXPERIMENTS as NAMES
-from registered import FIDDLERS
+from helpers.full_run import full_run
+from helpers.registered import EXPERIMENTS as NAMES
+from helpers.registered import FIDDLERS
 
 from jersey import config as configs
-from jersey.data.mixing import CutMix
+from jersey.augment.mixing import CutMix
 from jersey.experiment import Experiment
 from jersey.inference.onnx_model import OnnxModel
 

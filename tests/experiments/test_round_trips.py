@@ -6,14 +6,14 @@ from typing import Any
 
 import fiddle as fdl
 import pytest
+from helpers.registered import EXPERIMENTS, FIDDLERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from registered import EXPERIMENTS, FIDDLERS
 
 from jersey import config as configs
 from jersey.config import typehints
 from jersey.config.paths import Parameter, parameters, read
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_calibration import answers, simulated
 
-from jersey.calibration import BINS, Answers, calibrate
-from jersey.calibration_picture import calibration_picture
+from jersey.evaluation.calibration import BINS, Answers, calibrate
+from jersey.export.calibration_picture import calibration_picture
 from jersey.plots import calibration as plot
 
 

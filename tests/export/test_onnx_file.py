@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from helpers.small_run import small_network
 from PIL import Image
-from small_run import small_network
 
+from jersey.core.labels import Labels
 from jersey.export import (
     Agreement,
     DeployedNetwork,
@@ -22,7 +23,6 @@ from jersey.export import (
 )
 from jersey.export.onnx_file import write_onnx
 from jersey.inference.onnx_model import OnnxModel
-from jersey.labels import Labels
 from jersey.models.network import Network
 
 SIZE_PX = (32, 48)

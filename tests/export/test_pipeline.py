@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from interrupted import tiny_module
-from small_run import small_trainer
-from unreadable_crops import EACH, NUMBERS, draw, network, opened
+from helpers.interrupted import tiny_module
+from helpers.small_run import small_trainer
+from helpers.unreadable_crops import EACH, NUMBERS, draw, network, opened
 
 from jersey.data.datamodule import JerseyDataModule
+from jersey.export.pipeline import Shipped, ship
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pooled
-from jersey.run_folder import RunFolder, open_run
-from jersey.shipping import Shipped, ship
+from jersey.runs.folder import RunFolder, open_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from helpers.small_run import small_network
 from PIL import Image
-from small_run import small_network
 from torch import nn
 
-from jersey.data.fit import fit
+from jersey.core.labels import Labels
+from jersey.data.resize import fit
 from jersey.export import (
     DeployedNetwork,
     Reference,
@@ -27,7 +28,6 @@ from jersey.export import (
 from jersey.export.int8 import convolutional_part
 from jersey.export.variants import as_table, calibration_rows
 from jersey.inference.onnx_model import OnnxModel
-from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import Network
 

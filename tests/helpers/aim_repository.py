@@ -12,7 +12,7 @@ import pytest
 from aim.sdk.index_manager import RepoIndexManager
 from aim.storage.context import Context
 
-from jersey.tracking import AimTracker
+from jersey.runs.aim import AimTracker
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import fiddle as fdl
 import torch
 from hypothesis import strategies as st
 
-from jersey.config import as_text, difference
+from jersey.config import as_text
+from jersey.config import diff as difference
 
 FLOATS = st.floats(allow_nan=False)
 PLAIN = st.one_of(

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-from small_run import small_network
+from helpers.small_run import small_network
 
-from jersey.calibration import Answers, calibrate
+from jersey.core.labels import Labels
+from jersey.evaluation.calibration import Answers, calibrate
 from jersey.export import deployed_copy
 from jersey.export.onnx_file import write_onnx
-from jersey.labels import Labels
 from jersey.models.heads import CompositionalHead
 
 LABELS = Labels(("0", "00", "01", "10", "23"))

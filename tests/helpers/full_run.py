@@ -5,7 +5,7 @@ from pathlib import Path
 import fiddle as fdl
 
 from jersey import config as configs
-from jersey.run_folder import RunFolder, open_run
+from jersey.runs.folder import RunFolder, open_run
 
 
 def full_run(config: fdl.Buildable, experiment: str, workdir: Path, name: str = "run") -> RunFolder:

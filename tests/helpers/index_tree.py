@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from jersey.core.errors import UserError
 from jersey.data.index import SPLITS, Split, read_splits
-from jersey.errors import UserError
 
 
 def touch(path: Path) -> Path:

@@ -10,14 +10,14 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from jersey.callbacks.checkpoints import RunCheckpoint
+from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
-from jersey.labels import Labels
-from jersey.losses import CrossEntropy
-from jersey.metrics_csv import MetricsCsv
 from jersey.models.network import Network
-from jersey.module import JerseyModule
-from jersey.optim.schedules import warmup_cosine
-from jersey.trainer import make_trainer
+from jersey.runs.metrics_csv import MetricsCsv
+from jersey.training.losses import CrossEntropy
+from jersey.training.module import JerseyModule
+from jersey.training.schedules import warmup_cosine
+from jersey.training.trainer import make_trainer
 
 EPOCHS, STEPS = 3, 6  # 48 crops in batches of 8
 

@@ -1,7 +1,7 @@
 """The real `launch.py` as a process of its own, forked from one that has imported torch and Lightning already.
 
 Importing them takes longer than most of what the tests want to see. `launch.py` itself, its flags and its exit are as
-in a fresh process; `tests/test_launch.py` and `tests/test_readme.py` also start fresh ones.
+in a fresh process; `tests/cli/test_launch.py` and `tests/test_readme.py` also start fresh ones.
 """
 
 import atexit
@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-LAUNCH = Path(__file__).parent.parent / "launch.py"
+LAUNCH = Path(__file__).parents[2] / "launch.py"
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["experiments", "jersey.config.commands", "onnxscript", "onnxruntime"])
+_server.set_forkserver_preload(["experiments", "jersey.cli.commands", "onnxscript", "onnxruntime"])
 
 
 class Started:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import config_parts
 import fiddle as fdl
-from long_tail import LONG_TAIL, splits
+from helpers import config_parts
+from helpers.long_tail import LONG_TAIL, splits
 
-from jersey.config.review.findings import findings
 from jersey.data.index import Split
+from jersey.lint.no_effect import findings
 
 Change = Callable[[Any], None]
 SPLITS = splits(LONG_TAIL)

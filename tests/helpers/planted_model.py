@@ -15,9 +15,9 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
+from jersey.core.labels import Labels
 from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import CONTRACT
-from jersey.labels import Labels
 
 STEP = 2
 LABELS = ("0", "00", "01", "10", "23")

@@ -10,15 +10,15 @@ from lightning.pytorch import Callback
 from PIL import Image
 from torch import nn
 
+from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
-from jersey.labels import Labels
-from jersey.losses import CrossEntropy
-from jersey.metrics_csv import MetricsCsv
 from jersey.models.network import Network
-from jersey.module import JerseyModule
-from jersey.optim.schedules import warmup_cosine
-from jersey.tracking import AimTracker
-from jersey.trainer import make_trainer
+from jersey.runs.aim import AimTracker
+from jersey.runs.metrics_csv import MetricsCsv
+from jersey.training.losses import CrossEntropy
+from jersey.training.module import JerseyModule
+from jersey.training.schedules import warmup_cosine
+from jersey.training.trainer import make_trainer
 
 
 class Recorder(AimTracker):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jersey.tables import write_csv
+from jersey.core.tables import write_csv
 
 HEADER = ("file", "bytes", "true number", "read as", "confidence", "probability of the truth", "rank of the truth")
 

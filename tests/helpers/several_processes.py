@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from launched import _launch, _server
+from helpers.launched import _launch, _server
 from torch.distributed import TCPStore
 
 PROCESSES = 2

@@ -11,20 +11,20 @@ from typing import Any
 
 import lightning as L
 import torch
-from interrupted import fitted, tiny_module
+from helpers.interrupted import fitted, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from jersey.augment.augment import Augment, Noise
+from jersey.augment.mixing import MixUp
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.data.augment import Augment, Noise
-from jersey.data.batches import Batch
+from jersey.core.distributed import joined, rank
+from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.mixing import MixUp
-from jersey.distributed import joined, rank
-from jersey.labels import Labels
+from jersey.data.loader import Batch
 from jersey.models.network import Network
-from jersey.optim.sam import SAM
+from jersey.training.sam import SAM
 
 EPOCHS = 2
 

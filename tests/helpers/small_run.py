@@ -9,15 +9,15 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from jersey.data.augment import Augment, Colour, Geometry, Noise
+from jersey.augment.augment import Augment, Colour, Geometry, Noise
+from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
-from jersey.labels import Labels
-from jersey.losses import CrossEntropy
 from jersey.models.network import Network
-from jersey.module import JerseyModule
-from jersey.optim.schedules import warmup_cosine
 from jersey.plots import image_grid as plot
 from jersey.plots.image_grid import Section
+from jersey.training.losses import CrossEntropy
+from jersey.training.module import JerseyModule
+from jersey.training.schedules import warmup_cosine
 
 
 def small_network(*, labels: Labels) -> Network:

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-import stand_in
+from helpers import stand_in
 
 from jersey.sweep.plan import Run, plan
 from jersey.sweep.point import Assignment, Point

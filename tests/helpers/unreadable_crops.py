@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from interrupted import fitted, tiny_module
+from helpers.interrupted import fitted, tiny_module
+from helpers.shared_fits import plain_network
 from PIL import Image
-from shared_fits import plain_network
 from torch import nn
 
 from jersey.callbacks.ema import EMA
+from jersey.core.distributed import joined, rank
+from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.unreadable import UNREADABLE_INDEX
-from jersey.distributed import joined, rank
-from jersey.labels import Labels
+from jersey.data.illegible import UNREADABLE_INDEX
 from jersey.models.network import Network
 
 NUMBERS = ("0", "00", "01")

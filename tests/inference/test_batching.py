@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.inference import batching
 from jersey.inference.batching import WINDOW, Batches, decoded
 

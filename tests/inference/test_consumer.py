@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.planted_model import LABELS, STEP, planted_model
+from helpers.readme import BLOCKS
 from PIL import Image
-from planted_model import LABELS, STEP, planted_model
-from readme import BLOCKS
 
 from jersey.inference import Predictor
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.inference.decision import LEAK, Decision, Reading, confidence_for
 from jersey.inference.onnx_model import Threshold
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from planted_model import crop_of, file_of, planted_model
+from helpers.planted_model import crop_of, file_of, planted_model
 
 from jersey.inference import Predictor
 from jersey.inference.__main__ import main
@@ -133,7 +133,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     planted_model(folder / "closed.onnx", is_open=False)
     monkeypatch.setattr(sys, "argv", ["jersey.inference", *flags])
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: PTH123, SIM115
-    from jersey.errors import exit_on_user_error
+    from jersey.core.errors import exit_on_user_error
 
     with pytest.raises(SystemExit) as ended, exit_on_user_error():
         main()

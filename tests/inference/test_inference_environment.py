@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from conftest import REPOSITORY
-from exported import LABELS, tiny_model
+from helpers.exported import LABELS, tiny_model
 from PIL import Image
 
 from jersey.inference import Predictor, Reading

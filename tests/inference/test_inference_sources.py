@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.inference.sources import Item, images_below, items_of
 
 

@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import CONTRACT, OnnxModel
-from jersey.labels import Labels
 
 LABELS = Labels(("0", "00", "01"))
 

@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of, planted_model
+from helpers.planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of, planted_model
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.inference import Predictor
 from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import OnnxModel

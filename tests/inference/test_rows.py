@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.inference.decision import Reading
 from jersey.inference.rows import Row, answer, columns_of, failure, format_of
 

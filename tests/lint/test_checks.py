@@ -4,14 +4,14 @@ from typing import Any
 
 import fiddle as fdl
 import pytest
-from config_targets import Watch, example, named
+from helpers.config_targets import Watch, example, named
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.augment.mixing import CutMix
 from jersey.config import check
-from jersey.data.mixing import CutMix
-from jersey.errors import UserError
-from jersey.optim.sam import SAM
+from jersey.core.errors import UserError
+from jersey.training.sam import SAM
 
 
 def balanced(sampler_power: float, weight_power: float) -> fdl.Config:

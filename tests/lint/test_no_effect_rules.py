@@ -4,26 +4,26 @@ really do with the values that are said to have no effect."""
 from pathlib import Path
 from typing import Any
 
-import config_parts
 import fiddle as fdl
 import lightning as L
 import pytest
 import torch
-from config_parts import part
-from config_targets import example
-from countdown import Countdown
+from helpers import config_parts
+from helpers.config_parts import part
+from helpers.config_targets import example
+from helpers.countdown import Countdown
+from helpers.long_tail import EQUAL, splits
+from helpers.planted import SPLITS, Change, baseline, sentences
 from lightning.pytorch.callbacks import EarlyStopping
-from long_tail import EQUAL, splits
-from planted import SPLITS, Change, baseline, sentences
 from torch.utils.data import DataLoader
 
 from jersey import config as configs
+from jersey.augment.augment import Augment, Colour, Geometry
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.config.review.findings import findings
-from jersey.data.augment import Augment, Colour, Geometry
+from jersey.lint.no_effect import findings
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS
-from jersey.optim.sam import SAM
+from jersey.training.sam import SAM
 
 
 def milestones(*steps: int) -> Change:

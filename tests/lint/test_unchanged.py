@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-import config_parts
 import fiddle as fdl
 import pytest
 import torch
-from long_tail import EQUAL, LONG_TAIL, splits
+from helpers import config_parts
+from helpers.long_tail import EQUAL, LONG_TAIL, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.config.review.effects import effects
-from jersey.config.review.unchanged import changed_without_effect
 from jersey.data.index import Split
+from jersey.lint.simulate import effects
+from jersey.lint.unchanged import changed_without_effect
 
 SPLITS = {"long tail": splits(LONG_TAIL), "equal": splits(EQUAL), "none": None}
 

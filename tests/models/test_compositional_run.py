@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_run import small_data, small_module, small_trainer
+from helpers.small_run import small_data, small_module, small_trainer
 
 from jersey.callbacks.ema import EMA
 from jersey.data.datamodule import JerseyDataModule
@@ -13,7 +13,7 @@ from jersey.export import Reference, deployed_copy, export_onnx, torch_logits
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS, composition
-from jersey.module import JerseyModule
+from jersey.training.module import JerseyModule
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jersey.errors import UserError
-from jersey.labels import Labels
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.parts import NUMBERS
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jersey.errors import UserError
-from jersey.labels import Labels
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
-from jersey.models.normalisation import Normalisation
+from jersey.models.normalization import Normalisation
 from jersey.models.parts import NUMBERS
 from jersey.models.resnet import Stem
 

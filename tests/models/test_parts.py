@@ -2,7 +2,7 @@
 
 import pytest
 
-from jersey.labels import Labels
+from jersey.core.labels import Labels
 from jersey.models.parts import LENGTH, NUMBERS, ONES, PARTS, TENS, composition, parts_of
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from jersey.errors import UserError
-from jersey.model_info import flops
+from jersey.core.errors import UserError
 from jersey.models.resnet import resnet
+from jersey.report.model_profile import flops
 
 URL = models.ResNet18_Weights.DEFAULT.url
 

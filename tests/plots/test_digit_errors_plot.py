@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.digit_errors import ErrorType, digit_confusions, errors_by_type
+from jersey.evaluation.digit_errors import ErrorType, digit_confusions, errors_by_type
 from jersey.plots.digit_errors import BAR_COLOR, digit_errors
 
 EVERYTHING = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in range(33)]

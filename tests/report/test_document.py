@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jersey.document import Block, Heading, Picture, Table, Text, Verbatim, as_html, as_markdown
+from jersey.report.document import Block, Heading, Picture, Table, Text, Verbatim, as_html, as_markdown
 
 UGLY = "a*b_|<b>&`c`\\ [0](x) 00"
 

@@ -8,12 +8,12 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from jersey import model_info as module
+from jersey.core.labels import Labels
 from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import CONTRACT
-from jersey.labels import Labels
-from jersey.model_info import as_table, flops, model_info, parameters
 from jersey.models.network import Network
+from jersey.report import model_profile as module
+from jersey.report.model_profile import as_table, flops, model_info, parameters
 
 SIZE_PX = (12, 8)
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from jersey.calibration import Calibration, CalibrationError
-from jersey.data.balance import BalancedSampler, class_balance
-from jersey.document import as_html, as_markdown
+from jersey.core.labels import Labels
+from jersey.core.timing import Ratio
+from jersey.data.sampler import BalancedSampler, class_balance
+from jersey.evaluation.calibration import Calibration, CalibrationError
+from jersey.evaluation.metrics import Evaluation
 from jersey.export import Agreement, Variant
+from jersey.export.pipeline import Shipped
 from jersey.export.variants import Measured
 from jersey.inference.onnx_model import Threshold
-from jersey.labels import Labels
-from jersey.metrics import Evaluation
-from jersey.paired_timing import Ratio
-from jersey.report import Result, report
-from jersey.shipping import Shipped
+from jersey.report.document import as_html, as_markdown
+from jersey.report.report import Result, report
 
 LABELS = Labels(("0", "00", "01", "7"))
 GAP = CalibrationError(0.01, 0.005, 0.02, 0.004)

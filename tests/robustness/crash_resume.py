@@ -1,6 +1,6 @@
 """Does a run that was killed end as one that was not? Kills many, lets each go on, and compares what they leave.
 
-    python -m jersey.bench.kills runs/quickstart/RUN --kills=50 --set=trainer.epochs=2 --set=trainer.limit_batches=8
+    PYTHONPATH=tests python -m robustness.crash_resume RUN --kills=50 --set=trainer.epochs=2
 
 The run of that folder is done once in peace. Then, for each kill, a process does it anew and gets SIGKILL: at a random
 moment, or when half of a checkpoint is written, or just before a file takes its place (tables, ONNX, checkpoints), or
@@ -28,11 +28,11 @@ import torch
 from tqdm import tqdm
 
 from jersey import config as configs
-from jersey.console import set_up_console
-from jersey.errors import UserError, exit_on_user_error
-from jersey.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT, open_run
-from jersey.tables import aligned
-from jersey.tracking import AimTracker
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.tables import aligned
+from jersey.runs.aim import AimTracker
+from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, open_run
 
 KINDS = ("any moment", "before a file is in place", "in a checkpoint", "after a call to Aim")
 TABLES = ("metrics.csv", "sampler.csv", "predictions_test.csv")

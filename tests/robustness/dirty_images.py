@@ -1,6 +1,6 @@
 """What becomes of every kind of dirty image file, as a run meets it.
 
-    python -m jersey.bench.dirty_images
+    PYTHONPATH=tests python -m robustness.dirty_images
 
 Adds one file of each kind in turn to a small data set, and opens that as a run does: strictly, and with
 on_bad_image="skip"; then all of them together. Started by root, whom permissions do not stop, it opens them as nobody.
@@ -22,17 +22,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from robustness.dirty_files import GONE, KINDS
 
-from jersey.bench.dirty_files import GONE, KINDS
+from jersey.core.errors import UserError
+from jersey.core.printable import printable
+from jersey.core.tables import aligned
 from jersey.data.bad_images import OnBadImage
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.decode import decode
 from jersey.data.index import SPLITS, Split
-from jersey.errors import UserError
-from jersey.printable import printable
 from jersey.synth.draw import draw_crop
 from jersey.synth.typefaces import TRAIN
-from jersey.tables import aligned
 
 LABELS = ("7", "23")
 SIZE_PX = (64, 48)  # height and width

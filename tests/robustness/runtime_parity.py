@@ -1,6 +1,6 @@
 """Whether the exported file gives the same answers in every runtime, and however a crop is decoded.
 
-    python -m jersey.bench.drop_in MODEL.onnx CROPS [--crops=500]
+    PYTHONPATH=tests python -m robustness.runtime_parity MODEL.onnx CROPS [--crops=500]
 
 The same file and the same pixels go to onnxruntime for Python, whose answers are the reference, to onnxruntime-web
 under Node.js, which npm installs on first use, and to OpenCV's DNN module (`uv run --group bench`). A runtime is the
@@ -24,15 +24,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from robustness.runtimes import Answer, Unavailable, in_onnxruntime, in_onnxruntime_web, in_opencv, opencv
 
-from jersey.bench.runtimes import Answer, Unavailable, in_onnxruntime, in_onnxruntime_web, in_opencv, opencv
-from jersey.console import set_up_console
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.tables import aligned
 from jersey.data.decode import decode
-from jersey.data.fit import fit
-from jersey.errors import UserError, exit_on_user_error
+from jersey.data.resize import fit
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.sources import images_below
-from jersey.tables import aligned
 
 TOLERANCE = 1e-4  # of a logit
 

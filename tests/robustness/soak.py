@@ -1,6 +1,6 @@
 """Many whole runs in one process, and what each leaves behind: memory, open files, threads, child processes.
 
-    python -m jersey.bench.soak runs/quickstart/RUN --set=trainer.limit_batches=4
+    PYTHONPATH=tests python -m robustness.soak runs/quickstart/RUN --set=trainer.limit_batches=4
 
 Does the run of that folder again and again, each in a new folder, removed after it, beside one Aim
 repository, in full: data, audit,
@@ -23,9 +23,9 @@ from pathlib import Path
 
 from jersey import config as configs
 from jersey.bench.results import machine
-from jersey.console import set_up_console
-from jersey.errors import UserError, exit_on_user_error
-from jersey.run_folder import open_run
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.runs.folder import open_run
 
 SETTLED = 5
 """The run from which growth counts."""

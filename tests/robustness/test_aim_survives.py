@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import aim_repository
 import pytest
-from aim_repository import curve, hashes_in, the_run, tracker_in
-from small_disk import small_disk
+from helpers import aim_repository
+from helpers.aim_repository import curve, hashes_in, the_run, tracker_in
+from helpers.small_disk import small_disk
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ from pathlib import Path
 import aim
 import numpy as np
 from PIL import Image
-from jersey.tracking import AimTracker
+from jersey.runs.aim import AimTracker
 
 for line in sys.stdin:
     codes, workdir = json.loads(line)
@@ -122,7 +122,7 @@ tracker.log_image("noise", noise, step=0, epoch=0, subset="val")
 @pytest.mark.parametrize("room_bytes", [2_000_000, 0])  # Aim waits for ever for more; its samples fail first
 def test_a_disk_that_fills_up_between_two_looks(tmp_path: Path, forker: Forker, room_bytes: int) -> None:
     log_on = """
-from jersey import tracking
+from jersey.runs import aim as tracking
 tracking.ROOM_BYTES = 0  # it has looked just before
 tracker._patient._limit_s = 5
 time.sleep(1)

@@ -6,11 +6,11 @@ from pathlib import Path
 import fiddle as fdl
 import pytest
 import torch
+from robustness import crash_resume as kills
+from robustness.crash_resume import KINDS, differences, measure, same
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.bench import kills
-from jersey.bench.kills import KINDS, differences, measure, same
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.experiment import _usable_checkpoint
-from jersey.run_folder import RunFolder, open_run
+from jersey.runs.folder import RunFolder, open_run
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ import json
 import sys
 
 import pytest
-
-from jersey.bench import dirty_images
-from jersey.bench.dirty_files import KINDS
+from robustness import dirty_images
+from robustness.dirty_files import KINDS
 
 READ = "read as 48 x 64 RGB, as drawn"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from countdown import rows_of
-from launched import Started
-from small_disk import filled, small_disk
+from helpers.countdown import rows_of
+from helpers.launched import Started
+from helpers.small_disk import filled, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 EPOCHS = 5

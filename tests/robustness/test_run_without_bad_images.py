@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fiddle as fdl
 import pytest
-from full_run import full_run
+from helpers.full_run import full_run
 from lightning.pytorch.callbacks import Callback
 
 import experiments  # noqa: F401  # its import registers them

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from aim_repository import hashes_in
 from conftest import NUMBERS
-from launched import Started
+from helpers.aim_repository import hashes_in
+from helpers.launched import Started
 
 from jersey.synth.generate import generate
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from countdown import rows_of
+from helpers.countdown import rows_of
 
 pytestmark = pytest.mark.slow
 

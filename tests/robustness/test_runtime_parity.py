@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exported import tiny_model
+from helpers.exported import tiny_model
 from PIL import Image
-
-from jersey.bench import drop_in
-from jersey.bench.drop_in import Comparison, Pixels, crops_in, measure, table
-from jersey.bench.runtimes import Answer, Unavailable, in_onnxruntime, in_onnxruntime_web, in_opencv, onnxruntime_web
+from robustness import runtime_parity as drop_in
+from robustness.runtime_parity import Comparison, Pixels, crops_in, measure, table
+from robustness.runtimes import Answer, Unavailable, in_onnxruntime, in_onnxruntime_web, in_opencv, onnxruntime_web
 
 Runtime = Callable[[Path, Sequence[np.ndarray]], Answer]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import fiddle as fdl
 import numpy as np
 import pytest
+from robustness.soak import SETTLED, Held, growth, held, soak
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.bench.soak import SETTLED, Held, growth, held, soak
 
 
 def test_what_is_held_is_counted() -> None:

@@ -8,20 +8,20 @@ import threading
 import weakref
 from pathlib import Path
 
-import aim_repository
 import lightning as L
 import numpy as np
 import pytest
 import torch
 from aim.sdk.types import QueryReportMode
 from aim.storage.context import Context
-from aim_repository import curve, hashes_in, indexed, points, the_run, tracker_in
-from countdown import Countdown
+from helpers import aim_repository
+from helpers.aim_repository import curve, hashes_in, indexed, points, the_run, tracker_in
+from helpers.countdown import Countdown
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
-from jersey.labels import Labels
-from jersey.tracking import AimTracker, find_tracker, nested, short_commit
+from jersey.core.labels import Labels
+from jersey.runs.aim import AimTracker, find_tracker, nested, short_commit
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
 

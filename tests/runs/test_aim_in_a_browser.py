@@ -9,15 +9,15 @@ from pathlib import Path
 import pictures
 import pytest
 from aim_browser import aim_up, browser_page, chromium, column, explorer, open_until
-from countdown import rows_of
-from full_run import full_run
+from helpers.countdown import rows_of
+from helpers.full_run import full_run
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.run_folder import RunFolder
-from jersey.tracking import short_commit
+from jersey.runs.aim import short_commit
+from jersey.runs.folder import RunFolder
 
 pytestmark = [
     pytest.mark.slow,

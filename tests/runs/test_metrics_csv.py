@@ -6,11 +6,11 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from countdown import Countdown, rows_of
+from helpers.countdown import Countdown, rows_of
 from torch.utils.data import DataLoader, TensorDataset
 
-from jersey.errors import UserError
-from jersey.metrics_csv import MetricsCsv
+from jersey.core.errors import UserError
+from jersey.runs.metrics_csv import MetricsCsv
 
 
 def test_train_and_val_of_an_epoch_share_a_row(tmp_path: Path) -> None:

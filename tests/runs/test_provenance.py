@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from jersey.provenance import record_start
+from jersey.runs.provenance import record_start
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -35,7 +35,7 @@ def start(checkout: Path, run_dir: Path, *words: str) -> list[dict]:
     """Records a start from the checkout, in a process of its own; all starts noted so far."""
     run_dir.mkdir(exist_ok=True)
     program = "import sys; sys.dont_write_bytecode = True; from pathlib import Path; "
-    program += f"from jersey.provenance import record_start; print(record_start(Path({str(run_dir)!r})))"
+    program += f"from jersey.runs.provenance import record_start; print(record_start(Path({str(run_dir)!r})))"
     command = [sys.executable, "-P", "-c", program, *words]
     environment = {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
     said = subprocess.run(command, cwd=run_dir, env=environment, capture_output=True, text=True, check=True).stdout
@@ -54,7 +54,7 @@ def test_commit_command_and_uncommitted_files_of_every_start(checkout: Path, tmp
     again, second = start(checkout, tmp_path / "run")
     assert again == first
     assert second["commit"] == f"{commit}-dirty"
-    assert second["uncommitted"] == [" M jersey/atomic.py"]
+    assert second["uncommitted"] == [" M jersey/core/atomic.py"]
 
 
 def test_outside_a_checkout_the_commit_is_unknown(checkout: Path, tmp_path: Path) -> None:

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from aim_repository import hashes_in
 from conftest import REPOSITORY
-from countdown import rows_of
-from interrupted import assert_same_training
-from launched import Started
+from helpers.aim_repository import hashes_in
+from helpers.countdown import rows_of
+from helpers.interrupted import assert_same_training
+from helpers.launched import Started
 
 PROGRAM = """
 import sys, time
 from contextlib import ExitStack
-from jersey import stopping
+from jersey.runs import signals as stopping
 
 with ExitStack() as opened:
     opened.enter_context(stopping.on_signals())
@@ -72,7 +72,7 @@ def test_the_second_ends_it_at_once(number: int, code: int) -> None:
 
 def test_afterwards_signals_do_what_they_did_before() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    from jersey import stopping
+    from jersey.runs import signals as stopping
 
     with stopping.on_signals():
         assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] != before

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from jersey.patience import OutOfPatience, Patient
+from jersey.runs.timeouts import OutOfPatience, Patient
 
 
 def test_calls_happen_in_order_in_one_thread_and_give_what_they_give() -> None:

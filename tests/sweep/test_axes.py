@@ -4,14 +4,14 @@ from typing import Any
 
 import fiddle as fdl
 import pytest
-from config_targets import Data, Ema, Experiment, example, make_module, named
+from helpers.config_targets import Data, Ema, Experiment, example, make_module, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jersey.config import apply_override, as_text
-from jersey.config.axes import split_axis, sweep_points
 from jersey.config.paths import read
-from jersey.errors import UserError
+from jersey.core.errors import UserError
+from jersey.sweep.axes import split_axis, sweep_points
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 LITERALS = st.recursive(

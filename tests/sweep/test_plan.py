@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweep_process import runs_of
+from helpers.sweep_process import runs_of
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.sweep.plan import plan, shell_lines
 from jersey.sweep.point import Assignment, Point
 

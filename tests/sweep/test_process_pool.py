@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jersey.sweep import children
-from jersey.sweep.children import STOPPING, Child, Stopped, run_children
+from jersey.sweep import process_pool as children
+from jersey.sweep.process_pool import STOPPING, Child, Stopped, run_children
 
 IGNORES_SIGTERM = """
 import signal, sys, time

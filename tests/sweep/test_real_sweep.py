@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from countdown import rows_of
+from helpers.countdown import rows_of
 
 Launch = Callable[..., subprocess.CompletedProcess]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import stand_in
+from helpers import stand_in
 
 from jersey.sweep.result import Result, read_result
 

@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-import stand_in
-import sweep_process
-from sweep_process import runs_of
+from helpers import stand_in, sweep_process
+from helpers.sweep_process import runs_of
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.sweep.run import run_sweep
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.synth.__main__ import parse_numbers
 
 

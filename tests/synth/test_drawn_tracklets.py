@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
 from jersey.synth import tracklet as tracklet_module
 from jersey.synth.draw import Player

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
 from jersey.synth.draw import Crop, draw_crop, paint
 from jersey.synth.generate import generate

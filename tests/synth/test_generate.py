@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_disk import small_disk
 from PIL import Image
-from small_disk import small_disk
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
 from jersey.synth.generate import generate
 from jersey.synth.typefaces import TRAIN, UNSEEN

@@ -18,19 +18,19 @@ from typing import Any
 
 import pytest
 import torch
-from aim_repository import hashes_in
 from conftest import NUMBERS, REPOSITORY
-from countdown import rows_of
-from several_processes import PROCESSES, launched_side_by_side, side_by_side
-from shared_fits import EPOCHS, PLAIN, fit, fit_all, opened, plain_network
+from helpers.aim_repository import hashes_in
+from helpers.countdown import rows_of
+from helpers.several_processes import PROCESSES, launched_side_by_side, side_by_side
+from helpers.shared_fits import EPOCHS, PLAIN, fit, fit_all, opened, plain_network
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey import distributed
+from jersey.core import distributed
+from jersey.evaluation.metrics import Collector
 from jersey.experiment import load_scored_weights
 from jersey.inference.onnx_model import OnnxModel
-from jersey.metrics import Collector
-from jersey.run_folder import RunFolder, open_run
+from jersey.runs.folder import RunFolder, open_run
 from jersey.synth.generate import generate
 
 slow = pytest.mark.slow

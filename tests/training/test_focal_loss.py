@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from jersey.errors import UserError
-from jersey.losses import CrossEntropy, FocalLoss
+from jersey.core.errors import UserError
+from jersey.training.losses import CrossEntropy, FocalLoss
 
 LABELS_B = torch.tensor([0, 3, 3, 1, 2, 0])
 WEIGHTS_K = torch.tensor([4.0, 1.0, 0.5, 0.1])

@@ -10,32 +10,32 @@ from typing import Any
 
 import pytest
 import torch
-import unreadable_crops
-from countdown import rows_of
-from interrupted import KillAt, Killed, assert_same_training, fitted, tiny_module
+from helpers import unreadable_crops
+from helpers.countdown import rows_of
+from helpers.interrupted import KillAt, Killed, assert_same_training, fitted, tiny_module
+from helpers.several_processes import PROCESSES, side_by_side
+from helpers.small_run import watch_grids
+from helpers.unreadable_crops import EACH, NUMBERS, draw, opened
 from PIL import Image
-from several_processes import PROCESSES, side_by_side
-from small_run import watch_grids
 from torch import Tensor
-from unreadable_crops import EACH, NUMBERS, draw, opened
 
+from jersey.augment.mixing import CutMix, MixUp
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
 from jersey.callbacks.dataset_statistics import DatasetStatistics
 from jersey.callbacks.digit_errors import DigitErrors
 from jersey.callbacks.ema import EMA
+from jersey.callbacks.input_grid import SampleGrid
 from jersey.callbacks.per_class import PerClassTable
 from jersey.callbacks.prediction_grid import PredictionGrid
 from jersey.callbacks.predictions_table import PredictionsTable
-from jersey.callbacks.sample_grid import SampleGrid
 from jersey.callbacks.sampler_distribution import SamplerDistribution
 from jersey.data.audit.survey import fast_audit
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.mixing import CutMix, MixUp
-from jersey.data.unreadable import UNREADABLE, UNREADABLE_INDEX
-from jersey.losses import FocalLoss
-from jersey.module import JerseyModule
-from jersey.optim.sam import SAM
-from jersey.trainer import make_trainer
+from jersey.data.illegible import UNREADABLE, UNREADABLE_INDEX
+from jersey.training.losses import FocalLoss
+from jersey.training.module import JerseyModule
+from jersey.training.sam import SAM
+from jersey.training.trainer import make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 LAYOUTS = ("folders", "annotations")

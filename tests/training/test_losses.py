@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jersey.errors import UserError
-from jersey.losses import CrossEntropy
+from jersey.core.errors import UserError
+from jersey.training.losses import CrossEntropy
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jersey.data.unreadable import UNREADABLE_INDEX
-from jersey.losses import CrossEntropy, FocalLoss
+from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.training.losses import CrossEntropy, FocalLoss
 
 LABELS_B, OTHERS_B = torch.tensor([0, 3, 3, 1, 2, 0]), torch.tensor([1, 3, 0, 2, 0, 3])
 WEIGHTS_K = torch.tensor([4.0, 1.0, 0.5, 0.1])

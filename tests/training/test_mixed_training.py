@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 import torch
-from countdown import rows_of
-from interrupted import EPOCHS, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.countdown import rows_of
+from helpers.interrupted import EPOCHS, assert_same_training, fitted, tiny_data, tiny_module
 from torch import Tensor
 
+from jersey.augment.augment import Augment, Noise
+from jersey.augment.mixing import CutMix, MixUp
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.history import History
-from jersey.data.augment import Augment, Noise
+from jersey.callbacks.training_curves import History
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.mixing import CutMix, MixUp
-from jersey.losses import FocalLoss
-from jersey.module import JerseyModule
+from jersey.training.losses import FocalLoss
+from jersey.training.module import JerseyModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

@@ -8,13 +8,13 @@ import fiddle as fdl
 import lightning as L
 import pytest
 import torch
+from helpers.unreadable_crops import draw
 from lightning.pytorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
-from unreadable_crops import draw
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.data.mixing import MixUp
+from jersey.augment.mixing import MixUp
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 READS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select)
@@ -82,7 +82,7 @@ def test_nor_does_a_step_with_unreadable_crops(config: fdl.Buildable, tmp_path: 
 
 
 def test_a_step_that_does_is_seen(config: fdl.Buildable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jersey.module import JerseyModule
+    from jersey.training.module import JerseyModule
 
     step = JerseyModule.training_step
 

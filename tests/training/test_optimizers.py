@@ -8,13 +8,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from interrupted import EPOCHS, STEPS, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.interrupted import EPOCHS, STEPS, assert_same_training, fitted, tiny_data, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch.optim.lr_scheduler import OneCycleLR
 
 from jersey.callbacks.ema import EMA
 from jersey.data.datamodule import JerseyDataModule
-from jersey.optim.schedules import constant, multi_step, one_cycle, warmup_cosine
+from jersey.training.schedules import constant, multi_step, one_cycle, warmup_cosine
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

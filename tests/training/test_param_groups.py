@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from jersey.labels import Labels
+from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
-from jersey.optim.param_groups import param_groups
+from jersey.training.optimizers import param_groups
 
 
 @pytest.fixture(scope="module", params=[linear_head, CompositionalHead])

@@ -8,16 +8,16 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from countdown import rows_of
-from interrupted import STEPS, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.countdown import rows_of
+from helpers.interrupted import STEPS, assert_same_training, fitted, tiny_data, tiny_module
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
+from jersey.augment.augment import Augment, Noise
 from jersey.callbacks.ema import EMA
-from jersey.data.augment import Augment, Noise
+from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
-from jersey.errors import UserError
-from jersey.optim.sam import SAM
+from jersey.training.sam import SAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCycleLR
 
-from jersey.errors import UserError
-from jersey.optim.schedules import constant, multi_step, one_cycle, warmup_cosine
+from jersey.core.errors import UserError
+from jersey.training.schedules import constant, multi_step, one_cycle, warmup_cosine
 
 
 def curve(

@@ -9,8 +9,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.errors import UserError
-from jersey.trainer import make_trainer
+from jersey.core.errors import UserError
+from jersey.training.trainer import make_trainer
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "none",

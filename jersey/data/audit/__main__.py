@@ -8,8 +8,8 @@ import io
 import sys
 from pathlib import Path
 
+from jersey.core.errors import exit_on_user_error
 from jersey.data.audit import audit_folder
-from jersey.errors import exit_on_user_error
 
 
 def parse_flags() -> argparse.Namespace:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from jersey.data.unreadable import UNREADABLE_NAME
-from jersey.printable import printable
+from jersey.core.printable import printable
+from jersey.data.illegible import UNREADABLE_NAME
 
 Kind = Literal["layout", "bad image", "two labels", "leak", "unknown label", "duplicates", "missing label"]
 Severity = Literal["error", "warning"]

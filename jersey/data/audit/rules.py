@@ -3,12 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from jersey.core.labels import in_order
+from jersey.core.printable import printable
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import Finding, Kind, Row
+from jersey.data.illegible import UNREADABLE
 from jersey.data.image_file import Picture
-from jersey.data.unreadable import UNREADABLE
-from jersey.labels import in_order
-from jersey.printable import printable
 
 _EXAMPLES = 4
 _LABELS = 12

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from jersey.core.errors import UserError
+from jersey.core.printable import printable
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import KINDS, Finding, Row
 from jersey.data.audit.read import read_all
 from jersey.data.audit.rules import copies, labels_astray, unreadable_images
 from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
 from jersey.data.bad_images import Skipped
-from jersey.data.complaints import TwoLabels
+from jersey.data.illegible import UNREADABLE
 from jersey.data.image_file import Picture
 from jersey.data.index import SPLITS, Split, read_splits
-from jersey.data.unreadable import UNREADABLE
-from jersey.errors import UserError
-from jersey.printable import printable
+from jersey.data.problems import TwoLabels
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
+from jersey.core.labels import in_order
+from jersey.core.printable import printable
 from jersey.data.audit.finding import KINDS, Finding
+from jersey.data.illegible import UNREADABLE_NAME
 from jersey.data.image_file import Picture
-from jersey.data.unreadable import UNREADABLE_NAME
-from jersey.labels import in_order
-from jersey.printable import printable
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""Fuzzes what jersey reads from others, for so long: `python tests/fuzz --seconds=60 [--target=images] [--atheris]`.
+"""Fuzzes what jersey reads from others, for so long.
+
+    PYTHONPATH=tests python -m robustness.fuzz --seconds=60 [--target=images] [--atheris]
 
 Prints a line for each kind of input (tried, refused, accepted, defects) and a last line of JSON. Exit code 1 after a
 defect, with the smallest example of it.
 
-With `--atheris` libFuzzer chooses the examples, by which lines of jersey they reach: `uv run --with atheris python
-tests/fuzz --atheris --target=annotations`. It prints a line of its own for what it finds.
+With `--atheris` libFuzzer chooses the examples, by which lines of jersey they reach: `PYTHONPATH=tests uv run --with
+atheris python -m robustness.fuzz --atheris --target=annotations`. It prints a line of its own for what it finds.
 """
 
 import argparse
@@ -24,7 +26,7 @@ BATCH = 100  # examples between two looks at the clock
 
 def main() -> int:
     """Fuzzes, prints, and returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python tests/fuzz")
+    parser = argparse.ArgumentParser(prog="PYTHONPATH=tests python -m robustness.fuzz")
     parser.add_argument("--seconds", type=float, default=60, help="for all targets together")
     parser.add_argument("--target", help="this one alone")
     parser.add_argument("--seed", type=int, default=0, help="other examples")
@@ -32,10 +34,9 @@ def main() -> int:
         "--atheris", action="store_true", help="choose examples by coverage; needs the package, and a target"
     )
     flags = parser.parse_args()
-    sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # what tests share
     if flags.atheris:
         with_atheris(flags.target, flags.seconds)
-    from fuzz_targets import TARGETS
+    from robustness.fuzz.fuzz_targets import TARGETS
 
     if flags.target not in (None, *TARGETS):
         parser.error(f"--target is one of {', '.join(TARGETS)}")
@@ -64,7 +65,7 @@ def fuzz(name: str, seconds: float, seed: int) -> dict[str, int]:
 
 def attempt(name: str, place: Path, counts: Counter[str], seed: int) -> Callable[[], None]:
     """A batch of examples, as hypothesis makes them."""
-    from fuzz_targets import TARGETS, outcome
+    from robustness.fuzz.fuzz_targets import TARGETS, outcome
 
     @hypothesis.seed(seed)
     @hypothesis.settings(

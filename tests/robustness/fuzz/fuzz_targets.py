@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fuzz_images
 import numpy as np
+from helpers.registered import EXPERIMENTS
+from helpers.watched import watched
 from hypothesis import strategies as st
-from registered import EXPERIMENTS
-from watched import watched
+from robustness.fuzz import fuzz_images
 
 from jersey import config as configs
 from jersey.config.paths import parameters
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.data.decode import decode_content
 from jersey.data.image_file import picture_of
 from jersey.data.index import label_map, read_splits
-from jersey.errors import UserError
-from jersey.labels import Labels
-from jersey.metrics_csv import MetricsCsv, read_metrics
-from jersey.run_folder import open_run
+from jersey.runs.folder import open_run
+from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 
 CPU_S, MEMORY_BYTES = 20, 2**30
 

@@ -1,13 +1,13 @@
-"""Whatever comes in, it is read or refused in a sentence. `python tests/fuzz --seconds=60` does the same for longer."""
+"""Whatever comes in, it is read or refused in a sentence; `python -m robustness.fuzz` does the same for longer."""
 
 from collections import Counter
 from pathlib import Path
 
-import fuzz_images
 import pytest
-from fuzz_targets import TARGETS, outcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from robustness.fuzz import fuzz_images
+from robustness.fuzz.fuzz_targets import TARGETS, outcome
 
 FEW, MANY = 60, 300
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

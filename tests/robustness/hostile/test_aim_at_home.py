@@ -14,7 +14,7 @@ import aim
 import pytest
 from aim_browser import aim_up, browser_page, chromium
 from conftest import REPOSITORY
-from listening import addresses
+from helpers.listening import addresses
 
 pytestmark = pytest.mark.slow
 

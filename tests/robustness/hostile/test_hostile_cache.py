@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import payload
 import pytest
+from helpers import payload
 from PIL import Image
 
 from jersey.data.cache import Crops, Recipe, load_crops

@@ -4,12 +4,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import payload
 import pytest
 import torch
-from small_run import small_data, small_module
+from helpers import payload
+from helpers.small_run import small_data, small_module
 
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 from jersey.experiment import load_scored_weights
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]

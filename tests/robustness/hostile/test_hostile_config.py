@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from watched import watched
+from helpers.watched import watched
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.errors import UserError
+from jersey.core.errors import UserError
 
 SAVED = configs.to_json(configs.get_experiment("quickstart")(), "quickstart")
 MARK = 987654321

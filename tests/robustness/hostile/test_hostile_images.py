@@ -13,18 +13,18 @@ from pathlib import Path
 import fiddle as fdl
 import numpy as np
 import pytest
-from full_run import full_run
-from listening import listening
+from helpers.full_run import full_run
+from helpers.listening import listening
+from helpers.watched import watched
 from PIL import Image
-from watched import watched
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.data.audit import audit_folder
 from jersey.data.datamodule import JerseyDataModule
-from jersey.errors import UserError
-from jersey.labels import Labels
-from jersey.run_folder import RunFolder
+from jersey.runs.folder import RunFolder
 
 LABELS = ("0", "=cmd()", "-rf", "..%2f", "../../up", "$(id)$", "<script>alert(1)</script>", "|**[x](javascript:0)`")
 NAMES = (

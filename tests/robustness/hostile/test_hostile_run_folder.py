@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
-import aim_repository
 import pytest
-from aim_repository import hashes_in, tracker_in
+from helpers import aim_repository
+from helpers.aim_repository import hashes_in, tracker_in
 
 from jersey.compare.runs import read_run
-from jersey.errors import UserError
-from jersey.labels import Labels
-from jersey.metrics_csv import MetricsCsv, read_metrics
-from jersey.provenance import record_start
-from jersey.run_folder import open_run
+from jersey.core.errors import UserError
+from jersey.core.labels import Labels
+from jersey.runs.folder import open_run
+from jersey.runs.metrics_csv import MetricsCsv, read_metrics
+from jersey.runs.provenance import record_start
 from jersey.sweep.result import read_result
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository

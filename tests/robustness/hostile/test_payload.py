@@ -5,9 +5,9 @@ import io
 from pathlib import Path
 
 import numpy as np
-import payload
 import pytest
 import torch
+from helpers import payload
 
 
 @pytest.mark.parametrize("kind", payload.CHECKPOINTS)

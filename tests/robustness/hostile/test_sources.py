@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 SOURCES = [
     *(path for folder in ("jersey", "experiments", "docs") for path in sorted((REPOSITORY / folder).rglob("*.py"))),
     REPOSITORY / "launch.py",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision import models
 
-from jersey.models.normalisation import ByCrop, ByImageNet, Normalisation, normaliser
+from jersey.models.normalization import ByCrop, ByImageNet, Normalisation, normaliser
 
 SIZE_PX = 16
 

@@ -3,25 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-import config_parts
 import fiddle as fdl
 import numpy as np
-import planted
 import pytest
 import torch
-from config_parts import part
+from helpers import config_parts, planted
+from helpers.config_parts import part
+from helpers.long_tail import EQUAL, LONG_TAIL, splits
+from helpers.planted import SPLITS, Change, baseline
 from lightning.pytorch.callbacks import StochasticWeightAveraging
-from long_tail import EQUAL, LONG_TAIL, splits
-from planted import SPLITS, Change, baseline
 
+from jersey.augment.augment import Colour, Geometry, Noise
+from jersey.augment.erasing import Erasing
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.config.review.compounds import _left_of_weights, _visible
-from jersey.config.review.effects import effects
-from jersey.data.augment import Colour, Geometry, Noise
-from jersey.data.augment.erasing import Erasing
-from jersey.data.balance import BalancedSampler, class_weights
 from jersey.data.index import Split
+from jersey.data.sampler import BalancedSampler, class_weights
+from jersey.lint.interactions import _left_of_weights, _visible
+from jersey.lint.simulate import effects
 from jersey.models.network import resnet_classifier
 
 

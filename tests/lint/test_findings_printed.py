@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from long_tail import EQUAL, LONG_TAIL, splits
-from planted import baseline, sentences
-from registered import EXPERIMENTS as NAMES
+from helpers.long_tail import EQUAL, LONG_TAIL, splits
+from helpers.planted import baseline, sentences
+from helpers.registered import EXPERIMENTS as NAMES
 
 from jersey import config as configs
-from jersey.config.review.findings import findings
+from jersey.lint.no_effect import findings
 
 DATA = {"tail": splits(LONG_TAIL), "equal": splits(EQUAL)}
 

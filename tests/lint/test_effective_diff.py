@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import config_parts
 import fiddle as fdl
 import pytest
-from long_tail import LONG_TAIL, splits
+from helpers import config_parts
+from helpers.long_tail import LONG_TAIL, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.config.review.effective import effective_difference
-from jersey.data.augment import Noise
+from jersey.augment.augment import Noise
+from jersey.lint.effective_diff import effective_difference
 
 TITLES = {
     "steps",

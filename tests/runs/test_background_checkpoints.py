@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from jersey import atomic
-from jersey.checkpoint_io import BackgroundCheckpointIO
-from jersey.errors import full_disk
+from jersey.core import atomic
+from jersey.core.errors import full_disk
+from jersey.runs.checkpoints import BackgroundCheckpointIO
 
 
 def test_what_changes_after_the_call_does_not_change_the_file(tmp_path: Path) -> None:

@@ -5,29 +5,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import config_parts
 import fiddle as fdl
 import lightning as L
 import numpy as np
 import pytest
 import torch
-from config_targets import example
+from helpers import config_parts
+from helpers.config_targets import example
+from helpers.long_tail import LONG_TAIL, splits
+from helpers.unreadable_crops import draw
 from lightning.pytorch.callbacks import Callback
-from long_tail import LONG_TAIL, splits
-from unreadable_crops import draw
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.augment.augment import Augment
 from jersey.callbacks.ema import EMA
-from jersey.config.review.effects import effects
-from jersey.data.augment import Augment
-from jersey.data.balance import BalancedSampler
-from jersey.labels import Labels
+from jersey.core.labels import Labels
+from jersey.data.sampler import BalancedSampler
+from jersey.data.supplement import RareNumbers
+from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.models.parts import PARTS
-from jersey.synth.rare import RareNumbers
-from jersey.trainer import named
+from jersey.training.trainer import named
 
 SPLITS = splits(LONG_TAIL)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jersey.errors import UserError
-from jersey.run_folder import RunFolder, open_run
+from jersey.core.errors import UserError
+from jersey.runs.folder import RunFolder, open_run
 
 CONFIG = "lr = 0.1\ndata.labels = ('0', '00')\n"
 
@@ -47,7 +47,7 @@ def test_a_named_run_with_another_config_is_refused_with_the_difference(tmp_path
 
 def test_a_run_held_by_another_process_is_refused_by_name_and_passed_over_without(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from jersey.run_folder import open_run\n"
+        "import sys; from pathlib import Path; from jersey.runs.folder import open_run\n"
         f"run = open_run(Path(sys.argv[1]), 'exp', 'one', documents={{'config.txt': {CONFIG!r}}})\n"
         "print('held', flush=True); sys.stdin.read()"
     )

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from augment_pictures import generator, noise
+from helpers.augment_pictures import generator, noise
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.data.augment.resolution import LowResolution, down_and_up
+from jersey.augment.downscale import LowResolution, down_and_up
 
 
 def by_torchvision(image_CHW: Tensor, height: int, width: int) -> Tensor:

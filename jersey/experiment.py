@@ -34,7 +34,7 @@ from jersey.export.variants import LEAST_AGREEMENT
 from jersey.report.document import as_html, as_markdown
 from jersey.report.model_profile import model_info
 from jersey.report.report import Result, report
-from jersey.runs import signals as stopping
+from jersey.runs import signals
 from jersey.runs.aim import AimTracker
 from jersey.runs.epoch_logger import EpochLine
 from jersey.runs.folder import RunFolder
@@ -205,7 +205,7 @@ def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folde
         trainer.fit_loop.max_epochs = folder.status["epochs"]
     if last:
         log.info("resuming %s from %s", folder.path, last.name)
-    with stopping.heard():
+    with signals.heard():
         trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     folder.reached("test", epochs=trainer.current_epoch)
     wait_for_all()  # rank zero has written its last checkpoint

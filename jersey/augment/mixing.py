@@ -47,7 +47,7 @@ class Mix:
 
         Args:
             images_BCHW: in 0..255.
-            labels_B: int64, class indices or UNREADABLE_INDEX.
+            labels_B: int64, class indices or ILLEGIBLE_INDEX.
             generator: on the CPU, where one share and one box a batch cost the device no wait.
             num_classes: K.
         """
@@ -57,7 +57,7 @@ class Mix:
         if rng.random() < self.probability:
             images_BCHW, own_share = self.mixed(images_BCHW, float(rng.beta(self.alpha, self.alpha)), rng)
         columns = num_classes + 1
-        shares_BJ = F.one_hot(labels_B % columns, columns).float()  # UNREADABLE_INDEX, -1, is the last
+        shares_BJ = F.one_hot(labels_B % columns, columns).float()  # ILLEGIBLE_INDEX, -1, is the last
         return images_BCHW, own_share * shares_BJ + (1 - own_share) * shares_BJ.roll(1, 0)
 
     def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from jersey.callbacks.stop_on_non_finite import FiniteLoss
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
-from jersey.runs import signals as stopping
+from jersey.runs import signals
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
 from jersey.runs.metrics_csv import MetricsCsv
@@ -63,14 +63,14 @@ class RunCheckpoint(Checkpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._step = self._saved_step = trainer.global_step
         self._saved_at_s = time.monotonic()
-        stopping.take_back_signals()
+        signals.take_back_signals()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         # Between the batches of a step their gradients would be lost; after the last batch the epoch's end is near.
         has_stepped, self._step = trainer.global_step > self._step, trainer.global_step
         if trainer.is_last_batch or not has_stepped:
             return
-        is_to_stop = _agreed(trainer, stopping.exit_code() is not None)
+        is_to_stop = _agreed(trainer, signals.exit_code() is not None)
         if is_to_stop or _agreed(trainer, self._is_due(trainer.global_step)):
             self._save(trainer)
         if is_to_stop:
@@ -83,7 +83,7 @@ class RunCheckpoint(Checkpoint):
         if is_best:
             self.best_score = score
         self._save(trainer, is_best=is_best)
-        if _agreed(trainer, stopping.exit_code() is not None, is_rare=True):
+        if _agreed(trainer, signals.exit_code() is not None, is_rare=True):
             _stop(trainer)
 
     def _is_due(self, step: int) -> bool:
@@ -142,7 +142,7 @@ def _agreed(trainer: L.Trainer, wish: bool, *, is_rare: bool = False) -> bool:
 
 def _stop(trainer: L.Trainer) -> None:
     _io(trainer).wait()
-    raise SystemExit(stopping.exit_code() or 128 + signal.SIGTERM)  # by a signal to another process
+    raise SystemExit(signals.exit_code() or 128 + signal.SIGTERM)  # by a signal to another process
 
 
 def _io(trainer: L.Trainer) -> BackgroundCheckpointIO:

@@ -8,8 +8,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.picture import save, track
+from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import write_csv
-from jersey.data.illegible import UNREADABLE_NAME
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule
@@ -28,9 +28,9 @@ class DatasetStatistics(Callback):
 
         data = cast("JerseyDataModule", trainer.datamodule)  # type: ignore[attr-defined]  # set by `fit`
         names = list(data.labels.names)
-        counts = [split.counts() | {UNREADABLE_NAME: split.unreadable} for split in data.splits.values()]
-        if any(of_split[UNREADABLE_NAME] for of_split in counts):
-            names.append(UNREADABLE_NAME)
+        counts = [split.counts() | {ILLEGIBLE_NAME: split.unreadable} for split in data.splits.values()]
+        if any(of_split[ILLEGIBLE_NAME] for of_split in counts):
+            names.append(ILLEGIBLE_NAME)
         table = [[of_split.get(name, 0) for of_split in counts] for name in names]
         rows = ([name, *numbers] for name, numbers in zip(names, table, strict=True))
         write_csv(Path(trainer.default_root_dir) / "dataset.csv", ("number", *data.splits), rows)

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from jersey.callbacks.picture import publish
-from jersey.data.illegible import UNREADABLE_INDEX, UNREADABLE_NAME
+from jersey.core.labels import ILLEGIBLE_INDEX, ILLEGIBLE_NAME
 from jersey.data.loader import Batch
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class SampleGrid(Callback):
     def _draw(self, trainer: Trainer, module: "JerseyModule", batch: Batch) -> None:
         from jersey.plots.image_grid import Section, Tile, image_grid
 
-        names_by_index = {**dict(enumerate(module.labels.names)), UNREADABLE_INDEX: UNREADABLE_NAME}
+        names_by_index = {**dict(enumerate(module.labels.names)), ILLEGIBLE_INDEX: ILLEGIBLE_NAME}
         names = [names_by_index[label] for label in batch["labels"][: self.crops].tolist()]
         is_changed = module.augment is not None or module.mix is not None
         # The whole batch is changed: a part of it would draw other random numbers.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jersey.callbacks.after_evaluation import AfterEvaluation, Subset
 from jersey.callbacks.picture import moment, publish
-from jersey.data.illegible import UNREADABLE_NAME
+from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.ranked import Readings, spread
 
@@ -73,7 +73,7 @@ def _unreadable_tiles(evaluation: Evaluation, names: Sequence[str], images_NCHW:
     return [
         Tile(
             [images_NCHW[evaluation.unreadable_indices_U[row]].permute(1, 2, 0).numpy()],
-            (f"{confidence_U[row]:.1%} for {names[read_U[row]]}", UNREADABLE_NAME),
+            (f"{confidence_U[row]:.1%} for {names[read_U[row]]}", ILLEGIBLE_NAME),
         )
         for row in confidence_U.argsort(descending=True, stable=True)[:most].tolist()
     ]

@@ -11,8 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.picture import save, track
+from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import write_csv
-from jersey.data.illegible import UNREADABLE_NAME
 
 if TYPE_CHECKING:
     from jersey.data.datamodule import JerseyDataModule
@@ -61,4 +61,4 @@ class SamplerDistribution(Callback):
 def _columns(data: "JerseyDataModule") -> tuple[list[str], list[int]]:
     """What is counted, and the number of unreadable train crops, where there are some."""
     unreadable = data.splits["train"].unreadable
-    return [*data.labels.names, *([UNREADABLE_NAME] if unreadable else [])], [unreadable] if unreadable else []
+    return [*data.labels.names, *([ILLEGIBLE_NAME] if unreadable else [])], [unreadable] if unreadable else []

@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from jersey.core.errors import UserError
+from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import write_csv
-from jersey.data.illegible import UNREADABLE_NAME
 from jersey.data.loader import PADDING, Batch
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class FiniteLoss(Callback):
         train = data.splits["train"]
         rows = [row for row in first.indices_B.tolist() if row != PADDING]
         path = Path(trainer.default_root_dir) / FILE
-        crops = ((first.step, train.paths[row], train.labels[row] or UNREADABLE_NAME) for row in rows)
+        crops = ((first.step, train.paths[row], train.labels[row] or ILLEGIBLE_NAME) for row in rows)
         write_csv(path, ("step", "file", "label"), crops)
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         raise UserError(

@@ -20,7 +20,7 @@ from jersey.core.errors import UserError
 from jersey.lint.checks import check
 from jersey.lint.effective_diff import effective_difference
 from jersey.lint.no_effect import findings
-from jersey.runs import signals as stopping
+from jersey.runs import signals
 from jersey.runs.folder import open_run
 from jersey.sweep.axes import sweep_points
 from jersey.sweep.plan import plan, shell_lines
@@ -61,7 +61,7 @@ def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text",
 def run(name: str, config: fdl.Buildable, workdir: Path, run_name: str | None) -> None:
     """Starts or continues a run, and does all of it, with all processes that torchrun has started."""
     set_up_console()
-    with stopping.on_signals(), joined():
+    with signals.on_signals(), joined():
         folder = open_run(workdir, name, run_name, documents=documents(name, config))
         fdl.build(config).run(
             folder,

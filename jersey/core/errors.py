@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jersey.core import distributed
-from jersey.core.printable import printable
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# Control characters (an escape sequence could rewrite a terminal), line and paragraph separators, halves of surrogates.
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UserError(ValueError):
@@ -22,7 +24,15 @@ class UserError(ValueError):
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(printable(sentence))
+        super().__init__(escape_control(sentence))
+
+
+def escape_control(text: str) -> str:
+    """Returns text from files (names of files, labels) on one line of valid UTF-8, safe to print on a terminal.
+
+    Characters that break a line or cannot be encoded are written as Python escapes them.
+    """
+    return _BREAKING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""The label map: which number stands at which index, as one value that travels with data, checkpoint and ONNX.
+"""What every part calls the splits and the numbers, and the label map: which number stands at which index.
+
+The map is one value that travels with data, checkpoint and ONNX.
 
 Labels are strings and stay strings ("0", "00" and "01" are three numbers). Their order is part of the value,
 so its hash tells at once when a model meets data, or a consumer a model, that counts the classes differently.
@@ -6,14 +8,25 @@ so its hash tells at once when a model meets data, or a consumer a model, that c
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, get_args
 
 from jersey.core.atomic import write_text
 from jersey.core.errors import UserError
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+ILLEGIBLE = ""  # the label of a crop on which nobody can read a number
+ILLEGIBLE_INDEX = -1  # its class index
+ILLEGIBLE_NAME = "unreadable"  # its folder in a data set, and what reports call it
+
+JERSEY_NUMBER = re.compile("[0-9]{1,2}")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

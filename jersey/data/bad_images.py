@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, escape_control
 from jersey.core.labels import in_order
-from jersey.core.printable import printable
 from jersey.data.image_file import BadImage
 from jersey.data.index import Split
 from jersey.data.problems import SHOWN, audit_command
@@ -46,7 +45,7 @@ def refusal(bad: Sequence[BadImage], *, images: int, root: Path) -> UserError:
 
 def listed(bad: Sequence[BadImage]) -> str:
     """The first of them, and how many more there are."""
-    first = [f"{printable(str(problem.path))} {printable(problem.reason)}" for problem in bad[:SHOWN]]
+    first = [f"{escape_control(str(problem.path))} {escape_control(problem.reason)}" for problem in bad[:SHOWN]]
     rest = [f"and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []
     return "; ".join([*first, *rest])
 

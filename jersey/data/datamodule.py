@@ -17,10 +17,11 @@ from torch.utils.data import Sampler, SequentialSampler
 
 from jersey.core.distributed import rank, rank_zero_first, world_size
 from jersey.core.errors import UserError
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX, SPLITS
 from jersey.data.bad_images import OnBadImage, Skipped, listed, refusal, without
 from jersey.data.cache import Crops, Recipe, load_crops
-from jersey.data.illegible import UNREADABLE, UNREADABLE_INDEX, Unreadable, as_used, tell_left_out
-from jersey.data.index import SPLITS, Split, label_map, missing_labels, read_splits
+from jersey.data.illegible import Unreadable, as_used, tell_left_out
+from jersey.data.index import Split, label_map, missing_labels, read_splits
 from jersey.data.loader import Batches, DecodedSplit, uneven_share
 from jersey.data.resize import FitMode, fit
 from jersey.data.sampler import BalancedSampler
@@ -148,7 +149,7 @@ class JerseyDataModule(L.LightningDataModule):
         if crops.bad:
             some = listed([*crops.bad.values()])
             log.warning("%s goes without %d of its %d images: %s", name, len(crops.bad), len(split), some)
-        index_of = {**self.labels.class_to_idx, UNREADABLE: UNREADABLE_INDEX}
+        index_of = {**self.labels.class_to_idx, ILLEGIBLE: ILLEGIBLE_INDEX}
         class_indices = [index_of[label] for label in self.splits[name].labels]
         self.pictures[name] = crops.pictures_N
         self.decoded[name] = DecodedSplit(torch.from_numpy(crops.images_NCHW), torch.tensor(class_indices))

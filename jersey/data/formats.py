@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jersey.core.errors import UserError
-from jersey.data.illegible import UNREADABLE, UNREADABLE_NAME
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME
 from jersey.data.problems import Complain, TwoLabels, require_clean
 
 
@@ -28,14 +28,14 @@ def read_annotations(
             if track and track_of.setdefault(path, track) != track:
                 both = f"{track_of[path]!r} and {track!r}"
                 complain(UserError(f"{where}: the image {path} has the tracks {both}; keep the right one"))
-            if label == UNREADABLE:
+            if label == ILLEGIBLE:
                 unreadable.add(path)
                 continue
             labelled.add((path, label))
             if label_of.setdefault(path, label) != label:
                 both = f"{label_of[path]!r} and {label!r}"
                 complain(TwoLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
-    labelled.update((path, UNREADABLE) for path in unreadable if path not in label_of)
+    labelled.update((path, ILLEGIBLE) for path in unreadable if path not in label_of)
     return labelled, track_of
 
 
@@ -79,7 +79,7 @@ def _parse_row(line: str, *, where: str) -> tuple[str, str, str]:
         raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
     if not isinstance(track, str):
         raise UserError(f"{where}: the track {reprlib.repr(track)} is not a string; put it in quotes, or leave it out")
-    if label == UNREADABLE_NAME:
+    if label == ILLEGIBLE_NAME:
         raise UserError(f'{where}: the label {label!r} is no number; write "suffix": "" for an unreadable crop')
     return image, label, track
 

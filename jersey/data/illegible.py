@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = ""  # in place of a label
-UNREADABLE_INDEX = -1  # in place of a class index
-UNREADABLE_NAME = "unreadable"  # the folder of such crops, and what they are called
-
 Unreadable = Literal["train", "score", "drop"]
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from jersey.core.errors import UserError
-from jersey.core.printable import printable
+from jersey.core.errors import UserError, escape_control
 
 # Others are left out on purpose: opening an EPS file, for one, starts Ghostscript.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -57,7 +56,7 @@ class BadImage(UserError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{printable(str(path))} {printable(reason)}; mend or remove it")
+        super().__init__(f"{escape_control(str(path))} {escape_control(reason)}; mend or remove it")
         self.path = path
         self.reason = reason
 
@@ -74,7 +73,7 @@ def unknown_kind(path: Path) -> BadImage:
 def read_content(path: Path) -> bytes:
     """The bytes of a file that has some; else BadImage."""
     try:
-        if printable(str(path)) != str(path):  # tables, reports and terminals show names
+        if escape_control(str(path)) != str(path):  # tables, reports and terminals show names
             raise BadImage(path, "has a name that cannot be shown, with control characters or not in UTF-8")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever

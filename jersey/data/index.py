@@ -27,12 +27,10 @@ from pathlib import Path
 from typing import SupportsIndex, overload
 
 from jersey.core.errors import UserError
-from jersey.core.labels import Labels
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SPLITS, Labels
 from jersey.data.formats import read_annotations
-from jersey.data.illegible import UNREADABLE, UNREADABLE_NAME
 from jersey.data.problems import Complain, all_in_one, require_clean
 
-SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
 
@@ -68,7 +66,7 @@ class Split:
     Args:
         name: one of SPLITS.
         paths: one image file a row.
-        labels: the label of each row, or UNREADABLE.
+        labels: the label of each row, or ILLEGIBLE.
         tracks: the track of each row, "" for none.
     """
 
@@ -85,12 +83,12 @@ class Split:
 
     def counts(self) -> dict[str, int]:
         """Number of images of each label present."""
-        return dict(Counter(label for label in self.labels if label != UNREADABLE))
+        return dict(Counter(label for label in self.labels if label != ILLEGIBLE))
 
     @property
     def unreadable(self) -> int:
         """Number of unreadable images."""
-        return self.labels.count(UNREADABLE)
+        return self.labels.count(ILLEGIBLE)
 
     def only(self, rows: Sequence[int]) -> "Split":
         """The split of these rows."""
@@ -100,7 +98,7 @@ class Split:
 
     def readable(self) -> "Split":
         """The split without its unreadable images."""
-        return self.only([row for row, label in enumerate(self.labels) if label != UNREADABLE])
+        return self.only([row for row, label in enumerate(self.labels) if label != ILLEGIBLE])
 
 
 def read_splits(root: Path, complain: Complain | None = None) -> dict[str, Split]:
@@ -148,8 +146,8 @@ def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) 
     source = "the train split" if pinned is None else "the pinned label map"
     if len(labels) < 2:
         raise UserError(f"{source} has fewer than two classes ({_listed(labels.names)}); add images of other numbers")
-    if UNREADABLE_NAME in labels.names:
-        raise UserError(f"{source} has {UNREADABLE_NAME!r}, which is no class; crops of that name need no label")
+    if ILLEGIBLE_NAME in labels.names:
+        raise UserError(f"{source} has {ILLEGIBLE_NAME!r}, which is no class; crops of that name need no label")
     for split in splits.values():
         unknown = sorted(set(split.counts()) - set(labels.names))
         if unknown:
@@ -174,10 +172,10 @@ def _read_split(root: Path, name: str, complain: Complain) -> Split:
         labelled, track_of = read_annotations(root, annotations, complain)
     else:
         labelled, track_of = _read_class_folders(folder, files, complain)
-    if all(label == UNREADABLE for _, label in labelled):
+    if all(label == ILLEGIBLE for _, label in labelled):
         source = "the annotation files" if annotations else "class folders"
         complain(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
-    rows = sorted(labelled, key=lambda row: (row[1] == UNREADABLE, row[1], posixpath.basename(row[0]), row[0]))
+    rows = sorted(labelled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
     tracks = tuple(track_of.get(path, "") for path, _ in rows)
     return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), tracks)
 
@@ -212,7 +210,7 @@ def _read_class_folders(
             continue
         label, slash, rest = path[start:].partition("/")
         if slash:
-            labelled.add((path, sys.intern(UNREADABLE if label == UNREADABLE_NAME else label)))
+            labelled.add((path, sys.intern(ILLEGIBLE if label == ILLEGIBLE_NAME else label)))
             if "/" in rest:
                 track_of[path] = sys.intern(posixpath.dirname(path[start:]))
         else:

@@ -24,7 +24,7 @@ SHARE_OF_GPU = 0.25  # of the memory that is free when training starts; the rest
 
 
 class Batch(TypedDict):
-    """What every step takes: uint8 [B,3,H,W], class indices or UNREADABLE_INDEX, and rows or PADDING, int64 [B]."""
+    """What every step takes: uint8 [B,3,H,W], class indices or ILLEGIBLE_INDEX, and rows or PADDING, int64 [B]."""
 
     images: Tensor
     labels: Tensor
@@ -36,7 +36,7 @@ class DecodedSplit:
 
     Args:
         images_NCHW: uint8 [N,3,H,W].
-        labels_N: class indices or UNREADABLE_INDEX, int64 [N].
+        labels_N: class indices or ILLEGIBLE_INDEX, int64 [N].
     """
 
     def __init__(self, images_NCHW: Tensor, labels_N: Tensor) -> None:

@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jersey.core.errors import UserError
-from jersey.core.printable import printable
+from jersey.core.errors import UserError, escape_control
 
 SHOWN = 5
 
@@ -19,16 +18,16 @@ class TwoLabels(UserError):
 def all_in_one(problems: Sequence[UserError], root: Path) -> UserError:
     """The problem, or the first of many and how to see the others."""
     if len(problems) == 1:
-        return UserError(printable(str(problems[0])))
+        return UserError(escape_control(str(problems[0])))
     first = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems[:SHOWN], start=1))
     rest = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     sentence = f"{root} has {len(problems)} problems: {first}{rest}; `{audit_command(root)}` lists all"
-    return UserError(printable(sentence))
+    return UserError(escape_control(sentence))
 
 
 def audit_command(root: Path) -> str:
     """What prints everything that is wrong with a data set."""
-    return f"python -m jersey.data.audit {printable(shlex.quote(str(root)))}"
+    return f"python -m jersey.data.audit {escape_control(shlex.quote(str(root)))}"
 
 
 def require_clean(name: str, *, what: str = "label", where: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.core.labels import ILLEGIBLE_INDEX
 
 
 def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
@@ -38,7 +38,7 @@ class BalancedSampler(Sampler[int]):
     is a plain shuffle. What is drawn is a function of (seed, epoch) alone.
 
     Args:
-        class_indices_N: class index of each crop, or UNREADABLE_INDEX.
+        class_indices_N: class index of each crop, or ILLEGIBLE_INDEX.
         power: 0 for the natural distribution, 1 for equal classes.
         seed: non-negative.
         repeated: an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
@@ -76,14 +76,14 @@ class BalancedSampler(Sampler[int]):
 
     def expected_counts(self, *, num_classes: int) -> np.ndarray:
         """How many crops of each class an epoch draws on average, float64 [K]."""
-        is_readable_N = self.class_indices_N != UNREADABLE_INDEX
+        is_readable_N = self.class_indices_N != ILLEGIBLE_INDEX
         readable = self.class_indices_N[is_readable_N]
         return np.bincount(readable, weights=self.expected_N[is_readable_N], minlength=num_classes)
 
     def drawn_counts(self, epoch: int, *, num_classes: int) -> np.ndarray:
         """How many crops of each class the epoch draws, int64 [K]; the others of its draws are unreadable."""
         drawn_N = self.class_indices_N[self.draw(epoch)]
-        return np.bincount(drawn_N[drawn_N != UNREADABLE_INDEX], minlength=num_classes)
+        return np.bincount(drawn_N[drawn_N != ILLEGIBLE_INDEX], minlength=num_classes)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.draw(self.epoch).tolist())

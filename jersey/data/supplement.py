@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jersey.core.labels import JERSEY_NUMBER
 from jersey.data.index import Paths, Split
-from jersey.evaluation.digit_errors import JERSEY_NUMBER
 from jersey.synth.generate import crop_path, generate
 
 

@@ -18,14 +18,14 @@ tells a cropped or folded shirt from digits that look alike. Every error has exa
 Shapes: K classes; counts_KK[true, read] are numbers of crops; D = 10 digits.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 
-JERSEY_NUMBER = re.compile("[0-9]{1,2}")
+from jersey.core.labels import JERSEY_NUMBER
+
 PLACES = ("tens", "ones", "only digit")
 EXAMPLES = 3
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jersey.core.distributed import interleaved, own_share
-from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.loader import PADDING, Batch
 
 CALIBRATION_BINS = 15
@@ -174,8 +174,8 @@ class Collector:
         logits_NK, labels_N, indices_N = (part.cpu() for part in self._gathered())
         self._parts.clear()
         is_crop_N = indices_N != PADDING
-        is_readable_N = is_crop_N & (labels_N != UNREADABLE_INDEX)
-        is_unreadable_N = is_crop_N & (labels_N == UNREADABLE_INDEX)
+        is_readable_N = is_crop_N & (labels_N != ILLEGIBLE_INDEX)
+        is_unreadable_N = is_crop_N & (labels_N == ILLEGIBLE_INDEX)
         return Evaluation(
             logits_NK[is_readable_N],
             labels_N[is_readable_N],

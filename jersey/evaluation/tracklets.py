@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.inference.tracklet import pooled
 
 FRAMES = (1, 3, 10, 30)
@@ -59,7 +59,7 @@ def tracks_of(
             rows_of[name].append(row)
     tracks = []
     for rows in rows_of.values():
-        labels = set(labels_N[rows].tolist()) - {UNREADABLE_INDEX}
+        labels = set(labels_N[rows].tolist()) - {ILLEGIBLE_INDEX}
         if len(labels) == 1:
             tracks.append(Track(probabilities_NK[rows], labels.pop()))
     return tracks

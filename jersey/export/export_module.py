@@ -27,8 +27,8 @@ class DeployedNetwork(nn.Module):
         labels: the label map.
         size_px: height and width that the network takes.
         fit_mode: how crops are brought to that size.
-        temperature: what logits are divided by before they become probabilities, see `jersey.evaluation.calibration`; to be
-            set later, as `frame_correlation`, which is told to readers of tracklets (`jersey.inference.tracklet`).
+        temperature: what logits are divided by before they become probabilities (`jersey.evaluation.calibration`);
+            to be set later, as `frame_correlation`, which `jersey.inference.tracklet` takes.
     """
 
     def __init__(

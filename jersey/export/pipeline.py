@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from jersey.core.atomic import replacing
+from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.illegible import UNREADABLE_INDEX
 from jersey.data.index import Split
 from jersey.evaluation.calibration import Answers, Calibration, calibrate
 from jersey.evaluation.metrics import Evaluation
@@ -141,7 +141,7 @@ def data_sha256(data: JerseyDataModule) -> str:
 
 def _answers(evaluation: Evaluation) -> Answers:
     """To readable crops, then to unreadable ones."""
-    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.unreadable, UNREADABLE_INDEX))
+    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.unreadable, ILLEGIBLE_INDEX))
     logits = [evaluation.logits_NK, evaluation.unreadable_logits_UK][: 1 + bool(evaluation.unreadable)]
     return Answers(torch.cat(logits).numpy(), labels_N)
 

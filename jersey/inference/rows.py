@@ -10,8 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jersey.core.errors import UserError
-from jersey.core.printable import printable
+from jersey.core.errors import UserError, escape_control
 from jersey.inference.decision import Reading
 
 DIGITS = 6
@@ -36,7 +35,7 @@ def failure(error: UserError, **names: str | int) -> Row:
 
 
 def _shown(names: dict[str, str | int]) -> Row:
-    return {key: printable(value) if isinstance(value, str) else value for key, value in names.items()}
+    return {key: escape_control(value) if isinstance(value, str) else value for key, value in names.items()}
 
 
 def as_json(row: Row) -> str:

@@ -27,8 +27,8 @@ from jersey.augment.magnitude import Strength, strengths
 from jersey.callbacks.ema import EMA
 from jersey.config.paths import parameters, read
 from jersey.core.errors import UserError
-from jersey.core.labels import Labels
-from jersey.data.illegible import UNREADABLE_INDEX, as_used
+from jersey.core.labels import ILLEGIBLE_INDEX, Labels
+from jersey.data.illegible import as_used
 from jersey.data.index import Split, label_map, read_splits
 from jersey.data.sampler import Balance, BalancedSampler, class_balance
 from jersey.data.supplement import RareNumbers
@@ -241,7 +241,7 @@ def _classes(
     config: fdl.Buildable, module: Any, class_counts: Mapping[str, int], splits: Mapping[str, Split]
 ) -> dict[str, Balance]:
     labelled = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
-    indices = np.append(labelled, np.full(splits["train"].unreadable, UNREADABLE_INDEX))
+    indices = np.append(labelled, np.full(splits["train"].unreadable, ILLEGIBLE_INDEX))
     sampler = BalancedSampler(indices.tolist(), power=_needed(config, "data.sampler_power"), seed=0)
     return class_balance(class_counts, sampler, module.class_weights_K)
 

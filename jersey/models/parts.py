@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jersey.evaluation.digit_errors import JERSEY_NUMBER
+from jersey.core.labels import JERSEY_NUMBER
 
 LENGTH, TENS, ONES = 0, 2, 12  # where these parts begin: 2 lengths, 10 tens digits, 10 ones digits
 PARTS = 22

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from jersey.core.atomic import write_text
-from jersey.core.labels import Labels
+from jersey.core.labels import SPLITS, Labels
 from jersey.runs.timeouts import OutOfPatience, Patient
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jersey")
 
-SUBSETS = ("train", "val", "test")
 CREATION_TIMEOUT_S = 60
 PATIENCE_S = 120  # with one call, the first one makes the repository
 ROOM_BYTES = 16 * 2**20  # more than Aim holds in memory before it writes
@@ -91,7 +90,7 @@ class AimTracker(Logger):
         def track(run: "aim.Run") -> None:
             for key, value in metrics.items():
                 subset, _, name = key.partition("/")
-                if subset in SUBSETS:
+                if subset in SPLITS:
                     run.track(value, name=name, step=step, epoch=epoch, context={"subset": subset})
                 elif key != "epoch":
                     run.track(value, name=key, step=step, epoch=epoch)

@@ -20,9 +20,9 @@ from tqdm import tqdm
 import jersey
 from jersey.core.atomic import naming, write_text
 from jersey.core.errors import UserError
-from jersey.data.illegible import UNREADABLE_NAME
+from jersey.core.labels import ILLEGIBLE_NAME, SPLITS, SplitName
 from jersey.synth.draw import Crop, draw_crop
-from jersey.synth.settings import MANIFEST, SPLITS, Layout, Settings, Split
+from jersey.synth.settings import MANIFEST, Layout, Settings
 from jersey.synth.tracklet import draw_tracklet
 from jersey.synth.typefaces import TRAIN, UNSEEN
 from jersey.synth.unreadable import KINDS, draw_unreadable
@@ -112,7 +112,7 @@ def _prepare(root: Path, settings: Settings) -> None:
     write_text(root / MANIFEST, settings.to_json())
 
 
-def _paths(settings: Settings, split: Split, index: int, label: str) -> list[Path]:
+def _paths(settings: Settings, split: SplitName, index: int, label: str) -> list[Path]:
     """Where the frames of a tracklet lie under the root, or the one crop."""
     path = crop_path(split, index, label, settings.layout)
     if settings.frames == 1:
@@ -120,9 +120,9 @@ def _paths(settings: Settings, split: Split, index: int, label: str) -> list[Pat
     return [path.with_suffix("") / f"{frame:04d}.jpg" for frame in range(settings.frames)]
 
 
-def crop_path(split: Split, index: int, label: str, layout: Layout) -> Path:
+def crop_path(split: SplitName, index: int, label: str, layout: Layout) -> Path:
     """Where a crop lies under the root."""
-    return Path(split, (label or UNREADABLE_NAME) if layout == "folders" else "images", f"{index:06d}.jpg")
+    return Path(split, (label or ILLEGIBLE_NAME) if layout == "folders" else "images", f"{index:06d}.jpg")
 
 
 def _draw_all(root: Path, settings: Settings, workers: int) -> None:
@@ -174,7 +174,7 @@ def draw_share(root: Path, settings: Settings, *, worker: int, workers: int) -> 
                     yield
 
 
-def _draw(settings: Settings, split: Split, index: int, label: str, rng: np.random.Generator) -> Iterable[Crop]:
+def _draw(settings: Settings, split: SplitName, index: int, label: str, rng: np.random.Generator) -> Iterable[Crop]:
     typefaces, size_px = TRAIN if split == "train" else UNSEEN, settings.size_px
     if settings.frames > 1:
         return draw_tracklet(label, frames=settings.frames, rng=rng, typefaces=typefaces, size_px=size_px)

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from jersey.core.errors import UserError
-from jersey.data.illegible import UNREADABLE
+from jersey.core.labels import ILLEGIBLE, SPLITS, SplitName
 from jersey.synth.apportion import apportion
 
 Layout = Literal["folders", "annotations"]
-Split = Literal["train", "val", "test"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 MANIFEST = "synth.json"
 # Settings that older manifests lack, as what those record was drawn.
@@ -65,7 +63,7 @@ class Settings:
         if self.seed < 0:
             raise UserError(f"seed={self.seed} is negative; choose 0 or more")
 
-    def _check_crops(self, split: Split) -> None:
+    def _check_crops(self, split: SplitName) -> None:
         crops, numbers = getattr(self, split), len(self.numbers)
         if isinstance(crops, int):
             if crops and crops < numbers:
@@ -78,7 +76,7 @@ class Settings:
         elif self.imbalance != 1:
             raise UserError(f"imbalance={self.imbalance} does nothing where {split} counts each number; leave it at 1")
 
-    def numbers_of(self, split: Split) -> list[str]:
+    def numbers_of(self, split: SplitName) -> list[str]:
         """The number on each readable crop of a split, or of each tracklet, in order."""
         crops, imbalance = getattr(self, split), self.imbalance if split == "train" else 1.0
         if crops == 0:
@@ -87,10 +85,10 @@ class Settings:
             crops = apportion(crops, numbers=self.numbers, imbalance=imbalance).values()
         return [number for number, count in zip(self.numbers, crops, strict=True) for _ in range(count)]
 
-    def labels_of(self, split: Split) -> list[str]:
+    def labels_of(self, split: SplitName) -> list[str]:
         """The same, with an empty string for each unreadable crop at the end."""
         numbers = self.numbers_of(split)
-        return [*numbers, *[UNREADABLE] * round(self.unreadable * len(numbers))]
+        return [*numbers, *[ILLEGIBLE] * round(self.unreadable * len(numbers))]
 
     def to_json(self) -> str:
         """The content of the manifest."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from jersey.core.errors import UserError
-from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.core.labels import ILLEGIBLE_INDEX
 
 
 class CrossEntropy(nn.Module):
@@ -42,7 +42,7 @@ class CrossEntropy(nn.Module):
 
         Args:
             logits_BK: of the network.
-            targets: labels or UNREADABLE_INDEX, int64 [B], or shares of labels and, last, of none, float [B,J].
+            targets: labels or ILLEGIBLE_INDEX, int64 [B], or shares of labels and, last, of none, float [B,J].
             class_weights_K: w.
         """
         log_p_BK = logits_BK.float().log_softmax(dim=1)
@@ -53,7 +53,7 @@ class CrossEntropy(nn.Module):
         if targets.ndim == 1:
             any_B = targets.clamp(min=0)  # where there is none, for `gather`
             labelled_B = losses_BK.gather(1, any_B[:, None])[:, 0] * class_weights_K[any_B]
-            losses_B = torch.where(targets == UNREADABLE_INDEX, unreadable_B, labelled_B)
+            losses_B = torch.where(targets == ILLEGIBLE_INDEX, unreadable_B, labelled_B)
         else:
             losses_B = (targets[:, :-1] * class_weights_K * losses_BK).sum(dim=1) + targets[:, -1] * unreadable_B
         return losses_B.mean()

@@ -23,7 +23,7 @@ from jersey.augment.augment import Augment
 from jersey.augment.mixing import MIXING, Mix
 from jersey.core.distributed import interleaved, own_counters, own_share
 from jersey.core.errors import UserError
-from jersey.core.labels import Labels
+from jersey.core.labels import SPLITS, Labels, SplitName
 from jersey.core.seeding import counted_generator
 from jersey.data.loader import Batch
 from jersey.data.sampler import class_weights
@@ -93,7 +93,7 @@ class JerseyModule(L.LightningModule):
         self.backbone_lr_scale = backbone_lr_scale
         self.register_buffer("class_weights_K", class_weights(class_counts, power=weight_power), persistent=False)
         self.evaluations: dict[str, Evaluation] = {}
-        self._collectors = {split: Collector() for split in ("train", "val", "test")}
+        self._collectors = {split: Collector() for split in SPLITS}
         self._losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -152,7 +152,7 @@ class JerseyModule(L.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log("test", self._score("test"))
 
-    def _score(self, split: str) -> dict[str, float]:
+    def _score(self, split: SplitName) -> dict[str, float]:
         self.evaluations[split] = self._collectors[split].evaluation()
         return self.evaluations[split].metrics
 

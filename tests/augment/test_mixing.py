@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from jersey.augment.mixing import CutMix, Mix, MixUp, box_side
 from jersey.core.errors import UserError
-from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.core.labels import ILLEGIBLE_INDEX
 
 CLASSES, HEIGHT_PX, WIDTH_PX = 5, 12, 20
 LABELS_B = torch.tensor([4, 0, 0, 2, 1, 3])
@@ -131,7 +131,7 @@ def test_shares_of_a_crop_sum_to_one_and_images_stay_in_range(kind: type[Mix]) -
 
 @pytest.mark.parametrize("kind", [MixUp, CutMix])
 def test_an_unreadable_crop_has_a_share_of_no_label(kind: type[Mix]) -> None:
-    labels_B = torch.tensor([4, UNREADABLE_INDEX, UNREADABLE_INDEX, 2, 1, 3])
+    labels_B = torch.tensor([4, ILLEGIBLE_INDEX, ILLEGIBLE_INDEX, 2, 1, 3])
     images_BCHW, shares_BJ = kind(alpha=1.0)(images(), labels_B, generator(3), num_classes=CLASSES)
     expected_BCHW, expected_BK = mixed(kind(alpha=1.0), 3)
     assert torch.equal(images_BCHW, expected_BCHW), "labels change no image"

@@ -11,8 +11,7 @@ from helpers.config_targets import Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.config import apply_override, experiment, find, to_json
-from jersey.config import diff as difference
+from jersey.config import apply_override, difference, experiment, find, to_json
 from jersey.config.paths import parameters
 from jersey.core.errors import UserError
 

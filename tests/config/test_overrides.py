@@ -9,8 +9,7 @@ from helpers.config_targets import Data, Ema, example, make_module, named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.config import apply_override, as_text
-from jersey.config import diff as difference
+from jersey.config import apply_override, as_text, difference
 from jersey.config.overrides import resolve
 from jersey.config.paths import parameters
 from jersey.core.errors import UserError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jersey.core import timing as paired_timing
+from jersey.core import timing
 from jersey.core.timing import in_turn, speedup
 
 
@@ -29,7 +29,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(paired_timing.time, "perf_counter", lambda: clock.now_s)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock.now_s)
     return clock
 
 

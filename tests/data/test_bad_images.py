@@ -13,10 +13,10 @@ import torch
 from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 
 from jersey.core.errors import UserError
+from jersey.core.labels import SPLITS
 from jersey.data.audit import Row
 from jersey.data.bad_images import SHOWN, counted
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.index import SPLITS
 
 SIZE_PX = (24, 16)
 GOOD_EACH = 3  # of each label in each split

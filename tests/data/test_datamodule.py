@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from jersey.core.errors import UserError
+from jersey.core.labels import SPLITS
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.index import SPLITS
 from jersey.data.loader import Batch
 from jersey.data.resize import fit
 

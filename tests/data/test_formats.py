@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
 
-from jersey.data.illegible import UNREADABLE
+from jersey.core.labels import ILLEGIBLE
 from jersey.data.index import read_splits
 
 
@@ -42,7 +42,7 @@ def test_an_image_with_an_empty_label_is_unreadable_unless_another_row_gives_its
     annotate(annotated / "train" / "0.jsonl", ("images/c.jpg", ""), ("images/a.jpg", ""), ("images/c.jpg", ""))
     annotate(annotated / "train" / "zzz.jsonl", ("images/b.jpg", ""))
     splits = read_splits(annotated)
-    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg"), (UNREADABLE, "c.jpg")]
+    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg"), (ILLEGIBLE, "c.jpg")]
     assert splits["train"].unreadable == 1
     assert splits["val"].unreadable == 0
 
@@ -56,7 +56,7 @@ def test_rows_may_name_the_track_of_an_image(annotated: Path) -> None:
     ]
     (annotated / "train" / "tracks.jsonl").write_text("\n".join(map(json.dumps, lines)))
     splits = read_splits(annotated)
-    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg"), (UNREADABLE, "c.jpg")]
+    assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg"), (ILLEGIBLE, "c.jpg")]
     assert splits["train"].tracks == ("game 1, player 7", "", "game 1, player 7")
     assert splits["train"].tracks[0] is splits["train"].tracks[2], "one string in memory"
     assert splits["val"].tracks == ("", "")

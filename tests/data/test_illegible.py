@@ -11,9 +11,10 @@ import pytest
 from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 
 from jersey.core.errors import UserError
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX, SPLITS
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.illegible import UNREADABLE, UNREADABLE_INDEX, Unreadable
-from jersey.data.index import SPLITS, label_map, read_splits
+from jersey.data.illegible import Unreadable
+from jersey.data.index import label_map, read_splits
 from jersey.data.supplement import RareNumbers
 
 UNREADABLE_EACH = {"train": 4, "val": 3, "test": 2}
@@ -24,7 +25,7 @@ def with_unreadable(root: Path, layout: Layout) -> Tree:
     for split, count in UNREADABLE_EACH.items():
         for number in range(count):
             seed = 2000 + 10 * SPLITS.index(split) + number
-            tree.add(split, UNREADABLE, encoded(crop("0", seed), "PNG"), name=f"0_{number}.png")
+            tree.add(split, ILLEGIBLE, encoded(crop("0", seed), "PNG"), name=f"0_{number}.png")
     return tree
 
 
@@ -43,7 +44,7 @@ def test_they_are_the_last_rows_and_no_label(tree: Tree) -> None:
     splits = read_splits(tree.root)
     assert label_map(splits).names == LABELS
     for name, split in splits.items():
-        assert split.labels == (*LABELS, *[UNREADABLE] * UNREADABLE_EACH[name])
+        assert split.labels == (*LABELS, *[ILLEGIBLE] * UNREADABLE_EACH[name])
         assert split.unreadable == UNREADABLE_EACH[name]
         assert split.counts() == dict.fromkeys(LABELS, 1)
         assert split.readable().labels == LABELS
@@ -61,7 +62,7 @@ def test_rows_that_are_picked_stay_together(tree: Tree) -> None:
     train = read_splits(tree.root)["train"]
     picked = train.only([5, 1])
     assert list(picked.paths) == [train.paths[5], train.paths[1]]
-    assert picked.labels == (UNREADABLE, "00")
+    assert picked.labels == (ILLEGIBLE, "00")
     assert picked.tracks == ("", "")
 
 
@@ -75,7 +76,7 @@ def test_what_is_not_used_is_left_out_and_told(
     with caplog.at_level(logging.INFO, logger="jersey"):
         data = opened(tree, unreadable=unreadable)
     for name in SPLITS:
-        expected = [0, 1, 2, *[UNREADABLE_INDEX] * left[name]]
+        expected = [0, 1, 2, *[ILLEGIBLE_INDEX] * left[name]]
         assert data.decoded[name].labels_N.tolist() == expected
         assert len(data.splits[name]) == len(data.pictures[name]) == len(expected)
     told = [record.getMessage() for record in caplog.records if "leaves out" in record.getMessage()]
@@ -87,7 +88,7 @@ def test_what_is_not_used_is_left_out_and_told(
 def test_by_default_they_are_trained(tree: Tree) -> None:
     data = opened(tree)
     drawn = Counter(int(label) for batch in data.train_dataloader() for label in batch["labels"])
-    assert drawn[UNREADABLE_INDEX] >= UNREADABLE_EACH["train"] - 1, "one crop more than is in full batches"
+    assert drawn[ILLEGIBLE_INDEX] >= UNREADABLE_EACH["train"] - 1, "one crop more than is in full batches"
 
 
 @pytest.mark.parametrize("unreadable", ["train", "drop"])
@@ -105,7 +106,7 @@ def test_a_split_of_unreadable_crops_alone_is_empty(tmp_path: Path, layout: Layo
     for split in SPLITS[:2]:
         for label in LABELS:
             tree.add(split, label, b"")
-    tree.add("test", UNREADABLE, b"")
+    tree.add("test", ILLEGIBLE, b"")
     with pytest.raises(UserError, match="the test split is empty: no labelled image"):
         read_splits(tree.root)
 

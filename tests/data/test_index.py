@@ -9,8 +9,8 @@ import pytest
 from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
 
 from jersey.core.errors import UserError
-from jersey.core.labels import Labels
-from jersey.data.index import SPLITS, Paths, Split, label_map, missing_labels, read_splits
+from jersey.core.labels import SPLITS, Labels
+from jersey.data.index import Paths, Split, label_map, missing_labels, read_splits
 
 
 @pytest.fixture

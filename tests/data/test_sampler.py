@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.sampler import BalancedSampler, class_weights
 
 COUNTS_K = [257, 50, 10, 4]  # as long-tailed as the public set
@@ -150,7 +150,7 @@ def test_unreadable_crops_are_drawn_as_one_class_more(
     labelled_N = np.repeat(np.arange(len(counts_K)), counts_K)
     classes = len(counts_K) + 1
     with_class = BalancedSampler([*labelled_N, *[classes - 1] * unreadable], power=power, seed=seed)
-    without = BalancedSampler([*labelled_N, *[UNREADABLE_INDEX] * unreadable], power=power, seed=seed)
+    without = BalancedSampler([*labelled_N, *[ILLEGIBLE_INDEX] * unreadable], power=power, seed=seed)
     expected_K = with_class.expected_counts(num_classes=classes)
     np.testing.assert_allclose(without.expected_counts(num_classes=classes - 1), expected_K[:-1])
     assert without.expected_N.sum() == pytest.approx(len(without))

@@ -11,7 +11,7 @@ import torch
 from sklearn import metrics as sk  # type: ignore[import-untyped]
 from torch import Tensor
 
-from jersey.data.illegible import UNREADABLE_INDEX
+from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.loader import PADDING
 from jersey.evaluation.metrics import Collector, Evaluation
 
@@ -234,7 +234,7 @@ def with_unreadable(logits_NK: Tensor, labels_N: Tensor, logits_UK: Tensor) -> E
     """As the collector gives it, the unreadable crops first and last."""
     collector, half = Collector(), len(logits_UK) // 2
     logits = torch.cat([logits_UK[:half], logits_NK, logits_UK[half:]])
-    labels = torch.full((len(logits),), UNREADABLE_INDEX)
+    labels = torch.full((len(logits),), ILLEGIBLE_INDEX)
     labels[half : half + len(labels_N)] = labels_N
     for rows in torch.arange(len(logits)).split(7):
         part = {"images": torch.zeros(0), "labels": labels[rows], "indices": rows}
@@ -280,7 +280,7 @@ def test_auroc_of_readable_crops_is_nan_where_nothing_can_be_ranked() -> None:
 
 def test_padding_is_no_unreadable_crop() -> None:
     collector = Collector()
-    labels_N, indices_N = torch.tensor([1, UNREADABLE_INDEX, UNREADABLE_INDEX]), torch.tensor([0, 1, PADDING])
+    labels_N, indices_N = torch.tensor([1, ILLEGIBLE_INDEX, ILLEGIBLE_INDEX]), torch.tensor([0, 1, PADDING])
     batch = {"images": torch.zeros(0), "labels": labels_N, "indices": indices_N}
     collector.add(torch.eye(3), batch)  # type: ignore[arg-type]
     assert collector.evaluation().unreadable_indices_U.tolist() == [1]

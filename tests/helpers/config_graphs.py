@@ -6,8 +6,7 @@ import fiddle as fdl
 import torch
 from hypothesis import strategies as st
 
-from jersey.config import as_text
-from jersey.config import diff as difference
+from jersey.config import as_text, difference
 
 FLOATS = st.floats(allow_nan=False)
 PLAIN = st.one_of(

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
+from jersey.core.labels import SPLITS
 from jersey.data.audit import Row
-from jersey.data.index import SPLITS
 from jersey.synth.draw import draw_crop
 from jersey.synth.typefaces import TRAIN
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from jersey.core.errors import UserError
-from jersey.data.index import SPLITS, Split, read_splits
+from jersey.core.labels import SPLITS
+from jersey.data.index import Split, read_splits
 
 
 def touch(path: Path) -> Path:

@@ -17,9 +17,8 @@ from torch import nn
 
 from jersey.callbacks.ema import EMA
 from jersey.core.distributed import joined, rank
-from jersey.core.labels import Labels
+from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.illegible import UNREADABLE_INDEX
 from jersey.models.network import Network
 
 NUMBERS = ("0", "00", "01")
@@ -85,6 +84,6 @@ def record_fit(root: Path, folder: Path) -> None:
             "labels": val.labels_N,
             "unreadable_rows": val.unreadable_indices_U,
             "unreadable_logits": val.unreadable_logits_UK,
-            "is_unreadable": data.decoded["val"].labels_N == UNREADABLE_INDEX,
+            "is_unreadable": data.decoded["val"].labels_N == ILLEGIBLE_INDEX,
         }
         torch.save(seen, folder / f"seen.{rank()}.pt")

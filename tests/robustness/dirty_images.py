@@ -24,13 +24,13 @@ import numpy as np
 from PIL import Image
 from robustness.dirty_files import GONE, KINDS
 
-from jersey.core.errors import UserError
-from jersey.core.printable import printable
+from jersey.core.errors import UserError, escape_control
+from jersey.core.labels import SPLITS
 from jersey.core.tables import aligned
 from jersey.data.bad_images import OnBadImage
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.decode import decode
-from jersey.data.index import SPLITS, Split
+from jersey.data.index import Split
 from jersey.synth.draw import draw_crop
 from jersey.synth.typefaces import TRAIN
 
@@ -134,7 +134,7 @@ def _attempt(path: Path, picture: Image.Image, on_bad_image: OnBadImage) -> str:
         data = _opened(path.parents[2], on_bad_image)
         return _read(data, path, picture)
     except UserError as error:
-        about = str(error).partition(f"{printable(str(path))} ")[2] or str(error)
+        about = str(error).partition(f"{escape_control(str(path))} ")[2] or str(error)
         return f"refused: {about.partition('; mend')[0]}"
     except Exception as error:  # a defect; the table shows it, and the exit code
         return f"TRACEBACK: {error!r}"

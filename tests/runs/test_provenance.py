@@ -22,8 +22,9 @@ def git(folder: Path, *arguments: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A repository of its own that holds the module under test, clean."""
     package = tmp_path / "checkout" / "jersey"
-    package.mkdir(parents=True)
-    for name in ("__init__.py", "provenance.py", "atomic.py", "distributed.py", "errors.py", "printable.py"):
+    names = ("__init__.py", "core/atomic.py", "core/distributed.py", "core/errors.py", "runs/provenance.py")
+    for name in (*names, "core/__init__.py", "runs/__init__.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text((REPOSITORY / "jersey" / name).read_text(encoding="utf-8"), encoding="utf-8")
     git(package.parent, "init", "--quiet")
     git(package.parent, "add", ".")
@@ -50,7 +51,8 @@ def test_commit_command_and_uncommitted_files_of_every_start(checkout: Path, tmp
     (first,) = start(checkout, tmp_path / "run", "--fdl_set=root=/my crops/00")
     assert first["commit"] == commit
     assert first["uncommitted"] == []
-    (checkout / "jersey" / "atomic.py").write_text((checkout / "jersey" / "atomic.py").read_text() + "# changed\n")
+    changed = checkout / "jersey" / "core" / "atomic.py"
+    changed.write_text(changed.read_text() + "# changed\n")
     again, second = start(checkout, tmp_path / "run")
     assert again == first
     assert second["commit"] == f"{commit}-dirty"

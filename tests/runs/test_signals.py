@@ -17,17 +17,17 @@ from helpers.launched import Started
 PROGRAM = """
 import sys, time
 from contextlib import ExitStack
-from jersey.runs import signals as stopping
+from jersey.runs import signals
 
 with ExitStack() as opened:
-    opened.enter_context(stopping.on_signals())
+    opened.enter_context(signals.on_signals())
     if "heard" in sys.argv:
-        opened.enter_context(stopping.heard())
+        opened.enter_context(signals.heard())
     try:
         print("ready", flush=True)
         for _ in range(2000):
-            if stopping.exit_code() is not None and "deaf" not in sys.argv:
-                sys.exit(stopping.exit_code())
+            if signals.exit_code() is not None and "deaf" not in sys.argv:
+                sys.exit(signals.exit_code())
             time.sleep(0.01)
     finally:
         print("closed", flush=True)
@@ -72,9 +72,9 @@ def test_the_second_ends_it_at_once(number: int, code: int) -> None:
 
 def test_afterwards_signals_do_what_they_did_before() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    from jersey.runs import signals as stopping
+    from jersey.runs import signals
 
-    with stopping.on_signals():
+    with signals.on_signals():
         assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] != before
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jersey.sweep import process_pool as children
+from jersey.sweep import process_pool
 from jersey.sweep.process_pool import STOPPING, Child, Stopped, run_children
 
 IGNORES_SIGTERM = """
@@ -47,17 +47,17 @@ def test_codes_come_as_children_end_not_as_they_started(tmp_path: Path) -> None:
 def test_a_child_that_ignores_the_signal_is_killed_after_the_grace_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "GRACE_S", 0.2)
+    monkeypatch.setattr(process_pool, "GRACE_S", 0.2)
     ready = tmp_path / "ready"
     groups = []
-    popen = children._open
+    popen = process_pool._open
 
     def remember(*arguments: object) -> object:
         process = popen(*arguments)  # type: ignore[arg-type]
         groups.append(process.pid)
         return process
 
-    monkeypatch.setattr(children, "_open", remember)
+    monkeypatch.setattr(process_pool, "_open", remember)
 
     def on_start(index: int) -> None:
         if index == 1:  # the first one runs

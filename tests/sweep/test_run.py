@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 from helpers import stand_in, sweep_process
 from helpers.sweep_process import runs_of
 
@@ -149,6 +150,7 @@ def start(parent: Path, jobs: int, tasks: str, seeds: str) -> subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests in a shell's background
     )
 

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from jersey.core.errors import UserError
+from jersey.core.labels import SPLITS
 from jersey.synth import generate as generate_module
 from jersey.synth.draw import Crop, draw_crop, paint
 from jersey.synth.generate import generate
 from jersey.synth.occlusion import hide
-from jersey.synth.settings import MANIFEST, SPLITS
+from jersey.synth.settings import MANIFEST
 from jersey.synth.typefaces import TRAIN, TRAIN_FONTS, UNSEEN
 from jersey.synth.unreadable import KINDS, draw_unreadable
 

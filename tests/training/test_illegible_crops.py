@@ -29,9 +29,9 @@ from jersey.callbacks.per_class import PerClassTable
 from jersey.callbacks.prediction_grid import PredictionGrid
 from jersey.callbacks.predictions_table import PredictionsTable
 from jersey.callbacks.sampler_distribution import SamplerDistribution
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX
 from jersey.data.audit.survey import fast_audit
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.illegible import UNREADABLE, UNREADABLE_INDEX
 from jersey.training.losses import FocalLoss
 from jersey.training.module import JerseyModule
 from jersey.training.sam import SAM
@@ -101,13 +101,13 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
     assert natural == {"drawn in": "data set"} | dict.fromkeys(NUMBERS, "16") | {"unreadable": "14"}
     for epoch, row in enumerate(epochs):
         drawn_N = data.decoded["train"].labels_N[data.train_sampler.draw(epoch)]
-        assert int(row["unreadable"]) == int((drawn_N == UNREADABLE_INDEX).sum()) > 0
+        assert int(row["unreadable"]) == int((drawn_N == ILLEGIBLE_INDEX).sum()) > 0
         assert sum(int(row[name]) for name in (*NUMBERS, "unreadable")) == len(data.splits["train"])
 
     samples = next(sections for title, sections in grids.items() if title.startswith("train"))
     data.train_sampler.set_epoch(0)
     shown = next(iter(data.train_dataloader()))["labels"].tolist()
-    assert UNREADABLE_INDEX in shown
+    assert ILLEGIBLE_INDEX in shown
     assert [tile.caption[0] for tile in samples[0].tiles] == [(*NUMBERS, "unreadable")[label] for label in shown]
     found = next(sections for title, sections in grids.items() if title.startswith("test"))[-1]
     assert (found.heading, found.out_of, len(found.tiles)) == ("unreadable, the surest first", 4, 4)
@@ -153,7 +153,7 @@ def test_tracks_are_those_of_the_files(root: Path) -> None:
         for path, label, track in zip(split.paths, split.labels, split.tracks, strict=True):
             assert track.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
             assert "/" not in track or track.split("/")[0] == (label or "unreadable")
-        assert UNREADABLE in split.labels
+        assert ILLEGIBLE in split.labels
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_two_processes_do_what_one_does(folders: Path, tmp_path: Path) -> None:
         assert seen["rows"].tolist() == list(range(3 * each))
         assert seen["unreadable_rows"].tolist() == seen["is_unreadable"].nonzero()[:, 0].tolist()
         assert len(seen["unreadable_rows"]) == unreadable
-        assert UNREADABLE_INDEX not in seen["labels"]
+        assert ILLEGIBLE_INDEX not in seen["labels"]
         torch.testing.assert_close(seen["weights"], one["weights"], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(seen["unreadable_logits"], one["unreadable_logits"], atol=1e-5, rtol=1e-4)
         assert seen["val"] == pytest.approx(one["val"], rel=1e-3, abs=1e-5)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from jersey.core.printable import printable
-from jersey.data.illegible import UNREADABLE_NAME
+from jersey.core.errors import escape_control
+from jersey.core.labels import ILLEGIBLE_NAME
 
 Kind = Literal["layout", "bad image", "two labels", "leak", "unknown label", "duplicates", "missing label"]
 Severity = Literal["error", "warning"]
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
     Args:
         split: "train", "val" or "test".
-        label: as in the data set, or UNREADABLE.
+        label: as in the data set, or ILLEGIBLE.
         image: path relative to the root, with "/".
     """
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     @property
     def shown_label(self) -> str:
         """In words, and without what a terminal cannot show."""
-        return printable(self.label) or UNREADABLE_NAME
+        return escape_control(self.label) or ILLEGIBLE_NAME
 
 
 @dataclass(frozen=True)

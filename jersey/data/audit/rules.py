@@ -3,11 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from jersey.core.labels import in_order
-from jersey.core.printable import printable
+from jersey.core.errors import escape_control
+from jersey.core.labels import ILLEGIBLE, in_order
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import Finding, Kind, Row
-from jersey.data.illegible import UNREADABLE
 from jersey.data.image_file import Picture
 
 _EXAMPLES = 4
@@ -20,7 +19,7 @@ def unreadable_images(rows: Iterable[Row], reasons: Mapping[str, str]) -> list[F
     for row in rows:
         rows_of[row.image].append(row)
     return [
-        Finding("bad image", f"{printable(image)} {printable(reason)}", tuple(rows_of[image]))
+        Finding("bad image", f"{escape_control(image)} {escape_control(reason)}", tuple(rows_of[image]))
         for image, reason in reasons.items()
     ]
 
@@ -61,7 +60,7 @@ def _examples(group: Sequence[Row], labels: Sequence[str]) -> str:
     """Some images of a group, first one of each split and label, with their labels where there are several."""
     firsts = {(row.split, row.label): row for row in reversed(group)}.values()
     ordered = list(dict.fromkeys([*reversed(firsts), *group]))
-    names = [printable(row.image) + (f" ({row.shown_label})" if len(labels) > 1 else "") for row in ordered]
+    names = [escape_control(row.image) + (f" ({row.shown_label})" if len(labels) > 1 else "") for row in ordered]
     return _listed(names, most=_EXAMPLES)
 
 
@@ -74,15 +73,15 @@ def labels_astray(rows: Iterable[Row], pinned: Sequence[str] | None) -> list[Fin
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        if row.label != UNREADABLE:
+        if row.label != ILLEGIBLE:
             counts[row.split][row.label] += 1
     known = in_order(counts["train"]) if pinned is None else list(pinned)
     findings = []
     for split, present in counts.items():
-        unknown = [f"{printable(label)} ({present[label]})" for label in in_order(set(present) - set(known))]
+        unknown = [f"{escape_control(label)} ({present[label]})" for label in in_order(set(present) - set(known))]
         if unknown and known:
             findings.append(Finding("unknown label", f"{split} has images of {_listed(unknown, most=_LABELS)}"))
-        missing = [printable(label) for label in known if label not in present]
+        missing = [escape_control(label) for label in known if label not in present]
         if missing and present:
             some = f"{len(missing)} of {len(known)} labels: {_listed(missing, most=_LABELS)}"
             findings.append(Finding("missing label", f"{split} has no image of {some}"))

@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from jersey.core.errors import UserError
-from jersey.core.printable import printable
+from jersey.core.errors import UserError, escape_control
+from jersey.core.labels import ILLEGIBLE, SPLITS
 from jersey.data.audit.copies import Looks
 from jersey.data.audit.finding import KINDS, Finding, Row
 from jersey.data.audit.read import read_all
 from jersey.data.audit.rules import copies, labels_astray, unreadable_images
 from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
 from jersey.data.bad_images import Skipped
-from jersey.data.illegible import UNREADABLE
 from jersey.data.image_file import Picture
-from jersey.data.index import SPLITS, Split, read_splits
+from jersey.data.index import Split, read_splits
 from jersey.data.problems import TwoLabels
 
 
@@ -63,7 +62,7 @@ class Audit:
         counts = [(images, "image"), (len(self.errors), "error"), (warnings, "warning")]
         counted = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
         depth = " (headers only, no pixel was looked at)" if self.fast else ""
-        head = f"{printable(str(self.root))}: {counted}{depth}\n"
+        head = f"{escape_control(str(self.root))}: {counted}{depth}\n"
         return "\n".join(filter(None, [head, self.tables(), self.problems(most=most)]))
 
     def to_json(self) -> str:
@@ -94,7 +93,7 @@ class Audit:
         counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         for row in self.rows:
             counts[row.split][row.label] += 1
-        unreadable = {split: of_split.pop(UNREADABLE, 0) for split, of_split in counts.items()}
+        unreadable = {split: of_split.pop(ILLEGIBLE, 0) for split, of_split in counts.items()}
         return {split: dict(of_split) for split, of_split in counts.items()}, unreadable
 
 
@@ -114,7 +113,7 @@ def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None
 
     def complain(problem: UserError) -> None:
         if not isinstance(problem, TwoLabels):  # those are found again, with their rows
-            sentence = printable(str(problem).replace(f"{root}{os.sep}", ""))
+            sentence = escape_control(str(problem).replace(f"{root}{os.sep}", ""))
             problems.append(Finding("layout", sentence))
 
     splits = read_splits(root, complain)

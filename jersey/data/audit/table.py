@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
-from jersey.core.labels import in_order
-from jersey.core.printable import printable
+from jersey.core.errors import escape_control
+from jersey.core.labels import ILLEGIBLE_NAME, in_order
 from jersey.data.audit.finding import KINDS, Finding
-from jersey.data.illegible import UNREADABLE_NAME
 from jersey.data.image_file import Picture
 
 
@@ -47,12 +46,12 @@ def count_table(counts: Mapping[str, Mapping[str, int]], unreadable: Mapping[str
     """
     lines = [["label", *counts, "all"]]
     for label in in_order(label for of_split in counts.values() for label in of_split):
-        lines.append([printable(label), *_with_sum([of_split.get(label, 0) for of_split in counts.values()])])
+        lines.append([escape_control(label), *_with_sum([of_split.get(label, 0) for of_split in counts.values()])])
     lines.append(["total", *_with_sum([sum(of_split.values()) for of_split in counts.values()])])
     labels_of = [set(of_split) for of_split in counts.values()]
     lines.append(["labels", *map(_number, map(len, [*labels_of, set().union(*labels_of)]))])
     if any(unreadable.values()):
-        lines.append([UNREADABLE_NAME, *_with_sum([unreadable[split] for split in counts])])
+        lines.append([ILLEGIBLE_NAME, *_with_sum([unreadable[split] for split in counts])])
     return _aligned(lines)
 
 

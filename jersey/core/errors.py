@@ -37,7 +37,7 @@ def escape_control(text: str) -> str:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Around the body of a command: turns a UserError, or a full disk, into one line on stderr and exit code 2.
+    """Around the body of a command: turns a UserError, a full disk or GPU into one line on stderr and exit code 2.
 
     Of several processes one prints; the others end with the same code, also when all they saw was that it had gone.
     """
@@ -49,18 +49,49 @@ def exit_on_user_error() -> Iterator[None]:
     except Exception as error:
         if distributed.has_been_said():
             sys.exit(2)
-        if (cause := full_disk(error)) is None:
+        if (disk := full_disk(error)) is not None:
+            distributed.print_once(f"error: {_sentence(disk)}")
+        elif (gpu := full_gpu(error)) is not None:
+            distributed.print_once(f"error: {printable(_sentence_of_gpu(gpu))}")
+        else:
             raise
-        distributed.print_once(f"error: {_sentence(cause)}")
         sys.exit(2)
 
 
 def full_disk(error: BaseException) -> OSError | None:
     """The error of a disk or a quota without room that has led to this one; `torch.save` raises another after it."""
+    causes = (each for each in _causes(error) if isinstance(each, OSError) and each.errno in FULL)
+    return next(causes, None)
+
+
+def full_gpu(error: BaseException) -> BaseException | None:
+    """The error of a GPU without room that has led to this one; known by its name, as torch is not imported for it."""
+    causes = (each for each in _causes(error) if _is_of_full_gpu(each))
+    return next(causes, None)
+
+
+def _is_of_full_gpu(error: BaseException) -> bool:
+    is_allocator = type(error).__module__ == "torch" and type(error).__name__ == "OutOfMemoryError"
+    # The driver's own, where others have taken the memory before torch has got any.
+    return is_allocator or "CUDA error: out of memory" in str(error)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what has led to it."""
     cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and cause.errno in FULL):
+    while cause is not None:
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return cause
+
+
+def _sentence_of_gpu(error: BaseException) -> str:
+    """Says how much was wanted of how much, as far as torch tells it, and what can be done."""
+    _, *told = str(error).partition("\n")[0].split(". ")
+    why = f" ({'; '.join(told[:2])})" if told else ""
+    return (
+        f"the GPU is out of memory{why}; lower data.batch_size, for which trainer.accumulate can make up, "
+        "data.eval_batch_size or data.size_px, or end what else runs on it, which nvidia-smi lists"
+    )
 
 
 def _sentence(error: OSError) -> str:

@@ -110,7 +110,7 @@ def ship(
         "data_sha256": data_sha256(data),
         "val_scores": json.dumps(best["val"]),
         "test_scores": json.dumps(test.metrics),
-        "producers": json.dumps({name: metadata.version(name) for name in PRODUCERS}),
+        "producers": json.dumps({name: _version(name) for name in PRODUCERS}),
         **calibration.facts,
     }
     agreement = export_onnx(deployed, folder.onnx, reference=reference, metadata=facts)
@@ -127,6 +127,14 @@ def ship(
         calibration_picture(test_answers, calibration, title=title).save(path)
     test_tracks = _tracks(test_answers.at(calibration.temperature), data.splits["test"], _rows(test))
     return Shipped(agreement, calibration, accuracy_by_frames(test_tracks), made)
+
+
+def _version(package: str) -> str:
+    """Of an installed package; a checkout that is run as it lies has none, and is no reason to lose a trained run."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def data_sha256(data: JerseyDataModule) -> str:

@@ -185,6 +185,7 @@ class AimTracker(Logger):
         # Of two processes that create one repository at once, one would die.
         with FileLock(f"{self._repo}.lock", timeout=CREATION_TIMEOUT_S):
             repository = aim.Repo.from_path(str(self._repo), init=not (self._repo / "VERSION").exists())
+        _clean_up_at_exit()
         known = self._known_hash()
         # Forcing the lock of a killed process is safe: RocksDB below has its own lock, which dies with its process.
         logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
@@ -260,6 +261,15 @@ def _calm_samples(run: Any) -> None:
                 track(sample)
 
         sampler._track = track_if_possible
+
+
+def _clean_up_at_exit() -> None:
+    """Lets Aim clean up in the thread that exits; its own way starts another, which Python 3.12 refuses by then."""
+    from aim.ext.cleanup import AutoClean
+
+    atexit.unregister(AutoClean.cleanup)
+    atexit.unregister(AutoClean._cleanup)
+    atexit.register(AutoClean._cleanup)
 
 
 def _forget_cleanup() -> None:

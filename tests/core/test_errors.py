@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from jersey.core.errors import exit_on_user_error
 
@@ -40,6 +41,37 @@ def write_and_hide_why() -> None:
         Path("/dev/full").write_text("00")
     except OSError:
         raise RuntimeError("unexpected pos 576 vs 534")  # noqa: B904
+
+
+OF_TORCH = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. "
+    "GPU 0 has a total capacity of 79.19 GiB of which 1.05 GiB is free. "
+    "Including non-PyTorch memory, this process has 78.13 GiB memory in use. See documentation for Memory Management"
+)
+
+
+def test_a_full_gpu_is_one_sentence_that_says_what_was_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_of(torch.OutOfMemoryError(OF_TORCH), capsys)
+    wanted = "(Tried to allocate 2.00 GiB; GPU 0 has a total capacity of 79.19 GiB of which 1.05 GiB is free)"
+    assert said.startswith(f"error: the GPU is out of memory {wanted}; lower data.batch_size")
+
+
+def test_a_gpu_that_others_have_filled_is_told_likewise(capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_of(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"), capsys)
+    assert said.startswith("error: the GPU is out of memory; lower data.batch_size")
+
+
+def test_a_full_gpu_is_seen_behind_what_it_led_to(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        fail_after(torch.OutOfMemoryError(OF_TORCH))
+    assert "the GPU is out of memory" in said_of(raised.value, capsys)
+
+
+def fail_after(error: BaseException) -> None:
+    try:
+        raise error
+    except Exception:
+        raise RuntimeError("the logger is closed")  # noqa: B904
 
 
 def test_other_errors_keep_their_traceback() -> None:

@@ -1,1 +1,1 @@
-"""Speed against baselines, one file a question: `python -m jersey.bench.QUESTION` prints tables, then a line of JSON."""
+"""Speed against baselines: `python -m jersey.bench.QUESTION` prints tables, then a line of JSON."""

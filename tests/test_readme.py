@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import NUMBERS, REPOSITORY
 from helpers.planted_model import file_of, planted_model
 from helpers.readme import BLOCKS, COMMANDS, QUICK_START, README, commands, run
+from helpers.repository import NUMBERS, REPOSITORY
 from helpers.run_folders import run_folder
 
 import experiments  # noqa: F401  # its import registers them

@@ -14,14 +14,12 @@ import hypothesis
 import pytest
 from fiddle import selectors
 from helpers.launched import launched
+from helpers.repository import NUMBERS
 
 from jersey.synth.generate import generate
 
 hypothesis.settings.register_profile("without a clock", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("without a clock")
-
-REPOSITORY = Path(__file__).parent.parent
-NUMBERS = ("0", "00", "01")
 
 
 @pytest.fixture(autouse=True)

@@ -4,35 +4,14 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.import_graph import DOCUMENT, LIBRARY, names_imported_by, order_of, package_of, with_drawing
+from helpers.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).parent.parent
-LIBRARY = sorted((REPOSITORY / "jersey").rglob("*.py"))
-ORDER = [
-    "bench",
-    "cli",
-    "compare",
-    "sweep",
-    "experiment",
-    "lint",
-    "config",
-    "report",
-    "export",
-    "callbacks",
-    "plots",
-    "training",
-    "evaluation",
-    "inference",
-    "data",
-    "augment",
-    "synth",
-    "models",
-    "runs",
-    "core",
-]
+DOCUMENTED = DOCUMENT.read_text(encoding="utf-8")
+ORDER = order_of(DOCUMENTED)
 """Packages, and the one loose module, from top to bottom: each may import what comes after it."""
 HOMES = {
     "fiddle": ("jersey/config/", "jersey/lint/", "jersey/cli/", "experiments/"),
@@ -44,20 +23,6 @@ HOMES = {
     "onnxruntime": ("jersey/inference/", "jersey/export/int8.py"),
 }
 FORBIDDEN = {"jax", "jaxlib", "flax", "yaml", "omegaconf", "hydra", "pandas"}
-
-
-def names_imported_by(path: Path) -> Iterator[str]:
-    """The dotted names that a file imports anywhere, such as `jersey.core.labels.Labels`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def package_of(path: Path) -> str:
-    """The package below `jersey` that holds a file, or the file's own name; "" for `jersey/__init__.py`."""
-    return path.relative_to(REPOSITORY / "jersey").with_suffix("").parts[0].replace("__init__", "")
 
 
 def sources() -> list[Path]:
@@ -89,18 +54,31 @@ def test_the_order_names_every_package_once_and_few_modules_are_loose() -> None:
     assert len([path for path in LIBRARY if path.parent.name == "jersey"]) <= 5
 
 
-def test_inference_is_torch_free_and_nothing_imports_jax() -> None:
-    probe = "import sys, {}; print(*sorted(m for m in {!r} if m in sys.modules))"
-    for module, banned in (
-        ("jersey.inference", {"torch", "lightning", "onnx", "matplotlib"}),
-        ("jersey.inference.__main__", {"torch", "lightning", "onnx", "matplotlib"}),
-        ("jersey.data.audit.__main__", {"torch", "lightning", "matplotlib"}),
-        ("jersey.compare.__main__", {"torch", "lightning", "matplotlib", "fiddle"}),
+def test_the_drawing_shows_the_imports_as_they_are() -> None:
+    """If not: `PYTHONPATH=tests python -m helpers.import_graph`."""
+    assert with_drawing(DOCUMENTED, ORDER) == DOCUMENTED
+
+
+def test_every_place_that_the_document_names_exists() -> None:
+    places = re.findall(r"`(\w+/[\w/]+\.py):([\w.]+)`", DOCUMENTED)
+    assert len(places) > 15
+    for file, dotted in places:
+        body = ast.parse((REPOSITORY / "jersey" / file).read_text(encoding="utf-8")).body
+        for name in dotted.split("."):
+            (found,) = (node for node in body if getattr(node, "name", None) == name)
+            body = getattr(found, "body", [])
+
+
+def test_commands_import_no_more_than_they_need() -> None:
+    probe = "import sys, {}; print(*sorted({!r} & set(sys.modules)))"
+    without_torch = "jersey.inference.__main__, jersey.data.audit.__main__, jersey.compare.__main__"
+    for modules, banned in (
+        (without_torch, {"torch", "lightning", "onnx", "matplotlib", "fiddle"}),
         ("experiments", {"jax", "aim"}),
     ):
-        command = [sys.executable, "-c", probe.format(module, banned)]
+        command = [sys.executable, "-c", probe.format(modules, banned)]
         seen = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.strip()
-        assert seen == "", f"{module} imports {seen}"
+        assert seen == "", f"{modules} imports {seen}"
 
 
 def test_there_is_no_yaml() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import NUMBERS, REPOSITORY
 from helpers.planted_model import file_of, planted_model
 from helpers.readme import BLOCKS, COMMANDS, QUICK_START, README, commands, run
+from helpers.repository import NUMBERS, REPOSITORY
 from helpers.run_folders import run_folder
 
 import experiments  # noqa: F401  # its import registers them
@@ -134,7 +134,7 @@ def test_epochs_are_timed_beside_the_usual_ways(crops_root: Path, tmp_path: Path
     (folder / "config.json").write_text(configs.to_json(config, "quickstart"), encoding="utf-8")
     result = run(command, tmp_path, "--rounds=2", "--batches=2")
     assert result.returncode == 0, result.stderr
-    assert {"jersey", "torchvision"} <= json.loads(result.stdout.splitlines()[-1])["training"].keys()
+    assert {"jersey", "torchvision"} <= json.loads(result.stdout.splitlines()[-1])["rows"][0]["training"].keys()
 
 
 def test_several_processes_of_one_machine_and_of_two(crops_root: Path, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Measurements, one file a question: `python -m jersey.bench.<question>` prints a table, then one line of JSON."""
+"""Speed against baselines: `python -m jersey.bench.QUESTION` prints tables, then a line of JSON."""

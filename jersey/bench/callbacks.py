@@ -7,51 +7,30 @@ inside of epochs, and those at the start of the run, at its end and around the t
 the hook that makes it; a checkpoint is copied there and written by a thread.
 """
 
-import argparse
-import functools
-import json
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch import Callback
 from lightning.pytorch.profilers import SimpleProfiler
 
-from jersey import config as configs
-from jersey.core.console import set_up_console
-from jersey.core.errors import exit_on_user_error
+from jersey.bench import harness
 from jersey.core.tables import aligned
-from jersey.runs.folder import open_run
 
 ONCE = ("setup", "teardown", "on_fit", "on_train_start", "on_train_end", "on_test", "on_load")
 """How the names of hooks outside of epochs begin."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Seconds by callback, inside of epochs and outside; and of all epochs with their validations."""
+class Profiled(Callback):
+    """Lets a profiler time every hook that is called after its own `setup`."""
 
-    in_epochs_s: dict[str, float]
-    once_s: dict[str, float]
-    epochs_s: float
-    epochs: int
+    def __init__(self) -> None:
+        self.profiler = SimpleProfiler()
 
-
-def measure(folder: Path) -> Measured:
-    """Does the run again."""
-    name, config = configs.load(folder)
-    profiler = SimpleProfiler()
-    experiment = configs.build(config)
-    experiment.trainer = functools.partial(_profiled, experiment.trainer, profiler)
-    workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
-    run = open_run(workdir, name, "bench", documents=configs.documents(name, config))
-    experiment.run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
-    in_epochs_s, once_s = sums(profiler.recorded_durations)
-    epochs_s = profiler.recorded_durations["run_training_epoch"]
-    return Measured(in_epochs_s, once_s, sum(epochs_s), len(epochs_s))
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        setattr(trainer, "profiler", self.profiler)  # noqa: B010  # Lightning declares it out of mypy's sight
 
 
 def sums(durations_s: Mapping[str, list[float]]) -> tuple[dict[str, float], dict[str, float]]:
@@ -67,30 +46,22 @@ def sums(durations_s: Mapping[str, list[float]]) -> tuple[dict[str, float], dict
     return in_epochs_s, once_s
 
 
-def _profiled(make_trainer: Callable[..., L.Trainer], profiler: SimpleProfiler, **arguments: Any) -> L.Trainer:
-    trainer = make_trainer(**arguments)
-    setattr(trainer, "profiler", profiler)  # noqa: B010  # Lightning declares it in a connector, out of mypy's sight
-    return trainer
-
-
-def main() -> None:
-    """Prints a row a callback, and their sum as a share of the epochs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the run to do again")
-    with exit_on_user_error():
-        set_up_console()
-        measured = measure(parser.parse_args().folder)
-    inside_s, once_s = measured.in_epochs_s, measured.once_s
+def measure(folder: Path, changes: Sequence[str]) -> dict[str, Any]:
+    """Does the run again, and prints a row a callback and their sum beside the epochs, validations included."""
+    profiled = Profiled()
+    harness.repeat_run(*harness.load_run(folder, changes), harness.workdir(), "bench", profiled=profiled)
+    durations_s = profiled.profiler.recorded_durations
+    inside_s, once_s = sums(durations_s)
+    epochs_s = durations_s["run_training_epoch"]
     rows = [["callback", "in epochs s", "of the epochs", "once s"]]
-    for name in sorted({*inside_s, *once_s}, key=lambda name: -inside_s.get(name, 0.0)):
-        seconds = inside_s.get(name, 0.0)
-        rows.append([name, f"{seconds:.2f}", f"{seconds / measured.epochs_s:.2%}", f"{once_s.get(name, 0.0):.2f}"])
-    share = sum(inside_s.values()) / measured.epochs_s
-    rows.append(["all", f"{sum(inside_s.values()):.2f}", f"{share:.2%}", f"{sum(once_s.values()):.2f}"])
+    by_cost = sorted({*inside_s, *once_s}, key=lambda name: -inside_s.get(name, 0.0))
+    seconds = {name: (inside_s.get(name, 0.0), once_s.get(name, 0.0)) for name in by_cost}
+    share = sum(inside_s.values()) / sum(epochs_s)
+    for name, (inside, once) in {**seconds, "all": (sum(inside_s.values()), sum(once_s.values()))}.items():
+        rows.append([name, f"{inside:.2f}", f"{inside / sum(epochs_s):.2%}", f"{once:.2f}"])
     print("\n".join(aligned(rows)))
-    facts = {"epochs": measured.epochs, "epochs_s": round(measured.epochs_s, 1), "share": round(share, 4)}
-    print(json.dumps({"bench": "callbacks", **facts}))
+    return {"epochs": len(epochs_s), "epochs_s": round(sum(epochs_s), 1), "share": round(share, 4)}
 
 
 if __name__ == "__main__":
-    main()
+    harness.command("callbacks", __doc__, measure, harness.RUN)

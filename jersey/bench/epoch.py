@@ -14,13 +14,19 @@ through
 which is the same for all, and, for jersey alone, checkpoints, metrics and pictures: an epoch cut short holds as many
 of them as a whole one. The data set needs a folder for each class: torchvision and timm read nothing else.
 
+Of several networks and sizes there is a row each; on a machine with a GPU:
+
+    python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --set=batch_size=256 --batches=50
+
+There `busy` is the share of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`), `GB` the
+most memory that they held on it, together with the networks that they are compared with.
+
 Shapes: B batch, H W size.
 """
 
-import argparse
 import copy
-import json
-import tempfile
+import itertools
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +39,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jersey import config as configs
+from jersey.bench import harness
 from jersey.bench.gpu_load import GpuLoad
+from jersey.bench.harness import Times
 from jersey.bench.reference_loaders import Loader, timm_loader, torchvision_loader
-from jersey.bench.results import Times, as_json, machine, table
-from jersey.core.console import set_up_console
-from jersey.core.errors import UserError, exit_on_user_error
-from jersey.core.timing import wait_for_device
+from jersey.core.errors import UserError
+from jersey.core.tables import aligned
+from jersey.core.timing import speedup, wait_for_device
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
 from jersey.runs.aim import AimTracker
@@ -170,9 +177,7 @@ class Measured:
 
 def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> Measured:
     """Trains all candidates in turn."""
-    name, config = configs.load(folder)
-    for change in changes:
-        configs.apply_override(config, change)
+    name, config = harness.load_run(folder, changes)
     config.trainer.epochs, config.trainer.limit_batches = rounds + 1, batches
     configs.check(config)
     experiment = configs.build(config)
@@ -187,11 +192,11 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     def rivals(trainer: L.Trainer, module: JerseyModule) -> dict[str, Plain]:
         return _rivals(trainer, module, data, architecture, batches)
 
-    workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
+    workdir = harness.workdir()
     tracker = AimTracker(repo=workdir / ".aim", experiment=name, run_name="bench", hash_file=workdir / "aim_hash")
     between = BetweenEpochs(rivals)
-    experiment.trainer.keywords["callbacks"] = {"between": between, **experiment.trainer.keywords["callbacks"]}
-    trainer = experiment.trainer(run_dir=workdir, loggers=[MetricsCsv(run_dir=workdir), EpochLine(), tracker])
+    with_between = harness.with_callbacks(experiment, between=between)
+    trainer = with_between.trainer(run_dir=workdir, loggers=[MetricsCsv(run_dir=workdir), EpochLine(), tracker])
     load = GpuLoad()
     with load.sampled():
         trainer.fit(module, datamodule=data)
@@ -243,26 +248,54 @@ def _first(batches: Iterator[Batch], count: int) -> list[Batch]:
     return [batch for batch, _ in zip(batches, range(count), strict=False)]
 
 
-def main() -> None:
-    """Prints two tables and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the run whose config to take")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as --fdl_set of launch.py")
-    parser.add_argument("--rounds", type=int, default=4, help="epochs to time, after one that warms up")
-    parser.add_argument("--batches", type=int, default=8, help="of an epoch")
-    options = parser.parse_args()
-    with exit_on_user_error():
-        set_up_console()
-        if options.rounds < 2 or options.batches < 1:
-            raise UserError("--rounds must be at least 2, and --batches at least 1")
-        measured = measure(options.folder, options.set, rounds=options.rounds, batches=options.batches)
-    result: dict[str, Any] = {"bench": "epoch", "machine": machine(), "batches": options.batches}
-    for title, times_s in (("training", measured.training_s), ("epoch", measured.epoch_s)):
-        crops = measured.crops
-        print(f"\n{title}, {crops} crops\n{table(times_s, against='bare step', unit='crops', amount=crops)}")
-        result[title] = as_json(times_s, against="bare step")
-    print(json.dumps(result | {"gpu_busy": measured.busy, "gpu_gb": measured.gpu_gb}))
+def bench(
+    folder: Path, changes: list[str], architectures: list[str], px: list[int], rounds: int, batches: int
+) -> dict[str, Any]:
+    """Prints two tables a network and size, or of several a row each, as far as it has come."""
+    if rounds < 2 or batches < 1:
+        raise UserError("--rounds must be at least 2, and --batches at least 1")
+    networks = [[f"module.network.architecture={each}"] for each in architectures] or [[]]
+    sizes = [[f"data.size_px=({each}, {each})"] for each in px] or [[]]
+    rows: list[dict[str, Any]] = []
+    for network, size in itertools.product(networks, sizes):
+        measured = measure(folder, [*changes, *network, *size], rounds=rounds, batches=batches)
+        shown = {}
+        for title, times_s in (("training", measured.training_s), ("epoch", measured.epoch_s)):
+            times_table = harness.table(times_s, against="bare step", unit="crops", amount=measured.crops)
+            print(f"\n{title}, {measured.crops} crops\n{times_table}", flush=True)
+            shown[title] = harness.as_json(times_s, against="bare step")
+        rows.append({"changes": [*network, *size], **row(measured), **shown})
+        if len(rows) > 1:
+            print(f"\n{grid(rows)}", flush=True)
+    return {"batches": batches, "rows": rows}
 
+
+def row(measured: Measured) -> dict[str, Any]:
+    """Crops a second while training, how fast that is beside each rival, and what it asked of the GPU."""
+    own_s = measured.training_s["jersey"]
+    rivals = {name: measured.training_s.get(name) for name in ("bare step", "torchvision", "timm")}
+    return {
+        "crops/s": round(measured.crops / statistics.median(own_s)),
+        **{f"x {name}": str(speedup(times_s, own_s)) if times_s else None for name, times_s in rivals.items()},
+        "busy": None if measured.busy is None else round(measured.busy, 3),
+        "GB": None if measured.gpu_gb is None else round(measured.gpu_gb, 2),
+    }
+
+
+def grid(rows: Sequence[dict[str, Any]]) -> str:
+    """A line a row; a dash where something was not measured."""
+    names = ["crops/s", *(name for name in rows[0] if name.startswith("x ")), "busy", "GB"]
+    cells = [[" ".join(each["changes"]), *("-" if each[n] is None else str(each[n]) for n in names)] for each in rows]
+    return "\n".join(aligned([["", *names], *cells]))
+
+
+OPTIONS: harness.Options = {
+    **harness.RUN,
+    "--architectures": {"nargs": "+", "default": [], "help": "such as resnet18 resnet50, instead of the run's"},
+    "--px": {"nargs": "+", "type": int, "default": [], "help": "heights and widths, such as 64 128 224"},
+    "--rounds": {"type": int, "default": 4, "help": "epochs to time, after one that warms up"},
+    "--batches": {"type": int, "default": 8, "help": "of an epoch"},
+}
 
 if __name__ == "__main__":
-    main()
+    harness.command("epoch", __doc__, bench, OPTIONS)

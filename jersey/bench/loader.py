@@ -10,8 +10,6 @@ Then epochs of batches, in turns: jersey's, augmented already, and those of torc
 `jersey.bench.reference_loaders`.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,11 +18,9 @@ from typing import Any
 
 import torch
 
-from jersey.augment.augment import Augment, Colour, Geometry, Noise
+from jersey.bench import harness
 from jersey.bench.reference_loaders import Loader, timm_loader, torchvision_loader
-from jersey.bench.results import as_json, machine, table
-from jersey.core.console import set_up_console
-from jersey.core.errors import exit_on_user_error
+from jersey.bench.train_step import baseline_augment
 from jersey.core.seeding import counted_generator
 from jersey.core.timing import in_turn
 from jersey.data.datamodule import JerseyDataModule
@@ -63,12 +59,7 @@ def epochs(data: JerseyDataModule, *, px: int, batches: int) -> dict[str, Callab
         "torchvision": torchvision_loader(folder, **settings, device=device),
         "timm": timm_loader(folder, **settings, device=device),
     }
-    augment = Augment(
-        geometry=Geometry(rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
-        colour=Colour(brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
-        noise=Noise(std=0.03),
-    )
-    own = data.train_dataloader()
+    augment, own = baseline_augment(), data.train_dataloader()
 
     def jersey() -> None:
         for number, batch in zip(range(batches), own, strict=False):
@@ -90,28 +81,29 @@ def _own_mb() -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
-def main() -> None:
-    """Prints both tables and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--crops", type=int, default=2000, help="in the train split")
-    parser.add_argument("--px", type=int, default=64, help="height and width")
-    parser.add_argument("--batches", type=int, default=20, help="of an epoch")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    with exit_on_user_error(), tempfile.TemporaryDirectory(prefix="jersey-bench-") as folder:
-        set_up_console()
+def measure(crops: int, px: int, batches: int, rounds: int) -> dict[str, Any]:
+    """Prints what each start cost, and a row a loader."""
+    with tempfile.TemporaryDirectory(prefix="jersey-bench-") as folder:
         root = Path(folder) / "crops"
-        fill(root, crops=options.crops, px=options.px)
-        result: dict[str, Any] = {"bench": "loader", "machine": machine(), "crops": options.crops, "px": options.px}
+        fill(root, crops=crops, px=px)
+        result: dict[str, Any] = {"crops": crops, "px": px}
         for start in ("first start", "second start"):
-            data, seconds, grown_mb = opened(root, px=options.px)
+            data, seconds, grown_mb = opened(root, px=px)
             print(f"{start:<14} {seconds:7.2f} s  {grown_mb:+8.1f} MB")
             result[start] = {"s": round(seconds, 3), "mb": round(grown_mb, 1)}
-        times_s = in_turn(epochs(data, px=options.px, batches=options.batches), rounds=options.rounds)
-        crops = options.batches * data.batch_size
-        print(f"\nan epoch of {crops} crops\n{table(times_s, against='torchvision', unit='crops', amount=crops)}")
-        print(json.dumps({**result, "epochs": as_json(times_s, against="torchvision")}))
+        times_s = in_turn(epochs(data, px=px, batches=batches), rounds=rounds)
+        taken = batches * data.batch_size
+        times_table = harness.table(times_s, against="torchvision", unit="crops", amount=taken)
+        print(f"\nan epoch of {taken} crops\n{times_table}")
+        return {**result, "epochs": harness.as_json(times_s, against="torchvision")}
 
+
+OPTIONS: harness.Options = {
+    "--crops": {"type": int, "default": 2000, "help": "in the train split"},
+    "--px": {"type": int, "default": 64, "help": "height and width"},
+    "--batches": {"type": int, "default": 20, "help": "of an epoch"},
+    "--rounds": {"type": int, "default": 5},
+}
 
 if __name__ == "__main__":
-    main()
+    harness.command("loader", __doc__, measure, OPTIONS)

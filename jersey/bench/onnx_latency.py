@@ -1,33 +1,35 @@
-"""onnxruntime against torch eager: how long one crop takes, and how many a second pass in batches.
+"""onnxruntime and `Predictor` against torch eager: how long one crop takes, and how many a second pass in batches.
 
     python -m jersey.bench.onnx_latency
     python -m jersey.bench.onnx_latency runs/resnet18_small/20261121-101500
 
 Without a run, a ResNet-18 with random weights at 64 and at 128 px. All is on the CPU and on as many threads as torch
-takes (`OMP_NUM_THREADS`), in one process, in turn; a ratio is the median over rounds, with its quartiles.
+takes (`OMP_NUM_THREADS`), in one process, in turn, on drawn crops of the network's own size.
 
-- torch: the network as it is trained, on crops of its own size;
+- torch: the network as it is trained;
 - onnx: the exported file, which fits the crops first;
 - onnx, no fit: the same without that, to see what it costs;
-- fp16, int8: the variants, whether or not they would be offered (int8 is calibrated on noise here, which changes what
-  it reads and not how long it takes).
+- fp16, int8: the variants, whether or not they would be offered (int8 is calibrated on a few drawn crops here, which
+  changes what it reads and not how long it takes);
+- predictor: `jersey.inference.Predictor` on decoded crops, until it has given readings, and on JPEG files.
+
+The predictor's own share is what it takes beyond the file: at most 15 % at batch 64, or the exit code is 1.
+
+Shapes: N crops of a batch, B the same for torch, H W the network's size.
 """
 
-import argparse
-import json
-import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from PIL import Image
 
 from jersey import config as configs
-from jersey.core.console import set_up_console
-from jersey.core.errors import UserError, exit_on_user_error
+from jersey.bench import harness
+from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.core.tables import aligned
 from jersey.core.timing import in_turn, speedup
 from jersey.experiment import load_scored_weights
 from jersey.export.export_module import DeployedNetwork, deployed_copy
@@ -35,13 +37,17 @@ from jersey.export.fp16 import write_fp16
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
 from jersey.export.static import write_fixed
+from jersey.inference import Predictor
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.network import resnet_classifier
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
+from jersey.synth.draw import draw_crop
+from jersey.synth.typefaces import TRAIN
 
 SIDES_PX = (64, 128)
 CLASSES = 100
 ROUNDS = {1: 15, 64: 3}  # by batch size
+MOST = 0.15  # of the time at the largest batch
 
 
 def random_network(side_px: int) -> DeployedNetwork:
@@ -50,7 +56,7 @@ def random_network(side_px: int) -> DeployedNetwork:
     labels = Labels.from_names(map(str, range(CLASSES)))
     network = resnet_classifier(labels=labels, weights=None).train()
     with torch.no_grad():
-        network(_noise(8, (side_px, side_px)))
+        network(torch.randint(0, 256, (8, 3, side_px, side_px), dtype=torch.uint8))
     return deployed_copy(network, labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
 
 
@@ -71,82 +77,77 @@ def network_of_run(folder: Path) -> DeployedNetwork:
     return deployed_copy(module.network, labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
 
 
-def measure(deployed: DeployedNetwork, rounds: dict[int, int]) -> dict[int, dict[str, list[float]]]:
-    """Seconds a batch, a value a round, by batch size and way."""
+def measure(run: Path | None) -> dict[str, Any]:
+    """Prints a table a network."""
+    if run:
+        networks = {str(run): network_of_run(run)}
+    else:
+        networks = {f"resnet18, {side_px} px": random_network(side_px) for side_px in SIDES_PX}
+    result, shares = {}, []
+    for name, network in networks.items():
+        by_batch = times_of(network, ROUNDS)
+        shares.append(own_share(by_batch[max(by_batch)]))
+        for batch, times_s in by_batch.items():
+            print(f"{name}, batch {batch}\n{harness.table(times_s, against='onnx', unit='crops', amount=batch)}\n")
+        result[name] = {f"batch {batch}": harness.as_json(each, against="onnx") for batch, each in by_batch.items()}
+    print(f"{max(shares):.1%} of the predictor's time on arrays is its own, at the largest batch")
+    share = max(shares)
+    return {"networks": result, "own_share": round(share, 4), "most": MOST, "passed": share <= MOST}
+
+
+def times_of(deployed: DeployedNetwork, rounds: dict[int, int]) -> dict[int, harness.Times]:
+    """Seconds a batch, a value a round, by batch size and candidate."""
     with TemporaryDirectory() as folder:
-        models = _export(deployed, Path(folder))
-        return {batch: _measure(deployed.network, models, deployed.size_px, batch, rounds[batch]) for batch in rounds}
+        paths = _export(deployed, Path(folder))
+        return {batch: _times_s(deployed, paths, batch, rounds[batch]) for batch in rounds}
 
 
-def _export(deployed: DeployedNetwork, folder: Path) -> dict[str, OnnxModel]:
+def _export(deployed: DeployedNetwork, folder: Path) -> dict[str, Path]:
     paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no fit", "fp16", "int8")}
+    calibration = crops_of(8, deployed.size_px).transpose(0, 3, 1, 2).copy()
     write_onnx(deployed, paths["onnx"], {})
     write_fixed(deployed, paths["onnx, no fit"], {})
     write_fp16(deployed, paths["fp16"], {})
-    write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=_noise(8, deployed.size_px).numpy())
-    return {name: OnnxModel(path, threads=torch.get_num_threads()) for name, path in paths.items()}
+    write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=calibration)
+    return paths
 
 
-def _measure(
-    network: nn.Module, models: dict[str, OnnxModel], size_px: tuple[int, int], batch: int, rounds: int
-) -> dict[str, list[float]]:
-    crops_BCHW = _noise(batch, size_px)
+def _times_s(deployed: DeployedNetwork, paths: dict[str, Path], batch: int, rounds: int) -> harness.Times:
+    crops_NHW3 = crops_of(batch, deployed.size_px)
+    images_NCHW = np.ascontiguousarray(crops_NHW3.transpose(0, 3, 1, 2))
+    crops_BCHW, threads = torch.from_numpy(images_NCHW), torch.get_num_threads()
+    predictor = Predictor(paths["onnx"], batch_size=batch, threads=threads)
+    files = [paths["onnx"].with_name(f"{index}.jpg") for index in range(batch)]
+    for file, crop_HW3 in zip(files, crops_NHW3, strict=True):
+        Image.fromarray(crop_HW3).save(file)
 
     def torch_reads() -> None:
         with torch.inference_mode():
-            network(crops_BCHW)
+            deployed.network(crops_BCHW)
 
-    ways: dict[str, Any] = {"torch": torch_reads}
-    for name, model in models.items():
-        ways[name] = lambda model=model: model.logits(crops_BCHW.numpy(), batch_size=batch)
-    return in_turn(ways, rounds=rounds)
-
-
-def _noise(count: int, size_px: tuple[int, int]) -> Tensor:
-    return torch.randint(0, 256, (count, 3, *size_px), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-
-
-def table(what: str, times_s: dict[int, dict[str, list[float]]]) -> str:
-    """A row a batch size and way."""
-    rows = [[what, "batch", "ms", "crops/s", "x torch", "x onnx"]]
-    for batch, by_way in times_s.items():
-        for name, values in by_way.items():
-            median_s = statistics.median(values)
-            ratios = (str(speedup(by_way[base], values)) for base in ("torch", "onnx"))
-            rows.append([name, str(batch), f"{1000 * median_s:.2f}", f"{batch / median_s:.0f}", *ratios])
-    return "\n".join(aligned(rows))
+    candidates: dict[str, Any] = {"torch": torch_reads}
+    for name, path in paths.items():
+        model = OnnxModel(path, threads=threads)
+        candidates[name] = lambda model=model: model.output("probabilities", images_NCHW, batch_size=batch)
+    candidates["predictor"] = lambda: list(predictor.predict_all(crops_NHW3))
+    candidates["predictor, files"] = lambda: list(predictor.predict_all(files))
+    return in_turn(candidates, rounds=rounds)
 
 
-def as_json(times_s: dict[int, dict[str, list[float]]]) -> dict[str, Any]:
-    """The same for machines."""
-    return {
-        f"batch {batch}": {
-            name: {
-                "ms": round(1000 * statistics.median(values), 3),
-                **{f"x {base}": str(speedup(by_way[base], values)) for base in ("torch", "onnx")},
-            }
-            for name, values in by_way.items()
-        }
-        for batch, by_way in times_s.items()
-    }
+def crops_of(count: int, size_px: tuple[int, int]) -> np.ndarray:
+    """Drawn crops, uint8 [N,H,W,3]; a few, again and again."""
+    rng = np.random.default_rng(0)
+    few = [draw_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)).image_HW3 for number in ("7", "23", "00")]
+    resized = [np.asarray(Image.fromarray(crop_HW3).resize(size_px[::-1])) for crop_HW3 in few]
+    return np.stack([resized[index % len(resized)] for index in range(count)])
 
 
-def main() -> None:
-    """Prints a table a network, and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", help="folder of a run")
-    result = {}
-    with exit_on_user_error():
-        set_up_console()
-        run = parser.parse_args().run
-        names = [str(run)] if run else [f"resnet18, {side_px} px" for side_px in SIDES_PX]
-        networks = [network_of_run(run)] if run else map(random_network, SIDES_PX)
-        for name, network in zip(names, networks, strict=True):
-            times_s = measure(network, ROUNDS)
-            print(table(name, times_s), end="\n\n")
-            result[name] = as_json(times_s)
-    print(json.dumps({"bench": "onnx_latency", "threads": torch.get_num_threads(), **result}))
+def own_share(times_s: harness.Times) -> float:
+    """Of the predictor's time on arrays, the part that is not onnxruntime's."""
+    return 1 - speedup(times_s["onnx"], times_s["predictor"]).median
 
+
+OPTIONS: harness.Options = {"run": {"type": Path, "nargs": "?", "help": "folder of a run"}}
 
 if __name__ == "__main__":
-    main()
+    harness.command("onnx_latency", __doc__, measure, OPTIONS)

@@ -1,17 +1,27 @@
-"""How long a command takes before it does anything, beside importing the libraries that it cannot do without.
+"""How long a command takes before it does anything, and a run until its first training step is done.
 
-    python -m jersey.bench.startup --rounds=5
+    python -m jersey.bench.startup [runs/quickstart/RUN]
 
-Run it in the repository root. Every round starts each command once, in turn, so that a slow minute of the machine
-hits all alike; differences are taken within a round.
+Run it in the repository root. Every round starts each command once, in turn; what a command adds to the import of the
+libraries that it cannot do without is taken within a round.
+
+With a run, that is then started several times in one process, each time in a new folder and in full: data, audit, Aim,
+pictures of the data, network, trainer. The first start may have to decode the crops, later ones find them decoded.
+What a run imports late is imported before.
 """
 
-import argparse
-import json
+import importlib
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+
+from jersey.bench import harness
+from jersey.core.tables import aligned
 
 LIBRARIES = "import torch, torchvision, lightning"
 COMMANDS = {
@@ -20,11 +30,35 @@ COMMANDS = {
     "--print_config": ["launch.py", "--exp=resnet18_baseline", "--print_config"],
     "--diff": ["launch.py", "--exp=resnet50_baseline", "--diff=resnet18_baseline"],
 }
+IMPORTED_LATE = ("aim", "matplotlib.pyplot", "onnxruntime", "onnx")
+STARTS = 4
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
+class StopAfterOneStep(Callback):
+    """Notes the time after the first step, and ends everything."""
+
+    def __init__(self) -> None:
+        self.reached_s = 0.0
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.reached_s = time.perf_counter()
+        raise SystemExit
+
+
+def first_step_s(folder: Path, parent: Path, run_name: str) -> float:
+    """Seconds from the config to the end of the first step of a run."""
+    name, config = harness.load_run(folder)
+    stop, started = StopAfterOneStep(), time.perf_counter()
+    try:
+        harness.repeat_run(name, config, parent, run_name, stop=stop)
+    except SystemExit:
+        return stop.reached_s - started
+    raise RuntimeError(f"{folder} trains for no step")
+
+
+def commands_s(rounds: int) -> harness.Times:
     """Seconds of each command, a value a round, after one round that warms the disk's cache."""
-    times_s: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    times_s: harness.Times = {name: [] for name in COMMANDS}
     for _ in range(rounds + 1):
         for name, words in COMMANDS.items():
             started = time.perf_counter()
@@ -35,20 +69,30 @@ def measure(rounds: int) -> dict[str, list[float]]:
     return {name: values[1:] for name, values in times_s.items()}
 
 
-def main() -> None:
-    """Prints medians, and what each command adds to the import of the libraries."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    times_s = measure(parser.parse_args().rounds)
-    print(f"{'command':<16} {'median s':>9} {'added s':>9} {'spread s':>9}")
-    result = {}
+def measure(folder: Path | None, rounds: int) -> dict[str, Any]:
+    """Prints a row a command, and the seconds of each start of the run."""
+    times_s, rows, result = commands_s(rounds), [["command", "median s", "added s", "spread s"]], {}
     for name, values in times_s.items():
         added = [value - base for value, base in zip(values, times_s["libraries"], strict=True)]
         row = (statistics.median(values), statistics.median(added), max(added) - min(added))
         result[name] = dict(zip(("median_s", "added_s", "spread_s"), [round(each, 2) for each in row], strict=True))
-        print(f"{name:<16} {row[0]:9.2f} {row[1]:9.2f} {row[2]:9.2f}")
-    print(json.dumps({"bench": "startup", "libraries": LIBRARIES, **result}))
+        rows.append([name, *(f"{value:.2f}" for value in row)])
+    print("\n".join(aligned(rows)))
+    facts: dict[str, Any] = {"libraries": LIBRARIES, "commands": result}
+    if folder:
+        for module in IMPORTED_LATE:
+            importlib.import_module(module)
+        parent = harness.workdir()
+        first, *later = (first_step_s(folder, parent, f"start-{number}") for number in range(STARTS))
+        print(f"\nfirst step after {first:.2f} s, then {', '.join(f'{value:.2f}' for value in later)} s")
+        facts |= {"first_step_s": round(first, 2), "later_step_s": round(statistics.median(later), 2)}
+    return facts
 
+
+OPTIONS: harness.Options = {
+    "folder": {"type": Path, "nargs": "?", "help": "of a run to start again"},
+    "--rounds": {"type": int, "default": 5},
+}
 
 if __name__ == "__main__":
-    main()
+    harness.command("startup", __doc__, measure, OPTIONS)

@@ -9,9 +9,7 @@ the baselines' settings. All take turns in one process; the network is a ResNet 
 Shapes: B batch, K classes, H W size.
 """
 
-import argparse
 import copy
-import json
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -22,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from jersey.augment.augment import Augment, Colour, Geometry, Noise
-from jersey.bench.results import as_json, machine, table
+from jersey.bench import harness
 from jersey.callbacks.ema import EMA
 from jersey.core.labels import Labels
 from jersey.core.seeding import counted_generator
@@ -75,6 +73,15 @@ def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[
     }
 
 
+def baseline_augment() -> Augment:
+    """The augmentation of the baselines."""
+    return Augment(
+        geometry=Geometry(rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
+        colour=Colour(brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
+        noise=Noise(std=0.03),
+    )
+
+
 def _module(architecture: Architecture) -> JerseyModule:
     return JerseyModule(
         labels=LABELS,
@@ -84,11 +91,7 @@ def _module(architecture: Architecture) -> JerseyModule:
         optimizer=partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
         schedule=partial(warmup_cosine, warmup_frac=0.2),
         loss=CrossEntropy(label_smoothing=0.05),
-        augment=Augment(
-            geometry=Geometry(rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
-            colour=Colour(brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
-            noise=Noise(std=0.03),
-        ),
+        augment=baseline_augment(),
     )
 
 
@@ -128,21 +131,21 @@ def _update(network: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optim
     optimizer.step()
 
 
-def main() -> None:
-    """Prints a row a step, and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architecture", choices=("resnet18", "resnet34", "resnet50"), default="resnet18")
-    parser.add_argument("--px", type=int, default=64, help="height and width")
-    parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=12)
-    options = parser.parse_args()
-    steps = candidates(architecture=options.architecture, px=options.px, batch_size=options.batch_size)
-    times_s = in_turn(steps, rounds=options.rounds)
-    print(table(times_s, against="bare step", unit="crops", amount=options.batch_size))
-    settings = {"architecture": options.architecture, "px": options.px, "batch_size": options.batch_size}
-    result = as_json(times_s, against="bare step")
-    print(json.dumps({"bench": "train_step", "machine": machine(), **settings, "steps": result}))
+def measure(architecture: Architecture, px: int, batch_size: int, rounds: int) -> dict[str, Any]:
+    """Prints a row a step."""
+    steps = candidates(architecture=architecture, px=px, batch_size=batch_size)
+    times_s = in_turn(steps, rounds=rounds)
+    print(harness.table(times_s, against="bare step", unit="crops", amount=batch_size))
+    result = harness.as_json(times_s, against="bare step")
+    return {"architecture": architecture, "px": px, "batch_size": batch_size, "steps": result}
 
+
+OPTIONS: harness.Options = {
+    "--architecture": {"choices": ("resnet18", "resnet34", "resnet50"), "default": "resnet18"},
+    "--px": {"type": int, "default": 64, "help": "height and width"},
+    "--batch_size": {"type": int, "default": 64},
+    "--rounds": {"type": int, "default": 12},
+}
 
 if __name__ == "__main__":
-    main()
+    harness.command("train_step", __doc__, measure, OPTIONS)

@@ -9,9 +9,8 @@ import pytest
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.bench import epoch, first_step
+from jersey.bench import epoch, startup
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 ROUNDS, BATCHES = 2, 2
 
 
@@ -25,6 +24,7 @@ def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_round_of_every_candidate_is_timed(folder: Path) -> None:
     changes = ["batch_size=8", "size_px=(24, 24)"]
     measured = epoch.measure(folder, changes, rounds=ROUNDS, batches=BATCHES)
@@ -37,13 +37,34 @@ def test_every_round_of_every_candidate_is_timed(folder: Path) -> None:
         assert all(0 < trained < whole for trained, whole in zip(seconds, epoch_s[name], strict=True))
 
 
+@pytest.mark.slow
 def test_a_later_start_decodes_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, config = configs.load(folder)
     config.data.cache = str(tmp_path / "cache")
     (folder / "config.json").write_text(configs.to_json(config, name), encoding="utf-8")
     shown = []
     for start in range(2):
-        assert first_step.start(folder, tmp_path / "runs", f"start-{start}") > 0
+        assert startup.first_step_s(folder, tmp_path / "runs", f"start-{start}") > 0
         shown.append(capsys.readouterr().err)
     assert len(list((tmp_path / "cache").glob("train-*[0-9a-f].npy"))) == 1
     assert not list((tmp_path / "runs").rglob("model.onnx"))
+
+
+TIMES_S = {"bare step": [1.0, 2.0], "jersey": [2.0, 4.0], "torchvision": [6.0, 12.0]}
+
+
+def test_speeds_are_those_of_training_in_pairs() -> None:
+    slower = {name: [2 * value for value in values] for name, values in TIMES_S.items()}
+    row = epoch.row(epoch.Measured(training_s=TIMES_S, epoch_s=slower, crops=300, busy=0.9876, gpu_gb=None))
+    assert row == {
+        "crops/s": 100,
+        "x bare step": "0.500 (0.500 to 0.500)",
+        "x torchvision": "3.000 (3.000 to 3.000)",
+        "x timm": None,
+        "busy": 0.988,
+        "GB": None,
+    }
+    header, line = epoch.grid([{"changes": ["size_px=(64, 64)"], **row}]).splitlines()
+    assert header.split()[-2:] == ["busy", "GB"]
+    assert line.split()[2:4] == ["100", "0.500"]
+    assert line.split()[-3:] == ["-", "0.988", "-"]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import NUMBERS, REPOSITORY
 from helpers.countdown import rows_of
+from helpers.repository import NUMBERS, REPOSITORY
 from PIL import Image
 
 import experiments  # noqa: F401  # its import registers them

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 from helpers.registered import EXPERIMENTS, FIDDLERS
+from helpers.repository import REPOSITORY
 
 from jersey import config as configs
 from jersey.cli.listing import listing

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 from helpers.planted_model import crop_of, file_of, planted_model
+from helpers.repository import REPOSITORY
 
 from jersey.inference import Predictor
 from jersey.inference.__main__ import main

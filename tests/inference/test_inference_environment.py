@@ -1,22 +1,21 @@
-"""`pip install jersey[inference]` in an environment of its own reads what this one reads, without torch."""
+"""The wheel holds the library alone; installed with [inference] in an environment of its own it reads without torch."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import REPOSITORY
 from helpers.exported import LABELS, tiny_model
+from helpers.repository import REPOSITORY
 from PIL import Image
 
 from jersey.inference import Predictor, Reading
-
-pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import importlib.util, json, sys
@@ -41,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_network_reads_as_onnxruntime_alone_does(folder: Path) -> None:
     crops = [np.asarray(Image.open(path).convert("RGB")) for path in sorted((folder / "crops").iterdir())]
     session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes())
@@ -54,15 +54,36 @@ def test_a_network_reads_as_onnxruntime_alone_does(folder: Path) -> None:
         assert dict(reading.top_k) == pytest.approx(dict(zip(LABELS.names, shares_K, strict=True)), abs=1e-5)
 
 
-def test_an_environment_without_torch_reads_the_same(folder: Path, tmp_path: Path) -> None:
-    uv = os.environ.get("UV") or shutil.which("uv")
-    if uv is None:
-        pytest.skip("there is no uv to make an environment with")
+@pytest.fixture(scope="module")
+def uv() -> str:
+    found = os.environ.get("UV") or shutil.which("uv")
+    if found is None:
+        pytest.skip("there is no uv to build and install with")
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    said(uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(REPOSITORY))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    library = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "jersey").rglob("*.py")}
+    packed = {name for name in names if ".dist-info/" not in name}
+    assert packed == {name for name in library if not name.startswith("jersey/bench/")} | {"jersey/py.typed"}
+
+
+@pytest.mark.slow
+def test_an_environment_without_torch_reads_the_same(uv: str, wheel: Path, folder: Path, tmp_path: Path) -> None:
     python = tmp_path / "environment" / "bin" / "python"
     said(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
-    # The folder makes uv take the versions that the repository pins.
-    options = ["--quiet", "--refresh-package=jersey", "--python", str(python)]  # uv would take an older build
-    said(uv, "pip", "install", *options, f"{REPOSITORY}[inference]", cwd=REPOSITORY)
+    # In the repository uv takes the versions that are pinned there.
+    said(uv, "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", cwd=REPOSITORY)
     here = [reading for _, reading in Predictor(folder / "model.onnx", open=True).predict_folder(folder / "crops")]
     assert all(isinstance(reading, Reading) for reading in here)
     there = json.loads(said(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))

@@ -23,7 +23,7 @@ from jersey.inference.onnx_model import OnnxModel
 
 ONNXRUNTIME_WEB = "1.30.0"
 NODE_PACKAGES = Path("~/.cache/jersey/node").expanduser()
-SCRIPT = Path(__file__).with_name("drop_in.mjs")
+SCRIPT = Path(__file__).with_name("runtime_parity.mjs")
 
 
 class Unavailable(Exception):

@@ -22,7 +22,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from jersey import config as configs
-from jersey.bench.results import machine
+from jersey.bench.harness import machine
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.runs.folder import open_run

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import NUMBERS
 from helpers.aim_repository import hashes_in
 from helpers.launched import Started
+from helpers.repository import NUMBERS
 
 from jersey.synth.generate import generate
 

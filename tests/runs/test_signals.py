@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY
 from helpers.aim_repository import hashes_in
 from helpers.countdown import rows_of
 from helpers.interrupted import assert_same_training
 from helpers.launched import Started
+from helpers.repository import REPOSITORY
 
 PROGRAM = """
 import sys, time

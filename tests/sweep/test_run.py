@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 from helpers import stand_in, sweep_process
+from helpers.repository import REPOSITORY
 from helpers.sweep_process import runs_of
 
 from jersey.core.errors import UserError

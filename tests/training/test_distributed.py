@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import NUMBERS, REPOSITORY
 from helpers.aim_repository import hashes_in
 from helpers.countdown import rows_of
+from helpers.repository import NUMBERS, REPOSITORY
 from helpers.several_processes import PROCESSES, launched_side_by_side, side_by_side
 from helpers.shared_fits import EPOCHS, PLAIN, fit, fit_all, opened, plain_network
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import aim
 import pytest
 from aim_browser import aim_up, browser_page, chromium
-from conftest import REPOSITORY
 from helpers.listening import addresses
+from helpers.repository import REPOSITORY
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,119 @@
+"""What all benches share: the command line, a run done again, times as a table, and the last line of JSON.
+
+Times are taken in turn within rounds (`jersey.core.timing`), so that a slow minute of the machine hits all alike; a
+ratio is the median over rounds, with its quartiles.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+
+from jersey import config as configs
+from jersey.core.console import set_up_console
+from jersey.core.errors import exit_on_user_error
+from jersey.core.tables import aligned
+from jersey.core.timing import speedup
+from jersey.experiment import Experiment
+from jersey.runs.folder import open_run
+
+Times = dict[str, list[float]]
+"""Seconds by candidate, a value a round."""
+
+Options = Mapping[str, Mapping[str, Any]]
+"""Command-line options by name, with what `argparse` has to know of them."""
+
+RUN: Options = {
+    "folder": {"type": Path, "help": "of the run to do again"},
+    "--set": {
+        "action": "append",
+        "default": [],
+        "metavar": "PATH=VALUE",
+        "dest": "changes",
+        "help": "as --fdl_set of launch.py",
+    },
+}
+
+
+def command(name: str, doc: str | None, measure: Callable[..., dict[str, Any]], options: Options) -> None:
+    """Runs a bench as a command, and exits with 1 if it has not passed a limit of its own.
+
+    Args:
+        name: the bench's, in the line of JSON.
+        doc: what `--help` says.
+        measure: prints its tables and returns the numbers for the line of JSON; it is called with the options.
+        options: of the command line.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option, settings in options.items():
+        parser.add_argument(option, **settings)
+    with exit_on_user_error():
+        set_up_console()
+        numbers = measure(**vars(parser.parse_args()))
+    print(json.dumps({"bench": name, "machine": machine(), **numbers}))
+    sys.exit(0 if numbers.get("passed", True) else 1)
+
+
+def workdir() -> Path:
+    """A new temporary folder for runs. It stays: Aim hangs when its repository is deleted."""
+    return Path(tempfile.mkdtemp(prefix="jersey-bench-"))
+
+
+def load_run(folder: Path, changes: Sequence[str] = ()) -> tuple[str, Any]:
+    """The experiment's name and the config of a run folder, changed and checked."""
+    name, config = configs.load(folder)
+    for change in changes:
+        configs.apply_override(config, change)
+    configs.check(config)
+    return name, config
+
+
+def with_callbacks(experiment: Experiment, **callbacks: Callback) -> Experiment:
+    """The experiment whose trainer calls these first."""
+    make_trainer: Any = experiment.trainer  # a partial, as configs have it
+    trainer = functools.partial(make_trainer, callbacks={**callbacks, **make_trainer.keywords["callbacks"]})
+    return dataclasses.replace(experiment, trainer=trainer)
+
+
+def repeat_run(name: str, config: Any, parent: Path, run_name: str, **callbacks: Callback) -> Path:
+    """Does a whole run below `parent`, with more callbacks; returns its folder."""
+    run = open_run(parent, name, run_name, documents=configs.documents(name, config))
+    experiment = with_callbacks(configs.build(config), **callbacks)
+    experiment.run(run, aim_repo=parent / ".aim", flat_config=configs.flatten(config))
+    return run.path
+
+
+def table(times_s: Mapping[str, list[float]], *, against: str, unit: str, amount: float = 1.0) -> str:
+    """A row a candidate: its median time, its speed, and that speed beside the one of `against`."""
+    rows = [["", "median ms", f"{unit}/s", f"speed against {against}"]]
+    for name, values in times_s.items():
+        median_s = statistics.median(values)
+        ratio = speedup(times_s[against], values)
+        rows.append([name, f"{1000 * median_s:.1f}", f"{amount / median_s:.0f}", str(ratio)])
+    return "\n".join(aligned(rows))
+
+
+def as_json(times_s: Mapping[str, list[float]], *, against: str) -> dict[str, dict[str, float]]:
+    """The same, for machines."""
+    result = {}
+    for name, values in times_s.items():
+        ratio = speedup(times_s[against], values)
+        numbers = {"median_ms": 1000 * statistics.median(values), "speed": ratio.median}
+        numbers |= {"low": ratio.low, "high": ratio.high}
+        result[name] = {key: round(value, 4) for key, value in numbers.items()}
+    return result
+
+
+def machine() -> str:
+    """Where it was measured."""
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    return f"{where}, torch {torch.__version__}"

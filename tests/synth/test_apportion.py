@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.synth.apportion import apportion
+from jersey.synth.settings import apportion
 
 
 @given(st.integers(1, 60), st.integers(0, 3000), st.floats(1, 500))

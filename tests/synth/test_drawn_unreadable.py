@@ -10,12 +10,11 @@ from PIL import Image
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.synth import generate as generate_module
-from jersey.synth.draw import Crop, draw_crop, paint
+from jersey.synth.crop import KINDS, Crop, paint, render_crop, render_illegible
 from jersey.synth.generate import generate
-from jersey.synth.occlusion import hide
+from jersey.synth.occlusion import occlude_fully
 from jersey.synth.settings import MANIFEST
 from jersey.synth.typefaces import TRAIN, TRAIN_FONTS, UNSEEN
-from jersey.synth.unreadable import KINDS, draw_unreadable
 
 NUMBERS = ("7", "0", "00")
 SMALL = {"numbers": NUMBERS, "train": 24, "val": 12, "test": 9, "size_px": 32}
@@ -27,11 +26,11 @@ def drawn(root: Path) -> dict[str, bytes]:
 
 def unreadable(kind: str, seed: int, number: str = "23") -> Crop:
     rng = np.random.default_rng(seed)
-    return draw_unreadable(KINDS[kind], number, rng=rng, typefaces=TRAIN, size_px=64)
+    return render_illegible(KINDS[kind], number, rng=rng, typefaces=TRAIN, size_px=64)
 
 
 def readable(seed: int, number: str = "23") -> Crop:
-    return draw_crop(number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=64)
+    return render_crop(number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=64)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +67,13 @@ def test_in_annotations_the_suffix_is_empty(mixed: Path, tmp_path: Path) -> None
 def test_every_kind_is_in_each_split_and_again_gives_the_same(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, used = draw_unreadable, []
+    real, used = render_illegible, []
 
     def spy(kind: object, number: str, *, typefaces: object, **kwargs: object) -> Crop:
         used.append((kind, number, typefaces))
         return real(kind, number, typefaces=typefaces, **kwargs)
 
-    monkeypatch.setattr(generate_module, "draw_unreadable", spy)
+    monkeypatch.setattr(generate_module, "render_illegible", spy)
     generate(tmp_path / "again", **SMALL, unreadable=0.5)
     assert drawn(tmp_path / "again") == drawn(mixed)
     for faces, least in ((TRAIN, 2), (UNSEEN, 1)):
@@ -130,7 +129,7 @@ def test_hardly_any_ink_of_a_hidden_digit_is_visible() -> None:
         for digit, left in zip(digits, (12, 34), strict=True):
             digit.paste(255, (left, 16), TRAIN[seed % len(TRAIN)].glyph("38"[left > 20], height_px=30, stroke_px=0))
         picture = Image.new("RGB", (64, 64), (1, 2, 3))
-        hide(picture, digits, rng=np.random.default_rng(seed))
+        occlude_fully(picture, digits, rng=np.random.default_rng(seed))
         visible_HW = (np.asarray(picture) == (1, 2, 3)).all(axis=2)
         for digit in digits:
             ink_HW = np.asarray(digit) > 127

@@ -99,19 +99,19 @@ def test_counts_give_the_same_crops_as_the_total_that_makes_them(folders: Path, 
 
 def test_each_split_draws_from_its_own_typefaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
-    real = generate_module.draw_crop
+    real = generate_module.render_crop
 
     def spy(number: str, *, typefaces: tuple, **kwargs: object) -> object:
         used.append(typefaces)
         return real(number, typefaces=typefaces, **kwargs)
 
-    monkeypatch.setattr(generate_module, "draw_crop", spy)
+    monkeypatch.setattr(generate_module, "render_crop", spy)
     generate(tmp_path / "set", **SMALL)
     assert used == [TRAIN] * 12 + [UNSEEN] * (5 + 4)
 
 
 def test_a_finished_set_is_left_as_it_is(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate_module, "draw_crop", None)
+    monkeypatch.setattr(generate_module, "render_crop", None)
     before = contents(folders)
     generate(folders, **SMALL)
     assert contents(folders) == before
@@ -165,8 +165,8 @@ def test_an_interrupted_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    real = generate_module.draw_crop
-    monkeypatch.setattr(generate_module, "draw_crop", interrupted)
+    real = generate_module.render_crop
+    monkeypatch.setattr(generate_module, "render_crop", interrupted)
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path / "set", **SMALL)
     assert list(tmp_path.iterdir()) == []

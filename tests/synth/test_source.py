@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from jersey.core.errors import UserError
-from jersey.synth.source import draw_unless_there
+from jersey.synth.generate import draw_unless_there
 
 SMALL = {"numbers": ("7", "00"), "train": 4, "val": 2, "test": 2, "size_px": 32, "imbalance": 1.0, "seed": 0}
 

@@ -10,20 +10,18 @@ import pytest
 from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
 from jersey.synth import tracklet as tracklet_module
-from jersey.synth.draw import Player
-from jersey.synth.drift import Drift
+from jersey.synth.crop import Kind, Player
 from jersey.synth.generate import generate
 from jersey.synth.settings import MANIFEST
-from jersey.synth.tracklet import HARD_SHARE, draw_tracklet
+from jersey.synth.tracklet import HARD_SHARE, CorrelatedRng, render_tracklet
 from jersey.synth.typefaces import UNSEEN
-from jersey.synth.unreadable import Kind
 
 SMALL = {"numbers": ("7", "00"), "train": 0, "val": 0, "test": 4, "size_px": 32, "frames": 5}
 
 
 def frames(seed: int, number: str = "23", count: int = 12) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    drawn = draw_tracklet(number, frames=count, rng=rng, typefaces=UNSEEN, size_px=32)
+    drawn = render_tracklet(number, frames=count, rng=rng, typefaces=UNSEEN, size_px=32)
     return [crop.image_HW3 for crop in drawn]
 
 
@@ -66,10 +64,10 @@ def test_two_processes_draw_the_same_and_another_seed_something_else(tmp_path: P
 
 def test_an_interrupted_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: object, **kwargs: object) -> object:
-        yield next(draw_tracklet(*args, **kwargs))
+        yield next(render_tracklet(*args, **kwargs))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generate_module, "draw_tracklet", interrupted)
+    monkeypatch.setattr(generate_module, "render_tracklet", interrupted)
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path / "set", **SMALL)
     assert list(tmp_path.iterdir()) == []
@@ -77,13 +75,13 @@ def test_an_interrupted_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 
 def test_frames_are_of_one_player_and_none_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     painted: list[Player] = []
-    real = tracklet_module.shoot
+    real = tracklet_module.photograph
 
     def spy(player: Player, *args: object, **kwargs: object) -> object:
         painted.append(player)
         return real(player, *args, **kwargs)
 
-    monkeypatch.setattr(tracklet_module, "shoot", spy)
+    monkeypatch.setattr(tracklet_module, "photograph", spy)
     for seed in range(6):
         painted.clear()
         drawn = frames(seed, "23", 20)
@@ -114,7 +112,7 @@ def test_hard_frames_come_several_in_a_row_and_have_their_share() -> None:
 
 
 def test_what_a_drift_draws_has_the_distribution_that_was_asked_for() -> None:
-    drift, drawn = Drift(np.random.default_rng(0)), []
+    drift, drawn = CorrelatedRng(np.random.default_rng(0)), []
     for _ in range(15_000):
         drift.next_frame()
         drawn.append((drift.normal(2, 3), drift.uniform(4, 6), drift.random(), drift.choice(2, p=(0.3, 0.7))))
@@ -125,7 +123,7 @@ def test_what_a_drift_draws_has_the_distribution_that_was_asked_for() -> None:
 
 
 def test_a_drift_gives_each_call_its_own_values_and_moves_them_slowly() -> None:
-    drift, first, second, counts = Drift(np.random.default_rng(1)), [], [], set()
+    drift, first, second, counts = CorrelatedRng(np.random.default_rng(1)), [], [], set()
     for _ in range(2000):
         drift.next_frame()
         first.append(drift.normal())

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.synth import colors, draw
-from jersey.synth.draw import draw_crop
+from jersey.synth import colors
+from jersey.synth.crop import Crop, render_crop
 from jersey.synth.occlusion import MIN_TELLING_VISIBLE, occlude, telling_visible
 from jersey.synth.typefaces import TRAIN, UNSEEN
 
 NUMBERS = ("0", "00", "01", "1", "7", "11", "23", "68", "99")
 
 
-def crop(number: str, seed: int, size_px: int = 64) -> draw.Crop:
-    return draw_crop(number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=size_px)
+def crop(number: str, seed: int, size_px: int = 64) -> Crop:
+    return render_crop(number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=size_px)
 
 
 def test_the_same_generator_draws_the_same_crop_and_another_does_not() -> None:
@@ -59,7 +59,7 @@ def test_zero_double_zero_and_zero_one_are_three_pictures() -> None:
     assert widths["00"] > 1.05 * widths["01"] > 1.3 * widths["0"]
 
 
-def aspect_ratio(drawn: draw.Crop) -> float:
+def aspect_ratio(drawn: Crop) -> float:
     left, top, right, bottom = Image.fromarray(drawn.mask_HW).getbbox()
     return (right - left) / (bottom - top)
 
@@ -68,7 +68,7 @@ def test_digits_are_not_mirrored() -> None:
     face = TRAIN[0]
     flat_HW = in_box(face.glyph("4", height_px=60, stroke_px=0))
     for seed in range(40):
-        drawn = draw_crop("4", rng=np.random.default_rng(seed), typefaces=[face], size_px=96)
+        drawn = render_crop("4", rng=np.random.default_rng(seed), typefaces=[face], size_px=96)
         drawn_HW = in_box(Image.fromarray(drawn.mask_HW))
         assert np.mean(drawn_HW == flat_HW) > np.mean(drawn_HW == flat_HW[:, ::-1])
 

@@ -10,11 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from aim_browser import HEIGHT_PX, WIDTH_PX, aim_up, browser_page, column, explorer, open_until
 from PIL import Image
 from playwright.sync_api import Page
 
-from jersey.synth.contact_sheet import contact_sheet
+from jersey.synth.crop import render_crop
+from jersey.synth.typefaces import TRAIN, UNSEEN
 
 DOCS = Path(__file__).parent
 LR = "config.module.optimizer.lr"
@@ -51,6 +53,20 @@ def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
         screenshot(page, docs / "aim_runs.png", *runs_table(address), height_px=320)
         screenshot(page, docs / "aim_metrics.png", *curves(address))
         screenshot(page, docs / "aim_images.png", *confusion_matrices(address), height_px=800)
+
+
+def contact_sheet(*, columns: int = 10, size_px: int = 96, gap_px: int = 8, seed: int = 0) -> Image.Image:
+    """Synthetic crops of different numbers: four rows of train, below a gap two of test in typefaces unseen there."""
+    rng = np.random.default_rng(seed)
+    numbers = ["0", "00", *(str(number) for number in range(1, 100))]
+    order = iter([numbers[index] for index in rng.permutation(len(numbers))])
+    sheet = Image.new("RGB", (columns * size_px, 6 * size_px + gap_px), "white")
+    for row, typefaces in enumerate((*[TRAIN] * 4, *[UNSEEN] * 2)):
+        for x in range(columns):
+            crop = render_crop(next(order), rng=rng, typefaces=typefaces, size_px=size_px)
+            place = x * size_px, row * size_px + gap_px * (typefaces is UNSEEN)
+            sheet.paste(Image.fromarray(crop.image_HW3), place)
+    return sheet
 
 
 def newest_quickstart(runs: Path) -> Path:

@@ -5,7 +5,7 @@ import fiddle as fdl
 from experiments import common
 from jersey.config import experiment
 from jersey.experiment import Experiment
-from jersey.synth.source import draw_unless_there
+from jersey.synth.generate import draw_unless_there
 
 NUMBERS = ("23", "0", "7", "00", "11", "4")
 

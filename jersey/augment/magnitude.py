@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from jersey.augment.augment import Augment, Augmentation, Geometry, project_grid
-from jersey.synth.draw import draw_crop
+from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 
 TOGETHER = "all together"
@@ -72,5 +72,5 @@ def _moved_percent(geometry: Geometry) -> tuple[float, float]:
 def reference_crops() -> Tensor:
     """Eight drawn crops, each eight times, uint8 [64,3,64,64]."""
     rng = np.random.default_rng(0)
-    drawn = [draw_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX).image_HW3 for number in NUMBERS]
+    drawn = [render_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX).image_HW3 for number in NUMBERS]
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).repeat(8, 1, 1, 1).contiguous()

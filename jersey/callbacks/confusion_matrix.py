@@ -20,7 +20,7 @@ class ConfusionMatrix(AfterEvaluation):
     """
 
     def evaluated(self, trainer: Trainer, module: "JerseyModule", subset: Subset) -> None:
-        from jersey.plots.confusion_matrix import confusion_matrix  # imports matplotlib
+        from jersey.plots.matrices import confusion_matrix  # imports matplotlib
 
         counts_KK = module.evaluations[subset].confusion_KK
         names = module.labels.names

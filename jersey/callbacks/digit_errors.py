@@ -25,7 +25,7 @@ class DigitErrors(AfterEvaluation):
     """
 
     def evaluated(self, trainer: Trainer, module: "JerseyModule", subset: Subset) -> None:
-        from jersey.plots.digit_errors import digit_errors
+        from jersey.plots.matrices import digit_errors
 
         names, counts_KK = module.labels.names, module.evaluations[subset].confusion_KK.numpy()
         errors, places, crops = errors_by_type(counts_KK, names), digit_confusions(counts_KK, names), counts_KK.sum()

@@ -1,4 +1,4 @@
-"""Small tables: as CSV files (UTF-8, a header row, written whole), and as text for a terminal."""
+"""Small tables, for everybody: CSV files (UTF-8, a header row, written whole), aligned text, and Markdown."""
 
 import csv
 import io
@@ -19,10 +19,18 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     write_text(path, text.getvalue())
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A line a row, its cells in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def aligned(rows: Sequence[Sequence[str]], *, is_numeric: bool = False) -> list[str]:
+    """A line a row, its cells in columns; all but the first column of a numeric table are aligned to the right."""
+    columns = []
+    for index, column in enumerate(zip(*rows, strict=True)):
+        pad = str.rjust if is_numeric and index else str.ljust
+        columns.append([pad(cell, max(map(len, column))) for cell in column])
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; what Markdown would read in a cell has been escaped before."""
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
 def mean_and_spread(shares: Sequence[float]) -> str:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from jersey.synth.draw import draw_crop
+from jersey.synth.crop import render_crop
 from jersey.synth.occlusion import templates
 from jersey.synth.typefaces import TRAIN, UNSEEN
 
@@ -107,7 +107,7 @@ def known_digits(size_px: int) -> KnownDigits:
 def _draw(numbers: Sequence[str], size_px: int, attempt: int) -> KnownDigits:
     faces = (*TRAIN, *UNSEEN)
     drawn = [
-        draw_crop(number, rng=np.random.default_rng([attempt, *number.encode()]), typefaces=faces, size_px=size_px)
+        render_crop(number, rng=np.random.default_rng([attempt, *number.encode()]), typefaces=faces, size_px=size_px)
         for number in numbers
     ]
     ink_NDHW = torch.zeros(len(drawn), 2, size_px, size_px)

@@ -14,11 +14,10 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from jersey.plots.canvas import rendered
+from jersey.plots.canvas import DARK, LABEL_PT, LIGHT, TITLE_PT, rendered
 
 SIDE_IN = 4.2
-TITLE_PT, LABEL_PT = 12, 9
-DARK, LIGHT, GREY = "#20557a", "#e0903a", "#999999"
+GREY = "#999999"
 Floats = NDArray[np.float64]
 
 

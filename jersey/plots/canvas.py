@@ -1,13 +1,36 @@
-"""From a figure to a picture that holds all of it."""
+"""The two ways to make a picture, and the colors and sizes that all pictures share.
+
+`rendered` turns a matplotlib figure into an image. A `Sheet` holds words and pixels, drawn by Pillow in milliseconds:
+the hundreds of small words on a picture of 43 classes cost matplotlib a second. Both grow to hold all that is on them,
+so that nothing is cut off.
+"""
 
 import io
+from functools import lru_cache
+from typing import Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from jersey.synth.typefaces import FontTypeface
+
+DARK, LIGHT, PALE, RED = "#20557a", "#e0903a", "#a9c9e0", "#b03a1e"
+TITLE_PT, LABEL_PT = 12, 9
 DOTS_PER_IN = 100
 MARGIN_IN = 0.15
+MARGIN_PX = 16
+PLAIN, BOLD = FontTypeface("DejaVuSans"), FontTypeface("DejaVuSans-Bold")  # they have Greek and Cyrillic
+
+Edge = Literal["left", "right", "top", "bottom", "middle", "corner"]
+SHARE_BEFORE: dict[Edge, tuple[float, float]] = {
+    "left": (0, 0.5),
+    "right": (1, 0.5),
+    "top": (0.5, 0),
+    "bottom": (0.5, 1),
+    "middle": (0.5, 0.5),
+    "corner": (0, 0),
+}
 
 
 def rendered(figure: Figure) -> Image.Image:
@@ -22,3 +45,71 @@ def rendered(figure: Figure) -> Image.Image:
         pil_kwargs={"compress_level": 1},
     )
     return Image.open(buffer).convert("RGB")
+
+
+class Sheet:
+    """An endless sheet; x grows to the right, y downwards, and both may be negative."""
+
+    def __init__(self) -> None:
+        self._put: list[tuple[int, int, Image.Image, Image.Image | None]] = []
+
+    def put(self, image: Image.Image, x_px: float, y_px: float) -> None:
+        """Puts the upper left corner of an RGB image there."""
+        self._put.append((round(x_px), round(y_px), image, None))
+
+    def fill(self, color: str, x_px: float, y_px: float, width_px: int, height_px: int) -> None:
+        """Puts the upper left corner of a plain rectangle there."""
+        self.put(Image.new("RGB", (width_px, height_px), color), x_px, y_px)
+
+    def write(
+        self,
+        words: str,
+        x_px: float,
+        y_px: float,
+        *,
+        at: Edge,
+        size_px: int = 13,
+        color: str = "black",
+        is_bold: bool = False,
+        is_upright: bool = False,
+    ) -> None:
+        """Writes one line; upright words read from the bottom up.
+
+        The middle of its edge `at`, or of the line itself, or its upper left corner, comes to lie there.
+        """
+        mask = _mask(words, size_px, is_bold, is_upright)
+        left, top = (x_px - mask.width * SHARE_BEFORE[at][0], y_px - mask.height * SHARE_BEFORE[at][1])
+        self._put.append((round(left), round(top), Image.new("RGB", mask.size, color), mask))
+
+    def rendered(self, *, margin_px: int = MARGIN_PX) -> Image.Image:
+        """All that was put and written, in that order, on white, with a margin around it."""
+        left = min(x_px for x_px, _, _, _ in self._put) - margin_px
+        top = min(y_px for _, y_px, _, _ in self._put) - margin_px
+        right = max(x_px + image.width for x_px, _, image, _ in self._put) + margin_px
+        bottom = max(y_px + image.height for _, y_px, image, _ in self._put) + margin_px
+        whole = Image.new("RGB", (right - left, bottom - top), "white")
+        for x_px, y_px, image, mask in self._put:
+            whole.paste(image, (x_px - left, y_px - top), mask)
+        return whole
+
+
+def width_px(words: str, size_px: int = 13) -> int:
+    """How wide `Sheet.write` writes these words."""
+    return _mask(words, size_px, False, False).width
+
+
+def line_px(size_px: int) -> int:
+    """How high a line of plain letters is."""
+    return sum(PLAIN.font(size_px).getmetrics())
+
+
+@lru_cache(maxsize=2048)
+def _mask(words: str, size_px: int, is_bold: bool, is_upright: bool) -> Image.Image:
+    font = (BOLD if is_bold else PLAIN).font(size_px)
+    ascent_px, descent_px = font.getmetrics()
+    left, top, right, bottom = font.getbbox(words)
+    # Marks on top of letters may reach out of the line.
+    top, bottom = min(top, 0), max(bottom, ascent_px + descent_px)
+    mask = Image.new("L", (max(round(right - left), 1), round(bottom - top)))
+    ImageDraw.Draw(mask).text((-left, -top), words, fill=255, font=font)
+    return mask.transpose(Image.Transpose.ROTATE_90) if is_upright else mask

@@ -10,13 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jersey.plots.canvas import rendered
+from jersey.plots.canvas import DARK, LABEL_PT, PALE, RED, TITLE_PT, rendered
 
-DARK, LIGHT, LINE = "#20557a", "#a9c9e0", "#b03a1e"
 LOG_FROM_RATIO = 20
 PANEL_IN = 2.6
-TITLE_PT = 12
-LABEL_PT = 9
 COUNT_PT = 8
 
 
@@ -60,10 +57,10 @@ def sampler_bars(natural_K: np.ndarray, drawn_K: np.ndarray, names: Sequence[str
     _lay_out_rows(axes, names)
     rows_K = np.arange(len(names))
     natural_percent_K, drawn_percent_K = (100 * counts_K / max(counts_K.sum(), 1) for counts_K in (natural_K, drawn_K))
-    axes.barh(rows_K - 0.2, natural_percent_K, height=0.38, color=LIGHT, label="in the train split")
+    axes.barh(rows_K - 0.2, natural_percent_K, height=0.38, color=PALE, label="in the train split")
     axes.barh(rows_K + 0.2, drawn_percent_K, height=0.38, color=DARK, label="drawn in an epoch")
     present = max(int(np.count_nonzero(natural_K)), 1)
-    axes.axvline(100 / present, color=LINE, ls="--", lw=1.2, label=f"equal share of {present} numbers")
+    axes.axvline(100 / present, color=RED, ls="--", lw=1.2, label=f"equal share of {present} numbers")
     for row, (natural, drawn) in enumerate(zip(natural_K, drawn_K, strict=True)):
         text = f"{natural:,} \N{RIGHTWARDS ARROW} {drawn:,}" if natural else "none"
         axes.text(0.99, row, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=COUNT_PT)

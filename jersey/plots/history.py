@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
-from jersey.plots.canvas import rendered
+from jersey.plots.canvas import DARK, LABEL_PT, LIGHT, RED, TITLE_PT, rendered
 
 Points = Sequence[tuple[int, float]]  # epoch and value
 Styles = Mapping[str, Mapping[str, Any]]  # by metric name, as matplotlib draws its line
@@ -20,8 +20,6 @@ Styles = Mapping[str, Mapping[str, Any]]  # by metric name, as matplotlib draws 
 MARKED_POINTS = 40
 LOG_FROM_RATIO = 20
 WIDTH_IN, PANEL_IN = 7.0, 2.2
-TITLE_PT, LABEL_PT = 12, 9
-DARK, LIGHT, RED = "#20557a", "#e0903a", "#b03a1e"
 
 # Within a panel no two lines have both the same grey and the same dashes.
 LOSSES: Styles = {

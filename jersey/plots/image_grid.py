@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
-from jersey.plots.sheet import BOLD, PLAIN
+from jersey.plots.canvas import PLAIN, Sheet, line_px
 
 TILE_PX = 112
 CAPTION_PX = 160
-MARGIN_PX = 16
-GAP_PX = 8
+TITLE_PX, HEADING_PX, CAPTION_SIZE_PX = 15, 13, 12
+GAP_PX, VIEW_GAP_PX = 8, 2
 FRAME_PX = 3
 INSET_PX = FRAME_PX + 1  # of crops in their frames, and of words, so that they stand in one line
-MARK_COLOR = (176, 0, 0)  # dark, so that it is a frame in greyscale too
+MARK_COLOR = "#b00000"  # dark, so that it is a frame in greyscale too
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,41 @@ def image_grid(title: str, sections: Sequence[Section], *, columns: int) -> Imag
 
     Crops are enlarged by whole factors, so that their pixels can be counted, or reduced to about 112 pixels.
     """
-    drawn = [[_tile(tile) for tile in section.tiles] for section in sections]
-    width_px = max((tile.width for tiles in drawn for tile in tiles), default=0)
-    parts = [_text(title, BOLD.font(15))]
-    for section, tiles in zip(sections, drawn, strict=True):
-        padded = [_widened(tile, width_px) for tile in tiles]
-        rows = [_beside(padded[start : start + columns], GAP_PX) for start in range(0, len(padded), columns)]
+    sheet = Sheet()
+    sheet.write(title, INSET_PX, 0, at="corner", size_px=TITLE_PX, is_bold=True)
+    y_px = line_px(TITLE_PX) + 2 * GAP_PX
+    tiles_of = [[_tile(tile) for tile in section.tiles] for section in sections]
+    step_px = max((tile.width for tiles in tiles_of for tile in tiles), default=0) + GAP_PX
+    for section, tiles in zip(sections, tiles_of, strict=True):
         count = f"{len(tiles)} of {section.out_of}" if section.out_of else "none"
-        parts.append(_below([_text(f"{section.heading}: {count}", BOLD.font(13)), *rows], GAP_PX))
-    return ImageOps.expand(_below(parts, 2 * GAP_PX), MARGIN_PX, "white")
+        sheet.write(f"{section.heading}: {count}", INSET_PX, y_px, at="corner", is_bold=True)
+        y_px += line_px(HEADING_PX) + GAP_PX
+        for start in range(0, len(tiles), columns):
+            row = tiles[start : start + columns]
+            for place, tile in enumerate(row):
+                sheet.put(tile, place * step_px, y_px)
+            y_px += max(tile.height for tile in row) + GAP_PX
+        y_px += GAP_PX
+    return sheet.rendered()
 
 
 def _tile(tile: Tile) -> Image.Image:
-    views = _beside([_scaled(image_HW3) for image_HW3 in tile.images], 2)
-    framed = ImageOps.expand(
-        ImageOps.expand(views, INSET_PX - FRAME_PX, "white"), FRAME_PX, MARK_COLOR if tile.is_marked else "white"
-    )
-    font, most_px = PLAIN.font(12), max(framed.width, CAPTION_PX)
-    return _below([framed, *(_text(_shortened(line, font, most_px), font) for line in tile.caption)], 1)
+    """The views side by side in a frame, with the caption below."""
+    views = [_scaled(image_HW3) for image_HW3 in tile.images]
+    width = sum(view.width for view in views) + VIEW_GAP_PX * (len(views) - 1) + 2 * INSET_PX
+    height = max(view.height for view in views) + 2 * INSET_PX
+    sheet = Sheet()
+    sheet.fill(MARK_COLOR if tile.is_marked else "white", 0, 0, width, height)
+    sheet.fill("white", FRAME_PX, FRAME_PX, width - 2 * FRAME_PX, height - 2 * FRAME_PX)
+    x_px = INSET_PX
+    for view in views:
+        sheet.put(view, x_px, INSET_PX)
+        x_px += view.width + VIEW_GAP_PX
+    for line, words in enumerate(tile.caption):
+        words = _shortened(words, max(width, CAPTION_PX))
+        y_px = height + 1 + line * (line_px(CAPTION_SIZE_PX) + 1)
+        sheet.write(words, INSET_PX, y_px, at="corner", size_px=CAPTION_SIZE_PX)
+    return sheet.rendered(margin_px=0)
 
 
 def _scaled(image_HW3: np.ndarray) -> Image.Image:
@@ -81,47 +98,14 @@ def _scaled(image_HW3: np.ndarray) -> Image.Image:
     longest_px = max(image.size)
     if longest_px > TILE_PX:
         return image.reduce(round(longest_px / TILE_PX))
-    factor = round(TILE_PX / longest_px)
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    return ImageOps.scale(image, round(TILE_PX / longest_px), Image.Resampling.NEAREST)
 
 
-def _shortened(line: str, font: ImageFont.FreeTypeFont, most_px: int) -> str:
-    if font.getlength(line) <= most_px:
+def _shortened(line: str, most_px: int) -> str:
+    length = PLAIN.font(CAPTION_SIZE_PX).getlength
+    if length(line) <= most_px:
         return line
-    kept = next(count for count in range(len(line), -1, -1) if font.getlength(f"{line[:count]}…") <= most_px)
-    return f"{line[:kept]}…"
-
-
-def _text(line: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    ascent_px, descent_px = font.getmetrics()
-    _, _, right, _ = font.getbbox(line)
-    image = Image.new("RGB", (int(right) + INSET_PX + 2, ascent_px + descent_px), "white")
-    ImageDraw.Draw(image).text((INSET_PX, 0), line, fill="black", font=font)
-    return image
-
-
-def _widened(image: Image.Image, width_px: int) -> Image.Image:
-    return ImageOps.expand(image, (0, 0, width_px - image.width, 0), "white")
-
-
-def _beside(images: Sequence[Image.Image], gap_px: int) -> Image.Image:
-    width_px = sum(image.width for image in images) + gap_px * (len(images) - 1)
-    whole = Image.new("RGB", (width_px, max(image.height for image in images)), "white")
-    left_px = 0
-    for image in images:
-        whole.paste(image, (left_px, 0))
-        left_px += image.width + gap_px
-    return whole
-
-
-def _below(images: Sequence[Image.Image], gap_px: int) -> Image.Image:
-    height_px = sum(image.height for image in images) + gap_px * (len(images) - 1)
-    whole = Image.new("RGB", (max(image.width for image in images), height_px), "white")
-    top_px = 0
-    for image in images:
-        whole.paste(image, (0, top_px))
-        top_px += image.height + gap_px
-    return whole
+    return next(short for kept in range(len(line), -1, -1) if length(short := f"{line[:kept]}…") <= most_px)
 
 
 def heat_overlay(image_HW3: np.ndarray, map_HW: np.ndarray) -> np.ndarray:

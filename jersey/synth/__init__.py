@@ -1,5 +1,5 @@
-"""Drawn crops of players' backs: a data set to start with, to test with, and to fill up rare numbers.
+"""Synthetic crops of players' backs: a data set to start with, to test with, and to fill up rare numbers.
 
-`generate.generate` draws a data set, `draw.draw_crop` one crop. Nothing here imports torch, so that drawing processes
-start fast.
+`generate.generate` makes a data set, `crop.render_crop` one crop. Nothing here imports torch, so that rendering
+processes start fast.
 """

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
-from jersey.synth.generate import generate
+from jersey.synth.generate import draw_unless_there, generate
 from jersey.synth.settings import MANIFEST
-from jersey.synth.source import draw_unless_there
 
 # All of 00, 0 to 9 and 10 to 49 but the unseen ones, shuffled: from frequent to rare.
 # fmt: off

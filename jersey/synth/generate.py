@@ -1,13 +1,16 @@
-"""Draws a whole data set: splits with their own typefaces, on all cores, whole or not at all.
+"""Generates a whole data set: splits with their own typefaces, on all cores, whole or not at all.
 
 Crop or tracklet i of a split is a function of (seed, split, i) and its number alone; the unreadable crops come after
 all others, so that these are the same with and without them. The workers are processes of their own rather
-than a pool: started as `python -m`, they never import the caller's main module, and with it torch.
+than a pool: started as `python -m jersey.synth.generate FOLDER WORKER WORKERS`, they never import the caller's main
+module, and with it torch. Each reads the settings from FOLDER's manifest.
 """
 
 import json
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,13 +22,14 @@ from tqdm import tqdm
 
 import jersey
 from jersey.core.atomic import naming, write_text
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_NAME, SPLITS, SplitName
-from jersey.synth.draw import Crop, draw_crop
+from jersey.synth.crop import KINDS, Crop, render_crop, render_illegible
 from jersey.synth.settings import MANIFEST, Layout, Settings
-from jersey.synth.tracklet import draw_tracklet
+from jersey.synth.tracklet import render_tracklet
 from jersey.synth.typefaces import TRAIN, UNSEEN
-from jersey.synth.unreadable import KINDS, draw_unreadable
+
+log = logging.getLogger(__name__)
 
 _JPEG_QUALITY = 92
 _CROPS_WORTH_A_WORKER = 100
@@ -73,16 +77,53 @@ def generate(
     if root.is_file() or (root.is_dir() and any(root.iterdir())):
         settings.require_same_as_in(root)
     else:
-        _draw_and_rename(root, settings, workers or os.cpu_count() or 1)
+        _generate_and_rename(root, settings, workers or os.cpu_count() or 1)
 
 
-def _draw_and_rename(root: Path, settings: Settings, workers: int) -> None:
+def draw_unless_there(
+    root: Path,
+    *,
+    numbers: tuple[str, ...],
+    train: int | Sequence[int],
+    val: int,
+    test: int,
+    size_px: int,
+    imbalance: float,
+    seed: int,
+    unreadable: float = 0.0,
+) -> None:
+    """Draws a data set into `root`, or leaves a folder alone that somebody else has filled.
+
+    Args: as `generate`.
+
+    Raises:
+        UserError: `root` holds crops that were drawn with other settings.
+    """
+    if root.exists() and any(root.iterdir()) and not (root / MANIFEST).exists():
+        log.info("using the crops in %s, which jersey has not drawn", root)
+        return
+    if not root.exists():
+        log.info("drawing crops into %s", root)
+    generate(
+        root,
+        numbers=numbers,
+        train=train,
+        val=val,
+        test=test,
+        size_px=size_px,
+        imbalance=imbalance,
+        seed=seed,
+        unreadable=unreadable,
+    )
+
+
+def _generate_and_rename(root: Path, settings: Settings, workers: int) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = root.with_name(f".{root.name}.{os.getpid()}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         _prepare(unfinished, settings)
-        _draw_all(unfinished, settings, workers)
+        _render_all(unfinished, settings, workers)
         try:
             unfinished.rename(root)  # an empty folder may be there
         except OSError:
@@ -125,18 +166,18 @@ def crop_path(split: SplitName, index: int, label: str, layout: Layout) -> Path:
     return Path(split, (label or ILLEGIBLE_NAME) if layout == "folders" else "images", f"{index:06d}.jpg")
 
 
-def _draw_all(root: Path, settings: Settings, workers: int) -> None:
+def _render_all(root: Path, settings: Settings, workers: int) -> None:
     total = settings.frames * sum(len(settings.labels_of(split)) for split in SPLITS)
     workers = max(1, min(workers, total // _CROPS_WORTH_A_WORKER))
     with tqdm(total=total, desc="drawing crops", unit="crop", disable=None) as bar:
         if workers == 1:
-            for _ in draw_share(root, settings, worker=0, workers=1):
+            for _ in render_slice(root, settings, worker=0, workers=1):
                 bar.update()
         else:
-            _draw_in_processes(root, workers, bar)
+            _render_in_processes(root, workers, bar)
 
 
-def _draw_in_processes(root: Path, workers: int, bar: tqdm) -> None:
+def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
     """Workers write one byte to a common pipe for each crop, which ends when all have ended."""
     source = str(Path(jersey.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])}
@@ -144,7 +185,7 @@ def _draw_in_processes(root: Path, workers: int, bar: tqdm) -> None:
     processes = []
     try:
         for worker in range(workers):
-            command = [sys.executable, "-m", "jersey.synth.worker", str(root), str(worker), str(workers)]
+            command = [sys.executable, "-m", "jersey.synth.generate", str(root), str(worker), str(workers)]
             processes.append(subprocess.Popen(command, stdout=write_end, env=environment))
         os.close(write_end)
         while drawn := os.read(read_end, 4096):
@@ -161,25 +202,38 @@ def _draw_in_processes(root: Path, workers: int, bar: tqdm) -> None:
             process.wait()
 
 
-def draw_share(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:
+def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:
     """Draws every `workers`-th crop or tracklet, starting with number `worker`; yields after each picture."""
     for split_index, split in enumerate(SPLITS):
         for index, label in enumerate(settings.labels_of(split)):
             if index % workers == worker:
                 rng = np.random.default_rng([settings.seed, split_index, index])
-                crops = _draw(settings, split, index, label, rng)
+                crops = _render(settings, split, index, label, rng)
                 for path, crop in zip(_paths(settings, split, index, label), crops, strict=True):
                     with naming(root / path):
                         Image.fromarray(crop.image_HW3).save(root / path, quality=_JPEG_QUALITY)
                     yield
 
 
-def _draw(settings: Settings, split: SplitName, index: int, label: str, rng: np.random.Generator) -> Iterable[Crop]:
+def _render(settings: Settings, split: SplitName, index: int, label: str, rng: np.random.Generator) -> Iterable[Crop]:
     typefaces, size_px = TRAIN if split == "train" else UNSEEN, settings.size_px
     if settings.frames > 1:
-        return draw_tracklet(label, frames=settings.frames, rng=rng, typefaces=typefaces, size_px=size_px)
+        return render_tracklet(label, frames=settings.frames, rng=rng, typefaces=typefaces, size_px=size_px)
     if label:
-        return [draw_crop(label, rng=rng, typefaces=typefaces, size_px=size_px)]
+        return [render_crop(label, rng=rng, typefaces=typefaces, size_px=size_px)]
     number = settings.numbers[rng.integers(len(settings.numbers))]
     kind = tuple(KINDS.values())[index % len(KINDS)]
-    return [draw_unreadable(kind, number, rng=rng, typefaces=typefaces, size_px=size_px)]
+    return [render_illegible(kind, number, rng=rng, typefaces=typefaces, size_px=size_px)]
+
+
+def _run_worker(root: Path, worker: int, workers: int) -> None:
+    """Renders this process's crops, and writes one byte to standard output for each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends its workers
+    for _ in render_slice(root, Settings.load(root), worker=worker, workers=workers):
+        sys.stdout.write(".")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        _run_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -53,7 +53,7 @@ def occlude(
     return False
 
 
-def hide(picture: Image.Image, digits: Sequence[Image.Image], *, rng: np.random.Generator) -> None:
+def occlude_fully(picture: Image.Image, digits: Sequence[Image.Image], *, rng: np.random.Generator) -> None:
     """Paints arms, another player or both over the picture, in place, until hardly any ink of each digit is visible."""
     inks_DHW = np.stack([np.asarray(digit) > 127 for digit in digits])
     most_left_D = _MOST_INK_LEFT * inks_DHW.sum(axis=(1, 2))

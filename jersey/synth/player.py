@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from jersey.synth import colors
 from jersey.synth.colors import Color, Kit
-from jersey.synth.number import NumberPrint
+from jersey.synth.lettering import NumberPrint
 
 Point = tuple[float, float]
 

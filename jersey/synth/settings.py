@@ -1,5 +1,6 @@
-"""What a drawn data set was asked to hold: the settings, their checks, and the manifest that records them."""
+"""What a generated data set is asked to hold: settings and their checks, crops of each number, and the manifest."""
 
+import heapq
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -7,8 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from jersey.core.errors import UserError
-from jersey.core.labels import ILLEGIBLE, SPLITS, SplitName
-from jersey.synth.apportion import apportion
+from jersey.core.labels import ILLEGIBLE, JERSEY_NUMBER, SPLITS, SplitName
 
 Layout = Literal["folders", "annotations"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -94,6 +94,12 @@ class Settings:
         """The content of the manifest."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
+    @classmethod
+    def load(cls, root: Path) -> "Settings":
+        """Reads the manifest of a folder that this version of jersey has made."""
+        content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        return cls(**content | {"numbers": tuple(content["numbers"])})
+
     def require_same_as_in(self, root: Path) -> None:
         """Raises UserError when the folder holds something else than these settings would draw."""
         mend = "delete the folder or choose another root"
@@ -121,8 +127,32 @@ def check_numbers(numbers: Sequence[str]) -> None:
     if not numbers:
         raise UserError("there are no numbers to draw; give some, such as 0,00,7,10-15")
     for number in numbers:
-        if not (isinstance(number, str) and number.isascii() and number.isdigit() and len(number) <= 2):
+        if not (isinstance(number, str) and JERSEY_NUMBER.fullmatch(number)):
             raise UserError(f"{number!r} is not a jersey number; give strings of one or two digits, such as 7 or 00")
     twice = sorted({number for number in numbers if list(numbers).count(number) > 1})
     if twice:
         raise UserError(f"numbers appear twice: {', '.join(twice)}; list each once")
+
+
+def apportion(total: int, *, numbers: Sequence[str], imbalance: float = 1.0) -> dict[str, int]:
+    """Divides crops over numbers; the counts add up to `total`, never rise along the list, and none is 0.
+
+    The targets fall geometrically from the first number to the last. Whole counts follow by the method of
+    Huntington and Hill (as for seats in the US House), which gives everyone one first.
+
+    Args:
+        total: crops, at least one for each number.
+        numbers: from frequent to rare.
+        imbalance: ratio of the first target to the last, at least 1.
+    """
+    assert total >= len(numbers), "too few crops for the numbers"
+    steps = max(1, len(numbers) - 1)
+    shares = [imbalance ** (-rank / steps) for rank in range(len(numbers))]
+    counts = [1] * len(numbers)
+    queue = [(-share / 2**0.5, rank) for rank, share in enumerate(shares)]
+    heapq.heapify(queue)
+    for _ in range(total - len(numbers)):
+        rank = queue[0][1]
+        counts[rank] += 1
+        heapq.heapreplace(queue, (-shares[rank] / (counts[rank] * (counts[rank] + 1)) ** 0.5, rank))
+    return dict(zip(numbers, counts, strict=True))

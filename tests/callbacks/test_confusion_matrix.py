@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
 from jersey.core.labels import Labels
 from jersey.evaluation.metrics import Evaluation
-from jersey.plots.confusion_matrix import confusion_matrix
+from jersey.plots.matrices import confusion_matrix
 from jersey.runs.aim import AimTracker
 
 VAL_LABELS_N = torch.tensor([0, 1, 2, 2])

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from jersey.core.labels import SPLITS
 from jersey.data.audit import Row
-from jersey.synth.draw import draw_crop
+from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 
 Layout = Literal["folders", "annotations"]
@@ -24,7 +24,7 @@ CROP_PX = 80
 @cache
 def crop(number: str, seed: int) -> Image.Image:
     """A drawn crop; another seed is another player."""
-    drawn = draw_crop(number, rng=np.random.default_rng([seed, 7]), typefaces=TRAIN, size_px=CROP_PX)
+    drawn = render_crop(number, rng=np.random.default_rng([seed, 7]), typefaces=TRAIN, size_px=CROP_PX)
     return Image.fromarray(drawn.image_HW3)
 
 

@@ -5,7 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from jersey.plots.class_bars import DARK, LIGHT, LINE, dataset_bars, sampler_bars
+from jersey.plots.canvas import DARK, PALE, RED
+from jersey.plots.class_bars import dataset_bars, sampler_bars
 
 SPLITS = ("train", "val", "test")
 
@@ -86,7 +87,7 @@ def test_splits_stand_beside_each_other_on_scales_of_their_own() -> None:
 def test_shares_of_the_split_and_of_an_epoch() -> None:
     """The split holds 3 to 1; the epoch, twice as long, draws 1 to 1."""
     image = without_legend(sampler_bars(np.array([300, 100]), np.array([400, 400]), ["1", "2"], title=""))
-    natural, drawn = bar_lengths(image, LIGHT), bar_lengths(image, DARK)
+    natural, drawn = bar_lengths(image, PALE), bar_lengths(image, DARK)
     assert natural[0] / natural[1] == pytest.approx(3, rel=0.05)
     assert drawn[0] == pytest.approx(drawn[1], rel=0.05)
     assert drawn[0] == pytest.approx(2 * natural[1], rel=0.05)
@@ -95,11 +96,11 @@ def test_shares_of_the_split_and_of_an_epoch() -> None:
 def test_bars_of_equal_shares_end_at_the_line_whatever_classes_are_absent() -> None:
     counts_K = np.array([50, 50, 0, 50])
     image = without_legend(sampler_bars(counts_K, counts_K, ["1", "2", "3", "4"], title=""))
-    line = np.median(np.nonzero(is_color(image, LINE, within=60))[1])
+    line = np.median(np.nonzero(is_color(image, RED, within=60))[1])
     bars = np.nonzero(is_color(image, DARK))[1]
     assert line == pytest.approx(bars.max(), abs=3)
 
 
 def test_both_bars_differ_in_greyscale() -> None:
-    dark, light = (np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in (DARK, LIGHT))
+    dark, light = (np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in (DARK, PALE))
     assert light - dark > 0.3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.plots.confusion_matrix import confusion_matrix, recall_in_words, worst_confusions
+from jersey.plots.matrices import confusion_matrix, recall_in_words, worst_confusions
 
 
 def counts_of(*, classes: int) -> np.ndarray:

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from jersey.evaluation.digit_errors import ErrorType, digit_confusions, errors_by_type
-from jersey.plots.digit_errors import BAR_COLOR, digit_errors
+from jersey.plots.canvas import DARK
+from jersey.plots.matrices import digit_errors
 
 EVERYTHING = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in range(33)]
 
@@ -17,7 +18,7 @@ def picture(counts_KK: np.ndarray, names: list[str]) -> Image.Image:
 
 def bar_widths_px(image: Image.Image) -> list[int]:
     """Widths of the bars, from top to bottom, one a type; they have two rows of text between their middles."""
-    color = tuple(bytes.fromhex(BAR_COLOR.removeprefix("#")))
+    color = tuple(bytes.fromhex(DARK.removeprefix("#")))
     return sorted({int(row.sum()) for row in (np.asarray(image) == color).all(axis=2)} - {0})
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from jersey.plots.sheet import MARGIN_PX, Edge, Sheet, width_px
+from jersey.plots.canvas import MARGIN_PX, Edge, Sheet, width_px
 from jersey.synth.typefaces import FontTypeface
 
 

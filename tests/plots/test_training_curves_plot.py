@@ -7,7 +7,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from jersey.plots.history import DARK, LOSSES, RATE_STYLES, RED, SCORES, Styles, history
+from jersey.plots.canvas import DARK, RED
+from jersey.plots.history import LOSSES, RATE_STYLES, SCORES, Styles, history
 
 
 def curves_of(*, epochs: int) -> dict[str, list[tuple[int, float]]]:

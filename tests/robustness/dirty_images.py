@@ -31,7 +31,7 @@ from jersey.data.bad_images import OnBadImage
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.decode import decode
 from jersey.data.index import Split
-from jersey.synth.draw import draw_crop
+from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 
 LABELS = ("7", "23")
@@ -69,7 +69,7 @@ class Vanishing(JerseyDataModule):
 def draw(number: str, seed: int) -> Image.Image:
     """A crop that is higher than wide, so that turns show."""
     rng = np.random.default_rng([seed, 11])
-    crop = Image.fromarray(draw_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX[0]).image_HW3)
+    crop = Image.fromarray(render_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX[0]).image_HW3)
     return crop.resize(SIZE_PX[::-1])
 
 

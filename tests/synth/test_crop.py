@@ -1,19 +1,19 @@
-"""Crops: a function of their generator alone, with a readable number inside the frame."""
+"""Crops: a function of their generator alone, with a number inside the frame that is legible, or is not."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.synth import colors, draw
-from jersey.synth.draw import draw_crop
-from jersey.synth.occlusion import MIN_TELLING_VISIBLE, occlude, telling_visible
-from jersey.synth.typefaces import TRAIN, UNSEEN
+from jersey.synth import colors
+from jersey.synth.crop import KINDS, Crop, paint, render_crop, render_illegible
+from jersey.synth.occlusion import MIN_TELLING_VISIBLE, occlude, occlude_fully, telling_visible
+from jersey.synth.typefaces import TRAIN, TRAIN_FONTS, UNSEEN
 
 NUMBERS = ("0", "00", "01", "1", "7", "11", "23", "68", "99")
 
 
-def crop(number: str, seed: int, size_px: int = 64) -> draw.Crop:
-    return draw_crop(number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=size_px)
+def crop(number: str, seed: int, size_px: int = 64) -> Crop:
+    return render_crop(number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=size_px)
 
 
 def test_the_same_generator_draws_the_same_crop_and_another_does_not() -> None:
@@ -59,7 +59,7 @@ def test_zero_double_zero_and_zero_one_are_three_pictures() -> None:
     assert widths["00"] > 1.05 * widths["01"] > 1.3 * widths["0"]
 
 
-def aspect_ratio(drawn: draw.Crop) -> float:
+def aspect_ratio(drawn: Crop) -> float:
     left, top, right, bottom = Image.fromarray(drawn.mask_HW).getbbox()
     return (right - left) / (bottom - top)
 
@@ -68,7 +68,7 @@ def test_digits_are_not_mirrored() -> None:
     face = TRAIN[0]
     flat_HW = in_box(face.glyph("4", height_px=60, stroke_px=0))
     for seed in range(40):
-        drawn = draw_crop("4", rng=np.random.default_rng(seed), typefaces=[face], size_px=96)
+        drawn = render_crop("4", rng=np.random.default_rng(seed), typefaces=[face], size_px=96)
         drawn_HW = in_box(Image.fromarray(drawn.mask_HW))
         assert np.mean(drawn_HW == flat_HW) > np.mean(drawn_HW == flat_HW[:, ::-1])
 
@@ -111,3 +111,55 @@ def test_an_occluder_never_hides_most_of_a_digit() -> None:
         touched += fraction > 0
         assert fraction < 0.5
     assert touched > 20
+
+
+def illegible(kind: str, seed: int, number: str = "23") -> Crop:
+    return render_illegible(KINDS[kind], number, rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=64)
+
+
+def test_nothing_of_a_number_is_on_a_blank_back() -> None:
+    for seed in range(10):
+        scenes = {
+            (number, back): paint(
+                number, rng=np.random.default_rng(seed), typefaces=TRAIN_FONTS[:1], size_px=48, back=back
+            ).painting.scene.tobytes()
+            for number in ("3", "8")
+            for back in ("number", "blank")
+        }
+        assert scenes["3", "blank"] == scenes["8", "blank"]
+        assert scenes["3", "number"] != scenes["8", "number"]
+
+
+def test_hardly_any_ink_of_a_hidden_digit_is_visible() -> None:
+    for seed in range(60):
+        digits = [Image.new("L", (64, 64)) for _ in range(2)]
+        for digit, left in zip(digits, (12, 34), strict=True):
+            digit.paste(255, (left, 16), TRAIN[seed % len(TRAIN)].glyph("38"[left > 20], height_px=30, stroke_px=0))
+        picture = Image.new("RGB", (64, 64), (1, 2, 3))
+        occlude_fully(picture, digits, rng=np.random.default_rng(seed))
+        visible_HW = (np.asarray(picture) == (1, 2, 3)).all(axis=2)
+        for digit in digits:
+            ink_HW = np.asarray(digit) > 127
+            assert (ink_HW & visible_HW).sum() < 0.1 * ink_HW.sum()
+
+
+def test_on_a_player_seen_from_the_side_digits_are_a_few_pixels_wide() -> None:
+    for seed in range(20):
+        for number in ("8", "23"):
+            aside, front = (drawn.digits_DHW > 127 for drawn in (illegible("aside", seed, number), crop(number, seed)))
+            widths = [np.count_nonzero(digits_DHW.any(axis=(0, 1))) for digits_DHW in (aside, front)]
+            assert widths[0] <= 0.25 * widths[1] + 1
+
+
+@pytest.mark.parametrize("kind", ["far", "defocused", "moved"])
+def test_a_blur_leaves_less_detail_than_any_legible_crop_has(kind: str) -> None:
+    """Of the contrast at half of a digit's height, less is left than at the worst that legible crops bear."""
+    left = [detail(illegible(kind, seed)) / detail(crop("23", seed)) for seed in range(40)]
+    assert np.median(left) < 0.5
+
+
+def detail(drawn: Crop) -> float:
+    """What differs from the crop in the finest resolution that shows no digit, sensor noise averaged out."""
+    grey = Image.fromarray(drawn.image_HW3).convert("L").reduce(4)
+    rough = grey.reduce(4).resize(grey.size, Image.Resampling.BICUBIC)
+    return float(np.std(np.asarray(grey, dtype=float) - np.asarray(rough, dtype=float)))

@@ -1,6 +1,8 @@
 """One crop: the back of a basketball player with a number, as a function of a random generator alone.
 
-A player is painted once, flat, and then photographed; a tracklet is many pictures of one player.
+A player is painted once, flat, and then photographed; a tracklet is many pictures of one player. Crops on which no
+number can be read look like legible ones in all else: kits, bodies, frames, folds, light, noise. A model that has seen
+them learns to say that it cannot read, instead of guessing from the colors.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from jersey.synth import camera, colors
-from jersey.synth.camera import Folds, View
-from jersey.synth.degrade import Blur, degrade
-from jersey.synth.name import print_name
-from jersey.synth.number import NumberPrint, print_number
-from jersey.synth.occlusion import hide, occlude
+from jersey.synth.camera import Blur, Folds, View
+from jersey.synth.lettering import NumberPrint, print_name, print_number
+from jersey.synth.occlusion import occlude, occlude_fully
 from jersey.synth.player import Easel, Painting, paint_player
 from jersey.synth.typefaces import FontTypeface, Typeface
 
@@ -79,7 +79,7 @@ class Player:
     back: Back
 
 
-def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int) -> Crop:
+def render_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int) -> Crop:
     """Draws a square crop.
 
     Args:
@@ -89,7 +89,7 @@ def draw_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Type
         size_px: side of the crop.
     """
     player = paint(number, rng=rng, typefaces=typefaces, size_px=size_px)
-    return shoot(player, lambda part: rng)
+    return photograph(player, lambda part: rng)
 
 
 def paint(
@@ -112,7 +112,7 @@ def paint(
     return Player(number, typeface, painting, number_print.layers[0].size, picture_px, back)
 
 
-def shoot(
+def photograph(
     player: Player, rng_of: Callable[[str], np.random.Generator], *, hidden: bool = False, blur: Blur | None = None
 ) -> Crop:
     """Takes a picture of a player.
@@ -132,19 +132,19 @@ def shoot(
     rng = rng_of("folds")
     folds = Folds.random(rng)
     cells = camera.mesh(view, folds, picture_px=picture_px, painting_px=painting_px, depth=rng.uniform(0.0, 0.02))
-    scene = camera.photograph(player.painting.scene, cells, picture_px).reduce(_OVERSAMPLING)
-    cloth, *bands = camera.photograph(player.painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
+    scene = camera.warp(player.painting.scene, cells, picture_px).reduce(_OVERSAMPLING)
+    cloth, *bands = camera.warp(player.painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
     digits = bands[: len(number)]
 
     scene = _shade_cloth(scene, cloth, folds, rng_of("shading"))
     rng = rng_of("occlusion")
     if hidden:
-        hide(scene, digits, rng=rng)
+        occlude_fully(scene, digits, rng=rng)
     elif rng.random() < 0.4:
         occlude(scene, digits, number=number, typeface=player.typeface, rng=rng)
     digits_DHW = np.stack([np.asarray(digit) for digit in digits])
     digit_height_px = float(np.count_nonzero(digits_DHW.max(axis=(0, 2)) > 127))
-    image = degrade(scene, digit_height_px=max(1.0, digit_height_px), rng=rng_of("degradation"), blur=blur)
+    image = camera.degrade(scene, digit_height_px=max(1.0, digit_height_px), rng=rng_of("degradation"), blur=blur)
     return Crop(np.asarray(image), digits_DHW, player.typeface)
 
 
@@ -198,3 +198,51 @@ def _shade_cloth(scene: Image.Image, cloth: Image.Image, folds: Folds, rng: np.r
     curving_HW = (np.asarray(inside, dtype=np.float32) / 255 - 1) * rng.uniform(0.2, 0.8)
     shading_HW = 1 + (np.asarray(folding) + curving_HW) * (np.asarray(cloth, dtype=np.float32) / 255)
     return Image.fromarray((np.asarray(scene) * shading_HW[:, :, None]).clip(0, 255).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Why a number cannot be read.
+
+    Args:
+        back: what can be seen of the player.
+        hidden: something is before the number.
+        blur: that no number bears.
+    """
+
+    back: Back = "number"
+    hidden: bool = False
+    blur: Blur | None = None
+
+
+def _far(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    """Digits of 2 to 4 pixels."""
+    return camera.lose_resolution(picture, rng.uniform(2, 4) / digit_height_px, rng)
+
+
+def _defocus(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    return camera.defocus(picture, digit_height_px * rng.uniform(0.22, 0.35))
+
+
+def _move(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    """A fast movement, a little out of focus."""
+    moved = camera.move(picture, digit_height_px * rng.uniform(0.8, 1.4), rng.uniform(0, np.pi))
+    return camera.defocus(moved, digit_height_px * rng.uniform(0.08, 0.14))
+
+
+KINDS = {
+    "blank": Kind(back="blank"),
+    "hidden": Kind(hidden=True),
+    "aside": Kind(back="aside"),
+    "far": Kind(blur=_far),
+    "defocused": Kind(blur=_defocus),
+    "moved": Kind(blur=_move),
+}
+
+
+def render_illegible(
+    kind: Kind, number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int
+) -> Crop:
+    """Draws a crop as `render_crop` does, on which the number cannot be read."""
+    player = paint(number, rng=rng, typefaces=typefaces, size_px=size_px, back=kind.back)
+    return photograph(player, lambda part: rng, hidden=kind.hidden, blur=kind.blur)

@@ -1,0 +1,231 @@
+"""Square tables of counts: the confusion matrix of a split, and which digit of misread numbers was read as which.
+
+In all of them colors are shares of the row, and the numbers in the cells are counts.
+
+Shapes: K classes or digits; counts_KK[true, predicted] are numbers of crops; D = 10 digits; H W 3 pixels.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+
+from jersey.evaluation.digit_errors import Confusion, ErrorType, examples, total
+from jersey.plots.canvas import DARK, Sheet, width_px
+
+GRID, ABSENT, HATCH, FRAME = 220, 235, 160, 0
+DARK_SHARE = 0.2
+SMALLEST_PX = 4
+GAP_PX = 6
+LINE_PX = 18
+ROOMY_CLASSES = 20
+CONFUSED_PAIRS = 6
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+ROW_PX, BAR_PX = 24, 240
+CELL_PX, PANEL_GAP_PX = 28, 70
+DIGITS = tuple("0123456789")
+
+
+def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
+    """Draws which class (row) was read as which (column), with each row's recall, and the worst confusions in words.
+
+    A cell's color is its share of the row's crops, its number their count. Rows of classes without crops are hatched.
+
+    Args:
+        counts_KK: int [K,K], number of crops of each true and predicted class.
+        names: K class names.
+        title: what was evaluated; top-1 accuracy and the number of crops are added.
+
+    Returns:
+        An RGB image, from about 600 pixels a side for few classes to 2,100 for 100.
+    """
+    is_roomy = len(names) <= ROOMY_CLASSES
+    cell_px = max(42, 360 // len(names)) if is_roomy else 19
+    side_px = cell_px * len(names)
+    sheet = Sheet()
+    top_px, bottom_px = _draw_matrix(
+        sheet, counts_KK, names, x_px=0, y_px=0, cell_px=cell_px, row_title="true number", names_above=not is_roomy
+    )
+    right_px = _write_recalls(sheet, counts_KK, x_px=side_px + GAP_PX, cell_px=cell_px)
+    _explain_colors(sheet, x_px=right_px + 3 * GAP_PX, y_px=side_px // 5, height_px=side_px * 3 // 5)
+    correct, total = int(np.trace(counts_KK)), int(counts_KK.sum())
+    score = f"top-1 {correct / max(total, 1):.1%} ({correct} of {total})"
+    sheet.write(score, side_px / 2, top_px - GAP_PX, at="bottom", size_px=15)
+    sheet.write(title, side_px / 2, top_px - GAP_PX - 22, at="bottom", size_px=15, is_bold=True)
+    worst = textwrap.wrap(worst_confusions(counts_KK, names), width=side_px // 8, break_long_words=False)
+    for line, words in enumerate(worst):
+        sheet.write(words, side_px / 2, bottom_px + 2 * GAP_PX + line * LINE_PX, at="top")
+    return sheet.rendered()
+
+
+def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
+    """One line such as "8 read as 3: 5 of 12, 1 read as 7: 2 of 9": the most frequent mistakes first, at most six."""
+    mistakes_KK = counts_KK * ~np.eye(len(names), dtype=bool)
+    worst_first = np.argsort(-mistakes_KK, axis=None, kind="stable")[:CONFUSED_PAIRS]
+    pairs = [divmod(int(index), len(names)) for index in worst_first]
+    confusions = [
+        f"{names[true]} read as {names[predicted]}: {mistakes_KK[true, predicted]} of {counts_KK[true].sum()}"
+        for true, predicted in pairs
+        if mistakes_KK[true, predicted] > 0
+    ]
+    return ", ".join(confusion.replace(" ", NO_BREAK_SPACE) for confusion in confusions) or "no mistakes"
+
+
+def recall_in_words(right: int, crops: int) -> str:
+    """Such as "97% of 31"; rounded down, so that 100% means all."""
+    return f"{100 * right // crops}% of {crops}" if crops else "no crops"
+
+
+def _write_recalls(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, cell_px: int) -> int:
+    """Writes the recall behind each row; returns the x after them."""
+    size_px = min(12, 3 + cell_px // 2)
+    rights_and_crops = zip(counts_KK.diagonal().tolist(), counts_KK.sum(axis=1).tolist(), strict=True)
+    lines = ["read right", *(recall_in_words(right, crops) for right, crops in rights_and_crops)]
+    for row, words in enumerate(lines, start=-1):
+        sheet.write(words, x_px, max((row + 0.5) * cell_px, -LINE_PX / 2), at="left", size_px=size_px)
+    return x_px + max(width_px(words, size_px) for words in lines)
+
+
+def _explain_colors(sheet: Sheet, *, x_px: int, y_px: int, height_px: int) -> None:
+    """Even steps of the color scale, since that is how they differ to the eye; 100% is on top."""
+    steps_H = np.linspace(1, 0, height_px)
+    sheet.put(Image.fromarray(_shade(steps_H**2)[:, None].repeat(14, axis=1)), x_px, y_px)
+    for share in (0, 0.01, 0.05, 0.2, 0.5, 1):
+        y_share_px = y_px + (1 - share**0.5) * (height_px - 1)
+        sheet.fill("black", x_px + 14, y_share_px, 4, 1)
+        sheet.write(f"{share:.0%}", x_px + 22, y_share_px, at="left", size_px=12)
+    legend = "colour: share of the true number; in the cells: crops"
+    sheet.write(legend, x_px + 22 + width_px("100%", 12) + GAP_PX, y_px + height_px / 2, at="left", is_upright=True)
+
+
+def digit_errors(
+    errors: Mapping[ErrorType, Sequence[Confusion]], places: Mapping[str, np.ndarray], *, crops: int, title: str
+) -> Image.Image:
+    """Draws how many crops each type of error has, with examples, above a table of the digits for each place.
+
+    Args:
+        errors: as `jersey.evaluation.digit_errors.errors_by_type` gives them.
+        places: counts_DD by name of the place, as `jersey.evaluation.digit_errors.digit_confusions` gives them.
+        crops: of the split, right ones too.
+        title: what was evaluated; the number of errors is added.
+
+    Returns:
+        An RGB image, about 1,000 pixels wide.
+    """
+    sheet = Sheet()
+    panels_px = len(places) * (CELL_PX * len(DIGITS) + PANEL_GAP_PX) - PANEL_GAP_PX
+    wrong = sum(map(total, errors.values()))
+    score = f"{wrong:,} of {crops:,} crops read wrong ({wrong / max(crops, 1):.1%})"
+    sheet.write(title, panels_px / 2, -64, at="middle", size_px=15, is_bold=True)
+    sheet.write(score, panels_px / 2, -42, at="middle", size_px=15)
+    _draw_bars(sheet, errors, crops=crops)
+    _draw_places(sheet, places, y_px=len(errors) * ROW_PX + 60)
+    return sheet.rendered()
+
+
+def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *, crops: int) -> None:
+    most = max(1, *map(total, errors.values()))
+    bars_px = max(map(width_px, errors)) + GAP_PX
+    counts_px = bars_px + BAR_PX + 2 * GAP_PX
+    examples_px = counts_px + width_px("1,000,000 (100.0%)") + GAP_PX
+    sheet.write("the most frequent", examples_px, -LINE_PX / 2, at="left", size_px=12)
+    sheet.write("crops (share of all)", counts_px, -LINE_PX / 2, at="left", size_px=12)
+    for row, (kind, confusions) in enumerate(errors.items()):
+        middle_px = (row + 0.5) * ROW_PX
+        count = total(confusions)
+        sheet.write(kind, bars_px - GAP_PX, middle_px, at="right")
+        if count:
+            width = max(1, round(BAR_PX * count / most))
+            sheet.fill(DARK, bars_px, row * ROW_PX + 3, width, ROW_PX - 6)
+        sheet.write(f"{count:,} ({count / crops:.1%})" if count else "0", counts_px, middle_px, at="left")
+        sheet.write(examples(confusions), examples_px, middle_px, at="left", size_px=12)
+    sheet.fill("black", bars_px - 1, 0, 1, len(errors) * ROW_PX)
+
+
+def _draw_places(sheet: Sheet, places: Mapping[str, np.ndarray], *, y_px: int) -> None:
+    side_px = CELL_PX * len(DIGITS)
+    legend = "colour: share of the true digit; in the cells: crops; hatched: no crops; only equally long readings"
+    sheet.write(legend, 0, y_px + side_px + 64, at="left", size_px=12)
+    for index, (place, counts_DD) in enumerate(places.items()):
+        x_px = index * (side_px + PANEL_GAP_PX)
+        wrong = int(counts_DD.sum() - np.trace(counts_DD))
+        heading = f"{place}: {wrong:,} of {counts_DD.sum():,} wrong"
+        sheet.write(heading, x_px + side_px / 2, y_px - GAP_PX, at="bottom")
+        _draw_matrix(sheet, counts_DD, DIGITS, x_px=x_px, y_px=y_px, cell_px=CELL_PX, row_title="true digit")
+
+
+def _draw_matrix(
+    sheet: Sheet,
+    counts_KK: np.ndarray,
+    names: Sequence[str],
+    *,
+    x_px: int,
+    y_px: int,
+    cell_px: int,
+    row_title: str,
+    names_above: bool = False,
+) -> tuple[int, int]:
+    """Draws the table with its names; the upper left corner of its cells is at (x_px, y_px).
+
+    Rows without crops are hatched, not to look like a class that is never read right.
+
+    Args:
+        names_above: repeats the columns' names above the table.
+
+    Returns:
+        The y above and below everything.
+    """
+    sheet.put(Image.fromarray(_cells(counts_KK, cell_px)), x_px, y_px)
+    _write_counts(sheet, counts_KK, x_px=x_px, y_px=y_px, cell_px=cell_px)
+    size_px, side_px = min(13, 3 + cell_px // 2), cell_px * len(names)
+    longest_px = max(width_px(name, size_px) for name in names)
+    is_upright = longest_px > cell_px - 4
+    top_px, bottom_px = y_px - GAP_PX // 2, y_px + side_px + GAP_PX // 2
+    for index, name in enumerate(names):
+        middle_px = (index + 0.5) * cell_px
+        sheet.write(name, x_px - GAP_PX, y_px + middle_px, at="right", size_px=size_px)
+        sheet.write(name, x_px + middle_px, bottom_px, at="top", size_px=size_px, is_upright=is_upright)
+        if names_above:
+            sheet.write(name, x_px + middle_px, top_px, at="bottom", size_px=size_px, is_upright=is_upright)
+    name_height_px = longest_px if is_upright else LINE_PX
+    sheet.write(row_title, x_px - longest_px - 2 * GAP_PX, y_px + side_px / 2, at="right", is_upright=True)
+    sheet.write("read as", x_px + side_px / 2, bottom_px + name_height_px, at="top")
+    return top_px - names_above * name_height_px, bottom_px + name_height_px + LINE_PX
+
+
+def _shade(shares: np.ndarray) -> np.ndarray:
+    """RGB colors, uint8 [...,3], of shares; the larger the darker, in grey too.
+
+    The square root makes a single mistake among many crops visible.
+    """
+    return (255 * colormaps["magma_r"](np.sqrt(shares))[..., :3]).round().astype(np.uint8)
+
+
+def _cells(counts_KK: np.ndarray, cell_px: int) -> np.ndarray:
+    totals_K = counts_KK.sum(axis=1)
+    colors_KK3 = _shade(counts_KK / np.maximum(totals_K, 1)[:, None])
+    pixels_HW3 = colors_KK3.repeat(cell_px, axis=0).repeat(cell_px, axis=1)
+    pixels_HW3[::cell_px] = GRID
+    pixels_HW3[:, ::cell_px] = GRID
+    is_absent_H = (totals_K == 0).repeat(cell_px)
+    is_line_HW = np.add.outer(np.arange(len(pixels_HW3)), np.arange(len(pixels_HW3))) % 6 == 0
+    pixels_HW3[is_absent_H] = np.where(is_line_HW, HATCH, ABSENT)[is_absent_H][..., None]
+    # The first grid lines give way to the frame.
+    return np.pad(pixels_HW3[1:, 1:], ((1, 1), (1, 1), (0, 0)), constant_values=FRAME)
+
+
+def _write_counts(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, y_px: int, cell_px: int) -> None:
+    is_dark_KK = counts_KK > DARK_SHARE * counts_KK.sum(axis=1, keepdims=True)
+    for row, column in np.argwhere(counts_KK):
+        count = str(counts_KK[row, column])
+        sizes_px = range(min(13, cell_px // 2 + 1), SMALLEST_PX, -1)
+        sheet.write(
+            count,
+            x_px + (column + 0.5) * cell_px,
+            y_px + (row + 0.5) * cell_px,
+            at="middle",
+            size_px=next((size for size in sizes_px if width_px(count, size) < cell_px - 1), SMALLEST_PX),
+            color="white" if is_dark_KK[row, column] else "black",
+        )

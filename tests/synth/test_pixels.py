@@ -1,0 +1,44 @@
+"""The pixels that the generator makes: whoever changes them raises `GENERATOR_VERSION`, and these hashes with it."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from jersey.synth.crop import KINDS, Crop, render_crop, render_illegible
+from jersey.synth.settings import GENERATOR_VERSION
+from jersey.synth.tracklet import render_tracklet
+from jersey.synth.typefaces import TRAIN, UNSEEN
+
+
+def crops() -> list[Crop]:
+    return [
+        render_crop(number, rng=np.random.default_rng(seed), typefaces=typefaces, size_px=48)
+        for typefaces in (TRAIN, UNSEEN)
+        for seed, number in enumerate(["0", "00", "7", "23", "68", "41"])
+    ]
+
+
+def illegible() -> list[Crop]:
+    return [
+        render_illegible(kind, "23", rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=48)
+        for seed, kind in enumerate(KINDS.values())
+    ]
+
+
+def tracklet() -> list[Crop]:
+    return list(render_tracklet("41", frames=12, rng=np.random.default_rng(0), typefaces=UNSEEN, size_px=48))
+
+
+@pytest.mark.parametrize(
+    ("render", "sha256"),
+    [
+        (crops, "f7049712f25476468b259343b0ae866d8be2fb80612a9e45e9e1b5e4b3951430"),
+        (illegible, "036ed46608979d4958dd5d1ea4713a5dcc211cf96c0ac00cb8e1dfebcacd65b8"),
+        (tracklet, "8409ce029f23872d103149a42bc0d781d8f3dddb5f395196d6d89c8f0fb87390"),
+    ],
+)
+def test_the_same_seeds_give_the_pixels_of_this_version(render, sha256: str) -> None:
+    assert GENERATOR_VERSION == 1
+    pixels = hashlib.sha256(b"".join(part.tobytes() for crop in render() for part in (crop.image_HW3, crop.mask_HW)))
+    assert pixels.hexdigest() == sha256

@@ -1,0 +1,131 @@
+"""What a data set is asked to hold: crops of each number, one sentence for what cannot be, and the manifest."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jersey.core.errors import UserError
+from jersey.synth.generate import generate
+from jersey.synth.settings import MANIFEST, Settings, apportion
+
+SMALL = {"numbers": ("7", "0", "00", "01"), "train": 12, "val": 5, "test": 4, "size_px": 32}
+MORE = {"imbalance": 1.0, "layout": "folders", "seed": 0}
+
+
+@given(st.integers(1, 60), st.integers(0, 3000), st.floats(1, 500))
+def test_counts_add_up_never_rise_and_leave_nobody_out(classes: int, extra: int, imbalance: float) -> None:
+    numbers = [str(number) for number in range(classes)]
+    counts = apportion(classes + extra, numbers=numbers, imbalance=imbalance)
+    assert list(counts) == numbers
+    assert sum(counts.values()) == classes + extra
+    assert min(counts.values()) >= 1
+    assert all(first >= second for first, second in itertools.pairwise(counts.values()))
+
+
+@given(st.integers(1, 60), st.integers(0, 3000))
+def test_without_imbalance_counts_differ_by_at_most_one(classes: int, extra: int) -> None:
+    counts = apportion(classes + extra, numbers=[str(number) for number in range(classes)]).values()
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_long_tail_by_hand() -> None:
+    # Targets 400, 200, 100 fall by the square root of 4.
+    assert apportion(700, numbers=["8", "00", "6"], imbalance=4.0) == {"8": 400, "00": 200, "6": 100}
+
+
+def test_the_ratio_is_the_asked_one() -> None:
+    counts = apportion(20_000, numbers=[str(number) for number in range(40)], imbalance=64.0)
+    assert counts["0"] / counts["39"] == pytest.approx(64, rel=0.03)
+
+
+def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
+    tail = Settings(("7", "0", "00"), 28, 6, 6, 32, **(MORE | {"imbalance": 4.0}))
+    assert tail.numbers_of("train") == ["7"] * 16 + ["0"] * 8 + ["00"] * 4
+    assert tail.numbers_of("val") == tail.numbers_of("test") == ["7", "7", "0", "0", "00", "00"]
+    assert Settings(("7", "0"), [1, 3], 2, 2, 32, **MORE).numbers_of("train") == ["7", "0", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"numbers": ()}, "no numbers"),
+        ({"numbers": ("7", "a")}, "'a' is not a jersey number"),
+        ({"numbers": ("7", "123456")}, "'123456' is not"),
+        ({"numbers": ("7", "\u0663")}, "is not a jersey number"),
+        ({"numbers": ("7", "00", "7")}, "appear twice: 7"),
+        ({"train": 3}, "train=3 is too few"),
+        ({"test": 1}, "test=1 is too few"),
+        ({"train": 0, "val": 0, "test": 0}, "train, val and test are all 0"),
+        ({"train": (3, 3, 3)}, "train=3,3,3 is not a count of at least 1 for each of 4 numbers"),
+        ({"train": (3, 3, 0, 3)}, "train=3,3,0,3 is not a count"),
+        ({"train": (3, 3, 3, 3), "imbalance": 2.0}, "imbalance=2.0 does nothing where train counts"),
+        ({"size_px": 4}, "size_px=4"),
+        ({"imbalance": 0.5}, "imbalance=0.5"),
+        ({"imbalance": float("nan")}, "imbalance=nan"),
+        ({"layout": "zip"}, "layout='zip'"),
+        ({"seed": -1}, "seed=-1"),
+        *(({"unreadable": share}, f"unreadable={share} is not a share") for share in (-0.1, 1.5, float("nan"))),
+        *(({"frames": frames}, f"frames={frames} cannot be drawn") for frames in (0, -2, 100_000)),
+        ({"frames": 5, "unreadable": 0.1}, "unreadable is for crops"),
+    ],
+)
+def test_what_cannot_be_made_is_one_sentence(tmp_path: Path, change: dict, told: str) -> None:
+    with pytest.raises(UserError, match=told) as error:
+        generate(tmp_path / "set", **(SMALL | change))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("synth") / "set"
+    generate(root, **SMALL)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"train": 13}, "train=12, now it is 13"),
+        ({"train": (3, 3, 3, 3)}, "train=12, now it is 3,3,3,3"),
+        ({"numbers": ("7", "0", "00", "1")}, "numbers=7,0,00,01"),
+        ({"seed": 3}, "seed=0"),
+        ({"unreadable": 0.5}, r"unreadable=0\.0, now it is 0\.5"),
+        ({"frames": 2}, "frames=1, now it is 2"),
+    ],
+)
+def test_other_settings_are_refused(made: Path, change: dict, told: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    with pytest.raises(UserError, match=told) as error:
+        generate(made, **(SMALL | change))
+    assert "delete the folder or choose another root" in str(error.value)
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+
+
+def test_a_manifest_from_before_has_no_illegible_crops_and_no_tracklets_but_an_older_generator_is_told(
+    made: Path, tmp_path: Path
+) -> None:
+    manifest = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
+    old = {name: value for name, value in manifest.items() if name not in ("unreadable", "frames")}
+    assert len(old) == len(manifest) - 2
+    (tmp_path / MANIFEST).write_text(json.dumps(old), encoding="utf-8")
+    generate(tmp_path, **SMALL)
+    with pytest.raises(UserError, match=r"unreadable=0\.0, now it is 0\.5"):
+        generate(tmp_path, **SMALL, unreadable=0.5)
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest | {"generator_version": 0}), encoding="utf-8")
+    with pytest.raises(UserError, match="generator_version=0"):
+        generate(tmp_path, **SMALL)
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_what_somebody_else_has_put_there_is_not_touched(tmp_path: Path, is_file: bool) -> None:
+    mine = tmp_path / "set" if is_file else tmp_path / "set" / "mine.txt"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("precious", encoding="utf-8")
+    with pytest.raises(UserError, match="not drawn by jersey"):
+        generate(tmp_path / "set", **SMALL)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]

@@ -30,11 +30,10 @@ from jersey.core.labels import Labels
 from jersey.core.tables import aligned
 from jersey.core.timing import in_turn, speedup
 from jersey.experiment import load_scored_weights
-from jersey.export.export_module import DeployedNetwork, deployed_copy
-from jersey.export.fp16 import write_fp16
+from jersey.export.export_module import ExportModule, ExportSettings, export_copy
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
-from jersey.export.static import write_fixed
+from jersey.export.variants import fp16_module, static_module
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.network import resnet_classifier
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
@@ -44,17 +43,18 @@ CLASSES = 100
 ROUNDS = {1: 15, 64: 3}  # by batch size
 
 
-def random_network(side_px: int) -> DeployedNetwork:
+def random_network(side_px: int) -> ExportModule:
     """A ResNet-18 that has seen noise, so that batch normalisation has statistics."""
     torch.manual_seed(0)
     labels = Labels.from_names(map(str, range(CLASSES)))
     network = resnet_classifier(labels=labels, weights=None).train()
     with torch.no_grad():
         network(_noise(8, (side_px, side_px)))
-    return deployed_copy(network, labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
+    settings = ExportSettings(labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
+    return ExportModule(export_copy(network), settings)
 
 
-def network_of_run(folder: Path) -> DeployedNetwork:
+def network_of_run(folder: Path) -> ExportModule:
     """The best weights of a run.
 
     Raises:
@@ -68,22 +68,28 @@ def network_of_run(folder: Path) -> DeployedNetwork:
     labels = Labels.load(folder / LABELS)
     module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
     load_scored_weights(module, folder / BEST_CHECKPOINT)
-    return deployed_copy(module.network, labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
+    settings = ExportSettings(labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
+    return ExportModule(export_copy(module.network), settings)
 
 
-def measure(deployed: DeployedNetwork, rounds: dict[int, int]) -> dict[int, dict[str, list[float]]]:
+def measure(deployed: ExportModule, rounds: dict[int, int]) -> dict[int, dict[str, list[float]]]:
     """Seconds a batch, a value a round, by batch size and way."""
     with TemporaryDirectory() as folder:
         models = _export(deployed, Path(folder))
-        return {batch: _measure(deployed.network, models, deployed.size_px, batch, rounds[batch]) for batch in rounds}
+        return {
+            batch: _measure(deployed.network, models, deployed.settings.size_px, batch, rounds[batch])
+            for batch in rounds
+        }
 
 
-def _export(deployed: DeployedNetwork, folder: Path) -> dict[str, OnnxModel]:
+def _export(deployed: ExportModule, folder: Path) -> dict[str, OnnxModel]:
     paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no fit", "fp16", "int8")}
     write_onnx(deployed, paths["onnx"], {})
-    write_fixed(deployed, paths["onnx, no fit"], {})
-    write_fp16(deployed, paths["fp16"], {})
-    write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=_noise(8, deployed.size_px).numpy())
+    write_onnx(static_module(deployed), paths["onnx, no fit"], {})
+    write_onnx(fp16_module(deployed), paths["fp16"], {})
+    write_int8(
+        paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=_noise(8, deployed.settings.size_px).numpy()
+    )
     return {name: OnnxModel(path, threads=torch.get_num_threads()) for name, path in paths.items()}
 
 

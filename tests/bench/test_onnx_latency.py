@@ -9,7 +9,7 @@ from helpers.small_run import small_network
 from jersey.bench import onnx_latency
 from jersey.bench.onnx_latency import as_json, measure, table
 from jersey.core.labels import Labels
-from jersey.export import deployed_copy
+from jersey.export import ExportModule, ExportSettings, export_copy
 
 TIMES_S = {
     1: {"torch": [0.4, 0.8, 0.4], "onnx": [0.1, 0.2, 0.1], "int8": [0.05, 0.1, 0.1]},
@@ -32,7 +32,8 @@ def test_rows_hold_medians_and_ratios_of_pairs() -> None:
 def test_every_way_is_measured_at_every_batch_size() -> None:
     labels = Labels(("0", "00", "01"))
     network = small_network(labels=labels)
-    times_s = measure(deployed_copy(network, labels=labels, size_px=(32, 32), fit_mode="stretch"), {1: 2, 3: 4})
+    settings = ExportSettings(labels=labels, size_px=(32, 32), fit_mode="stretch")
+    times_s = measure(ExportModule(export_copy(network), settings), {1: 2, 3: 4})
     assert list(times_s) == [1, 3]
     assert all(set(by_way) == {"torch", "onnx", "onnx, no fit", "fp16", "int8"} for by_way in times_s.values())
     assert {len(values) for values in times_s[3].values()} == {4}

@@ -109,9 +109,13 @@ def report_page(result: ReportContent) -> list[Block]:
 
 def _headline(test: Evaluation) -> str:
     crops = len(test.labels_N)
-    right = int(test.confusion_KK.diagonal().sum())
-    low, high = wilson_interval(right, crops)
-    return f"{right / crops:.1%} of {crops:,} test crops read right (95 % interval {low:.1%} to {high:.1%})."
+    right, low, high = _accuracy(int(test.confusion_KK.diagonal().sum()), crops)
+    return f"{right} of {crops:,} test crops read right (95 % interval {low} to {high})."
+
+
+def _accuracy(right: int, crops: int) -> tuple[str, ...]:
+    """The fraction of right ones, and the ends of its interval."""
+    return tuple(f"{each:.1%}" for each in (right / crops, *wilson_interval(right, crops)))
 
 
 def _scores(result: ReportContent) -> list[tuple[str, str, str]]:
@@ -166,16 +170,12 @@ def _sureness(calibration: Calibration) -> list[Block]:
 def _tracklets(by_frames: Sequence[ByFrames]) -> list[Block]:
     if not by_frames:
         return []
-    rows = [(str(each.frames), f"{each.windows:,}", _share(each.right, each.windows)) for each in by_frames]
+    shares = ("{} ({} to {})".format(*_accuracy(each.right, each.windows)) for each in by_frames)
+    rows = [(str(each.frames), f"{each.windows:,}", share) for each, share in zip(by_frames, shares, strict=True)]
     return [
         Text("Crops of one player in a row, read as one, by how many they are (95 % interval):"),
         TableBlock(("crops", "times in the test split", "read right"), rows),
     ]
-
-
-def _share(right: int, crops: int) -> str:
-    low, high = wilson_interval(right, crops)
-    return f"{right / crops:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
-"""The root of every config, and the life of a run: read and audit the data, fit, test, export, measure, report.
+"""The root of every config, and the life of a run: read and audit the data, fit, test, export, profile, report.
 
-Of several processes (`jersey.core.distributed`) all read the data, fit and test; rank zero does the rest.
+Each stage is a function of the run's state that writes its own files and can be called alone. Of several processes
+(`jersey.core.distributed`) all read the data, fit and test; rank zero does the rest.
 
 Parts come as partials and get here what is known only at run time: the labels, the seed, the run folder. Building
 a config therefore reads no data.
@@ -10,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,20 @@ from jersey.core.atomic import write_text
 from jersey.core.distributed import rank, rank_zero_first, wait_for_all, world_size
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.data.audit import Audit, fast_audit
+from jersey.data.audit import fast_audit
 from jersey.data.bad_images import counted
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
-from jersey.data.sampler import Balance, class_balance
+from jersey.data.sampler import class_balance
 from jersey.evaluation.metrics import Evaluation
 from jersey.export import VariantName
-from jersey.export.pipeline import Shipped, ship
+from jersey.export.pipeline import ExportResult, export_run, run_metadata
 from jersey.export.variants import LEAST_AGREEMENT
-from jersey.report.document import as_html, as_markdown
-from jersey.report.model_profile import model_info
-from jersey.report.report import Result, report
+from jersey.report.model_profile import profile_model
+from jersey.report.report import ReportContent, write_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker
+from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.epoch_logger import EpochLine
 from jersey.runs.folder import RunFolder
 from jersey.runs.metrics_csv import MetricsCsv
@@ -95,86 +96,188 @@ class Experiment:
             return
         L.seed_everything(self.seed, verbose=False)
         if rank() > 0:
-            self._fit_and_test(self._read(), folder, loggers=[])
+            state = self.prepare(folder, self.read_data())
+            fit(state)
+            test(state)
             return
-        started = time.monotonic()
+        started_s = time.monotonic()
         commit = record_start(folder.path)
-        data = self._read()
-        _record_labels(data.labels, folder)
-        audit = fast_audit(data.root, data.splits, data.pictures, skipped=data.skipped, labels=data.labels.names)
-        _record_audit(audit, folder)
+        data = self.read_data()
+        audit(data, folder)
         for finding in review(data.splits):
             log.warning("%s", finding)
-        tracker = AimTracker(
-            repo=aim_repo,
-            experiment=folder.experiment,
-            run_name=folder.name,
-            hash_file=folder.path / "aim_hash",
-            commit=commit,
-        )
-        tracker.log_config(flat_config)
-        tracker.log_labels(data.labels)
+        tracker = _tracker(folder, data.labels, commit, aim_repo=aim_repo, flat_config=flat_config)
         with tracker.outcome():
             loggers = [MetricsCsv(run_dir=folder.path), EpochLine(), tracker]
-            module, trainer, best = self._fit_and_test(data, folder, loggers=loggers)
-            test = module.evaluations["test"]
-            shipped = ship(
-                module,
-                data,
-                folder,
-                best=best,
-                commit=commit,
-                variants=self.onnx_variants,
-                least_agreement=self.onnx_variant_agreement,
-            )
-            tracker.log_export({"file": str(folder.onnx), **shipped.facts})
-            facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
-            facts |= counted(data.skipped)
-            info = _measure(module, trainer, data, folder) if self.measure else None
-            counts = dict(zip(data.labels.names, data.class_counts, strict=True))
-            balance = class_balance(counts, data.train_sampler, module.class_weights_K)
-            _report(folder, facts, best["val"], test, data.labels, balance, shipped, info)
-        folder.reached("finished", best_epoch=best["epoch"])
-        log.info("test top-1 %.1f %%, see %s", 100 * test.metrics["acc_top1"], folder.report)
+            state = self.prepare(folder, data, loggers=loggers, commit=commit, started_s=started_s)
+            fit(state)
+            tested = test(state)
+            exported = export(state, tested)
+            tracker.log_export({"file": str(folder.onnx), **exported.facts})
+            report(state, tested, exported, profile(state) if self.measure else None)
+        folder.reached("finished", best_epoch=tested.best["epoch"])
+        log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
 
-    def _read(self) -> JerseyDataModule:
+    def read_data(self) -> JerseyDataModule:
+        """Reads and decodes the data set."""
         data = self.data(seed=self.seed)
         with rank_zero_first():
             data.prepare_data()
         data.setup()
         return data
 
-    def _fit_and_test(
-        self, data: JerseyDataModule, folder: RunFolder, *, loggers: Sequence[Logger]
-    ) -> tuple[JerseyModule, L.Trainer, dict[str, Any]]:
-        """The module with its best weights, and what their checkpoint says about itself."""
+    def prepare(
+        self, folder: RunFolder, data: JerseyDataModule, *, loggers: Sequence[Logger] = (), **origin: Any
+    ) -> "RunState":
+        """Builds what the stages after the audit take; `origin` is the commit and the start of the run."""
         module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
         trainer = self.trainer(run_dir=folder.path, loggers=loggers)
-        _fit(trainer, module, data, folder)
-        best = load_scored_weights(module, folder.best_checkpoint)
-        trainer.test(module, datamodule=data, verbose=False)
-        return module, trainer, best
+        return RunState(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
 
 
-def _record_labels(labels: Labels, folder: RunFolder) -> None:
-    """Writes the label map, or compares it with the one that the run began with."""
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """A run in this process, as its stages take it.
+
+    Attributes:
+        experiment: its config, built.
+        folder: where everything lands.
+        data: the data set, read.
+        module: its weights are the best ones from `test` on.
+        trainer: of fit and test.
+        commit: of the code.
+        started_s: by the monotonic clock.
+    """
+
+    experiment: Experiment
+    folder: RunFolder
+    data: JerseyDataModule
+    module: JerseyModule
+    trainer: L.Trainer
+    commit: str = "unknown"
+    started_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """The best weights on the test split, and what their checkpoint says about itself (see `load_scored_weights`)."""
+
+    __test__ = False  # pytest takes it for a class of tests otherwise
+
+    best: dict[str, Any]
+    evaluation: Evaluation
+
+
+def audit(data: JerseyDataModule, folder: RunFolder) -> None:
+    """Writes the label map and all that was found in the data, shows what it holds, and warns of the first findings.
+
+    Raises:
+        UserError: the run began with another label map.
+    """
     if folder.labels.exists():
-        Labels.load(folder.labels).require_same(labels, here=f"the run {folder.path}", there="the data set")
+        Labels.load(folder.labels).require_same(data.labels, here=f"the run {folder.path}", there="the data set")
     else:
-        labels.save(folder.labels)
-
-
-def _record_audit(audit: Audit, folder: RunFolder) -> None:
-    """Shows what the data holds, writes down all that was found, and warns of the first of it."""
-    write_text(folder.path / "audit.txt", audit.text())
-    write_text(folder.path / "audit.json", audit.to_json())
-    log.info("%s", audit.tables())
+        data.labels.save(folder.labels)
+    found = fast_audit(data.root, data.splits, data.pictures, skipped=data.skipped, labels=data.labels.names)
+    write_text(folder.path / "audit.txt", found.text())
+    write_text(folder.path / "audit.json", found.to_json())
+    log.info("%s", found.tables())
     told = ("missing label", "bad image")  # by the data module
-    found = [finding for finding in audit.findings if finding.kind not in told]
-    for finding in found[:WARNINGS]:
+    untold = [finding for finding in found.findings if finding.kind not in told]
+    for finding in untold[:WARNINGS]:
         log.warning("%s", finding)
-    if len(found) > WARNINGS:
-        log.warning("and %d more findings in the data, see %s", len(found) - WARNINGS, folder.path / "audit.txt")
+    if len(untold) > WARNINGS:
+        log.warning("and %d more findings in the data, see %s", len(untold) - WARNINGS, folder.path / "audit.txt")
+
+
+def fit(state: RunState) -> None:
+    """Trains from the last checkpoint on; where training is over, restores its counters and goes no further."""
+    folder, trainer = state.folder, state.trainer
+    last = usable_checkpoint(folder)
+    if folder.stage != "fit":  # training is over, perhaps stopped early
+        trainer.fit_loop.max_epochs = folder.status["epochs"]
+    if last:
+        log.info("resuming %s from %s", folder.path, last.name)
+    with signals.heard():
+        trainer.fit(state.module, datamodule=state.data, ckpt_path=last, weights_only=True)
+    folder.reached("test", epochs=trainer.current_epoch)
+    wait_for_all()  # rank zero has written its last checkpoint
+
+
+def test(state: RunState) -> TestResult:
+    """Loads the best weights and evaluates them on the test split."""
+    best = load_scored_weights(state.module, state.folder.best_checkpoint)
+    state.trainer.test(state.module, datamodule=state.data, verbose=False)
+    return TestResult(best, state.module.evaluations["test"])
+
+
+def export(state: RunState, tested: TestResult) -> ExportResult:
+    """Writes the ONNX file and its variants."""
+    return export_run(
+        state.module.network,
+        state.data,
+        state.folder,
+        test=tested.evaluation,
+        run_facts=run_metadata(state.folder, state.data, best=tested.best, test=tested.evaluation, commit=state.commit),
+        variants=state.experiment.onnx_variants,
+        least_agreement=state.experiment.onnx_variant_agreement,
+    )
+
+
+def profile(state: RunState) -> dict[str, Any]:
+    """Measures the exported model, and writes `model_info.json`."""
+    info = profile_model(
+        state.module.network,
+        size_px=state.data.size_px,
+        device=state.trainer.strategy.root_device,
+        checkpoint=state.folder.best_checkpoint,
+        onnx=state.folder.onnx,
+    )
+    write_text(state.folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
+    return info
+
+
+def report(state: RunState, tested: TestResult, exported: ExportResult, info: Mapping[str, Any] | None) -> None:
+    """Writes `report.md` and `report.html`."""
+    folder, data = state.folder, state.data
+    difference = folder.path / "config_diff.txt"
+    counts = dict(zip(data.labels.names, data.class_counts, strict=True))
+    content = ReportContent(
+        folder=folder.path,
+        facts=_facts(state, tested) | counted(data.skipped),
+        difference=difference.read_text(encoding="utf-8", errors="replace") if difference.exists() else "",
+        val=tested.best["val"],
+        test=tested.evaluation,
+        labels=data.labels,
+        balance=class_balance(counts, data.train_sampler, state.module.class_weights_K),
+        exported=exported,
+        info=info,
+    )
+    write_report(f"{folder.experiment}/{folder.name}", content)
+
+
+def _facts(state: RunState, tested: TestResult) -> dict[str, str]:
+    device = state.trainer.strategy.root_device.type
+    return {
+        "best epoch": f"{tested.best['epoch']} of 0 to {state.folder.status['epochs'] - 1}",
+        "weights": f"{tested.best['scored_weights']} (tested, exported and scored in validation)",
+        "seed": str(state.experiment.seed),
+        "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
+        "commit": state.commit,
+        "minutes": f"{(time.monotonic() - state.started_s) / 60:.1f}",
+    }
+
+
+def _tracker(
+    folder: RunFolder, labels: Labels, commit: str, *, aim_repo: Path, flat_config: Mapping[str, Any]
+) -> AimTracker:
+    hash_file = folder.path / "aim_hash"
+    tracker = AimTracker(
+        repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=hash_file, commit=commit
+    )
+    tracker.log_config(flat_config)
+    tracker.log_labels(labels)
+    return tracker
 
 
 def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
@@ -196,88 +299,3 @@ def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any
     except Exception as error:  # as many kinds as there are damages
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(f"{checkpoint} cannot be used ({reason}); put back a copy, or choose another --run") from error
-
-
-def _fit(trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, folder: RunFolder) -> None:
-    last = _usable_checkpoint(folder)
-    if folder.stage != "fit":
-        # Training is over, perhaps stopped early: restore the counters from the checkpoint and go no further.
-        trainer.fit_loop.max_epochs = folder.status["epochs"]
-    if last:
-        log.info("resuming %s from %s", folder.path, last.name)
-    with signals.heard():
-        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
-    folder.reached("test", epochs=trainer.current_epoch)
-    wait_for_all()  # rank zero has written its last checkpoint
-
-
-def _usable_checkpoint(folder: RunFolder) -> Path | None:
-    """Where to go on from; a checkpoint that something has damaged is told, and the one before it taken."""
-    damaged = []
-    for path in folder.last_checkpoints:
-        if not path.exists():
-            continue
-        try:
-            torch.load(path, map_location="meta", weights_only=True)["jersey"]
-        except Exception as error:  # as many kinds as there are damages
-            damaged.append(path.name)
-            log.warning("%s is damaged (%s); the checkpoint before it is taken", path, str(error).partition("\n")[0])
-            continue
-        return path
-    if damaged:
-        raise UserError(
-            f"{' and '.join(damaged)} of the run {folder.path} are damaged; "
-            f"remove them to train it from the start, or put back a copy"
-        )
-    return None
-
-
-def _measure(module: JerseyModule, trainer: L.Trainer, data: JerseyDataModule, folder: RunFolder) -> dict[str, Any]:
-    info = model_info(
-        module.network,
-        size_px=data.size_px,
-        device=trainer.strategy.root_device,
-        checkpoint=folder.best_checkpoint,
-        onnx=folder.onnx,
-    )
-    write_text(folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
-    return info
-
-
-def _report(
-    folder: RunFolder,
-    facts: Mapping[str, str],
-    val: Mapping[str, float],
-    test: Evaluation,
-    labels: Labels,
-    balance: Mapping[str, Balance],
-    shipped: Shipped,
-    info: Mapping[str, Any] | None,
-) -> None:
-    difference = folder.path / "config_diff.txt"
-    result = Result(
-        folder=folder.path,
-        facts=facts,
-        difference=difference.read_text(encoding="utf-8", errors="replace") if difference.exists() else "",
-        val=val,
-        test=test,
-        labels=labels,
-        balance=balance,
-        shipped=shipped,
-        info=info,
-    )
-    title, page = f"{folder.experiment}/{folder.name}", report(result)
-    write_text(folder.path / "report.html", as_html(title, page, folder.path))
-    write_text(folder.report, as_markdown(title, page))
-
-
-def _facts(seed: int, best: dict[str, Any], trainer: L.Trainer, commit: str, *, minutes: float) -> dict[str, str]:
-    device = trainer.strategy.root_device.type
-    return {
-        "best epoch": f"{best['epoch']} of 0 to {trainer.current_epoch - 1}",
-        "weights": f"{best['scored_weights']} (tested, exported and scored in validation)",
-        "seed": str(seed),
-        "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
-        "commit": commit,
-        "minutes": f"{minutes:.1f}",
-    }

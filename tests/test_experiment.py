@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from helpers.small_run import small_network
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey import experiment as stages
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
@@ -157,6 +159,22 @@ def test_the_file_takes_crops_of_any_size(finished: RunFolder) -> None:
     rng = np.random.default_rng(0)
     for shape in ((1, 3, 17, 90), (5, 3, 300, 40)):
         assert model.logits(rng.integers(0, 256, shape, dtype=np.uint8)).shape == (shape[0], 3)
+
+
+def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_path: Path) -> None:
+    """On a copy of the run, without its fit: they bring back the same file and page."""
+    copied = replace(finished, path=Path(shutil.copytree(finished.path, tmp_path / finished.name)))
+    copied.onnx.unlink()
+    copied.report.unlink()
+    experiment = fdl.build(configs.load(copied.path)[1])
+    state = experiment.prepare(copied, experiment.read_data())
+    tested = stages.test(state)
+    exported = stages.export(replace(state, experiment=replace(experiment, onnx_variants=())), tested)
+    stages.report(state, tested, exported, None)
+    before, after = OnnxModel(finished.onnx).facts, OnnxModel(copied.onnx).facts
+    assert {name for name in before if before[name] != after[name]} <= {"commit"}
+    kept, again = (folder.report.read_text(encoding="utf-8").splitlines() for folder in (finished, copied))
+    assert [line for line in again if line not in kept and not line.startswith(("| minutes", "| commit"))] == []
 
 
 def test_a_variant_is_where_report_and_tracker_say(finished: RunFolder) -> None:

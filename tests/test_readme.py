@@ -116,7 +116,7 @@ def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
 
 
 def test_what_augmentation_destroys_is_counted(tmp_path: Path) -> None:
-    (command,) = commands("jersey.evaluation.label_preservation")
+    (command,) = commands("jersey.cli.label_preservation")
     folder = tmp_path / "runs" / "quickstart" / "RUN"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(configs.to_json(configs.get_experiment("quickstart")(), "quickstart"))

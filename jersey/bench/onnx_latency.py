@@ -32,16 +32,15 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.timing import in_turn, speedup
 from jersey.experiment import load_scored_weights
-from jersey.export.export_module import DeployedNetwork, deployed_copy
-from jersey.export.fp16 import write_fp16
+from jersey.export.export_module import ExportModule, ExportSettings, export_copy
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
-from jersey.export.static import write_fixed
+from jersey.export.variants import fp16_module, static_module
 from jersey.inference import Predictor
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.network import resnet_classifier
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
-from jersey.synth.draw import draw_crop
+from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 
 SIDES_PX = (64, 128)
@@ -50,17 +49,18 @@ ROUNDS = {1: 15, 64: 3}  # by batch size
 MOST = 0.15  # of the time at the largest batch
 
 
-def random_network(side_px: int) -> DeployedNetwork:
+def random_network(side_px: int) -> ExportModule:
     """A ResNet-18 that has seen noise, so that batch normalisation has statistics."""
     torch.manual_seed(0)
     labels = Labels.from_names(map(str, range(CLASSES)))
     network = resnet_classifier(labels=labels, weights=None).train()
     with torch.no_grad():
         network(torch.randint(0, 256, (8, 3, side_px, side_px), dtype=torch.uint8))
-    return deployed_copy(network, labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
+    settings = ExportSettings(labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
+    return ExportModule(export_copy(network), settings)
 
 
-def network_of_run(folder: Path) -> DeployedNetwork:
+def network_of_run(folder: Path) -> ExportModule:
     """The best weights of a run.
 
     Raises:
@@ -74,7 +74,8 @@ def network_of_run(folder: Path) -> DeployedNetwork:
     labels = Labels.load(folder / LABELS)
     module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
     load_scored_weights(module, folder / BEST_CHECKPOINT)
-    return deployed_copy(module.network, labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
+    settings = ExportSettings(labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
+    return ExportModule(export_copy(module.network), settings)
 
 
 def measure(run: Path | None) -> dict[str, Any]:
@@ -95,25 +96,25 @@ def measure(run: Path | None) -> dict[str, Any]:
     return {"networks": result, "own_share": round(share, 4), "most": MOST, "passed": share <= MOST}
 
 
-def times_of(deployed: DeployedNetwork, rounds: dict[int, int]) -> dict[int, harness.Times]:
+def times_of(deployed: ExportModule, rounds: dict[int, int]) -> dict[int, harness.Times]:
     """Seconds a batch, a value a round, by batch size and candidate."""
     with TemporaryDirectory() as folder:
         paths = _export(deployed, Path(folder))
         return {batch: _times_s(deployed, paths, batch, rounds[batch]) for batch in rounds}
 
 
-def _export(deployed: DeployedNetwork, folder: Path) -> dict[str, Path]:
+def _export(deployed: ExportModule, folder: Path) -> dict[str, Path]:
     paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no fit", "fp16", "int8")}
-    calibration = crops_of(8, deployed.size_px).transpose(0, 3, 1, 2).copy()
+    calibration = crops_of(8, deployed.settings.size_px).transpose(0, 3, 1, 2).copy()
     write_onnx(deployed, paths["onnx"], {})
-    write_fixed(deployed, paths["onnx, no fit"], {})
-    write_fp16(deployed, paths["fp16"], {})
+    write_onnx(static_module(deployed), paths["onnx, no fit"], {})
+    write_onnx(fp16_module(deployed), paths["fp16"], {})
     write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=calibration)
     return paths
 
 
-def _times_s(deployed: DeployedNetwork, paths: dict[str, Path], batch: int, rounds: int) -> harness.Times:
-    crops_NHW3 = crops_of(batch, deployed.size_px)
+def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds: int) -> harness.Times:
+    crops_NHW3 = crops_of(batch, deployed.settings.size_px)
     images_NCHW = np.ascontiguousarray(crops_NHW3.transpose(0, 3, 1, 2))
     crops_BCHW, threads = torch.from_numpy(images_NCHW), torch.get_num_threads()
     predictor = Predictor(paths["onnx"], batch_size=batch, threads=threads)
@@ -137,7 +138,9 @@ def _times_s(deployed: DeployedNetwork, paths: dict[str, Path], batch: int, roun
 def crops_of(count: int, size_px: tuple[int, int]) -> np.ndarray:
     """Drawn crops, uint8 [N,H,W,3]; a few, again and again."""
     rng = np.random.default_rng(0)
-    few = [draw_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)).image_HW3 for number in ("7", "23", "00")]
+    few = [
+        render_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)).image_HW3 for number in ("7", "23", "00")
+    ]
     resized = [np.asarray(Image.fromarray(crop_HW3).resize(size_px[::-1])) for crop_HW3 in few]
     return np.stack([resized[index % len(resized)] for index in range(count)])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jersey.compare.comparison import compare
 from jersey.compare.runs import read_run
-from jersey.compare.table import as_json, as_text
+from jersey.compare.table import comparison_json, comparison_text
 from jersey.core.errors import exit_on_user_error
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     found = compare([read_run(path) for path in runs_a], [read_run(path) for path in runs_b], rare=flags.rare)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that the terminal lacks
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(as_json(found) if flags.json else as_text(found), end="")
+    print(comparison_json(found) if flags.json else comparison_text(found), end="")
 
 
 if __name__ == "__main__":

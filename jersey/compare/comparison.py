@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jersey.compare.runs import Run, rarest, remarks, require_comparable
+from jersey.compare.runs import FinishedRun, rarest, remarks, require_comparable
 from jersey.compare.statistics import Gain, Ints, gain_between, mcnemar_p
 from jersey.core.errors import UserError
 
@@ -32,8 +32,8 @@ class Comparison:
         remarks: what to know before believing it.
     """
 
-    a: Sequence[Run]
-    b: Sequence[Run]
+    a: Sequence[FinishedRun]
+    b: Sequence[FinishedRun]
     crops: int
     numbers: int
     more_a: int
@@ -48,7 +48,7 @@ class Comparison:
         return self.mcnemar is not None
 
 
-def compare(a: Sequence[Run], b: Sequence[Run], *, rare: int) -> Comparison:
+def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) -> Comparison:
     """Compares, crop by crop.
 
     Args:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from jersey import config as configs
-from jersey.compare.runs import Run, read_run, require_comparable
+from jersey.compare.runs import FinishedRun, read_run, require_comparable
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import Labels
@@ -35,7 +35,6 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.data.resize import FitMode
 from jersey.evaluation.open_vocabulary import OpenAccuracy, open_accuracy
 from jersey.experiment import load_scored_weights
-from jersey.models.heads import CompositionalHead
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
 from jersey.synth.benchmark import NUMBERS, UNSEEN
 from jersey.training.module import JerseyModule
@@ -45,7 +44,7 @@ _BATCH = 250
 
 
 @dataclass(frozen=True)
-class Score:
+class RecipeScore:
     """Shares of crops that one run reads right; see the module."""
 
     all: float
@@ -54,10 +53,10 @@ class Score:
     open: float
 
 
-COLUMNS = tuple(field.name for field in fields(Score))
+COLUMNS = tuple(field.name for field in fields(RecipeScore))
 
 
-def score(run: Run) -> Score:
+def score(run: FinishedRun) -> RecipeScore:
     """Scores a run by its table of test predictions, and by what its best weights make of unseen numbers."""
     _, config = configs.load(run.folder)
     experiment = configs.build(config)
@@ -71,7 +70,7 @@ def score(run: Run) -> Score:
         _open_accuracy(module, *_test_split(str(root), data.size_px, data.fit_mode))
         for root in (data.root, data.root / UNSEEN)
     )
-    return Score(
+    return RecipeScore(
         all=_share_right(run, labels.names),
         rare=_share_right(run, RARE),
         unseen=unseen.unseen or 0.0,
@@ -79,7 +78,7 @@ def score(run: Run) -> Score:
     )
 
 
-def _share_right(run: Run, numbers: Collection[str]) -> float:
+def _share_right(run: FinishedRun, numbers: Collection[str]) -> float:
     files = [file for file, (_, number) in run.crops.items() if number in numbers]
     return float(run.right_N(files).mean())
 
@@ -95,13 +94,13 @@ def _test_split(root: str, size_px: tuple[int, int], fit_mode: FitMode) -> tuple
 @torch.inference_mode()
 def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[str]) -> OpenAccuracy:
     network = module.network.eval()
-    if not isinstance(network.head, CompositionalHead):
+    if not network.reads_open_vocabulary:
         return OpenAccuracy(seen=None, unseen=None, taken_for_seen=None)
     open_logits_NM = torch.cat([network.open_logits(images_BCHW) for images_BCHW in images_NCHW.split(_BATCH)])
     return open_accuracy(open_logits_NM, numbers, labels=module.labels)
 
 
-def table(scores: dict[str, list[Score]]) -> str:
+def recipe_table(scores: dict[str, list[RecipeScore]]) -> str:
     """A row an experiment, the best first."""
     rows = [["", "runs", *COLUMNS]]
     for name, each in sorted(scores.items(), key=lambda item: -statistics.mean(s.all for s in item[1])):
@@ -118,10 +117,10 @@ def main() -> None:
         runs = [read_run(folder) for folder in parser.parse_args().runs]
         require_comparable(runs[:1], runs[1:])
         scores = {run.folder: score(run) for run in runs}
-    by_experiment: dict[str, list[Score]] = defaultdict(list)
+    by_experiment: dict[str, list[RecipeScore]] = defaultdict(list)
     for folder, each in scores.items():
         by_experiment[folder.parent.name].append(each)
-    print(table(by_experiment))
+    print(recipe_table(by_experiment))
     print(json.dumps({"bench": "recipes", "runs": {str(folder): asdict(each) for folder, each in scores.items()}}))
 
 

@@ -16,7 +16,7 @@ DATASET = "dataset.csv"
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished run.
 
     Args:
@@ -38,7 +38,7 @@ class Run:
         return np.array([self.read[file] == self.crops[file][1] for file in files])
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> FinishedRun:
     """Reads a run's folder.
 
     Raises:
@@ -53,7 +53,7 @@ def read_run(folder: Path) -> Run:
         raise UserError(f"the run {folder} is not finished; start it again to go on, or leave it out")
     crops, read = _predictions(folder)
     seeds = [line.partition(" = ")[2] for line in lines if _is_seed(line)]
-    return Run(folder, crops, read, "\n".join(line for line in lines if not _is_seed(line)), "".join(seeds))
+    return FinishedRun(folder, crops, read, "\n".join(line for line in lines if not _is_seed(line)), "".join(seeds))
 
 
 def _is_seed(line: str) -> bool:
@@ -78,7 +78,7 @@ def _predictions(folder: Path) -> tuple[dict[str, tuple[str, str]], dict[str, st
     return crops, read
 
 
-def require_comparable(a: Sequence[Run], b: Sequence[Run]) -> None:
+def require_comparable(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> None:
     """Raises UserError when a run is there twice, or was tested on other crops than the first."""
     seen: set[Path] = set()
     for run in (*a, *b):
@@ -106,7 +106,7 @@ def _difference(first: dict[str, tuple[str, str]], other: dict[str, tuple[str, s
     return ""
 
 
-def remarks(a: Sequence[Run], b: Sequence[Run]) -> list[str]:
+def remarks(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> list[str]:
     """What to know of the runs before believing a comparison of them."""
     found = []
     for side, runs in (("A", a), ("B", b)):
@@ -121,7 +121,7 @@ def remarks(a: Sequence[Run], b: Sequence[Run]) -> list[str]:
     return found
 
 
-def rarest(run: Run, most: int) -> list[str]:
+def rarest(run: FinishedRun, most: int) -> list[str]:
     """The tested numbers with the fewest train crops, the rarest first; empty where the run did not count them."""
     try:
         with (run.folder / DATASET).open(encoding="utf-8", newline="") as file:

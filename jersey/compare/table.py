@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jersey.compare.comparison import Comparison
-from jersey.compare.runs import Run
+from jersey.compare.runs import FinishedRun
 from jersey.compare.statistics import Gain
 from jersey.core.tables import aligned, mean_and_spread
 from jersey.runs.folder import changed_lines
@@ -18,7 +18,7 @@ ONE_PAIR = (
 LEGEND = "In points of 100; ± is the spread over seeds. A true gain of the size 'could show' is shown 4 times in 5."
 
 
-def as_text(found: Comparison) -> str:
+def comparison_text(found: Comparison) -> str:
     """Who was compared, a row a score, and a verdict on each in words."""
     lines = [f"A: {_named(found.a)}", f"B: {_named(found.b)}"]
     if changed := changed_lines(found.a[0].config, found.b[0].config):
@@ -39,7 +39,7 @@ def verdict(gain: Gain) -> str:
     return f"no difference shown: too few crops decide (p = {gain.p:.3f}), {interval}"
 
 
-def as_json(found: Comparison) -> str:
+def comparison_json(found: Comparison) -> str:
     """All of it, scores as shares of 1."""
     content = {
         "a": [str(run.folder) for run in found.a],
@@ -68,7 +68,7 @@ def _json(gain: Gain) -> dict[str, Any]:
     }
 
 
-def _named(runs: Sequence[Run]) -> str:
+def _named(runs: Sequence[FinishedRun]) -> str:
     folders = ", ".join(str(Path(run.folder.parent.name) / run.folder.name) for run in runs)
     return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} ({folders})"
 

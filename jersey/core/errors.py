@@ -52,7 +52,7 @@ def exit_on_user_error() -> Iterator[None]:
         if (disk := full_disk(error)) is not None:
             distributed.print_once(f"error: {_sentence(disk)}")
         elif (gpu := full_gpu(error)) is not None:
-            distributed.print_once(f"error: {printable(_sentence_of_gpu(gpu))}")
+            distributed.print_once(f"error: {escape_control(_sentence_of_gpu(gpu))}")
         else:
             raise
         sys.exit(2)

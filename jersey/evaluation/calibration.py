@@ -1,14 +1,15 @@
-"""How sure a network may be: a temperature for its logits, and from which confidence on its answers are right.
+"""Calibration: a temperature for the logits, the error of the confidences, and the confidence that a precision takes.
 
-Both are found on the validation split and told of the test split. Unreadable crops have the class index -1: an answer
-to one of them is wrong, and none of the temperature's business.
+Temperature and thresholds are found on the validation split and evaluated on the test split. Illegible crops have the
+class index -1: an answer to one of them is incorrect, and they have no part in temperature and calibration error.
 
-Shapes: N crops, K classes.
+Shapes: N crops, K classes, B bins.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +17,22 @@ from numpy.typing import NDArray
 from jersey.inference.onnx_model import Threshold
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 PRECISIONS = (0.95, 0.98, 0.99)
 BINS = 15
-DRAWS = 400
-HOTTEST = 20.0
+BOOTSTRAP_SAMPLES = 400
+MAX_TEMPERATURE = 20.0
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What was answered to the crops of a split, and how surely.
+class Predictions:
+    """What a network predicts on the crops of a split.
 
-    Args:
+    Attributes:
         logits_NK: of the network.
-        labels_N: class indices; -1 for an unreadable crop.
-        temperature: what the logits are divided by.
+        labels_N: class indices; -1 for an illegible crop.
+        temperature: divisor of the logits.
     """
 
     logits_NK: NDArray[np.floating]
@@ -44,52 +46,57 @@ class Answers:
 
     @cached_property
     def confidence_N(self) -> Floats:
-        """Of the answers: the highest probability."""
+        """The highest probability of each crop."""
         return self.probabilities_NK.max(axis=1)
 
     @cached_property
-    def right_N(self) -> NDArray[np.bool_]:
-        """Whether the answers are right."""
+    def correct_N(self) -> Bools:
+        """Whether the predicted class is the label."""
         return self.logits_NK.argmax(axis=1) == self.labels_N
 
     @cached_property
-    def readable_N(self) -> NDArray[np.bool_]:
+    def legible_N(self) -> Bools:
         """Whether there is a number to read."""
         return self.labels_N >= 0
 
-    def at(self, temperature: float) -> "Answers":
+    @property
+    def legible(self) -> tuple[Floats, Bools]:
+        """Confidence and correctness of the legible crops."""
+        return self.confidence_N[self.legible_N], self.correct_N[self.legible_N]
+
+    def at(self, temperature: float) -> "Predictions":
         """The same with another temperature."""
-        return Answers(self.logits_NK, self.labels_N, temperature)
+        return replace(self, temperature=temperature)
 
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """How far confidence is from the share of right answers, over readable crops.
+    """The expected calibration error of the legible crops, with its uncertainty.
 
-    Args:
-        value: the mean of |confidence - share of right answers| over `BINS` bins with equally many crops.
-        low: where 95 % of the values lie in which the crops are drawn anew, with repetition: the lower end.
-        high: the upper end.
-        by_chance: what a perfectly calibrated network with these confidences would have on average: with few crops in a
-            bin their share of right answers is off by chance.
+    Attributes:
+        value: see `expected_calibration_error`.
+        low: lower end of the 95 % interval, from bootstrap samples of the crops.
+        high: upper end.
+        expected_if_calibrated: the mean of a perfectly calibrated network with these confidences: with few crops in a
+            bin, their accuracy differs from it by chance.
     """
 
     value: float
     low: float
     high: float
-    by_chance: float
+    expected_if_calibrated: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f}; by chance {self.by_chance:.4f})"
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f}; by chance {self.expected_if_calibrated:.4f})"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the file and the report say of it.
+    """The calibration of an exported network.
 
-    Args:
+    Attributes:
         temperature: of the logits.
-        crops: readable validation crops that it was found on.
+        crops: legible validation crops that it was found on.
         before: of the test crops, with the logits as they are.
         after: with the temperature.
         thresholds: one a precision of `PRECISIONS`.
@@ -107,13 +114,13 @@ class Calibration:
         return {"thresholds": json.dumps([asdict(each) for each in self.thresholds])}
 
 
-def calibrate(val: Answers, test: Answers) -> Calibration:
-    """Finds temperature and thresholds on `val`, and tells what they are worth on `test`."""
-    temperature = fit_temperature(val.logits_NK[val.readable_N], val.labels_N[val.readable_N])
+def calibrate(val: Predictions, test: Predictions) -> Calibration:
+    """Finds temperature and thresholds on `val`, and evaluates them on `test`."""
+    temperature = fit_temperature(val.logits_NK[val.legible_N], val.labels_N[val.legible_N])
     val, test_after = val.at(temperature), test.at(temperature)
     return Calibration(
         temperature=temperature,
-        crops=int(val.readable_N.sum()),
+        crops=int(val.legible_N.sum()),
         before=calibration_error(test),
         after=calibration_error(test_after),
         thresholds=tuple(threshold(val, test_after, precision) for precision in PRECISIONS),
@@ -126,7 +133,7 @@ def fit_temperature(logits_NK: NDArray[np.floating], labels_N: NDArray[np.int64]
     The labels count as if one crop more had been seen, whose number nobody knows (so did Platt's, section 2.2 of
     https://www.researchgate.net/publication/2594015): where all are read right, the likelihood alone would have
     everything be certain. It is convex in 1/temperature, so its slope has one root, which is found by bisection between
-    1 / `HOTTEST` and `HOTTEST`.
+    1 / `MAX_TEMPERATURE` and `MAX_TEMPERATURE`.
     """
     crops, classes = logits_NK.shape
     targets_NK = np.full((crops, classes), 1 / (crops + 1) / classes)
@@ -137,42 +144,51 @@ def fit_temperature(logits_NK: NDArray[np.floating], labels_N: NDArray[np.int64]
         """Of the negative log likelihood."""
         return float(((_softmax(scores_NK * inverse) - targets_NK) * scores_NK).sum())
 
-    low, high = 1 / HOTTEST, HOTTEST
+    low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
     for _ in range(60):
         middle = np.sqrt(low * high)
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return float(1 / np.sqrt(low * high))
 
 
-def calibration_error(answers: Answers, *, seed: int = 0) -> CalibrationError:
-    """Expected calibration error in adaptive bins (https://arxiv.org/abs/1904.01685), with what chance makes of it."""
-    confidence_N, right_N = answers.confidence_N[answers.readable_N], answers.right_N[answers.readable_N]
+def expected_calibration_error(confidence_N: Floats, correct_N: Bools) -> float:
+    """Mean |confidence - accuracy| over `BINS` bins of equally many crops; nan without crops, and of nan.
+
+    Adaptive bins (https://arxiv.org/abs/1904.01685): of equally wide ones most are nearly empty once a network is good.
+    """
+    if not len(confidence_N):
+        return nan
+    gap_N = (confidence_N - correct_N)[confidence_N.argsort(kind="stable")]
+    return float(np.abs(np.add.reduceat(gap_N, _bin_edges(len(gap_N))[:-1])).sum() / len(gap_N))
+
+
+def calibration_error(predictions: Predictions, *, seed: int = 0) -> CalibrationError:
+    """The expected calibration error of the legible crops, with its interval and what chance makes of it."""
+    confidence_N, correct_N = predictions.legible
     crops, rng = len(confidence_N), np.random.default_rng(seed)
-    again = (rng.integers(crops, size=crops) for _ in range(DRAWS))
-    drawn = [_binned_gap(confidence_N[rows], right_N[rows]) for rows in again]
-    perfect = [_binned_gap(confidence_N, rng.random(crops) < confidence_N) for _ in range(DRAWS)]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return CalibrationError(_binned_gap(confidence_N, right_N), float(low), float(high), float(np.mean(perfect)))
+    samples = (rng.integers(crops, size=crops) for _ in range(BOOTSTRAP_SAMPLES))
+    resampled = [expected_calibration_error(confidence_N[rows], correct_N[rows]) for rows in samples]
+    calibrated = [
+        expected_calibration_error(confidence_N, rng.random(crops) < confidence_N) for _ in range(BOOTSTRAP_SAMPLES)
+    ]
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    value = expected_calibration_error(confidence_N, correct_N)
+    return CalibrationError(value, float(low), float(high), float(np.mean(calibrated)))
 
 
-def _binned_gap(confidence_N: Floats, right_N: NDArray[np.bool_]) -> float:
-    gap_N = (confidence_N - right_N)[confidence_N.argsort(kind="stable")]
-    return float(np.abs(np.add.reduceat(gap_N, bin_edges(len(gap_N))[:-1])).sum() / len(gap_N))
-
-
-def bin_edges(crops: int) -> NDArray[np.int64]:
-    """Where bins begin and end, of crops in the order of their confidence."""
+def _bin_edges(crops: int) -> NDArray[np.int64]:
+    """First and last place of each bin, among crops in the order of their confidence."""
     return np.linspace(0, crops, min(BINS, crops) + 1).astype(np.int64)
 
 
-def threshold(val: Answers, test: Answers, precision: float) -> Threshold:
-    """The least confidence above which the answers of `val` are right with a precision, and what that is on `test`.
+def threshold(val: Predictions, test: Predictions, precision: float) -> Threshold:
+    """The lowest confidence from which the answers of `val` have a precision, and their precision on `test`.
 
-    The crop to come counts as one more wrong answer, as in conformal risk control (https://arxiv.org/abs/2208.02814):
-    without it, three right answers would do for 99 %. Coverage is of readable crops; an answer to an unreadable one is
-    wrong.
+    The crop to come counts as one more incorrect answer, as in conformal risk control
+    (https://arxiv.org/abs/2208.02814): without it, three correct answers would do for 99 %. Coverage is of legible
+    crops; an answer to an illegible one is incorrect.
     """
-    confidence = _least_confidence(val, precision)
+    confidence = _lowest_confidence(val, precision)
     if confidence is None:
         return Threshold(precision, None, 0.0, None, 0.0)
     answered_N = test.confidence_N >= confidence
@@ -180,14 +196,14 @@ def threshold(val: Answers, test: Answers, precision: float) -> Threshold:
         precision=precision,
         confidence=confidence,
         val_coverage=_coverage(val, confidence),
-        test_precision=float(test.right_N[answered_N].mean()) if answered_N.any() else None,
+        test_precision=float(test.correct_N[answered_N].mean()) if answered_N.any() else None,
         test_coverage=_coverage(test, confidence),
     )
 
 
-def _least_confidence(answers: Answers, precision: float) -> float | None:
-    order_N = (-answers.confidence_N).argsort(kind="stable")
-    confidence_N, wrong_N = answers.confidence_N[order_N], (~answers.right_N[order_N]).cumsum()
+def _lowest_confidence(predictions: Predictions, precision: float) -> float | None:
+    order_N = (-predictions.confidence_N).argsort(kind="stable")
+    confidence_N, wrong_N = predictions.confidence_N[order_N], (~predictions.correct_N[order_N]).cumsum()
     risk_N = (wrong_N + 1) / (np.arange(len(order_N)) + 2)
     next_N = np.append(confidence_N[1:], 0.0)
     is_last_N = next_N < confidence_N  # of equal ones all are answered or none
@@ -198,8 +214,48 @@ def _least_confidence(answers: Answers, precision: float) -> float | None:
     return float(confidence_N[holds_N[-1]] + next_N[holds_N[-1]]) / 2
 
 
-def _coverage(answers: Answers, confidence: float) -> float:
-    return float((answers.confidence_N[answers.readable_N] >= confidence).mean())
+def _coverage(predictions: Predictions, confidence: float) -> float:
+    return float((predictions.legible[0] >= confidence).mean())
+
+
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """Legible crops in bins of rising confidence: mean confidence, accuracy, and the 95 % interval of that."""
+
+    confidence_B: Floats
+    accuracy_B: Floats
+    low_B: Floats
+    high_B: Floats
+
+
+def reliability_bins(predictions: Predictions) -> ReliabilityBins:
+    """The bins of `expected_calibration_error`."""
+    confidence_N, correct_N = predictions.legible
+    order_N, edges = confidence_N.argsort(kind="stable"), _bin_edges(len(confidence_N))
+    counts_B = np.diff(edges)
+    confidence_B, correct_B = (
+        np.add.reduceat(values_N[order_N].astype(float), edges[:-1]) for values_N in (confidence_N, correct_N)
+    )
+    low_B, high_B = np.array([wilson_interval(*pair) for pair in zip(correct_B, counts_B, strict=True)]).T
+    return ReliabilityBins(confidence_B / counts_B, correct_B / counts_B, low_B, high_B)
+
+
+def coverage_and_precision(predictions: Predictions) -> tuple[Floats, Floats]:
+    """Coverage and precision, each [N], if the most confident 1, 2, ... N crops are answered, illegible ones too."""
+    order_N = (-predictions.confidence_N).argsort(kind="stable")
+    coverage_N = predictions.legible_N[order_N].cumsum() / predictions.legible_N.sum()
+    return coverage_N, predictions.correct_N[order_N].cumsum() / np.arange(1, len(order_N) + 1)
+
+
+def wilson_interval(correct: float, crops: float, *, z: float = 1.96) -> tuple[float, float]:
+    """The interval that holds a fraction with 95 % confidence, sound for few crops and near 0 and 1 too.
+
+    Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
+    """
+    fraction = correct / crops
+    center = fraction + z**2 / (2 * crops)
+    half = z * sqrt(fraction * (1 - fraction) / crops + z**2 / (4 * crops**2))
+    return (center - half) / (1 + z**2 / crops), (center + half) / (1 + z**2 / crops)
 
 
 def _softmax(scores_NK: Floats) -> Floats:

@@ -1,7 +1,5 @@
 """How often an augmentation deletes a digit or turns it into another.
 
-    python -m jersey.evaluation.label_preservation runs/quickstart/RUN
-
 A label is true of an augmented crop only while the number can still be read. Any augmentation can be measured, as it is
 only watched from outside, like a lens: with the same random parameters it is given drawn numbers (`known_digits`), a
 dark and a light frame, and nine spots of light around each number. Where the spots went tells how it moved the number,
@@ -15,22 +13,17 @@ where dark and light still differ tells what it left in view. Then a label count
 Shapes: N crops, D digits, T templates, P points, K spots, H W size. Points are (x, y) in pixels.
 """
 
-import argparse
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Generator, Tensor
 
-from jersey import config as configs
 from jersey.augment.augment import Augment, Augmentation
-from jersey.core.console import set_up_console
-from jersey.core.errors import exit_on_user_error
+from jersey.core.tables import aligned
 from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, known_digits, look
 from jersey.evaluation.motion import Motion, motion
 
@@ -147,23 +140,6 @@ def _share_in_view(known: KnownDigits, in_view_NHW: Tensor, moves: Motion) -> Te
     return (ink_NDP * seen_N1P).sum(dim=2) / ink_NDP.sum(dim=2).clamp(min=1e-6) * moves.told_N[:, None]
 
 
-def main() -> None:
-    """Prints a row an operation, the worst first, and what the whole does."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run, or its config.json")
-    parser.add_argument("--size_px", type=int, help="of the drawn crops; the run's own when left out")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    flags = parser.parse_args()
-    with exit_on_user_error():
-        set_up_console()
-        _, config = configs.load(flags.run)
-        augment = configs.build(config.module).keywords.get("augment")
-        found = by_operation(augment, size_px=flags.size_px or min(config.data.size_px), rounds=flags.rounds)
-    print(table(found))
-    whole = asdict(found[TOGETHER])
-    print(json.dumps({"bench": "survival", "worst": worst(found), **whole}))
-
-
 def worst(found: dict[str, Survival]) -> str | None:
     """The operation that alone destroys most labels; None when none destroys any."""
     alone = {name: each.survived for name, each in found.items() if name != TOGETHER}
@@ -171,14 +147,10 @@ def worst(found: dict[str, Survival]) -> str | None:
     return name if name is not None and alone[name] < 1 else None
 
 
-def table(found: dict[str, Survival]) -> str:
+def preservation_table(found: dict[str, Survival]) -> str:
     """A row an operation, the worst first, the whole last."""
-    lines = [f"{'operation':<16} {' '.join(f'{kind:>9}' for kind in KINDS)}  commonest loss"]
+    rows = [["operation", *(f"{kind:>9}" for kind in KINDS), "commonest loss"]]
     for name, each in sorted(found.items(), key=lambda item: (item[0] == TOGETHER, item[1].survived)):
         shares = (each.survived, each.deleted, each.turned, each.faded)
-        lines.append(f"{name:<16} {' '.join(f'{share:9.2%}' for share in shares)}  {each.example}".rstrip())
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()
+        rows.append([name, *(f"{share:9.2%}" for share in shares), each.example])
+    return "\n".join(aligned(rows))

@@ -22,8 +22,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from jersey.core.distributed import interleaved, own_share
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.loader import PADDING, Batch
-
-CALIBRATION_BINS = 15
+from jersey.evaluation.calibration import expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,10 @@ class Evaluation:
         return _auroc(confidence, is_readable) if not confidence.isnan().any() else torch.tensor(torch.nan)
 
     def calibration_error(self) -> Tensor:
-        """Expected calibration error over equal bins (lower, upper]: https://arxiv.org/abs/1706.04599, section 2."""
-        confidences_N, predicted_N = self.probabilities_NK.max(dim=1)
-        bins_N = (confidences_N * CALIBRATION_BINS).ceil().nan_to_num().long()  # a diverged network scores nan
-        gaps_N = (predicted_N == self.labels_N).double() - confidences_N
-        return torch.bincount(bins_N, weights=gaps_N).abs().sum() / len(gaps_N)
+        """See `jersey.evaluation.calibration.expected_calibration_error`."""
+        confidence_N, predicted_N = self.probabilities_NK.max(dim=1)
+        error = expected_calibration_error(confidence_N.numpy(), (predicted_N == self.labels_N).numpy())
+        return torch.tensor(error, dtype=torch.float64)
 
     @cached_property
     def metrics(self) -> dict[str, float]:

@@ -1,10 +1,11 @@
-"""What leaves: the network with the fit in front of it, probabilities behind it, and what a reader has to know of it.
+"""The exported graph: the network behind the resize and in front of the softmax, and its metadata.
 
-Shapes: B crops, h w any size, H W the network's input size, D features, K classes.
+Shapes: B crops, h w any size, H W the network's input size, K classes.
 """
 
 import copy
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,104 +14,96 @@ from torch import Tensor, nn
 from jersey.core.labels import Labels
 from jersey.data.resize import FitMode, fit
 from jersey.inference.onnx_model import CONTRACT
-from jersey.models.heads import CompositionalHead
+from jersey.models.network import Network
 from jersey.models.parts import NUMBERS
 
 OUTPUTS = ("logits", "probabilities", "open_probabilities")
 
 
-class DeployedNetwork(nn.Module):
-    """The network with the fit in front and probabilities behind: uint8 [B,3,h,w] of any size to `OUTPUTS`.
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What surrounds the network in an exported graph.
 
-    Args:
-        network: a `jersey.models.network.Network`.
+    Attributes:
         labels: the label map.
-        size_px: height and width that the network takes.
+        size_px: height and width of the network's input.
         fit_mode: how crops are brought to that size.
-        temperature: what logits are divided by before they become probabilities (`jersey.evaluation.calibration`);
-            to be set later, as `frame_correlation`, which `jersey.inference.tracklet` takes.
+        temperature: divisor of the logits before the softmax, see `jersey.evaluation.calibration`.
+        frame_correlation: of a tracklet's frames, see `jersey.inference.tracklet`; None where it is not known.
+        is_static: takes crops of `size_px` only: the resize is left to the consumer, and so is the open vocabulary.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        labels: Labels,
-        size_px: tuple[int, int],
-        fit_mode: FitMode,
-        temperature: float = 1.0,
-    ) -> None:
+    labels: Labels
+    size_px: tuple[int, int]
+    fit_mode: FitMode
+    temperature: float = 1.0
+    frame_correlation: float | None = None
+    is_static: bool = False
+
+
+class ExportModule(nn.Module):
+    """The graph to export: uint8 crops [B,3,h,w] of any size to `OUTPUTS`.
+
+    Args:
+        network: as `export_copy` returns it.
+        settings: what surrounds it.
+    """
+
+    def __init__(self, network: Network, settings: ExportSettings) -> None:
         super().__init__()
         self.network = network
-        self.labels = labels
-        self.size_px = size_px
-        self.fit_mode: FitMode = fit_mode
-        self.temperature = temperature
-        self.frame_correlation: float | None = None
+        self.settings = settings
+        self.reads_open_vocabulary = network.reads_open_vocabulary and not settings.is_static
+        self.eval()
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # the parameter's name is the graph's input name
-        pixels_BCHW = self.network.get_submodule("normalise")(self.fitted(input))
-        features_BD = self.network.get_submodule("backbone")(pixels_BCHW.to(self.dtype))
-        logits_BK = self._head(features_BD).float()
-        outputs = [logits_BK, (logits_BK / self.temperature).softmax(dim=1)]
-        if isinstance(self._head, CompositionalHead) and self._reads_open:
-            outputs.append((self._head.open_logits(features_BD).float() / self.temperature).softmax(dim=1))
+        if not self.settings.is_static:
+            height_px, width_px = self.settings.size_px
+            input = fit(input, height_px=height_px, width_px=width_px, mode=self.settings.fit_mode)
+        # Not `features`: channels-last is for speed in torch, and would put detours into the graph.
+        features_BD = self.network.backbone(self.network.normalise(input))
+        logits_BK = self.network.head(features_BD).float()
+        outputs = [logits_BK, (logits_BK / self.settings.temperature).softmax(dim=1)]
+        if self.reads_open_vocabulary:
+            open_BN = self.network.open_logits_of_features(features_BD).float()
+            outputs.append((open_BN / self.settings.temperature).softmax(dim=1))
         return tuple(outputs)
-
-    def fitted(self, images_BChw: Tensor) -> Tensor:
-        """Crops as the network takes them, uint8 [B,3,H,W]."""
-        height_px, width_px = self.size_px
-        return fit(images_BChw, height_px=height_px, width_px=width_px, mode=self.fit_mode)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Their names, in order."""
-        return OUTPUTS if self._reads_open else OUTPUTS[:2]
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """What a reader of the file has to know of it."""
-        height_px, width_px = self.size_px
-        return {
-            "contract": CONTRACT,
-            "labels_mapping": self.labels.to_json(),
-            "labels_sha256": self.labels.sha256,
-            "input_height_px": str(height_px),
-            "input_width_px": str(width_px),
-            "fit_mode": self.fit_mode,
-            "calibration": json.dumps({"temperature": self.temperature, "frame_correlation": self.frame_correlation}),
-            **({"open_numbers": json.dumps(NUMBERS)} if self._reads_open else {}),
-        }
+        return OUTPUTS if self.reads_open_vocabulary else OUTPUTS[:2]
 
     @property
     def dynamic_axes(self) -> dict[int, str]:
         """The axes of the input that may have any size, with their names."""
-        return {0: "batch", 2: "height", 3: "width"}
+        return {0: "batch"} if self.settings.is_static else {0: "batch", 2: "height", 3: "width"}
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the weights."""
-        return next(self.network.get_submodule("backbone").parameters()).dtype
+    def facts(self) -> dict[str, str]:
+        """The metadata that a reader of the file needs."""
+        settings = self.settings
+        height_px, width_px = settings.size_px
+        calibration = {"temperature": settings.temperature, "frame_correlation": settings.frame_correlation}
+        return {
+            "contract": CONTRACT,
+            "labels_mapping": settings.labels.to_json(),
+            "labels_sha256": settings.labels.sha256,
+            "input_height_px": str(height_px),
+            "input_width_px": str(width_px),
+            "fit_mode": settings.fit_mode,
+            "calibration": json.dumps(calibration),
+            **({"open_numbers": json.dumps(NUMBERS)} if self.reads_open_vocabulary else {}),
+        }
 
-    @property
-    def _head(self) -> nn.Module:
-        return self.network.get_submodule("head")
 
-    @property
-    def _reads_open(self) -> bool:
-        return isinstance(self._head, CompositionalHead)
-
-
-def deployed_copy(
-    network: nn.Module, *, labels: Labels, size_px: tuple[int, int], fit_mode: FitMode
-) -> DeployedNetwork:
-    """The network as it is shipped; the one that is given stays as it is."""
-    # Channels-last is for speed in torch, and would put detours into the graph.
+def export_copy(network: Network) -> Network:
+    """A copy in float32 on the CPU, in evaluation mode."""
     copied = copy.deepcopy(network).cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return DeployedNetwork(copied, labels=labels, size_px=size_px, fit_mode=fit_mode).eval()
+    return copied.eval()
 
 
-def torch_logits(deployed: DeployedNetwork, crops_NCHW: Tensor) -> np.ndarray:
-    """What torch says of fitted crops, [N,K]."""
+def torch_logits(network: Network, crops_NCHW: Tensor) -> np.ndarray:
+    """Logits [N,K] of crops of the network's size, by torch."""
     with torch.inference_mode():
-        return torch.cat([deployed.network(part) for part in crops_NCHW.split(64)]).numpy()
+        return torch.cat([network(part) for part in crops_NCHW.split(64)]).numpy()

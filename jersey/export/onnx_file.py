@@ -18,8 +18,8 @@ import onnx
 import torch
 
 from jersey.core.atomic import replacing
-from jersey.export.export_module import DeployedNetwork
-from jersey.export.parity import Agreement, Reference, compare
+from jersey.export.export_module import ExportModule
+from jersey.export.parity import Agreement, Reference, check_parity
 from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import OnnxModel
 
@@ -30,30 +30,28 @@ class ExportError(RuntimeError):
     """The ONNX file does not do what the network does; none was left behind."""
 
 
-def export_onnx(
-    deployed: DeployedNetwork, path: Path, *, reference: Reference, metadata: Mapping[str, str]
-) -> Agreement:
+def export_onnx(module: ExportModule, path: Path, *, reference: Reference, metadata: Mapping[str, str]) -> Agreement:
     """Writes `path` if, and only if, the file gives the network's top-1 on every crop.
 
     Args:
-        deployed: what to ship.
+        module: the graph to export.
         path: of the ONNX file.
         reference: what to compare with.
-        metadata: facts for the file, beside those of `deployed`.
+        metadata: facts for the file, beside the module's.
 
     Raises:
         ExportError: the file and the network disagree.
     """
     with replacing(path) as temporary:
-        write_onnx(deployed, temporary, metadata)
+        write_onnx(module, temporary, metadata)
         model = OnnxModel(temporary)
-        agreement = compare(model, reference)
+        agreement = check_parity(model, reference)
         if agreement.disagreements:
             raise ExportError(
                 f"the ONNX file disagrees with torch on {len(agreement.disagreements)} of {agreement.crops} crops, so "
                 f"{path} was not written: {'; '.join(agreement.disagreements[:5])}"
             )
-        _check_probabilities(model, deployed.temperature, reference)
+        _check_probabilities(model, module.settings.temperature, reference)
     return agreement
 
 
@@ -66,33 +64,33 @@ def _check_probabilities(model: OnnxModel, temperature: float, reference: Refere
         raise ExportError(f"the ONNX file's probabilities are up to {difference:.3g} from torch's; it was not written")
 
 
-def write_onnx(deployed: DeployedNetwork, path: Path, metadata: Mapping[str, str]) -> None:
+def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) -> None:
     """Writes one file that holds everything, with batch normalisation folded into the convolutions (by torch).
 
     Args:
-        deployed: what to write.
+        module: what to write.
         path: of the file; it is not checked.
-        metadata: facts beside those of `deployed`.
+        metadata: facts beside the module's.
     """
     # Two crops of another size than the network's: a batch of one, or that size, could be baked into the graph.
-    height_px, width_px = deployed.size_px
-    axes = deployed.dynamic_axes
+    height_px, width_px = module.settings.size_px
+    axes = module.dynamic_axes
     example_BChw = torch.zeros((2, 3, height_px + 3 * (2 in axes), width_px + 5 * (3 in axes)), dtype=torch.uint8)
     dynamic = {axis: torch.export.Dim(name) for axis, name in axes.items()}
     # What torch would remember of an export serves no other, and stays as long as the process: 1.5 MB each time.
     with warnings.catch_warnings(), torch._dynamo.config.patch(fake_tensor_cache_enabled=False), _forgetting_code():
         warnings.simplefilter("ignore")  # the exporter's remarks about its own internals
         program = torch.onnx.export(
-            deployed,
+            module,
             (example_BChw,),
             dynamo=True,
             input_names=["input"],
-            output_names=deployed.outputs,
+            output_names=module.outputs,
             dynamic_shapes={"input": dynamic},
             verbose=False,
         )
     assert program is not None
-    save_with_facts(program.model_proto, path, {**deployed.facts, **metadata})
+    save_with_facts(program.model_proto, path, {**module.facts, **metadata})
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Agreement:
         return 1 - len(self.disagreements) / self.crops
 
 
-def compare(model: OnnxModel, reference: Reference, *, batch_sizes: Sequence[int] = BATCH_SIZES) -> Agreement:
+def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequence[int] = BATCH_SIZES) -> Agreement:
     """Holds a file against torch's logits on every crop, at each batch size.
 
     One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does. A file that

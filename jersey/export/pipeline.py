@@ -15,22 +15,15 @@ from jersey.core.atomic import replacing
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
-from jersey.evaluation.calibration import Answers, Calibration, calibrate
+from jersey.evaluation.calibration import Calibration, Predictions, calibrate
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import ByFrames, Track, accuracy_by_frames, fit_correlation, tracks_of
-from jersey.export import (
-    Agreement,
-    Reference,
-    Variant,
-    VariantName,
-    deployed_copy,
-    export_onnx,
-    export_variants,
-    torch_logits,
-)
-from jersey.export.variants import calibration_rows
+from jersey.export.export_module import ExportModule, ExportSettings, export_copy, torch_logits
+from jersey.export.onnx_file import export_onnx
+from jersey.export.parity import Agreement, Reference
+from jersey.export.variants import Variant, VariantName, calibration_rows, export_variants
+from jersey.models.network import Network
 from jersey.runs.folder import RunFolder
-from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +31,10 @@ PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """What became of it.
+class ExportResult:
+    """What was exported.
 
-    Args:
+    Attributes:
         agreement: of the file with torch.
         calibration: of its probabilities.
         by_frames: how well tracks of the test split are read; empty without tracks.
@@ -65,44 +58,75 @@ class Shipped:
         return facts | {key: value for each in self.variants for key, value in each.facts().items()}
 
 
-def ship(
-    module: JerseyModule,
+def export_run(
+    network: Network,
     data: JerseyDataModule,
     folder: RunFolder,
     *,
-    best: Mapping[str, Any],
-    commit: str,
+    test: Evaluation,
+    run_facts: Mapping[str, str],
     variants: Sequence[VariantName],
     least_agreement: float,
-) -> Shipped:
+) -> ExportResult:
     """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder.
 
     Args:
-        module: with its best weights, and what they said about the test split.
+        network: with its best weights.
         data: the data set.
         folder: of the run.
-        best: what the checkpoint of these weights says about itself.
-        commit: of the code.
+        test: the network's evaluation on the test split.
+        run_facts: metadata about the run, see `run_metadata`.
         variants: which to make.
         least_agreement: the share of validation crops on which a variant must have torch's top-1.
 
     Raises:
         ExportError: the file does not do what the network does.
     """
-    from jersey.export.calibration_picture import calibration_picture  # matplotlib takes half a second to import
-
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
-    train, val, test = data.decoded["train"], data.decoded["val"], module.evaluations["test"]
-    deployed = deployed_copy(module.network, labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode)
+    train, val, copied = data.decoded["train"], data.decoded["val"], export_copy(network)
     reference = Reference(
-        val.images_NCHW, val.labels_N, data.splits["val"].paths, torch_logits(deployed, val.images_NCHW)
+        val.images_NCHW, val.labels_N, data.splits["val"].paths, torch_logits(copied, val.images_NCHW)
     )
-    val_answers, test_answers = Answers(reference.logits_NK, val.labels_N.numpy()), _answers(test)
-    calibration = calibrate(val_answers, test_answers)
-    deployed.temperature = calibration.temperature
-    val_tracks = _tracks(val_answers.at(calibration.temperature), data.splits["val"], range(len(val)))
-    deployed.frame_correlation = fit_correlation(val_tracks)
-    facts = {
+    val_predictions, test_predictions = Predictions(reference.logits_NK, val.labels_N.numpy()), _predictions(test)
+    calibration = calibrate(val_predictions, test_predictions)
+    temperature = calibration.temperature
+    val_tracks = _tracks(val_predictions.at(temperature), data.splits["val"], range(len(val)))
+    test_tracks = _tracks(test_predictions.at(temperature), data.splits["test"], _rows(test))
+    settings = ExportSettings(
+        labels=data.labels,
+        size_px=data.size_px,
+        fit_mode=data.fit_mode,
+        temperature=temperature,
+        frame_correlation=fit_correlation(val_tracks),
+    )
+    module = ExportModule(copied, settings)
+    agreement = export_onnx(module, folder.onnx, reference=reference, metadata={**run_facts, **calibration.facts})
+    calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
+    made = export_variants(
+        variants,
+        module,
+        folder.onnx,
+        reference=reference,
+        calibration_NCHW=calibration_NCHW,
+        least_agreement=least_agreement,
+    )
+    _draw_calibration(folder, test_predictions, calibration, crops=len(test.labels_N))
+    return ExportResult(agreement, calibration, accuracy_by_frames(test_tracks), made)
+
+
+def run_metadata(
+    folder: RunFolder, data: JerseyDataModule, *, best: Mapping[str, Any], test: Evaluation, commit: str
+) -> dict[str, str]:
+    """Where a file comes from, for its metadata.
+
+    Args:
+        folder: of the run.
+        data: the data set.
+        best: what the checkpoint of the exported weights says about itself.
+        test: their evaluation on the test split.
+        commit: of the code.
+    """
+    return {
         "experiment": folder.experiment,
         "run": folder.name,
         "commit": commit,
@@ -111,22 +135,14 @@ def ship(
         "val_scores": json.dumps(best["val"]),
         "test_scores": json.dumps(test.metrics),
         "producers": json.dumps({name: _version(name) for name in PRODUCERS}),
-        **calibration.facts,
     }
-    agreement = export_onnx(deployed, folder.onnx, reference=reference, metadata=facts)
-    made = export_variants(
-        variants,
-        deployed,
-        folder.onnx,
-        reference=reference,
-        calibration_NCHW=train.images_NCHW[calibration_rows(train.labels_N)],
-        least_agreement=least_agreement,
-    )
-    title = f"test, {len(test.labels_N):,} crops with a number"
+
+
+def _draw_calibration(folder: RunFolder, test: Predictions, calibration: Calibration, *, crops: int) -> None:
+    from jersey.plots import calibration as plot  # matplotlib takes half a second to import
+
     with replacing(folder.path / "calibration_test.png") as path:
-        calibration_picture(test_answers, calibration, title=title).save(path)
-    test_tracks = _tracks(test_answers.at(calibration.temperature), data.splits["test"], _rows(test))
-    return Shipped(agreement, calibration, accuracy_by_frames(test_tracks), made)
+        plot.calibration(test, calibration, title=f"test, {crops:,} crops with a number").save(path)
 
 
 def _version(package: str) -> str:
@@ -147,28 +163,28 @@ def data_sha256(data: JerseyDataModule) -> str:
     return digest.hexdigest()
 
 
-def _answers(evaluation: Evaluation) -> Answers:
-    """To readable crops, then to unreadable ones."""
+def _predictions(evaluation: Evaluation) -> Predictions:
+    """On legible crops, then on illegible ones."""
     labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.unreadable, ILLEGIBLE_INDEX))
     logits = [evaluation.logits_NK, evaluation.unreadable_logits_UK][: 1 + bool(evaluation.unreadable)]
-    return Answers(torch.cat(logits).numpy(), labels_N)
+    return Predictions(torch.cat(logits).numpy(), labels_N)
 
 
 def _rows(evaluation: Evaluation) -> list[int]:
-    """Of the split, in the order of `_answers`."""
+    """Of the split, in the order of `_predictions`."""
     return torch.cat([evaluation.indices_N, evaluation.unreadable_indices_U]).tolist()
 
 
-def _tracks(answers: Answers, split: Split, rows: Sequence[int]) -> list[Track]:
+def _tracks(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Track]:
     """Those of a split, their crops in the order of the files' paths.
 
     Args:
-        answers: with their temperature.
+        predictions: with their temperature.
         split: where the crops are.
-        rows: of the split, one an answer.
+        rows: of the split, one a prediction.
     """
     if not any(split.tracks):
         return []
     order = sorted(range(len(rows)), key=lambda place: split.paths.texts[rows[place]])
     names = [split.tracks[rows[place]] for place in order]
-    return tracks_of(answers.probabilities_NK[order], answers.labels_N[order], names)
+    return tracks_of(predictions.probabilities_NK[order], predictions.labels_N[order], names)

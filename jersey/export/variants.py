@@ -11,7 +11,7 @@ Shapes: N crops, K classes, H W the network's input size.
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -22,10 +22,9 @@ from torch import Tensor
 from jersey.core.atomic import replacing
 from jersey.core.timing import Ratio, in_turn, speedup
 from jersey.evaluation.ranked import spread
-from jersey.export.export_module import DeployedNetwork
-from jersey.export.fp16 import write_fp16
-from jersey.export.parity import Agreement, Reference, compare
-from jersey.export.static import write_fixed
+from jersey.export.export_module import ExportModule
+from jersey.export.onnx_file import write_onnx
+from jersey.export.parity import Agreement, Reference, check_parity
 from jersey.inference.onnx_model import OnnxModel
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ BATCH_SIZES = (1, 64)
 
 
 @dataclass(frozen=True)
-class Measured:
+class VariantMeasurement:
     """What a variant is like.
 
     Args:
@@ -69,7 +68,7 @@ class Variant:
 
     name: VariantName
     file: str
-    measured: Measured | None
+    measured: VariantMeasurement | None
     refused: str
 
     def facts(self) -> dict[str, str | int | float]:
@@ -87,7 +86,7 @@ class Variant:
 
 def export_variants(
     names: Sequence[VariantName],
-    deployed: DeployedNetwork,
+    module: ExportModule,
     path: Path,
     *,
     reference: Reference,
@@ -98,7 +97,7 @@ def export_variants(
 
     Args:
         names: which, in the order in which they are told.
-        deployed: what the float32 file was made from.
+        module: what the float32 file was made from.
         path: of the float32 file, whose facts the variants take over. "model.onnx" gives "model.int8.onnx".
         reference: what to compare with.
         calibration_NCHW: uint8, fitted crops of the train split, as `calibration_rows` chooses them.
@@ -108,17 +107,19 @@ def export_variants(
         return []
     float32 = OnnxModel(path)
 
-    def attempt(name: VariantName, candidate: Path) -> Measured:
-        _write(name, deployed, path, candidate, {**float32.facts, "variant": name}, calibration_NCHW)
+    def attempt(name: VariantName, candidate: Path) -> VariantMeasurement:
+        _write(name, module, path, candidate, {**float32.facts, "variant": name}, calibration_NCHW)
         model = OnnxModel(candidate)
-        agreement = compare(model, reference, batch_sizes=BATCH_SIZES)
-        return Measured(agreement, _speedup(float32, model, reference.crops_NCHW[:1]), candidate.stat().st_size)
+        agreement = check_parity(model, reference, batch_sizes=BATCH_SIZES)
+        return VariantMeasurement(
+            agreement, _speedup(float32, model, reference.crops_NCHW[:1]), candidate.stat().st_size
+        )
 
     return [_offer(name, path.with_suffix(f".{name}{path.suffix}"), attempt, least_agreement) for name in names]
 
 
 def _offer(
-    name: VariantName, target: Path, attempt: Callable[[VariantName, Path], Measured], least_agreement: float
+    name: VariantName, target: Path, attempt: Callable[[VariantName, Path], VariantMeasurement], least_agreement: float
 ) -> Variant:
     target.unlink(missing_ok=True)  # one of an earlier export belongs to another float32 file
     log.info("making %s and comparing it with torch on every validation crop", target)
@@ -140,20 +141,30 @@ def _offer(
 
 def _write(
     name: VariantName,
-    deployed: DeployedNetwork,
+    module: ExportModule,
     float32: Path,
     path: Path,
     facts: Mapping[str, str],
     calibration_NCHW: Tensor,
 ) -> None:
     if name == "fixed":
-        write_fixed(deployed, path, {key: value for key, value in facts.items() if key != "open_numbers"})
+        write_onnx(static_module(module), path, {key: value for key, value in facts.items() if key != "open_numbers"})
     elif name == "fp16":
-        write_fp16(deployed, path, facts)
+        write_onnx(fp16_module(module), path, facts)
     else:
         from jersey.export.int8 import write_int8  # 0.3 s that every command would take longer to start
 
         write_int8(float32, path, facts, calibration_NCHW=calibration_NCHW.numpy())
+
+
+def static_module(module: ExportModule) -> ExportModule:
+    """The same for crops of one size, for runtimes that cannot take any: OpenCV 4 is one."""
+    return ExportModule(module.network, replace(module.settings, is_static=True))
+
+
+def fp16_module(module: ExportModule) -> ExportModule:
+    """The same in float16: half the file. Made for GPUs; a CPU mostly lacks the arithmetic and is slower with it."""
+    return ExportModule(module.network.half_precision(), module.settings)
 
 
 def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio:
@@ -162,7 +173,7 @@ def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio
     return speedup(times_s["float32"], times_s["variant"])
 
 
-def _refusal(measured: Measured, least_agreement: float, *, least_speedup: float) -> str:
+def _refusal(measured: VariantMeasurement, least_agreement: float, *, least_speedup: float) -> str:
     """Why a variant is not worth having; empty when it is."""
     agreement, ratio = measured.agreement, measured.speedup
     reasons = []
@@ -186,12 +197,12 @@ def calibration_rows(labels_N: Tensor, most: int = CALIBRATION_CROPS) -> Tensor:
     return torch.cat([spread((labels_N == k).nonzero()[:, 0], each) for k in classes])
 
 
-def as_table(variants: Sequence[Variant]) -> list[tuple[str, ...]]:
+def variant_rows(variants: Sequence[Variant]) -> list[tuple[str, ...]]:
     """A row a variant, for people: file, top-1 as torch, accuracy, speed, size, and whether it was written."""
     return [(each.file, *_cells(each.measured), each.refused or "written") for each in variants]
 
 
-def _cells(measured: Measured | None) -> tuple[str, ...]:
+def _cells(measured: VariantMeasurement | None) -> tuple[str, ...]:
     if measured is None:
         return ("-",) * 4
     agreement = measured.agreement

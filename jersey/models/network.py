@@ -5,6 +5,7 @@ Normalisation is inside, so that nobody outside can get it wrong: the input is R
 Shapes: B batch, H W size, D features, K classes, N = 110 numbers.
 """
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -36,14 +37,23 @@ class Network(nn.Module):
         return self.head(self.features(images_BCHW))
 
     def features(self, images_BCHW: Tensor) -> Tensor:
-        """What the head reads, [B,D]."""
+        """The input of the head, [B,D]."""
         return self.backbone(self.normalise(images_BCHW).contiguous(memory_format=torch.channels_last))
 
+    @property
+    def reads_open_vocabulary(self) -> bool:
+        """Whether the head can read numbers that are not among the labels."""
+        return isinstance(self.head, CompositionalHead)
+
     def open_logits(self, images_BCHW: Tensor, *, with_holistic: bool = True) -> Tensor:
+        """Scores [B,N] of every string of at most two digits, see `open_logits_of_features`."""
+        return self.open_logits_of_features(self.features(images_BCHW), with_holistic=with_holistic)
+
+    def open_logits_of_features(self, features_BD: Tensor, *, with_holistic: bool = True) -> Tensor:
         """Scores [B,N] of every string of at most two digits, `jersey.models.parts.NUMBERS`.
 
         Args:
-            images_BCHW: as for `forward`.
+            features_BD: as `features` returns them.
             with_holistic: see `jersey.models.heads.CompositionalHead.open_logits`.
 
         Raises:
@@ -54,7 +64,22 @@ class Network(nn.Module):
                 "this network knows whole numbers only, so it can read no other than its labels; train one with the "
                 "compositional head (module.network.head)"
             )
-        return self.head.open_logits(self.features(images_BCHW), with_holistic=with_holistic)
+        return self.head.open_logits(features_BD, with_holistic=with_holistic)
+
+    def half_precision(self) -> "Network":
+        """A copy with backbone and head in float16.
+
+        It normalizes in float32: pixels of 0 to 255 between float16's steps would round otherwise than in training.
+        """
+        copied = copy.deepcopy(self)
+        return Network(copied.backbone.half(), copied.head.half(), nn.Sequential(copied.normalise, _ToHalf())).train(
+            self.training
+        )
+
+
+class _ToHalf(nn.Module):
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        return pixels_BCHW.half()
 
 
 def resnet_classifier(

@@ -4,7 +4,6 @@ Shapes: N crops, B bins.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,13 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
+from jersey.evaluation.calibration import (
+    Calibration,
+    Predictions,
+    ReliabilityBins,
+    coverage_and_precision,
+    reliability_bins,
+)
 from jersey.plots.canvas import DARK, LABEL_PT, LIGHT, TITLE_PT, rendered
 
 SIDE_IN = 4.2
@@ -21,59 +27,37 @@ GREY = "#999999"
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Bins:
-    """Crops in bins of rising confidence.
+def calibration(test: Predictions, found: Calibration, *, title: str) -> Image.Image:
+    """Draws two panels: accuracy by confidence, and precision by coverage.
 
     Args:
-        confidence_B: mean.
-        right_B: share that was read right.
-        low_B: of that, the lower end of the 95 % interval.
-        high_B: the upper end.
-    """
-
-    confidence_B: Floats
-    right_B: Floats
-    low_B: Floats
-    high_B: Floats
-
-
-def calibration(
-    before: Bins,
-    after: Bins,
-    *,
-    answered_N: Floats,
-    precision_N: Floats,
-    thresholds: Sequence[tuple[str, float, float]],
-    title: str,
-) -> Image.Image:
-    """Draws two panels.
-
-    Args:
-        before: of the confidences as the network gives them.
-        after: with the temperature.
-        answered_N: share of crops that is answered, if the surest 1, 2, ... N are.
-        precision_N: share of those answers that is right.
-        thresholds: name, share answered and share right of those, of each that is to be marked.
+        test: with a temperature of 1.
+        found: whose temperature and thresholds are shown.
         title: what was evaluated.
 
     Returns:
         An RGB image, about 900 pixels wide.
     """
+    after = test.at(found.temperature)
+    marks = [
+        (f"{each.precision:.0%}", each.test_coverage, each.test_precision)
+        for each in found.thresholds
+        if each.test_precision is not None
+    ]
     figure = Figure(figsize=(2 * SIDE_IN + 0.6, SIDE_IN))
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.32})
     figure.suptitle(title, fontsize=TITLE_PT)
-    _reliability(left, before, after)
-    _abstention(right, answered_N, precision_N, thresholds)
+    _reliability(left, reliability_bins(test), reliability_bins(after))
+    _abstention(right, *coverage_and_precision(after), marks)
     return rendered(figure)
 
 
-def _reliability(axes: Axes, before: Bins, after: Bins) -> None:
+def _reliability(axes: Axes, before: ReliabilityBins, after: ReliabilityBins) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="as sure as right")
     for bins, color, label in ((before, LIGHT, "logits as they are"), (after, DARK, "with the temperature")):
         # The interval holds the share but for rounding.
-        errors = np.clip([bins.right_B - bins.low_B, bins.high_B - bins.right_B], 0, None)
-        axes.errorbar(bins.confidence_B, bins.right_B, errors, color=color, marker="o", ms=4, lw=1, elinewidth=0.8)
+        errors = np.clip([bins.accuracy_B - bins.low_B, bins.high_B - bins.accuracy_B], 0, None)
+        axes.errorbar(bins.confidence_B, bins.accuracy_B, errors, color=color, marker="o", ms=4, lw=1, elinewidth=0.8)
         axes.plot([], [], color=color, marker="o", ms=4, lw=1, label=label)
     _finish(axes, "confidence, bins of equally many crops (bars: 95 %)", "read right")
     axes.set_xlim(0, 1.02)

@@ -32,7 +32,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """A header and rows of as many cells."""
 
     header: Sequence[str]
@@ -40,7 +40,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Figure:
     """A PNG file in the folder of the page."""
 
     file: str
@@ -48,13 +48,13 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Verbatim:
+class CodeBlock:
     """Text whose lines and spaces stay."""
 
     text: str
 
 
-Block = Heading | Text | Table | Picture | Verbatim
+Block = Heading | Text | TableBlock | Figure | CodeBlock
 
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:
@@ -68,12 +68,12 @@ def _markdown(block: Block) -> str:
             return f"## {_plain(text)}"
         case Text(text, lead):
             return f"**{_plain(text)}**" if lead else _plain(text)
-        case Table(header, rows):
+        case TableBlock(header, rows):
             lines = (header, ["---"] * len(header), *([_plain(cell) for cell in row] for row in rows))
             return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        case Picture(file, caption):
+        case Figure(file, caption):
             return f"![{_plain(caption)}]({file})"
-        case Verbatim(text):
+        case CodeBlock(text):
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
             return f"{fence}text\n{text.rstrip()}\n{fence}"
 
@@ -96,14 +96,14 @@ def _html(block: Block, folder: Path) -> str:
             return f"<h2>{escape(text)}</h2>"
         case Text(text, lead):
             return f'<p class="lead">{escape(text)}</p>' if lead else f"<p>{escape(text)}</p>"
-        case Table(header, rows):
+        case TableBlock(header, rows):
             lines = [_row("th", header), *(_row("td", row) for row in rows)]
             return "<table>\n" + "\n".join(lines) + "\n</table>"
-        case Picture(file, caption):
+        case Figure(file, caption):
             encoded = base64.b64encode((folder / file).read_bytes()).decode("ascii")
             image = f'<img src="data:image/png;base64,{encoded}" alt="{escape(caption)}">'
             return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
-        case Verbatim(text):
+        case CodeBlock(text):
             return f"<pre>{escape(text.rstrip())}</pre>"
 
 

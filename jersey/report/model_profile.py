@@ -27,7 +27,7 @@ MOST_REPEATS = 200
 BATCH_SIZES = {"cpu": 16, "cuda": 256}  # for the throughput; larger ones make it hardly faster
 
 
-def model_info(
+def profile_model(
     network: nn.Module,
     *,
     size_px: tuple[int, int],
@@ -60,7 +60,7 @@ def model_info(
 
     onnx_threads = model.session.get_session_options().intra_op_num_threads or "default"
     return {
-        "parameters": parameters(network),
+        "parameters": parameter_counts(network),
         "input_px": list(size_px),
         "flops": flops(copied, crops_BCHW[:1].to(device)),
         "checkpoint_bytes": checkpoint.stat().st_size,
@@ -71,7 +71,7 @@ def model_info(
     }
 
 
-def parameters(network: nn.Module) -> dict[str, int]:
+def parameter_counts(network: nn.Module) -> dict[str, int]:
     """Numbers that are learnt, by part of the network that has any."""
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     parts = {name: count for name, count in counts.items() if count}
@@ -126,7 +126,7 @@ def _name(device: torch.device) -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def as_table(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+def profile_rows(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The same as rows of a table for people: what, and how much."""
     counts = dict(info["parameters"])
     total, trainable = counts.pop("all"), counts.pop("trainable")

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jersey.core.atomic import write_text
 from jersey.core.labels import Labels
 from jersey.data.sampler import Balance, emphasis
-from jersey.evaluation.calibration import Calibration
+from jersey.evaluation.calibration import Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
-from jersey.evaluation.intervals import wilson_interval
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import ByFrames
-from jersey.export.pipeline import Shipped
-from jersey.export.variants import as_table as variants_as_table
+from jersey.export.pipeline import ExportResult
+from jersey.export.variants import variant_rows
 from jersey.inference.onnx_model import Threshold
-from jersey.report.document import Block, Heading, Picture, Table, Text, Verbatim
-from jersey.report.model_profile import as_table
+from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock, Text, as_html, as_markdown
+from jersey.report.model_profile import profile_rows
 
 WORST_CLASSES = 8
 PICTURES = {  # each is there if the config has its callback
@@ -40,7 +40,7 @@ PICTURES = {  # each is there if the config has its callback
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class ReportContent:
     """What the page is made from.
 
     Args:
@@ -51,7 +51,7 @@ class Result:
         test: what the exported weights said about the test split.
         labels: the label map.
         balance: what sampler and loss weights made of each number.
-        shipped: the ONNX file, its calibration and its variants.
+        exported: the ONNX file, its calibration and its variants.
         info: what the model costs, see `jersey.report.model_profile`; None when nobody has measured.
     """
 
@@ -62,19 +62,26 @@ class Result:
     test: Evaluation
     labels: Labels
     balance: Mapping[str, Balance]
-    shipped: Shipped
+    exported: ExportResult
     info: Mapping[str, Any] | None
 
 
-def report(result: Result) -> list[Block]:
+def write_report(title: str, content: ReportContent) -> None:
+    """Writes `report.md` and `report.html` into the run folder."""
+    page = report_page(content)
+    write_text(content.folder / "report.html", as_html(title, page, content.folder))
+    write_text(content.folder / "report.md", as_markdown(title, page))
+
+
+def report_page(result: ReportContent) -> list[Block]:
     """The page from its first sentence to what was exported."""
     return [
         Text(_headline(result.test), lead=True),
-        Table(("fact", "value"), list(result.facts.items())),
+        TableBlock(("fact", "value"), list(result.facts.items())),
         Heading("What differs from the registered experiment"),
-        Verbatim(result.difference) if result.difference else Text("Nothing."),
+        CodeBlock(result.difference) if result.difference else Text("Nothing."),
         Heading("Scores"),
-        Table(("score", "val", "test"), _scores(result)),
+        TableBlock(("score", "val", "test"), _scores(result)),
         Text(
             "Macro scores are means over the numbers that have crops in the split: "
             f"{result.val['classes_present']:.0f} of {len(result.labels)} in val, "
@@ -84,7 +91,7 @@ def report(result: Result) -> list[Block]:
         Heading("Errors"),
         *_errors(result.test, result.labels),
         Text(f"The {WORST_CLASSES} numbers read worst in the test split, and what training made of them:"),
-        Table(
+        TableBlock(
             ("number", "test crops", "read right", "train crops", "drawn", "loss weight", "share of the loss"),
             _worst(result.test, result.labels, result.balance),
         ),
@@ -92,9 +99,9 @@ def report(result: Result) -> list[Block]:
         *_pictures(result.folder, "errors"),
         *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
         Heading("How sure it is"),
-        *_sureness(result.shipped.calibration),
+        *_sureness(result.exported.calibration),
         *_pictures(result.folder, "sureness"),
-        *_tracklets(result.shipped.by_frames),
+        *_tracklets(result.exported.by_frames),
         Heading("The exported model"),
         *_exported(result),
     ]
@@ -102,12 +109,16 @@ def report(result: Result) -> list[Block]:
 
 def _headline(test: Evaluation) -> str:
     crops = len(test.labels_N)
-    right = int(test.confusion_KK.diagonal().sum())
-    low, high = wilson_interval(right, crops)
-    return f"{right / crops:.1%} of {crops:,} test crops read right (95 % interval {low:.1%} to {high:.1%})."
+    right, low, high = _accuracy(int(test.confusion_KK.diagonal().sum()), crops)
+    return f"{right} of {crops:,} test crops read right (95 % interval {low} to {high})."
 
 
-def _scores(result: Result) -> list[tuple[str, str, str]]:
+def _accuracy(right: int, crops: int) -> tuple[str, ...]:
+    """The fraction of right ones, and the ends of its interval."""
+    return tuple(f"{each:.1%}" for each in (right / crops, *wilson_interval(right, crops)))
+
+
+def _scores(result: ReportContent) -> list[tuple[str, str, str]]:
     val, test = result.val, result.test.metrics
     return [(name, _figure(val.get(name)), _figure(test.get(name))) for name in {**test, **val}]
 
@@ -121,7 +132,7 @@ def _errors(test: Evaluation, labels: Labels) -> list[Block]:
     if not errors:
         return [Text("None in the test split.")]
     rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items()]
-    return [Table(("what happened to the digits", "crops", "for instance"), rows)]
+    return [TableBlock(("what happened to the digits", "crops", "for instance"), rows)]
 
 
 def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, Balance]) -> list[tuple[str, ...]]:
@@ -149,7 +160,7 @@ def _sureness(calibration: Calibration) -> list[Block]:
             "Answers only from a confidence on, which was found on the validation crops: how many crops are answered "
             "then, and how many of the answers are right."
         ),
-        Table(
+        TableBlock(
             ("precision wanted", "confidence", "val answered", "test answered", "test right"),
             [_threshold_cells(each) for each in calibration.thresholds],
         ),
@@ -159,16 +170,12 @@ def _sureness(calibration: Calibration) -> list[Block]:
 def _tracklets(by_frames: Sequence[ByFrames]) -> list[Block]:
     if not by_frames:
         return []
-    rows = [(str(each.frames), f"{each.windows:,}", _share(each.right, each.windows)) for each in by_frames]
+    shares = ("{} ({} to {})".format(*_accuracy(each.right, each.windows)) for each in by_frames)
+    rows = [(str(each.frames), f"{each.windows:,}", share) for each, share in zip(by_frames, shares, strict=True)]
     return [
         Text("Crops of one player in a row, read as one, by how many they are (95 % interval):"),
-        Table(("crops", "times in the test split", "read right"), rows),
+        TableBlock(("crops", "times in the test split", "read right"), rows),
     ]
-
-
-def _share(right: int, crops: int) -> str:
-    low, high = wilson_interval(right, crops)
-    return f"{right / crops:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
@@ -184,8 +191,8 @@ def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
     )
 
 
-def _exported(result: Result) -> list[Block]:
-    agreement = result.shipped.agreement
+def _exported(result: ReportContent) -> list[Block]:
+    agreement = result.exported.agreement
     blocks: list[Block] = [
         Text(
             f"model.onnx agrees with torch on the top-1 of all {agreement.crops:,} validation crops, at batch sizes 1 "
@@ -196,20 +203,20 @@ def _exported(result: Result) -> list[Block]:
     ]
     if agreement.ties:
         blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(agreement.ties)}."))
-    if result.shipped.variants:
+    if result.exported.variants:
         blocks += [
             Text(
                 "Variants of it: on how many validation crops they have torch's top-1, how many they read right, and "
                 "how many times as fast as model.onnx they are with one crop at a time on this CPU (median of pairs, "
                 "quartiles)."
             ),
-            Table(
+            TableBlock(
                 ("variant", "as torch", "right", "speed", "size", ""),
-                variants_as_table(result.shipped.variants),
+                variant_rows(result.exported.variants),
             ),
         ]
-    return [*blocks, Table(("of the model", ""), as_table(result.info))] if result.info else blocks
+    return [*blocks, TableBlock(("of the model", ""), profile_rows(result.info))] if result.info else blocks
 
 
 def _pictures(folder: Path, about: str) -> Sequence[Block]:
-    return [Picture(file, caption) for file, caption in PICTURES[about].items() if (folder / file).exists()]
+    return [Figure(file, caption) for file, caption in PICTURES[about].items() if (folder / file).exists()]

@@ -5,6 +5,7 @@ has no way to wait for what is being written.
 """
 
 import copy
+import logging
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,10 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from jersey.core.atomic import replacing
+from jersey.core.errors import UserError
+from jersey.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 class BackgroundCheckpointIO(TorchCheckpointIO):
@@ -71,3 +76,24 @@ def _link(path: Path, other: Path) -> None:
     except OSError:  # a file system without such links
         shutil.copyfile(path, temporary)
     temporary.replace(other)
+
+
+def usable_checkpoint(folder: RunFolder) -> Path | None:
+    """Where to go on from; a checkpoint that something has damaged is told, and the one before it taken."""
+    damaged = []
+    for path in folder.last_checkpoints:
+        if not path.exists():
+            continue
+        try:
+            torch.load(path, map_location="meta", weights_only=True)["jersey"]
+        except Exception as error:  # as many kinds as there are damages
+            damaged.append(path.name)
+            log.warning("%s is damaged (%s); the checkpoint before it is taken", path, str(error).partition("\n")[0])
+            continue
+        return path
+    if damaged:
+        raise UserError(
+            f"{' and '.join(damaged)} of the run {folder.path} are damaged; "
+            f"remove them to train it from the start, or put back a copy"
+        )
+    return None

@@ -9,7 +9,7 @@ from helpers.full_run import full_run
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.compare.recipes import RARE, Score, score, table
+from jersey.compare.recipes import RARE, RecipeScore, recipe_table, score
 from jersey.compare.runs import read_run
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
@@ -97,9 +97,12 @@ def test_a_linear_head_reads_no_unseen_number(root: Path, tmp_path: Path) -> Non
 
 
 def test_the_table_has_mean_and_spread_and_the_best_first() -> None:
-    worse = [Score(all=0.5, rare=0.25, unseen=0.0, open=0.0)]
-    better = [Score(all=0.8, rare=0.5, unseen=0.1, open=0.75), Score(all=0.9, rare=0.5, unseen=0.3, open=0.75)]
-    head, first, second = table({"worse": worse, "better": better}).splitlines()
+    worse = [RecipeScore(all=0.5, rare=0.25, unseen=0.0, open=0.0)]
+    better = [
+        RecipeScore(all=0.8, rare=0.5, unseen=0.1, open=0.75),
+        RecipeScore(all=0.9, rare=0.5, unseen=0.3, open=0.75),
+    ]
+    head, first, second = recipe_table({"worse": worse, "better": better}).splitlines()
     assert head.split() == ["runs", "all", "rare", "unseen", "open"]
     assert first.split() == [
         "better",

@@ -4,22 +4,34 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from scipy.stats import binomtest
 
-from jersey.evaluation.calibration import Answers, calibrate, calibration_error, fit_temperature, threshold
+from jersey.evaluation.calibration import (
+    BINS,
+    Predictions,
+    calibrate,
+    calibration_error,
+    coverage_and_precision,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+    threshold,
+    wilson_interval,
+)
 
 
-def simulated(crops: int, *, temperature: float, seed: int = 0, classes: int = 5) -> Answers:
-    """Answers of a network whose probabilities are right once its logits are divided by the temperature."""
+def simulated(crops: int, *, temperature: float, seed: int = 0, classes: int = 5) -> Predictions:
+    """Predictions of a network whose probabilities are right once its logits are divided by the temperature."""
     rng = np.random.default_rng(seed)
     scores_NK = rng.normal(0, 3, (crops, classes))
     labels_N = np.array([rng.choice(classes, p=row) for row in softmax(scores_NK, axis=1)])
-    return Answers((scores_NK * temperature).astype(np.float32), labels_N)
+    return Predictions((scores_NK * temperature).astype(np.float32), labels_N)
 
 
-def answers(confidences: list[float], right: list[bool], labels: list[int] | None = None) -> Answers:
+def answers(confidences: list[float], right: list[bool], labels: list[int] | None = None) -> Predictions:
     """Of two classes: the first is always answered, with these confidences."""
     logits_N2 = np.log([[confidence, 1 - confidence] for confidence in confidences])
-    return Answers(logits_N2, np.array(labels or [0 if is_right else 1 for is_right in right]))
+    return Predictions(logits_N2, np.array(labels or [0 if is_right else 1 for is_right in right]))
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
@@ -47,7 +59,7 @@ def test_where_all_is_right_nothing_becomes_certain() -> None:
         labels_N = np.arange(crops) % 4
         logits_NK = np.eye(4)[labels_N] * 5
         temperature = fit_temperature(logits_NK, labels_N)
-        confidence.append(Answers(logits_NK, labels_N, temperature).confidence_N[0])
+        confidence.append(Predictions(logits_NK, labels_N, temperature).confidence_N[0])
     # One crop more, which is read right by chance in a quarter of the cases.
     assert confidence == pytest.approx([1 - 0.75 / (crops + 1) for crops in (10, 100, 1000)], abs=1e-6)
 
@@ -69,16 +81,16 @@ def test_within_a_bin_gaps_cancel() -> None:
 def test_a_calibrated_network_has_the_error_of_chance_and_no_other() -> None:
     found = [calibration_error(simulated(2000, temperature=1.0, seed=seed)) for seed in range(5)]
     assert np.mean([each.value for each in found]) == pytest.approx(
-        np.mean([each.by_chance for each in found]), rel=0.2
+        np.mean([each.expected_if_calibrated for each in found]), rel=0.2
     )
     too_sure = calibration_error(simulated(2000, temperature=3.0))
-    assert too_sure.low > 3 * too_sure.by_chance
+    assert too_sure.low > 3 * too_sure.expected_if_calibrated
     assert too_sure.low < too_sure.value < too_sure.high
 
 
 def test_unreadable_crops_have_no_calibration() -> None:
     readable = simulated(200, temperature=1.0)
-    both = Answers(np.concatenate([readable.logits_NK, np.eye(5) * 9]), np.append(readable.labels_N, [-1] * 5))
+    both = Predictions(np.concatenate([readable.logits_NK, np.eye(5) * 9]), np.append(readable.labels_N, [-1] * 5))
     assert calibration_error(both) == calibration_error(readable)
     assert calibrate(both, both).temperature == calibrate(readable, readable).temperature
 
@@ -142,3 +154,30 @@ def test_calibration_is_found_on_val_and_told_of_test() -> None:
     assert found.after == calibration_error(test.at(found.temperature))
     assert found.after.value < found.before.value / 2
     assert [each.precision for each in found.thresholds] == [0.95, 0.98, 0.99]
+
+
+def test_reliability_bins_are_counts() -> None:
+    """Thirty crops, two a bin, in each the less confident one incorrect."""
+    bins = reliability_bins(answers([0.51 + 0.016 * i for i in range(30)], [i % 2 == 1 for i in range(30)]))
+    np.testing.assert_allclose(bins.confidence_B, [0.518 + 0.032 * i for i in range(BINS)])
+    assert (bins.accuracy_B == 0.5).all()
+    assert (bins.low_B < 0.5).all()
+    assert (bins.high_B > 0.5).all()
+
+
+def test_answers_to_illegible_crops_cost_precision_and_cover_nothing() -> None:
+    found = answers([0.99, 0.9, 0.8], [], labels=[-1, 0, 0])
+    coverage_N, precision_N = coverage_and_precision(found)
+    assert coverage_N.tolist() == [0, 0.5, 1]
+    assert precision_N.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
+    assert len(reliability_bins(found).accuracy_B) == 2
+
+
+def test_without_crops_there_is_no_calibration_error() -> None:
+    assert np.isnan(expected_calibration_error(np.empty(0), np.empty(0, bool)))
+
+
+@pytest.mark.parametrize(("right", "crops"), [(0, 1), (1, 1), (0, 30), (343, 360), (360, 360), (1, 360)])
+def test_the_interval_is_scipys(right: int, crops: int) -> None:
+    reference = binomtest(right, crops).proportion_ci(method="wilson")
+    assert wilson_interval(right, crops) == pytest.approx((reference.low, reference.high), abs=1e-4)

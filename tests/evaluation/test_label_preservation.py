@@ -17,7 +17,8 @@ from jersey.augment.downscale import LowResolution
 from jersey.augment.erasing import Erasing
 from jersey.augment.jpeg import Jpeg
 from jersey.augment.per_sample import PerSample
-from jersey.evaluation.label_preservation import TOGETHER, by_operation, main, survival, table, worst
+from jersey.cli.label_preservation import main
+from jersey.evaluation.label_preservation import TOGETHER, by_operation, preservation_table, survival, worst
 
 SIZE_PX = 64
 
@@ -119,7 +120,7 @@ def test_the_worst_operation_is_named() -> None:
     assert list(found) == ["colour", "mirror", "noise", TOGETHER]
     assert worst(found) == "mirror"
     assert found["colour"].survived == 1
-    lines = table(found).splitlines()
+    lines = preservation_table(found).splitlines()
     assert lines[1].startswith("mirror")
     assert lines[-1].startswith(TOGETHER)
     assert worst(by_operation(Augment(colour=Colour(swap=0.5)), rounds=1)) is None

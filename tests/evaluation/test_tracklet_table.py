@@ -9,8 +9,8 @@ from helpers.planted_model import LABELS, crop_of, file_of, planted_model
 from PIL import Image
 
 from jersey.core.errors import UserError
-from jersey.evaluation import tracklet_table as tracklets
-from jersey.evaluation.tracklet_table import read_tracks, scores
+from jersey.evaluation import tracklets
+from jersey.evaluation.tracklets import read_tracks, scores
 from jersey.inference import Predictor
 
 

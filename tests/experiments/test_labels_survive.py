@@ -9,7 +9,7 @@ from experiments import common
 from jersey import config as configs
 from jersey.augment.augment import Augment, Geometry
 from jersey.augment.per_sample import PerSample
-from jersey.evaluation.label_preservation import Survival, by_operation, survival, table
+from jersey.evaluation.label_preservation import Survival, by_operation, preservation_table, survival
 
 MOST_DESTROYED = 0.01
 SIZE_PX = 64  # what is measured in pixels does most to small crops
@@ -29,7 +29,9 @@ def measured(augment: fdl.Buildable | None) -> Survival:
 def test_labels_survive_its_augmentation(name: str) -> None:
     augment = configs.get_experiment(name)().module.augment
     if 1 - measured(augment).survived > MOST_DESTROYED:
-        pytest.fail(f"{name} destroys labels:\n{table(by_operation(configs.build(augment), size_px=SIZE_PX))}")
+        pytest.fail(
+            f"{name} destroys labels:\n{preservation_table(by_operation(configs.build(augment), size_px=SIZE_PX))}"
+        )
 
 
 @pytest.mark.parametrize("name", WITH_THE_USUAL_CROP)

@@ -1,6 +1,7 @@
 """The export gate: a file that disagrees with torch is refused and leaves nothing behind."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from PIL import Image
 from jersey.core.labels import Labels
 from jersey.export import (
     Agreement,
-    DeployedNetwork,
     ExportError,
+    ExportModule,
+    ExportSettings,
     Reference,
-    deployed_copy,
+    export_copy,
     export_onnx,
     onnx_file,
     torch_logits,
@@ -56,11 +58,11 @@ def crops(tmp_path: Path) -> tuple[torch.Tensor, list[Path]]:
 
 def run_export(network: Network, path: Path, crops: tuple[torch.Tensor, list[Path]]) -> Agreement:
     images_NCHW, files = crops
-    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="letterbox")
-    deployed.temperature = TEMPERATURE
+    settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, fit_mode="letterbox", temperature=TEMPERATURE)
+    module = ExportModule(export_copy(network), settings)
     labels_N = torch.zeros(len(files), dtype=torch.long)
-    reference = Reference(images_NCHW, labels_N, files, torch_logits(deployed, images_NCHW))
-    return export_onnx(deployed, path, reference=reference, metadata={"experiment": "test"})
+    reference = Reference(images_NCHW, labels_N, files, torch_logits(module.network, images_NCHW))
+    return export_onnx(module, path, reference=reference, metadata={"experiment": "test"})
 
 
 def test_one_checked_file_with_names_shapes_and_facts(
@@ -90,8 +92,8 @@ def test_one_checked_file_with_names_shapes_and_facts(
 def test_a_file_that_disagrees_is_refused_and_not_left(
     network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_another_network(deployed: DeployedNetwork, path: Path, facts: dict[str, str]) -> None:
-        other = copy.deepcopy(deployed)
+    def write_another_network(module: ExportModule, path: Path, facts: dict[str, str]) -> None:
+        other = copy.deepcopy(module)
         for value in other.network.head.parameters():
             value.data.neg_()
         write_onnx(other, path, facts)
@@ -151,10 +153,9 @@ def test_probabilities_are_those_of_the_temperature(
 def test_wrong_probabilities_are_refused(
     network: Network, crops: tuple[torch.Tensor, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_colder(deployed: DeployedNetwork, path: Path, facts: dict[str, str]) -> None:
-        colder = copy.deepcopy(deployed)
-        colder.temperature /= 2
-        write_onnx(colder, path, facts)
+    def write_colder(module: ExportModule, path: Path, facts: dict[str, str]) -> None:
+        settings = replace(module.settings, temperature=module.settings.temperature / 2)
+        write_onnx(ExportModule(module.network, settings), path, facts)
 
     monkeypatch.setattr(onnx_file, "write_onnx", write_colder)
     with pytest.raises(ExportError, match="probabilities are up to"):

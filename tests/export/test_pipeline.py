@@ -8,7 +8,7 @@ from helpers.small_run import small_trainer
 from helpers.unreadable_crops import EACH, NUMBERS, draw, network, opened
 
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export.pipeline import Shipped, ship
+from jersey.export.pipeline import ExportResult, export_run, run_metadata
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pooled
 from jersey.runs.folder import RunFolder, open_run
@@ -27,18 +27,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 @pytest.fixture(scope="module")
-def shipped(data: JerseyDataModule, folder: RunFolder) -> Shipped:
+def exported(data: JerseyDataModule, folder: RunFolder) -> ExportResult:
     torch.manual_seed(0)
     module = tiny_module(data, network=network)
     trainer = small_trainer(folder.path, epochs=3)
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
     best = {"scored_weights": "raw", "val": module.evaluations["val"].metrics}
-    return ship(module, data, folder, best=best, commit="none", variants=(), least_agreement=1.0)
+    test = module.evaluations["test"]
+    facts = run_metadata(folder, data, best=best, test=test, commit="none")
+    return export_run(module.network, data, folder, test=test, run_facts=facts, variants=(), least_agreement=1.0)
 
 
 @pytest.fixture
-def probabilities_NK(shipped: Shipped, folder: RunFolder, data: JerseyDataModule) -> np.ndarray:
+def probabilities_NK(exported: ExportResult, folder: RunFolder, data: JerseyDataModule) -> np.ndarray:
     """Of all test crops, by the file."""
     return OnnxModel(folder.onnx).output("probabilities", data.decoded["test"].images_NCHW.numpy())
 
@@ -57,11 +59,11 @@ def test_answers_to_unreadable_crops_are_wrong_answers(
 
 
 def test_tracks_are_read_as_a_reader_would(
-    shipped: Shipped, data: JerseyDataModule, probabilities_NK: np.ndarray
+    exported: ExportResult, data: JerseyDataModule, probabilities_NK: np.ndarray
 ) -> None:
     split = data.splits["test"]
     readable = EACH["test"][0] * len(NUMBERS)
-    one, three = shipped.by_frames
+    one, three = exported.by_frames
     assert (one.frames, one.windows) == (1, readable)
     assert one.right == (probabilities_NK.argmax(axis=1) == data.decoded["test"].labels_N.numpy()).sum()
     assert (three.frames, three.windows) == (3, len(NUMBERS))
@@ -73,7 +75,7 @@ def test_tracks_are_read_as_a_reader_would(
     assert three.right == right
 
 
-def test_the_correlation_of_frames_is_that_of_val(shipped: Shipped, folder: RunFolder) -> None:
+def test_the_correlation_of_frames_is_that_of_val(exported: ExportResult, folder: RunFolder) -> None:
     facts = OnnxModel(folder.onnx).facts
     assert '"frame_correlation": ' in facts["calibration"]
     assert '"frame_correlation": null' not in facts["calibration"]

@@ -15,18 +15,19 @@ from torch import nn
 from jersey.core.labels import Labels
 from jersey.data.resize import fit
 from jersey.export import (
-    DeployedNetwork,
+    ExportModule,
+    ExportSettings,
     Reference,
     Variant,
     VariantName,
-    deployed_copy,
+    export_copy,
     export_onnx,
     export_variants,
     torch_logits,
     variants,
 )
 from jersey.export.int8 import convolutional_part
-from jersey.export.variants import as_table, calibration_rows
+from jersey.export.variants import calibration_rows, variant_rows
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import Network
@@ -57,8 +58,8 @@ class Crops:
         height_px, width_px = SIZE_PX
         self.images_NCHW = torch.cat([fit(each, height_px=height_px, width_px=width_px) for each in arrays])
 
-    def reference(self, deployed: DeployedNetwork) -> Reference:
-        return Reference(self.images_NCHW, self.labels_N, self.files, torch_logits(deployed, self.images_NCHW))
+    def reference(self, module: ExportModule) -> Reference:
+        return Reference(self.images_NCHW, self.labels_N, self.files, torch_logits(module.network, self.images_NCHW))
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,13 @@ def network(crops: Crops) -> Network:
     return trained(small_network(labels=LABELS), crops)
 
 
+def module_of(network: Network) -> ExportModule:
+    return ExportModule(export_copy(network), ExportSettings(labels=LABELS, size_px=SIZE_PX, fit_mode="stretch"))
+
+
 def export(network: Network, path: Path, crops: Crops) -> None:
-    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="stretch")
-    export_onnx(deployed, path, reference=crops.reference(deployed), metadata={"experiment": "test"})
+    module = module_of(network)
+    export_onnx(module, path, reference=crops.reference(module), metadata={"experiment": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +118,12 @@ def made(
     calibration_NCHW: torch.Tensor | None = None,
     least_agreement: float = 0.99,
 ) -> list[Variant]:
-    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="stretch")
+    module = module_of(network)
     return export_variants(
         names,
-        deployed,
+        module,
         path,
-        reference=crops.reference(deployed),
+        reference=crops.reference(module),
         calibration_NCHW=crops.images_NCHW if calibration_NCHW is None else calibration_NCHW,
         least_agreement=least_agreement,
     )
@@ -253,7 +258,7 @@ def test_a_variant_that_cannot_be_made_does_not_cost_the_run(
     assert "it could not be made (InvalidArgument: " in found.refused
     assert "\n" not in found.refused
     assert found.facts() == {"int8_refused": found.refused}
-    assert as_table([found]) == [("model.int8.onnx", "-", "-", "-", "-", found.refused)]
+    assert variant_rows([found]) == [("model.int8.onnx", "-", "-", "-", "-", found.refused)]
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
     assert "not offered" in caplog.text
 

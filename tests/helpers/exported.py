@@ -6,8 +6,8 @@ import torch
 from helpers.small_run import small_network
 
 from jersey.core.labels import Labels
-from jersey.evaluation.calibration import Answers, calibrate
-from jersey.export import deployed_copy
+from jersey.evaluation.calibration import Predictions, calibrate
+from jersey.export import ExportModule, ExportSettings, export_copy
 from jersey.export.onnx_file import write_onnx
 from jersey.models.heads import CompositionalHead
 
@@ -24,14 +24,14 @@ def tiny_model(folder: Path, *, is_open: bool = True, seed: int = 0) -> Path:
         network.head = CompositionalHead(features=8, labels=LABELS)
         torch.nn.init.normal_(network.head.parts.weight)
     network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalisation
-    deployed = deployed_copy(network, labels=LABELS, size_px=SIZE_PX, fit_mode="stretch")
-    deployed.temperature = TEMPERATURE
-    write_onnx(deployed, folder / "model.onnx", {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).facts})
+    settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, fit_mode="stretch", temperature=TEMPERATURE)
+    facts = {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).facts}
+    write_onnx(ExportModule(export_copy(network), settings), folder / "model.onnx", facts)
     return folder / "model.onnx"
 
 
-def _answers(crops: int) -> Answers:
+def _answers(crops: int) -> Predictions:
     """All right, and surer from crop to crop."""
     labels_N = torch.arange(crops) % len(LABELS)
     logits_NK = torch.nn.functional.one_hot(labels_N).double() * torch.linspace(1, 6, crops)[:, None]
-    return Answers(logits_NK.numpy(), labels_N.numpy())
+    return Predictions(logits_NK.numpy(), labels_N.numpy())

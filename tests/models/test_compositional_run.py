@@ -9,7 +9,7 @@ from helpers.small_run import small_data, small_module, small_trainer
 
 from jersey.callbacks.ema import EMA
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export import Reference, deployed_copy, export_onnx, torch_logits
+from jersey.export import ExportModule, ExportSettings, Reference, export_copy, export_onnx, torch_logits
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS, composition
@@ -46,10 +46,10 @@ def test_training_moves_the_parts_and_averaging_keeps_the_constants(
 
 def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataModule, tmp_path: Path) -> None:
     images_NCHW, labels_N = data.decoded["val"].images_NCHW, data.decoded["val"].labels_N
-    deployed = deployed_copy(fitted.network, labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode)
-    deployed.temperature = 2.0
-    reference = Reference(images_NCHW, labels_N, data.splits["val"].paths, torch_logits(deployed, images_NCHW))
-    agreement = export_onnx(deployed, tmp_path / "model.onnx", reference=reference, metadata={})
+    settings = ExportSettings(labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode, temperature=2.0)
+    module = ExportModule(export_copy(fitted.network), settings)
+    reference = Reference(images_NCHW, labels_N, data.splits["val"].paths, torch_logits(module.network, images_NCHW))
+    agreement = export_onnx(module, tmp_path / "model.onnx", reference=reference, metadata={})
     assert agreement.disagreements == []
     assert agreement.max_logit_difference < 1e-4
     with torch.inference_mode():

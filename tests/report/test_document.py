@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jersey.report.document import Block, Heading, Picture, Table, Text, Verbatim, as_html, as_markdown
+from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock, Text, as_html, as_markdown
 
 UGLY = "a*b_|<b>&`c`\\ [0](x) 00"
 
@@ -41,9 +41,9 @@ def page(tmp_path: Path) -> list[Block]:
     return [
         Text("all said", lead=True),
         Heading(UGLY),
-        Table(("name", "value"), [(UGLY, "1"), ("x", UGLY)]),
-        Picture("a.png", UGLY),
-        Verbatim("old  new\n<b>  0\n"),
+        TableBlock(("name", "value"), [(UGLY, "1"), ("x", UGLY)]),
+        Figure("a.png", UGLY),
+        CodeBlock("old  new\n<b>  0\n"),
     ]
 
 
@@ -77,7 +77,7 @@ def test_markdown_links_pictures_and_keeps_verbatim_text(page: list[Block]) -> N
 
 
 def test_verbatim_text_cannot_end_itself() -> None:
-    lines = as_markdown("page", [Verbatim("a\n```\n# not a heading\n````\n")]).splitlines()
+    lines = as_markdown("page", [CodeBlock("a\n```\n# not a heading\n````\n")]).splitlines()
     assert lines[2] == "`````text"
     assert lines[-1] == "`````"
     assert lines.count("`````") == 1

@@ -13,7 +13,7 @@ from jersey.inference.model_file import sealed
 from jersey.inference.onnx_model import CONTRACT
 from jersey.models.network import Network
 from jersey.report import model_profile as module
-from jersey.report.model_profile import as_table, flops, model_info, parameters
+from jersey.report.model_profile import flops, parameter_counts, profile_model, profile_rows
 
 SIZE_PX = (12, 8)
 
@@ -28,7 +28,7 @@ def network() -> Network:
 def test_parameters_by_part(network: Network) -> None:
     network.backbone.requires_grad_(False)
     in_backbone, in_head = 4 * 3 * 3 * 3 + 4, 4 * 5 + 5
-    assert parameters(network) == {
+    assert parameter_counts(network) == {
         "all": in_backbone + in_head,
         "trainable": in_head,
         "backbone": in_backbone,
@@ -68,7 +68,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 def test_all_facts_of_a_real_file(network: Network, files: dict[str, Path]) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random_state = torch.get_rng_state()
-    info = model_info(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.02, **files)
+    info = profile_model(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.02, **files)
     assert info["checkpoint_bytes"] == 1234
     assert info["onnx_bytes"] == len(files["onnx"].read_bytes())
     assert info["flops"] == flops(network, torch.zeros(1, 3, *SIZE_PX))
@@ -106,9 +106,9 @@ def test_the_median_is_of_calls_within_the_budget(call_s: float, monkeypatch: py
 
 
 def test_the_table_says_the_same(network: Network, files: dict[str, Path]) -> None:
-    info = model_info(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.01, **files)
+    info = profile_model(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.01, **files)
     info["torch"] |= {"latency_ms": 12.34, "crops_per_s": 4321.0, "batch_size": 7, "threads": 3, "device": "abacus"}
-    table = dict(as_table(info))
+    table = dict(profile_rows(info))
     assert table["parameters"] == "137 (backbone 112, head 25), all of them trainable"
     assert "8 x 12 px" in table["operations"]
     assert table["torch"] == "12.3 ms for one crop, 4,321 crops/s in batches of 7; abacus, CPU threads: 3"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jersey.core.errors import UserError
-from jersey.experiment import _usable_checkpoint
+from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import RunFolder, open_run
 
 
@@ -30,13 +30,13 @@ GOOD = {"jersey": {"labels": ["0", "00"]}, "state_dict": {"weight": torch.zeros(
 
 
 def test_a_new_run_has_none(folder: RunFolder) -> None:
-    assert _usable_checkpoint(folder) is None
+    assert usable_checkpoint(folder) is None
 
 
 def test_the_last_is_taken_as_long_as_it_is_whole(folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     for path in folder.last_checkpoints:
         write(path, GOOD)
-    assert _usable_checkpoint(folder) == folder.last_checkpoints[0]
+    assert usable_checkpoint(folder) == folder.last_checkpoints[0]
     assert not caplog.records
 
 
@@ -49,7 +49,7 @@ def test_else_the_one_before_it_is_and_the_damage_told(
     write(previous, GOOD)
     with caplog.at_level(logging.WARNING, logger="jersey"):
         logging.getLogger("jersey").propagate = True
-        assert _usable_checkpoint(folder) == previous
+        assert usable_checkpoint(folder) == previous
     assert "last.ckpt is damaged" in caplog.text
 
 
@@ -57,4 +57,4 @@ def test_with_none_left_the_user_is_asked(folder: RunFolder) -> None:
     for path in folder.last_checkpoints:
         write(path, GOOD, kept=0.5)
     with pytest.raises(UserError, match=r"last\.ckpt and previous\.ckpt of the run .* are damaged; remove them"):
-        _usable_checkpoint(folder)
+        usable_checkpoint(folder)

@@ -1,0 +1,26 @@
+"""The picture of a calibration can be drawn of few crops and of many, and nothing of it is cut off."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jersey.evaluation.calibration import Predictions, calibrate
+from jersey.plots.calibration import calibration
+
+
+@pytest.mark.parametrize(("crops", "correct"), [(1, 1.0), (1, 0.0), (3000, 0.9)])
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_it_can_be_drawn(crops: int, correct: float, is_answered: bool) -> None:
+    rng = np.random.default_rng(0)
+    logits_N2 = np.stack([rng.uniform(0.1, 4, crops), np.zeros(crops)], axis=1)
+    test = Predictions(logits_N2, (rng.random(crops) >= correct).astype(np.int64))
+    found = calibrate(test, test)
+    if not is_answered:
+        none = tuple(replace(each, confidence=None, test_precision=None) for each in found.thresholds)
+        found = replace(found, thresholds=none)
+    image = calibration(test, found, title="test")
+    assert 700 < image.width < 1100
+    pixels_HW3 = np.asarray(image)
+    for edge in (pixels_HW3[:5], pixels_HW3[-5:], pixels_HW3[:, :5], pixels_HW3[:, -5:]):
+        assert (edge == 255).all()

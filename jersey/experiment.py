@@ -23,10 +23,10 @@ from jersey.core.distributed import rank, rank_zero_first, wait_for_all, world_s
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.data.audit import Audit, fast_audit
-from jersey.data.bad_images import counted
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.index import Split
+from jersey.data.problems import skipped_summary
 from jersey.data.sampler import Balance, class_balance
+from jersey.data.split import Split
 from jersey.evaluation.metrics import Evaluation
 from jersey.export import VariantName
 from jersey.export.pipeline import Shipped, ship
@@ -129,7 +129,7 @@ class Experiment:
             )
             tracker.log_export({"file": str(folder.onnx), **shipped.facts})
             facts = _facts(self.seed, best, trainer, commit, minutes=(time.monotonic() - started) / 60)
-            facts |= counted(data.skipped)
+            facts |= skipped_summary(data.skipped)
             info = _measure(module, trainer, data, folder) if self.measure else None
             counts = dict(zip(data.labels.names, data.class_counts, strict=True))
             balance = class_balance(counts, data.train_sampler, module.class_weights_K)

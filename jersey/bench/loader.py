@@ -20,7 +20,9 @@ from typing import Any
 
 import torch
 
-from jersey.augment.augment import Augment, Colour, Geometry, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Colour, Noise
+from jersey.augment.geometry import Geometry
 from jersey.bench.reference_loaders import Loader, timm_loader, torchvision_loader
 from jersey.bench.results import as_json, machine, table
 from jersey.core.console import set_up_console

@@ -32,8 +32,8 @@ from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.timing import in_turn, speedup
 from jersey.data.decode import decode
+from jersey.data.files import images_below
 from jersey.inference import Predictor
-from jersey.inference.sources import images_below
 
 ROUNDS = {1: 25, 8: 15, 64: 9}  # by batch size
 MOST = 0.15  # of the time at the largest batch

@@ -12,17 +12,21 @@ from jersey.core.atomic import write_text
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Writes a table; strings stay as they are, so a label "00" is `00` in the file."""
+    write_text(path, "".join(f"{csv_line(row)}\n" for row in (header, *rows)))
+
+
+def csv_line(cells: Sequence[Any]) -> str:
+    """A row as CSV, without the end of the line."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A line a row, its cells in columns."""
+def aligned(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+    """A line a row, its cells in columns; with `numbers`, all columns but the first end at their right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    sides = ["<", *(">" if numbers else "<") * (len(widths) - 1)]
+    return ["  ".join(map(format, row, map("{}{}".format, sides, widths))).rstrip() for row in rows]
 
 
 def mean_and_spread(shares: Sequence[float]) -> str:

@@ -28,7 +28,7 @@ import torch
 from torch import Generator, Tensor
 
 from jersey import config as configs
-from jersey.augment.augment import Augment, Augmentation
+from jersey.augment.base import Augment, Augmentation
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
 from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, known_digits, look

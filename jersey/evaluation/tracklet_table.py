@@ -22,11 +22,11 @@ from tqdm import tqdm
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.tables import aligned
+from jersey.data.files import images_below
 from jersey.evaluation.intervals import wilson_interval
 from jersey.evaluation.tracklets import FRAMES, Track, tracks_of, windows
 from jersey.inference import Predictor
 from jersey.inference.decision import Decision, Reading, confidence_for
-from jersey.inference.sources import images_below
 
 
 @dataclass(frozen=True)

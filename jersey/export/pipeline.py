@@ -14,7 +14,7 @@ import torch
 from jersey.core.atomic import replacing
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.index import Split
+from jersey.data.split import Split
 from jersey.evaluation.calibration import Answers, Calibration, calibrate
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import ByFrames, Track, accuracy_by_frames, fit_correlation, tracks_of

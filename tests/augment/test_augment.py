@@ -16,7 +16,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.augment import Augment, Colour, Geometry, Noise, warp
+from jersey.augment.base import Augment
+from jersey.augment.color import Colour, Noise
+from jersey.augment.geometry import Geometry, warp
 from jersey.core.errors import UserError
 
 STRONG = {"rotation_deg": 30.0, "shear_deg": 20.0, "scale": 0.3, "shift": 0.2, "perspective": 0.3}

@@ -6,7 +6,7 @@ from helpers.augment_pictures import generator, noise
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.downscale import LowResolution, down_and_up
+from jersey.augment.blur import LowResolution, down_and_up
 
 
 def by_torchvision(image_CHW: Tensor, height: int, width: int) -> Tensor:

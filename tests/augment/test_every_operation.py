@@ -7,11 +7,11 @@ import torch
 from helpers.augment_pictures import generator, noise, smooth
 from torchvision.transforms import v2
 
-from jersey.augment.augment import Augment, Augmentation, Colour, Geometry, Noise
-from jersey.augment.blur import Blur, MotionBlur
-from jersey.augment.downscale import LowResolution
+from jersey.augment.base import Augment, Augmentation
+from jersey.augment.blur import Blur, LowResolution, MotionBlur
+from jersey.augment.color import Colour, Hue, Noise
 from jersey.augment.erasing import Erasing
-from jersey.augment.hue import Hue
+from jersey.augment.geometry import Geometry
 from jersey.augment.jpeg import Jpeg
 from jersey.augment.per_sample import PerSample
 from jersey.core.errors import UserError

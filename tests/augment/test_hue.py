@@ -5,7 +5,7 @@ import torch
 from helpers.augment_pictures import generator, noise, smooth
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.hue import Hue, turn_hue
+from jersey.augment.color import Hue, turn_hue
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])

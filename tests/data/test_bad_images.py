@@ -15,8 +15,8 @@ from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.data.audit import Row
-from jersey.data.bad_images import SHOWN, counted
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.problems import SHOWN, skipped_summary
 
 SIZE_PX = (24, 16)
 GOOD_EACH = 3  # of each label in each split
@@ -135,11 +135,11 @@ def test_skipped_files_are_known_and_told_once_a_split(tree: Tree, caplog: pytes
         assert sum(row.image in warning for row in of_split) == min(SHOWN, len(of_split))
     assert "and 3 more" in caplog.messages[0]
     assert len(caplog.messages) == len(SPLITS)
-    assert counted(data.skipped) == {"skipped images": "8 of train, 1 of val, 2 of test, listed in audit.json"}
+    assert skipped_summary(data.skipped) == {"skipped images": "8 of train, 1 of val, 2 of test, listed in audit.json"}
 
 
 def test_nothing_is_told_of_a_good_data_set(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
-    assert counted(opened(tree).skipped) == {}
+    assert skipped_summary(opened(tree).skipped) == {}
     assert caplog.messages == []
 
 

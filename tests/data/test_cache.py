@@ -15,7 +15,7 @@ from helpers.small_disk import filled, small_disk
 from PIL import Image
 
 from jersey.data.cache import KEPT, Crops, Recipe, load_crops
-from jersey.data.image_file import Picture, picture_of
+from jersey.data.decode import Picture, picture_of
 
 SIZE_PX = (6, 8)
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.data.decode import decode_all
-from jersey.data.image_file import Picture, picture_of
+from jersey.data.decode import Picture, decode_all, picture_of
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 from robustness.dirty_files import header_of_bomb, png, whole_bomb
 
-from jersey.data.decode import MAX_PIXELS, decode
-from jersey.data.image_file import MAX_BYTES, BadImage, UnreadImage
+from jersey.data.decode import MAX_BYTES, MAX_PIXELS, BadImage, UnreadImage, decode
 
 # pytest replaces the filters that the module has set; that they work is tested in a process of its own.
 PILLOW_MAY_WARN = pytest.mark.filterwarnings(r"ignore:::PIL\.")
@@ -137,7 +136,7 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
 PROGRAM = """
 import pathlib, resource, sys
 from jersey.data.decode import decode
-from jersey.data.image_file import BadImage
+from jersey.data.decode import BadImage
 
 decode(pathlib.Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -189,7 +188,7 @@ def test_random_damage_is_a_bad_image_or_a_picture(tmp_path: Path, rgb_HW3: np.n
 
 def test_a_name_that_the_locale_cannot_write() -> None:
     code = (
-        "from pathlib import Path; from jersey.data.decode import decode; from jersey.data.image_file import BadImage\n"
+        "from pathlib import Path; from jersey.data.decode import decode; from jersey.data.decode import BadImage\n"
         "try: decode(Path('\\u00e4.png'))\n"
         "except BadImage as problem: print(problem.reason)\n"
     )

@@ -10,7 +10,8 @@ from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS, Labels
-from jersey.data.index import Paths, Split, label_map, missing_labels, read_splits
+from jersey.data.index import read_splits
+from jersey.data.split import Paths, Split, label_map, missing_labels
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from onnx import TensorProto, helper
 
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.inference.model_file import sealed
-from jersey.inference.onnx_model import CONTRACT, OnnxModel
+from jersey.inference.onnx_model import CONTRACT, OnnxModel, sealed
 
 LABELS = Labels(("0", "00", "01"))
 

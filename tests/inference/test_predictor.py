@@ -11,8 +11,7 @@ from helpers.planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of
 
 from jersey.core.errors import UserError
 from jersey.inference import Predictor
-from jersey.inference.model_file import sealed
-from jersey.inference.onnx_model import OnnxModel
+from jersey.inference.onnx_model import OnnxModel, sealed
 from jersey.inference.tracklet import pooled
 
 

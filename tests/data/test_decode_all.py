@@ -41,11 +41,6 @@ def test_what_is_known_of_a_file(tmp_path: Path) -> None:
     assert Picture.of(row) == Picture(digest, width_px=5, height_px=3, kind="PNG L")
 
 
-def test_decode_all_of_nothing() -> None:
-    pictures_N, bad = decode_all([], keep=lambda row, pixels: None, description="test")
-    assert len(pictures_N) == len(bad) == 0
-
-
 def test_rows_are_kept_in_the_workers(numbered: list[Path]) -> None:
     threads = set()
     decode_all(numbered, keep=lambda *_: threads.add(threading.current_thread()), workers=2, description="test")

@@ -4,7 +4,9 @@ import fiddle as fdl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from jersey.augment.augment import Augment, Colour, Geometry, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Colour, Noise
+from jersey.augment.geometry import Geometry
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.confusion_matrix import ConfusionMatrix
 from jersey.callbacks.dataset_statistics import DatasetStatistics

@@ -8,7 +8,7 @@ import fiddle as fdl
 from torchvision.transforms import v2
 
 from experiments import common
-from jersey.augment.augment import Augment
+from jersey.augment.base import Augment
 from jersey.augment.per_sample import PerSample
 from jersey.callbacks.ema import EMA
 from jersey.config import experiment

@@ -24,7 +24,6 @@ from jersey.core.distributed import rank, rank_zero_first, wait_for_all, world_s
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.data.audit import fast_audit
-from jersey.data.bad_images import counted
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.data.sampler import class_balance
@@ -244,7 +243,7 @@ def report(state: RunState, tested: TestResult, exported: ExportResult, info: Ma
     counts = dict(zip(data.labels.names, data.class_counts, strict=True))
     content = ReportContent(
         folder=folder.path,
-        facts=_facts(state, tested) | counted(data.skipped),
+        facts=_facts(state, tested) | skipped_summary(data.skipped),
         difference=difference.read_text(encoding="utf-8", errors="replace") if difference.exists() else "",
         val=tested.best["val"],
         test=tested.evaluation,

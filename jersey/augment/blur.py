@@ -1,6 +1,12 @@
-"""Out of focus and in motion: every crop convolved with a kernel of its own, borders mirrored.
+"""Out of focus, in motion, and far from the camera.
 
-Shapes: B batch, C channels, H W size, K kernel size, S samples along a movement. Images are float in [0, 1].
+Blurred, every crop is convolved with a kernel of its own, borders mirrored. At low resolution, crops are made smaller
+and enlarged again: a size of its own for every crop cannot be a tensor's shape, so both resizes are matrices, one per
+axis, in which the smaller picture fills only some rows. The weights are those of torch's antialiased bilinear resize,
+as in `jersey.data.resize`.
+
+Shapes: B batch, C channels, H W size, K kernel size, S samples along a movement, O outputs and I inputs of an axis.
+Images are float in [0, 1].
 """
 
 import math
@@ -9,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from jersey.augment.augment import Augmentation, chosen, require, uniform
+from jersey.augment.base import Augmentation, chosen, require, uniform
 
 _SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
 
@@ -89,3 +95,44 @@ def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
     weights_G1KK = kernels_BKK.repeat_interleave(channels, dim=0)[:, None]
     blurred_1GHW = F.conv2d(padded_BCHW.flatten(0, 1)[None], weights_G1KK, groups=batch * channels)
     return blurred_1GHW.view(batch, channels, height, width)
+
+
+class LowResolution(Augmentation):
+    """Shrinks and enlarges again.
+
+    Args:
+        factor: the largest; each crop's is log-uniform from 1.
+        p: probability that a crop is changed.
+    """
+
+    def __init__(self, *, factor: float, p: float = 1.0) -> None:
+        super().__init__()
+        require("LowResolution", factor=(factor, 1, math.inf), p=(p, 0, 1))
+        self.factor = factor
+        self.p = p
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        batch = len(images_BCHW)
+        log_factor_B = uniform((batch,), 0, math.log(self.factor), generator) * chosen(batch, self.p, generator)
+        rows_BHH, columns_BWW = (
+            down_and_up((size / torch.exp(log_factor_B)).round().clamp(min=1), size_px=size)
+            for size in images_BCHW.shape[2:]
+        )
+        return rows_BHH[:, None] @ (images_BCHW @ columns_BWW[:, None].mT)
+
+
+def down_and_up(small_px_B: Tensor, *, size_px: int) -> Tensor:
+    """Matrices [B,size_px,size_px] of one axis: to a whole number of pixels of each crop's own, and back."""
+    size_B = torch.full_like(small_px_B, size_px)
+    return _resize(small_px_B, size_B, size_px) @ _resize(size_B, small_px_B, size_px)
+
+
+def _resize(from_px_B: Tensor, to_px_B: Tensor, most_px: int) -> Tensor:
+    """Weights [B,O,I] from the first `from_px` to the first `to_px` of `most_px` places; the others hold nothing."""
+    centres_P = torch.arange(most_px, device=from_px_B.device) + 0.5
+    step_B11 = (from_px_B / to_px_B)[:, None, None]
+    # Wider than one pixel when shrinking, which is what keeps thin strokes from vanishing.
+    distance_BOI = (centres_P[:, None] * step_B11 - centres_P) / step_B11.clamp(min=1)
+    weights_BOI = (1 - distance_BOI.abs()).clamp(min=0) * (centres_P < from_px_B[:, None])[:, None, :]
+    outputs_BO1 = (centres_P < to_px_B[:, None])[:, :, None]
+    return weights_BOI / weights_BOI.sum(dim=2, keepdim=True).clamp(min=1e-6) * outputs_BO1

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from jersey.augment.augment import Augmentation, chosen, require, uniform
+from jersey.augment.base import Augmentation, chosen, require, uniform
 
 _LONGEST = 3.0  # width to height, or height to width, in pixels
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from jersey.augment.augment import Augmentation, chosen, require, uniform
+from jersey.augment.base import Augmentation, chosen, require, uniform
 
 _BLOCK = 8
 _LUMINANCE = (

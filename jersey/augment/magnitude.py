@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from jersey.augment.augment import Augment, Augmentation, Geometry, project_grid
+from jersey.augment.base import Augment, Augmentation
+from jersey.augment.geometry import Geometry, project_grid
 from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.augment import Augmentation
+from jersey.augment.base import Augmentation
 from jersey.core.errors import UserError
 
 

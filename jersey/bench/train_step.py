@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from jersey.augment.augment import Augment, Colour, Geometry, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Colour, Noise
+from jersey.augment.geometry import Geometry
 from jersey.bench import harness
 from jersey.callbacks.ema import EMA
 from jersey.core.labels import Labels

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,12 @@ def escape_control(text: str) -> str:
     Characters that break a line or cannot be encoded are written as Python escapes them.
     """
     return _BREAKING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def summarize(names: Sequence[str], *, most: int, separator: str = ", ") -> str:
+    """The first of the names, and how many more there are."""
+    rest = [f"and {len(names) - most:,} more"] if len(names) > most else []
+    return separator.join([*names[:most], *rest])
 
 
 @contextmanager

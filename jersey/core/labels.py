@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from jersey.core.atomic import write_text
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, summarize
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -58,8 +58,7 @@ class Labels:
                 raise UserError(f"label {name!r} has characters that cannot be seen or written; rename it")
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
-            rest = f" and {len(twice) - 10} more" if len(twice) > 10 else ""
-            raise UserError(f"labels appear twice in the label map: {', '.join(twice[:10])}{rest}; list each once")
+            raise UserError(f"labels appear twice in the label map: {summarize(twice, most=10)}; list each once")
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "Labels":

@@ -12,11 +12,14 @@ from jersey.core.atomic import write_text
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Writes a table; strings stay as they are, so a label "00" is `00` in the file."""
+    write_text(path, "".join(f"{csv_line(row)}\n" for row in (header, *rows)))
+
+
+def csv_line(cells: Sequence[Any]) -> str:
+    """A row as CSV, without the end of the line."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
 
 
 def aligned(rows: Sequence[Sequence[str]], *, is_numeric: bool = False) -> list[str]:

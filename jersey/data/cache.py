@@ -24,8 +24,7 @@ import PIL
 from filelock import FileLock, Timeout
 
 from jersey.core.atomic import replacing
-from jersey.data.decode import decode_all
-from jersey.data.image_file import PICTURE, BadImage, UnreadImage
+from jersey.data.decode import PICTURE, BadImage, UnreadImage, decode_all
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Crops:
 
     Args:
         images_NCHW: uint8, C = 3.
-        pictures_N: what is known of the files, `jersey.data.image_file.PICTURE`.
+        pictures_N: what is known of the files, `jersey.data.decode.PICTURE`.
         bad: the other files, by their place among all.
     """
 
@@ -98,7 +97,7 @@ def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path
                 folder,
                 error.strerror or error,
             )
-    return recipe.decode(paths, np.empty(_shape(paths, recipe), np.uint8), name=name)
+    return recipe.decode(paths, np.empty((len(paths), 3, *recipe.size_px), np.uint8), name=name)
 
 
 def _key(paths: Sequence[Path], settings: str) -> str:
@@ -117,10 +116,6 @@ def _stat(path: Path) -> tuple[int, int, int, int]:
     except (OSError, UnicodeEncodeError):
         return 0, 0, 0, 0  # decoding will tell
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _shape(paths: Sequence[Path], recipe: Recipe) -> tuple[int, ...]:
-    return len(paths), 3, *recipe.size_px
 
 
 def _mapped(file: Path, paths: Sequence[Path]) -> Crops | None:
@@ -146,7 +141,7 @@ def _made(file: Path, paths: Sequence[Path], recipe: Recipe, *, name: str, prefi
         if crops := _mapped(file, paths):
             return crops
         with replacing(file) as temporary, replacing(_beside(file)) as temporary_beside:
-            shape = _shape(paths, recipe)
+            shape = (len(paths), 3, *recipe.size_px)
             images_NCHW = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             with temporary.open("r+b") as opened:  # a full disk shall say so here, and not kill the process later
                 os.posix_fallocate(opened.fileno(), 0, temporary.stat().st_size)

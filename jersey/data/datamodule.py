@@ -18,13 +18,13 @@ from torch.utils.data import Sampler, SequentialSampler
 from jersey.core.distributed import rank, rank_zero_first, world_size
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX, SPLITS
-from jersey.data.bad_images import OnBadImage, Skipped, listed, refusal, without
 from jersey.data.cache import Crops, Recipe, load_crops
-from jersey.data.illegible import Unreadable, as_used, tell_left_out
-from jersey.data.index import Split, label_map, missing_labels, read_splits
+from jersey.data.index import read_splits
 from jersey.data.loader import Batches, DecodedSplit, uneven_share
+from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
 from jersey.data.resize import FitMode, fit
 from jersey.data.sampler import BalancedSampler
+from jersey.data.split import Split, Unreadable, as_used, label_map, missing_labels
 from jersey.data.supplement import RareNumbers
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class JerseyDataModule(L.LightningDataModule):
         crops = self._crops(index)
         bad = [problem for of_split in crops.values() for problem in of_split.bad.values()]
         if bad and self.on_bad_image == "refuse":
-            raise refusal(bad, images=sum(map(len, index.values())), root=self.root)
+            raise bad_images_error(bad, images=sum(map(len, index.values())), root=self.root)
         for name, split in index.items():
             self._keep(split, crops[name])
         for name in SPLITS:
@@ -124,8 +124,10 @@ class JerseyDataModule(L.LightningDataModule):
 
     def _index(self) -> dict[str, Split]:
         found = read_splits(self.root)
-        tell_left_out(found, self.unreadable)
         index = as_used(found, self.unreadable)
+        if gone := {name: count for name in SPLITS if (count := len(found[name]) - len(index[name]))}:
+            counts = ", ".join(f"{count} of {name}" for name, count in gone.items())
+            log.info("data.unreadable=%s leaves out unreadable crops: %s", self.unreadable, counts)
         if self.rare is not None:
             with rank_zero_first():
                 self.rare.draw(index["train"])
@@ -144,10 +146,10 @@ class JerseyDataModule(L.LightningDataModule):
     def _keep(self, split: Split, crops: Crops) -> None:
         """A split as it is from here on: the rows of its crops, and those it goes without."""
         name = split.name
-        self.splits[name] = without(split, crops.bad)
+        self.splits[name] = drop_rows(split, crops.bad)
         self.skipped[name] = [Skipped(split.labels[row], problem) for row, problem in crops.bad.items()]
         if crops.bad:
-            some = listed([*crops.bad.values()])
+            some = summarize_bad([*crops.bad.values()])
             log.warning("%s goes without %d of its %d images: %s", name, len(crops.bad), len(split), some)
         index_of = {**self.labels.class_to_idx, ILLEGIBLE: ILLEGIBLE_INDEX}
         class_indices = [index_of[label] for label in self.splits[name].labels]
@@ -197,7 +199,7 @@ class JerseyDataModule(L.LightningDataModule):
         return self._in_order("test")
 
     def _in_order(self, name: str) -> Batches:
-        return self._batches(name, SequentialSampler(self.decoded[name].labels_N), batch_size=self.eval_batch_size)
+        return self._batches(name, SequentialSampler(self.decoded[name]), batch_size=self.eval_batch_size)
 
     def _batches(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> Batches:
         return Batches(

@@ -1,6 +1,7 @@
-"""Annotation files of a split: which images they name, the label of each, and its track if it has one.
+"""Annotation rows, {"image": "crop.jpg", "suffix": "23", "track": "7"}: one a line, and one rule for all who read them.
 
-Whether the images are there is not asked here; decoding will tell.
+Training and audit need a label in every row, the predictor none. Whether the images are there is not asked here;
+decoding will tell.
 """
 
 import json
@@ -9,68 +10,47 @@ import reprlib
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME
-from jersey.data.problems import Complain, TwoLabels, require_clean
+from jersey.data.files import OnProblem, validate_name
+from jersey.data.problems import ConflictingLabels
 
 
-def read_annotations(
-    root: Path, annotations: Iterable[Path], complain: Complain
-) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Each image with its label, an empty one only where no row gives another, and the track of each that has one."""
-    label_of: dict[str, str] = {}
-    track_of: dict[str, str] = {}
-    labelled: set[tuple[str, str]] = set()
-    unreadable: set[str] = set()
-    for file in annotations:
-        for where, path, label, track in _annotation_rows(root, file, complain):
-            if track and track_of.setdefault(path, track) != track:
-                both = f"{track_of[path]!r} and {track!r}"
-                complain(UserError(f"{where}: the image {path} has the tracks {both}; keep the right one"))
-            if label == ILLEGIBLE:
-                unreadable.add(path)
-                continue
-            labelled.add((path, label))
-            if label_of.setdefault(path, label) != label:
-                both = f"{label_of[path]!r} and {label!r}"
-                complain(TwoLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
-    labelled.update((path, ILLEGIBLE) for path in unreadable if path not in label_of)
-    return labelled, track_of
+class Annotation(NamedTuple):
+    """A row of an annotation file.
+
+    Args:
+        image: the path of the image file, as written.
+        label: of the crop, or ILLEGIBLE.
+        track: crops of one player have the same; "" where it is unknown.
+    """
+
+    image: str
+    label: str
+    track: str
 
 
-def _annotation_rows(root: Path, file: Path, complain: Complain) -> Iterator[tuple[str, str, str, str]]:
-    """Yields (file:line, image, label, track) of each row that is not blank."""
-    folder = file.parent.relative_to(root).as_posix()
-    try:
-        lines = _read_utf8(file).split("\n")
-    except UserError as problem:
-        complain(problem)
-        return
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
-        try:
-            image, label, track = _parse_row(line, where=where)
-            path = str(root / _inside_root(folder, image, where=where))
-            require_clean(label, where=where)
-            require_clean(track, what="track", where=where)
-        except UserError as problem:
-            complain(problem)
-            continue
-        yield where, path, sys.intern(label), sys.intern(track)
+def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
+    """The row on a line.
 
+    Args:
+        line: one JSON object.
+        where: the place, for errors.
+        needs_label: whether a row without "suffix" is refused, and a "suffix" is looked at.
 
-def _parse_row(line: str, *, where: str) -> tuple[str, str, str]:
-    """The image, the label and the track."""
+    Raises:
+        UserError: the line is no such row.
+    """
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
-    if not isinstance(row, dict) or not {"image", "suffix"} <= row.keys():
-        raise UserError(f'{where}: not a row like {{"image": "crop.jpg", "suffix": "23"}}; mend or remove the line')
-    image, label, track = row["image"], row["suffix"], row.get("track", "")
+    if not isinstance(row, dict) or "image" not in row or (needs_label and "suffix" not in row):
+        example = '{"image": "crop.jpg", "suffix": "23"}' if needs_label else '{"image": "crop.jpg"}'
+        raise UserError(f"{where}: not a row like {example}; mend or remove the line")
+    image, label, track = row["image"], row["suffix"] if needs_label else ILLEGIBLE, row.get("track", "")
     if not isinstance(label, str):
         raise UserError(
             f"{where}: the label {reprlib.repr(label)} is not a string; put it in quotes, or 00 would become 0"
@@ -81,19 +61,68 @@ def _parse_row(line: str, *, where: str) -> tuple[str, str, str]:
         raise UserError(f"{where}: the track {reprlib.repr(track)} is not a string; put it in quotes, or leave it out")
     if label == ILLEGIBLE_NAME:
         raise UserError(f'{where}: the label {label!r} is no number; write "suffix": "" for an unreadable crop')
-    return image, label, track
+    validate_name(label, where=where)
+    validate_name(track, what="track", where=where)
+    return Annotation(image, label, track)
 
 
-def _read_utf8(file: Path) -> str:
-    """The text of a file; a byte order mark, as Windows editors write it, is dropped."""
+def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
+    """Yields ("file:line", text) of each line that is not blank; a byte order mark, as Windows writes it, is dropped.
+
+    Raises:
+        UserError: the file cannot be read, or is no UTF-8 text.
+    """
     try:
         content = file.read_bytes()
-        return content.decode("utf-8-sig")
+        lines = content.decode("utf-8-sig").split("\n")
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}; mend or remove it") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{file}:{line}: not UTF-8 text; save the file as UTF-8") from None
+    return ((f"{file}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def read_annotations(
+    root: Path, annotations: Iterable[Path], on_problem: OnProblem
+) -> tuple[set[tuple[str, str]], dict[str, str]]:
+    """Each image with its label, an empty one only where no row gives another, and the track of each that has one."""
+    label_of: dict[str, str] = {}
+    track_of: dict[str, str] = {}
+    labelled: set[tuple[str, str]] = set()
+    unreadable: set[str] = set()
+    for file in annotations:
+        for where, path, label, track in _labelled_rows(root, file, on_problem):
+            if track and track_of.setdefault(path, track) != track:
+                both = f"{track_of[path]!r} and {track!r}"
+                on_problem(UserError(f"{where}: the image {path} has the tracks {both}; keep the right one"))
+            if label == ILLEGIBLE:
+                unreadable.add(path)
+                continue
+            labelled.add((path, label))
+            if label_of.setdefault(path, label) != label:
+                both = f"{label_of[path]!r} and {label!r}"
+                on_problem(ConflictingLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
+    labelled.update((path, ILLEGIBLE) for path in unreadable if path not in label_of)
+    return labelled, track_of
+
+
+def _labelled_rows(root: Path, file: Path, on_problem: OnProblem) -> Iterator[tuple[str, str, str, str]]:
+    """Yields (file:line, image, label, track) of each row."""
+    folder = file.parent.relative_to(root).as_posix()
+    try:
+        lines = numbered_lines(file)
+    except UserError as problem:
+        on_problem(problem)
+        return
+    for where, line in lines:
+        try:
+            image, label, track = parse_row(line, where=where, needs_label=True)
+            path = str(root / _inside_root(folder, image, where=where))
+        except UserError as problem:
+            on_problem(problem)
+            continue
+        yield where, path, sys.intern(label), sys.intern(track)
 
 
 def _inside_root(folder: str, image: str, *, where: str) -> str:

@@ -12,6 +12,7 @@ Shapes: N crops of the split, B of a batch, H W size.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
@@ -31,6 +32,7 @@ class Batch(TypedDict):
     indices: Tensor
 
 
+@dataclass(frozen=True)
 class DecodedSplit:
     """A split in memory.
 
@@ -39,9 +41,8 @@ class DecodedSplit:
         labels_N: class indices or ILLEGIBLE_INDEX, int64 [N].
     """
 
-    def __init__(self, images_NCHW: Tensor, labels_N: Tensor) -> None:
-        self.images_NCHW = images_NCHW
-        self.labels_N = labels_N
+    images_NCHW: Tensor
+    labels_N: Tensor
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -87,6 +88,7 @@ class Batches:
         self.split = split.on(device)
         self.sampler = sampler
         self.batch_size = batch_size
+        self.own_batch_size = math.ceil(batch_size / processes)
         self.device = device
         self.drop_last = drop_last
         self.rank = rank
@@ -105,12 +107,12 @@ class Batches:
     def __len__(self) -> int:
         if self.drop_last:
             return len(self.split) // self.batch_size
-        return math.ceil(math.ceil(len(self.split) / self.processes) / self._own_batch_size)
+        return math.ceil(math.ceil(len(self.split) / self.processes) / self.own_batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         # One copy an epoch: indices that lay on the host would make the GPU wait for every batch.
         rows_N = own_rows(torch.tensor(list(self.sampler)), rank=self.rank, processes=self.processes)
-        batches = rows_N.to(self.split.images_NCHW.device).split(self._own_batch_size)[: len(self)]
+        batches = rows_N.to(self.split.images_NCHW.device).split(self.own_batch_size)[: len(self)]
         self._given = 0
         if self._resumed and self._resumed["epoch"] == self._epoch:
             self._given = self._resumed["given"]
@@ -124,15 +126,9 @@ class Batches:
     def _epoch(self) -> int:
         return getattr(self.sampler, "epoch", 0)
 
-    @property
-    def _own_batch_size(self) -> int:
-        return math.ceil(self.batch_size / self.processes)
-
     def _fetched(self, batch: Batch) -> Batch:
-        images, labels, indices = (
-            value.pin_memory().to(self.device, non_blocking=True)
-            for value in (batch["images"], batch["labels"], batch["indices"])
-        )
+        on_host = (batch["images"], batch["labels"], batch["indices"])
+        images, labels, indices = (value.pin_memory().to(self.device, non_blocking=True) for value in on_host)
         return {"images": images, "labels": labels, "indices": indices}
 
 

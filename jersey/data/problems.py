@@ -1,38 +1,96 @@
-"""What is wrong with the index of a data set, as it is told: one problem at a time, or all in one sentence."""
+"""What is wrong with a data set, as it is told: one problem at a time, or all in one sentence.
+
+A run that refuses bad images names those of all splits; one that skips them goes on as if they were not there, and says
+so.
+"""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from jersey.core.errors import UserError, escape_control
+from jersey.core.errors import UserError, escape_control, summarize
+from jersey.core.labels import in_order
+from jersey.data.decode import BadImage
+from jersey.data.split import Split
+
+OnBadImage = Literal["refuse", "skip"]
 
 SHOWN = 5
 
-Complain = Callable[[UserError], None]
+
+class ConflictingLabels(UserError):
+    """Rows that give one image several labels; they are in the index when `on_problem` returns."""
 
 
-class TwoLabels(UserError):
-    """Rows that give one image several labels; they are in the index when `complain` returns."""
+@dataclass(frozen=True)
+class Skipped:
+    """A row that a split goes without.
+
+    Args:
+        label: of the row.
+        problem: the file and what is wrong with it.
+    """
+
+    label: str
+    problem: BadImage
 
 
-def all_in_one(problems: Sequence[UserError], root: Path) -> UserError:
+def combined(problems: Sequence[UserError], root: Path) -> UserError:
     """The problem, or the first of many and how to see the others."""
     if len(problems) == 1:
-        return UserError(escape_control(str(problems[0])))
+        return problems[0]
     first = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems[:SHOWN], start=1))
     rest = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-    sentence = f"{root} has {len(problems)} problems: {first}{rest}; `{audit_command(root)}` lists all"
-    return UserError(escape_control(sentence))
+    return UserError(f"{root} has {len(problems)} problems: {first}{rest}; `{_audit_command(root)}` lists all")
 
 
-def audit_command(root: Path) -> str:
+def bad_images_error(bad: Sequence[BadImage], *, images: int, root: Path) -> UserError:
+    """What a run says that refuses bad images.
+
+    Args:
+        bad: of all splits.
+        images: how many there are, bad and good.
+        root: of the data set.
+    """
+    return UserError(
+        f"{len(bad)} of {images} images cannot be used: {summarize_bad(bad)}; mend or remove them "
+        f"(`{_audit_command(root)}` lists all), or set data.on_bad_image=skip to train without them"
+    )
+
+
+def summarize_bad(bad: Sequence[BadImage]) -> str:
+    """The first of them, and how many more there are."""
+    sentences = [f"{escape_control(str(problem.path))} {escape_control(problem.reason)}" for problem in bad]
+    return summarize(sentences, most=SHOWN, separator="; ")
+
+
+def drop_rows(split: Split, rows: Collection[int]) -> Split:
+    """A split without some of its rows.
+
+    Raises:
+        UserError: no image with a label is left of it, or, for training, none of one of its labels.
+    """
+    if not rows:
+        return split
+    kept = split.only([row for row in range(len(split)) if row not in rows])
+    if not kept.counts():
+        raise UserError(f"skipping bad images leaves nothing of the {split.name} split; mend some of its images")
+    if split.name == "train" and (lost := set(split.counts()) - set(kept.counts())):
+        raise UserError(
+            f"skipping bad images leaves no train crop of {', '.join(in_order(lost))}; mend some of them, or remove "
+            "these labels from all splits"
+        )
+    return kept
+
+
+def skipped_summary(skipped: Mapping[str, Sequence[Skipped]]) -> dict[str, str]:
+    """How many were skipped, as a fact for the report; none where none were."""
+    counts = [f"{len(rows)} of {name}" for name, rows in skipped.items() if rows]
+    return {"skipped images": f"{', '.join(counts)}, listed in audit.json"} if counts else {}
+
+
+def _audit_command(root: Path) -> str:
     """What prints everything that is wrong with a data set."""
-    return f"python -m jersey.data.audit {escape_control(shlex.quote(str(root)))}"
-
-
-def require_clean(name: str, *, what: str = "label", where: str) -> None:
-    """Refuses a label, or what else names crops, that does not look like what it is."""
-    if name != name.strip():
-        raise UserError(f"{where}: the {what} {name!r} has white space around it; remove that")
-    if not name.isprintable():
-        raise UserError(f"{where}: the {what} {name!r} has characters that cannot be seen or written; rename it")
+    return f"python -m jersey.data.audit {shlex.quote(str(root))}"

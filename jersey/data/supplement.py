@@ -1,11 +1,10 @@
 """Drawn train crops for numbers that a data set shows too rarely to learn them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jersey.core.labels import JERSEY_NUMBER
-from jersey.data.index import Paths, Split
+from jersey.data.split import Paths, Split
 from jersey.synth.generate import crop_path, generate
 
 
@@ -52,11 +51,7 @@ class RareNumbers:
 
     def added_to(self, train: Split) -> Split:
         """The split with the drawn crops at its end, whether they have been drawn yet or not."""
-        labels = _repeated(self.missing(train))
+        labels = [name for name, count in self.missing(train).items() for _ in range(count)]
         drawn = [Path(self.folder) / crop_path("train", index, label, "folders") for index, label in enumerate(labels)]
         paths, tracks = Paths((*train.paths.texts, *map(str, drawn))), (*train.tracks, *("" for _ in drawn))
         return replace(train, paths=paths, labels=(*train.labels, *labels), tracks=tracks)
-
-
-def _repeated(counts: Mapping[str, int]) -> list[str]:
-    return [name for name, count in counts.items() for _ in range(count)]

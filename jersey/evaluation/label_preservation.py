@@ -22,7 +22,7 @@ from typing import cast
 import torch
 from torch import Generator, Tensor
 
-from jersey.augment.augment import Augment, Augmentation
+from jersey.augment.base import Augment, Augmentation
 from jersey.core.tables import aligned
 from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, known_digits, look
 from jersey.evaluation.motion import Motion, motion

@@ -20,8 +20,7 @@ import torch
 from jersey.core.atomic import replacing
 from jersey.export.export_module import ExportModule
 from jersey.export.parity import Agreement, Reference, check_parity
-from jersey.inference.model_file import sealed
-from jersey.inference.onnx_model import OnnxModel
+from jersey.inference.onnx_model import OnnxModel, sealed
 
 SAME = 1e-4  # of two probabilities
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from jersey.data.bad_images import listed
-from jersey.data.decode import decode
-from jersey.data.image_file import BadImage
+from jersey.data.decode import BadImage, decode
+from jersey.data.problems import summarize_bad
 from jersey.inference.onnx_model import OnnxModel
 
 log = logging.getLogger(__name__)
@@ -103,6 +102,8 @@ def _one_by_one(model: OnnxModel, files: Sequence[Path], crops_NCHW: Tensor) -> 
         logits.append(model.logits(pixels_Chw[None]))
     if gone:
         log.warning(
-            "%d files of the comparison have gone; it takes them as they were decoded: %s", len(gone), listed(gone)
+            "%d files of the comparison have gone; it takes them as they were decoded: %s",
+            len(gone),
+            summarize_bad(gone),
         )
     return np.concatenate(logits)

@@ -8,9 +8,10 @@ import argparse
 import io
 import os
 import sys
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import tee
 from typing import TypeVar
 
 import numpy as np
@@ -124,15 +125,9 @@ def _paired(
     items: Iterable[Item], read: Callable[[Iterable[str | UserError]], Iterator[T | UserError]]
 ) -> Iterator[tuple[Item, T | UserError]]:
     """Each item with its result, though items are taken ahead of results."""
-    waiting: deque[Item] = deque()
-
-    def crops() -> Iterator[str | UserError]:
-        for item in items:
-            waiting.append(item)
-            yield item.crop
-
-    for result in read(crops()):
-        yield waiting.popleft(), result
+    ahead, waiting = tee(items)
+    for result in read(item.crop for item in ahead):
+        yield next(waiting), result
 
 
 def _speak_utf8() -> None:

@@ -15,8 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 
 from jersey.core.errors import UserError
-from jersey.data.decode import decode
-from jersey.data.image_file import BadImage
+from jersey.data.decode import BadImage, decode
 
 T = TypeVar("T")
 Crop: TypeAlias = np.ndarray | str | Path

@@ -1,8 +1,13 @@
-"""The exported file as an object: its session, labels and facts. Torch-free.
+"""The exported file as an object: its session, labels and facts. Free of torch and onnx.
+
+The file ends with a seal: the SHA-256 of all bytes before it, as one more entry of the metadata. Protocol buffers allow
+that, since two messages in a row are read as one, and a reader without their library can compare.
+https://protobuf.dev/programming-guides/encoding/#last-one-wins
 
 Shapes: N crops, h w any size, K classes.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +20,21 @@ import onnxruntime
 
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.inference.model_file import KEY, read_sealed
 
 CONTRACT = "1"
 """Of inputs, outputs and facts, as the README tells them. A file of another one is refused."""
+
+SEAL_KEY = b"sha256"
+_DIGEST_BYTES = 64  # in hex
+_ENTRY = (
+    b"\x0a" + bytes([len(SEAL_KEY)]) + SEAL_KEY + b"\x12" + bytes([_DIGEST_BYTES])
+)  # StringStringEntryProto: key and value
+_SEAL = b"\x72" + bytes([len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY  # field 14 of ModelProto: metadata_props
+
+CPU = "CPUExecutionProvider"
+PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+BY_DEFAULT = ("CUDAExecutionProvider", CPU)
+"""Without TensorRT, which builds an engine for each size of crops, and that takes minutes: it has to be asked for."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +68,7 @@ class OnnxModel:
         UserError: it cannot be read, was changed, or does not say what its classes mean.
     """
 
-    def __init__(
-        self, path: Path, *, threads: int | None = None, providers: Sequence[str] = ("CPUExecutionProvider",)
-    ) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
         self.path = path
         content = read_sealed(path)
         options = onnxruntime.SessionOptions()
@@ -109,7 +123,7 @@ class OnnxModel:
     @property
     def facts(self) -> dict[str, str]:
         """The metadata without the seal, which belongs to this very file."""
-        return {key: value for key, value in self.metadata.items() if key != KEY.decode()}
+        return {key: value for key, value in self.metadata.items() if key != SEAL_KEY.decode()}
 
     def _fact(self, name: str) -> Any:
         try:
@@ -132,3 +146,67 @@ class OnnxModel:
                 f"the labels in {self.path} are not those of its network ({len(self.labels)} labels, {classes} "
                 "classes, or another hash); export it again"
             )
+
+
+def sealed(content: bytes) -> bytes:
+    """A serialized ModelProto with its seal."""
+    return content + _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def read_sealed(path: Path) -> bytes:
+    """The file's content.
+
+    Raises:
+        UserError: it cannot be read, is not whole, is not from jersey, or is not as jersey wrote it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the model {path} ({error.strerror}); name one that a run has exported") from None
+    body, seal = content[: -len(_SEAL) - _DIGEST_BYTES], content[-len(_SEAL) - _DIGEST_BYTES :]
+    if not body or not seal.startswith(_SEAL):
+        raise UserError(
+            f"{path} is no model that jersey has exported, or not all of it: it does not end with jersey's seal; "
+            "copy it again from the run, or export it again"
+        )
+    if hashlib.sha256(body).hexdigest().encode() != seal[len(_SEAL) :]:
+        raise UserError(f"{path} was changed after its export: its SHA-256 is not the one in its seal; copy it again")
+    return content
+
+
+def chosen_providers(wanted: Sequence[str] | None) -> list[str]:
+    """onnxruntime's names, the preferred first; the CPU, last, takes what the others cannot.
+
+    Args:
+        wanted: "cpu", "cuda", "tensorrt" or onnxruntime's names; None for the GPU where there is one.
+
+    Raises:
+        UserError: one of them is not there.
+    """
+    there = onnxruntime.get_available_providers()
+    if wanted is None:
+        return [provider for provider in BY_DEFAULT if provider in there]
+    providers = [PROVIDERS.get(name.lower(), name) for name in ([wanted] if isinstance(wanted, str) else wanted)]
+    for name in providers:
+        if name not in there:
+            raise _missing(name, f"this onnxruntime has {', '.join(map(_short, there))}")
+    return [*dict.fromkeys([*providers, CPU])]
+
+
+def require_started(session: onnxruntime.InferenceSession, wanted: Sequence[str] | None) -> None:
+    """Refuses a session that had to do without a provider that was asked for, as where CUDA's libraries are missing."""
+    started = session.get_providers()
+    for name in chosen_providers(wanted) if wanted is not None else []:
+        if name not in started:
+            raise _missing(name, f"it could not be started here, only {', '.join(map(_short, started))}")
+
+
+def _missing(provider: str, why: str) -> UserError:
+    return UserError(
+        f"the provider {_short(provider)} is not there: {why}; take one of these, or install what it needs "
+        "(onnxruntime-gpu and the libraries of the GPU)"
+    )
+
+
+def _short(provider: str) -> str:
+    return next((name for name, full in PROVIDERS.items() if full == provider), provider)

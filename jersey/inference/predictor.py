@@ -16,11 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jersey.core.errors import UserError
+from jersey.data.files import images_below
 from jersey.inference.batching import Batches, Crop, decoded, pixels_of
 from jersey.inference.decision import Decision, Reading, confidence_for
-from jersey.inference.onnx_model import OnnxModel
-from jersey.inference.providers import chosen_providers, require_started
-from jersey.inference.sources import images_below
+from jersey.inference.onnx_model import OnnxModel, chosen_providers, require_started
 from jersey.inference.tracklet import FRAME_CORRELATION, pooled
 
 T = TypeVar("T")

@@ -4,13 +4,12 @@ Names come from whoever made the files: what could rewrite a terminal or break a
 every format, "00" too.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jersey.core.errors import UserError, escape_control
+from jersey.core.tables import csv_line
 from jersey.inference.decision import Reading
 
 DIGITS = 6
@@ -56,18 +55,13 @@ class Csv:
     @property
     def header(self) -> str:
         """The first line."""
-        return self._line(self._columns)
+        return csv_line(self._columns)
 
     def __call__(self, row: Row) -> str:
         cells = row | {"top_k": " ".join(f"{number}:{share}" for number, share in row.get("top_k", []))}
         if "unseen" in row:
             cells["unseen"] = str(row["unseen"]).lower()
-        return self._line([cells.get(column) for column in self._columns])
-
-    def _line(self, cells: Sequence[Any]) -> str:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(cells)
-        return text.getvalue()
+        return csv_line([cells.get(column) for column in self._columns])
 
 
 class Table:

@@ -4,17 +4,16 @@ What is typed and cannot be found is a mistake and ends the command; what is wro
 """
 
 import glob
-import json
 import os
 import posixpath
-import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from jersey.core.errors import UserError
-from jersey.data.index import is_folder, is_hidden, is_image
+from jersey.data.files import images_below, is_folder, is_hidden, is_image
+from jersey.data.formats import numbered_lines, parse_row
 
 STDIN = "-"
 
@@ -44,20 +43,7 @@ def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], i
     items = (item for found in lists for item in found)
     if STDIN not in arguments:
         return items, sum(map(len, lists))
-    return (item for part in (items, _rows(stdin, "standard input", folder="")) for item in part), None
-
-
-def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and in those below it, sorted; hidden ones are left out, links to folders too.
-
-    Raises:
-        UserError: a folder cannot be listed.
-    """
-    images: list[Path] = []
-    for parent, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        images += [Path(parent, name) for name in files if is_image(name) and not is_hidden(name)]
-    return sorted(images)
+    return (item for part in (items, _typed(stdin)) for item in part), None
 
 
 def _named(argument: str) -> list[Item]:
@@ -93,44 +79,23 @@ def _file(path: str) -> Item:
 
 
 def _annotated(file: str) -> list[Item]:
-    try:
-        with Path(file).open(encoding="utf-8-sig", errors="strict") as lines:
-            return list(_rows(lines, file, folder=posixpath.dirname(file)))
-    except OSError as error:
-        raise UserError(f"cannot read {file} ({error.strerror}); mend the path") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not UTF-8 text; save it as UTF-8") from None
+    return [_row(line, where, posixpath.dirname(file)) for where, line in numbered_lines(Path(file))]
 
 
-def _rows(lines: Iterable[str], source: str, *, folder: str) -> Iterator[Item]:
-    """A line is a path or an object like {"image": "crop.jpg", "track": "7"}; its paths begin at `folder`."""
+def _typed(lines: Iterable[str]) -> Iterator[Item]:
+    """A line is a path or a row."""
     for number, line in enumerate(lines, start=1):
         text = line.strip("\ufeff\r\n")
-        where = f"{source}:{number}"
         if text.lstrip().startswith("{"):
-            yield _row(text, where, folder)
-        elif text.strip() and source.endswith(".jsonl"):
-            yield Item(where, UserError(f'{where}: not a row like {{"image": "crop.jpg"}}; mend or remove the line'))
+            yield _row(text, f"standard input:{number}", "")
         elif text.strip():
             yield _file(text)
 
 
 def _row(text: str, where: str, folder: str) -> Item:
     try:
-        row = json.loads(text)
-        image, track = row["image"], row.get("track")
-    except (ValueError, KeyError, RecursionError):
-        return Item(where, UserError(f'{where}: not a row like {{"image": "crop.jpg"}}; mend or remove the line'))
-    if not isinstance(image, str) or not image or "\0" in image:
-        shown = reprlib.repr(image)
-        return Item(where, UserError(f"{where}: the image {shown} is not the path of a file; mend or remove the line"))
-    path = posixpath.join(folder, image)
-    if track is None or track == "":
-        return Item(path, path, path)  # alone
-    if isinstance(track, bool) or not isinstance(track, str | int):
-        return Item(path, UserError(f"{where}: the track {reprlib.repr(track)} is not a text; mend it"))
-    return Item(path, path, str(track))
-
-
-def _refuse(error: OSError) -> None:
-    raise UserError(f"cannot list the folder {error.filename} ({error.strerror}); name one that can be read")
+        row = parse_row(text, where=where, needs_label=False)
+    except UserError as problem:
+        return Item(where, problem)
+    path = posixpath.join(folder, row.image)
+    return Item(path, path, row.track or path)  # without a track it is alone

@@ -13,8 +13,9 @@ import fiddle as fdl
 import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
-from jersey.augment.augment import Augmentation, Geometry, project_grid
+from jersey.augment.base import Augmentation
 from jersey.augment.erasing import Erasing
+from jersey.augment.geometry import Geometry, project_grid
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import read
 from jersey.lint.simulate import Effects, Group, Rule, makes, members

@@ -18,11 +18,11 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch import Tensor
 
-from jersey.augment.augment import Augment, Augmentation
+from jersey.augment.base import Augment, Augmentation
 from jersey.augment.magnitude import mean_change
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import parameters, read
-from jersey.data.index import Split
+from jersey.data.split import Split
 from jersey.lint.interactions import COMPOUND
 from jersey.lint.simulate import Effects, Rule, build_module, built_average, effects, members, step_groups
 from jersey.training.sam import SAM

@@ -28,9 +28,9 @@ from jersey.callbacks.ema import EMA
 from jersey.config.paths import parameters, read
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
-from jersey.data.illegible import as_used
-from jersey.data.index import Split, label_map, read_splits
+from jersey.data.index import read_splits
 from jersey.data.sampler import Balance, BalancedSampler, class_balance
+from jersey.data.split import Split, as_used, label_map
 from jersey.data.supplement import RareNumbers
 
 NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # about what the public data set of jersey numbers has for training

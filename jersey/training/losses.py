@@ -7,7 +7,7 @@ mixed crop is the mixture of the losses it would have under each label j, with i
 
 so weights, smoothing and focus act on each label as they would on an unmixed crop of it.
 
-An unreadable crop has no label. Its target is the uniform distribution (`jersey.data.illegible`): it costs what it
+An unreadable crop has no label. Its target is the uniform distribution (`jersey.data.split`): it costs what it
 would cost on average over all labels, without class weights, which would make the target one that leans to the rare.
 """
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from jersey.augment.augment import Augment
+from jersey.augment.base import Augment
 from jersey.augment.mixing import MIXING, Mix
 from jersey.core.distributed import interleaved, own_counters, own_share
 from jersey.core.errors import UserError

@@ -24,8 +24,8 @@ def by_pillow(image_CHW: Tensor, quality: int) -> Tensor:
     return torch.from_numpy(np.array(file_of(image_CHW, quality))).permute(2, 0, 1).float()
 
 
-@pytest.mark.parametrize("quality", [1, 10, 30, 49, 50, 75, 90, 95])
-@pytest.mark.parametrize("size", [(64, 64), (40, 37), (61, 64), (8, 8)])
+@pytest.mark.parametrize("quality", [1, 30, 75, 95])
+@pytest.mark.parametrize("size", [(64, 64), (40, 37), (8, 8)])
 def test_the_picture_is_pillows(quality: int, size: tuple[int, int]) -> None:
     crops_BCHW = reference_crops()[:8, :, : size[0], : size[1]]
     compressed_BCHW = compress(crops_BCHW / 255, torch.full((8,), float(quality))) * 255
@@ -39,7 +39,7 @@ def test_the_picture_is_pillows(quality: int, size: tuple[int, int]) -> None:
     assert (off_BCHW > 3).float().mean() < (0.03 if min(size) > 8 else 0.1)
 
 
-@pytest.mark.parametrize("quality", [1, 10, 33, 49, 50, 51, 75, 95])
+@pytest.mark.parametrize("quality", [1, 49, 50, 51, 95])
 def test_the_tables_are_pillows(quality: int) -> None:
     written = file_of(torch.zeros(3, 16, 16, dtype=torch.uint8), quality).quantization
     fixed = constants(torch.device("cpu"))

@@ -7,11 +7,11 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms import v2
 
-from jersey.augment.augment import Augment, Augmentation, Colour, Geometry, Noise
-from jersey.augment.blur import Blur, MotionBlur
-from jersey.augment.downscale import LowResolution
+from jersey.augment.base import Augment, Augmentation
+from jersey.augment.blur import Blur, LowResolution, MotionBlur
+from jersey.augment.color import Colour, Hue, Noise
 from jersey.augment.erasing import Erasing
-from jersey.augment.hue import Hue
+from jersey.augment.geometry import Geometry
 from jersey.augment.jpeg import Jpeg
 from jersey.augment.magnitude import TOGETHER, mean_change, reference_crops, strengths
 from jersey.augment.per_sample import PerSample

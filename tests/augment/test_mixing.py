@@ -40,7 +40,7 @@ def torchvisions(transform: v2.Transform, **params: object) -> tuple[Tensor, Ten
     return transform.transform(images().float(), params), transform.transform(LABELS_B, params)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_mixup_is_torchvisions_with_the_same_share(seed: int) -> None:
     mixed_BCHW, targets_BK = mixed(MixUp(alpha=0.8), seed)
     share = targets_BK[0, LABELS_B[0]].item()  # its neighbour has another label
@@ -50,7 +50,7 @@ def test_mixup_is_torchvisions_with_the_same_share(seed: int) -> None:
     torch.testing.assert_close(targets_BK, expected_BK)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_cutmix_is_torchvisions_with_the_same_box(seed: int) -> None:
     mixed_BCHW, targets_BK = mixed(CutMix(alpha=1.0), seed)
     changed_HW = (mixed_BCHW != images()).any(dim=(0, 1))
@@ -80,10 +80,10 @@ def at(centre: float) -> Callable[[int], int]:
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_shares_are_beta_distributed(alpha: float) -> None:
-    shares = np.array([mixed(MixUp(alpha=alpha), seed)[1][0, LABELS_B[0]].item() for seed in range(2000)])
+    shares = np.array([mixed(MixUp(alpha=alpha), seed)[1][0, LABELS_B[0]].item() for seed in range(800)])
     variance = 1 / (4 * (2 * alpha + 1))
     assert abs(shares.mean() - 0.5) < 4 * (variance / len(shares)) ** 0.5
-    assert shares.var() == pytest.approx(variance, rel=0.1)
+    assert shares.var() == pytest.approx(variance, rel=0.15)
 
 
 def test_boxes_lie_everywhere_and_nowhere_in_particular() -> None:

@@ -6,7 +6,7 @@ from helpers.augment_pictures import generator, noise, smooth
 from torch import Tensor
 from torchvision.transforms import v2
 
-from jersey.augment.augment import Augment
+from jersey.augment.base import Augment
 from jersey.augment.per_sample import PerSample
 from jersey.core.errors import UserError
 

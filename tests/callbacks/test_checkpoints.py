@@ -11,7 +11,8 @@ import torch
 from helpers.interrupted import EPOCHS, STEPS, KillAt, Killed, assert_same_training, fitted, tiny_data, tiny_module
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
-from jersey.augment.augment import Augment, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Noise
 from jersey.augment.mixing import CutMix
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA

@@ -14,11 +14,10 @@ from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.data.audit import Audit, Row, audit_folder, fast_audit
-from jersey.data.audit.read import read_all
-from jersey.data.bad_images import Skipped
-from jersey.data.decode import decode_all
-from jersey.data.image_file import PICTURE, BadImage
+from jersey.data.audit.survey import read_all
+from jersey.data.decode import PICTURE, BadImage, decode_all
 from jersey.data.index import read_splits
+from jersey.data.problems import Skipped
 
 GOOD = encoded(crop("00", 300), quality=90)
 PNG = encoded(crop("00", 301), "PNG")

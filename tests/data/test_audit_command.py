@@ -62,9 +62,3 @@ def test_a_wrong_root_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: the data folder")
     assert done.stderr.count("\n") == 1
-
-
-def test_nothing_of_it_imports_torch() -> None:
-    probe = "import sys, jersey.data.audit.__main__; print(*{'torch', 'lightning', 'matplotlib'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert done.stdout.strip() == ""

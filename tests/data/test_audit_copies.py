@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jersey.data.audit import Audit, Finding, audit_folder, neighbours
-from jersey.data.audit.copies import DisjointSets
+from jersey.data.audit import Audit, Finding, audit_folder
+from jersey.data.audit import copies as search
+from jersey.data.audit.copies import DisjointSets, near_pairs
 from jersey.data.audit.hashes import MAX_DISTANCE, fingerprint
-from jersey.data.audit.neighbours import near_pairs
 
 PLACES = {
     "duplicates": (("train", "01"), ("train", "01")),
@@ -118,8 +118,8 @@ def test_near_pairs_are_those_that_brute_force_finds(
 ) -> None:
     count = min(len(left), len(right))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "ROWS", tile[0])
-        patch.setattr(neighbours, "COLUMNS", tile[1])
+        patch.setattr(search, "ROWS", tile[0])
+        patch.setattr(search, "COLUMNS", tile[1])
         arrays = (np.array(values[:count], np.uint64) for values in (left, right))
         found = [
             pair

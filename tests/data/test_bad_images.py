@@ -10,23 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
+from helpers.dirty_tree import LABELS, Tree, crop, encoded
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.data.audit import Row
-from jersey.data.bad_images import SHOWN, counted
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.problems import SHOWN, skipped_summary
 
 SIZE_PX = (24, 16)
 GOOD_EACH = 3  # of each label in each split
 
 
-@pytest.fixture(params=LAYOUTS)
-def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
     """Good crops of three labels, whose names begin with their number."""
-    layout: Layout = request.param
-    tree = Tree(tmp_path / "crops", layout)
+    tree = Tree(tmp_path / "crops", "folders")
     for split in SPLITS:
         for label in LABELS:
             for number in range(GOOD_EACH):
@@ -113,14 +112,6 @@ def test_skipping_is_as_if_the_files_had_never_been(tree: Tree) -> None:
         np.testing.assert_array_equal(data.pictures[split], clean.pictures[split])
 
 
-def test_a_row_of_a_batch_is_the_file_that_its_index_names(tree: Tree) -> None:
-    spoil(tree)
-    data = opened(tree)
-    for batch in data.train_dataloader():
-        for label, index in zip(batch["labels"], batch["indices"], strict=True):
-            assert data.splits["train"].paths[index].name.startswith(f"{data.labels.names[label]}_")
-
-
 def test_skipped_files_are_known_and_told_once_a_split(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
     rows = spoil(tree)
     for number in range(SHOWN):
@@ -135,11 +126,11 @@ def test_skipped_files_are_known_and_told_once_a_split(tree: Tree, caplog: pytes
         assert sum(row.image in warning for row in of_split) == min(SHOWN, len(of_split))
     assert "and 3 more" in caplog.messages[0]
     assert len(caplog.messages) == len(SPLITS)
-    assert counted(data.skipped) == {"skipped images": "8 of train, 1 of val, 2 of test, listed in audit.json"}
+    assert skipped_summary(data.skipped) == {"skipped images": "8 of train, 1 of val, 2 of test, listed in audit.json"}
 
 
 def test_nothing_is_told_of_a_good_data_set(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
-    assert counted(opened(tree).skipped) == {}
+    assert skipped_summary(opened(tree).skipped) == {}
     assert caplog.messages == []
 
 
@@ -164,15 +155,13 @@ def test_crops_decoded_for_one_mode_do_not_deceive_the_other(tree: Tree) -> None
 def test_a_label_that_loses_all_its_train_crops_is_refused(tree: Tree) -> None:
     for number in range(GOOD_EACH):
         for label in ("00", "01"):
-            (
-                tree.root / "train" / (label if tree.layout == "folders" else "images") / f"{label}_{number}.png"
-            ).write_bytes(b"")
+            (tree.root / "train" / label / f"{label}_{number}.png").write_bytes(b"")
     assert "leaves no train crop of 00, 01;" in message(tree, mode="skip")
 
 
 def test_a_label_that_is_gone_from_val_is_told(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(GOOD_EACH):
-        (tree.root / "val" / ("00" if tree.layout == "folders" else "images") / f"00_{number}.png").write_bytes(b"")
+        (tree.root / "val" / "00" / f"00_{number}.png").write_bytes(b"")
     with caplog.at_level(logging.WARNING, logger="jersey"):
         opened(tree)
     assert "val has no crops of 00" in caplog.text

@@ -1,6 +1,5 @@
 """Decoded crops on disk: found again as long as nothing has changed, and never when something has."""
 
-import errno
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ from helpers.small_disk import filled, small_disk
 from PIL import Image
 
 from jersey.data.cache import KEPT, Crops, Recipe, load_crops
-from jersey.data.image_file import Picture, picture_of
+from jersey.data.decode import Picture, picture_of
 
 SIZE_PX = (6, 8)
 
@@ -160,16 +159,6 @@ def test_bad_images_have_no_row_and_are_told_at_every_start(paths: list[Path], f
     assert decoded == [len(good), len(good), 0]
 
 
-def test_an_image_that_has_been_mended_is_noticed(paths: list[Path], folder: Path) -> None:
-    whole = paths[3].read_bytes()
-    paths[3].write_bytes(b"")
-    load(paths, folder)
-    paths[3].write_bytes(whole)
-    crops, _ = load(paths, folder)
-    assert not crops.bad
-    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
-
-
 def test_nothing_is_kept_of_images_that_could_not_be_read(paths: list[Path], folder: Path) -> None:
     """What has their place, size and times is not known; and another user of the folder may be allowed to read them."""
     paths[3].unlink()
@@ -179,16 +168,6 @@ def test_nothing_is_kept_of_images_that_could_not_be_read(paths: list[Path], fol
         assert crops.bad[3].reason == "does not exist"
         np.testing.assert_array_equal(crops.images_NCHW, expected(paths[:3] + paths[4:]))
         assert not list(folder.glob("*.np?"))
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_the_right_to_write(paths: list[Path], tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        crops, _ = load(paths, tmp_path / "cache")
-    finally:
-        tmp_path.chmod(0o700)
-    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
 
 
 def test_a_place_that_takes_no_folder_costs_one_warning(
@@ -202,20 +181,6 @@ def test_a_place_that_takes_no_folder_costs_one_warning(
     (record,) = caplog.records
     assert "data.cache" in record.message
     assert str(place) in record.message
-
-
-def test_a_full_disk_costs_one_warning(
-    paths: list[Path], folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with caplog.at_level(logging.WARNING):
-        crops, _ = load(paths, folder)
-    np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
-    assert "No space left" in caplog.text
-    assert not list(folder.glob("*.npy"))
 
 
 @pytest.mark.parametrize("room_kb", [0, 600])  # for no file, and for that of the pixels alone

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.data.decode import decode_all
-from jersey.data.image_file import Picture, picture_of
+from jersey.data.decode import Picture, decode_all, picture_of
 
 
 @pytest.fixture
@@ -40,11 +39,6 @@ def test_what_is_known_of_a_file(tmp_path: Path) -> None:
     ((row,), _) = decode_all([path], keep=lambda row, pixels: None, description="test")
     digest = hashlib.sha256(path.read_bytes()).digest()
     assert Picture.of(row) == Picture(digest, width_px=5, height_px=3, kind="PNG L")
-
-
-def test_decode_all_of_nothing() -> None:
-    pictures_N, bad = decode_all([], keep=lambda row, pixels: None, description="test")
-    assert len(pictures_N) == len(bad) == 0
 
 
 def test_rows_are_kept_in_the_workers(numbered: list[Path]) -> None:

@@ -11,23 +11,13 @@ import pytest
 from PIL import Image
 from robustness.dirty_files import header_of_bomb, png, whole_bomb
 
-from jersey.data.decode import MAX_PIXELS, decode
-from jersey.data.image_file import MAX_BYTES, BadImage, UnreadImage
+from jersey.data.decode import MAX_BYTES, MAX_PIXELS, BadImage, UnreadImage, decode
 
 # pytest replaces the filters that the module has set; that they work is tested in a process of its own.
 PILLOW_MAY_WARN = pytest.mark.filterwarnings(r"ignore:::PIL\.")
 
 
-@pytest.fixture
-def rgb_HW3() -> np.ndarray:
-    """A smooth picture without any symmetry, so that every turn and swap of channels shows."""
-    y, x = np.mgrid[0:24, 0:40]
-    return np.stack([x * 6, y * 10, 255 - x * 3 - y * 4], axis=-1).astype(np.uint8)
-
-
-@pytest.fixture
-def grey_HW(rgb_HW3: np.ndarray) -> np.ndarray:
-    return rgb_HW3[..., 0]
+GREY_HW = np.arange(24 * 40, dtype=np.uint16).reshape(24, 40).astype(np.uint8)
 
 
 def reason(path: Path) -> str:
@@ -59,23 +49,6 @@ def test_links_that_lead_in_a_circle(tmp_path: Path) -> None:
     assert "symbolic links" in reason(tmp_path / "a.jpg")
 
 
-def test_a_name_that_is_not_utf8_is_refused_and_told_in_utf8(tmp_path: Path) -> None:
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
-    try:
-        Image.new("RGB", (2, 2)).save(path)
-    except OSError:
-        pytest.skip("this file system takes only UTF-8 names")
-    with pytest.raises(BadImage, match="name that cannot be shown") as caught:
-        decode(path)
-    assert r"caf\udce9.png" in str(caught.value).encode().decode()
-
-
-def test_a_line_break_in_a_name_leaves_the_message_on_one_line(tmp_path: Path) -> None:
-    (tmp_path / "two\nlines.jpg").touch()
-    with pytest.raises(BadImage, match=r"two\\nlines.jpg has a name"):
-        decode(tmp_path / "two\nlines.jpg")
-
-
 def test_what_could_not_be_read_is_told_from_what_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(BadImage) as damaged:
@@ -98,13 +71,12 @@ def test_postscript_is_never_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
+def test_truncated(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: len(content) * 2 // 3])
     assert reason(path)
 
 
@@ -137,7 +109,7 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
 PROGRAM = """
 import pathlib, resource, sys
 from jersey.data.decode import decode
-from jersey.data.image_file import BadImage
+from jersey.data.decode import BadImage
 
 decode(pathlib.Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -161,21 +133,21 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
     assert int(grown_kb) < 40_000
 
 
-def test_pixels_without_a_fixed_meaning(tmp_path: Path, grey_HW: np.ndarray) -> None:
-    Image.fromarray(grey_HW.astype(np.float32)).save(tmp_path / "float.tif")
+def test_pixels_without_a_fixed_meaning(tmp_path: Path) -> None:
+    Image.fromarray(GREY_HW.astype(np.float32)).save(tmp_path / "float.tif")
     assert "'F'" in reason(tmp_path / "float.tif")
-    Image.fromarray(grey_HW.astype(np.int32) - 1).save(tmp_path / "negative.tif")
-    Image.fromarray(grey_HW.astype(np.int32) + 65_500).save(tmp_path / "wide.tif")
+    Image.fromarray(GREY_HW.astype(np.int32) - 1).save(tmp_path / "negative.tif")
+    Image.fromarray(GREY_HW.astype(np.int32) + 65_500).save(tmp_path / "wide.tif")
     for name in ("negative.tif", "wide.tif"):
         assert "outside 0 ... 65535" in reason(tmp_path / name)
 
 
 @PILLOW_MAY_WARN
-def test_random_damage_is_a_bad_image_or_a_picture(tmp_path: Path, rgb_HW3: np.ndarray) -> None:
+def test_random_damage_is_a_bad_image_or_a_picture(tmp_path: Path) -> None:
     generator = np.random.default_rng(2)
     for suffix in ("jpg", "png", "gif", "bmp", "tif", "webp"):
         path = tmp_path / f"a.{suffix}"
-        Image.fromarray(rgb_HW3).save(path)
+        Image.fromarray(GREY_HW).convert("RGB").save(path)
         content = np.frombuffer(path.read_bytes(), np.uint8)
         for _ in range(40):
             damaged = content.copy()
@@ -189,7 +161,7 @@ def test_random_damage_is_a_bad_image_or_a_picture(tmp_path: Path, rgb_HW3: np.n
 
 def test_a_name_that_the_locale_cannot_write() -> None:
     code = (
-        "from pathlib import Path; from jersey.data.decode import decode; from jersey.data.image_file import BadImage\n"
+        "from pathlib import Path; from jersey.data.decode import decode; from jersey.data.decode import BadImage\n"
         "try: decode(Path('\\u00e4.png'))\n"
         "except BadImage as problem: print(problem.reason)\n"
     )

@@ -13,8 +13,8 @@ from helpers.dirty_tree import LABELS, LAYOUTS, Layout, Tree, crop, encoded
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX, SPLITS
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.illegible import Unreadable
-from jersey.data.index import label_map, read_splits
+from jersey.data.index import read_splits
+from jersey.data.split import Unreadable, label_map
 from jersey.data.supplement import RareNumbers
 
 UNREADABLE_EACH = {"train": 4, "val": 3, "test": 2}

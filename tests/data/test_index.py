@@ -1,6 +1,5 @@
 """Both layouts of a data set on disk: what is read, in which order, and what is refused with which words."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS, Labels
-from jersey.data.index import Paths, Split, label_map, missing_labels, read_splits
+from jersey.data.index import read_splits
+from jersey.data.split import Paths, Split, label_map, missing_labels
 
 
 @pytest.fixture
@@ -41,13 +41,6 @@ def test_folder_per_class_keeps_labels_as_written(root: Path) -> None:
 def test_image_suffixes_in_any_case(root: Path, suffix: str) -> None:
     touch(root / "val" / "0" / f"other{suffix}")
     assert read_splits(root)["val"].counts()["0"] == 2
-
-
-def test_names_with_spaces_emoji_and_accents(root: Path) -> None:
-    names = ["été.jpg", "two words.jpg", "🏀👨\u200d👩.jpg"]
-    for name in names:
-        touch(root / "train" / "23" / "équipe 🏀" / name)
-    assert {path.name for path in read_splits(root)["train"].paths} >= set(names)
 
 
 def test_hidden_files_and_folders_are_no_classes(root: Path) -> None:
@@ -139,32 +132,6 @@ def test_class_folder_that_only_looks_like_a_number(root: Path, name: str) -> No
     with pytest.raises(UserError, match="the label") as caught:
         read_splits(root)
     assert repr(name) in str(caught.value)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="names are bytes only there")
-def test_file_name_that_is_not_utf8(root: Path) -> None:
-    folder = os.fsencode(root / "train" / "23")
-    try:
-        os.close(os.open(folder + b"/caf\xe9.jpg", os.O_CREAT))
-    except OSError:
-        pytest.skip("this file system takes only UTF-8 names")
-    assert "23" in read_splits(root)["train"].labels
-    assert len(read_splits(root)["train"]) == 4
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_folder_without_permission(root: Path) -> None:
-    folder = root / "train" / "23"
-    folder.chmod(0)
-    try:
-        assert f"cannot list the folder {folder}" in refusal(root)
-    finally:
-        folder.chmod(0o755)
-
-
-def test_a_line_break_in_a_name_leaves_the_message_on_one_line(root: Path) -> None:
-    touch(root / "train" / "two\nlines.jpg")
-    assert r"two\nlines.jpg lies in no class folder" in refusal(root)
 
 
 def split_of(*labels: str, name: str = "train") -> Split:

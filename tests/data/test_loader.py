@@ -74,8 +74,8 @@ def test_processes_share_each_train_batch_of_one(split: DecodedSplit, processes:
         assert torch.stack(parts, dim=1).flatten().tolist() == batch.tolist()
 
 
-@pytest.mark.parametrize("processes", [2, 3, 4, COUNT + 1, 2 * COUNT + 1])
-@pytest.mark.parametrize("batch_size", [1, 4, 5, COUNT + 1])
+@pytest.mark.parametrize("processes", [2, 3, COUNT + 1, 2 * COUNT + 1])
+@pytest.mark.parametrize("batch_size", [1, 4, COUNT + 1])
 def test_processes_see_every_crop_once_in_as_many_equal_batches(
     split: DecodedSplit, processes: int, batch_size: int
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 from jersey.core.errors import UserError
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.index import Paths, Split, read_splits
+from jersey.data.index import read_splits
+from jersey.data.split import Paths, Split
 from jersey.data.supplement import RareNumbers
 
 

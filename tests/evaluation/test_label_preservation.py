@@ -11,10 +11,11 @@ from torchvision.transforms import v2
 
 from experiments import common
 from jersey import config as configs
-from jersey.augment.augment import Augment, Augmentation, Colour, Geometry, Noise
-from jersey.augment.blur import Blur, MotionBlur
-from jersey.augment.downscale import LowResolution
+from jersey.augment.base import Augment, Augmentation
+from jersey.augment.blur import Blur, LowResolution, MotionBlur
+from jersey.augment.color import Colour, Noise
 from jersey.augment.erasing import Erasing
+from jersey.augment.geometry import Geometry
 from jersey.augment.jpeg import Jpeg
 from jersey.augment.per_sample import PerSample
 from jersey.cli.label_preservation import main

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jersey.augment.augment import warp
+from jersey.augment.geometry import warp
 from jersey.evaluation.motion import motion
 
 SIZE_PX = 64

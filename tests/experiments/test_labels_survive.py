@@ -7,7 +7,8 @@ from torchvision.transforms import v2
 
 from experiments import common
 from jersey import config as configs
-from jersey.augment.augment import Augment, Geometry
+from jersey.augment.base import Augment
+from jersey.augment.geometry import Geometry
 from jersey.augment.per_sample import PerSample
 from jersey.evaluation.label_preservation import Survival, by_operation, preservation_table, survival
 

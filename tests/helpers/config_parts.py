@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, OneCycl
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.augment.augment import Augmentation
+from jersey.augment.base import Augmentation
 from jersey.core.labels import Labels
 from jersey.models.network import Network
 

@@ -7,7 +7,8 @@ import pytest
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
-from jersey.data.index import Split, read_splits
+from jersey.data.index import read_splits
+from jersey.data.split import Split
 
 
 def touch(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from jersey.data.index import Paths, Split
+from jersey.data.split import Paths, Split
 
 
 def splits(train: Mapping[str, int], *, evaluation: int = 5) -> dict[str, Split]:

@@ -7,7 +7,7 @@ import fiddle as fdl
 from helpers import config_parts
 from helpers.long_tail import LONG_TAIL, splits
 
-from jersey.data.index import Split
+from jersey.data.split import Split
 from jersey.lint.no_effect import findings
 
 Change = Callable[[Any], None]

@@ -16,8 +16,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from jersey.core.labels import Labels
-from jersey.inference.model_file import sealed
-from jersey.inference.onnx_model import CONTRACT
+from jersey.inference.onnx_model import CONTRACT, sealed
 
 STEP = 2
 LABELS = ("0", "00", "01", "10", "23")

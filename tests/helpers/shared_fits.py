@@ -15,7 +15,8 @@ from helpers.interrupted import fitted, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from jersey.augment.augment import Augment, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Noise
 from jersey.augment.mixing import MixUp
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone

@@ -9,7 +9,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from jersey.augment.augment import Augment, Colour, Geometry, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Colour, Noise
+from jersey.augment.geometry import Geometry
 from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.models.network import Network

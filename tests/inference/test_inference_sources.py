@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jersey.core.errors import UserError
-from jersey.inference.sources import Item, images_below, items_of
+from jersey.data.files import images_below
+from jersey.inference.sources import Item, items_of
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_standard_input_gives_a_path_a_line(folder: Path) -> None:
 
 def test_rows_name_images_and_tracks(folder: Path) -> None:
     alone = {"image": "b/10.png", "suffix": "00"}
-    rows = [{"image": "a.webp", "track": "p7"}, {"image": "b/2.JPG", "track": 12}, alone]
+    rows = [{"image": "a.webp", "track": "p7"}, {"image": "b/2.JPG", "track": "12"}, alone]
     text = "\n".join(json.dumps(row) for row in rows)
     (folder / "c" / "list.jsonl").write_text("\ufeff" + text + "\n\n", encoding="utf-8")
     found = items("c/list.jsonl")
@@ -99,7 +100,9 @@ def test_files_have_their_folder_as_track(folder: Path) -> None:
         '["a"]',
         "a.png",
         '{"image": "a.png", "track": [1]}',
-        '{"image": "a.png", "track": true}',
+        '{"image": "a.png", "track": 7}',
+        '{"image": "a.png", "track": null}',
+        '{"image": "a.png", "track": " p7"}',
         '{"a": ' * 9999,
     ],
 )

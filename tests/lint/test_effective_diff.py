@@ -10,7 +10,7 @@ from helpers.long_tail import LONG_TAIL, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.augment.augment import Noise
+from jersey.augment.color import Noise
 from jersey.lint.effective_diff import effective_difference
 
 TITLES = {

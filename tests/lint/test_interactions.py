@@ -13,12 +13,13 @@ from helpers.long_tail import EQUAL, LONG_TAIL, splits
 from helpers.planted import SPLITS, Change, baseline
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 
-from jersey.augment.augment import Colour, Geometry, Noise
+from jersey.augment.color import Colour, Noise
 from jersey.augment.erasing import Erasing
+from jersey.augment.geometry import Geometry
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.data.index import Split
 from jersey.data.sampler import BalancedSampler, class_weights
+from jersey.data.split import Split
 from jersey.lint.interactions import _left_of_weights, _visible
 from jersey.lint.simulate import effects
 from jersey.models.network import resnet_classifier

@@ -18,7 +18,9 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
 from jersey import config as configs
-from jersey.augment.augment import Augment, Colour, Geometry
+from jersey.augment.base import Augment
+from jersey.augment.color import Colour
+from jersey.augment.geometry import Geometry
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.lint.no_effect import findings
 from jersey.models.heads import CompositionalHead

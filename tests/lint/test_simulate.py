@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.augment.augment import Augment
+from jersey.augment.base import Augment
 from jersey.callbacks.ema import EMA
 from jersey.core.labels import Labels
 from jersey.data.sampler import BalancedSampler

@@ -11,7 +11,7 @@ from helpers.long_tail import EQUAL, LONG_TAIL, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.data.index import Split
+from jersey.data.split import Split
 from jersey.lint.simulate import effects
 from jersey.lint.unchanged import changed_without_effect
 

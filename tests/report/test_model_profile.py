@@ -9,8 +9,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from jersey.core.labels import Labels
-from jersey.inference.model_file import sealed
-from jersey.inference.onnx_model import CONTRACT
+from jersey.inference.onnx_model import CONTRACT, sealed
 from jersey.models.network import Network
 from jersey.report import model_profile as module
 from jersey.report.model_profile import flops, parameter_counts, profile_model, profile_rows

@@ -27,7 +27,6 @@ from robustness.dirty_files import GONE, KINDS
 from jersey.core.errors import UserError, escape_control
 from jersey.core.labels import SPLITS
 from jersey.core.tables import aligned
-from jersey.data.bad_images import OnBadImage
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.decode import decode
 from jersey.data.index import Split

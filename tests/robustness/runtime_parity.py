@@ -30,9 +30,9 @@ from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.tables import aligned
 from jersey.data.decode import decode
+from jersey.data.files import images_below
 from jersey.data.resize import fit
 from jersey.inference.onnx_model import OnnxModel
-from jersey.inference.sources import images_below
 
 TOLERANCE = 1e-4  # of a logit
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jersey.core.errors import UserError
-from jersey.data.index import label_map, read_splits
+from jersey.data.index import read_splits
+from jersey.data.split import label_map
 from jersey.synth import benchmark
 from jersey.synth.benchmark import NUMBERS, TRACKLETS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, draw_benchmark
 

@@ -9,7 +9,8 @@ from helpers.countdown import rows_of
 from helpers.interrupted import EPOCHS, assert_same_training, fitted, tiny_data, tiny_module
 from torch import Tensor
 
-from jersey.augment.augment import Augment, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Noise
 from jersey.augment.mixing import CutMix, MixUp
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.training_curves import History

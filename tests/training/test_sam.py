@@ -13,7 +13,8 @@ from helpers.interrupted import STEPS, assert_same_training, fitted, tiny_data, 
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
-from jersey.augment.augment import Augment, Noise
+from jersey.augment.base import Augment
+from jersey.augment.color import Noise
 from jersey.callbacks.ema import EMA
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule

@@ -2,26 +2,36 @@
 
 import json
 import os
+import signal
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from jersey.core.errors import UserError, escape_control
 from jersey.core.labels import ILLEGIBLE, SPLITS
 from jersey.data.audit.copies import Looks
-from jersey.data.audit.finding import KINDS, Finding, Row
-from jersey.data.audit.read import read_all
-from jersey.data.audit.rules import copies, labels_astray, unreadable_images
+from jersey.data.audit.findings import KINDS, Finding, Row, bad_images, copies, labels_astray
+from jersey.data.audit.hashes import Fingerprint, fingerprint
 from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
-from jersey.data.bad_images import Skipped
-from jersey.data.image_file import Picture
-from jersey.data.index import Split, read_splits
-from jersey.data.problems import TwoLabels
+from jersey.data.decode import BadImage, Picture, decode_content, picture_of, read_content
+from jersey.data.index import read_splits
+from jersey.data.problems import ConflictingLabels, Skipped
+from jersey.data.split import Split
+
+IMAGES_WORTH_A_WORKER = 1000
+_AT_A_TIME = 4096  # the pool takes in at once all it is given
+_CHUNK = 32
+
+Reading = tuple[Picture, Fingerprint | None]  # no fingerprint after a fast reading
 
 
 @dataclass(frozen=True)
@@ -111,18 +121,18 @@ def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None
     root = root.absolute()
     problems: list[Finding] = []
 
-    def complain(problem: UserError) -> None:
-        if not isinstance(problem, TwoLabels):  # those are found again, with their rows
+    def on_problem(problem: UserError) -> None:
+        if not isinstance(problem, ConflictingLabels):  # those are found again, with their rows
             sentence = escape_control(str(problem).replace(f"{root}{os.sep}", ""))
             problems.append(Finding("layout", sentence))
 
-    splits = read_splits(root, complain)
+    splits = read_splits(root, on_problem)
     rows = _rows(root, splits)
     images = list(dict.fromkeys(row.image for row in rows))
     looks = None if fast else Looks(len(images))
     pictures, reasons = _read(root, images, looks)
-    problems += [*unreadable_images(rows, reasons), *copies(rows, pictures, looks), *labels_astray(rows, labels)]
-    return _audit(root, splits, rows, pictures, problems, fast=fast)
+    problems += [*bad_images(rows, reasons), *copies(rows, pictures, looks), *labels_astray(rows, labels)]
+    return _audit(root, rows, pictures, problems, fast=fast)
 
 
 def fast_audit(
@@ -146,16 +156,16 @@ def fast_audit(
     """
     rows = _rows(root, splits)
     known = map(Picture.of, chain.from_iterable(pictures[name] for name in splits))
-    picture_of = {row.image: picture for row, picture in zip(rows, known, strict=True)}
-    problems = [*_unused(root, skipped), *copies(rows, picture_of, None), *labels_astray(rows, labels)]
-    return _audit(root, splits, rows, picture_of, problems, fast=True)
+    known_of = {row.image: picture for row, picture in zip(rows, known, strict=True)}
+    problems = [*_unused(root, skipped), *copies(rows, known_of, None), *labels_astray(rows, labels)]
+    return _audit(root, rows, known_of, problems, fast=True)
 
 
 def _unused(root: Path, skipped: Mapping[str, Sequence[Skipped]]) -> list[Finding]:
     found = [
         (Row(name, each.label, _seen_from(root, each.problem.path)), each) for name in skipped for each in skipped[name]
     ]
-    return unreadable_images([row for row, _ in found], {row.image: each.problem.reason for row, each in found})
+    return bad_images([row for row, _ in found], {row.image: each.problem.reason for row, each in found})
 
 
 def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[Row, ...]:
@@ -172,21 +182,15 @@ def _seen_from(root: Path, path: Path) -> str:
 
 
 def _audit(
-    root: Path,
-    splits: Mapping[str, Split],
-    rows: tuple[Row, ...],
-    pictures: Mapping[str, Picture],
-    findings: Sequence[Finding],
-    *,
-    fast: bool,
+    root: Path, rows: tuple[Row, ...], pictures: Mapping[str, Picture], findings: Sequence[Finding], *, fast: bool
 ) -> Audit:
-    order = list(KINDS)
+    images = {split: {row.image for row in rows if row.split == split} for split in SPLITS}
     return Audit(
         root=root,
         fast=fast,
         rows=rows,
-        sizes={name: _sizes(rows, pictures, name) for name in splits},
-        findings=tuple(sorted(findings, key=lambda finding: order.index(finding.kind))),
+        sizes={split: Sizes.of(pictures[image] for image in images[split] if image in pictures) for split in SPLITS},
+        findings=tuple(sorted(findings, key=lambda finding: list(KINDS).index(finding.kind))),
     )
 
 
@@ -205,6 +209,39 @@ def _read(root: Path, images: Sequence[str], looks: Looks | None) -> tuple[dict[
     return pictures, reasons
 
 
-def _sizes(rows: Sequence[Row], pictures: Mapping[str, Picture], split: str) -> Sizes | None:
-    images = {row.image for row in rows if row.split == split}
-    return Sizes.of(pictures[image] for image in images if image in pictures)
+def read_all(paths: Sequence[Path], *, fast: bool, workers: int | None = None) -> Iterator[Reading | str]:
+    """Yields what is known of each file, or what is wrong with it, in order, with a progress bar.
+
+    Args:
+        paths: image files.
+        fast: read headers only; damaged pixels are then not found, and there are no fingerprints.
+        workers: processes; None takes one per core where that is worth their start.
+    """
+    read = partial(read_image, fast=fast)
+    workers = workers or min(os.cpu_count() or 1, len(paths) // IMAGES_WORTH_A_WORKER)
+    # Reading headers is a matter of the disk; threads would be no faster than one, since Pillow's Python holds them up.
+    results = map(read, paths) if fast or workers < 2 else _in_processes(read, paths, workers)
+    yield from tqdm(results, total=len(paths), desc="reading images", unit="image", disable=None)
+
+
+def read_image(path: Path, *, fast: bool) -> Reading | str:
+    """What is known of a file, or what is wrong with it."""
+    try:
+        content = read_content(path)
+        look = None if fast else fingerprint(decode_content(content, path))
+        return picture_of(content, path), look
+    except BadImage as problem:
+        return problem.reason
+
+
+def _in_processes(
+    read: Callable[[Path], Reading | str], paths: Sequence[Path], workers: int
+) -> Iterator[Reading | str]:
+    # Spawned, since a forked process inherits locks that the progress bar's thread may hold.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent) as pool:
+        for start in range(0, len(paths), _AT_A_TIME):
+            yield from pool.map(read, paths[start : start + _AT_A_TIME], chunksize=_CHUNK)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,8 +9,9 @@ from statistics import median_low
 
 from jersey.core.errors import escape_control
 from jersey.core.labels import ILLEGIBLE_NAME, in_order
-from jersey.data.audit.finding import KINDS, Finding
-from jersey.data.image_file import Picture
+from jersey.core.tables import aligned
+from jersey.data.audit.findings import KINDS, Finding
+from jersey.data.decode import Picture
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def count_table(counts: Mapping[str, Mapping[str, int]], unreadable: Mapping[str
     lines.append(["labels", *map(_number, map(len, [*labels_of, set().union(*labels_of)]))])
     if any(unreadable.values()):
         lines.append([ILLEGIBLE_NAME, *_with_sum([unreadable[split] for split in counts])])
-    return _aligned(lines)
+    return "".join(f"{line}\n" for line in aligned(lines, is_numeric=True))
 
 
 def size_table(sizes: Mapping[str, Sizes | None]) -> str:
@@ -63,8 +64,8 @@ def size_table(sizes: Mapping[str, Sizes | None]) -> str:
         if found is not None:
             lines.append([split, *map(_number, (*found.width_px, *found.height_px))])
             kinds.append(", ".join(f"{kind} {_number(count)}" for kind, count in found.kinds.items()))
-    aligned = _aligned(lines).splitlines()
-    return "".join(f"{line}   {kind}".rstrip() + "\n" for line, kind in zip(aligned, kinds, strict=True))
+    numbers = aligned(lines, is_numeric=True)
+    return "".join(f"{line}   {kind}".rstrip() + "\n" for line, kind in zip(numbers, kinds, strict=True))
 
 
 def finding_lists(findings: Sequence[Finding], *, most: int) -> str:
@@ -86,11 +87,3 @@ def _with_sum(counts: Sequence[int]) -> list[str]:
 def _number(count: int) -> str:
     """A dash for nothing, which is easier to spot among numbers."""
     return f"{count:,}" if count else "-"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, numbers to the right."""
-    names, *columns = zip(*lines, strict=True)
-    padded = [[name.ljust(max(map(len, names))) for name in names]]
-    padded += [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
-    return "".join("  ".join(line) + "\n" for line in zip(*padded, strict=True))

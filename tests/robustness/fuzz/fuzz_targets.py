@@ -26,9 +26,9 @@ from jersey import config as configs
 from jersey.config.paths import parameters
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.data.decode import decode_content
-from jersey.data.image_file import picture_of
-from jersey.data.index import label_map, read_splits
+from jersey.data.decode import decode_content, picture_of
+from jersey.data.index import read_splits
+from jersey.data.split import label_map
 from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 

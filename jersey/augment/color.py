@@ -1,0 +1,113 @@
+"""Colours and noise: brightness, contrast, saturation, hue, swapped channels, and a sensor's noise.
+
+Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
+"""
+
+from functools import cache
+
+import torch
+from torch import Generator, Tensor
+
+from jersey.augment.base import Augmentation, require, uniform
+
+
+class Colour(Augmentation):
+    """Brightness, contrast, saturation, and number and cloth in other colours: one 3x3 matrix and offset a crop.
+
+    Args:
+        brightness: half-width of the uniform range around a factor of 1.
+        contrast: likewise, around the crop's mean luminance.
+        saturation: likewise, around the pixel's luminance.
+        swap: probability that a crop's channels are put in a random order, and, separately, that it is inverted.
+            Numbers come in every pair of colours; shape is what carries the label.
+    """
+
+    def __init__(
+        self, *, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, swap: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.swap = swap
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        batch, device = len(images_BCHW), images_BCHW.device
+        factors = uniform((3, batch, 1, 1), -1, 1, generator)
+        brightness_B11, contrast_B11, saturation_B11 = (
+            1 + width * factor
+            for width, factor in zip((self.brightness, self.contrast, self.saturation), factors, strict=True)
+        )
+        eye_33 = torch.eye(3, device=device)
+        luminance_13 = _luminance(device)
+        # Saturation mixes each pixel with its own luminance, contrast with the crop's mean luminance.
+        matrix_B33 = saturation_B11 * eye_33 + (1 - saturation_B11) * luminance_13.expand(3, 3)
+        mean_B11 = luminance_13 @ images_BCHW.mean(dim=(2, 3))[..., None]
+        matrix_B33 = brightness_B11 * contrast_B11 * matrix_B33
+        offset_B31 = brightness_B11 * (1 - contrast_B11) * mean_B11.expand(batch, 3, 1)
+
+        order_B3 = torch.rand((batch, 3), generator=generator, device=device).argsort(dim=1)
+        swapped_B11, inverted_B11 = torch.rand((2, batch, 1, 1), generator=generator, device=device) < self.swap
+        matrix_B33 = torch.where(swapped_B11, eye_33[order_B3] @ matrix_B33, matrix_B33)
+        matrix_B33 = torch.where(inverted_B11, -matrix_B33, matrix_B33)
+        offset_B31 = torch.where(inverted_B11, 1 - offset_B31, offset_B31)
+        return torch.baddbmm(offset_B31, matrix_B33, images_BCHW.flatten(2)).view_as(images_BCHW)
+
+
+@cache
+def _luminance(device: torch.device) -> Tensor:
+    """Weights of the channels [1,3]; copied once, as every copy from the host waits for the device."""
+    return torch.tensor([[0.299, 0.587, 0.114]], device=device)
+
+
+class Hue(Augmentation):
+    """Turns the hues of each crop.
+
+    Args:
+        turn: half-width of the uniform range, as a share of the colour circle; 0.5 is every hue.
+    """
+
+    def __init__(self, *, turn: float) -> None:
+        super().__init__()
+        require("Hue", turn=(turn, 0, 0.5))
+        self.turn = turn
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        turns_B = uniform((len(images_BCHW),), -self.turn, self.turn, generator)
+        return turn_hue(images_BCHW, turns_B)
+
+
+def turn_hue(images_BCHW: Tensor, turns_B: Tensor) -> Tensor:
+    """Turns the hues of each image by its share of the circle; greys have none and stay.
+
+    The one-line inverse of hue, saturation and value: https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
+    """
+    red, green, blue = images_BCHW.unbind(dim=1)
+    high_BHW, low_BHW = images_BCHW.amax(dim=1), images_BCHW.amin(dim=1)
+    chroma_BHW = high_BHW - low_BHW
+    safe_BHW = chroma_BHW.clamp(min=1e-6)
+    # In sixths of the circle from red: each third is counted from the channel that is highest there.
+    hue_BHW = torch.where(
+        high_BHW == red,
+        (green - blue) / safe_BHW,
+        torch.where(high_BHW == green, 2 + (blue - red) / safe_BHW, 4 + (red - green) / safe_BHW),
+    )
+    hue_BHW = hue_BHW + 6 * turns_B[:, None, None]
+    channels = []
+    for offset in (5, 3, 1):
+        away_BHW = (hue_BHW + offset) % 6
+        channels.append(high_BHW - chroma_BHW * torch.minimum(away_BHW, 4 - away_BHW).clamp(0, 1))
+    return torch.stack(channels, dim=1)
+
+
+class Noise(Augmentation):
+    """Gaussian sensor noise, its standard deviation uniform in [0, std] for each crop, on the 0..1 scale."""
+
+    def __init__(self, *, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        std_B111 = uniform((len(images_BCHW), 1, 1, 1), 0, self.std, generator)
+        noise_BCHW = torch.randn(images_BCHW.shape, generator=generator, device=images_BCHW.device)
+        return noise_BCHW.mul_(std_B111).add_(images_BCHW)

@@ -1,0 +1,94 @@
+"""Where the crop lies: rotation, shear, scale, perspective and shift.
+
+Shapes: B batch, C channels (3), H W size, P pixels. Images are float in [0, 1].
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from jersey.augment.base import Augmentation, uniform
+from jersey.core.errors import UserError
+
+
+class Geometry(Augmentation):
+    """Rotation, shear, scale, perspective and shift, in one bilinear resampling with mirrored borders.
+
+    Every parameter is the half-width of a uniform range around "no change".
+
+    Args:
+        rotation_deg: degrees.
+        shear_deg: degrees below 45, along x and along y.
+        scale: 0.15 means a factor between 1/1.15 and 1.15, log-uniform, and another such factor for the aspect ratio.
+        shift: share of the width and of the height.
+        perspective: below 0.5; a side is magnified by up to 1 + perspective against the centre, along x and along y.
+
+    Raises:
+        UserError: a shear or perspective so strong that parts of the crop would come out mirrored.
+    """
+
+    def __init__(
+        self,
+        *,
+        rotation_deg: float = 0.0,
+        shear_deg: float = 0.0,
+        scale: float = 0.0,
+        shift: float = 0.0,
+        perspective: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not (abs(shear_deg) < 45 and abs(perspective) < 0.5):
+            raise UserError(
+                f"module.augment.geometry has shear_deg={shear_deg} and perspective={perspective}, which would mirror "
+                "parts of a crop; keep them below 45 and 0.5"
+            )
+        self.rotation_deg = rotation_deg
+        self.shear_deg = shear_deg
+        self.scale = scale
+        self.shift = shift
+        self.perspective = perspective
+
+    def draw(self, batch: int, generator: Generator, *, aspect_ratio: float = 1.0) -> Tensor:
+        """Homographies [B,3,3] from output to input coordinates, both x, y in [-1, 1].
+
+        Args:
+            batch: B.
+            generator: on the device of the result.
+            aspect_ratio: width / height of the images, so that a rotation stays one in pixels.
+        """
+        angle, shear_x, shear_y, size, aspect, x, y, tilt_x, tilt_y = uniform((9, batch), -1, 1, generator)
+        angle = angle * math.radians(self.rotation_deg)
+        shear_x, shear_y = (torch.tan(s * math.radians(self.shear_deg)) for s in (shear_x, shear_y))
+        log_scale = math.log1p(self.scale)
+        scale_x = torch.exp(log_scale * (size + aspect / 2))
+        scale_y = torch.exp(log_scale * (size - aspect / 2))
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        rows = [
+            [scale_x * (cos - sin * shear_y), scale_x * (cos * shear_x - sin) / aspect_ratio, 2 * self.shift * x],
+            [scale_y * (sin + cos * shear_y) * aspect_ratio, scale_y * (sin * shear_x + cos), 2 * self.shift * y],
+            [self.perspective * tilt_x, self.perspective * tilt_y, torch.ones_like(x)],
+        ]
+        return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+    def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
+        batch, _, height, width = images_BCHW.shape
+        return warp(images_BCHW, self.draw(batch, generator, aspect_ratio=width / height))
+
+
+def warp(images_BCHW: Tensor, homographies_B33: Tensor) -> Tensor:
+    """Resamples each image at its homography's points (output to input, x and y in [-1, 1], borders mirrored)."""
+    grid_BHW2 = project_grid(homographies_B33, size_px=images_BCHW.shape[2:])
+    return F.grid_sample(images_BCHW, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def project_grid(homographies_B33: Tensor, *, size_px: Sequence[int]) -> Tensor:
+    """Where each homography takes the centres of the pixels of an image of `size_px`: x and y, [B,H,W,2]."""
+    height, width = size_px
+    identity_123 = torch.eye(2, 3, device=homographies_B33.device)[None]
+    grid_HW2 = F.affine_grid(identity_123, [1, 1, height, width], align_corners=False)[0]
+    points_HW3 = torch.cat([grid_HW2, torch.ones_like(grid_HW2[..., :1])], dim=-1)
+    projected_BP3 = points_HW3.reshape(1, -1, 3) @ homographies_B33.mT
+    return (projected_BP3[..., :2] / projected_BP3[..., 2:]).reshape(-1, height, width, 2)

@@ -1,0 +1,127 @@
+"""Colours, hue and noise against torchvision, with the random parameters recovered from what came out.
+
+Shapes: B batch, C channels, H W size. Images are float in [0, 1] unless said otherwise.
+"""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from helpers.augment_pictures import generator, half_width, mild, noise, smooth
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
+
+from jersey.augment.base import Augment
+from jersey.augment.color import Colour, Hue, Noise, turn_hue
+
+
+def affine_of(before_CHW: Tensor, after_CHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The 3x3 matrix and the offset that lead from the colours before to those after; fails where none does."""
+    pixels_P4 = torch.cat([before_CHW.flatten(1), torch.ones(1, before_CHW[0].numel())]).T.double()
+    fitted = torch.linalg.lstsq(pixels_P4, after_CHW.flatten(1).T.double())
+    torch.testing.assert_close(pixels_P4 @ fitted.solution, after_CHW.flatten(1).T.double(), atol=1e-4, rtol=0)
+    return fitted.solution[:3].T, fitted.solution[3]
+
+
+def test_colours_are_torchvisions_saturation_then_contrast_then_brightness() -> None:
+    images_BCHW = mild(64, 32, 32)
+    changed_BCHW = Colour(brightness=0.2, contrast=0.2, saturation=0.2)(images_BCHW, generator())
+    factors = []
+    for image, changed in zip(images_BCHW, changed_BCHW, strict=True):
+        matrix_33, offset_3 = affine_of(image, changed)
+        both = matrix_33[0].sum()  # brightness times contrast, for grey stays grey
+        saturation = ((matrix_33[0, 0] - matrix_33[1, 0]) / both).item()
+        mean = tv.rgb_to_grayscale(image).mean()
+        brightness = (both + offset_3[0] / mean).item()
+        contrast = both.item() / brightness
+        expected = tv.adjust_saturation(image, saturation)
+        expected = tv.adjust_brightness(tv.adjust_contrast(expected, contrast), brightness)
+        torch.testing.assert_close(changed.clamp(0, 1), expected, atol=0.5 / 255, rtol=0)
+        factors.append((brightness, contrast, saturation))
+    factors_B3 = torch.tensor(factors)
+    assert (factors_B3 - 1).abs().max() < 0.2 + 1e-3
+    assert (factors_B3.amin(dim=0) < 0.85).all()
+    assert (factors_B3.amax(dim=0) > 1.15).all()
+    correlation_33 = torch.corrcoef(factors_B3.T) - torch.eye(3)
+    assert correlation_33.abs().max() < 0.5  # drawn independently: about 1 / sqrt(64)
+
+
+@pytest.mark.parametrize(
+    ("strength", "adjust"), [("brightness", tv.adjust_brightness), ("contrast", tv.adjust_contrast)]
+)
+def test_clipping_is_torchvisions(strength: str, adjust: Callable[[Tensor, float], Tensor]) -> None:
+    """Colours beyond black and white are clipped, after the operation; the slope in the middle tells the factor."""
+    images_BCHW = torch.linspace(0, 240, 61).to(torch.uint8).expand(16, 3, 8, 61)
+    changed_BCHW = Augment(colour=Colour(**{strength: 0.9}))(images_BCHW, generator()) / 255
+    factors = ((changed_BCHW[:, 0, 0, 30] - changed_BCHW[:, 0, 0, 25]) * 255 / 20).tolist()
+    assert max(factors) > 1.6
+    for image, changed, factor in zip(images_BCHW / 255, changed_BCHW, factors, strict=True):
+        torch.testing.assert_close(changed, adjust(image, factor), atol=2e-3, rtol=0)
+
+
+def test_swap_reorders_the_channels_and_inverts_each_with_its_own_chance() -> None:
+    batch = 240
+    image_CHW = mild(1, 8, 8)[0]
+    changed_BCHW = Colour(swap=0.5)(image_CHW.expand(batch, -1, -1, -1).contiguous(), generator())
+    counts: dict[tuple[tuple[int, ...], bool], int] = {}
+    for changed in changed_BCHW:
+        matrix_33, offset_3 = affine_of(image_CHW, changed)
+        inverted = bool(matrix_33.sum() < 0)
+        order = tuple(matrix_33.abs().argmax(dim=1).tolist())
+        sign = -1.0 if inverted else 1.0
+        torch.testing.assert_close(matrix_33, sign * torch.eye(3, dtype=torch.float64)[list(order)], atol=1e-2, rtol=0)
+        torch.testing.assert_close(offset_3, torch.full((3,), float(inverted), dtype=torch.float64), atol=1e-2, rtol=0)
+        counts[order, inverted] = counts.get((order, inverted), 0) + 1
+    assert len(counts) == 12  # every order, each upright and inverted
+    # Half keep their order, and of the others a sixth draws the old one; inversion is decided apart from that.
+    expected = {key: batch / 2 * (7 / 12 if key[0] == (0, 1, 2) else 1 / 12) for key in counts}
+    for key, count in counts.items():
+        assert abs(count - expected[key]) < 5 * math.sqrt(expected[key]), (key, count)
+
+
+def test_swap_keeps_the_colour_changes() -> None:
+    """Without and with swapping, the same generator gives the same crops up to the order of channels and inversion."""
+    images_BCHW = mild(16, 8, 8)
+    strengths = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+    plain_BCHW = Colour(**strengths)(images_BCHW, generator())
+    swapped_BCHW = Colour(**strengths, swap=1.0)(images_BCHW, generator())
+    torch.testing.assert_close((1 - swapped_BCHW).sum(dim=1), plain_BCHW.sum(dim=1))
+    torch.testing.assert_close((1 - swapped_BCHW).sort(dim=1).values, plain_BCHW.sort(dim=1).values)
+
+
+def test_noise_has_its_own_strength_in_every_crop() -> None:
+    batch = 1024
+    images_BCHW = torch.full((batch, 3, 16, 16), 0.5)
+    noise_BP = (Noise(std=0.1)(images_BCHW, generator()) - 0.5).flatten(1)
+    std_B = noise_BP.std(dim=1)
+    half_width((std_B - 0.05).clamp(-0.05, 0.05), 0.05)
+    standard_BP = noise_BP / std_B[:, None]
+    assert standard_BP.mean(dim=1).abs().max() < 5 / math.sqrt(768)
+    assert standard_BP.pow(4).mean().item() == pytest.approx(3, abs=0.1)  # a Gaussian
+    correlation_BB = torch.corrcoef(noise_BP) - torch.eye(batch)
+    assert correlation_BB.abs().max() < 6 / math.sqrt(768)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+def test_a_turn_is_torchvisions(size: tuple[int, int]) -> None:
+    images_BCHW = torch.cat([smooth(6, *size), noise(5, 3, *size)])
+    turns_B = torch.linspace(-0.5, 0.5, 11)
+    turned_BCHW = turn_hue(images_BCHW, turns_B)
+    for image, turned, turn in zip(images_BCHW, turned_BCHW, turns_B.tolist(), strict=True):
+        torch.testing.assert_close(turned, tv.adjust_hue(image, turn), atol=1e-4, rtol=0)
+
+
+def test_grey_has_no_hue() -> None:
+    grey_BCHW = noise(4, 1, 16, 16).expand(-1, 3, -1, -1).contiguous()
+    torch.testing.assert_close(Hue(turn=0.5)(grey_BCHW, generator()), grey_BCHW)
+
+
+def test_turns_fill_their_range() -> None:
+    """Green of a red crop rises with the turn, to 1 at a sixth of the circle; blue falls likewise."""
+    red_BCHW = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
+    turned_BCHW = Hue(turn=0.1)(red_BCHW, generator())
+    turns_B = (turned_BCHW[:, 1, 0, 0] - turned_BCHW[:, 2, 0, 0]) / 6
+    assert turns_B.abs().max() <= 0.1 + 1e-6
+    quartiles_3 = turns_B.quantile(torch.tensor([0.25, 0.5, 0.75]))
+    torch.testing.assert_close(quartiles_3, torch.tensor([-0.05, 0, 0.05]), atol=0.005, rtol=0)

@@ -1,0 +1,154 @@
+"""Geometry against torchvision with the same parameters, crop by crop, and what it must never do.
+
+The random parameters are recovered from what came out, so that the tests say nothing about how they are drawn.
+
+Shapes: B batch, C channels, H W size. Images are float in [0, 1] unless said otherwise.
+"""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from helpers.augment_pictures import generator, half_width, mild, noise
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from jersey.augment.geometry import Geometry, warp
+from jersey.core.errors import UserError
+
+STRONG = {"rotation_deg": 30.0, "shear_deg": 20.0, "scale": 0.3, "shift": 0.2, "perspective": 0.3}
+MANY = 4096
+EYE_33 = torch.eye(3)
+
+
+def inside(homographies_B33: Tensor, height: int, width: int) -> Tensor:
+    """Which output pixels, bool [B,H,W], look at a point at least a pixel inside the input."""
+    x = (torch.arange(width) + 0.5) * 2 / width - 1
+    y = (torch.arange(height) + 0.5) * 2 / height - 1
+    points_3P = torch.stack([x.repeat(height), y.repeat_interleave(width), torch.ones(height * width)])
+    seen_B3P = homographies_B33 @ points_3P
+    seen_B2P = (seen_B3P[:, :2] / seen_B3P[:, 2:]).abs()
+    margin_21 = 1 - torch.tensor([[3 / width], [3 / height]])
+    return (seen_B2P < margin_21).all(dim=1).view(-1, height, width)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (40, 72), (72, 40)])
+def test_rotation_is_torchvisions(size: tuple[int, int]) -> None:
+    """Of the angle that the top row of the matrix holds; in pixels, so also where the crop is not square."""
+    images_BCHW = mild(8, *size)
+    geometry = Geometry(rotation_deg=40)
+    homographies_B33 = geometry.draw(8, generator(), aspect_ratio=size[1] / size[0])
+    warped_BCHW = warp(images_BCHW, homographies_B33)
+    angles_B = torch.rad2deg(torch.arccos(homographies_B33[:, 0, 0]) * homographies_B33[:, 1, 0].sign())
+    seen_BHW = inside(homographies_B33, *size)
+    for image, warped, angle, seen_HW in zip(images_BCHW, warped_BCHW, angles_B.tolist(), seen_BHW, strict=True):
+        # torchvision turns counter-clockwise; the homography leads from output to input, with y downwards.
+        expected = tv.rotate(image, angle, interpolation=InterpolationMode.BILINEAR)
+        torch.testing.assert_close(warped[:, seen_HW], expected[:, seen_HW], atol=1e-3, rtol=0)
+        assert seen_HW.float().mean() > 0.3
+
+
+def test_scale_and_shift_are_torchvisions_affine() -> None:
+    images_BCHW = mild(8, 64, 64)
+    homographies_B33 = Geometry(shift=0.15).draw(8, generator())
+    homographies_B33[:, :2, :2] *= torch.linspace(0.8, 1.25, 8)[:, None, None]
+    warped_BCHW = warp(images_BCHW, homographies_B33)
+    seen_BHW = inside(homographies_B33, 64, 64)
+    for image, warped, matrix_33, seen_HW in zip(images_BCHW, warped_BCHW, homographies_B33, seen_BHW, strict=True):
+        # torchvision takes the inverse: from input to output, in pixels.
+        zoom = 1 / matrix_33[0, 0].item()
+        expected = tv.affine(
+            image,
+            angle=0.0,
+            translate=[-zoom * 32 * matrix_33[0, 2].item(), -zoom * 32 * matrix_33[1, 2].item()],
+            scale=zoom,
+            shear=[0.0, 0.0],
+            interpolation=InterpolationMode.BILINEAR,
+        )
+        # torchvision's own float32 grid is the less exact one here.
+        torch.testing.assert_close(warped[:, seen_HW], expected[:, seen_HW], atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (40, 72)])
+def test_everything_together_is_torchvisions_perspective(size: tuple[int, int]) -> None:
+    height, width = size
+    images_BCHW = mild(8, height, width)
+    homographies_B33 = Geometry(**STRONG).draw(8, generator(), aspect_ratio=width / height)
+    warped_BCHW = warp(images_BCHW, homographies_B33)
+    # torchvision's eight numbers lead from output to input in pixels, counted from the corner of the first pixel.
+    to_pixels_33 = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1]])
+    pixels_B33 = to_pixels_33 @ homographies_B33 @ to_pixels_33.inverse()
+    coefficients_B8 = (pixels_B33 / pixels_B33[:, 2:, 2:]).flatten(1)[:, :8]
+    seen_BHW = inside(homographies_B33, height, width)
+    for image, warped, coefficients_8, seen_HW in zip(
+        images_BCHW, warped_BCHW, coefficients_B8.tolist(), seen_BHW, strict=True
+    ):
+        expected = tv.perspective(
+            image, None, None, interpolation=InterpolationMode.BILINEAR, coefficients=coefficients_8
+        )
+        torch.testing.assert_close(warped[:, seen_HW], expected[:, seen_HW], atol=2e-3, rtol=0)
+
+
+def test_outside_lies_the_mirrored_crop() -> None:
+    """A shift by a quarter: the input from a quarter on, then its last quarter backwards."""
+    images_BCHW = noise(1, 3, 16, 16)
+    shift_133 = torch.eye(3)[None].clone()
+    shift_133[0, 0, 2] = 0.5
+    expected_BCHW = torch.cat([images_BCHW[..., 4:], images_BCHW[..., 12:].flip(-1)], dim=-1)
+    torch.testing.assert_close(warp(images_BCHW, shift_133), expected_BCHW, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "limit", "values"),
+    [
+        ("rotation_deg", 12, 12, [lambda m: torch.rad2deg(torch.atan2(m[:, 1, 0], m[:, 0, 0]))]),
+        ("shear_deg", 10, 10, [lambda m, i=i: torch.rad2deg(torch.atan(m[:, i, 1 - i])) for i in range(2)]),
+        ("scale", 0.15, math.log(1.15), [lambda m: (m[:, 0, 0].log() + m[:, 1, 1].log()) / 2]),
+        ("scale", 0.15, math.log(1.15), [lambda m: m[:, 0, 0].log() - m[:, 1, 1].log()]),  # the aspect ratio
+        # A side is 2 long in these coordinates.
+        ("shift", 0.08, 0.08, [lambda m, i=i: m[:, i, 2] / 2 for i in range(2)]),
+        # The magnification in the middle of a side against that in the centre, along that side.
+        (
+            "perspective",
+            0.2,
+            0.2,
+            [lambda m, i=i: (m @ (torch.eye(3)[2] + torch.eye(3)[i]))[:, 2] - 1 for i in range(2)],
+        ),
+    ],
+)
+def test_each_parameter_fills_its_range(
+    setting: str, value: float, limit: float, values: list[Callable[[Tensor], Tensor]]
+) -> None:
+    matrices_B33 = Geometry(**{setting: value}).draw(MANY, generator())
+    for each in values:
+        half_width(each(matrices_B33), limit)
+    if setting == "rotation_deg":
+        turns_B22 = matrices_B33[:, :2, :2]
+        torch.testing.assert_close(turns_B22 @ turns_B22.mT, torch.eye(2).expand(MANY, 2, 2))
+    if setting == "shear_deg":
+        torch.testing.assert_close(matrices_B33[:, 0, 0], torch.ones(MANY))
+
+
+@pytest.mark.parametrize(
+    "strengths",
+    [
+        STRONG,
+        {"rotation_deg": 12.0, "shear_deg": 6.0, "scale": 0.15, "shift": 0.08, "perspective": 0.1},
+        {"rotation_deg": 180.0, "shear_deg": 44.9, "scale": 1.0},
+        {"perspective": 0.499},
+    ],
+)
+def test_nothing_is_ever_mirrored(strengths: dict[str, float]) -> None:
+    """The map keeps its orientation at every point: det H / w^3 is positive, w being smallest at a corner."""
+    homographies_B33 = Geometry(**strengths).draw(MANY, generator()).double()
+    corners_34 = torch.tensor([[-1, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]], dtype=torch.float64)
+    assert (homographies_B33.det() > 0).all()
+    assert ((homographies_B33 @ corners_34)[:, 2] > 0).all()
+
+
+@pytest.mark.parametrize("strengths", [{"shear_deg": 45.0}, {"perspective": 0.5}, {"perspective": math.nan}])
+def test_strengths_that_would_mirror_are_refused(strengths: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=rf"module\.augment\.geometry.*{next(iter(strengths))}"):
+        Geometry(**strengths)

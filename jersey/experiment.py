@@ -36,9 +36,8 @@ from jersey.report.model_profile import model_info
 from jersey.report.report import Result, report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker
-from jersey.runs.epoch_logger import EpochLine
 from jersey.runs.folder import RunFolder
-from jersey.runs.metrics_csv import MetricsCsv
+from jersey.runs.metrics_csv import EpochLine, MetricsCsv
 from jersey.runs.provenance import record_start
 from jersey.training.module import JerseyModule
 
@@ -54,7 +53,7 @@ class Experiment:
     Args:
         data: gives the datamodule, called with `seed`.
         module: gives the LightningModule, called with `labels`, `class_counts` and `seed`.
-        trainer: gives the Trainer, called with `run_dir` and `loggers`.
+        trainer: gives the Trainer, called with `run_dir`, `loggers` and `run_state`.
         seed: of weights, train order and augmentation.
         measure: time the exported model and count its parameters; takes some seconds.
         onnx_variants: forms of the exported file to make beside it, each left there only if it answers as the network
@@ -149,7 +148,7 @@ class Experiment:
     ) -> tuple[JerseyModule, L.Trainer, dict[str, Any]]:
         """The module with its best weights, and what their checkpoint says about itself."""
         module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
-        trainer = self.trainer(run_dir=folder.path, loggers=loggers)
+        trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
         _fit(trainer, module, data, folder)
         best = load_scored_weights(module, folder.best_checkpoint)
         trainer.test(module, datamodule=data, verbose=False)

@@ -43,8 +43,7 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
-from jersey.runs.epoch_logger import EpochLine
-from jersey.runs.metrics_csv import MetricsCsv
+from jersey.runs.metrics_csv import EpochLine, MetricsCsv
 from jersey.training.module import JerseyModule
 from jersey.training.trainer import AUTOCAST
 
@@ -191,7 +190,8 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     tracker = AimTracker(repo=workdir / ".aim", experiment=name, run_name="bench", hash_file=workdir / "aim_hash")
     between = BetweenEpochs(rivals)
     experiment.trainer.keywords["callbacks"] = {"between": between, **experiment.trainer.keywords["callbacks"]}
-    trainer = experiment.trainer(run_dir=workdir, loggers=[MetricsCsv(run_dir=workdir), EpochLine(), tracker])
+    loggers = [MetricsCsv(run_dir=workdir), EpochLine(), tracker]
+    trainer = experiment.trainer(run_dir=workdir, loggers=loggers, run_state=module.run_state)
     load = GpuLoad()
     with load.sampled():
         trainer.fit(module, datamodule=data)

@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from jersey.core.atomic import write_text
 from jersey.core.labels import SPLITS, Labels
+from jersey.runs.state import RunState
 from jersey.runs.timeouts import OutOfPatience, Patient
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ class AimTracker(Logger):
     def version(self) -> str:
         """The run within the experiment."""
         return self._run_name
+
+    def join(self, run: RunState) -> None:
+        """Gets the pictures of the callbacks."""
+        run.log_image = self.log_image
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Ignores what Lightning collects by itself: `log_config` records the whole config."""
@@ -292,8 +296,3 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             branch = branch.setdefault(parent, {})
         branch[leaf] = value if value is None or isinstance(value, bool | int | float | str) else repr(value)
     return tree
-
-
-def find_tracker(trainer: Trainer) -> AimTracker | None:
-    """The trainer's AimTracker, if it has one."""
-    return next((logger for logger in trainer.loggers if isinstance(logger, AimTracker)), None)

@@ -1,10 +1,13 @@
-"""`metrics.csv`, the durable record of a run's metrics: one row an epoch, whole after every epoch, kept on resume.
+"""`metrics.csv`, the durable record of a run's metrics, and a line an epoch for whoever reads along.
 
-Lightning's own CSVLogger writes a row per call and cannot resume into its file.
+The file has one row an epoch, is whole after every epoch, and is kept on resume; Lightning's own CSVLogger writes a row
+per call and cannot resume into its file.
 """
 
 import csv
 import io
+import logging
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
+from jersey.runs.state import RunState
+
+log = logging.getLogger(__name__)
 
 KEYS = ("epoch", "step")
 
@@ -63,6 +69,10 @@ class MetricsCsv(Logger):
     def version(self) -> str:
         """The run."""
         return self._run_dir.name
+
+    def join(self, run: RunState) -> None:
+        """Puts an epoch's metrics on disk before its checkpoint."""
+        run.record = self.log_metrics
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Ignores hyperparameters: `config.txt` and `config.json` hold the config."""
@@ -140,3 +150,46 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _are_from_test(cells: Iterable[str]) -> bool:
     return any(name.startswith("test/") for name in cells)
+
+
+class EpochLine(Logger):
+    """Lightning logger that writes the losses and main scores of each epoch to jersey's log.
+
+    A logger and not a callback, since callbacks run before the module has scored the epoch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scores: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls this logger."""
+        return "epoch_line"
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Ignores hyperparameters."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Gathers an epoch's scores; those of the train split come last and complete the line."""
+        self._scores |= metrics
+        if "train/loss" not in metrics or "val/loss" not in self._scores:
+            return
+        now = time.monotonic()
+        log.info(
+            "epoch %2d  train loss %.3f  val loss %.3f  val top-1 %5.1f %%  val macro recall %5.1f %%  %.0f s",
+            metrics["epoch"],
+            self._scores["train/loss"],
+            self._scores["val/loss"],
+            100 * self._scores["val/acc_top1"],
+            100 * self._scores["val/recall_macro"],
+            now - self._started,
+        )
+        self._started = now

@@ -16,9 +16,10 @@ from jersey.augment.mixing import CutMix
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.callbacks.learning_rate import LearningRate
+from jersey.callbacks.monitoring import LearningRate
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
+from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.training.sam import SAM
 from jersey.training.trainer import make_trainer
 
@@ -102,24 +103,33 @@ def test_without_an_interval_an_epoch_is_saved_at_its_end_alone(data: JerseyData
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2 * STEPS
 
 
-def test_by_time_every_step_may_be_due(data: JerseyDataModule, tmp_path: Path) -> None:
-    saved: list[int] = []
+@pytest.mark.parametrize(("minutes", "saved"), [(1e-9, [1, 2, 3, 4, 5, 6]), (60.0, [6]), (None, [6])])
+def test_by_time_every_step_may_be_due(
+    data: JerseyDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float | None, saved: list[int]
+) -> None:
+    steps: list[int] = []
+    save = BackgroundCheckpointIO.save_checkpoint
 
-    class Watch(RunCheckpoint):
-        def _save(self, trainer: L.Trainer, *, is_best: bool = False) -> None:
-            super()._save(trainer, is_best=is_best)
-            saved.append(trainer.global_step)
+    def watched(self: BackgroundCheckpointIO, checkpoint: dict[str, Any], *arguments: Any, **keywords: Any) -> None:
+        steps.append(checkpoint["global_step"])
+        save(self, checkpoint, *arguments, **keywords)
 
-    for minutes, expected in ((1e-9, [1, 2, 3, 4, 5, 6]), (60.0, [6]), (None, [6])):
-        callbacks = {"checkpoints": Watch(monitor="val/loss", mode="min", every_minutes=minutes)}
-        trainer = trainer_in(tmp_path, callbacks)
-        trainer.fit(plain(data), datamodule=data)
-        assert saved == expected
-        saved.clear()
+    monkeypatch.setattr(BackgroundCheckpointIO, "save_checkpoint", watched)
+    fit(tmp_path, data, {"checkpoints": RunCheckpoint(monitor="val/loss", mode="min", every_minutes=minutes)})
+    assert steps == saved
 
 
-def trainer_in(folder: Path, callbacks: Mapping[str, Callback], *, epochs: int = 1) -> L.Trainer:
-    return make_trainer(run_dir=folder, loggers=[], callbacks=dict(callbacks), epochs=epochs, accelerator="cpu")
+def fit(folder: Path, data: JerseyDataModule, callbacks: Mapping[str, Callback], *, epochs: int = 1) -> None:
+    module, last = plain(data), folder / "checkpoints" / "last.ckpt"
+    trainer = make_trainer(
+        run_dir=folder,
+        loggers=[],
+        run_state=module.run_state,
+        callbacks=dict(callbacks),
+        epochs=epochs,
+        accelerator="cpu",
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
 
 
 class Scored(Callback):
@@ -136,11 +146,7 @@ def test_the_first_of_the_best_epochs_is_kept(
 ) -> None:
     for epochs in [interrupted_after, len(SCORES)] if interrupted_after else [len(SCORES)]:
         callbacks = {"scored": Scored(), "checkpoints": RunCheckpoint(monitor="val/known", mode=mode)}
-        trainer = make_trainer(
-            run_dir=tmp_path, loggers=[], callbacks=dict(callbacks), epochs=epochs, accelerator="cpu"
-        )
-        last = tmp_path / "checkpoints" / "last.ckpt"
-        trainer.fit(plain(data), datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+        fit(tmp_path, data, callbacks, epochs=epochs)
     epochs_of = {
         path.stem: torch.load(path, weights_only=True)["epoch"] for path in (tmp_path / "checkpoints").glob("*.ckpt")
     }
@@ -165,9 +171,8 @@ def test_a_file_system_without_links_gets_copies(
 
 def test_a_metric_that_nobody_measures_is_named(data: JerseyDataModule, tmp_path: Path) -> None:
     callbacks = {"checkpoints": RunCheckpoint(monitor="val/acc_top7")}
-    trainer = trainer_in(tmp_path, callbacks)
     with pytest.raises(UserError, match=r"monitor=val/acc_top7 is not measured; choose from .*val/acc_top1"):
-        trainer.fit(plain(data), datamodule=data)
+        fit(tmp_path, data, callbacks)
 
 
 @pytest.mark.parametrize(

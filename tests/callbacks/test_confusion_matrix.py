@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
-from jersey.callbacks.confusion_matrix import ConfusionMatrix
+from jersey.callbacks.tables import ConfusionMatrix
 from jersey.core.labels import Labels
 from jersey.evaluation.metrics import Evaluation
 from jersey.plots.confusion_matrix import confusion_matrix
 from jersey.runs.aim import AimTracker
+from jersey.runs.state import RunState
 
 VAL_LABELS_N = torch.tensor([0, 1, 2, 2])
 TEST_LABELS_N = torch.tensor([2, 2, 2, 0])
@@ -39,6 +40,7 @@ class KnownPredictions(L.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
+        self.run_state = RunState()
         self.layer = torch.nn.Linear(1, 1)
         self.labels = Labels(("0", "00", "8"))
         self.evaluations: dict[str, Evaluation] = {}

@@ -16,14 +16,15 @@ from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
+from jersey.training.optimizers import adamw, sgd
 from jersey.training.sam import SAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
 State = dict[str, Tensor]
 OPTIMIZERS = [
-    partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.1),
-    partial(torch.optim.AdamW, lr=0.05, weight_decay=0.1),
+    partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.1),
+    partial(adamw, lr=0.05, weight_decay=0.1),
 ]
 
 

@@ -8,7 +8,7 @@ import torch
 from helpers.small_run import small_data, small_module, small_trainer, watch_grids
 from PIL import Image
 
-from jersey.callbacks.prediction_grid import PredictionGrid
+from jersey.callbacks.grids import PredictionGrid
 from jersey.evaluation.metrics import Evaluation
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.real_fit import data_of, module_of, trainer_in
 
+from jersey.callbacks.base import Scored
 from jersey.callbacks.tables import PredictionsTable
 from jersey.compare.comparison import compare
 from jersey.compare.runs import read_run
@@ -81,7 +82,7 @@ def write(evaluation: Evaluation, names: tuple[str, ...], *, root: Path, paths: 
     data = SimpleNamespace(root=root, splits={"test": SimpleNamespace(paths=paths)})
     trainer: Any = SimpleNamespace(default_root_dir=root, datamodule=data)
     module: Any = SimpleNamespace(labels=Labels(names), evaluations={"test": evaluation})
-    PredictionsTable().evaluated(trainer, module, "test")
+    PredictionsTable().evaluated(Scored(trainer, module, "test"))
     return table(root / "predictions_test.csv")
 
 

@@ -66,7 +66,7 @@ def test_a_resumed_and_tested_run_is_shown_whole(
         last = folder / "last.ckpt"
         trainer.fit(module, loader, loader, ckpt_path=last if last.exists() else None)
         trainer.save_checkpoint(last)
-    trainer.test(Countdown(), loader, verbose=False)
+    trainer.test(module, loader, verbose=False)
     curves = {
         name: [(int(row["epoch"]), float(row[name])) for row in rows_of(folder)[:-1]]
         for name in ("train/loss", "val/loss")

@@ -27,7 +27,31 @@ Curves = dict[str, list[tuple[int, float]]]
 """Epochs and values of each metric, by name."""
 
 
-class MetricsCsv(Logger):
+class PlainLogger(Logger):
+    """What Lightning asks of every logger; hyperparameters are ignored, as the run folder holds the config.
+
+    Args:
+        name: what Lightning calls it.
+        version: the run.
+    """
+
+    def __init__(self, name: str, version: str = "") -> None:
+        super().__init__()
+        self._name = name
+        self._version = version
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
+
+
+class MetricsCsv(PlainLogger):
     """Lightning logger that keeps `<run_dir>/metrics.csv`.
 
     Columns: `epoch`, `step` (the last one logged in it), then every metric by name; a metric not logged is empty. All
@@ -42,7 +66,7 @@ class MetricsCsv(Logger):
     """
 
     def __init__(self, *, run_dir: Path) -> None:
-        super().__init__()
+        super().__init__("metrics_csv", run_dir.name)
         self._run_dir = run_dir
         self._rows: dict[int, dict[str, str]] = {}
         self._test_row: dict[str, str] = {}
@@ -60,22 +84,9 @@ class MetricsCsv(Logger):
         """The run folder."""
         return str(self._run_dir)
 
-    @property
-    def name(self) -> str:
-        """What Lightning calls this logger."""
-        return "metrics_csv"
-
-    @property
-    def version(self) -> str:
-        """The run."""
-        return self._run_dir.name
-
     def join(self, run: RunState) -> None:
         """Puts an epoch's metrics on disk before its checkpoint."""
         run.record = self.log_metrics
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Ignores hyperparameters: `config.txt` and `config.json` hold the config."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -152,29 +163,16 @@ def _are_from_test(cells: Iterable[str]) -> bool:
     return any(name.startswith("test/") for name in cells)
 
 
-class EpochLine(Logger):
+class EpochLine(PlainLogger):
     """Lightning logger that writes the losses and main scores of each epoch to jersey's log.
 
     A logger and not a callback, since callbacks run before the module has scored the epoch.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("epoch_line")
         self._scores: dict[str, float] = {}
         self._started = time.monotonic()
-
-    @property
-    def name(self) -> str:
-        """What Lightning calls this logger."""
-        return "epoch_line"
-
-    @property
-    def version(self) -> str:
-        """There is one."""
-        return ""
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Ignores hyperparameters."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -28,15 +28,8 @@ def adamw(
     may_fuse: bool = True,
 ) -> Optimizer:
     """AdamW, whose weight decay is decoupled from the gradient: https://arxiv.org/abs/1711.05101."""
-    make = partial(torch.optim.AdamW, betas=betas, eps=eps)
-    return torch_optimizer(
-        network,
-        make=make,
-        lr=lr,
-        weight_decay=weight_decay,
-        backbone_lr_scale=backbone_lr_scale,
-        may_fuse=may_fuse,
-    )
+    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=may_fuse or None)
 
 
 def sgd(
@@ -50,15 +43,8 @@ def sgd(
     may_fuse: bool = True,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
-    make = partial(torch.optim.SGD, momentum=momentum, nesterov=nesterov)
-    return torch_optimizer(
-        network,
-        make=make,
-        lr=lr,
-        weight_decay=weight_decay,
-        backbone_lr_scale=backbone_lr_scale,
-        may_fuse=may_fuse,
-    )
+    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=may_fuse or None)
 
 
 def torch_optimizer(

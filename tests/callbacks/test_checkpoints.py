@@ -1,6 +1,6 @@
 """What a run leaves to go on from: inside of epochs and at their ends, and the best of them."""
 
-import shutil
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,23 +70,40 @@ KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("batch", [0, 2, 3, STEPS, 2 * STEPS + 1, 2 * STEPS + 2])
+@pytest.fixture(scope="module")
+def whole(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Of each kind the run that nothing interrupts: its last checkpoint, its batches and its metrics."""
+
+    @functools.cache
+    def run(kind: str) -> Any:
+        (make, settings), folder, seen = KINDS[kind], tmp_path_factory.mktemp("whole"), dict[int, list[int]]()
+        last = fitted(folder, data, make(data), *everything(seen), every_steps=2, **settings)
+        return last, seen, (folder / "metrics.csv").read_text()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch"),
+    [
+        *(("plain", batch) for batch in (0, 2, 3, STEPS, 2 * STEPS + 1)),
+        *((kind, batch) for kind in ("mixed", "sam", "accumulated") for batch in (3, 2 * STEPS + 2)),
+        ("a part of each epoch", STEPS),
+    ],
+)
 def test_a_run_killed_inside_an_epoch_ends_as_one_that_was_not(
-    data: JerseyDataModule, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kind: str, batch: int
+    data: JerseyDataModule, tmp_path: Path, whole: Callable[[str], Any], kind: str, batch: int
 ) -> None:
     make, settings = KINDS[kind]
-    whole_seen: dict[int, list[int]] = {}
-    whole = fitted(tmp_path / "whole", data, make(data), *everything(whole_seen), every_steps=2, **settings)
     seen: dict[int, list[int]] = {}
     with pytest.raises(Killed):
-        fitted(tmp_path / "killed", data, make(data), *everything(seen), KillAt(batch), every_steps=2, **settings)
+        fitted(tmp_path, data, make(data), *everything(seen), KillAt(batch), every_steps=2, **settings)
     before = dict(seen)
-    again = fitted(tmp_path / "killed", data, make(data), *everything(seen), every_steps=2, **settings)
-    assert_same_training(again, whole)
+    again = fitted(tmp_path, data, make(data), *everything(seen), every_steps=2, **settings)
+    last, whole_seen, metrics = whole(kind)
+    assert_same_training(again, last)
     assert seen == whole_seen == before | seen
-    csv = [(tmp_path / name / "metrics.csv").read_text() for name in ("killed", "whole")]
-    assert csv[0] == csv[1]
+    assert (tmp_path / "metrics.csv").read_text() == metrics
 
 
 def test_what_was_saved_inside_an_epoch_is_not_trained_again(data: JerseyDataModule, tmp_path: Path) -> None:
@@ -166,7 +183,6 @@ def test_a_file_system_without_links_gets_copies(
         files = [tmp_path / kind / "checkpoints" / f"{name}.ckpt" for kind in ("links", "copies")]
         left, right = (torch.load(file, weights_only=True) for file in files)
         assert_same_training(left, right)
-    shutil.rmtree(tmp_path / "links")
 
 
 def test_a_metric_that_nobody_measures_is_named(data: JerseyDataModule, tmp_path: Path) -> None:

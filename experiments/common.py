@@ -1,27 +1,17 @@
 """The parts that experiments share, one function a part. Numbers that differ are assigned by the experiment."""
 
 import fiddle as fdl
-import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from jersey.augment.base import Augment
 from jersey.augment.color import Colour, Noise
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.checkpoints import RunCheckpoint
-from jersey.callbacks.confusion_matrix import ConfusionMatrix
-from jersey.callbacks.dataset_statistics import DatasetStatistics
-from jersey.callbacks.digit_errors import DigitErrors
+from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.grad_cam import GradCam
-from jersey.callbacks.input_grid import SampleGrid
-from jersey.callbacks.learning_rate import LearningRate
-from jersey.callbacks.loss_scale import LossScale
-from jersey.callbacks.per_class import PerClassTable
-from jersey.callbacks.prediction_grid import PredictionGrid
-from jersey.callbacks.predictions_table import PredictionsTable
-from jersey.callbacks.progress import ProgressBar
-from jersey.callbacks.sampler_distribution import SamplerDistribution
-from jersey.callbacks.stop_on_non_finite import FiniteLoss
+from jersey.callbacks.grids import GradCam, PredictionGrid, SampleGrid
+from jersey.callbacks.monitoring import FiniteLoss, LearningRate, LossScale, ProgressBar
+from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
 from jersey.callbacks.training_curves import History
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
@@ -29,6 +19,7 @@ from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.training.losses import CrossEntropy
 from jersey.training.module import JerseyModule
+from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import make_trainer, named
 
@@ -62,12 +53,11 @@ def module() -> fdl.Partial[JerseyModule]:
     return fdl.Partial(
         JerseyModule,
         network=fdl.Partial(resnet_classifier, architecture="resnet18", weights="imagenet", head=head()),
-        optimizer=fdl.Partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
+        optimizer=fdl.Partial(adamw, lr=1e-4, weight_decay=0.05, backbone_lr_scale=1.0),
         schedule=fdl.Partial(warmup_cosine, warmup_frac=0.2, final_frac=0.01),
         loss=fdl.Config(CrossEntropy, label_smoothing=0.05),
         augment=augment(),
         weight_power=0.0,
-        backbone_lr_scale=1.0,
     )
 
 

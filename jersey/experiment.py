@@ -26,6 +26,7 @@ from jersey.core.labels import Labels
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
+from jersey.data.problems import skipped_summary
 from jersey.data.sampler import class_balance
 from jersey.evaluation.metrics import Evaluation
 from jersey.export import VariantName
@@ -36,9 +37,8 @@ from jersey.report.report import ReportContent, write_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import usable_checkpoint
-from jersey.runs.epoch_logger import EpochLine
 from jersey.runs.folder import RunFolder
-from jersey.runs.metrics_csv import MetricsCsv
+from jersey.runs.metrics_csv import EpochLine, MetricsCsv
 from jersey.runs.provenance import record_start
 from jersey.training.module import JerseyModule
 
@@ -54,7 +54,7 @@ class Experiment:
     Args:
         data: gives the datamodule, called with `seed`.
         module: gives the LightningModule, called with `labels`, `class_counts` and `seed`.
-        trainer: gives the Trainer, called with `run_dir` and `loggers`.
+        trainer: gives the Trainer, called with `run_dir`, `loggers` and `run_state`.
         seed: of weights, train order and augmentation.
         measure: time the exported model and count its parameters; takes some seconds.
         onnx_variants: forms of the exported file to make beside it, each left there only if it answers as the network
@@ -127,15 +127,15 @@ class Experiment:
 
     def prepare(
         self, folder: RunFolder, data: JerseyDataModule, *, loggers: Sequence[Logger] = (), **origin: Any
-    ) -> "RunState":
+    ) -> "RunContext":
         """Builds what the stages after the audit take; `origin` is the commit and the start of the run."""
         module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
-        trainer = self.trainer(run_dir=folder.path, loggers=loggers)
-        return RunState(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
+        trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
+        return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunState:
+class RunContext:
     """A run in this process, as its stages take it.
 
     Attributes:
@@ -189,7 +189,7 @@ def audit(data: JerseyDataModule, folder: RunFolder) -> None:
         log.warning("and %d more findings in the data, see %s", len(untold) - WARNINGS, folder.path / "audit.txt")
 
 
-def fit(state: RunState) -> None:
+def fit(state: RunContext) -> None:
     """Trains from the last checkpoint on; where training is over, restores its counters and goes no further."""
     folder, trainer = state.folder, state.trainer
     last = usable_checkpoint(folder)
@@ -203,14 +203,14 @@ def fit(state: RunState) -> None:
     wait_for_all()  # rank zero has written its last checkpoint
 
 
-def test(state: RunState) -> TestResult:
+def test(state: RunContext) -> TestResult:
     """Loads the best weights and evaluates them on the test split."""
     best = load_scored_weights(state.module, state.folder.best_checkpoint)
     state.trainer.test(state.module, datamodule=state.data, verbose=False)
     return TestResult(best, state.module.evaluations["test"])
 
 
-def export(state: RunState, tested: TestResult) -> ExportResult:
+def export(state: RunContext, tested: TestResult) -> ExportResult:
     """Writes the ONNX file and its variants."""
     return export_run(
         state.module.network,
@@ -223,7 +223,7 @@ def export(state: RunState, tested: TestResult) -> ExportResult:
     )
 
 
-def profile(state: RunState) -> dict[str, Any]:
+def profile(state: RunContext) -> dict[str, Any]:
     """Measures the exported model, and writes `model_info.json`."""
     info = profile_model(
         state.module.network,
@@ -236,7 +236,7 @@ def profile(state: RunState) -> dict[str, Any]:
     return info
 
 
-def report(state: RunState, tested: TestResult, exported: ExportResult, info: Mapping[str, Any] | None) -> None:
+def report(state: RunContext, tested: TestResult, exported: ExportResult, info: Mapping[str, Any] | None) -> None:
     """Writes `report.md` and `report.html`."""
     folder, data = state.folder, state.data
     difference = folder.path / "config_diff.txt"
@@ -255,7 +255,7 @@ def report(state: RunState, tested: TestResult, exported: ExportResult, info: Ma
     write_report(f"{folder.experiment}/{folder.name}", content)
 
 
-def _facts(state: RunState, tested: TestResult) -> dict[str, str]:
+def _facts(state: RunContext, tested: TestResult) -> dict[str, str]:
     device = state.trainer.strategy.root_device.type
     return {
         "best epoch": f"{tested.best['epoch']} of 0 to {state.folder.status['epochs'] - 1}",

@@ -50,8 +50,7 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
-from jersey.runs.epoch_logger import EpochLine
-from jersey.runs.metrics_csv import MetricsCsv
+from jersey.runs.metrics_csv import EpochLine, MetricsCsv
 from jersey.training.module import JerseyModule
 from jersey.training.trainer import AUTOCAST
 
@@ -196,7 +195,8 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     tracker = AimTracker(repo=workdir / ".aim", experiment=name, run_name="bench", hash_file=workdir / "aim_hash")
     between = BetweenEpochs(rivals)
     with_between = harness.with_callbacks(experiment, between=between)
-    trainer = with_between.trainer(run_dir=workdir, loggers=[MetricsCsv(run_dir=workdir), EpochLine(), tracker])
+    loggers = [MetricsCsv(run_dir=workdir), EpochLine(), tracker]
+    trainer = with_between.trainer(run_dir=workdir, loggers=loggers, run_state=module.run_state)
     load = GpuLoad()
     with load.sampled():
         trainer.fit(module, datamodule=data)

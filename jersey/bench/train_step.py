@@ -33,6 +33,7 @@ from jersey.models.network import resnet_classifier
 from jersey.models.resnet import Architecture
 from jersey.training.losses import CrossEntropy
 from jersey.training.module import JerseyModule
+from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import AUTOCAST, precision_for
 
@@ -90,7 +91,7 @@ def _module(architecture: Architecture) -> JerseyModule:
         class_counts=[1] * len(LABELS),
         seed=0,
         network=partial(resnet_classifier, architecture=architecture, weights=None, head=CompositionalHead),
-        optimizer=partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
+        optimizer=partial(adamw, lr=1e-4, weight_decay=0.05),
         schedule=partial(warmup_cosine, warmup_frac=0.2),
         loss=CrossEntropy(label_smoothing=0.05),
         augment=baseline_augment(),

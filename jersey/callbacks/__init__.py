@@ -1,1 +1,1 @@
-"""Lightning callbacks, one file each: they collect, and plots, export and tracking do the work."""
+"""Lightning callbacks: they collect, and plots, export and tracking do the work."""

@@ -12,13 +12,11 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from jersey.callbacks.stop_on_non_finite import FiniteLoss
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
 from jersey.runs import signals
-from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
-from jersey.runs.metrics_csv import MetricsCsv
+from jersey.runs.state import RunState
 
 AGREED_STEPS = 20
 """How often several processes ask each other whether to save: all have to, and the answer takes them a moment."""
@@ -53,6 +51,12 @@ class RunCheckpoint(Checkpoint):
         self.best_score: float | None = None
         self._step = self._saved_step = 0
         self._saved_at_s = 0.0
+        self._run = RunState()
+
+    def join(self, run: RunState) -> None:
+        """Lets the others know what is best, and takes what they want to say before a checkpoint."""
+        self._run = run
+        run.monitor, run.mode = self.monitor, self.mode
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}
@@ -74,17 +78,20 @@ class RunCheckpoint(Checkpoint):
         if is_to_stop or _agreed(trainer, self._is_due(trainer.global_step)):
             self._save(trainer)
         if is_to_stop:
-            _stop(trainer)
+            self._stop()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        _record(trainer)
+        # Lightning gives the epoch's metrics to the loggers after this hook, and a run that resumes after its
+        # checkpoint would not log them again.
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self._run.record({**metrics, "epoch": trainer.current_epoch}, max(trainer.global_step - 1, 0))
         score = self._score(trainer)
         is_best = self._is_better(score)
         if is_best:
             self.best_score = score
         self._save(trainer, is_best=is_best)
         if _agreed(trainer, signals.exit_code() is not None, is_rare=True):
-            _stop(trainer)
+            self._stop()
 
     def _is_due(self, step: int) -> bool:
         is_by_time = self.every_minutes is not None and time.monotonic() - self._saved_at_s >= 60 * self.every_minutes
@@ -104,31 +111,20 @@ class RunCheckpoint(Checkpoint):
         return score > self.best_score if self.mode == "max" else score < self.best_score
 
     def _save(self, trainer: L.Trainer, *, is_best: bool = False) -> None:
-        if any(isinstance(each, FiniteLoss) and each.is_broken(trainer) for each in _callbacks(trainer)):
+        if self._run.is_loss_broken():
             return
         folder = Path(trainer.default_root_dir)
         last = folder / LAST_CHECKPOINT
         if trainer.is_global_zero:
-            _io(trainer).link(last, folder / PREVIOUS_CHECKPOINT)
+            self._run.checkpoint_io.link(last, folder / PREVIOUS_CHECKPOINT)
         trainer.save_checkpoint(last)
         if is_best and trainer.is_global_zero:
-            _io(trainer).link(last, folder / BEST_CHECKPOINT)
+            self._run.checkpoint_io.link(last, folder / BEST_CHECKPOINT)
         self._saved_step, self._saved_at_s = trainer.global_step, time.monotonic()
 
-
-def _callbacks(trainer: L.Trainer) -> list[L.Callback]:
-    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it in a connector, out of mypy's sight
-
-
-def _record(trainer: L.Trainer) -> None:
-    """Puts the epoch's metrics on disk before its checkpoint: a run that resumes after that would not log them again.
-
-    Lightning gives them to the loggers after this hook.
-    """
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    for logger in trainer.loggers:
-        if isinstance(logger, MetricsCsv):
-            logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=max(trainer.global_step - 1, 0))
+    def _stop(self) -> None:
+        self._run.checkpoint_io.wait()
+        raise SystemExit(signals.exit_code() or 128 + signal.SIGTERM)  # by a signal to another process
 
 
 def _agreed(trainer: L.Trainer, wish: bool, *, is_rare: bool = False) -> bool:
@@ -138,14 +134,3 @@ def _agreed(trainer: L.Trainer, wish: bool, *, is_rare: bool = False) -> bool:
     if not is_rare and trainer.global_step % AGREED_STEPS:
         return False
     return trainer.strategy.reduce_boolean_decision(wish, all=False)
-
-
-def _stop(trainer: L.Trainer) -> None:
-    _io(trainer).wait()
-    raise SystemExit(signals.exit_code() or 128 + signal.SIGTERM)  # by a signal to another process
-
-
-def _io(trainer: L.Trainer) -> BackgroundCheckpointIO:
-    writer = trainer.strategy.checkpoint_io
-    assert isinstance(writer, BackgroundCheckpointIO)
-    return writer

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 
 from jersey.core.errors import UserError
+from jersey.runs.state import RunState
 
 
 class EMA(WeightAveraging):
@@ -44,6 +45,10 @@ class EMA(WeightAveraging):
         self.decay = decay
         self.every_steps = every_steps
         self.half_life_epochs = half_life_epochs
+
+    def join(self, run: RunState) -> None:
+        """Lets the checkpoint say whose score it holds."""
+        run.eval_weights = "ema"
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         # The module reaches its device only after this hook; an average left on the CPU would cost a copy each step.

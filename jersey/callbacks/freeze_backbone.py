@@ -5,15 +5,14 @@ https://arxiv.org/abs/2202.10054. Lightning's `BackboneFinetuning` counts in epo
 optimizer when it thaws, which the schedule and a resumed run would have to know of.
 """
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
+from jersey.callbacks.base import module_of
 from jersey.core.errors import UserError
-
-if TYPE_CHECKING:
-    from jersey.training.module import JerseyModule
+from jersey.runs.state import RunState
 
 
 class FreezeBackbone(Callback):
@@ -34,24 +33,24 @@ class FreezeBackbone(Callback):
         self._steps = 0
         self._held: list[Tensor] | None = None
 
+    def join(self, run: RunState) -> None:
+        """Lets DDP know that some weights have no gradient for a while."""
+        run.freezes_weights = True
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._steps = round(self.frac * int(trainer.estimated_stepping_batches))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         # Only while a batch is trained on: whoever looks at the network in between finds it as ever.
         if trainer.global_step < self._steps:
-            backbone = _backbone(pl_module).eval()
+            backbone = module_of(pl_module).network.backbone.eval()
             self._held = [weight for weight in backbone.parameters() if weight.requires_grad]
             for weight in self._held:
                 weight.requires_grad_(False)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self._held is not None:
-            _backbone(pl_module).train()
+            module_of(pl_module).network.backbone.train()
             for weight in self._held:
                 weight.requires_grad_(True)
             self._held = None
-
-
-def _backbone(module: LightningModule) -> nn.Module:
-    return cast("JerseyModule", module).network.backbone

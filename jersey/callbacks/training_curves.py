@@ -7,8 +7,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from jersey.callbacks.checkpoints import RunCheckpoint
-from jersey.callbacks.picture import save, track
+from jersey.callbacks.base import module_of, save, track
 from jersey.runs.metrics_csv import Curves, read_metrics
 
 
@@ -33,25 +32,26 @@ class History(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The row of an epoch is complete when the next one starts; its own last hook would be too early.
         if time.monotonic() - self._drawn_at_s >= self.interval_s:
-            self._draw(trainer, is_final=False)
+            self._draw(trainer, pl_module, is_final=False)
             self._drawn_at_s = time.monotonic()
 
     @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, is_final=True)
+        self._draw(trainer, pl_module, is_final=True)
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, is_final=True)
+        self._draw(trainer, pl_module, is_final=True)
 
-    def _draw(self, trainer: Trainer, *, is_final: bool) -> None:
+    def _draw(self, trainer: Trainer, module: LightningModule, *, is_final: bool) -> None:
         from jersey.plots.history import history  # imports matplotlib
 
         folder = Path(trainer.default_root_dir)
         curves, test = read_metrics(folder / "metrics.csv")
         if not curves:
             return
-        monitor, best_epoch = _best(trainer, curves)
+        run = module_of(module).run_state
+        monitor, best_epoch = run.monitor, _best_epoch(curves, run.monitor, run.mode)
         title = f"{folder.parent.name}/{folder.name}"
         if best_epoch is not None:
             title += f"\nbest epoch {best_epoch}: {monitor} {dict(curves[monitor])[best_epoch]:.4g}"
@@ -60,16 +60,11 @@ class History(Callback):
         image = history(curves, test=test, best_epoch=best_epoch, title=title)
         save(trainer, image, "history")
         if is_final:
-            track(trainer, image, "history", step=trainer.global_step)
+            track(trainer, module, image, "history", step=trainer.global_step)
 
 
-def _best(trainer: Trainer, curves: Curves) -> tuple[str, int | None]:
-    """The monitored metric, and the epoch that has its best value first."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, RunCheckpoint):
-            sign = 1 if callback.mode == "max" else -1
-            points = [
-                (sign * score, -epoch) for epoch, score in curves.get(callback.monitor, ()) if not math.isnan(score)
-            ]
-            return callback.monitor, -max(points)[1] if points else None
-    return "", None
+def _best_epoch(curves: Curves, monitor: str, mode: str) -> int | None:
+    """The epoch that has the monitored metric's best value first."""
+    sign = 1 if mode == "max" else -1
+    points = [(sign * score, -epoch) for epoch, score in curves.get(monitor, ()) if not math.isnan(score)]
+    return -max(points)[1] if points else None

@@ -18,8 +18,9 @@ from jersey.augment.erasing import Erasing
 from jersey.augment.geometry import Geometry, project_grid
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import read
-from jersey.lint.simulate import Effects, Group, Rule, makes, members
+from jersey.lint.simulate import Effects, Group, Rule, members
 
+BACKBONE_SCALE = "module.optimizer.backbone_lr_scale"
 STROKE_DEG = 45  # a stroke turned by more lies nearer to level than to upright
 VISIBLE = 0.5  # less of a crop may show one of two digits
 HIDING = 0.1  # of a crop; a digit is not much larger
@@ -65,12 +66,12 @@ def averaged_twice(config: fdl.Buildable, _: Effects) -> str | None:
 
 
 def decay_alone_shrinks(config: fdl.Buildable, computed: Effects) -> str | None:
-    optimizer = read(config, "module.optimizer")
-    if not isinstance(optimizer, fdl.Buildable) or computed.assumed:
+    if computed.assumed:
         return None
-    is_sgd = makes(optimizer, torch.optim.SGD)
     groups = [
-        each for each in (computed.groups or {}).values() if is_sgd or each.settings.get("decoupled_weight_decay")
+        each
+        for each in (computed.groups or {}).values()
+        if "dampening" in each.settings or each.settings.get("decoupled_weight_decay")  # of SGD; of AdamW
     ]
     left = min(map(_left_of_weights, groups), default=1.0)
     if left >= LEFT:
@@ -92,21 +93,21 @@ def _left_of_weights(group: Group) -> float:
 
 
 def backbone_above_the_head(config: fdl.Buildable, _: Effects) -> str | None:
-    scale, lr = read(config, "module.backbone_lr_scale", 1), read(config, "module.optimizer.lr")
+    scale, lr = read(config, BACKBONE_SCALE, 1), read(config, "module.optimizer.lr")
     if scale <= 1 or lr is None:
         return None
-    return f"module.backbone_lr_scale={scale} times module.optimizer.lr={lr} is {scale * lr:.3g}, above the head's rate"
+    return f"{BACKBONE_SCALE}={scale} times module.optimizer.lr={lr} is {scale * lr:.3g}, above the head's rate"
 
 
 def backbone_stays_random(config: fdl.Buildable, _: Effects) -> str | None:
-    weights, scale = read(config, "module.network.weights", "not there"), read(config, "module.backbone_lr_scale", 1)
-    together = "module.network.weights=None and module.backbone_lr_scale=0 leave the backbone at its random start"
+    weights, scale = read(config, "module.network.weights", "not there"), read(config, BACKBONE_SCALE, 1)
+    together = f"module.network.weights=None and {BACKBONE_SCALE}=0 leave the backbone at its random start"
     return together if weights is None and scale == 0 else None
 
 
 def frozen_while_random(config: fdl.Buildable, _: Effects) -> str | None:
     is_random = read(config, "module.network.weights", "not there") is None
-    learns = read(config, "module.backbone_lr_scale", 1) != 0  # else `backbone_stays_random`
+    learns = read(config, BACKBONE_SCALE, 1) != 0  # else `backbone_stays_random`
     for path, frac in _frozen(config).items():
         if is_random and learns and frac > 0:
             return f"module.network.weights=None and {path}={frac} keep a random backbone as it is"
@@ -115,9 +116,9 @@ def frozen_while_random(config: fdl.Buildable, _: Effects) -> str | None:
 
 def thawed_to_stand_still(config: fdl.Buildable, _: Effects) -> str | None:
     for path, frac in _frozen(config).items():
-        if 0 < frac < 1 and read(config, "module.backbone_lr_scale", 1) == 0:
+        if 0 < frac < 1 and read(config, BACKBONE_SCALE, 1) == 0:
             return (
-                f"module.backbone_lr_scale=0 holds the weights that {path}={frac} lets go: from there on only batch"
+                f"{BACKBONE_SCALE}=0 holds the weights that {path}={frac} lets go: from there on only batch"
                 " statistics move"
             )
     return None

@@ -25,6 +25,7 @@ from jersey.config.paths import parameters, read
 from jersey.data.split import Split
 from jersey.lint.interactions import COMPOUND
 from jersey.lint.simulate import Effects, Rule, build_module, built_average, effects, members, step_groups
+from jersey.models.network import Network
 from jersey.training.sam import SAM
 
 INVISIBLE = 0.05  # mean change of a pixel, 0..255; a resampling that moves nothing is off by 1e-5
@@ -127,10 +128,11 @@ def decay_below_precision(config: fdl.Buildable, computed: Effects) -> str | Non
 def _optimized(config: fdl.Buildable, **settings: float) -> Tensor:
     """Weights after 20 steps, half of them with gradients and half without."""
     generator = torch.Generator().manual_seed(0)
-    weights = torch.nn.Parameter(torch.randn(1000, generator=generator))
-    optimizer = fdl.build(config.module.optimizer)([{"params": [weights], **settings}])
+    weights = torch.nn.Parameter(torch.randn(1000, 1, generator=generator))
+    head = torch.nn.ParameterList([weights])
+    optimizer = fdl.build(config.module.optimizer)(Network(torch.nn.Identity(), head), **settings)
     for _ in range(20):
-        weights.grad = torch.randn(1000, generator=generator) * (torch.arange(1000) < 500)
+        weights.grad = torch.randn(1000, 1, generator=generator) * (torch.arange(1000) < 500)[:, None]
         optimizer.step()
     return weights.detach()
 

@@ -40,10 +40,11 @@ def _covers(config: fdl.Buildable, computed: Effects, path: str) -> bool:
     if path in ("data.sampler_power", "data.labels", "module.weight_power"):
         return computed.classes is not None
     if parent == "module.optimizer":
-        return bool(groups) and all(name in group.settings or name in group.curves for group in groups)
+        is_in_groups = all(name in group.settings or name in group.curves for group in groups)
+        return bool(groups) and (is_in_groups or name == "backbone_lr_scale")
     if parent in members(config, "trainer.callbacks", WeightAveraging):
         return name in ("decay", "half_life_epochs") and computed.ema_decay is not None
-    return bool(groups) and (path == "module.backbone_lr_scale" or path.startswith("module.schedule."))
+    return bool(groups) and path.startswith("module.schedule.")
 
 
 def _with(config: fdl.Buildable, path: str, value: Any) -> fdl.Buildable:

@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from jersey.core.atomic import write_text
 from jersey.core.labels import SPLITS, Labels
+from jersey.runs.metrics_csv import PlainLogger
+from jersey.runs.state import RunState
 from jersey.runs.timeouts import OutOfPatience, Patient
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ PATIENCE_S = 120  # with one call, the first one makes the repository
 ROOM_BYTES = 16 * 2**20  # more than Aim holds in memory before it writes
 
 
-class AimTracker(Logger):
+class AimTracker(PlainLogger):
     """Lightning logger that writes fit, test and export into one Aim run, over any number of processes.
 
     Nothing here raises: the first failure is logged, and later calls do nothing. Other ranks than zero never write.
@@ -59,10 +59,8 @@ class AimTracker(Logger):
         commit: str | None = None,
         system_tracking_interval: float | None = 30,
     ) -> None:
-        super().__init__()
+        super().__init__(experiment, run_name)
         self._repo = repo.absolute()
-        self._experiment = experiment
-        self._run_name = run_name
         self._hash_file = hash_file
         self._commit = commit
         self._system_tracking_interval = system_tracking_interval
@@ -70,18 +68,9 @@ class AimTracker(Logger):
         self._patient = Patient(PATIENCE_S)
         self._has_failed = False
 
-    @property
-    def name(self) -> str:
-        """The experiment."""
-        return self._experiment
-
-    @property
-    def version(self) -> str:
-        """The run within the experiment."""
-        return self._run_name
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Ignores what Lightning collects by itself: `log_config` records the whole config."""
+    def join(self, run: RunState) -> None:
+        """Gets the pictures of the callbacks."""
+        run.log_image = self.log_image
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Records numbers at a step; `val/acc_top1` becomes `acc_top1` in the context `subset: val`."""
@@ -192,7 +181,7 @@ class AimTracker(Logger):
         return aim.Run(
             known if known and self._holds(known) else None,
             repo=repository,
-            experiment=self._experiment,
+            experiment=self.name,
             force_resume=True,
             system_tracking_interval=self._system_tracking_interval,
             log_system_params=False,  # they would hold every environment variable
@@ -202,7 +191,7 @@ class AimTracker(Logger):
     def _introduce(self, run: "aim.Run") -> None:
         if run.hash != self._known_hash():
             write_text(self._hash_file, run.hash)
-            run.name = self._run_name
+            run.name = self.version
         # A run that is continued with other code or on another machine has the tags of both.
         for tag in self._tags():
             if tag not in run.tags:
@@ -210,7 +199,7 @@ class AimTracker(Logger):
         run.set("outcome", {"status": "running", "detail": ""})
 
     def _tags(self) -> list[str]:
-        tags = [self._experiment, short_commit(self._commit or ""), platform.node()]
+        tags = [self.name, short_commit(self._commit or ""), platform.node()]
         return [tag for tag in dict.fromkeys(tags) if tag]
 
     def _known_hash(self) -> str | None:
@@ -302,8 +291,3 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             branch = branch.setdefault(parent, {})
         branch[leaf] = value if value is None or isinstance(value, bool | int | float | str) else repr(value)
     return tree
-
-
-def find_tracker(trainer: Trainer) -> AimTracker | None:
-    """The trainer's AimTracker, if it has one."""
-    return next((logger for logger in trainer.loggers if isinstance(logger, AimTracker)), None)

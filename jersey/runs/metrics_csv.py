@@ -1,10 +1,13 @@
-"""`metrics.csv`, the durable record of a run's metrics: one row an epoch, whole after every epoch, kept on resume.
+"""`metrics.csv`, the durable record of a run's metrics, and a line an epoch for whoever reads along.
 
-Lightning's own CSVLogger writes a row per call and cannot resume into its file.
+The file has one row an epoch, is whole after every epoch, and is kept on resume; Lightning's own CSVLogger writes a row
+per call and cannot resume into its file.
 """
 
 import csv
 import io
+import logging
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
+from jersey.runs.state import RunState
+
+log = logging.getLogger(__name__)
 
 KEYS = ("epoch", "step")
 
@@ -21,7 +27,31 @@ Curves = dict[str, list[tuple[int, float]]]
 """Epochs and values of each metric, by name."""
 
 
-class MetricsCsv(Logger):
+class PlainLogger(Logger):
+    """What Lightning asks of every logger; hyperparameters are ignored, as the run folder holds the config.
+
+    Args:
+        name: what Lightning calls it.
+        version: the run.
+    """
+
+    def __init__(self, name: str, version: str = "") -> None:
+        super().__init__()
+        self._name = name
+        self._version = version
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
+
+
+class MetricsCsv(PlainLogger):
     """Lightning logger that keeps `<run_dir>/metrics.csv`.
 
     Columns: `epoch`, `step` (the last one logged in it), then every metric by name; a metric not logged is empty. All
@@ -36,7 +66,7 @@ class MetricsCsv(Logger):
     """
 
     def __init__(self, *, run_dir: Path) -> None:
-        super().__init__()
+        super().__init__("metrics_csv", run_dir.name)
         self._run_dir = run_dir
         self._rows: dict[int, dict[str, str]] = {}
         self._test_row: dict[str, str] = {}
@@ -54,18 +84,9 @@ class MetricsCsv(Logger):
         """The run folder."""
         return str(self._run_dir)
 
-    @property
-    def name(self) -> str:
-        """What Lightning calls this logger."""
-        return "metrics_csv"
-
-    @property
-    def version(self) -> str:
-        """The run."""
-        return self._run_dir.name
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Ignores hyperparameters: `config.txt` and `config.json` hold the config."""
+    def join(self, run: RunState) -> None:
+        """Puts an epoch's metrics on disk before its checkpoint."""
+        run.record = self.log_metrics
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -140,3 +161,33 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _are_from_test(cells: Iterable[str]) -> bool:
     return any(name.startswith("test/") for name in cells)
+
+
+class EpochLine(PlainLogger):
+    """Lightning logger that writes the losses and main scores of each epoch to jersey's log.
+
+    A logger and not a callback, since callbacks run before the module has scored the epoch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("epoch_line")
+        self._scores: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Gathers an epoch's scores; those of the train split come last and complete the line."""
+        self._scores |= metrics
+        if "train/loss" not in metrics or "val/loss" not in self._scores:
+            return
+        now = time.monotonic()
+        log.info(
+            "epoch %2d  train loss %.3f  val loss %.3f  val top-1 %5.1f %%  val macro recall %5.1f %%  %.0f s",
+            metrics["epoch"],
+            self._scores["train/loss"],
+            self._scores["val/loss"],
+            100 * self._scores["val/acc_top1"],
+            100 * self._scores["val/recall_macro"],
+            now - self._started,
+        )
+        self._started = now

@@ -6,7 +6,6 @@ read `evaluations`, so nothing runs the network over a split a second time.
 Shapes: B batch, N crops of the split, K classes.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ from jersey.data.loader import Batch
 from jersey.data.sampler import class_weights
 from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
-from jersey.training.optimizers import param_groups
+from jersey.runs.state import RunState
 from jersey.training.sam import SAM, gathers_too_much
 
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
@@ -43,7 +42,7 @@ class JerseyModule(L.LightningModule):
         class_counts: train crops of each class, in label order.
         seed: of the augmentation.
         network: called with `labels`.
-        optimizer: a torch optimizer class with `lr` (of the head) and `weight_decay` set, as a partial.
+        optimizer: called with the network and `may_fuse`; see `jersey.training.optimizers`.
         schedule: called with the optimizer and `total_steps`, gives a per-step scheduler.
         loss: called with logits, labels (with `mix`: shares of labels) and class weights; see `jersey.training.losses`.
         augment: applied to training batches only; None for none.
@@ -51,10 +50,13 @@ class JerseyModule(L.LightningModule):
             no scores: a mixed crop is of no one number.
         sam: lets every optimizer step look uphill first; None for plain steps.
         weight_power: loss weights are `count^-weight_power`; 0 for none.
-        backbone_lr_scale: the backbone's learning rate as a share of `lr`.
         compile_network: let torch.compile translate the network, in this mode of its; pays on a GPU and in long runs.
             "reduce-overhead" replays CUDA graphs; None leaves the network as it is.
         weights_on_top_of_sampler: tells `jersey.lint.checks` that weights and a balanced sampler at once are meant.
+
+    Attributes:
+        run_state: what the parts of the run tell each other.
+        evaluations: the latest of each split that was scored.
     """
 
     class_weights_K: Tensor
@@ -73,11 +75,11 @@ class JerseyModule(L.LightningModule):
         mix: Mix | None = None,
         sam: SAM | None = None,
         weight_power: float = 0.0,
-        backbone_lr_scale: float = 1.0,
         compile_network: CompileMode | None = None,
         weights_on_top_of_sampler: bool = False,
     ) -> None:
         super().__init__()
+        self.run_state = RunState()
         self.labels = labels
         self.seed = seed
         self.network = network(labels=labels)
@@ -90,7 +92,6 @@ class JerseyModule(L.LightningModule):
         self.augment = augment
         self.mix = mix
         self.sam = sam
-        self.backbone_lr_scale = backbone_lr_scale
         self.register_buffer("class_weights_K", class_weights(class_counts, power=weight_power), persistent=False)
         self.evaluations: dict[str, Evaluation] = {}
         self._collectors = {split: Collector() for split in SPLITS}
@@ -164,28 +165,17 @@ class JerseyModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self.sam is not None and (sentence := gathers_too_much(self.trainer.accumulate_grad_batches)):
             raise UserError(sentence)
-        optimizer, scheduler = self.optimizer_and_schedule(int(self.trainer.estimated_stepping_batches))
+        plugin = self.trainer.precision_plugin
+        # With a loss scale gradients are unscaled before they are clipped; a fused optimizer would do it after that.
+        has_loss_scale = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
+        steps = int(self.trainer.estimated_stepping_batches)
+        optimizer, scheduler = self.optimizer_and_schedule(steps, may_fuse=not has_loss_scale)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def optimizer_and_schedule(self, total_steps: int) -> tuple[Optimizer, LRScheduler]:
+    def optimizer_and_schedule(self, total_steps: int, *, may_fuse: bool = True) -> tuple[Optimizer, LRScheduler]:
         """As a run of `total_steps` optimizer steps has them; asks for no trainer."""
-        defaults = {name: each.default for name, each in inspect.signature(self.optimizer).parameters.items()}
-        groups = param_groups(
-            self.network,
-            lr=defaults["lr"],
-            weight_decay=defaults["weight_decay"],
-            backbone_lr_scale=self.backbone_lr_scale,
-        )
-        # One kernel for all weights, where the optimizer has one and the config asks for no other way.
-        can_fuse = {defaults.get(name, False) for name in ("fused", "foreach")} == {None} and not self._has_loss_scale
-        optimizer = self.optimizer(groups, fused=True) if can_fuse else self.optimizer(groups)
+        optimizer = self.optimizer(self.network, may_fuse=may_fuse)
         return optimizer, self.schedule(optimizer, total_steps=total_steps)
-
-    @property
-    def _has_loss_scale(self) -> bool:
-        """Then gradients are unscaled before they are clipped; a fused optimizer would do it after that."""
-        plugin = self.trainer.precision_plugin if self._trainer else None
-        return isinstance(plugin, MixedPrecision) and plugin.scaler is not None
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -206,11 +196,10 @@ class JerseyModule(L.LightningModule):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Runs after the callbacks: by now an EMA callback has put the average into `state_dict`.
         checkpoint["jersey"] = {
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
-            "scored_weights": "ema" if "averaging_state" in checkpoint else "raw",
+            "scored_weights": self.run_state.eval_weights,
             "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }
         if self._losses:  # inside of an epoch

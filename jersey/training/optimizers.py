@@ -1,37 +1,103 @@
-"""Which parameter decays, and which learns at the backbone's rate."""
+"""Optimizers for a network: what decays, what learns at the backbone's rate, and fused kernels where there are some.
 
+Each function here is called with the network, and `may_fuse`, by the module; a config sets the rest. An optimizer of
+your own needs no more than that.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
+from torch.optim import Optimizer
 
+from jersey.core.errors import UserError
 from jersey.models.network import Network
+
+
+def adamw(
+    network: Network,
+    *,
+    lr: float,
+    weight_decay: float = 0.01,
+    backbone_lr_scale: float = 1.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    may_fuse: bool = True,
+) -> Optimizer:
+    """AdamW, whose weight decay is decoupled from the gradient: https://arxiv.org/abs/1711.05101."""
+    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=may_fuse or None)
+
+
+def sgd(
+    network: Network,
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    backbone_lr_scale: float = 1.0,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    may_fuse: bool = True,
+) -> Optimizer:
+    """Stochastic gradient descent with momentum."""
+    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=may_fuse or None)
+
+
+def torch_optimizer(
+    network: Network,
+    *,
+    make: Callable[..., Optimizer],
+    lr: float,
+    weight_decay: float = 0.0,
+    backbone_lr_scale: float = 1.0,
+    may_fuse: bool = True,
+) -> Optimizer:
+    """Any optimizer class of torch's kind.
+
+    Args:
+        network: whose weights learn.
+        make: the class, or a partial of it with the settings that only it has.
+        lr: of the head.
+        weight_decay: of all but biases and normalization, see `param_groups`.
+        backbone_lr_scale: the backbone's learning rate as a fraction of the head's.
+        may_fuse: whether one kernel may update all weights, where `make` has one and asks for no other way.
+
+    Raises:
+        UserError: `make` has no learning rate or no weight decay.
+    """
+    defaults = {name: each.default for name, each in inspect.signature(make).parameters.items()}
+    if missing := [name for name in ("lr", "weight_decay") if name not in defaults]:
+        name = getattr(make.func if isinstance(make, partial) else make, "__name__", repr(make))
+        raise UserError(f"module.optimizer.make={name} takes no {' and no '.join(missing)}; choose another optimizer")
+    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    is_open = {defaults.get(name, False) for name in ("fused", "foreach")} == {None}
+    fused = {"fused": True} if may_fuse and is_open else {}
+    return make(groups, lr=lr, weight_decay=weight_decay, **fused)
 
 
 def param_groups(network: Network, *, lr: float, weight_decay: float, backbone_lr_scale: float) -> list[dict[str, Any]]:
     """Groups for a torch optimizer: {backbone, head} x {decay, no decay}, empty ones left out.
 
-    Biases and normalisation parameters (all those of one dimension) do not decay, since shrinking them does not
-    regularise: https://arxiv.org/abs/1812.01187, section 3.1.
-
-    Args:
-        lr: of the head.
-        weight_decay: of the decaying groups.
-        backbone_lr_scale: the backbone's learning rate as a share of the head's; 0 keeps its weights as they are
-            (its batch statistics still follow the data).
+    Biases and normalization parameters (all those of one dimension) do not decay, since shrinking them does not
+    regularize: https://arxiv.org/abs/1812.01187, section 3.1. A `backbone_lr_scale` of 0 keeps the backbone's weights
+    as they are; its batch statistics still follow the data.
     """
     groups = []
     parts: list[tuple[str, nn.Module, float]] = [
-        ("backbone", network.backbone, backbone_lr_scale),
-        ("head", network.head, 1.0),
+        ("backbone", network.backbone, lr * backbone_lr_scale),
+        ("head", network.head, lr),
     ]
-    for name, part, lr_scale in parts:
+    for part_name, part, part_lr in parts:
         parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
         for suffix, decay, members in (
             ("decay", weight_decay, [p for p in parameters if p.ndim > 1]),
             ("no_decay", 0.0, [p for p in parameters if p.ndim <= 1]),
         ):
             if members:
-                groups.append(
-                    {"name": f"{name}_{suffix}", "params": members, "lr": lr * lr_scale, "weight_decay": decay}
-                )
+                name = f"{part_name}_{suffix}"
+                groups.append({"name": name, "params": members, "lr": part_lr, "weight_decay": decay})
     return groups

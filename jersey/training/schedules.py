@@ -2,7 +2,9 @@
 
 Fractions survive a change of epochs, batch size or data, where a number of steps would go stale. Every schedule takes
 the optimizer, whose groups' learning rates are the peaks, and `total_steps`, the optimizer steps of the whole run.
-Those of torch that take `total_steps` serve as well, such as `OneCycleLR`, which moves the momentum too.
+`warmup_frac`, in [0, 1], is the fraction of them that rises; the last of those, or else the first step, has the peak.
+`final_frac` is the last learning rate as a fraction of the peak, where steps are left after the peak. Schedules of
+torch that take `total_steps` serve as well, such as `OneCycleLR`, which moves the momentum too.
 """
 
 import math
@@ -16,14 +18,7 @@ from jersey.core.errors import UserError
 def warmup_cosine(
     optimizer: Optimizer, *, total_steps: int, warmup_frac: float = 0.05, final_frac: float = 0.0
 ) -> LambdaLR:
-    """Linear warm-up to the peak, then half a cosine (https://arxiv.org/abs/1608.03983) that ends with the last step.
-
-    Args:
-        optimizer: its groups' learning rates are the peaks.
-        total_steps: optimizer steps of the whole run.
-        warmup_frac: share of the steps that warm up, in [0, 1]; the last of them, or else the first step, is the peak.
-        final_frac: last learning rate as a share of the peak, where steps are left after the peak.
-    """
+    """Linear warm-up to the peak, then half a cosine to the last step: https://arxiv.org/abs/1608.03983."""
     _require_shares(warmup_frac=warmup_frac, final_frac=final_frac)
     peak = _peak_step(warmup_frac, total_steps)
 
@@ -43,12 +38,7 @@ def one_cycle(
 ) -> LambdaLR:
     """Half a cosine up to the peak and half a cosine down: one cycle, https://arxiv.org/abs/1708.07120.
 
-    Args:
-        optimizer: its groups' learning rates are the peaks; its momentum stays as it is set.
-        total_steps: optimizer steps of the whole run.
-        warmup_frac: share of the steps that rise, in [0, 1]; the last of them, or else the first step, is the peak.
-        start_frac: first learning rate as a share of the peak.
-        final_frac: last learning rate as a share of the peak, where steps are left after the peak.
+    The first learning rate is `start_frac` of the peak; the momentum stays as it is set.
     """
     _require_shares(warmup_frac=warmup_frac, start_frac=start_frac, final_frac=final_frac)
     peak = _peak_step(warmup_frac, total_steps)
@@ -69,38 +59,23 @@ def multi_step(
     factor: float = 0.1,
     warmup_frac: float = 0.0,
 ) -> LambdaLR:
-    """Linear warm-up to the peak, then the learning rate is multiplied by `factor` at each milestone.
+    """Linear warm-up to the peak, then the learning rate is multiplied by `factor`, at most 1, at each milestone.
 
-    Args:
-        optimizer: its groups' learning rates are the peaks.
-        total_steps: optimizer steps of the whole run.
-        milestones_frac: shares of the run, each in [0, 1], in any order.
-        factor: below 1, or the learning rate would rise.
-        warmup_frac: share of the steps that warm up; a milestone among them holds from its own step on.
+    Milestones are fractions of the run, in any order; one within the warm-up holds from its own step on.
     """
     _require_shares(warmup_frac=warmup_frac, factor=factor)
     for share in milestones_frac:
         _require_shares(milestones_frac=share)
     peak = _peak_step(warmup_frac, total_steps)
     milestones = [round(share * total_steps) for share in milestones_frac]
-
-    def scale(step: int) -> float:
-        return _warmup(step, peak) * factor ** sum(step >= milestone for milestone in milestones)
-
-    return LambdaLR(optimizer, scale)
+    return LambdaLR(
+        optimizer, lambda step: _warmup(step, peak) * factor ** sum(step >= milestone for milestone in milestones)
+    )
 
 
 def constant(optimizer: Optimizer, *, total_steps: int, warmup_frac: float = 0.0) -> LambdaLR:
-    """Linear warm-up to the peak, which then stays.
-
-    Args:
-        optimizer: its groups' learning rates are the peaks.
-        total_steps: optimizer steps of the whole run.
-        warmup_frac: share of the steps that warm up, in [0, 1].
-    """
-    _require_shares(warmup_frac=warmup_frac)
-    peak = _peak_step(warmup_frac, total_steps)
-    return LambdaLR(optimizer, lambda step: _warmup(step, peak))
+    """Linear warm-up to the peak, which then stays."""
+    return multi_step(optimizer, total_steps=total_steps, milestones_frac=(), warmup_frac=warmup_frac)
 
 
 def _peak_step(warmup_frac: float, total_steps: int) -> int:

@@ -7,17 +7,17 @@ CPU). On the CPU each process normalises its share, and the running statistics a
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.core.distributed import local_world_size, world_size
 from jersey.core.errors import UserError
-from jersey.runs.checkpoints import BackgroundCheckpointIO
+from jersey.core.labels import SPLITS
+from jersey.runs.state import RunState, join_all
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -33,6 +33,7 @@ def make_trainer(
     *,
     run_dir: Path,
     loggers: Sequence[Logger],
+    run_state: RunState,
     callbacks: dict[str, Callback | None],
     epochs: int,
     precision: Precision | Literal["auto"] = "auto",
@@ -47,6 +48,7 @@ def make_trainer(
     Args:
         run_dir: `default_root_dir`, from which callbacks take their paths.
         loggers: each gets every metric.
+        run_state: the module's, which loggers and callbacks join.
         callbacks: by name; None leaves one out.
         epochs: passes over the train split.
         precision: "auto" takes bf16 or fp16 autocast on a GPU (see `precision_for`) and fp32 elsewhere.
@@ -60,11 +62,9 @@ def make_trainer(
         UserError: a machine has fewer GPUs than torchrun has started processes.
     """
     used = [callback for callback in callbacks.values() if callback is not None]
-    on_gpu = _is_on_gpu(accelerator)
-    if on_gpu and local_world_size() > torch.cuda.device_count():
-        gpus = torch.cuda.device_count()
-        given = f"torchrun has started {local_world_size()} processes on a machine of {gpus} GPUs"
-        raise UserError(f"{given}; start it with --nproc_per_node={gpus}, or set trainer.accelerator=cpu")
+    limits: dict[str, Any] = {f"limit_{split}_batches": limit_batches for split in SPLITS}
+    join_all([*loggers, *used], run_state)
+    devices = _devices(run_state, on_gpu=_is_on_gpu(accelerator))
     return L.Trainer(
         default_root_dir=run_dir,
         logger=list(loggers),
@@ -72,22 +72,35 @@ def make_trainer(
         max_epochs=epochs,
         precision=precision_for(accelerator) if precision == "auto" else precision,
         accelerator=accelerator,
-        devices=local_world_size(),
-        num_nodes=world_size() // local_world_size(),
-        strategy=_strategy(used),
-        sync_batchnorm=on_gpu and world_size() > 1,
-        use_distributed_sampler=False,  # `jersey.data.loader` knows its share
         gradient_clip_val=clip_norm,
         accumulate_grad_batches=accumulate,
         deterministic=deterministic,
         benchmark=not deterministic,  # cudnn tries its kernels once: batches have one shape
-        plugins=[BackgroundCheckpointIO()],
-        limit_train_batches=limit_batches,
-        limit_val_batches=limit_batches,
-        limit_test_batches=limit_batches,
+        plugins=[run_state.checkpoint_io],
         num_sanity_val_steps=0,  # the first validation comes after one short epoch anyway
         enable_model_summary=False,
+        **limits,
+        **devices,
     )
+
+
+def _devices(run: RunState, *, on_gpu: bool) -> dict[str, Any]:
+    """What the trainer takes from torchrun: one device, or as many as there are processes."""
+    gpus, local, processes = torch.cuda.device_count(), local_world_size(), world_size()
+    if on_gpu and local > gpus:
+        raise UserError(
+            f"torchrun has started {local} processes on a machine of {gpus} GPUs; start it with "
+            f"--nproc_per_node={gpus}, or set trainer.accelerator=cpu"
+        )
+    # DDP waits for the gradient of every weight, unless it is told to look which ones a batch has.
+    ddp = "ddp_find_unused_parameters_true" if run.freezes_weights else "ddp"
+    return {
+        "devices": local,
+        "num_nodes": processes // local,
+        "strategy": ddp if processes > 1 else "auto",
+        "sync_batchnorm": on_gpu and processes > 1,
+        "use_distributed_sampler": False,  # `jersey.data.loader` knows its share
+    }
 
 
 def precision_for(accelerator: str) -> Precision:
@@ -99,11 +112,3 @@ def precision_for(accelerator: str) -> Precision:
 
 def _is_on_gpu(accelerator: str) -> bool:
     return accelerator != "cpu" and torch.cuda.is_available()
-
-
-def _strategy(callbacks: Sequence[Callback]) -> str:
-    if world_size() == 1:
-        return "auto"
-    # DDP waits for the gradient of every weight, unless it is told to look which ones a batch has.
-    freezes = any(isinstance(callback, FreezeBackbone) for callback in callbacks)
-    return "ddp_find_unused_parameters_true" if freezes else "ddp"

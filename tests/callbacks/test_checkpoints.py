@@ -1,6 +1,6 @@
 """What a run leaves to go on from: inside of epochs and at their ends, and the best of them."""
 
-import shutil
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from jersey.augment.mixing import CutMix
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.callbacks.learning_rate import LearningRate
+from jersey.callbacks.monitoring import LearningRate
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
+from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.training.sam import SAM
 from jersey.training.trainer import make_trainer
 
@@ -70,23 +71,40 @@ KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("batch", [0, 2, 3, STEPS, 2 * STEPS + 1, 2 * STEPS + 2])
+@pytest.fixture(scope="module")
+def whole(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Of each kind the run that nothing interrupts: its last checkpoint, its batches and its metrics."""
+
+    @functools.cache
+    def run(kind: str) -> Any:
+        (make, settings), folder, seen = KINDS[kind], tmp_path_factory.mktemp("whole"), dict[int, list[int]]()
+        last = fitted(folder, data, make(data), *everything(seen), every_steps=2, **settings)
+        return last, seen, (folder / "metrics.csv").read_text()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch"),
+    [
+        *(("plain", batch) for batch in (0, 2, 3, STEPS, 2 * STEPS + 1)),
+        *((kind, batch) for kind in ("mixed", "sam", "accumulated") for batch in (3, 2 * STEPS + 2)),
+        ("a part of each epoch", STEPS),
+    ],
+)
 def test_a_run_killed_inside_an_epoch_ends_as_one_that_was_not(
-    data: JerseyDataModule, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kind: str, batch: int
+    data: JerseyDataModule, tmp_path: Path, whole: Callable[[str], Any], kind: str, batch: int
 ) -> None:
     make, settings = KINDS[kind]
-    whole_seen: dict[int, list[int]] = {}
-    whole = fitted(tmp_path / "whole", data, make(data), *everything(whole_seen), every_steps=2, **settings)
     seen: dict[int, list[int]] = {}
     with pytest.raises(Killed):
-        fitted(tmp_path / "killed", data, make(data), *everything(seen), KillAt(batch), every_steps=2, **settings)
+        fitted(tmp_path, data, make(data), *everything(seen), KillAt(batch), every_steps=2, **settings)
     before = dict(seen)
-    again = fitted(tmp_path / "killed", data, make(data), *everything(seen), every_steps=2, **settings)
-    assert_same_training(again, whole)
+    again = fitted(tmp_path, data, make(data), *everything(seen), every_steps=2, **settings)
+    last, whole_seen, metrics = whole(kind)
+    assert_same_training(again, last)
     assert seen == whole_seen == before | seen
-    csv = [(tmp_path / name / "metrics.csv").read_text() for name in ("killed", "whole")]
-    assert csv[0] == csv[1]
+    assert (tmp_path / "metrics.csv").read_text() == metrics
 
 
 def test_what_was_saved_inside_an_epoch_is_not_trained_again(data: JerseyDataModule, tmp_path: Path) -> None:
@@ -103,24 +121,33 @@ def test_without_an_interval_an_epoch_is_saved_at_its_end_alone(data: JerseyData
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2 * STEPS
 
 
-def test_by_time_every_step_may_be_due(data: JerseyDataModule, tmp_path: Path) -> None:
-    saved: list[int] = []
+@pytest.mark.parametrize(("minutes", "saved"), [(1e-9, [1, 2, 3, 4, 5, 6]), (60.0, [6]), (None, [6])])
+def test_by_time_every_step_may_be_due(
+    data: JerseyDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float | None, saved: list[int]
+) -> None:
+    steps: list[int] = []
+    save = BackgroundCheckpointIO.save_checkpoint
 
-    class Watch(RunCheckpoint):
-        def _save(self, trainer: L.Trainer, *, is_best: bool = False) -> None:
-            super()._save(trainer, is_best=is_best)
-            saved.append(trainer.global_step)
+    def watched(self: BackgroundCheckpointIO, checkpoint: dict[str, Any], *arguments: Any, **keywords: Any) -> None:
+        steps.append(checkpoint["global_step"])
+        save(self, checkpoint, *arguments, **keywords)
 
-    for minutes, expected in ((1e-9, [1, 2, 3, 4, 5, 6]), (60.0, [6]), (None, [6])):
-        callbacks = {"checkpoints": Watch(monitor="val/loss", mode="min", every_minutes=minutes)}
-        trainer = trainer_in(tmp_path, callbacks)
-        trainer.fit(plain(data), datamodule=data)
-        assert saved == expected
-        saved.clear()
+    monkeypatch.setattr(BackgroundCheckpointIO, "save_checkpoint", watched)
+    fit(tmp_path, data, {"checkpoints": RunCheckpoint(monitor="val/loss", mode="min", every_minutes=minutes)})
+    assert steps == saved
 
 
-def trainer_in(folder: Path, callbacks: Mapping[str, Callback], *, epochs: int = 1) -> L.Trainer:
-    return make_trainer(run_dir=folder, loggers=[], callbacks=dict(callbacks), epochs=epochs, accelerator="cpu")
+def fit(folder: Path, data: JerseyDataModule, callbacks: Mapping[str, Callback], *, epochs: int = 1) -> None:
+    module, last = plain(data), folder / "checkpoints" / "last.ckpt"
+    trainer = make_trainer(
+        run_dir=folder,
+        loggers=[],
+        run_state=module.run_state,
+        callbacks=dict(callbacks),
+        epochs=epochs,
+        accelerator="cpu",
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
 
 
 class Scored(Callback):
@@ -137,11 +164,7 @@ def test_the_first_of_the_best_epochs_is_kept(
 ) -> None:
     for epochs in [interrupted_after, len(SCORES)] if interrupted_after else [len(SCORES)]:
         callbacks = {"scored": Scored(), "checkpoints": RunCheckpoint(monitor="val/known", mode=mode)}
-        trainer = make_trainer(
-            run_dir=tmp_path, loggers=[], callbacks=dict(callbacks), epochs=epochs, accelerator="cpu"
-        )
-        last = tmp_path / "checkpoints" / "last.ckpt"
-        trainer.fit(plain(data), datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+        fit(tmp_path, data, callbacks, epochs=epochs)
     epochs_of = {
         path.stem: torch.load(path, weights_only=True)["epoch"] for path in (tmp_path / "checkpoints").glob("*.ckpt")
     }
@@ -161,14 +184,12 @@ def test_a_file_system_without_links_gets_copies(
         files = [tmp_path / kind / "checkpoints" / f"{name}.ckpt" for kind in ("links", "copies")]
         left, right = (torch.load(file, weights_only=True) for file in files)
         assert_same_training(left, right)
-    shutil.rmtree(tmp_path / "links")
 
 
 def test_a_metric_that_nobody_measures_is_named(data: JerseyDataModule, tmp_path: Path) -> None:
     callbacks = {"checkpoints": RunCheckpoint(monitor="val/acc_top7")}
-    trainer = trainer_in(tmp_path, callbacks)
     with pytest.raises(UserError, match=r"monitor=val/acc_top7 is not measured; choose from .*val/acc_top1"):
-        trainer.fit(plain(data), datamodule=data)
+        fit(tmp_path, data, callbacks)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
-from jersey.callbacks.confusion_matrix import ConfusionMatrix
+from jersey.callbacks.tables import ConfusionMatrix
 from jersey.core.labels import Labels
 from jersey.evaluation.metrics import Evaluation
 from jersey.plots.matrices import confusion_matrix
 from jersey.runs.aim import AimTracker
+from jersey.runs.state import RunState, join_all
 
 VAL_LABELS_N = torch.tensor([0, 1, 2, 2])
 TEST_LABELS_N = torch.tensor([2, 2, 2, 0])
@@ -39,9 +40,13 @@ class KnownPredictions(L.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
+        self.run_state = RunState()
         self.layer = torch.nn.Linear(1, 1)
         self.labels = Labels(("0", "00", "8"))
         self.evaluations: dict[str, Evaluation] = {}
+
+    def setup(self, stage: str) -> None:
+        join_all(self.trainer.loggers, self.run_state)
 
     def _evaluated(self, labels_N: torch.Tensor) -> Evaluation:
         return Evaluation(torch.nn.functional.one_hot(READ_N, 3).float(), labels_N, torch.arange(4))

@@ -9,7 +9,7 @@ import pytest
 from helpers.real_fit import Recorder, data_of, module_of, trainer_in
 from PIL import Image
 
-from jersey.callbacks.dataset_statistics import DatasetStatistics
+from jersey.callbacks.data_statistics import DatasetStatistics
 from jersey.plots.class_bars import dataset_bars
 
 SPLITS = ("train", "val", "test")
@@ -24,7 +24,8 @@ def test_a_row_a_number_as_the_folders_have_it(crops_root: Path, tmp_path: Path)
     """A name that is in no folder, and is no number, has a row too; batches that training leaves out count."""
     names = ("01", "A7", "00", "0")
     data = data_of(crops_root, labels=names, sampler_power=1.0)
-    trainer_in(tmp_path, DatasetStatistics(), epochs=1, limit_batches=1).fit(module_of(data), datamodule=data)
+    module = module_of(data)
+    trainer_in(tmp_path, module, DatasetStatistics(), epochs=1, limit_batches=1).fit(module, datamodule=data)
     header, *rows = table(tmp_path)
     assert header == ["number", *SPLITS]
     assert [row[0] for row in rows] == list(names)
@@ -39,9 +40,10 @@ def test_the_picture_is_that_of_the_table_and_goes_to_aim_at_the_very_start(crop
     data = data_of(crops_root)
     recorder = Recorder(tmp_path)
     for epochs in (1, 2):  # a run and its continuation
-        trainer = trainer_in(tmp_path, DatasetStatistics(), recorder=recorder, epochs=epochs, limit_batches=1)
+        module = module_of(data)
+        trainer = trainer_in(tmp_path, module, DatasetStatistics(), recorder=recorder, epochs=epochs, limit_batches=1)
         last = tmp_path / "last.ckpt"
-        trainer.fit(module_of(data), datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
         trainer.save_checkpoint(last)
     _, *rows = table(tmp_path)
     counts_SK = np.array([[int(count) for count in row[1:]] for row in rows]).T
@@ -55,7 +57,7 @@ def test_the_picture_is_that_of_the_table_and_goes_to_aim_at_the_very_start(crop
 
 def test_other_ranks_write_nothing(crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = data_of(crops_root)
-    trainer = trainer_in(tmp_path, epochs=1)
+    trainer = trainer_in(tmp_path, module_of(data), epochs=1)
     trainer.datamodule = data  # type: ignore[attr-defined]  # as `fit` sets it
     monkeypatch.setattr(L.pytorch.utilities.rank_zero_only, "rank", 1)
     DatasetStatistics().on_fit_start(trainer, module_of(data))

@@ -11,10 +11,11 @@ import torch
 from helpers.real_fit import Recorder, data_of, module_of, trainer_in
 from PIL import Image
 
-from jersey.callbacks.digit_errors import DigitErrors
+from jersey.callbacks.tables import DigitErrors
 from jersey.core.labels import Labels
 from jersey.evaluation.digit_errors import ErrorType, error_type
 from jersey.evaluation.metrics import Evaluation
+from jersey.runs.state import RunState
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -26,7 +27,8 @@ def table(path: Path) -> list[dict[str, str]]:
 def fitted(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("run")
     recorder, data = Recorder(folder), data_of(crops_root)
-    trainer, module = trainer_in(folder, DigitErrors(), recorder=recorder, epochs=2), module_of(data)
+    module = module_of(data)
+    trainer = trainer_in(folder, module, DigitErrors(), recorder=recorder, epochs=2)
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
     return folder, data, module, recorder
@@ -76,10 +78,10 @@ def test_the_picture_of_each_epoch_and_of_the_test_is_tracked_and_the_last_is_ke
 
 
 def evaluate(evaluation: Evaluation, labels: tuple[str, ...], *, folder: Path, paths: list[Path]) -> None:
-    trainer = trainer_in(folder, epochs=1)
+    module: Any = SimpleNamespace(labels=Labels(labels), evaluations={"test": evaluation}, run_state=RunState())
+    trainer = trainer_in(folder, module, epochs=1)
     trainer.datamodule = SimpleNamespace(splits={"test": SimpleNamespace(paths=paths)})  # type: ignore[attr-defined]
-    module: Any = SimpleNamespace(labels=Labels(labels), evaluations={"test": evaluation})
-    DigitErrors().evaluated(trainer, module, "test")
+    DigitErrors().on_test_end(trainer, module)
 
 
 def test_files_are_found_by_their_rows_in_the_split_and_odd_labels_and_names_are_kept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
 from jersey.core.errors import UserError
-from jersey.runs.checkpoints import BackgroundCheckpointIO
+from jersey.runs.state import RunState, join_all
 
 BATCHES = 7
 State = dict[str, Tensor]
@@ -81,13 +81,15 @@ def fit(
     folder: Path, *, epochs: int, accumulate: int = 1, resume: Path | None = None, **settings: Any
 ) -> tuple[Small, Recorder, EMA]:
     """Trains, and leaves `checkpoints/last.ckpt` in the folder."""
-    module, recorder, ema = Small(), Recorder(), EMA(**settings)
+    module, recorder, ema, run = Small(), Recorder(), EMA(**settings), RunState()
+    callbacks: list[Callback] = [recorder, ema, RunCheckpoint(monitor="val/loss")]
+    join_all(callbacks, run)
     trainer = L.Trainer(
         default_root_dir=folder,
         max_epochs=epochs,
         accumulate_grad_batches=accumulate,
-        callbacks=[recorder, ema, RunCheckpoint(monitor="val/loss")],
-        plugins=[BackgroundCheckpointIO()],
+        callbacks=callbacks,
+        plugins=[run.checkpoint_io],
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,

@@ -37,7 +37,7 @@ def test_each_crop_passes_the_network_once_an_epoch(shrink: Callable[[fdl.Builda
     data = experiment.data(seed=0)
     data.setup()
     module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=0)
-    trainer: L.Trainer = experiment.trainer(run_dir=tmp_path, loggers=[])
+    trainer: L.Trainer = experiment.trainer(run_dir=tmp_path, loggers=[], run_state=module.run_state)
     count = Count()
     trainer.callbacks.append(count)  # type: ignore[attr-defined]  # Lightning sets it in a connector
     trainer.fit(module, datamodule=data)

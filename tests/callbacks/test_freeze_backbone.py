@@ -16,14 +16,15 @@ from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
+from jersey.training.optimizers import adamw, sgd
 from jersey.training.sam import SAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
 State = dict[str, Tensor]
 OPTIMIZERS = [
-    partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.1),
-    partial(torch.optim.AdamW, lr=0.05, weight_decay=0.1),
+    partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.1),
+    partial(adamw, lr=0.05, weight_decay=0.1),
 ]
 
 
@@ -62,8 +63,10 @@ def data(crops_root: Path) -> JerseyDataModule:
     return tiny_data(crops_root)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize(("frac", "frozen_steps"), [(0.0, 0), (0.5, 9), (1.0, 18)])
+@pytest.mark.parametrize(
+    ("optimizer", "frac", "frozen_steps"),
+    [(OPTIMIZERS[0], 0.0, 0), (OPTIMIZERS[0], 0.5, 9), (OPTIMIZERS[1], 0.5, 9), (OPTIMIZERS[1], 1.0, 18)],
+)
 def test_weights_and_statistics_stand_still_for_that_share_of_the_steps(
     data: JerseyDataModule, tmp_path: Path, optimizer: Any, frac: float, frozen_steps: int
 ) -> None:
@@ -95,8 +98,7 @@ def test_while_frozen_the_batch_is_normalised_as_in_evaluation(data: JerseyDataM
     assert train == [False] * STEPS + [True] * STEPS
 
 
-@pytest.mark.parametrize("frac", [0.2, 0.5])  # thawed before the stop, within the epoch after it
-@pytest.mark.parametrize("sam", [None, SAM(rho=0.1)])
+@pytest.mark.parametrize(("frac", "sam"), [(0.2, None), (0.5, SAM(rho=0.1))])  # thawed before the stop, and after it
 def test_a_resumed_run_thaws_where_an_uninterrupted_one_does(
     data: JerseyDataModule, tmp_path: Path, frac: float, sam: SAM | None
 ) -> None:

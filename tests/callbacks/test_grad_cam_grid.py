@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch import nn
 
-from jersey.callbacks.grad_cam import GradCam, stage_for
+from jersey.callbacks.grids import GradCam, stage_for
 from jersey.core.errors import UserError
 from jersey.evaluation.grad_cam import grad_cam
 from jersey.models.resnet import Stem, resnet

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from jersey.augment.mixing import CutMix, Mix, MixUp
-from jersey.callbacks.input_grid import SampleGrid
+from jersey.callbacks.grids import SampleGrid
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import lightning as L
 import pytest
 import torch
 from helpers.countdown import Countdown, rows_of
 from helpers.real_fit import data_of, module_of, resumed, trainer_in
 from torch.utils.data import DataLoader, TensorDataset
 
-from jersey.callbacks.learning_rate import LearningRate
+from jersey.callbacks.monitoring import LearningRate
 
 EPOCHS, STEPS = 4, 6  # 48 crops in batches of 8
 
@@ -32,8 +31,8 @@ def scheduled(data_root: Path, *, group: str) -> list[float]:
 
 def test_backbone_and_head_have_a_column_each(crops_root: Path, tmp_path: Path) -> None:
     data = data_of(crops_root)
-    trainer = trainer_in(tmp_path, LearningRate(), epochs=EPOCHS)
-    trainer.fit(module_of(data, backbone_lr_scale=0.1), datamodule=data)
+    module = module_of(data, backbone_lr_scale=0.1)
+    trainer_in(tmp_path, module, LearningRate(), epochs=EPOCHS).fit(module, datamodule=data)
     assert {name for name in rows_of(tmp_path)[0] if name.startswith("lr")} == {"lr/backbone", "lr/head"}
     for part in ("backbone", "head"):
         assert rates(tmp_path, f"lr/{part}") == scheduled(crops_root, group=f"{part}_decay")
@@ -41,7 +40,8 @@ def test_backbone_and_head_have_a_column_each(crops_root: Path, tmp_path: Path) 
 
 def test_equal_rates_are_one_column(crops_root: Path, tmp_path: Path) -> None:
     data = data_of(crops_root)
-    trainer_in(tmp_path, LearningRate(), epochs=EPOCHS).fit(module_of(data), datamodule=data)
+    module = module_of(data)
+    trainer_in(tmp_path, module, LearningRate(), epochs=EPOCHS).fit(module, datamodule=data)
     assert [name for name in rows_of(tmp_path)[0] if name.startswith("lr")] == ["lr"]
     assert rates(tmp_path, "lr") == scheduled(crops_root, group="head_decay")
 
@@ -49,7 +49,7 @@ def test_equal_rates_are_one_column(crops_root: Path, tmp_path: Path) -> None:
 def test_rates_that_meet_at_zero_keep_their_columns(crops_root: Path, tmp_path: Path) -> None:
     data = data_of(crops_root)
     module = module_of(data, backbone_lr_scale=0.1, final_frac=0.0)
-    trainer_in(tmp_path, LearningRate(), epochs=EPOCHS).fit(module, datamodule=data)
+    trainer_in(tmp_path, module, LearningRate(), epochs=EPOCHS).fit(module, datamodule=data)
     backbone, head = rates(tmp_path, "lr/backbone"), rates(tmp_path, "lr/head")
     assert backbone == pytest.approx([0.1 * rate for rate in head])
     assert backbone[-1] == head[-1] == 0.0
@@ -66,6 +66,6 @@ def test_a_resumed_run_has_all_its_epochs(crops_root: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_without_a_schedule(tmp_path: Path, accumulate: int) -> None:
     loader = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
-    trainer: L.Trainer = trainer_in(tmp_path, LearningRate(), epochs=2, accumulate=accumulate)
-    trainer.fit(Countdown(), loader, loader)
+    module = Countdown()
+    trainer_in(tmp_path, module, LearningRate(), epochs=2, accumulate=accumulate).fit(module, loader, loader)
     assert rates(tmp_path, "lr") == [0.1, 0.1]

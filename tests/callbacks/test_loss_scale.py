@@ -11,7 +11,7 @@ from helpers.countdown import Countdown, rows_of
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 
-from jersey.callbacks.loss_scale import LossScale
+from jersey.callbacks.monitoring import LossScale
 from jersey.runs.metrics_csv import MetricsCsv
 
 BATCHES = 60

@@ -8,7 +8,8 @@ import torch
 from helpers.small_run import small_data, small_module, small_trainer, watch_grids
 from PIL import Image
 
-from jersey.callbacks.prediction_grid import PredictionGrid
+from jersey.callbacks.base import Scored
+from jersey.callbacks.grids import PredictionGrid
 from jersey.evaluation.metrics import Evaluation
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
@@ -56,7 +57,7 @@ def test_crops_are_found_by_their_row_in_the_split(
     rows = torch.tensor([7, 0, 11])
     labels_N = data.decoded["test"].labels_N[rows]
     module.evaluations["test"] = Evaluation(3 * torch.eye(3)[labels_N], labels_N, rows)
-    callback.evaluated(trainer, module, "test")
+    callback.evaluated(Scored(trainer, module, "test"))
     ((right, _, _),) = grids.values()
     shown_NHW3 = np.stack([tile.images[0] for tile in right.tiles])
     expected_NCHW = data.decoded["test"].images_NCHW[rows]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from helpers.real_fit import data_of, module_of, trainer_in
 
-from jersey.callbacks.predictions_table import PredictionsTable
+from jersey.callbacks.base import Scored
+from jersey.callbacks.tables import PredictionsTable
 from jersey.compare.comparison import compare
 from jersey.compare.runs import read_run
 from jersey.core.labels import Labels
@@ -28,7 +29,8 @@ def fitted(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     runs = []
     for seed in (0, 1):
         run = open_run(workdir, "small", f"s{seed}", documents={"config.txt": f"seed = {seed}\nlr = 0.01\n"})
-        trainer, module = trainer_in(run.path, PredictionsTable(), epochs=1 + seed), module_of(data)
+        module = module_of(data)
+        trainer = trainer_in(run.path, module, PredictionsTable(), epochs=1 + seed)
         trainer.fit(module, datamodule=data)
         trainer.test(module, datamodule=data, verbose=False)
         run.reached("finished")
@@ -80,7 +82,7 @@ def write(evaluation: Evaluation, names: tuple[str, ...], *, root: Path, paths: 
     data = SimpleNamespace(root=root, splits={"test": SimpleNamespace(paths=paths)})
     trainer: Any = SimpleNamespace(default_root_dir=root, datamodule=data)
     module: Any = SimpleNamespace(labels=Labels(names), evaluations={"test": evaluation})
-    PredictionsTable().evaluated(trainer, module, "test")
+    PredictionsTable().evaluated(Scored(trainer, module, "test"))
     return table(root / "predictions_test.csv")
 
 

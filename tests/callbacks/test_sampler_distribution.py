@@ -8,7 +8,7 @@ import torch
 from helpers.real_fit import Recorder, data_of, module_of, resumed, trainer_in
 from PIL import Image
 
-from jersey.callbacks.sampler_distribution import SamplerDistribution
+from jersey.callbacks.data_statistics import SamplerDistribution
 from jersey.plots.class_bars import sampler_bars
 
 
@@ -19,7 +19,8 @@ def table(folder: Path) -> list[list[str]]:
 
 def test_the_table_holds_what_the_loader_really_draws(crops_root: Path, tmp_path: Path) -> None:
     data = data_of(crops_root, batch_size=16, sampler_power=1.0)
-    trainer_in(tmp_path, SamplerDistribution(), epochs=3).fit(module_of(data), datamodule=data)
+    module = module_of(data)
+    trainer_in(tmp_path, module, SamplerDistribution(), epochs=3).fit(module, datamodule=data)
     header, natural, *epochs = table(tmp_path)
     assert header == ["drawn in", "0", "00", "01"]
     assert natural == ["data set", *map(str, data.class_counts)]
@@ -35,7 +36,8 @@ def test_a_resumed_run_has_all_its_epochs(crops_root: Path, tmp_path: Path) -> N
     data = data_of(crops_root, sampler_power=0.5)
     whole = tmp_path / "whole"
     whole.mkdir()
-    trainer_in(whole, SamplerDistribution(), epochs=4, limit_batches=1).fit(module_of(data), datamodule=data)
+    module = module_of(data)
+    trainer_in(whole, module, SamplerDistribution(), epochs=4, limit_batches=1).fit(module, datamodule=data)
     resumed(tmp_path, data, SamplerDistribution, epochs=4, limit_batches=1)
     assert table(tmp_path) == table(whole)
 
@@ -43,8 +45,9 @@ def test_a_resumed_run_has_all_its_epochs(crops_root: Path, tmp_path: Path) -> N
 def test_the_picture_of_the_first_epoch_goes_to_aim_once(crops_root: Path, tmp_path: Path) -> None:
     data = data_of(crops_root, sampler_power=1.0)
     recorder = Recorder(tmp_path)
-    trainer = trainer_in(tmp_path, SamplerDistribution(), recorder=recorder, epochs=3)
-    trainer.fit(module_of(data), datamodule=data)
+    module = module_of(data)
+    trainer = trainer_in(tmp_path, module, SamplerDistribution(), recorder=recorder, epochs=3)
+    trainer.fit(module, datamodule=data)
     natural_K, drawn_K = (np.array([int(cell) for cell in row[1:]]) for row in table(tmp_path)[1:3])
     assert natural_K.tolist() != drawn_K.tolist()
     expected = sampler_bars(natural_K, drawn_K, data.labels.names, title="Sampler, epoch 0: 48 crops drawn")

@@ -9,7 +9,7 @@ import torch
 from helpers.interrupted import STEPS, fitted, tiny_data, tiny_module
 from torch import Tensor, nn
 
-from jersey.callbacks.stop_on_non_finite import FILE, FiniteLoss
+from jersey.callbacks.monitoring import FILE, FiniteLoss
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from jersey.callbacks.per_class import PerClassTable
+from jersey.callbacks.tables import PerClassTable
 from jersey.core.labels import Labels
 from jersey.evaluation.metrics import Evaluation
 

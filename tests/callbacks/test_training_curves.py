@@ -61,11 +61,12 @@ def test_a_resumed_and_tested_run_is_shown_whole(
     """The module's val/loss is 10 + epoch and its test/loss 0.5."""
     for epochs in (2, 4):
         best_of_run = RunCheckpoint(monitor="val/loss", mode=mode)
-        trainer = trainer_in(folder, History(), best_of_run, epochs=epochs)
+        module = Countdown()
+        trainer = trainer_in(folder, module, History(), best_of_run, epochs=epochs)
         last = folder / "last.ckpt"
-        trainer.fit(Countdown(), loader, loader, ckpt_path=last if last.exists() else None)
+        trainer.fit(module, loader, loader, ckpt_path=last if last.exists() else None)
         trainer.save_checkpoint(last)
-    trainer.test(Countdown(), loader, verbose=False)
+    trainer.test(module, loader, verbose=False)
     curves = {
         name: [(int(row["epoch"]), float(row[name])) for row in rows_of(folder)[:-1]]
         for name in ("train/loss", "val/loss")
@@ -78,10 +79,11 @@ def test_a_resumed_and_tested_run_is_shown_whole(
 
 def test_aim_gets_it_at_the_end_of_training_and_of_the_test(folder: Path, loader: DataLoader[Any]) -> None:
     recorder = Recorder(folder)
-    trainer = trainer_in(folder, History(interval_s=0.0), recorder=recorder, epochs=3)
-    trainer.fit(Countdown(), loader, loader)
+    module = Countdown()
+    trainer = trainer_in(folder, module, History(interval_s=0.0), recorder=recorder, epochs=3)
+    trainer.fit(module, loader, loader)
     trained = pixels(folder)
-    trainer.test(Countdown(), loader, verbose=False)
+    trainer.test(module, loader, verbose=False)
     where = {"step": 6, "epoch": 3, "subset": None}
     assert [(name, place) for name, _, place in recorder.images] == [("history", where)] * 2
     assert [image.tobytes() for _, image, _ in recorder.images] == [trained, pixels(folder)]
@@ -93,13 +95,15 @@ def test_the_interval_spares_short_epochs(
     folder: Path, loader: DataLoader[Any], interval_s: float, drawn: list[bool]
 ) -> None:
     watcher = Watcher()
-    trainer_in(folder, History(interval_s=interval_s), watcher, epochs=3).fit(Countdown(), loader, loader)
+    module = Countdown()
+    trainer_in(folder, module, History(interval_s=interval_s), watcher, epochs=3).fit(module, loader, loader)
     assert watcher.is_drawn == drawn
     assert (folder / "history.png").exists()
 
 
 def test_a_run_that_stops_early(folder: Path, loader: DataLoader[Any]) -> None:
-    trainer_in(folder, History(), epochs=9).fit(Stops(), loader, loader)
+    module = Stops()
+    trainer_in(folder, module, History(), epochs=9).fit(module, loader, loader)
     curves: dict[str, list[tuple[int, float]]] = {"train/loss": [(0, 0.0)], "val/loss": [(0, 10.0)]}
     assert pixels(folder) == history(curves, test={}, best_epoch=None, title="quickstart/first").tobytes()
 
@@ -109,7 +113,8 @@ def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path, loader: D
     for epoch, value in enumerate(values):
         MetricsCsv(run_dir=folder).log_metrics({"val/acc_top1": value, "epoch": epoch}, step=epoch)
     best = RunCheckpoint(monitor="val/acc_top1", mode="max")
-    trainer_in(folder, History(), best, epochs=1).test(Countdown(), loader, verbose=False)
+    module = Countdown()
+    trainer_in(folder, module, History(), best, epochs=1).test(module, loader, verbose=False)
     curves = {"val/acc_top1": list(enumerate(values))}
     expected = history(
         curves, test={"test/loss": 0.5}, best_epoch=2, title="quickstart/first\nbest epoch 2: val/acc_top1 0.5"
@@ -128,16 +133,18 @@ def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
 
 
 def test_nothing_to_draw_is_no_error(folder: Path, loader: DataLoader[Any]) -> None:
-    trainer = trainer_in(folder, History(interval_s=0.0), epochs=1)
+    module = Countdown()
+    trainer = trainer_in(folder, module, History(interval_s=0.0), epochs=1)
     trainer.loggers = []
-    trainer.fit(Countdown(), loader, loader)
-    trainer.test(Countdown(), loader, verbose=False)
+    trainer.fit(module, loader, loader)
+    trainer.test(module, loader, verbose=False)
     assert not (folder / "history.png").exists()
 
 
 def test_other_ranks_draw_nothing(folder: Path, loader: DataLoader[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = trainer_in(folder, epochs=1)
-    trainer.fit(Countdown(), loader, loader)
+    module = Countdown()
+    trainer = trainer_in(folder, module, epochs=1)
+    trainer.fit(module, loader, loader)
     assert (folder / "metrics.csv").exists()
     monkeypatch.setattr(L.pytorch.utilities.rank_zero_only, "rank", 1)
     callback = History(interval_s=0.0)

@@ -69,7 +69,7 @@ def prints_with(pattern: str, number: str, tmp_path: Path, monkeypatch: pytest.M
     [
         (r"(?<=clip_norm=)[^,)]+", "trainer.clip_norm"),
         (r"(?<=EMA, decay=)[^,)]+", "trainer.callbacks.ema.decay"),
-        (r"(?<=AdamW, lr=)[^,)]+", "module.optimizer.lr"),
+        (r"(?<=adamw, lr=)[^,)]+", "module.optimizer.lr"),
         (r"(?<=perspective=)[^,)]+", "module.augment.geometry.perspective"),
     ],
 )

@@ -6,12 +6,15 @@ from pathlib import Path
 import lightning as L
 import torch
 
+from jersey.runs.state import RunState
+
 
 class Countdown(L.LightningModule):
     """Logs numbers that tell the epoch."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.run_state = RunState()
         self.layer = torch.nn.Linear(1, 1)
 
     def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:

@@ -16,6 +16,7 @@ from jersey.models.network import Network
 from jersey.runs.metrics_csv import MetricsCsv
 from jersey.training.losses import CrossEntropy
 from jersey.training.module import JerseyModule
+from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import make_trainer
 
@@ -62,7 +63,7 @@ def tiny_module(data: JerseyDataModule, **settings: Any) -> JerseyModule:
     torch.manual_seed(0)
     parts: dict[str, Any] = {
         "network": tiny_network,
-        "optimizer": partial(torch.optim.AdamW, lr=0.01, weight_decay=0.05),
+        "optimizer": partial(adamw, lr=0.01, weight_decay=0.05),
         "schedule": partial(warmup_cosine, warmup_frac=0.3, final_frac=0.1),
         "loss": CrossEntropy(label_smoothing=0.1),
     }
@@ -88,6 +89,7 @@ def fitted(
     trainer = make_trainer(
         run_dir=folder,
         loggers=[MetricsCsv(run_dir=folder)],
+        run_state=module.run_state,
         callbacks=dict(named),
         epochs=epochs,
         accelerator="cpu",

@@ -17,6 +17,7 @@ from jersey.runs.aim import AimTracker
 from jersey.runs.metrics_csv import MetricsCsv
 from jersey.training.losses import CrossEntropy
 from jersey.training.module import JerseyModule
+from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import make_trainer
 
@@ -40,14 +41,16 @@ def data_of(root: Path, **settings: Any) -> JerseyDataModule:
     return data
 
 
-def module_of(data: JerseyDataModule, *, final_frac: float = 0.1, **settings: Any) -> JerseyModule:
+def module_of(
+    data: JerseyDataModule, *, final_frac: float = 0.1, backbone_lr_scale: float = 1.0, **settings: Any
+) -> JerseyModule:
     torch.manual_seed(0)
     return JerseyModule(
         labels=data.labels,
         class_counts=data.class_counts,
         seed=0,
         network=tiny_network,
-        optimizer=partial(torch.optim.AdamW, lr=0.01, weight_decay=0.05),
+        optimizer=partial(adamw, lr=0.01, weight_decay=0.05, backbone_lr_scale=backbone_lr_scale),
         schedule=partial(warmup_cosine, warmup_frac=0.3, final_frac=final_frac),
         loss=CrossEntropy(label_smoothing=0.0),
         **settings,
@@ -59,16 +62,20 @@ def tiny_network(*, labels: Labels) -> Network:
     return Network(nn.Sequential(*layers), nn.Linear(16, len(labels)))
 
 
-def trainer_in(folder: Path, *callbacks: Callback, recorder: Recorder | None = None, **settings: Any) -> L.Trainer:
+def trainer_in(
+    folder: Path, module: Any, *callbacks: Callback, recorder: Recorder | None = None, **settings: Any
+) -> L.Trainer:
     loggers = [MetricsCsv(run_dir=folder), *([recorder] if recorder else [])]
     named = {f"callback_{index}": callback for index, callback in enumerate(callbacks)}
-    return make_trainer(run_dir=folder, loggers=loggers, callbacks=named, accelerator="cpu", **settings)
+    return make_trainer(
+        run_dir=folder, loggers=loggers, run_state=module.run_state, callbacks=named, accelerator="cpu", **settings
+    )
 
 
 def resumed(folder: Path, data: JerseyDataModule, make: Any, *, epochs: int, **settings: Any) -> None:
     """Trains half of the epochs in one trainer and the rest in another, with callbacks of their own from `make`."""
     for trained in (epochs // 2, epochs):
-        trainer = trainer_in(folder, make(), epochs=trained, **settings)
-        last = folder / "last.ckpt"
-        trainer.fit(module_of(data), datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+        module, last = module_of(data), folder / "last.ckpt"
+        trainer = trainer_in(folder, module, make(), epochs=trained, **settings)
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
         trainer.save_checkpoint(last)

@@ -25,6 +25,7 @@ from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
 from jersey.models.network import Network
+from jersey.training.optimizers import sgd
 from jersey.training.sam import SAM
 
 EPOCHS = 2
@@ -89,7 +90,7 @@ def fit(
     accumulate: int = 1,
     **settings: Any,
 ) -> None:
-    module = tiny_module(data, optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.01), **settings)
+    module = tiny_module(data, optimizer=partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.01), **settings)
     watch = Watch()
     last = fitted(
         folder / name,

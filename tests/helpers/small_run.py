@@ -1,6 +1,7 @@
 """A real fit and test that take a second: a tiny network with the stages of a ResNet, on drawn crops."""
 
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -19,6 +20,7 @@ from jersey.plots import image_grid as plot
 from jersey.plots.image_grid import Section
 from jersey.training.losses import CrossEntropy
 from jersey.training.module import JerseyModule
+from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 
 
@@ -43,18 +45,13 @@ def small_module(data: JerseyDataModule, *, is_augmented: bool = True) -> Jersey
     torch.manual_seed(0)
     augment = Augment(geometry=Geometry(rotation_deg=10), colour=Colour(swap=0.5), noise=Noise(std=0.1))
 
-    def optimizer(parameters: object, lr: float = 1e-2, weight_decay: float = 0.01) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)  # type: ignore[arg-type]
-
     return JerseyModule(
         labels=data.labels,
         class_counts=data.class_counts,
         seed=3,
         network=small_network,
-        optimizer=optimizer,
-        schedule=lambda optimizer, total_steps: warmup_cosine(
-            optimizer, total_steps=total_steps, warmup_frac=0.2, final_frac=0.1
-        ),
+        optimizer=partial(adamw, lr=1e-2),
+        schedule=partial(warmup_cosine, warmup_frac=0.2, final_frac=0.1),
         loss=CrossEntropy(),
         augment=augment if is_augmented else None,
     )

@@ -20,6 +20,7 @@ from jersey.core.distributed import joined, rank
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.models.network import Network
+from jersey.training.optimizers import sgd
 
 NUMBERS = ("0", "00", "01")
 SIZE_PX = 16
@@ -73,7 +74,7 @@ def record_fit(root: Path, folder: Path) -> None:
     with joined():
         data = opened(root)
         module = tiny_module(
-            data, network=plain_network, optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.01)
+            data, network=plain_network, optimizer=partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.01)
         )
         last = fitted(folder, data, module, EMA(decay=0.7), epochs=EPOCHS)
         val = module.evaluations["val"]

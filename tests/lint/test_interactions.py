@@ -23,6 +23,10 @@ from jersey.data.split import Split
 from jersey.lint.interactions import _left_of_weights, _visible
 from jersey.lint.simulate import effects
 from jersey.models.network import resnet_classifier
+from jersey.training.optimizers import adamw, torch_optimizer
+from jersey.training.optimizers import sgd as sgd_optimizer
+
+FACTORIES = {torch.optim.AdamW: adamw, torch.optim.SGD: sgd_optimizer}
 
 
 def sentences(config: Any, data: Mapping[str, Split] | None = SPLITS) -> list[str]:
@@ -34,13 +38,13 @@ def geometry(**settings: float) -> Change:
 
 
 def sgd(**settings: float) -> Change:
-    return part("module.optimizer", fdl.Partial(torch.optim.SGD, **settings))
+    return part("module.optimizer", fdl.Partial(sgd_optimizer, **settings))
 
 
 def weights(value: str | None, scale: float, *, frozen: float | None = None) -> Change:
     def change(config: Any) -> None:
         config.module.network = fdl.Partial(config_parts.weighted_network, weights=value)
-        config.module.backbone_lr_scale = scale
+        config.module.optimizer.backbone_lr_scale = scale
         config.trainer.callbacks.freeze = None if frozen is None else fdl.Config(FreezeBackbone, frac=frozen)
 
     return change
@@ -82,11 +86,15 @@ PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
         sgd(lr=0.05, momentum=0.9, weight_decay=0.01),
         ["module.optimizer.lr=0.05", "module.optimizer.weight_decay=0.01"],
     ),
-    (["backbone_lr_scale=5.0"], None, ["module.backbone_lr_scale=5.0", "module.optimizer.lr=0.0001"]),
-    ([], weights(None, 0.0), ["module.network.weights=None", "module.backbone_lr_scale=0"]),
+    (["backbone_lr_scale=5.0"], None, ["module.optimizer.backbone_lr_scale=5.0", "module.optimizer.lr=0.0001"]),
+    ([], weights(None, 0.0), ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
     ([], weights(None, 1.0, frozen=0.2), ["module.network.weights=None", "trainer.callbacks.freeze.frac=0.2"]),
-    ([], weights(None, 0.0, frozen=1.0), ["module.network.weights=None", "module.backbone_lr_scale=0"]),
-    ([], weights("imagenet", 0.0, frozen=0.2), ["module.backbone_lr_scale=0", "trainer.callbacks.freeze.frac=0.2"]),
+    ([], weights(None, 0.0, frozen=1.0), ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
+    (
+        [],
+        weights("imagenet", 0.0, frozen=0.2),
+        ["module.optimizer.backbone_lr_scale=0", "trainer.callbacks.freeze.frac=0.2"],
+    ),
     (["size_px=200,128"], stem("small"), ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
     (["accumulate=34", "ema.decay=0.5"], None, ["data.batch_size=64", "trainer.accumulate=34"]),
     (["batch_size=1107", "accumulate=2", "ema.decay=0.5"], None, ["data.batch_size=1107", "trainer.accumulate=2"]),
@@ -115,7 +123,7 @@ NEAR: list[tuple[list[str], Change | None]] = [
     ([], part("trainer.callbacks.ema", None)),
     (["lr=0.01"], None),  # 0.75 of a weight is left
     ([], sgd(lr=0.05, momentum=0.0, weight_decay=0.01)),
-    ([], part("module.optimizer", fdl.Partial(torch.optim.Adam, lr=0.1, weight_decay=0.05))),
+    ([], part("module.optimizer", fdl.Partial(torch_optimizer, make=torch.optim.Adam, lr=0.1, weight_decay=0.05))),
     (["backbone_lr_scale=1.0"], None),
     ([], weights(None, 0.01)),
     ([], weights("imagenet", 0.0)),
@@ -192,7 +200,7 @@ def test_the_share_of_painted_crops_by_simulation() -> None:
     ],
 )
 def test_what_decay_leaves_is_what_the_optimizer_leaves_without_gradients(optimizer: Any, settings: Any) -> None:
-    config = baseline(change=part("module.optimizer", fdl.Partial(optimizer, **settings)))
+    config = baseline(change=part("module.optimizer", fdl.Partial(FACTORIES[optimizer], **settings)))
     groups = effects(config, SPLITS).groups
     assert groups is not None
     group = groups["head_decay"]

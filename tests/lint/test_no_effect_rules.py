@@ -25,6 +25,7 @@ from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.lint.no_effect import findings
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS
+from jersey.training.optimizers import adamw, sgd
 from jersey.training.sam import SAM
 
 
@@ -89,8 +90,8 @@ NEAR: list[tuple[list[str], Change | None]] = [
     ([], part("module.schedule", fdl.Partial(config_parts.one_cycle, max_lr=0.001))),
     (["lr=1e-5"], None),
     (["weight_decay=1e-3"], None),
-    ([], optimizer(torch.optim.AdamW, lr=1e-6)),  # a decay nobody chose
-    ([], optimizer(torch.optim.SGD, lr=1e-4, momentum=0.9, weight_decay=1e-4)),
+    ([], optimizer(adamw, lr=1e-6)),  # a decay nobody chose
+    ([], optimizer(sgd, lr=1e-4, momentum=0.9, weight_decay=1e-4)),
     (["weight_power=0.5", "sampler_power=0.0"], None),
     (["clip_norm=1e-3"], None),
     ([], part("module.augment.colour", fdl.Config(Colour, swap=0.02))),  # 1 crop in 25

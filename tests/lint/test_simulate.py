@@ -86,7 +86,7 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
     data = built.data(seed=0)
     data.setup()
     module = built.module(labels=data.labels, class_counts=data.class_counts, seed=0)
-    trainer = built.trainer(run_dir=tmp_path, loggers=[])
+    trainer = built.trainer(run_dir=tmp_path, loggers=[], run_state=module.run_state)
     trainer.fit(module, datamodule=data)
 
     ema, recorder = trainer.callbacks[0], trainer.callbacks[1]

@@ -14,6 +14,7 @@ from jersey import config as configs
 from jersey.data.split import Split
 from jersey.lint.simulate import effects
 from jersey.lint.unchanged import changed_without_effect
+from jersey.training.optimizers import torch_optimizer
 
 SPLITS = {"long tail": splits(LONG_TAIL), "equal": splits(EQUAL), "none": None}
 
@@ -39,7 +40,12 @@ IDLE = [
     ("equal", [], ["labels=0,00,01,23"], "data.labels"),  # as they come
     ("long tail", ["ema.decay=0.9999"], ["ema.decay=0.999"], "trainer.callbacks.ema.decay"),
     ("none", ["ema.decay=0.9999"], ["ema.decay=0.999"], "trainer.callbacks.ema.decay"),
-    ("long tail", ["module.optimizer.lr=0.0", "backbone_lr_scale=0.5"], ["lr=0.0"], "module.backbone_lr_scale"),
+    (
+        "long tail",
+        ["optimizer.lr=0.0", "backbone_lr_scale=0.5"],
+        ["lr=0.0"],
+        "module.optimizer.backbone_lr_scale",
+    ),
 ]
 
 
@@ -89,7 +95,7 @@ def test_an_optimizers_value_that_its_groups_do_not_hold_is_not_claimed() -> Non
 
     old, new = baseline(), baseline()
     for config, rho in ((old, 0.1), (new, 0.2)):
-        config.module.optimizer = fdl.Partial(Own, lr=0.1, weight_decay=0.0, rho=rho)
+        config.module.optimizer = fdl.Partial(torch_optimizer, make=fdl.Partial(Own, rho=rho), lr=0.1, weight_decay=0.0)
     assert unchanged(old, new, SPLITS["long tail"]) == []
 
 

@@ -30,6 +30,7 @@ from jersey.core.tables import aligned
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.decode import decode
 from jersey.data.index import Split
+from jersey.data.problems import OnBadImage
 from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 

@@ -20,20 +20,16 @@ from PIL import Image
 from torch import Tensor
 
 from jersey.augment.mixing import CutMix, MixUp
-from jersey.callbacks.confusion_matrix import ConfusionMatrix
-from jersey.callbacks.dataset_statistics import DatasetStatistics
-from jersey.callbacks.digit_errors import DigitErrors
+from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.input_grid import SampleGrid
-from jersey.callbacks.per_class import PerClassTable
-from jersey.callbacks.prediction_grid import PredictionGrid
-from jersey.callbacks.predictions_table import PredictionsTable
-from jersey.callbacks.sampler_distribution import SamplerDistribution
+from jersey.callbacks.grids import PredictionGrid, SampleGrid
+from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX
 from jersey.data.audit.survey import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.training.losses import FocalLoss
 from jersey.training.module import JerseyModule
+from jersey.training.optimizers import adamw
 from jersey.training.sam import SAM
 from jersey.training.trainer import make_trainer
 
@@ -68,7 +64,9 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def score_test(folder: Path, data: JerseyDataModule, module: JerseyModule, *callbacks: Any) -> None:
     named = {str(index): callback for index, callback in enumerate(callbacks)}
-    trainer = make_trainer(run_dir=folder, loggers=[], callbacks=named, epochs=1, accelerator="cpu")
+    trainer = make_trainer(
+        run_dir=folder, loggers=[], run_state=module.run_state, callbacks=named, epochs=1, accelerator="cpu"
+    )
     trainer.test(module, datamodule=data, verbose=False)
 
 
@@ -191,7 +189,7 @@ def test_training_towards_no_number_tells_unreadable_crops_from_others(
     auroc, doubted = {}, {}
     for unreadable in ("train", "score"):
         data = opened(folders, unreadable=unreadable)
-        optimizer = partial(torch.optim.AdamW, lr=0.02, weight_decay=0.05)
+        optimizer = partial(adamw, lr=0.02, weight_decay=0.05)
         module = tiny_module(data, network=unreadable_crops.network, optimizer=optimizer, **settings)
         fitted(tmp_path / unreadable, data, module, epochs=15)
         score_test(tmp_path, data, module)

@@ -1,6 +1,6 @@
-"""The loss by hand, and where it agrees with torch's and where it is meant to differ.
+"""Losses by hand, where they agree with torch's and where they are meant to differ, for labels and for mixtures.
 
-Shapes: B batch, K classes.
+Shapes: B batch, K classes, J = K + 1.
 """
 
 import math
@@ -11,71 +11,113 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jersey.core.errors import UserError
-from jersey.training.losses import CrossEntropy
+from jersey.core.labels import ILLEGIBLE_INDEX
+from jersey.training.losses import CrossEntropy, FocalLoss
+
+LABELS_B, OTHERS_B = torch.tensor([0, 3, 3, 1, 2, 0]), torch.tensor([1, 3, 0, 2, 0, 3])
+NONE_B = torch.full((6,), ILLEGIBLE_INDEX)
+WEIGHTS_K = torch.tensor([4.0, 1.0, 0.5, 0.1])
+LOSSES = [CrossEntropy(), CrossEntropy(label_smoothing=0.2), FocalLoss(gamma=0.5, label_smoothing=0.1)]
 
 
 @pytest.fixture
 def logits_BK() -> Tensor:
-    return torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    return torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
 
-LABELS_B = torch.tensor([0, 3, 3, 1, 2, 0])
+def one_hot(labels_B: Tensor) -> Tensor:
+    """Fractions; the last is that of no label."""
+    return F.one_hot(labels_B.where(labels_B != ILLEGIBLE_INDEX, 4), 5).float()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 def test_without_weights_it_is_torchs(logits_BK: Tensor, smoothing: float) -> None:
-    loss = CrossEntropy(label_smoothing=smoothing)(logits_BK, LABELS_B, torch.ones(4))
-    torch.testing.assert_close(loss, F.cross_entropy(logits_BK, LABELS_B, label_smoothing=smoothing))
+    loss, mixed_BJ = CrossEntropy(label_smoothing=smoothing), 0.7 * one_hot(LABELS_B) + 0.3 * one_hot(OTHERS_B)
+    for ours, torchs in ((LABELS_B, LABELS_B), (mixed_BJ, mixed_BJ[:, :4])):
+        expected = F.cross_entropy(logits_BK, torchs, label_smoothing=smoothing)
+        torch.testing.assert_close(loss(logits_BK, ours, torch.ones(4)), expected)
 
 
-@pytest.mark.parametrize("smoothing", [1.0, -0.1, float("nan")])
-def test_smoothing_out_of_range_is_refused(smoothing: float) -> None:
-    with pytest.raises(UserError, match="label_smoothing"):
-        CrossEntropy(label_smoothing=smoothing)
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_without_focus_it_is_cross_entropy_bit_for_bit(logits_BK: Tensor, smoothing: float) -> None:
+    losses = (CrossEntropy(label_smoothing=smoothing), FocalLoss(gamma=0.0, label_smoothing=smoothing))
+    values = [loss(logits_BK, LABELS_B, WEIGHTS_K) for loss in losses]
+    gradients = [torch.autograd.grad(value, logits_BK)[0] for value in values]
+    assert torch.equal(*values)
+    assert torch.equal(*gradients)
 
 
-def test_by_hand() -> None:
-    """Two classes with probabilities (3/4, 1/4) and (1/5, 4/5), smoothing 0.2, weights 2 and 0.5."""
-    logits_BK = torch.log(torch.tensor([[3.0, 1.0], [1.0, 4.0]]))
-    first = 2.0 * (0.8 * -math.log(3 / 4) + 0.2 * (-math.log(3 / 4) - math.log(1 / 4)) / 2)
-    second = 0.5 * (0.8 * -math.log(4 / 5) + 0.2 * (-math.log(1 / 5) - math.log(4 / 5)) / 2)
-    loss = CrossEntropy(label_smoothing=0.2)(logits_BK, torch.tensor([0, 1]), torch.tensor([2.0, 0.5]))
-    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
+@pytest.mark.parametrize(
+    "wrong", [{"gamma": -1.0}, {"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"label_smoothing": float("nan")}]
+)
+def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        FocalLoss(**wrong)
+
+
+@pytest.mark.parametrize(("gamma", "smoothing"), [(0.0, 0.2), (3.0, 0.2), (2.0, 0.0)])
+def test_by_hand(gamma: float, smoothing: float) -> None:
+    """Two classes with probabilities (3/4, 1/4) and (1/5, 4/5), labels 0 and 1, weights 2 and 0.5; and a mixture."""
+
+    def cost(p: float, weight: float) -> float:
+        smooth = (-math.log(p) - math.log(1 - p)) / 2
+        return weight * ((1 - smoothing) * (1 - p) ** gamma * -math.log(p) + smoothing * smooth)
+
+    logits_BK, weights_K = torch.log(torch.tensor([[3.0, 1.0], [1.0, 4.0]])), torch.tensor([2.0, 0.5])
+    loss = FocalLoss(gamma=gamma, label_smoothing=smoothing)
+    hard = loss(logits_BK, torch.tensor([0, 1]), weights_K).item()
+    assert hard == pytest.approx((cost(3 / 4, 2.0) + cost(4 / 5, 0.5)) / 2, rel=1e-6)
+    mixed = loss(logits_BK[:1], torch.tensor([[0.7, 0.3, 0.0]]), weights_K).item()
+    assert mixed == pytest.approx(0.7 * cost(3 / 4, 2.0) + 0.3 * cost(1 / 4, 0.5), rel=1e-6)
 
 
 def test_weights_do_not_depend_on_the_rest_of_the_batch(logits_BK: Tensor) -> None:
     """The loss of a batch is the mean of the losses of its crops, which torch's weighted mean is not."""
-    weights_K = torch.tensor([4.0, 1.0, 0.5, 0.1])
     loss = CrossEntropy(label_smoothing=0.1)
-    alone = [loss(logits_BK[i : i + 1], LABELS_B[i : i + 1], weights_K) for i in range(6)]
-    together = loss(logits_BK, LABELS_B, weights_K)
+    alone = [loss(logits_BK[i : i + 1], LABELS_B[i : i + 1], WEIGHTS_K) for i in range(6)]
+    together = loss(logits_BK, LABELS_B, WEIGHTS_K)
     torch.testing.assert_close(together, torch.stack(alone).mean())
-    torchs = F.cross_entropy(logits_BK, LABELS_B, weight=weights_K, label_smoothing=0.1)
+    torchs = F.cross_entropy(logits_BK, LABELS_B, weight=WEIGHTS_K, label_smoothing=0.1)
     assert not torch.isclose(together, torchs, rtol=0.01)
-
-
-def test_weights_without_smoothing_are_torchs_up_to_the_divisor(logits_BK: Tensor) -> None:
-    weights_K = torch.tensor([4.0, 1.0, 0.5, 0.1])
-    torchs = F.cross_entropy(logits_BK, LABELS_B, weight=weights_K, reduction="sum") / 6
-    torch.testing.assert_close(CrossEntropy()(logits_BK, LABELS_B, weights_K), torchs)
 
 
 def test_smoothing_is_not_weighted_by_the_other_classes(logits_BK: Tensor) -> None:
     """Only the weight of the crop's own class counts, unlike in torch's smoothing term."""
-    loss = CrossEntropy(label_smoothing=0.3)
-    labels_B = torch.zeros(6, dtype=torch.int64)
+    loss, labels_B = CrossEntropy(label_smoothing=0.3), torch.zeros(6, dtype=torch.int64)
     low, high = (loss(logits_BK, labels_B, torch.tensor([2.0, w, w, w])) for w in (0.01, 100.0))
     torch.testing.assert_close(low, high)
 
 
+def test_the_focus_is_on_the_probability_and_not_on_the_weighted_loss(logits_BK: Tensor) -> None:
+    """Twice the weight is twice the loss; were p computed back from the loss, it would change too."""
+    loss = FocalLoss(gamma=2.0, label_smoothing=0.1)
+    once, twice = (loss(logits_BK, LABELS_B, factor * WEIGHTS_K) for factor in (1, 2))
+    torch.testing.assert_close(twice, 2 * once)
+
+
+def test_smoothing_still_forbids_certainty() -> None:
+    """Of two classes the cheapest probability lies inside (0, 1): were smoothing focused too, it would be 1."""
+    loss = FocalLoss(gamma=2.0, label_smoothing=0.1)
+    costs = [loss(torch.tensor([[x, 0.0]]), torch.tensor([0]), torch.ones(2)).item() for x in range(40)]
+    assert 0 < costs.index(min(costs)) < 10
+
+
 def test_gradient_by_hand(logits_BK: Tensor) -> None:
     """d loss / d logits = w[y] * (p - target) / B, the target being the smoothed one."""
-    weights_K = torch.tensor([4.0, 1.0, 0.5, 0.1])
-    logits_BK.requires_grad_()
-    CrossEntropy(label_smoothing=0.2)(logits_BK, LABELS_B, weights_K).backward()
+    CrossEntropy(label_smoothing=0.2)(logits_BK, LABELS_B, WEIGHTS_K).backward()
     targets_BK = 0.8 * F.one_hot(LABELS_B, 4) + 0.2 / 4
-    expected_BK = weights_K[LABELS_B, None] * (logits_BK.detach().softmax(dim=1) - targets_BK) / 6
+    expected_BK = WEIGHTS_K[LABELS_B, None] * (logits_BK.detach().softmax(dim=1) - targets_BK) / 6
     torch.testing.assert_close(logits_BK.grad, expected_BK)
+
+
+def test_the_focal_gradient_against_finite_differences(logits_BK: Tensor) -> None:
+    loss, step = FocalLoss(gamma=1.5, label_smoothing=0.1), 1e-2
+    (gradient_BK,) = torch.autograd.grad(loss(logits_BK, LABELS_B, WEIGHTS_K), logits_BK)
+    for row, column in ((0, 0), (1, 3), (4, 1)):
+        moved = torch.zeros(6, 4)
+        moved[row, column] = step
+        above, below = (loss(logits_BK + sign * moved, LABELS_B, WEIGHTS_K).item() for sign in (1, -1))
+        assert gradient_BK[row, column].item() == pytest.approx((above - below) / (2 * step), rel=0.02, abs=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -85,3 +127,56 @@ def test_half_precision_logits_are_scored_in_full_precision(dtype: torch.dtype) 
     loss = CrossEntropy()(logits_BK, torch.tensor([1, 1]), torch.ones(4))
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx((300 + math.log(math.e + 3) - 1) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("others_B", [OTHERS_B, NONE_B], ids=["label", "none"])
+def test_a_mixture_costs_the_mixture_of_the_costs(
+    logits_BK: Tensor, loss: CrossEntropy, fraction: float, others_B: Tensor
+) -> None:
+    mixed_BJ = fraction * one_hot(LABELS_B) + (1 - fraction) * one_hot(others_B)
+    first, second = (loss(logits_BK, labels_B, WEIGHTS_K) for labels_B in (LABELS_B, others_B))
+    torch.testing.assert_close(loss(logits_BK, mixed_BJ, WEIGHTS_K), fraction * first + (1 - fraction) * second)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("size", [1e2, 65504.0, 1e30])
+def test_gradients_are_finite_at_extreme_logits(loss: CrossEntropy, size: float) -> None:
+    """Sure and right, sure and wrong, and undecided, of a label and of none."""
+    mixed_BJ = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0.5, 0.5, 0, 0]])
+    for targets in (torch.tensor([0, 1, 0]), NONE_B[:3], mixed_BJ, mixed_BJ.flip(1)):
+        logits_BK = torch.tensor([[size, 0, -size], [size, 0, -size], [size, size, 0]], requires_grad=True)
+        value = loss(logits_BK, targets, torch.tensor([2.0, 1.0, 0.0]))
+        assert value.isfinite()
+        assert torch.autograd.grad(value, logits_BK)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_illegible_crop_costs_the_mean_over_all_labels_without_weights(
+    logits_BK: Tensor, loss: CrossEntropy
+) -> None:
+    each = [loss(logits_BK, torch.full((6,), label), torch.ones(4)) for label in range(4)]
+    torch.testing.assert_close(loss(logits_BK, NONE_B, WEIGHTS_K), torch.stack(each).mean())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_illegible_crop_costs_least_where_all_labels_are_equal(loss: CrossEntropy) -> None:
+    """Weights or not: the gradient there is zero."""
+    equal_BK = torch.full((2, 4), 3.0, requires_grad=True)
+    least = loss(equal_BK, NONE_B[:2], WEIGHTS_K)
+    (gradient_BK,) = torch.autograd.grad(least, equal_BK)
+    torch.testing.assert_close(gradient_BK, torch.zeros(2, 4), atol=1e-7, rtol=0)
+    for seed in range(20):
+        other_BK = equal_BK.detach() + torch.randn(2, 4, generator=torch.Generator().manual_seed(seed))
+        assert loss(other_BK, NONE_B[:2], WEIGHTS_K) > least
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_legible_crops_cost_what_they_cost_without_illegible_ones_beside_them(
+    logits_BK: Tensor, loss: CrossEntropy
+) -> None:
+    is_none_B = torch.tensor([False, True, False, False, True, False])
+    together = 6 * loss(logits_BK, LABELS_B.where(~is_none_B, ILLEGIBLE_INDEX), WEIGHTS_K)
+    apart = 4 * loss(logits_BK[~is_none_B], LABELS_B[~is_none_B], WEIGHTS_K)
+    torch.testing.assert_close(together, apart + 2 * loss(logits_BK[is_none_B], NONE_B[:2], WEIGHTS_K))

@@ -54,7 +54,7 @@ def watched(config: fdl.Buildable, folder: Path, make_watcher: Callable[[], Any]
     data = experiment.data(seed=0)
     data.setup()
     module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=0)
-    trainer: L.Trainer = experiment.trainer(run_dir=folder, loggers=[])
+    trainer: L.Trainer = experiment.trainer(run_dir=folder, loggers=[], run_state=module.run_state)
     watch = Watch(make_watcher)
     trainer.callbacks.append(watch)  # type: ignore[attr-defined]  # Lightning sets it in a connector
     trainer.fit(module, datamodule=data)

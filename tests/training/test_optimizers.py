@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from jersey.callbacks.ema import EMA
 from jersey.data.datamodule import JerseyDataModule
+from jersey.training.optimizers import adamw, sgd
 from jersey.training.schedules import constant, multi_step, one_cycle, warmup_cosine
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
@@ -26,8 +27,8 @@ SCHEDULES = [
     partial(OneCycleLR, max_lr=0.02),
 ]
 OPTIMIZERS = [
-    partial(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
-    partial(torch.optim.AdamW, lr=0.01, weight_decay=0.05),
+    partial(sgd, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    partial(adamw, lr=0.01, weight_decay=0.05),
 ]
 
 
@@ -49,8 +50,8 @@ def data(crops_root: Path) -> JerseyDataModule:
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd_with_momentum_by_hand(data: JerseyDataModule, nesterov: bool) -> None:
     """Two steps with gradient 1: velocity 1 + decay, then 0.9 of that beside the new gradient."""
-    sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.5)
-    module = tiny_module(data, optimizer=sgd, schedule=constant, backbone_lr_scale=0.5)
+    half = partial(sgd, lr=0.1, backbone_lr_scale=0.5, momentum=0.9, nesterov=nesterov, weight_decay=0.5)
+    module = tiny_module(data, optimizer=half, schedule=constant)
     optimizer, _ = module.optimizer_and_schedule(2)
     lrs = {"backbone": 0.05, "head": 0.1}
     expected = {}

@@ -1,13 +1,17 @@
 """Every trainable parameter in exactly one group, each with the right decay and learning rate."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
+from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
-from jersey.training.optimizers import param_groups
+from jersey.training.optimizers import adamw, param_groups, sgd, torch_optimizer
 
 
 @pytest.fixture(scope="module", params=[linear_head, CompositionalHead])
@@ -65,3 +69,34 @@ def test_a_scale_of_zero_keeps_the_backbone_and_moves_the_head() -> None:
     optimizer.step()
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, before[name]) == name.startswith("backbone"), name
+
+
+def test_any_optimizer_of_torch_takes_the_groups_and_its_own_settings() -> None:
+    make = partial(torch.optim.Adagrad, eps=0.5)
+    optimizer = torch_optimizer(small_network(), make=make, lr=0.1, weight_decay=0.2, backbone_lr_scale=0.5)
+    settings = [(group["name"], group["lr"], group["weight_decay"], group["eps"]) for group in optimizer.param_groups]
+    assert settings == [
+        ("backbone_decay", 0.05, 0.2, 0.5),
+        ("backbone_no_decay", 0.05, 0.0, 0.5),
+        ("head_decay", 0.1, 0.2, 0.5),
+        ("head_no_decay", 0.1, 0.0, 0.5),
+    ]
+
+
+@pytest.mark.parametrize("make", [torch.optim.Rprop, partial(torch.optim.LBFGS, lr=1.0)])
+def test_an_optimizer_without_weight_decay_is_refused(make: Callable[..., torch.optim.Optimizer]) -> None:
+    with pytest.raises(UserError, match=r"module\.optimizer\.make=(Rprop|LBFGS) takes no weight_decay; choose another"):
+        torch_optimizer(small_network(), make=make, lr=0.1)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [partial(adamw, lr=0.1), partial(sgd, lr=0.1), partial(torch_optimizer, make=torch.optim.Adam, lr=0.1)]
+)
+def test_kernels_are_fused_where_they_may_be(optimizer: Callable[..., torch.optim.Optimizer]) -> None:
+    fused = [optimizer(small_network(), may_fuse=may_fuse).defaults["fused"] for may_fuse in (True, False)]
+    assert fused == [True, None]
+
+
+def test_fused_kernels_can_be_refused() -> None:
+    unfused = torch_optimizer(small_network(), make=partial(torch.optim.AdamW, fused=False), lr=0.1)
+    assert unfused.defaults["fused"] is False

@@ -18,6 +18,7 @@ from jersey.augment.color import Noise
 from jersey.callbacks.ema import EMA
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
+from jersey.training.optimizers import adamw, sgd
 from jersey.training.sam import SAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
@@ -87,7 +88,7 @@ def noisy(data: JerseyDataModule, **settings: Any) -> Any:
     return tiny_module(data, augment=Augment(noise=Noise(std=0.1)), **settings)
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, partial(torch.optim.SGD, momentum=0.9, nesterov=True)])
+@pytest.mark.parametrize("optimizer", [adamw, partial(sgd, momentum=0.9, nesterov=True)])
 def test_no_way_up_is_the_optimizer_alone(data: JerseyDataModule, tmp_path: Path, optimizer: Any) -> None:
     """Bit for bit, batch statistics and logged scores included, so the second pass leaves no trace of its own."""
     chosen = partial(optimizer, lr=0.02, weight_decay=0.05)
@@ -98,18 +99,18 @@ def test_no_way_up_is_the_optimizer_alone(data: JerseyDataModule, tmp_path: Path
 
 
 def test_the_train_split_is_scored_once_at_the_weights_themselves(data: JerseyDataModule, tmp_path: Path) -> None:
-    module = noisy(data, sam=SAM(rho=3.0), optimizer=partial(torch.optim.SGD, lr=0.0, weight_decay=0.0))
+    module = noisy(data, sam=SAM(rho=3.0), optimizer=partial(sgd, lr=0.0, weight_decay=0.0))
     fitted(tmp_path / "sam", data, module, epochs=1)
     evaluation = module.evaluations["train"]
     assert sorted(evaluation.indices_N.tolist()) == list(range(len(data.decoded["train"])))
-    still = noisy(data, optimizer=partial(torch.optim.SGD, lr=0.0, weight_decay=0.0))
+    still = noisy(data, optimizer=partial(sgd, lr=0.0, weight_decay=0.0))
     fitted(tmp_path / "plain", data, still, epochs=1)
     assert torch.equal(evaluation.logits_NK, still.evaluations["train"].logits_NK)
     assert rows_of(tmp_path / "sam") == rows_of(tmp_path / "plain")
 
 
 # Adam would make a full step of the rounding noise that is the gradient of a bias before batch normalisation.
-SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.01)
+SGD = partial(sgd, lr=0.1, momentum=0.9, weight_decay=0.01)
 
 
 def by_hand(data: JerseyDataModule, *, rho: float, clip_norm: float) -> dict[str, Tensor]:

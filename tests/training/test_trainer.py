@@ -10,6 +10,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.core.errors import UserError
+from jersey.runs.state import RunState
 from jersey.training.trainer import make_trainer
 
 TORCHRUN = {
@@ -29,7 +30,14 @@ def torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trainer(folder: Path, callback: Callback | None = None, *, accelerator: str = "cpu") -> L.Trainer:
-    return make_trainer(run_dir=folder, loggers=[], callbacks={"only": callback}, epochs=1, accelerator=accelerator)
+    return make_trainer(
+        run_dir=folder,
+        loggers=[],
+        run_state=RunState(),
+        callbacks={"only": callback},
+        epochs=1,
+        accelerator=accelerator,
+    )
 
 
 def test_alone_one_device_trains(tmp_path: Path) -> None:

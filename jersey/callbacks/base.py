@@ -1,0 +1,123 @@
+"""What callbacks share: when a scored split is looked at, and where a picture goes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
+from torch import Tensor
+
+from jersey.core.atomic import replacing
+from jersey.data.datamodule import JerseyDataModule
+from jersey.data.index import Paths
+from jersey.evaluation.metrics import Evaluation
+from jersey.evaluation.ranked import Readings
+from jersey.training.module import JerseyModule
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A split that has just been scored, and where to put what is made of it.
+
+    After a validation the module's weights may be raw ones again while the logits came from their average.
+    """
+
+    trainer: Trainer
+    module: JerseyModule
+    subset: Literal["val", "test"]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        return self.module.evaluations[self.subset]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes, in order."""
+        return self.module.labels.names
+
+    @property
+    def readings(self) -> Readings:
+        return Readings(self.evaluation, self.names)
+
+    @property
+    def paths(self) -> Paths:
+        """The file of each crop of the split."""
+        return data_of(self.trainer).splits[self.subset].paths
+
+    @property
+    def images_NCHW(self) -> Tensor:
+        return data_of(self.trainer).decoded[self.subset].images_NCHW
+
+    @property
+    def title(self) -> str:
+        """For a picture: "val, epoch 3" during fit, else "test"."""
+        return f"{self.subset}, epoch {self.trainer.current_epoch}" if is_fitting(self.trainer) else self.subset
+
+    def file(self, name: str) -> Path:
+        """A file of the run folder."""
+        return Path(self.trainer.default_root_dir) / name
+
+    def publish(self, image: Image.Image, name: str) -> None:
+        """Keeps a picture as `<name>_<subset>.png`, the latest, and all of them in Aim, beside the metrics."""
+        publish(self.trainer, self.module, image, name, subset=self.subset)
+
+
+class AfterEvaluation(Callback):
+    """Calls `evaluated` after every validation and after the test, on rank zero; the sanity check is none.
+
+    By then all logits of the split are collected, so nothing needs the network again.
+    """
+
+    def evaluated(self, scored: Scored) -> None:
+        """To be written by each callback."""
+        raise NotImplementedError
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.evaluated(Scored(trainer, module_of(pl_module), "val"))
+
+    @rank_zero_only
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.evaluated(Scored(trainer, module_of(pl_module), "test"))
+
+
+def module_of(module: LightningModule) -> JerseyModule:
+    """The module with its own type, of which Lightning's hooks know nothing."""
+    return cast(JerseyModule, module)
+
+
+def data_of(trainer: Trainer) -> JerseyDataModule:
+    """The datamodule that `fit` or `test` was given."""
+    return cast(JerseyDataModule, trainer.datamodule)  # type: ignore[attr-defined]  # Lightning sets it
+
+
+def is_fitting(trainer: Trainer) -> bool:
+    return trainer.state.fn == TrainerFn.FITTING
+
+
+def publish(trainer: Trainer, module: LightningModule, image: Image.Image, name: str, *, subset: str) -> None:
+    """Keeps a picture of a subset as `<name>_<subset>.png`, the latest, and all of them in Aim, beside the metrics."""
+    save(trainer, image, f"{name}_{subset}")
+    # A validation outside fit repeats an epoch that is already there.
+    if is_fitting(trainer) or subset == "test":
+        # In fit Lightning logs an epoch's metrics at the step before the one that it counts by then.
+        step = max(trainer.global_step - 1, 0) if is_fitting(trainer) else trainer.global_step
+        track(trainer, module, image, name, step=step, subset=subset)
+
+
+def save(trainer: Trainer, image: Image.Image, name: str) -> None:
+    """Puts a picture into the run folder, as `<name>.png`, in place of an earlier one."""
+    with replacing(Path(trainer.default_root_dir) / f"{name}.png") as temporary:
+        image.save(temporary, format="PNG")
+
+
+def track(
+    trainer: Trainer, module: LightningModule, image: Image.Image, name: str, *, step: int, subset: str | None = None
+) -> None:
+    """Gives a picture to Aim, where there is one; what was there under this name and step is replaced."""
+    log_image = module_of(module).run_state.log_image
+    log_image(name, image, step=step, epoch=trainer.current_epoch, subset=subset)

@@ -21,9 +21,11 @@ import lightning as L
 from lightning.pytorch.profilers import SimpleProfiler
 
 from jersey import config as configs
+from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
 from jersey.core.tables import aligned
+from jersey.lint.checks import load
 from jersey.runs.folder import open_run
 
 ONCE = ("setup", "teardown", "on_fit", "on_train_start", "on_train_end", "on_test", "on_load")
@@ -42,12 +44,12 @@ class Measured:
 
 def measure(folder: Path) -> Measured:
     """Does the run again."""
-    name, config = configs.load(folder)
+    name, config = load(folder)
     profiler = SimpleProfiler()
     experiment = configs.build(config)
     experiment.trainer = functools.partial(_profiled, experiment.trainer, profiler)
     workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
-    run = open_run(workdir, name, "bench", documents=configs.documents(name, config))
+    run = open_run(workdir, name, "bench", documents=config_files(name, config))
     experiment.run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     in_epochs_s, once_s = sums(profiler.recorded_durations)
     epochs_s = profiler.recorded_durations["run_training_epoch"]

@@ -41,6 +41,7 @@ from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.timing import wait_for_device
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
+from jersey.lint import checks
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.runs.epoch_logger import EpochLine
@@ -170,11 +171,11 @@ class Measured:
 
 def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> Measured:
     """Trains all candidates in turn."""
-    name, config = configs.load(folder)
+    name, config = checks.load(folder)
     for change in changes:
         configs.apply_override(config, change)
     config.trainer.epochs, config.trainer.limit_batches = rounds + 1, batches
-    configs.check(config)
+    checks.check(config)
     experiment = configs.build(config)
     data: JerseyDataModule = experiment.data(seed=experiment.seed)
     data.prepare_data()

@@ -23,8 +23,10 @@ from lightning.pytorch import Callback
 
 from jersey import config as configs
 from jersey.bench.results import machine
+from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
+from jersey.lint.checks import load
 from jersey.runs.folder import open_run
 
 IMPORTED_LATE = ("aim", "matplotlib.pyplot", "onnxruntime", "onnx")
@@ -43,12 +45,12 @@ class StopAfterOneStep(Callback):
 
 def start(folder: Path, workdir: Path, run_name: str) -> float:
     """Seconds from the config to the end of the first step."""
-    name, config = configs.load(folder)
+    name, config = load(folder)
     stop = StopAfterOneStep()
     started = time.perf_counter()
     experiment = configs.build(config)
     experiment.trainer = functools.partial(_stopping, experiment.trainer, stop)
-    run = open_run(workdir, name, run_name, documents=configs.documents(name, config))
+    run = open_run(workdir, name, run_name, documents=config_files(name, config))
     try:
         experiment.run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     except SystemExit:

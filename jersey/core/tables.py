@@ -25,6 +25,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in GitHub's Markdown, the first row its head; `|` must be escaped even in code."""
+    head, *body = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return [head, f"|{' --- |' * len(rows[0])}", *body]
+
+
 def mean_and_spread(shares: Sequence[float]) -> str:
     """In per cent, with the sample standard deviation: `93.3 ± 0.4`; one value has no spread."""
     spread = f" ± {100 * stdev(shares):.1f}" if len(shares) > 1 else ""

@@ -33,6 +33,7 @@ from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
 from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, known_digits, look
 from jersey.evaluation.motion import Motion, motion
+from jersey.lint.checks import load
 
 TOGETHER = "all together"
 KINDS = ("survived", "deleted", "turned", "faded")
@@ -156,7 +157,7 @@ def main() -> None:
     flags = parser.parse_args()
     with exit_on_user_error():
         set_up_console()
-        _, config = configs.load(flags.run)
+        _, config = load(flags.run)
         augment = configs.build(config.module).keywords.get("augment")
         found = by_operation(augment, size_px=flags.size_px or min(config.data.size_px), rounds=flags.rounds)
     print(table(found))

@@ -15,6 +15,7 @@ from jersey import config as configs
 from jersey.augment.mixing import CutMix
 from jersey.experiment import Experiment
 from jersey.inference.onnx_model import OnnxModel
+from jersey.lint.checks import check
 
 KNOBS = {"lr": 0.125, "batch_size": 48, "epochs": 7, "seed": 11, "root": "/my/crops"}
 
@@ -26,7 +27,7 @@ def test_the_registry_is_not_empty() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_passes_the_checks_and_builds(name: str) -> None:
     config = configs.get_experiment(name)()
-    configs.check(config)
+    check(config)
     assert isinstance(fdl.build(config), Experiment)
 
 
@@ -53,7 +54,7 @@ def test_each_callback_and_operation_can_be_left_out_by_a_flag(name: str) -> Non
         for member in fdl.ordered_arguments(parent):
             configs.apply_override(config, f"{path}.{member}=None")
         assert set(fdl.ordered_arguments(parent).values()) == {None}
-    configs.check(config)
+    check(config)
     assert isinstance(fdl.build(config), Experiment)
 
 
@@ -62,7 +63,7 @@ def test_each_callback_and_operation_can_be_left_out_by_a_flag(name: str) -> Non
 def test_every_fiddler_works_on_it(name: str, fiddler: str) -> None:
     config = configs.get_experiment(name)()
     configs.apply_fiddler(config, fiddler)
-    configs.check(config)
+    check(config)
     assert isinstance(fdl.build(config), Experiment)
 
 

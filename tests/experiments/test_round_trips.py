@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jersey import config as configs
-from jersey.config import typehints
+from jersey.config import values
 from jersey.config.paths import Parameter, parameters, read
+from jersey.config.saved import from_json
 from jersey.core.errors import UserError
+from jersey.lint.checks import PACKAGES, check
 
 CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
 
@@ -27,7 +29,7 @@ def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
 
 def there_and_back(config: fdl.Buildable, name: str) -> fdl.Buildable:
     """Through JSON, then through Python."""
-    code = configs.as_python(configs.from_json(configs.to_json(config, name)), name)
+    code = configs.as_python(from_json(configs.to_json(config, name), PACKAGES), name)
     module: dict[str, Any] = {}
     exec(compile(code, "config.py", "exec"), module)
     return module[name]()
@@ -79,24 +81,24 @@ PLAIN = st.recursive(
 
 def values_of(wanted: Any) -> st.SearchStrategy[Any]:
     """Values that fit the type `wanted`; nothing where only Python code can give one."""
-    return st.one_of([values_of_one(each) for each in typehints.alternatives(wanted)])
+    return st.one_of([values_of_one(each) for each in values.alternatives(wanted)])
 
 
 def values_of_one(wanted: Any) -> st.SearchStrategy[Any]:
-    origin, arguments = typehints.origin_of(wanted), typing.get_args(wanted)
+    origin, arguments = values.origin_of(wanted), typing.get_args(wanted)
     if wanted in SCALARS:
         return SCALARS[wanted]
     if wanted is Any:
         return PLAIN
     if origin is typing.Literal:
         return st.sampled_from(arguments)
-    if origin in typehints.PATHS:
+    if origin in values.PATHS:
         return st.text(min_size=1)
-    if origin in typehints.MAPPINGS:
-        return st.dictionaries(*map(values_of, typehints.mapping_types(wanted)), max_size=3)
-    if origin in typehints.SEQUENCES:
+    if origin in values.MAPPINGS:
+        return st.dictionaries(*map(values_of, values.mapping_types(wanted)), max_size=3)
+    if origin in values.SEQUENCES:
         fixed = origin is tuple and arguments and arguments[-1] is not Ellipsis
-        elements = typehints.element_types(wanted, len(arguments) if fixed else 1)
+        elements = values.element_types(wanted, len(arguments) if fixed else 1)
         parts = [values_of(element) for element in elements]
         many = st.tuples(*parts) if fixed else st.lists(parts[0], max_size=3)
         return many.map(list if origin is list else tuple)
@@ -152,7 +154,7 @@ def test_a_random_override_works_or_is_a_user_error(name: str, override: str) ->
     message = ""
     try:
         configs.apply_override(config, override)
-        configs.check(config)
+        check(config)
     except UserError as error:
         message = str(error)
     assert message.isprintable()

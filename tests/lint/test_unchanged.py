@@ -12,8 +12,8 @@ from helpers.long_tail import EQUAL, LONG_TAIL, splits
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.index import Split
+from jersey.lint.effective_diff import changed_without_effect
 from jersey.lint.simulate import effects
-from jersey.lint.unchanged import changed_without_effect
 
 SPLITS = {"long tail": splits(LONG_TAIL), "equal": splits(EQUAL), "none": None}
 

@@ -18,11 +18,10 @@ DIFF = flags.DEFINE_string("diff", None, "print what differs from this experimen
 DIFF_FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "how --diff prints")
 EFFECTIVE = flags.DEFINE_bool("effective", False, "with --diff: compare what the configs do, too")
 SWEEP = flags.DEFINE_multi_string("sweep", [], "path=value,value: a run for each combination of all --sweep")
-SWEEP_COMMANDS = flags.DEFINE_bool("sweep_commands", False, "with --sweep: print a command for each run, start none")
+PRINT_SWEEP = flags.DEFINE_bool("sweep_commands", False, "with --sweep: print a command for each run, start none")
 JOBS = flags.DEFINE_integer("jobs", 1, "with --sweep: runs at a time", lower_bound=1)
 RUN = flags.DEFINE_string("run", None, "name of the run's folder; the same command again continues it")
 WORKDIR = flags.DEFINE_string("workdir", "runs", "folder of all runs and of the Aim repository")
-NEEDS = ((EFFECTIVE, DIFF), (DIFF_FORMAT, DIFF), (SWEEP_COMMANDS, SWEEP), (JOBS, SWEEP))
 
 
 def main(argv: list[str]) -> int | None:
@@ -31,23 +30,21 @@ def main(argv: list[str]) -> int | None:
         return print(listing(Path(__file__).parent / "experiments"), end="")
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
-    for flag, other in NEEDS:
+    for flag, other in ((EFFECTIVE, DIFF), (DIFF_FORMAT, DIFF), (PRINT_SWEEP, SWEEP), (JOBS, SWEEP)):
         if flag.present and not other.present:
             raise UserError(f"--{flag.name} has no effect without --{other.name}")
     import experiments  # noqa: F401  # its import registers them
     from jersey.cli import commands
 
-    name, config = commands.select(EXP.value, CONFIG.value)
-    commands.change(config, FIDDLERS.value, OVERRIDES.value)
+    name, config = commands.select(EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value)
     if PRINT_CONFIG.value:
         return commands.show(config)
     if DIFF.value is not None:
         return commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=EFFECTIVE.value)
     if SWEEP.value:
         given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
-        jobs = None if SWEEP_COMMANDS.value else JOBS.value
-        return commands.sweep(name, config, SWEEP.value, given, Path(WORKDIR.value), RUN.value, jobs)
-    return commands.run(name, config, Path(WORKDIR.value), RUN.value)
+        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, PRINT_SWEEP.value)
+    return commands.run(name, config, WORKDIR.value, RUN.value)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

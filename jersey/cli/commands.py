@@ -25,15 +25,27 @@ from jersey.sweep.plan import plan, shell_lines
 from jersey.sweep.run import run_sweep
 
 
-def select(exp: str | None, config: str | None) -> tuple[str, fdl.Buildable]:
-    """The name and the config of an experiment, or of a saved run (its folder or its config.json)."""
-    if exp and config:
+def select(
+    exp: str | None, saved: str | None, fiddlers: Sequence[str], overrides: Sequence[str]
+) -> tuple[str, fdl.Buildable]:
+    """The name and the changed config of an experiment, or of a saved run (its folder or its config.json).
+
+    All fiddlers come before all overrides, each in the order given; then the outcome is checked.
+    """
+    if exp and saved:
         raise UserError("--exp and --config both name a config; give one of them")
-    if config:
-        return load(Path(config))
-    if not exp:
+    if saved:
+        name, config = load(Path(saved))
+    elif exp:
+        name, config = exp, configs.get_experiment(exp)()
+    else:
         raise UserError(f"--exp is missing; choose one of {', '.join(configs.experiment_names())}")
-    return exp, configs.get_experiment(exp)()
+    for call in fiddlers:
+        configs.apply_fiddler(config, call)
+    for override in overrides:
+        configs.apply_override(config, override)
+    check(config)
+    return name, config
 
 
 def load_other(other: str) -> fdl.Buildable:
@@ -62,15 +74,6 @@ def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
     return texts
 
 
-def change(config: fdl.Buildable, fiddlers: Sequence[str], overrides: Sequence[str]) -> None:
-    """Applies all fiddlers, then all overrides, each in the order given, then checks the outcome."""
-    for call in fiddlers:
-        configs.apply_fiddler(config, call)
-    for override in overrides:
-        configs.apply_override(config, override)
-    check(config)
-
-
 def show(config: fdl.Buildable) -> None:
     """Prints the config, a line a parameter."""
     print(configs.as_text(config), end="")
@@ -87,16 +90,16 @@ def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text",
     return 1 if text else 0
 
 
-def run(name: str, config: fdl.Buildable, workdir: Path, run_name: str | None) -> None:
+def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) -> None:
     """Starts or continues a run, and does all of it, with all processes that torchrun has started."""
     set_up_console()
     if run_name:
-        _require_this_version(workdir / name / run_name)
+        _require_this_version(Path(workdir, name, run_name))
     with signals.on_signals(), joined():
-        folder = open_run(workdir, name, run_name, documents=config_files(name, config))
+        folder = open_run(Path(workdir), name, run_name, documents=config_files(name, config))
         fdl.build(config).run(
             folder,
-            aim_repo=workdir / ".aim",
+            aim_repo=Path(workdir, ".aim"),
             flat_config=configs.flatten(config),
             review=functools.partial(findings, config),
         )
@@ -116,9 +119,10 @@ def sweep(
     config: fdl.Buildable,
     axes: Sequence[str],
     given: Mapping[str, Sequence[str | None]],
-    workdir: Path,
+    workdir: str,
     prefix: str | None,
-    jobs: int | None,
+    jobs: int,
+    only_print: bool,
 ) -> int:
     """Runs every combination of the axes' values, or prints the commands that would.
 
@@ -129,7 +133,8 @@ def sweep(
         given: the values of each flag that has led to `config`, by the flag's name; None for none.
         workdir: the folder of all runs.
         prefix: put before the name of each run; None for none.
-        jobs: runs at a time; None to print.
+        jobs: runs at a time.
+        only_print: whether to print a command for each run and start none.
 
     Returns:
         The exit code.
@@ -139,8 +144,8 @@ def sweep(
     set_up_console()
     words = [f"--{flag}={value}" for flag, values in given.items() for value in values if value is not None]
     command = [sys.executable, str(Path(sys.argv[0]).resolve()), *words, f"--workdir={workdir}"]
-    runs = plan(sweep_points(config, axes), command=command, parent=workdir / name, prefix=prefix)
-    if jobs is None:
+    runs = plan(sweep_points(config, axes), command=command, parent=Path(workdir, name), prefix=prefix)
+    if only_print:
         print(shell_lines(runs), end="")
         return 0
     return run_sweep(runs, jobs=jobs)

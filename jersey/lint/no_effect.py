@@ -99,6 +99,19 @@ def unused_schedule_values(config: fdl.Buildable, computed: Effects) -> str | No
     return f"{' and '.join(unused)} change no learning rate in the {computed.steps:,} steps" if unused else None
 
 
+def decay_below_precision(config: fdl.Buildable, computed: Effects) -> str | None:
+    """AdamW multiplies by 1 - lr x decay, which in single precision is 1 if the product is below 3e-8."""
+    is_set = any(each.path == "module.optimizer.weight_decay" and each.kind == "leaf" for each in parameters(config))
+    decay, lr = read(config, "module.optimizer.weight_decay"), max(_highest_curve(computed), default=0)
+    multiplies = any(group.settings.get("decoupled_weight_decay") for group in (computed.groups or {}).values())
+    if not is_set or not decay or not multiplies or lr <= 0 or torch.tensor(1 - lr * decay, dtype=torch.float32) < 1:
+        return None
+    return (
+        f"module.optimizer.weight_decay={decay} moves no weight: at the highest learning rate, {lr:.3g}, a step's decay"
+        " is lost in the rounding of single precision"
+    )
+
+
 def balancing_the_balanced(config: fdl.Buildable, computed: Effects) -> str | None:
     powers = ("data.sampler_power", "module.weight_power")
     crops = {each.crops for each in (computed.classes or {}).values() if each.crops}
@@ -120,6 +133,14 @@ def loss_ignores_weights(config: fdl.Buildable, _: Effects) -> str | None:
     except Exception:  # a loss that takes other things
         return None
     return f"module.weight_power={power}: module.loss ignores the weights" if torch.equal(equal, unequal) else None
+
+
+def permission_unused(config: fdl.Buildable, _: Effects) -> str | None:
+    powers = {path: read(config, path, 0) for path in ("data.sampler_power", "module.weight_power")}
+    if read(config, "module.weights_on_top_of_sampler", False) and not all(powers.values()):
+        off = " and ".join(f"{path}={power}" for path, power in powers.items() if not power)
+        return f"module.weights_on_top_of_sampler=True allows what is not done: {off}"
+    return None
 
 
 def patience_outlasts_the_run(config: fdl.Buildable, _: Effects) -> str | None:
@@ -206,8 +227,10 @@ NO_EFFECT: list[Rule] = [
     average_stays_on_its_ramp,
     warmup_fills_the_run,
     unused_schedule_values,
+    decay_below_precision,
     balancing_the_balanced,
     loss_ignores_weights,
+    permission_unused,
     patience_outlasts_the_run,
     limit_above_all_splits,
     accumulate_beyond_the_epoch,

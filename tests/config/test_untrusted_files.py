@@ -80,56 +80,19 @@ def test_the_traps_work(traps: Path) -> None:
     del sys.modules["evil"]
 
 
-FORBIDDEN = [
-    ("os", "system"),
-    ("posix", "system"),
-    ("subprocess", "run"),
-    ("subprocess", "Popen"),
-    ("builtins", "eval"),
-    ("builtins", "exec"),
-    ("builtins", "__import__"),
-    ("importlib", "import_module"),
-    ("pathlib", "Path.touch"),
-    ("functools", "partial"),
-    ("fiddle", "build"),
-    ("fiddle._src.config", "Config"),
-    ("__main__", "main"),
-    ("evil", "f"),
-    ("jersey_evil", "f"),
-    ("jersey_evil.x", "f"),
-    ("experiments_evil", "f"),
-    ("torch_evil", "f"),
-    ("torchvision_evil", "f"),
-    ("lightning_evil", "f"),
-    (".evil", "f"),
-    ("torch..evil", "f"),
-    ("", "f"),
-    ("torch", ""),
-    ("torch", "os.system"),
-    ("torch", "os"),
-    ("torch", "sys.exit"),
-    ("torch", "_C"),
-    ("torch", "nn.Linear"),
-    ("torch", "nn"),
-    ("torch", "float32"),
-    ("torch", "__builtins__"),
-    ("torch", "__builtins__.eval"),
-    ("torch", "__import__"),
-    ("torch._utils", "_rebuild_tensor"),
-    ("torch.nn", "Linear.__init__.__globals__"),
-    ("torch.nn", "Module.register_module"),
-    ("torch.__main__", "main"),
-    ("torch.nn.modules.linear", "math.sqrt"),
-    ("torch.serialization", "pickle"),
-    ("torch.hub", "urlopen"),
-    ("torch.optim.optimizer", "defaultdict"),
-    ("jersey.config", "build"),
-    ("jersey.config.saved", "importlib.import_module"),
-    ("jersey.config.saved", "Path"),
-    ("jersey.config.saved", "json"),
-    ("jersey.config.registry", "experiment"),
-    ("jersey\n.x", "f"),
-]
+_NAMES = """
+    os:system posix:system subprocess:run subprocess:Popen builtins:eval builtins:exec builtins:__import__
+    importlib:import_module pathlib:Path.touch functools:partial fiddle:build fiddle._src.config:Config
+    __main__:main evil:f jersey_evil:f jersey_evil.x:f experiments_evil:f torch_evil:f torchvision_evil:f
+    lightning_evil:f .evil:f torch..evil:f torch:os.system torch:os torch:sys.exit torch:_C torch:nn.Linear
+    torch:nn torch:float32 torch:__builtins__ torch:__builtins__.eval torch:__import__
+    torch._utils:_rebuild_tensor torch.nn:Linear.__init__.__globals__ torch.nn:Module.register_module
+    torch.__main__:main torch.nn.modules.linear:math.sqrt torch.serialization:pickle torch.hub:urlopen
+    torch.optim.optimizer:defaultdict jersey.config:build jersey.config.saved:importlib.import_module
+    jersey.config.saved:Path jersey.config.saved:json jersey.config.registry:experiment
+"""
+FORBIDDEN = [("", "f"), ("torch", ""), ("jersey\n.x", "f")]
+FORBIDDEN += [(module, name) for module, _, name in (word.partition(":") for word in _NAMES.split())]
 
 
 @pytest.mark.parametrize(("module", "name"), FORBIDDEN)

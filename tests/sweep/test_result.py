@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import stand_in
 
-from jersey.sweep.result import Result, read_result
+from jersey.sweep.table import Result, read_result
 
 
 def test_scores_are_those_of_the_best_epoch_and_of_the_test_row(tmp_path: Path) -> None:

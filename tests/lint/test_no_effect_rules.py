@@ -50,7 +50,7 @@ def sam(rho: float) -> Change:
 PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
     (["ema.decay=0.0"], None, ["trainer.callbacks.ema.decay=0.0"]),
     (["ema.decay=0.9999"], None, ["trainer.callbacks.ema.decay=0.9999", "1,020 steps"]),
-    (["warmup_frac=1.0"], None, ["module.schedule.warmup_frac=1.0"]),
+    (["warmup_frac=1.0", "final_frac=0.0"], None, ["module.schedule.warmup_frac=1.0"]),
     (["warmup_frac=0.0001"], None, ["module.schedule.warmup_frac=0.0001"]),
     (["weights_on_top_of_sampler=True"], None, ["module.weights_on_top_of_sampler=True", "module.weight_power"]),
     (["patience=29"], None, ["trainer.callbacks.early_stopping.patience=29", "trainer.epochs=30"]),
@@ -136,6 +136,18 @@ def test_classes_a_crop_apart_are_not_equal() -> None:
 )
 def test_what_needs_the_counts_is_not_found_without_data(override: str) -> None:
     assert sentences("no effect", baseline(override), None) == []
+
+
+@pytest.mark.parametrize(
+    "overrides", [["warmup_frac=1.0", "final_frac=0.0"], ["clip_norm=0.0"], ["patience=29"], ["noise.std=0.0"]]
+)
+def test_what_needs_no_counts_is_found_without_data(overrides: list[str]) -> None:
+    assert len(sentences("no effect", baseline(*overrides), None)) == 1
+
+
+def test_a_final_rate_behind_a_warmup_of_the_whole_run_is_unused() -> None:
+    said = sentences("no effect", baseline("warmup_frac=1.0", "final_frac=0.5"))
+    assert any("module.schedule.final_frac=0.5 change no learning rate" in sentence for sentence in said)
 
 
 def test_without_the_counts_a_small_share_may_be_a_step() -> None:

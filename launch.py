@@ -1,7 +1,6 @@
 """Trains an experiment: `python launch.py --exp=quickstart`. Start with `--list`; the README says the rest."""
 
 import re
-import sys
 from pathlib import Path
 
 from absl import app, flags
@@ -19,50 +18,41 @@ DIFF = flags.DEFINE_string("diff", None, "print what differs from this experimen
 DIFF_FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "how --diff prints")
 EFFECTIVE = flags.DEFINE_bool("effective", False, "with --diff: compare what the configs do, too")
 SWEEP = flags.DEFINE_multi_string("sweep", [], "path=value,value: a run for each combination of all --sweep")
-SWEEP_COMMANDS = flags.DEFINE_bool("sweep_commands", False, "with --sweep: print a command for each run, start none")
+PRINT_SWEEP = flags.DEFINE_bool("sweep_commands", False, "with --sweep: print a command for each run, start none")
 JOBS = flags.DEFINE_integer("jobs", 1, "with --sweep: runs at a time", lower_bound=1)
 RUN = flags.DEFINE_string("run", None, "name of the run's folder; the same command again continues it")
 WORKDIR = flags.DEFINE_string("workdir", "runs", "folder of all runs and of the Aim repository")
-NEEDS = {"effective": "diff", "diff_format": "diff", "sweep_commands": "sweep", "jobs": "sweep"}
 
 
-def main(argv: list[str]) -> None:
-    """Get, mutate, check, then show or run."""
+def main(argv: list[str]) -> int | None:
+    """Selects and changes a config, then shows, compares, sweeps or runs it; returns the exit code."""
     if LIST.value:
-        print(listing(Path(__file__).parent / "experiments"), end="")
-        return
+        return print(listing(Path(__file__).parent / "experiments"), end="")
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
+    for flag, other in ((EFFECTIVE, DIFF), (DIFF_FORMAT, DIFF), (PRINT_SWEEP, SWEEP), (JOBS, SWEEP)):
+        if flag.present and not other.present:
+            raise UserError(f"--{flag.name} has no effect without --{other.name}")
     import experiments  # noqa: F401  # its import registers them
     from jersey.cli import commands
-    from jersey.config import as_text
 
-    name, config = commands.select(EXP.value, CONFIG.value)
-    commands.change(config, FIDDLERS.value, OVERRIDES.value)
+    name, config = commands.select(EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value)
     if PRINT_CONFIG.value:
-        print(as_text(config), end="")
-    elif DIFF.value is not None:
-        sys.exit(commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=EFFECTIVE.value))
-    elif SWEEP.value:
-        kept = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
-        words = [f"--{flag}={value}" for flag, values in kept.items() for value in values if value is not None]
-        command = [sys.executable, str(Path(__file__).resolve()), *words, f"--workdir={WORKDIR.value}"]
-        jobs = None if SWEEP_COMMANDS.value else JOBS.value
-        sys.exit(commands.sweep(name, config, SWEEP.value, command, Path(WORKDIR.value), RUN.value, jobs))
-    else:
-        commands.run(name, config, Path(WORKDIR.value), RUN.value)
+        return commands.show(config)
+    if DIFF.value is not None:
+        return commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=EFFECTIVE.value)
+    if SWEEP.value:
+        given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
+        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, PRINT_SWEEP.value)
+    return commands.run(name, config, WORKDIR.value, RUN.value)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Flags as absl reads them, `--fdl.a.b=1` as `--fdl_set=a.b=1`; its complaints become the user errors they are."""
     try:
-        rest = flags.FLAGS([re.sub(r"^--?fdl\.", "--fdl_set=", argument) for argument in argv])
+        return flags.FLAGS([re.sub(r"^--?fdl\.", "--fdl_set=", argument) for argument in argv])
     except flags.Error as error:
         raise UserError(f"{error}; see --help") from None
-    for flag, other in NEEDS.items():
-        if flags.FLAGS[flag].present and not flags.FLAGS[other].present:
-            raise UserError(f"--{flag} has no effect without --{other}")
-    return rest
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.export.pipeline import data_sha256
 from jersey.inference.onnx_model import OnnxModel
+from jersey.lint.checks import load
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.runs.folder import RunFolder, open_run
@@ -166,7 +167,7 @@ def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_pat
     copied = replace(finished, path=Path(shutil.copytree(finished.path, tmp_path / finished.name)))
     copied.onnx.unlink()
     copied.report.unlink()
-    experiment = fdl.build(configs.load(copied.path)[1])
+    experiment = fdl.build(load(copied.path)[1])
     state = experiment.prepare(copied, experiment.read_data())
     tested = stages.test(state)
     exported = stages.export(replace(state, experiment=replace(experiment, onnx_variants=())), tested)

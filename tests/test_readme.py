@@ -213,8 +213,9 @@ def test_the_example_of_a_variant_is_an_experiment() -> None:
     head = (
         "import fiddle as fdl\nfrom experiments.resnet18 import resnet18_baseline\n"
         "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
+        "from jersey.lint.checks import check\n"
     )
-    tail = "\nbuilt = config.get_experiment('resnet18_weights')()\nconfig.check(built)\nfdl.build(built)\n"
+    tail = "\nbuilt = config.get_experiment('resnet18_weights')()\ncheck(built)\nfdl.build(built)\n"
     subprocess.run([sys.executable, "-c", head + program + tail], cwd=REPOSITORY, timeout=200, check=True)
 
 

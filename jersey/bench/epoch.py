@@ -48,6 +48,7 @@ from jersey.core.tables import aligned
 from jersey.core.timing import speedup, wait_for_device
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
+from jersey.lint import checks
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.runs.metrics_csv import EpochLine, MetricsCsv
@@ -178,7 +179,7 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     """Trains all candidates in turn."""
     name, config = harness.load_run(folder, changes)
     config.trainer.epochs, config.trainer.limit_batches = rounds + 1, batches
-    configs.check(config)
+    checks.check(config)
     experiment = configs.build(config)
     data: JerseyDataModule = experiment.data(seed=experiment.seed)
     data.prepare_data()

@@ -19,11 +19,13 @@ import torch
 from lightning.pytorch import Callback
 
 from jersey import config as configs
+from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
 from jersey.core.tables import aligned
 from jersey.core.timing import speedup
 from jersey.experiment import Experiment
+from jersey.lint.checks import check, load
 from jersey.runs.folder import open_run
 
 Times = dict[str, list[float]]
@@ -70,10 +72,10 @@ def workdir() -> Path:
 
 def load_run(folder: Path, changes: Sequence[str] = ()) -> tuple[str, Any]:
     """The experiment's name and the config of a run folder, changed and checked."""
-    name, config = configs.load(folder)
+    name, config = load(folder)
     for change in changes:
         configs.apply_override(config, change)
-    configs.check(config)
+    check(config)
     return name, config
 
 
@@ -86,7 +88,7 @@ def with_callbacks(experiment: Experiment, **callbacks: Callback) -> Experiment:
 
 def repeat_run(name: str, config: Any, parent: Path, run_name: str, **callbacks: Callback) -> Path:
     """Does a whole run below `parent`, with more callbacks; returns its folder."""
-    run = open_run(parent, name, run_name, documents=configs.documents(name, config))
+    run = open_run(parent, name, run_name, documents=config_files(name, config))
     experiment = with_callbacks(configs.build(config), **callbacks)
     experiment.run(run, aim_repo=parent / ".aim", flat_config=configs.flatten(config))
     return run.path

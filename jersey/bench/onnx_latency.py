@@ -38,6 +38,7 @@ from jersey.export.onnx_file import write_onnx
 from jersey.export.variants import fp16_module, static_module
 from jersey.inference import Predictor
 from jersey.inference.onnx_model import OnnxModel
+from jersey.lint.checks import load
 from jersey.models.network import resnet_classifier
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
 from jersey.synth.crop import render_crop
@@ -66,7 +67,7 @@ def network_of_run(folder: Path) -> ExportModule:
     Raises:
         UserError: it is no run, or has no best weights yet.
     """
-    _, config = configs.load(folder)
+    _, config = load(folder)
     if not (folder / BEST_CHECKPOINT).exists():
         raise UserError(f"{folder} holds no {BEST_CHECKPOINT}; name a run that has finished an epoch")
     experiment = configs.build(config)

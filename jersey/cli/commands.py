@@ -3,82 +3,126 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import fiddle as fdl
 
-from jersey.config import registry, saved
-from jersey.config.diff import difference, find
-from jersey.config.load_other import documents
-from jersey.config.overrides import apply_fiddler, apply_override
-from jersey.config.show import flatten
+from jersey import config as configs
+from jersey.cli.axes import sweep_points
+from jersey.config.saved import CONFIG, OtherVersion
 from jersey.core.console import set_up_console
 from jersey.core.distributed import joined, world_size
 from jersey.core.errors import UserError
-from jersey.lint.checks import check
+from jersey.lint.checks import check, load
 from jersey.lint.effective_diff import effective_difference
 from jersey.lint.no_effect import findings
 from jersey.runs import signals
 from jersey.runs.folder import open_run
-from jersey.sweep.axes import sweep_points
 from jersey.sweep.plan import plan, shell_lines
 from jersey.sweep.run import run_sweep
 
 
-def select(exp: str | None, config: str | None) -> tuple[str, fdl.Buildable]:
-    """The name and the config of an experiment, or of a saved run (its folder or its config.json)."""
-    if exp and config:
+def select(
+    exp: str | None, saved: str | None, fiddlers: Sequence[str], overrides: Sequence[str]
+) -> tuple[str, fdl.Buildable]:
+    """The name and the changed config of an experiment, or of a saved run (its folder or its config.json).
+
+    All fiddlers come before all overrides, each in the order given; then the outcome is checked.
+    """
+    if exp and saved:
         raise UserError("--exp and --config both name a config; give one of them")
-    if config:
-        return saved.load(Path(config))
-    if not exp:
-        raise UserError(f"--exp is missing; choose one of {', '.join(registry.experiment_names())}")
-    return exp, registry.get_experiment(exp)()
-
-
-def change(config: fdl.Buildable, fiddlers: Sequence[str], overrides: Sequence[str]) -> None:
-    """Applies all fiddlers, then all overrides, each in the order given, then checks the outcome."""
+    if saved:
+        name, config = load(Path(saved))
+    elif exp:
+        name, config = exp, configs.get_experiment(exp)()
+    else:
+        raise UserError(f"--exp is missing; choose one of {', '.join(configs.experiment_names())}")
     for call in fiddlers:
-        apply_fiddler(config, call)
+        configs.apply_fiddler(config, call)
     for override in overrides:
-        apply_override(config, override)
+        configs.apply_override(config, override)
     check(config)
+    return name, config
+
+
+def load_other(other: str) -> fdl.Buildable:
+    """The config of an experiment, else of a run folder, else of a config.json."""
+    try:
+        return configs.get_experiment(other)()
+    except UserError as unknown:
+        try:
+            if other and Path(other).exists():
+                return load(Path(other))[1]
+        except OSError:  # a name that no file can have
+            pass
+        raise UserError(f"{unknown}; and there is no run folder or {CONFIG} at {other!r}") from None
+
+
+def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
+    """What a run keeps of its config, by file name; no difference when the experiment is not registered here."""
+    texts = {
+        "config.txt": configs.as_text(config),
+        CONFIG: configs.to_json(config, name),
+        "config.py": configs.as_python(config, name),
+    }
+    if name in configs.experiment_names():
+        names = ("registered", "this run")
+        texts["config_diff.txt"] = configs.difference(configs.get_experiment(name)(), config, names=names)
+    return texts
+
+
+def show(config: fdl.Buildable) -> None:
+    """Prints the config, a line a parameter."""
+    print(configs.as_text(config), end="")
 
 
 def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text", "markdown"], effective: bool) -> int:
     """Prints what differs from `other`; returns the exit code, 1 when anything does."""
-    other_name, other_config = find(other)
-    names = (other_name, name) if other_name != name else ("registered", "changed")
-    text = difference(other_config, config, names=names, style=style)
+    other_config = load_other(other)
+    names = (other, name) if other != name else ("registered", "changed")
+    text = configs.difference(other_config, config, names=names, style=style)
     print(text, end="")
     if text and effective:
         print("\n" + effective_difference(other_config, config, names=names, style=style), end="")
     return 1 if text else 0
 
 
-def run(name: str, config: fdl.Buildable, workdir: Path, run_name: str | None) -> None:
+def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) -> None:
     """Starts or continues a run, and does all of it, with all processes that torchrun has started."""
     set_up_console()
+    if run_name:
+        _require_this_version(Path(workdir, name, run_name))
     with signals.on_signals(), joined():
-        folder = open_run(workdir, name, run_name, documents=documents(name, config))
+        folder = open_run(Path(workdir), name, run_name, documents=config_files(name, config))
         fdl.build(config).run(
             folder,
-            aim_repo=workdir / ".aim",
-            flat_config=flatten(config),
+            aim_repo=Path(workdir, ".aim"),
+            flat_config=configs.flatten(config),
             review=functools.partial(findings, config),
         )
+
+
+def _require_this_version(folder: Path) -> None:
+    """Refuses to continue a run of another version of the code, whose config differs in every name."""
+    try:
+        load(folder)
+    except UserError as error:
+        if isinstance(error.__cause__, OtherVersion):  # what else is wrong with the folder, `open_run` says
+            raise
 
 
 def sweep(
     name: str,
     config: fdl.Buildable,
     axes: Sequence[str],
-    command: Sequence[str],
-    workdir: Path,
+    given: Mapping[str, Sequence[str | None]],
+    workdir: str,
     prefix: str | None,
-    jobs: int | None,
+    jobs: int,
+    only_print: bool,
 ) -> int:
     """Runs every combination of the axes' values, or prints the commands that would.
 
@@ -86,10 +130,11 @@ def sweep(
         name: of the experiment.
         config: after all other changes.
         axes: `path=value,value,...`.
-        command: starts a run of `config` under `workdir`; values and the run's name are put behind.
+        given: the values of each flag that has led to `config`, by the flag's name; None for none.
         workdir: the folder of all runs.
         prefix: put before the name of each run; None for none.
-        jobs: runs at a time; None to print.
+        jobs: runs at a time.
+        only_print: whether to print a command for each run and start none.
 
     Returns:
         The exit code.
@@ -97,8 +142,10 @@ def sweep(
     if world_size() > 1:
         raise UserError("--sweep starts processes of its own; leave out torchrun")
     set_up_console()
-    runs = plan(sweep_points(config, axes), command=command, parent=workdir / name, prefix=prefix)
-    if jobs is None:
+    words = [f"--{flag}={value}" for flag, values in given.items() for value in values if value is not None]
+    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *words, f"--workdir={workdir}"]
+    runs = plan(sweep_points(config, axes), command=command, parent=Path(workdir, name), prefix=prefix)
+    if only_print:
         print(shell_lines(runs), end="")
         return 0
     return run_sweep(runs, jobs=jobs)

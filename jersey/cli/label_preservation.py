@@ -14,6 +14,7 @@ from jersey import config as configs
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
 from jersey.evaluation.label_preservation import ROUNDS, TOGETHER, by_operation, preservation_table, worst
+from jersey.lint.checks import load
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def main() -> None:
     flags = parser.parse_args()
     with exit_on_user_error():
         set_up_console()
-        _, config = configs.load(flags.run)
+        _, config = load(flags.run)
         augment = configs.build(config.module).keywords.get("augment")
         found = by_operation(augment, size_px=flags.size_px or min(config.data.size_px), rounds=flags.rounds)
     print(preservation_table(found))

@@ -35,6 +35,7 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.data.resize import FitMode
 from jersey.evaluation.open_vocabulary import OpenAccuracy, open_accuracy
 from jersey.experiment import load_scored_weights
+from jersey.lint.checks import load
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
 from jersey.synth.benchmark import NUMBERS, UNSEEN
 from jersey.training.module import JerseyModule
@@ -58,7 +59,7 @@ COLUMNS = tuple(field.name for field in fields(RecipeScore))
 
 def score(run: FinishedRun) -> RecipeScore:
     """Scores a run by its table of test predictions, and by what its best weights make of unseen numbers."""
-    _, config = configs.load(run.folder)
+    _, config = load(run.folder)
     experiment = configs.build(config)
     data = experiment.data(seed=experiment.seed)
     labels = Labels.load(run.folder / LABELS)

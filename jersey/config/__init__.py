@@ -1,21 +1,16 @@
-"""All handling of config graphs: the names of experiments, overrides, prints and checks. The one home of Fiddle."""
+"""A toolkit for config graphs of Fiddle: named experiments, overrides by path, prints, differences, files.
+
+It knows nothing of what is configured. These names are what those who use configs need; `build` is Fiddle's,
+so that they need not import Fiddle themselves. What reads files of others stands in `saved` alone.
+"""
 
 from fiddle import build
 
-from jersey.config.diff import difference, find
-from jersey.config.load_other import documents
 from jersey.config.overrides import apply_fiddler, apply_override
-from jersey.config.registry import (
-    experiment,
-    experiment_names,
-    fiddler,
-    fiddler_names,
-    get_experiment,
-    get_fiddler,
-)
-from jersey.config.saved import as_python, from_json, load, to_json
-from jersey.config.show import as_text, flatten
-from jersey.lint.checks import check
+from jersey.config.python_code import as_python
+from jersey.config.registry import experiment, experiment_names, fiddler, fiddler_names, get_experiment, get_fiddler
+from jersey.config.saved import to_json
+from jersey.config.show import as_text, difference, flatten
 
 __all__ = [
     "apply_fiddler",
@@ -23,18 +18,13 @@ __all__ = [
     "as_python",
     "as_text",
     "build",
-    "check",
     "difference",
-    "documents",
     "experiment",
     "experiment_names",
     "fiddler",
     "fiddler_names",
-    "find",
     "flatten",
-    "from_json",
     "get_experiment",
     "get_fiddler",
-    "load",
     "to_json",
 ]

@@ -18,9 +18,9 @@ from typing import Any
 import fiddle as fdl
 from fiddle import signatures
 
-from jersey.config import paths, registry, typehints, values
+from jersey.config import paths, registry, values
 from jersey.config.paths import Parameter
-from jersey.config.typehints import UNKNOWN
+from jersey.config.values import UNKNOWN
 from jersey.core.errors import UserError
 
 # The first `=` outside brackets ends the path: a dictionary key may hold one.
@@ -63,7 +63,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
             near = _suggestion(difflib.get_close_matches(keyword, known)) or f"; it has {', '.join(known) or 'none'}"
             raise UserError(f"fiddler {name} has no argument {keyword}{near}")
         default = known[keyword].default
-        wanted = typehints.wanted_type(hints.get(keyword, UNKNOWN), default)
+        wanted = values.wanted_type(hints.get(keyword, UNKNOWN), default)
         arguments[keyword] = _parse(text, f"{name}({keyword})", wanted, default, True)
     missing = [each.name for each in declared if each.default is each.empty and each.name not in arguments]
     if missing:
@@ -94,7 +94,7 @@ def _the_only(found: list[Parameter], path: str, everything: list[Parameter]) ->
 
 def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
     """A flag can put None in the place of a sub-config that may be left out, and nothing else."""
-    may_be_left_out = types.NoneType in typehints.alternatives(node.wanted)
+    may_be_left_out = types.NoneType in values.alternatives(node.wanted)
     if text.strip() == "None" and may_be_left_out:
         return
     under = [each for each in paths.parameters(config) if each.keys[: len(node.keys)] == node.keys]
@@ -109,7 +109,7 @@ def _parse(text: str, path: str, wanted: Any, old: Any, is_default: bool) -> Any
     except values.Mismatch:
         before = "not set" if old is UNKNOWN else f"{'default' if is_default else 'now'} {_shown(repr(old))}"
         given = repr(_shortened(text)) if text.strip() else "nothing ('' is an empty text)"
-        raise UserError(f"{path} wants {typehints.describe(wanted)}, not {given} ({before})") from None
+        raise UserError(f"{path} wants {values.describe(wanted)}, not {given} ({before})") from None
 
 
 def _split_call(call: str) -> tuple[str, dict[str, str]]:

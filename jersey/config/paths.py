@@ -19,9 +19,8 @@ from typing import Any, Literal
 import fiddle as fdl
 from fiddle import signatures
 
-from jersey.config import typehints
-from jersey.config.typehints import UNKNOWN
-from jersey.config.values import literal
+from jersey.config import values
+from jersey.config.values import UNKNOWN
 
 Kind = Literal["node", "leaf", "element", "unset"]
 
@@ -58,8 +57,8 @@ def parameters(config: fdl.Buildable) -> list[Parameter]:
 
 def read(config: fdl.Buildable, path: str, missing: Any = None) -> Any:
     """The value at the full `path`, set or by default; `missing` where this config has no such parameter."""
-    values = {parameter.path: parameter.value for parameter in parameters(config)}
-    value = values.get(path, UNKNOWN)
+    found = {parameter.path: parameter.value for parameter in parameters(config)}
+    value = found.get(path, UNKNOWN)
     return missing if value is UNKNOWN else value
 
 
@@ -94,7 +93,7 @@ def _set_arguments(parent: Parameter) -> Iterator[Parameter]:
     for key, value in fdl.ordered_arguments(parent.value).items():
         default = _default(signature[key]) if key in signature else UNKNOWN
         hint = hints.get(key if key in signature else keywords, UNKNOWN)
-        yield _child(parent, key, value, typehints.wanted_type(hint, value, default))
+        yield _child(parent, key, value, values.wanted_type(hint, value, default))
 
 
 def _unset_arguments(parent: Parameter) -> Iterator[Parameter]:
@@ -106,15 +105,15 @@ def _unset_arguments(parent: Parameter) -> Iterator[Parameter]:
         comes_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
         if is_named and not comes_later and name not in already:
             default = _default(declared)
-            wanted = typehints.wanted_type(hints.get(name, UNKNOWN), default)
+            wanted = values.wanted_type(hints.get(name, UNKNOWN), default)
             yield dataclasses.replace(_child(parent, name, default, wanted), kind="unset")
 
 
 def _members(parent: Parameter) -> Iterator[Parameter]:
     members = parent.value
     for key, value in members.items() if isinstance(members, dict) else enumerate(members):
-        hint = typehints.member_annotation(parent.wanted, members, key)
-        yield _child(parent, key, value, typehints.wanted_type(hint, value))
+        hint = values.member_annotation(parent.wanted, members, key)
+        yield _child(parent, key, value, values.wanted_type(hint, value))
 
 
 def _child(parent: Parameter, key: Any, value: Any, wanted: Any) -> Parameter:
@@ -159,5 +158,5 @@ def _default(declared: inspect.Parameter) -> Any:
 
 
 def _unquoted(text: str) -> str:
-    value = literal(text)
+    value = values.literal(text)
     return value if isinstance(value, str) else text

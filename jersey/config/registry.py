@@ -1,19 +1,17 @@
 """The names behind `--exp` and `--fiddler`: functions put here by a decorator, found again by name.
 
-Registration happens when `experiments` is imported, which is `launch.py`'s business: nothing here imports it,
-so the library stays usable without it.
+Registration happens when the module of a function is imported, which is the caller's business.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import fiddle as fdl
 
 from jersey.core.errors import UserError
-
-if TYPE_CHECKING:
-    import fiddle as fdl
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 

@@ -1,29 +1,53 @@
 """What a run folder keeps of its config, and the way back.
 
 `config.json` is Fiddle's own format with the experiment's name beside it, so that the file alone can repeat the run.
-`config.py` is the same graph for people. Reading takes files from anywhere; `reader` says what that means.
+
+Files are read from anywhere, without running what they name. Fiddle's `load_json` asks a policy about each name, then
+calls some of what passes: the type that stands as metadata of a named tuple, and methods of whatever stands as
+metadata of a sub-config. So a file could start `torch.hub.load` while it is read. Here only three kinds of things come
+out: sub-configs, collections, plain values; a name stands for what a sub-config calls and for nothing else, and is
+never called.
+
+Two things are not promised. Naming a module of the trusted packages imports it. And a config that was read is not safe
+to build or run: a trusted package may have functions that execute or write files, as torch has.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import reprlib
+import types
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import fiddle as fdl
+from fiddle import signatures
 from fiddle.experimental import serialization
 
-from jersey.config import typehints, values
+from jersey.config import values
 from jersey.config.paths import Parameter, parameters
-from jersey.config.python_code import as_python
-from jersey.config.reader import Malformed, read
 from jersey.core.errors import UserError
 
-__all__ = ["CONFIG", "as_python", "from_json", "load", "to_json"]
-
 CONFIG = "config.json"
+
+# The names that the format itself consists of.
+_COLLECTIONS = {("builtins", "list"): list, ("builtins", "tuple"): tuple, ("builtins", "dict"): dict}
+_BUILDABLES = {
+    ("fiddle._src.config", "Config"): fdl.Config,
+    ("fiddle._src.partial", "Partial"): fdl.Partial,
+    ("fiddle._src.partial", "ArgFactory"): fdl.ArgFactory,
+}
+
+
+class OtherVersion(UserError):
+    """The file is a config, of code that differs from the code here."""
+
+
+class Malformed(ValueError):
+    """The document is not of Fiddle's format."""
 
 
 def to_json(config: fdl.Buildable, experiment: str) -> str:
@@ -32,16 +56,21 @@ def to_json(config: fdl.Buildable, experiment: str) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def from_json(text: str) -> fdl.Buildable:
-    """The graph that `to_json` wrote; a UserError for other text and for names that a config may not hold."""
-    return _config(_document(text))
+def from_json(text: str, packages: Collection[str]) -> fdl.Buildable:
+    """The graph that `to_json` wrote; a UserError for other text and for names outside the trusted `packages`."""
+    return _config(_document(text), packages)
 
 
-def load(path: Path) -> tuple[str, fdl.Buildable]:
+def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
     """The experiment's name and the config of a run: from its folder or from its config.json.
 
+    Args:
+        path: of the folder or the file.
+        packages: top-level packages that the file may name.
+
     Raises:
-        UserError: there is no such file, or it is not the config of a run, or not one of this version of the code.
+        OtherVersion: it is a config, but of another version of the code.
+        UserError: there is no such file, or it is not the config of a run.
     """
     file, text = _found(path)
     try:
@@ -49,11 +78,11 @@ def load(path: Path) -> tuple[str, fdl.Buildable]:
         experiment = document.get("experiment")
         if not isinstance(experiment, str) or not experiment.isidentifier():
             raise UserError(f"not the config of a run: its experiment is called {experiment!r}")
-        config = _config(document)
+        config = _config(document, packages)
         _require_types(config)
         return experiment, config
     except UserError as error:
-        raise UserError(f"{file}: {error}") from error
+        raise type(error)(f"{file}: {error}") from error
 
 
 def _found(path: Path) -> tuple[Path, str]:
@@ -79,28 +108,130 @@ def _document(text: str) -> dict[str, Any]:
     return document
 
 
-def _config(document: dict[str, Any]) -> fdl.Buildable:
+def _config(document: dict[str, Any], packages: Collection[str]) -> fdl.Buildable:
     try:
-        return read(document)
+        match document:
+            case {"root": root, "objects": dict(objects)}:
+                config = _Reader(objects, packages).value(root)
+                if isinstance(config, fdl.Buildable):
+                    return config
+        raise Malformed("it holds no config")
     except UserError:
         raise
     except (Malformed, LookupError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"not a saved config, or a damaged one: {' '.join(str(error).split())}") from error
 
 
+class _Reader:
+    """Keeps what has been read by its key in the document, so that what was shared is shared again."""
+
+    def __init__(self, objects: dict[str, Any], packages: Collection[str]) -> None:
+        self._objects = objects
+        self._packages = packages
+        self._done: dict[str, Any] = {}
+
+    def value(self, node: Any) -> Any:
+        """The value that a node of the document stands for."""
+        match node:
+            case {"type": "ref", "key": str(key)}:
+                if key not in self._done:
+                    self._done[key] = self.value(self._object(key))
+                return self._done[key]
+            case {"type": {"type": "pyref", "module": str(module), "name": str(name)}, "items": list(items)}:
+                return self._collect((module, name), items, node.get("metadata"))
+            case {"type": "leaf", "value": value} if _is_plain(value):
+                return value
+            case {"type": "pyref", "module": str(module), "name": str(name)}:
+                raise UserError(
+                    f"the config holds {f'{module}.{name}'!r} as a value; only a sub-config may name things"
+                )
+        if not _is_plain(node):
+            raise Malformed("a value is of no known kind")
+        return node
+
+    def _object(self, key: str) -> Any:
+        if key not in self._objects:
+            raise Malformed(f"the object {key!r} is missing")
+        return self._objects[key]
+
+    def _collect(self, kind: tuple[str, str], items: list[Any], metadata: Any) -> Any:
+        if kind not in _COLLECTIONS and kind not in _BUILDABLES:
+            raise UserError(
+                f"the config holds a {'.'.join(kind)!r}; it may hold sub-configs, collections and plain values"
+            )
+        values = [self.value(node) for _, node in items]
+        if kind in _BUILDABLES:
+            return self._sub_config(_BUILDABLES[kind], values, metadata)
+        if kind == ("builtins", "dict"):
+            return dict(zip(self.value(metadata), values, strict=True))
+        return _COLLECTIONS[kind](values)
+
+    def _sub_config(self, kind: type[fdl.Buildable], values: list[Any], metadata: Any) -> fdl.Buildable:
+        match self._object(metadata["key"]):
+            case {"items": [[_, {"type": "pyref", "module": str(module), "name": str(name)}], [_, keys], [_, tags], _]}:
+                if self.value(tags):
+                    raise Malformed("it has tags")
+                arguments = dict(zip(self.value(keys), values, strict=True))
+                return _configure(kind, importable(module, name, self._packages), arguments, f"{module}.{name}")
+        raise Malformed("a sub-config does not say what it calls")
+
+
+def importable(module: str, name: str, packages: Collection[str]) -> Any:
+    """The class or function `name` of `module`; a UserError when it is not of `packages`, raised before any import."""
+    refusal = UserError(f"the config names {f'{module}.{name}'!r}; it may only name what is in {', '.join(packages)}")
+    parts = module.split(".")
+    plain = all(part.isidentifier() and not part.startswith("__") for part in (*parts, name))
+    if parts[0] not in packages or not plain or name.startswith("_"):
+        raise refusal
+    try:
+        value = getattr(importlib.import_module(module), name)
+    except Exception as error:  # a module may raise anything while it is imported
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise _misfit(f"it has no module {error.name}, which the config names") from error
+        raise _misfit(f"{module}.{name} cannot be imported ({' '.join(str(error).split())})") from error
+    home = getattr(value, "__module__", None)
+    # torch holds `os`, as a module that it imports: what an object is called does not say where it is from.
+    if not isinstance(value, type | types.FunctionType) or str(home).partition(".")[0] not in packages:
+        raise refusal
+    return value
+
+
+def _configure(kind: type[fdl.Buildable], target: Any, arguments: dict[Any, Any], name: str) -> fdl.Buildable:
+    """A sub-config of `target`; its arguments by name, positional ones by index."""
+    try:
+        config = kind(target)
+        declared = signatures.get_signature(target).parameters.values()
+        positional_only = sum(each.kind is each.POSITIONAL_ONLY for each in declared)
+        for key, value in arguments.items():
+            if isinstance(key, str):
+                setattr(config, key, value)
+            elif 0 <= key < positional_only:
+                config[key] = value
+            else:
+                config[fdl.VARARGS :] = [*config[fdl.VARARGS :], value]
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        raise _misfit(f"{name} does not take what is saved ({' '.join(str(error).split())})") from error
+    return config
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _misfit(what: str) -> OtherVersion:
+    return OtherVersion(f"the config does not fit this version of the code: {what}")
+
+
 def _require_types(config: fdl.Buildable) -> None:
     """A file can hold any value anywhere, where an override could not have put it."""
     for each in parameters(config)[1:]:
         if each.kind in ("leaf", "node") and not _fits(each):
-            raise UserError(
-                f"the config does not fit this version of the code: {each.path} wants "
-                f"{typehints.describe(each.wanted)}, not {reprlib.repr(each.value)}"
-            )
+            raise _misfit(f"{each.path} wants {values.describe(each.wanted)}, not {reprlib.repr(each.value)}")
 
 
 def _fits(parameter: Parameter) -> bool:
     if parameter.kind == "node":
-        return not all(map(typehints.is_of_values, typehints.alternatives(parameter.wanted)))
+        return not all(map(values.is_of_values, values.alternatives(parameter.wanted)))
     value = parameter.value
     if isinstance(value, float) and not math.isfinite(value):  # no override, but a function may set it
         value = 0.0

@@ -1,18 +1,37 @@
-"""A config as lines of text: what a reviewer, a golden file, the run folder and Aim see.
+"""A config as lines of text, and two configs side by side: for reviewers, golden files and run folders.
 
-One line a parameter, in the spelling that an override takes, so that any line can be copied into `--fdl_set`.
+One line a parameter, in the spelling that an override takes, so that any line can be copied into one. A difference has
+a row for each parameter that differs, in a table for each part of the config. Values are compared as they are printed,
+so 1 and True differ; a parameter set to its default equals one that is left to it.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import fiddle as fdl
 
 from jersey.config.paths import Parameter, parameters
+from jersey.config.values import UNKNOWN
+from jersey.core.tables import markdown_table
 
-ROOT = "(root)"
+ROOT, SHARED = "(root)", "(shared)"
+ABSENT, UNSET = "-", "unset"
+
+_LONG = 60  # a longer value gets a line of its own
+
+
+class Row(NamedTuple):
+    """A path, or several of one object, and what stands there in each config."""
+
+    path: str
+    old: str
+    new: str
+
+
+Tables = dict[str, list[Row]]
 
 
 def flatten(config: fdl.Buildable) -> dict[str, Any]:
@@ -50,3 +69,107 @@ def public_name(function: Any) -> tuple[str, str]:
 
 def _shown(config: fdl.Buildable) -> list[Parameter]:
     return [each for each in parameters(config) if each.kind == "leaf" or isinstance(each.value, fdl.Buildable)]
+
+
+def difference(
+    old: fdl.Buildable,
+    new: fdl.Buildable,
+    *,
+    names: tuple[str, str] = ("old", "new"),
+    style: Literal["text", "markdown"] = "text",
+) -> str:
+    """Tables of what differs, one for each part of the config; empty when nothing does.
+
+    "-" stands where a config has no such parameter, "unset" where it is left to what cannot be shown. What both leave
+    to a default is shown where the defaults differ, as those of two optimisers do. Rows of the part "(shared)" say
+    where one config has one object in several places and the other has several objects.
+    """
+    tables = _tables(old, new)
+    return "\n".join(_markdown_lines(tables, names) if style == "markdown" else _text_lines(tables, names))
+
+
+def _tables(old: fdl.Buildable, new: fdl.Buildable) -> Tables:
+    before, after = parameters(old), parameters(new)
+    parts = {each.keys[0] for each in (*before, *after) if each.kind == "node" and len(each.keys) == 1}
+    part_of = {each.path: each.keys[0] for each in (*before, *after) if each.keys and each.keys[0] in parts}
+    tables: Tables = {}
+    for row in _value_rows(before, after):
+        tables.setdefault(part_of.get(row.path, ROOT), []).append(row)
+    if sharing := _sharing_rows(before, after):
+        tables[SHARED] = sharing
+    return tables
+
+
+def _value_rows(before: list[Parameter], after: list[Parameter]) -> list[Row]:
+    old, new = _texts(before), _texts(after)
+    kept = {each.path or ROOT for each in (*before, *after) if each.kind != "unset"}
+    rows = [Row(path, old.get(path, ABSENT), new.get(path, ABSENT)) for path in dict.fromkeys((*old, *new))]
+    return [row for row in rows if row.old != row.new and (row.path in kept or ABSENT not in row)]
+
+
+def _texts(everything: list[Parameter]) -> dict[str, str]:
+    return {each.path or ROOT: _text(each) for each in everything if each.kind != "element"}
+
+
+def _text(parameter: Parameter) -> str:
+    if parameter.value is UNKNOWN:
+        return UNSET
+    if parameter.kind == "node" and not isinstance(parameter.value, fdl.Buildable):
+        return f"<{type(parameter.value).__name__}>"  # its members follow
+    return value_text(parameter.value)
+
+
+def _sharing_rows(before: list[Parameter], after: list[Parameter]) -> list[Row]:
+    groups = dict.fromkeys((*_shared(before), *_shared(after)))
+    rows = [Row(", ".join(paths), _sharing(before, paths), _sharing(after, paths)) for paths in groups]
+    return [row for row in rows if row.old != row.new]
+
+
+def _shared(everything: list[Parameter]) -> list[tuple[str, ...]]:
+    """The paths of each sub-config that is in several places; what is inside it moves along and is not listed."""
+    places: dict[int, dict[tuple[Any, ...], str]] = {}
+    for each in everything:
+        if isinstance(each.value, fdl.Buildable):
+            places.setdefault(id(each.value), {}).setdefault(each.place, each.path)
+    return [tuple(paths.values()) for paths in places.values() if len(paths) > 1]
+
+
+def _sharing(everything: list[Parameter], paths: tuple[str, ...]) -> str:
+    ids = {each.path: id(each.value) for each in everything if isinstance(each.value, fdl.Buildable)}
+    found = {ids.get(path) for path in paths}
+    if found == {None}:
+        return ABSENT
+    return "one object" if len(found) == 1 else "separate"
+
+
+def _text_lines(tables: Tables, names: tuple[str, str]) -> list[str]:
+    """Columns in line throughout; a long value stands below its path."""
+    short = [row for rows in tables.values() for row in rows if not _is_long(row)]
+    heads = [Row(part, *names) for part in tables]
+    widths = [max(len(row[column]) for row in (*heads, *short)) for column in (0, 1)] if tables else []
+    lines = []
+    for head, rows in zip(heads, tables.values(), strict=True):
+        for row in (head, *rows):
+            if row is not head and _is_long(row):
+                lines += [row.path, f"  {names[0]}: {row.old}", f"  {names[1]}: {row.new}"]
+            else:
+                lines.append(f"{row.path:<{widths[0]}}  {row.old:<{widths[1]}}  {row.new}")
+        lines.append("")
+    return lines
+
+
+def _markdown_lines(tables: Tables, names: tuple[str, str]) -> list[str]:
+    lines = []
+    for part, rows in tables.items():
+        lines += [*markdown_table([(part, *map(_code, names)), *(tuple(map(_code, row)) for row in rows)]), ""]
+    return lines
+
+
+def _code(text: str) -> str:
+    """`text` as code; a longer fence than any in it keeps its backquotes."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence}{text}{fence}"
+
+
+def _is_long(row: Row) -> bool:
+    return max(map(len, row)) > _LONG

@@ -31,9 +31,10 @@ def aligned(rows: Sequence[Sequence[str]], *, is_numeric: bool = False) -> list[
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table; what Markdown would read in a cell has been escaped before."""
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in GitHub's Markdown, the first row its head; `|` must be escaped even in code."""
+    head, *body = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return [head, f"|{' --- |' * len(rows[0])}", *body]
 
 
 def mean_and_spread(shares: Sequence[float]) -> str:

@@ -7,13 +7,15 @@ not find, so that a config with a user's own module goes through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import fiddle as fdl
 from fiddle import validation
 
+from jersey.config import saved
 from jersey.config.paths import parameters
-from jersey.config.typehints import UNKNOWN
+from jersey.config.values import UNKNOWN
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
 from jersey.data.loader import uneven_share
@@ -22,6 +24,9 @@ from jersey.training.sam import gathers_too_much
 
 Values = Mapping[str, Any]
 Rule = Callable[[Values], str | None]
+
+PACKAGES = ("jersey", "experiments", "torch", "torchvision", "lightning")
+"""What a saved config may name: nothing else is imported for a file."""
 
 LEAST = {
     "seed": 0,
@@ -38,6 +43,17 @@ LEAST = {
 }
 MOST = {"seed": 2**32 - 1}
 LOWER_IS_BETTER = ("loss", "ece")  # of the metrics; all others are better when higher
+
+
+def load(path: Path) -> tuple[str, fdl.Buildable]:
+    """The experiment's name and the config of a run, from its folder or its config.json."""
+    try:
+        return saved.load(path, PACKAGES)
+    except saved.OtherVersion as error:
+        raise UserError(
+            f"{error}: another version wrote it; run the experiment again, or use the commit in the run's"
+            " provenance.json"
+        ) from error
 
 
 def check(config: fdl.Buildable) -> None:

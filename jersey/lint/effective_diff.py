@@ -1,21 +1,25 @@
-"""The difference of two configs in what they do, beside `show.difference`, which compares what they say.
+"""The difference of two configs in what they do, beside `config.show`'s difference, which compares what they say.
 
 Only what differs is shown, old and new side by side; what is the same is named in one line.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import fiddle as fdl
+from lightning.pytorch.callbacks import WeightAveraging
 
+from jersey.config.paths import parameters
+from jersey.config.values import UNKNOWN
+from jersey.core.tables import aligned, markdown_table
 from jersey.data.sampler import Balance, emphasis
 from jersey.lint.no_effect import findings_of
-from jersey.lint.simulate import SCHEDULED, Effects, Group, effects
-from jersey.lint.unchanged import changed_without_effect
+from jersey.lint.simulate import SCHEDULED, Effects, Group, effects, members
 
 Style = Literal["text", "markdown"]
 Rows = list[tuple[str, ...]]
@@ -224,11 +228,47 @@ def _number(value: Any) -> str:
 
 def _render(section: Section, style: Style) -> str:
     if style == "markdown":
-        rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in section.rows]
-        rule = ["|" + " --- |" * len(section.rows[0])] if rows else []
-        table = [*rows[:1], *rule, *rows[1:], ""] if rows else []
+        table = [*markdown_table(section.rows), ""] if section.rows else []
         return "\n".join([f"**{section.title}**", "", *table, *(f"- {line}" for line in section.lines)]).rstrip() + "\n"
-    widths = [max(map(len, column)) for column in zip(*section.rows, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in section.rows]
-    lines = [*("  ".join(row).rstrip() for row in padded), *section.lines]
-    return "\n".join([section.title, *(f"  {line}" for line in lines)]) + "\n"
+    return "".join(
+        f"{line}\n" for line in (section.title, *(f"  {line}" for line in (*aligned(section.rows), *section.lines)))
+    )
+
+
+def changed_without_effect(old: fdl.Buildable, new: fdl.Buildable, before: Effects, after: Effects) -> Iterator[str]:
+    """The paths of changed values that change nothing, among those whose whole influence `Effects` holds."""
+    was, now = (
+        {each.path: each.value for each in parameters(config) if each.kind in ("leaf", "unset")}
+        for config in (old, new)
+    )
+    for path in [path for path in was if path in now and was[path] != now[path]]:
+        if UNKNOWN in (was[path], now[path]) or not (_covers(old, before, path) and _covers(new, after, path)):
+            continue
+        if (
+            effects(_with(old, path, now[path]), before.splits) == before
+            and effects(_with(new, path, was[path]), after.splits) == after
+        ):
+            yield path
+
+
+def _covers(config: fdl.Buildable, computed: Effects, path: str) -> bool:
+    """Whether the value at `path` acts through nothing but what was computed.
+
+    Augmentation is left out: 64 crops cannot show that a rare change has become a little more frequent.
+    """
+    parent, _, name = path.rpartition(".")
+    groups = (computed.groups or {}).values()
+    if path in ("data.sampler_power", "data.labels", "module.weight_power"):
+        return computed.classes is not None
+    if parent == "module.optimizer":
+        is_in_groups = all(name in group.settings or name in group.curves for group in groups)
+        return bool(groups) and (is_in_groups or name == "backbone_lr_scale")
+    if parent in members(config, "trainer.callbacks", WeightAveraging):
+        return name in ("decay", "half_life_epochs") and computed.ema_decay is not None
+    return bool(groups) and path.startswith("module.schedule.")
+
+
+def _with(config: fdl.Buildable, path: str, value: Any) -> fdl.Buildable:
+    changed = copy.deepcopy(config)
+    next(each for each in parameters(changed) if each.path == path).put(value)
+    return changed

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import Any
 
 import fiddle as fdl
-import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
 from jersey.augment.base import Augmentation
 from jersey.augment.erasing import Erasing
-from jersey.augment.geometry import Geometry, project_grid
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import read
 from jersey.lint.simulate import Effects, Group, Rule, members
 
 BACKBONE_SCALE = "module.optimizer.backbone_lr_scale"
-STROKE_DEG = 45  # a stroke turned by more lies nearer to level than to upright
-VISIBLE = 0.5  # less of a crop may show one of two digits
 HIDING = 0.1  # of a crop; a digit is not much larger
 HIDDEN = 0.1  # share of the crops with such a rectangle
 ENOUGH_PX = 128  # from here on ResNet's own stem leaves four positions a side at the end
@@ -100,34 +95,14 @@ def backbone_above_the_head(config: fdl.Buildable, _: Effects) -> str | None:
 
 
 def backbone_stays_random(config: fdl.Buildable, _: Effects) -> str | None:
-    weights, scale = read(config, "module.network.weights", "not there"), read(config, BACKBONE_SCALE, 1)
-    together = f"module.network.weights=None and {BACKBONE_SCALE}=0 leave the backbone at its random start"
-    return together if weights is None and scale == 0 else None
-
-
-def frozen_while_random(config: fdl.Buildable, _: Effects) -> str | None:
-    is_random = read(config, "module.network.weights", "not there") is None
-    learns = read(config, BACKBONE_SCALE, 1) != 0  # else `backbone_stays_random`
-    for path, frac in _frozen(config).items():
-        if is_random and learns and frac > 0:
-            return f"module.network.weights=None and {path}={frac} keep a random backbone as it is"
+    if read(config, "module.network.weights", "not there") is not None:
+        return None
+    if read(config, BACKBONE_SCALE, 1) == 0:
+        return f"module.network.weights=None and {BACKBONE_SCALE}=0 leave the backbone at its random start"
+    for path in members(config, "trainer.callbacks", FreezeBackbone):
+        if (frac := read(config, f"{path}.frac", 0.0)) > 0:
+            return f"module.network.weights=None and {path}.frac={frac} keep a random backbone as it is"
     return None
-
-
-def thawed_to_stand_still(config: fdl.Buildable, _: Effects) -> str | None:
-    for path, frac in _frozen(config).items():
-        if 0 < frac < 1 and read(config, BACKBONE_SCALE, 1) == 0:
-            return (
-                f"{BACKBONE_SCALE}=0 holds the weights that {path}={frac} lets go: from there on only batch"
-                " statistics move"
-            )
-    return None
-
-
-def _frozen(config: fdl.Buildable) -> dict[str, float]:
-    """The share of the run for which the backbone stands still, by path."""
-    paths = [f"{path}.frac" for path in members(config, "trainer.callbacks", FreezeBackbone)]
-    return {path: read(config, path, 0.0) for path in paths}
 
 
 def small_stem_of_large_crops(config: fdl.Buildable, _: Effects) -> str | None:
@@ -150,15 +125,6 @@ def an_epoch_in_one_step(config: fdl.Buildable, computed: Effects) -> str | None
     )
 
 
-def strokes_turned(config: fdl.Buildable, _: Effects) -> str | None:
-    for path in members(config, "module.augment", Geometry):
-        rotation, shear = (abs(read(config, f"{path}.{name}")) for name in ("rotation_deg", "shear_deg"))
-        if max(rotation, shear) < STROKE_DEG <= rotation + shear:
-            turn = rotation + shear
-            return f"{path}.rotation_deg={rotation} and {path}.shear_deg={shear} turn strokes by up to {turn:g} degrees"
-    return None
-
-
 def digits_erased(config: fdl.Buildable, computed: Effects) -> str | None:
     if computed.augmentation is None:  # values that Erasing refuses
         return None
@@ -170,29 +136,6 @@ def digits_erased(config: fdl.Buildable, computed: Effects) -> str | None:
     return None
 
 
-def crop_lost(config: fdl.Buildable, computed: Effects) -> str | None:
-    if computed.augmentation is None:  # values that Geometry refuses
-        return None
-    for path, geometry in members(config, "module.augment", Geometry).items():
-        settings = {name: value for name, value in fdl.ordered_arguments(geometry).items() if value}
-        alone = [_visible(**{name: value}) for name, value in settings.items()]
-        together = _visible(**settings)
-        if together < VISIBLE <= min(alone, default=0):
-            named = " and ".join(f"{path}.{name}={value}" for name, value in settings.items())
-            return (
-                f"{named} together leave one crop in twenty with less than {together:.0%} of it in view, each alone"
-                f" with {min(alone):.0%} or more"
-            )
-    return None
-
-
-def _visible(**settings: Any) -> float:
-    """The share of a crop that stays in the frame, at its 5th percentile over 1,024 draws."""
-    output_to_input_B33 = Geometry(**settings).draw(1024, torch.Generator().manual_seed(0))
-    where_BHW2 = project_grid(torch.linalg.inv(output_to_input_B33), size_px=(16, 16))
-    return (where_BHW2.abs() <= 1).all(dim=-1).float().mean(dim=(1, 2)).quantile(0.05).item()
-
-
 COMPOUND: list[Rule] = [
     balanced_twice,
     one_kind_twice,
@@ -200,11 +143,7 @@ COMPOUND: list[Rule] = [
     decay_alone_shrinks,
     backbone_above_the_head,
     backbone_stays_random,
-    frozen_while_random,
-    thawed_to_stand_still,
     small_stem_of_large_crops,
     an_epoch_in_one_step,
-    strokes_turned,
     digits_erased,
-    crop_lost,
 ]

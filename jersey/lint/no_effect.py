@@ -1,4 +1,4 @@
-"""Values of a config that have no effect, and pairs of values that compound (those rules are in `compounds`).
+"""Values of a config that have no effect, and pairs of values that compound (those rules are in `interactions`).
 
 `checks` refuses what cannot be right; this warns of what is allowed and rarely meant. A rule returns None where all is
 well, where a path does not exist, and where it would have to know the train crops and the data is not there. Rules
@@ -11,12 +11,11 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import fiddle as fdl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
-from torch import Tensor
 
 from jersey.augment.base import Augment, Augmentation
 from jersey.augment.magnitude import mean_change
@@ -25,7 +24,6 @@ from jersey.config.paths import parameters, read
 from jersey.data.split import Split
 from jersey.lint.interactions import COMPOUND
 from jersey.lint.simulate import Effects, Rule, build_module, built_average, effects, members, step_groups
-from jersey.models.network import Network
 from jersey.training.sam import SAM
 
 INVISIBLE = 0.05  # mean change of a pixel, 0..255; a resampling that moves nothing is off by 1e-5
@@ -83,7 +81,7 @@ def warmup_fills_the_run(config: fdl.Buildable, computed: Effects) -> str | None
 
 def unused_schedule_values(config: fdl.Buildable, computed: Effects) -> str | None:
     """Numbers of the schedule that 0, and sequences that an empty one, could replace."""
-    if not computed.groups or not computed.steps or computed.assumed or nothing_learns(config, computed):
+    if not computed.groups or not computed.steps or computed.assumed or max(_highest_curve(computed)) <= 0:
         return None
     unused = []
     for index, each in enumerate(parameters(config)):
@@ -101,40 +99,17 @@ def unused_schedule_values(config: fdl.Buildable, computed: Effects) -> str | No
     return f"{' and '.join(unused)} change no learning rate in the {computed.steps:,} steps" if unused else None
 
 
-def nothing_learns(config: fdl.Buildable, computed: Effects) -> str | None:
-    curve = _highest_curve(computed)
-    lr = read(config, "module.optimizer.lr")
-    return f"the learning rate is 0 at every step (module.optimizer.lr={lr})" if curve and max(curve) <= 0 else None
-
-
 def decay_below_precision(config: fdl.Buildable, computed: Effects) -> str | None:
     """AdamW multiplies by 1 - lr x decay, which in single precision is 1 if the product is below 3e-8."""
-    decay = _set_value(config, "module.optimizer.weight_decay")
-    curve = _highest_curve(computed)
-    if not curve or max(curve) <= 0 or not decay:
+    is_set = any(each.path == "module.optimizer.weight_decay" and each.kind == "leaf" for each in parameters(config))
+    decay, lr = read(config, "module.optimizer.weight_decay"), max(_highest_curve(computed), default=0)
+    multiplies = any(group.settings.get("decoupled_weight_decay") for group in (computed.groups or {}).values())
+    if not is_set or not decay or not multiplies or lr <= 0 or torch.tensor(1 - lr * decay, dtype=torch.float32) < 1:
         return None
-    try:
-        decayed, plain = (_optimized(config, lr=max(curve), weight_decay=each) for each in (decay, 0.0))
-    except Exception:  # an optimizer of another kind
-        return None
-    if torch.equal(decayed, plain):
-        return (
-            f"module.optimizer.weight_decay={decay} moves no weight: at the highest learning rate, {max(curve):.3g}, a"
-            " step's decay is lost in the rounding of single precision"
-        )
-    return None
-
-
-def _optimized(config: fdl.Buildable, **settings: float) -> Tensor:
-    """Weights after 20 steps, half of them with gradients and half without."""
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.nn.Parameter(torch.randn(1000, 1, generator=generator))
-    head = torch.nn.ParameterList([weights])
-    optimizer = fdl.build(config.module.optimizer)(Network(torch.nn.Identity(), head), **settings)
-    for _ in range(20):
-        weights.grad = torch.randn(1000, 1, generator=generator) * (torch.arange(1000) < 500)[:, None]
-        optimizer.step()
-    return weights.detach()
+    return (
+        f"module.optimizer.weight_decay={decay} moves no weight: at the highest learning rate, {lr:.3g}, a step's decay"
+        " is lost in the rounding of single precision"
+    )
 
 
 def balancing_the_balanced(config: fdl.Buildable, computed: Effects) -> str | None:
@@ -248,16 +223,10 @@ def _highest_curve(computed: Effects) -> tuple[float, ...]:
     return max((group.curves["lr"] for group in (computed.groups or {}).values()), key=max, default=())
 
 
-def _set_value(config: fdl.Buildable, path: str) -> Any:
-    """The value at `path` where the config sets it; a default left alone is nobody's mistake."""
-    return next((each.value for each in parameters(config) if each.path == path and each.kind == "leaf"), None)
-
-
 NO_EFFECT: list[Rule] = [
     average_stays_on_its_ramp,
     warmup_fills_the_run,
     unused_schedule_values,
-    nothing_learns,
     decay_below_precision,
     balancing_the_balanced,
     loss_ignores_weights,

@@ -16,11 +16,9 @@ from statistics import mean
 from jersey.core.atomic import write_text
 from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
-from jersey.sweep.plan import Run
-from jersey.sweep.point import short_hash
+from jersey.sweep.plan import Run, short_hash
 from jersey.sweep.process_pool import Child, Stopped, run_children
-from jersey.sweep.result import Result, read_result
-from jersey.sweep.table import raw_rows, summary
+from jersey.sweep.table import Result, raw_rows, read_result, summary
 
 log = logging.getLogger(__name__)
 

@@ -1,19 +1,55 @@
-"""The table at the end of a sweep: a row for each setting, its seeds averaged."""
+"""The table at the end of a sweep: what each run reached, and a row for each setting, its seeds averaged."""
 
+import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 
 from jersey.core.tables import aligned, mean_and_spread
-from jersey.sweep.plan import Run
-from jersey.sweep.point import Assignment
-from jersey.sweep.result import TEST, TEST_F1, VAL, Result
+from jersey.runs.folder import read_status
+from jersey.sweep.plan import Assignment, Run
 
+VAL, TEST, TEST_F1 = "val/acc_top1", "test/acc_top1", "test/f1_macro"
 SEED = "seed"  # the one axis that is averaged over: `Experiment.seed`
 ENOUGH_SEEDS = 3
 FEW_SEEDS = (
     f"Fewer than {ENOUGH_SEEDS} seeds: runs that differ in nothing else have been seen to spread over 2 points, so"
     " smaller differences mean little."
 )
+
+
+@dataclass(frozen=True)
+class Result:
+    """The scores of the exported weights, as shares of 1.
+
+    Args:
+        best_epoch: the epoch whose weights were tested and exported.
+        val_top1: their score in validation.
+        test_top1: their score in the test.
+        test_f1: their macro F1 in the test.
+    """
+
+    best_epoch: int
+    val_top1: float
+    test_top1: float
+    test_f1: float
+
+
+def read_result(folder: Path) -> Result | None:
+    """The result of the run in `folder`; None while it is not finished, or where its files do not tell."""
+    try:
+        status = read_status(folder)
+        if status["stage"] != "finished":
+            return None
+        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        best = next(row for row in rows if row["epoch"] == str(status["best_epoch"]))  # the test row is last
+        test = next(row for row in rows if row[TEST])
+        return Result(status["best_epoch"], float(best[VAL]), float(test[TEST]), float(test[TEST_F1]))
+    except (OSError, ValueError, TypeError, KeyError, StopIteration, csv.Error):
+        return None
+
 
 Group = list[Result | None]
 

@@ -10,6 +10,8 @@ import pytest
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.bench import epoch, startup
+from jersey.cli.commands import config_files
+from jersey.lint.checks import load
 
 ROUNDS, BATCHES = 2, 2
 
@@ -19,7 +21,7 @@ def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
     """As a run leaves it, as far as its config goes."""
     config = configs.get_experiment("resnet18_small")()
     shrink(config)
-    for name, text in configs.documents("resnet18_small", config).items():
+    for name, text in config_files("resnet18_small", config).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -39,7 +41,7 @@ def test_every_round_of_every_candidate_is_timed(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_later_start_decodes_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name, config = configs.load(folder)
+    name, config = load(folder)
     config.data.cache = str(tmp_path / "cache")
     (folder / "config.json").write_text(configs.to_json(config, name), encoding="utf-8")
     shown = []

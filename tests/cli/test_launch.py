@@ -15,6 +15,7 @@ from PIL import Image
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.cli.commands import config_files
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 TINY = (
@@ -152,6 +153,20 @@ def test_a_config_that_names_what_is_not_allowed_is_refused_unread(launch: Launc
         (tmp_path / "config.json").write_text(text, encoding="utf-8")
         assert module in refusal(launch("--config=config.json"))
     assert not (tmp_path / "imported").exists()
+
+
+def test_a_run_of_before_the_modules_moved_is_refused_with_what_to_do(launch: Launch, tmp_path: Path) -> None:
+    config = configs.get_experiment("quickstart")()
+    folder = tmp_path / "runs" / "quickstart" / "old"
+    folder.mkdir(parents=True)
+    for name, text in config_files("quickstart", config).items():
+        (folder / name).write_text(text.replace("jersey.training.module", "jersey.module"), encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for flags in ((f"--config={folder}",), ("--exp=quickstart", f"--diff={folder}"), ("--exp=quickstart", "--run=old")):
+        sentence = refusal(launch(*flags))
+        assert "no module jersey.module" in sentence
+        assert sentence.endswith("run the experiment again, or use the commit in the run's provenance.json")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.slow

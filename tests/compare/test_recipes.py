@@ -17,6 +17,7 @@ from jersey.data.decode import decode
 from jersey.data.index import read_splits
 from jersey.experiment import load_scored_weights
 from jersey.inference.onnx_model import OnnxModel
+from jersey.lint.checks import load
 from jersey.models.parts import NUMBERS as ALL_NUMBERS
 from jersey.synth.benchmark import UNSEEN, UNSEEN_NUMBERS
 from jersey.synth.generate import generate
@@ -73,7 +74,7 @@ def test_scores_are_those_of_the_exported_file(compositional: Path, root: Path) 
 
 
 def test_unseen_numbers_are_read_crop_by_crop(compositional: Path, root: Path) -> None:
-    module = configs.build(configs.load(compositional)[1]).module(
+    module = configs.build(load(compositional)[1]).module(
         labels=Labels.from_names(NUMBERS), class_counts=[1] * len(NUMBERS), seed=0
     )
     load_scored_weights(module, compositional / "checkpoints" / "best.ckpt")

@@ -1,19 +1,16 @@
 """Two configs side by side, and the words behind `--diff`."""
 
 import re
-from pathlib import Path
 
 import fiddle as fdl
-import pytest
 import torch
 from helpers.config_graphs import PLAIN
 from helpers.config_targets import Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.config import apply_override, difference, experiment, find, to_json
+from jersey.config import apply_override, difference
 from jersey.config.paths import parameters
-from jersey.core.errors import UserError
 
 
 def tables(text: str) -> dict[str, dict[str, list[str]]]:
@@ -213,35 +210,3 @@ def test_any_value_stays_in_its_markdown_cell(value: object, key: str) -> None:
     path, before, after = cells(row)
     assert (before, after) == ("None", repr((value,)))
     assert path == parameters(new)[1].path
-
-
-@experiment
-def side_by_side() -> fdl.Config:
-    """For `find`."""
-    return example()
-
-
-def test_other_is_an_experiment_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "side_by_side").mkdir()
-    assert find("side_by_side") == ("side_by_side", example())
-
-
-def test_other_is_a_run_folder_or_its_file(tmp_path: Path) -> None:
-    config = fdl.Config(torch.nn.Linear, 3, 2)
-    (tmp_path / "config.json").write_text(to_json(config, "some_experiment"), encoding="utf-8")
-    for path in (tmp_path, tmp_path / "config.json"):
-        assert find(str(path)) == (str(path), config)
-
-
-@pytest.mark.parametrize("other", ["side_by_sid", "", "\0", "x" * 300, "no/such/run"])
-def test_other_that_is_nothing_says_what_was_tried(other: str) -> None:
-    with pytest.raises(UserError, match=r"experiment.*run folder.*config\.json") as caught:
-        find(other)
-    assert str(caught.value).isprintable()
-    assert other != "side_by_sid" or "did you mean side_by_side" in str(caught.value)
-
-
-def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no config\.json"):
-        find(str(tmp_path))

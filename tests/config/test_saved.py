@@ -12,8 +12,11 @@ from fiddle.experimental import serialization
 from helpers.config_graphs import graphs, same
 from hypothesis import given
 
-from jersey.config import as_text, from_json, load, to_json
+from jersey.config import as_text, to_json
+from jersey.config.saved import from_json, load
 from jersey.core.errors import UserError
+
+PACKAGES = ("torch", "helpers")
 
 
 def ours() -> fdl.Config[Any]:
@@ -31,14 +34,14 @@ def changed(change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def test_json_gives_an_equal_graph_back() -> None:
-    back = from_json(to_json(ours(), "some_experiment"))
+    back = from_json(to_json(ours(), "some_experiment"), PACKAGES)
     assert same(back, ours())
     assert back.modules["first"] is back.modules["again"]
 
 
 @given(graphs())
 def test_any_graph_comes_back(config: fdl.Buildable) -> None:
-    assert same(from_json(to_json(config, "some_experiment")), config)
+    assert same(from_json(to_json(config, "some_experiment"), PACKAGES), config)
 
 
 def test_it_is_the_format_of_fiddle() -> None:
@@ -48,7 +51,7 @@ def test_it_is_the_format_of_fiddle() -> None:
 @pytest.mark.parametrize("value", [("0", "00", "01"), 0.1 + 0.2, 1.0, True, "é\n\u2028\ud800", float("inf")])
 def test_values_survive_with_their_types(value: object) -> None:
     config = fdl.Config(torch.nn.ParameterDict, {"00": value})
-    back = from_json(to_json(config, "some_experiment"))
+    back = from_json(to_json(config, "some_experiment"), PACKAGES)
     assert repr(back.parameters) == repr({"00": value})
     assert as_text(back) == as_text(config)
 
@@ -56,14 +59,14 @@ def test_values_survive_with_their_types(value: object) -> None:
 def test_a_run_is_loaded_from_its_folder_or_its_file(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(to_json(ours(), "größer"), encoding="utf-8")
     for path in (tmp_path, tmp_path / "config.json"):
-        name, config = load(path)
+        name, config = load(path, PACKAGES)
         assert name == "größer"
         assert same(config, ours())
 
 
 def refused(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        load(path)
+        load(path, PACKAGES)
     message = str(caught.value)
     assert message.isprintable()
     return message

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.config import typehints, values
+from jersey.config import values
 
 LABELS = tuple[str, ...]
 
@@ -124,11 +124,11 @@ def test_what_the_type_does_not_allow_is_refused(text: str, wanted: Any) -> None
         (dict[str, str] | list[int] | None, [1], 0, int),
         (tuple[int, str] | tuple[float, ...], (1, "a"), 1, str),
         (tuple[int, str] | tuple[float, ...], (1.0, 2.0, 3.0), 1, float),
-        (typehints.UNKNOWN, [1], 0, typehints.UNKNOWN),
+        (values.UNKNOWN, [1], 0, values.UNKNOWN),
     ],
 )
 def test_members_have_the_type_their_collection_declares(annotation: Any, members: Any, key: Any, wanted: Any) -> None:
-    assert typehints.member_annotation(annotation, members, key) is wanted
+    assert values.member_annotation(annotation, members, key) is wanted
 
 
 NUMBERS = st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
@@ -144,7 +144,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_print_and_parse_give_the_value_back(value: Any) -> None:
-    wanted = typehints.wanted_type(typehints.UNKNOWN, value)
+    wanted = values.wanted_type(values.UNKNOWN, value)
     found = values.parse(repr(value), wanted)
     assert repr(found) == repr(value)
 
@@ -175,4 +175,4 @@ def test_random_text_is_a_value_of_the_type_or_refused(text: str, wanted: Any) -
     ],
 )
 def test_types_in_words(wanted: Any, words: str) -> None:
-    assert typehints.describe(wanted) == words
+    assert values.describe(wanted) == words

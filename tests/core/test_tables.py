@@ -8,4 +8,4 @@ def test_words_are_aligned_to_the_left_and_numbers_to_the_right_without_trailing
 
 
 def test_a_markdown_table_has_a_rule_below_its_header() -> None:
-    assert markdown_table(["", "A"], [["x", "1"]]) == ["|  | A |", "| --- | --- |", "| x | 1 |"]
+    assert markdown_table([("", "A"), ("x|y", "1")]) == ["|  | A |", "| --- | --- |", "| x\\|y | 1 |"]

@@ -22,7 +22,7 @@ def measured(augment: fdl.Buildable | None) -> Survival:
     """Once for each pipeline, as most experiments share one."""
     key = "" if augment is None else configs.as_text(augment)
     if key not in _measured:
-        _measured[key] = survival(None if augment is None else configs.build(augment), size_px=SIZE_PX)
+        _measured[key] = survival(None if augment is None else configs.build(augment), size_px=SIZE_PX, rounds=2)
     return _measured[key]
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import fiddle as fdl
 
 from jersey import config as configs
+from jersey.cli.commands import config_files
 from jersey.runs.folder import RunFolder, open_run
 
 
 def full_run(config: fdl.Buildable, experiment: str, workdir: Path, name: str = "run") -> RunFolder:
     """Does it in `workdir`, as launch.py would."""
-    folder = open_run(workdir, experiment, name, documents=configs.documents(experiment, config))
+    folder = open_run(workdir, experiment, name, documents=config_files(experiment, config))
     fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     return folder

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from helpers import stand_in
 
-from jersey.sweep.plan import Run, plan
-from jersey.sweep.point import Assignment, Point
+from jersey.sweep.plan import Assignment, Point, Run, plan
 from jersey.sweep.run import run_sweep
 
 

@@ -9,8 +9,8 @@ from helpers.config_targets import Watch, example, named
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.augment.mixing import CutMix
-from jersey.config import check
 from jersey.core.errors import UserError
+from jersey.lint.checks import check
 from jersey.training.sam import SAM
 
 

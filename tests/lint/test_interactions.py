@@ -20,7 +20,7 @@ from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.data.sampler import BalancedSampler, class_weights
 from jersey.data.split import Split
-from jersey.lint.interactions import _left_of_weights, _visible
+from jersey.lint.interactions import _left_of_weights
 from jersey.lint.simulate import effects
 from jersey.models.network import resnet_classifier
 from jersey.training.optimizers import adamw, torch_optimizer
@@ -31,10 +31,6 @@ FACTORIES = {torch.optim.AdamW: adamw, torch.optim.SGD: sgd_optimizer}
 
 def sentences(config: Any, data: Mapping[str, Split] | None = SPLITS) -> list[str]:
     return planted.sentences("compound", config, data)
-
-
-def geometry(**settings: float) -> Change:
-    return part("module.augment.geometry", fdl.Config(Geometry, **settings))
 
 
 def sgd(**settings: float) -> Change:
@@ -59,7 +55,6 @@ def erasing(**settings: float) -> Change:
 
 
 BOTH = ["weight_power=0.5", "weights_on_top_of_sampler=True"]
-TURN = ["module.augment.geometry.rotation_deg", "module.augment.geometry.shear_deg"]
 
 PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
     (BOTH, None, ["data.sampler_power=0.5", "module.weight_power=0.5"]),
@@ -90,23 +85,10 @@ PLANTED: list[tuple[list[str], Change | None, list[str]]] = [
     ([], weights(None, 0.0), ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
     ([], weights(None, 1.0, frozen=0.2), ["module.network.weights=None", "trainer.callbacks.freeze.frac=0.2"]),
     ([], weights(None, 0.0, frozen=1.0), ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
-    (
-        [],
-        weights("imagenet", 0.0, frozen=0.2),
-        ["module.optimizer.backbone_lr_scale=0", "trainer.callbacks.freeze.frac=0.2"],
-    ),
     (["size_px=200,128"], stem("small"), ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
     (["accumulate=34", "ema.decay=0.5"], None, ["data.batch_size=64", "trainer.accumulate=34"]),
     (["batch_size=1107", "accumulate=2", "ema.decay=0.5"], None, ["data.batch_size=1107", "trainer.accumulate=2"]),
-    ([], geometry(rotation_deg=30.0, shear_deg=15.0), TURN),
-    ([], geometry(rotation_deg=-44.0, shear_deg=-1.0), TURN),
     ([], erasing(area=0.2, p=0.22), ["module.augment.erasing.area=0.2", "module.augment.erasing.p=0.22"]),
-    ([], geometry(shift=0.25, scale=0.4), ["module.augment.geometry.shift=0.25", "module.augment.geometry.scale=0.4"]),
-    (
-        [],
-        geometry(shift=0.25, scale=0.35, rotation_deg=25.0, perspective=0.4),
-        ["module.augment.geometry.shift=0.25", "module.augment.geometry.perspective=0.4"],
-    ),
 ]
 
 
@@ -128,17 +110,12 @@ NEAR: list[tuple[list[str], Change | None]] = [
     ([], weights(None, 0.01)),
     ([], weights("imagenet", 0.0)),
     ([], weights("imagenet", 0.1, frozen=0.2)),
-    ([], weights("imagenet", 0.0, frozen=1.0)),  # said twice, and the same
     ([], weights(None, 1.0, frozen=0.0)),
     (["size_px=200,127"], stem("small")),
     ([], stem("imagenet")),
     (["accumulate=33", "ema.decay=0.5"], None),  # two steps an epoch
     (["accumulate=35", "ema.decay=0.5"], None),  # told as an accumulation beyond the epoch
     (["batch_size=2214", "ema.decay=0.5"], None),  # one value alone
-    ([], geometry(rotation_deg=30.0, shear_deg=14.5)),
-    ([], geometry(rotation_deg=60.0, shear_deg=10.0)),
-    ([], geometry(shift=0.2, scale=0.3)),
-    ([], geometry(shift=0.45)),  # too much alone
     ([], erasing(area=0.2, p=0.2)),
     ([], erasing(area=0.1)),
 ]
@@ -154,10 +131,6 @@ def test_two_wrappers_of_one_class_may_wrap_different_things() -> None:
     for name, inner in (("one", fdl.Config(Noise, std=0.1)), ("two", fdl.Config(Geometry, shift=0.1))):
         setattr(config.module.augment, name, fdl.Config(config_parts.Either, inner=inner))
     assert not any("Either" in sentence for sentence in sentences(config))
-
-
-def test_values_that_a_part_refuses_are_left_to_the_part() -> None:
-    assert sentences(baseline(change=geometry(shear_deg=50.0, shift=0.3))) == []
 
 
 def test_equal_classes_are_lifted_by_nothing() -> None:
@@ -212,16 +185,3 @@ def test_what_decay_leaves_is_what_the_optimizer_leaves_without_gradients(optimi
         real.step()
     assert 0.1 < weight.item() < 0.9
     assert _left_of_weights(group) == pytest.approx(weight.item(), rel=0.02)
-
-
-def test_the_visible_share_of_shifted_crops_by_simulation() -> None:
-    """A shift by x and y of a side leaves (1 - x)(1 - y) of a crop."""
-    offsets = np.abs(np.random.default_rng(0).uniform(-0.3, 0.3, (2, 100_000)))
-    assert _visible(shift=0.3) == pytest.approx(np.quantile((1 - offsets[0]) * (1 - offsets[1]), 0.05), abs=0.04)
-
-
-def test_the_visible_share_of_enlarged_crops_by_simulation() -> None:
-    """A crop enlarged by a and b along its sides shows 1 / a of one and 1 / b of the other."""
-    size, aspect = np.random.default_rng(0).uniform(-1, 1, (2, 100_000))
-    sides = [np.minimum(1.4 ** (size + sign * aspect / 2), 1) for sign in (1, -1)]
-    assert _visible(scale=0.4) == pytest.approx(np.quantile(sides[0] * sides[1], 0.05), abs=0.04)

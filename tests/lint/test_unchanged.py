@@ -8,24 +8,15 @@ import pytest
 import torch
 from helpers import config_parts
 from helpers.long_tail import EQUAL, LONG_TAIL, splits
+from helpers.planted import baseline
 
 import experiments  # noqa: F401  # its import registers them
-from jersey import config as configs
-from jersey.data.split import Split
+from jersey.data.index import Split
+from jersey.lint.effective_diff import changed_without_effect
 from jersey.lint.simulate import effects
-from jersey.lint.unchanged import changed_without_effect
 from jersey.training.optimizers import torch_optimizer
 
 SPLITS = {"long tail": splits(LONG_TAIL), "equal": splits(EQUAL), "none": None}
-
-
-def baseline(*overrides: str) -> Any:
-    config = configs.get_experiment("resnet18_baseline")()
-    config.data.root = "/nowhere"
-    for override in overrides:
-        configs.apply_override(config, override)
-    config.module.network = fdl.Partial(config_parts.tiny_network)
-    return config
 
 
 def unchanged(old: fdl.Buildable, new: fdl.Buildable, data: Mapping[str, Split] | None) -> list[str]:

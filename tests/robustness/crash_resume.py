@@ -28,9 +28,11 @@ import torch
 from tqdm import tqdm
 
 from jersey import config as configs
+from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.tables import aligned
+from jersey.lint.checks import load
 from jersey.runs.aim import AimTracker
 from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, open_run
 
@@ -57,10 +59,10 @@ def start(folder: Path, changes: Sequence[str], workdir: Path, run_name: str, ki
     os.dup2(os.open(workdir / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     started_s, calls = time.perf_counter(), Counter[str]()
     _watch(calls, kind, fatal_call)
-    name, config = configs.load(folder)
+    name, config = load(folder)
     for change in (*changes, "checkpoints.every_steps=2"):
         configs.apply_override(config, change)
-    run = open_run(workdir, name, run_name, documents=configs.documents(name, config))
+    run = open_run(workdir, name, run_name, documents=config_files(name, config))
     configs.build(config).run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     facts = {"seconds": time.perf_counter() - started_s, **calls}
     (workdir / FACTS).write_text(json.dumps(facts), encoding="utf-8")
@@ -125,7 +127,7 @@ def same(left: Any, right: Any) -> bool:
 def measure(folder: Path, changes: Sequence[str], *, kills: int, seed: int) -> list[tuple[str, bool, list[str]]]:
     """Kind, whether it was killed before its end, and what differs at last, of each."""
     workdir = Path(tempfile.mkdtemp(prefix="jersey-kills-"))  # stays: Aim hangs when its repository is deleted
-    name, _ = configs.load(folder)
+    name, _ = load(folder)
     _finish((folder, changes, workdir, "whole"))
     facts = json.loads((workdir / FACTS).read_text(encoding="utf-8"))
     chance, rows = random.Random(seed), []

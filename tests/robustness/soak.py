@@ -23,8 +23,10 @@ from pathlib import Path
 
 from jersey import config as configs
 from jersey.bench.harness import machine
+from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
+from jersey.lint.checks import check, load
 from jersey.runs.folder import open_run
 
 SETTLED = 5
@@ -68,13 +70,13 @@ def held() -> Held:
 
 def soak(folder: Path, changes: Sequence[str], *, runs: int, workdir: Path) -> Iterator[Held]:
     """Does the run so many times; what is held after each."""
-    name, config = configs.load(folder)
+    name, config = load(folder)
     for change in changes:
         configs.apply_override(config, change)
-    configs.check(config)
+    check(config)
     set_up_console()  # after the import of Lightning, which sets up its own
     for number in range(1, runs + 1):
-        run = open_run(workdir, name, f"run-{number}", documents=configs.documents(name, config))
+        run = open_run(workdir, name, f"run-{number}", documents=config_files(name, config))
         configs.build(config).run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
         shutil.rmtree(run.path)  # some hundred MB each; only the repository has to stay
         del run  # gives up its lock

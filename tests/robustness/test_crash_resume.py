@@ -11,13 +11,14 @@ from robustness.crash_resume import KINDS, differences, measure, same
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
+from jersey.cli.commands import config_files
 
 
 @pytest.fixture
 def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
     config = configs.get_experiment("resnet18_small")()
     shrink(config)
-    for name, text in configs.documents("resnet18_small", config).items():
+    for name, text in config_files("resnet18_small", config).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 

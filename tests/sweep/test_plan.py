@@ -9,8 +9,7 @@ import pytest
 from helpers.sweep_process import runs_of
 
 from jersey.core.errors import UserError
-from jersey.sweep.plan import plan, shell_lines
-from jersey.sweep.point import Assignment, Point
+from jersey.sweep.plan import Assignment, Point, plan, shell_lines
 
 
 def test_a_run_is_the_command_with_its_values_and_its_name(tmp_path: Path) -> None:

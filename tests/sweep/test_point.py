@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.sweep.point import Assignment, folder_name
+from jersey.sweep.plan import Assignment, folder_name
 
 SCALARS = (
     st.none()

@@ -1,34 +1,12 @@
 """What a run reached is read from the epoch that was exported, and only once all of it is there."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers import stand_in
 
-from jersey.sweep.result import Result, read_result
-
-
-def without_status(folder: Path) -> None:
-    (folder / "status.json").unlink()
-
-
-def before_the_export(folder: Path) -> None:
-    (folder / "status.json").write_text(json.dumps({"stage": "test", "best_epoch": 1}))
-
-
-def without_best_epoch(folder: Path) -> None:
-    (folder / "status.json").write_text(json.dumps({"stage": "finished"}))
-
-
-def without_metrics(folder: Path) -> None:
-    (folder / "metrics.csv").unlink()
-
-
-def cut_metrics(folder: Path) -> None:
-    lines = (folder / "metrics.csv").read_text().splitlines()
-    (folder / "metrics.csv").write_text("\n".join(lines[:-1]))
+from jersey.sweep.table import Result, read_result
 
 
 def test_scores_are_those_of_the_best_epoch_and_of_the_test_row(tmp_path: Path) -> None:
@@ -45,13 +23,17 @@ def test_the_test_row_is_not_taken_for_validation_when_the_last_epoch_was_best(t
 
 
 @pytest.mark.parametrize(
-    "damage", [without_status, before_the_export, without_best_epoch, without_metrics, cut_metrics]
+    ("file", "content"),
+    [
+        ("status.json", None),
+        ("status.json", '{"stage": "test", "epochs": 3, "best_epoch": 1}'),
+        ("status.json", '{"stage": "finished"}'),
+        ("metrics.csv", None),
+        ("metrics.csv", "epoch,test/acc_top1,test/f1_macro,val/acc_top1\n1,,,0.5\n"),  # the test row is missing
+    ],
 )
-def test_an_unfinished_or_damaged_run_has_no_result(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    stand_in.finish(tmp_path, val=0.5)
-    damage(tmp_path)
-    assert read_result(tmp_path) is None
-
-
-def test_a_folder_that_is_not_there_has_no_result(tmp_path: Path) -> None:
+def test_an_unfinished_or_damaged_run_has_no_result(tmp_path: Path, file: str, content: str | None) -> None:
     assert read_result(tmp_path / "none") is None
+    stand_in.finish(tmp_path, val=0.5)
+    (tmp_path / file).unlink() if content is None else (tmp_path / file).write_text(content)
+    assert read_result(tmp_path) is None

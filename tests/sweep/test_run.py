@@ -177,7 +177,7 @@ def alive(pids: list[int]) -> list[int]:
     return [int(line.split()[0]) for line in listed.splitlines() if not line.split()[1].startswith("Z")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_all_runs_and_the_same_command_continues(parent: Path, number: signal.Signals) -> None:
     process = start(parent, 3, "a,hang", "90,91")
     pids = wait_until_hanging(parent, 2)

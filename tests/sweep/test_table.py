@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jersey.sweep.plan import Run
-from jersey.sweep.point import Assignment, Point
-from jersey.sweep.result import Result
-from jersey.sweep.table import FEW_SEEDS, raw_rows, summary
+from jersey.sweep.plan import Assignment, Point, Run
+from jersey.sweep.table import FEW_SEEDS, Result, raw_rows, summary
 
 LR, SEED, DRAWN = "module.lr", "seed", "data.draw.seed"
 

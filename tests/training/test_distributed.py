@@ -30,6 +30,7 @@ from jersey.core import distributed
 from jersey.evaluation.metrics import Collector
 from jersey.experiment import load_scored_weights
 from jersey.inference.onnx_model import OnnxModel
+from jersey.lint.checks import load
 from jersey.runs.folder import RunFolder, open_run
 from jersey.synth.generate import generate
 
@@ -254,7 +255,7 @@ def test_torchrun_leaves_one_run_in_one_folder(finished: RunFolder) -> None:
 
 @slow
 def test_what_torchrun_scored_one_process_scores_from_the_checkpoint(finished: RunFolder, root: Path) -> None:
-    config = configs.load(finished.path)[1]
+    config = load(finished.path)[1]
     experiment = configs.build(config)
     data = experiment.data(seed=0)
     data.setup()

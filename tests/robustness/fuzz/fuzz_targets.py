@@ -24,11 +24,13 @@ from robustness.fuzz import fuzz_images
 
 from jersey import config as configs
 from jersey.config.paths import parameters
+from jersey.config.saved import from_json
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.data.decode import decode_content, picture_of
 from jersey.data.index import read_splits
 from jersey.data.split import label_map
+from jersey.lint.checks import PACKAGES, check, load
 from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 
@@ -134,8 +136,8 @@ def override(example: tuple[str, str], folder: Path) -> None:
     configs.apply_override(config, text)
     configs.as_text(config)
     configs.flatten(config)
-    assert configs.from_json(configs.to_json(config, name)) == config
-    configs.check(config)
+    assert from_json(configs.to_json(config, name), PACKAGES) == config
+    check(config)
 
 
 _PLACES = st.sampled_from(PATHS) | st.sampled_from(PATHS).map(lambda path: path.rpartition(".")[2]) | TEXTS
@@ -148,7 +150,7 @@ def fiddler(example: tuple[str, str], folder: Path) -> None:
     """Calls it."""
     config = copy.deepcopy(CONFIGS[example[0]])
     configs.apply_fiddler(config, example[1])
-    configs.check(config)
+    check(config)
 
 
 _CALLS = st.tuples(st.sampled_from(configs.fiddler_names()) | TEXTS, TEXTS).map(lambda pair: f"{pair[0]}({pair[1]})")
@@ -161,10 +163,10 @@ FIDDLERS = st.tuples(st.sampled_from(EXPERIMENTS), _CALLS | TEXTS)
 def saved_config(content: bytes, folder: Path) -> None:
     """Loads it, and does all that comes before a run is built."""
     (folder / "config.json").write_bytes(content)
-    name, config = configs.load(folder)
+    name, config = load(folder)
     configs.as_text(config)
     configs.as_python(config, name)
-    configs.check(config)
+    check(config)
 
 
 def _places(tree: Any) -> list[tuple[Any, Any]]:

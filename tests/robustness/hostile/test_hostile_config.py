@@ -14,6 +14,7 @@ from helpers.watched import watched
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.core.errors import UserError
+from jersey.lint.checks import check, load
 
 SAVED = configs.to_json(configs.get_experiment("quickstart")(), "quickstart")
 MARK = 987654321
@@ -71,7 +72,7 @@ def test_it_is_refused_and_does_nothing(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(HOSTILE[kind], encoding="utf-8")
     with watched() as seen, pytest.raises(UserError) as caught:
-        configs.check(configs.load(file)[1])
+        check(load(file)[1])
     assert seen == []
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
@@ -79,6 +80,6 @@ def test_it_is_refused_and_does_nothing(kind: str, tmp_path: Path) -> None:
 
 def test_the_config_that_they_are_made_of_is_taken(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(with_value("seed", "7"), encoding="utf-8")
-    name, config = configs.load(tmp_path)
+    name, config = load(tmp_path)
     assert (name, config.seed) == ("quickstart", 7)
-    configs.check(config)
+    check(config)

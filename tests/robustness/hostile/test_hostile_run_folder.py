@@ -13,7 +13,7 @@ from jersey.core.labels import Labels
 from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 from jersey.runs.provenance import record_start
-from jersey.sweep.result import read_result
+from jersey.sweep.table import read_result
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
 DOCUMENTS = {"config.txt": "lr = 0.1\n"}

@@ -8,10 +8,10 @@ from helpers.config_targets import Data, Ema, Experiment, example, make_module, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jersey.cli.axes import split_axis, sweep_points
 from jersey.config import apply_override, as_text
 from jersey.config.paths import read
 from jersey.core.errors import UserError
-from jersey.sweep.axes import split_axis, sweep_points
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 LITERALS = st.recursive(

@@ -19,7 +19,7 @@ from jersey.config.paths import Parameter
 from jersey.config.show import as_text
 from jersey.core.errors import UserError
 from jersey.lint.checks import check
-from jersey.sweep.point import Assignment, Point
+from jersey.sweep.plan import Assignment, Point
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}

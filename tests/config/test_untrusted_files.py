@@ -14,9 +14,11 @@ from fiddle.experimental import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jersey.config import from_json, reader, to_json
+from jersey.config import to_json
+from jersey.config.saved import from_json
 from jersey.core.errors import UserError
 
+PACKAGES = ("jersey", "experiments", "torch", "torchvision", "lightning")
 META = ("fiddle._src.config", "BuildableTraverserMetadata")
 CONFIG = ("fiddle._src.config", "Config")
 SEQUENTIAL = ("torch.nn.modules.container", "Sequential")
@@ -43,8 +45,8 @@ def refused(text: str) -> str:
     """Refuses `text`, and imports nothing on the way but what may be named."""
     before = set(sys.modules)
     with pytest.raises(UserError) as caught:
-        from_json(text)
-    assert {name.partition(".")[0] for name in set(sys.modules) - before} <= set(reader.PACKAGES)
+        from_json(text, PACKAGES)
+    assert {name.partition(".")[0] for name in set(sys.modules) - before} <= set(PACKAGES)
     message = str(caught.value)
     assert message.isprintable()
     return message
@@ -52,7 +54,7 @@ def refused(text: str) -> str:
 
 def test_documents_written_here_are_of_the_format() -> None:
     config = fdl.Config(torch.nn.Sequential, "a", (1, None))
-    assert from_json(holding("a", node(("builtins", "tuple"), 1, None))) == config
+    assert from_json(holding("a", node(("builtins", "tuple"), 1, None)), PACKAGES) == config
     assert serialization.load_json(holding("a", node(("builtins", "tuple"), 1, None))) == config
 
 
@@ -78,56 +80,19 @@ def test_the_traps_work(traps: Path) -> None:
     del sys.modules["evil"]
 
 
-FORBIDDEN = [
-    ("os", "system"),
-    ("posix", "system"),
-    ("subprocess", "run"),
-    ("subprocess", "Popen"),
-    ("builtins", "eval"),
-    ("builtins", "exec"),
-    ("builtins", "__import__"),
-    ("importlib", "import_module"),
-    ("pathlib", "Path.touch"),
-    ("functools", "partial"),
-    ("fiddle", "build"),
-    ("fiddle._src.config", "Config"),
-    ("__main__", "main"),
-    ("evil", "f"),
-    ("jersey_evil", "f"),
-    ("jersey_evil.x", "f"),
-    ("experiments_evil", "f"),
-    ("torch_evil", "f"),
-    ("torchvision_evil", "f"),
-    ("lightning_evil", "f"),
-    (".evil", "f"),
-    ("torch..evil", "f"),
-    ("", "f"),
-    ("torch", ""),
-    ("torch", "os.system"),
-    ("torch", "os"),
-    ("torch", "sys.exit"),
-    ("torch", "_C"),
-    ("torch", "nn.Linear"),
-    ("torch", "nn"),
-    ("torch", "float32"),
-    ("torch", "__builtins__"),
-    ("torch", "__builtins__.eval"),
-    ("torch", "__import__"),
-    ("torch._utils", "_rebuild_tensor"),
-    ("torch.nn", "Linear.__init__.__globals__"),
-    ("torch.nn", "Module.register_module"),
-    ("torch.__main__", "main"),
-    ("torch.nn.modules.linear", "math.sqrt"),
-    ("torch.serialization", "pickle"),
-    ("torch.hub", "urlopen"),
-    ("torch.optim.optimizer", "defaultdict"),
-    ("jersey.config", "build"),
-    ("jersey.config.reader", "importlib.import_module"),
-    ("jersey.config.saved", "Path"),
-    ("jersey.config.saved", "json"),
-    ("jersey.config.registry", "experiment"),
-    ("jersey\n.x", "f"),
-]
+_NAMES = """
+    os:system posix:system subprocess:run subprocess:Popen builtins:eval builtins:exec builtins:__import__
+    importlib:import_module pathlib:Path.touch functools:partial fiddle:build fiddle._src.config:Config
+    __main__:main evil:f jersey_evil:f jersey_evil.x:f experiments_evil:f torch_evil:f torchvision_evil:f
+    lightning_evil:f .evil:f torch..evil:f torch:os.system torch:os torch:sys.exit torch:_C torch:nn.Linear
+    torch:nn torch:float32 torch:__builtins__ torch:__builtins__.eval torch:__import__
+    torch._utils:_rebuild_tensor torch.nn:Linear.__init__.__globals__ torch.nn:Module.register_module
+    torch.__main__:main torch.nn.modules.linear:math.sqrt torch.serialization:pickle torch.hub:urlopen
+    torch.optim.optimizer:defaultdict jersey.config:build jersey.config.saved:importlib.import_module
+    jersey.config.saved:Path jersey.config.saved:json jersey.config.registry:experiment
+"""
+FORBIDDEN = [("", "f"), ("torch", ""), ("jersey\n.x", "f")]
+FORBIDDEN += [(module, name) for module, _, name in (word.partition(":") for word in _NAMES.split())]
 
 
 @pytest.mark.parametrize(("module", "name"), FORBIDDEN)
@@ -159,7 +124,7 @@ class AnyOf(serialization.PyrefPolicy):
     """What looks strict enough at first sight: names of the allowed packages and of the format."""
 
     def allows_import(self, module: str, symbol: str) -> bool:
-        return module.partition(".")[0] in (*reader.PACKAGES, "fiddle", "builtins")
+        return module.partition(".")[0] in (*PACKAGES, "fiddle", "builtins")
 
     def allows_value(self, value: object) -> bool:
         return True
@@ -203,12 +168,11 @@ def test_arguments_cannot_reach_into_the_sub_config() -> None:
         assert "Linear" in refused(holding("x", target=("torch.nn", "Linear"), keys=(key,)))
 
 
-def test_positional_arguments_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "PACKAGES", (*reader.PACKAGES, __name__))
+def test_positional_arguments_come_back() -> None:
     config = fdl.Config(positional, 1, 2, 3, (4,))
-    assert from_json(to_json(config, "some_experiment")) == config
+    assert from_json(to_json(config, "some_experiment"), [__name__]) == config
     only_first = fdl.Partial(positional, 1)
-    assert from_json(to_json(only_first, "some_experiment")) == only_first
+    assert from_json(to_json(only_first, "some_experiment"), [__name__]) == only_first
 
 
 def positional(first: object, /, second: object = 2, *rest: object) -> None:
@@ -245,7 +209,7 @@ def test_a_damaged_document_is_a_config_or_a_user_error(number: int, value: Any,
         container[key] = value
     message = ""
     try:
-        assert isinstance(from_json(json.dumps(document)), fdl.Buildable)
+        assert isinstance(from_json(json.dumps(document), PACKAGES), fdl.Buildable)
     except UserError as error:
         message = str(error)
     assert message.isprintable()

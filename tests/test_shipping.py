@@ -11,7 +11,7 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pooled
 from jersey.run_folder import RunFolder, open_run
-from jersey.shipping import Shipped, ship
+from jersey.shipping import Shipped, _version, ship
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
@@ -77,3 +77,7 @@ def test_the_correlation_of_frames_is_that_of_val(shipped: Shipped, folder: RunF
     facts = OnnxModel(folder.onnx).facts
     assert '"frame_correlation": ' in facts["calibration"]
     assert '"frame_correlation": null' not in facts["calibration"]
+
+
+def test_a_checkout_that_is_not_installed_has_no_version_and_ships_all_the_same() -> None:
+    assert _version("a-package-that-nobody-has-installed") == "not installed"

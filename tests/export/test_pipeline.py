@@ -8,7 +8,7 @@ from helpers.small_run import small_trainer
 from helpers.unreadable_crops import EACH, NUMBERS, draw, network, opened
 
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export.pipeline import ExportResult, export_run, run_metadata
+from jersey.export.pipeline import ExportResult, _version, export_run, run_metadata
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pooled
 from jersey.runs.folder import RunFolder, open_run
@@ -79,3 +79,7 @@ def test_the_correlation_of_frames_is_that_of_val(exported: ExportResult, folder
     facts = OnnxModel(folder.onnx).facts
     assert '"frame_correlation": ' in facts["calibration"]
     assert '"frame_correlation": null' not in facts["calibration"]
+
+
+def test_a_checkout_that_is_not_installed_has_no_version_and_ships_all_the_same() -> None:
+    assert _version("a-package-that-nobody-has-installed") == "not installed"

@@ -36,7 +36,8 @@ def test_correlated_frames_count_as_fewer(frames: int, correlation: float, count
 
 @given(some_frames)
 def test_one_frame_says_what_it_says(frames_FK: np.ndarray) -> None:
-    np.testing.assert_allclose(pooled(frames_FK[:1]), frames_FK[0], rtol=1e-6)
+    # The weight of an almost even frame is the difference of two almost equal numbers.
+    np.testing.assert_allclose(pooled(frames_FK[:1]), frames_FK[0], rtol=1e-6, atol=1e-5)
 
 
 @given(some_frames, st.randoms())

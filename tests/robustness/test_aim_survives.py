@@ -95,6 +95,12 @@ def assert_went_on_with_one_warning(process: Ended) -> None:
     assert line.startswith("Aim stops recording this run")
 
 
+def test_a_run_that_ends_well_says_nothing_at_exit(workdir: Path, forker: Forker) -> None:
+    # Aim's cleanup would start a thread then, which Python 3.12 refuses with a traceback.
+    (process,) = forker.run(f"{START}{LOG_ON}", workdir=workdir)
+    assert (process.code, process.out, process.err) == (0, "trained on\n", "")
+
+
 @pytest.mark.parametrize("then", ["", "(workdir / '.aim').write_text('a file')"])
 def test_repository_deleted_under_an_open_run(workdir: Path, forker: Forker, then: str) -> None:
     (process,) = forker.run(f"{START}shutil.rmtree(workdir / '.aim')\n{then}\ntime.sleep(6)\n{LOG_ON}", workdir=workdir)

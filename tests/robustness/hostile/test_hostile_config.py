@@ -35,7 +35,7 @@ def naming(module: str, name: str) -> str:
 
     def renamed(node: Any) -> Any:
         if isinstance(node, dict):
-            if node.get("name") == "AdamW":
+            if node.get("name") == "adamw":
                 return {**node, "module": module, "name": name}
             return {key: renamed(child) for key, child in node.items()}
         return [renamed(child) for child in node] if isinstance(node, list) else node

@@ -42,6 +42,7 @@ def test_every_command_is_run_below() -> None:
         "--diff",
         "--sweep",
         "--config",
+        "jersey.cli",
         "jersey.compare",
         "jersey.bench",
         "torchrun",

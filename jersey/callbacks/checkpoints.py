@@ -49,6 +49,7 @@ class RunCheckpoint(Checkpoint):
         self.every_minutes = every_minutes
         self.every_steps = every_steps
         self.best_score: float | None = None
+        self._is_best = False  # whether the latest checkpoint is the best epoch's
         self._step = self._saved_step = 0
         self._saved_at_s = 0.0
         self._run = RunState()
@@ -59,14 +60,17 @@ class RunCheckpoint(Checkpoint):
         run.monitor, run.mode = self.monitor, self.mode
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_score": self.best_score}
+        return {"best_score": self.best_score, "is_best": self._is_best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score = state_dict["best_score"]
+        self.best_score, self._is_best = state_dict["best_score"], state_dict["is_best"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._step = self._saved_step = trainer.global_step
         self._saved_at_s = time.monotonic()
+        if self._is_best and trainer.ckpt_path and trainer.is_global_zero:
+            # A kill between the two files leaves a `last.ckpt` that has not become `best.ckpt` yet.
+            self._run.checkpoint_io.link(Path(trainer.ckpt_path), Path(trainer.default_root_dir) / BEST_CHECKPOINT)
         signals.take_back_signals()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
@@ -114,7 +118,7 @@ class RunCheckpoint(Checkpoint):
         if self._run.is_loss_broken():
             return
         folder = Path(trainer.default_root_dir)
-        last = folder / LAST_CHECKPOINT
+        last, self._is_best = folder / LAST_CHECKPOINT, is_best
         if trainer.is_global_zero:
             self._run.checkpoint_io.link(last, folder / PREVIOUS_CHECKPOINT)
         trainer.save_checkpoint(last)

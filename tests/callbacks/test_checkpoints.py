@@ -1,6 +1,7 @@
 """What a run leaves to go on from: inside of epochs and at their ends, and the best of them."""
 
 import functools
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,22 @@ def test_the_first_of_the_best_epochs_is_kept(
         path.stem: torch.load(path, weights_only=True)["epoch"] for path in (tmp_path / "checkpoints").glob("*.ckpt")
     }
     assert epochs_of == {"best": best, "last": len(SCORES) - 1, "previous": len(SCORES) - 2}
+
+
+@pytest.mark.parametrize("left_behind", [None, "previous"])
+def test_a_kill_before_the_last_checkpoint_became_the_best_one_is_made_good(
+    data: JerseyDataModule, tmp_path: Path, left_behind: str | None
+) -> None:
+    def callbacks() -> dict[str, Callback]:
+        return {"scored": Scored(), "checkpoints": RunCheckpoint(monitor="val/known")}
+
+    fit(tmp_path, data, callbacks(), epochs=2)  # the second epoch is the best of all
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    best.unlink()
+    if left_behind:
+        shutil.copyfile(best.with_stem(left_behind), best)
+    fit(tmp_path, data, callbacks(), epochs=len(SCORES))
+    assert torch.load(best, weights_only=True)["epoch"] == 1
 
 
 def test_a_file_system_without_links_gets_copies(

@@ -35,7 +35,7 @@ from jersey.export.variants import LEAST_AGREEMENT
 from jersey.report.model_profile import profile_model
 from jersey.report.report import ReportContent, write_report
 from jersey.runs import signals
-from jersey.runs.aim import AimTracker
+from jersey.runs.aim import AimTracker, nested
 from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import RunFolder
 from jersey.runs.metrics_csv import EpochLine, MetricsCsv
@@ -112,7 +112,7 @@ class Experiment:
             fit(state)
             tested = test(state)
             exported = export(state, tested)
-            tracker.log_export({"file": str(folder.onnx), **exported.facts})
+            tracker.log_facts("export", {"file": str(folder.onnx), **exported.facts})
             report(state, tested, exported, profile(state) if self.measure else None)
         folder.reached("finished", best_epoch=tested.best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
@@ -274,8 +274,8 @@ def _tracker(
     tracker = AimTracker(
         repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=hash_file, commit=commit
     )
-    tracker.log_config(flat_config)
-    tracker.log_labels(labels)
+    tracker.log_facts("config", nested(flat_config))
+    tracker.log_facts("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
     return tracker
 
 

@@ -1,8 +1,9 @@
 """What callbacks share: when a scored split is looked at, and where a picture goes."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -11,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from jersey.core.atomic import replacing
+from jersey.core.labels import SplitName
+from jersey.core.tables import write_csv
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Paths
 from jersey.evaluation.metrics import Evaluation
@@ -20,14 +23,14 @@ from jersey.training.module import JerseyModule
 
 @dataclass(frozen=True)
 class Scored:
-    """A split that has just been scored, and where to put what is made of it.
+    """A split at a point of the run, and where to put what is made of it; of "train" there may be no evaluation.
 
     After a validation the module's weights may be raw ones again while the logits came from their average.
     """
 
     trainer: Trainer
     module: JerseyModule
-    subset: Literal["val", "test"]
+    subset: SplitName
 
     @property
     def evaluation(self) -> Evaluation:
@@ -54,15 +57,24 @@ class Scored:
     @property
     def title(self) -> str:
         """For a picture: "val, epoch 3" during fit, else "test"."""
-        return f"{self.subset}, epoch {self.trainer.current_epoch}" if is_fitting(self.trainer) else self.subset
+        return f"{self.subset}, epoch {self.trainer.current_epoch}" if self._is_in_fit else self.subset
 
-    def file(self, name: str) -> Path:
-        """A file of the run folder."""
-        return Path(self.trainer.default_root_dir) / name
+    @property
+    def _is_in_fit(self) -> bool:
+        return self.trainer.state.fn == TrainerFn.FITTING
+
+    def write(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Keeps a table as `<name>_<subset>.csv`, the latest."""
+        write_csv(Path(self.trainer.default_root_dir) / f"{name}_{self.subset}.csv", header, rows)
 
     def publish(self, image: Image.Image, name: str) -> None:
         """Keeps a picture as `<name>_<subset>.png`, the latest, and all of them in Aim, beside the metrics."""
-        publish(self.trainer, self.module, image, name, subset=self.subset)
+        save(self.trainer, image, f"{name}_{self.subset}")
+        # A validation outside fit repeats an epoch that is already there.
+        if self._is_in_fit or self.subset == "test":
+            # In fit Lightning logs an epoch's metrics at the step before the one that it counts by then.
+            step = max(self.trainer.global_step - self._is_in_fit, 0)
+            track(self.trainer, self.module, image, name, step=step, subset=self.subset)
 
 
 class AfterEvaluation(Callback):
@@ -95,20 +107,6 @@ def data_of(trainer: Trainer) -> JerseyDataModule:
     return cast(JerseyDataModule, trainer.datamodule)  # type: ignore[attr-defined]  # Lightning sets it
 
 
-def is_fitting(trainer: Trainer) -> bool:
-    return trainer.state.fn == TrainerFn.FITTING
-
-
-def publish(trainer: Trainer, module: LightningModule, image: Image.Image, name: str, *, subset: str) -> None:
-    """Keeps a picture of a subset as `<name>_<subset>.png`, the latest, and all of them in Aim, beside the metrics."""
-    save(trainer, image, f"{name}_{subset}")
-    # A validation outside fit repeats an epoch that is already there.
-    if is_fitting(trainer) or subset == "test":
-        # In fit Lightning logs an epoch's metrics at the step before the one that it counts by then.
-        step = max(trainer.global_step - 1, 0) if is_fitting(trainer) else trainer.global_step
-        track(trainer, module, image, name, step=step, subset=subset)
-
-
 def save(trainer: Trainer, image: Image.Image, name: str) -> None:
     """Puts a picture into the run folder, as `<name>.png`, in place of an earlier one."""
     with replacing(Path(trainer.default_root_dir) / f"{name}.png") as temporary:
@@ -119,5 +117,4 @@ def track(
     trainer: Trainer, module: LightningModule, image: Image.Image, name: str, *, step: int, subset: str | None = None
 ) -> None:
     """Gives a picture to Aim, where there is one; what was there under this name and step is replaced."""
-    log_image = module_of(module).run_state.log_image
-    log_image(name, image, step=step, epoch=trainer.current_epoch, subset=subset)
+    module_of(module).run_state.log_image(name, image, step=step, epoch=trainer.current_epoch, subset=subset)

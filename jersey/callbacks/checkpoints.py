@@ -27,7 +27,7 @@ class RunCheckpoint(Checkpoint):
 
     At the end of an epoch, after its validation, `last.ckpt` is written, and becomes `best.ckpt` too where the epoch is
     the best so far (of equal ones the first). Inside of an epoch `last.ckpt` is written now and then, and when a signal
-    asks the run to stop (see `jersey.runs.signals`); from there a resumed run goes on with the very next step.
+    asks the run to stop; from there a resumed run goes on with the very next step.
 
     Args:
         monitor: the metric that says which epoch is best.
@@ -44,10 +44,8 @@ class RunCheckpoint(Checkpoint):
         for name, value in (("every_minutes", every_minutes), ("every_steps", every_steps)):
             if value is not None and value <= 0:
                 raise UserError(f"trainer.callbacks.checkpoints.{name}={value} has to be more than 0, or None")
-        self.monitor = monitor
-        self.mode = mode
-        self.every_minutes = every_minutes
-        self.every_steps = every_steps
+        self.monitor, self.mode = monitor, mode
+        self.every_minutes, self.every_steps = every_minutes, every_steps
         self.best_score: float | None = None
         self._is_best = False  # whether the latest checkpoint is the best epoch's
         self._step = self._saved_step = 0
@@ -115,7 +113,7 @@ class RunCheckpoint(Checkpoint):
         return score > self.best_score if self.mode == "max" else score < self.best_score
 
     def _save(self, trainer: L.Trainer, *, is_best: bool = False) -> None:
-        if self._run.is_loss_broken():
+        if self._run.is_loss_broken(trainer):
             return
         folder = Path(trainer.default_root_dir)
         last, self._is_best = folder / LAST_CHECKPOINT, is_best

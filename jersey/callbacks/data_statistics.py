@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from jersey.callbacks.base import data_of, save, track
 from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import write_csv
+from jersey.plots.class_bars import dataset_bars, sampler_bars
 
 
 class DatasetStatistics(Callback):
@@ -22,8 +23,6 @@ class DatasetStatistics(Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        from jersey.plots.class_bars import dataset_bars  # imports matplotlib
-
         data = data_of(trainer)
         names = list(data.labels.names)
         counts = [split.counts() | {ILLEGIBLE_NAME: split.unreadable} for split in data.splits.values()]
@@ -64,13 +63,7 @@ class SamplerDistribution(Callback):
         rows += [[f"epoch {epoch}", *counts_K.tolist()] for epoch, counts_K in enumerate(self._drawn)]
         write_csv(Path(trainer.default_root_dir) / "sampler.csv", ("drawn in", *names), rows)
         if is_first:
-            self._draw(trainer, pl_module, names, held)
-
-    def _draw(self, trainer: Trainer, module: LightningModule, names: list[str], held: list[int]) -> None:
-        from jersey.plots.class_bars import sampler_bars  # imports matplotlib
-
-        drawn_K = self._drawn[-1]
-        title = f"Sampler, epoch {trainer.current_epoch}: {drawn_K.sum():,} crops drawn"
-        image = sampler_bars(np.array(held), drawn_K, names, title=title)
-        save(trainer, image, "sampler")
-        track(trainer, module, image, "sampler", step=trainer.global_step, subset="train")
+            title = f"Sampler, epoch {trainer.current_epoch}: {len(data.train_sampler):,} crops drawn"
+            image = sampler_bars(np.array(held), self._drawn[-1], names, title=title)
+            save(trainer, image, "sampler")
+            track(trainer, pl_module, image, "sampler", step=trainer.global_step, subset="train")

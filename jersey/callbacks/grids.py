@@ -3,24 +3,18 @@
 Shapes: B crops of a batch, N crops of the split with a label, M <= N chosen rows, U illegible ones, H W size.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from jersey.callbacks.base import AfterEvaluation, Scored, data_of, module_of, publish
+from jersey.callbacks.base import AfterEvaluation, Scored, data_of, module_of
 from jersey.core.errors import UserError
-from jersey.core.labels import ILLEGIBLE_INDEX, ILLEGIBLE_NAME
+from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.data.loader import Batch
 from jersey.evaluation.grad_cam import grad_cam
-from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.ranked import Readings, spread
-from jersey.training.module import JerseyModule
-
-if TYPE_CHECKING:
-    from jersey.plots.image_grid import Tile  # imports matplotlib
+from jersey.plots import image_grid as plot
+from jersey.plots.image_grid import Section, Tile
 
 # Of the stages of a ResNet, the last first; half as many behind the small stem, which does not pool.
 PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}
@@ -46,26 +40,19 @@ class SampleGrid(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         epoch = trainer.current_epoch
         if batch_idx == 0 and (epoch == 0 or (self.every_epochs and epoch % self.every_epochs == 0)):
-            self._draw(trainer, module_of(pl_module), batch)
+            self._draw(Scored(trainer, module_of(pl_module), "train"), batch)
 
-    def _draw(self, trainer: Trainer, module: JerseyModule, batch: Batch) -> None:
-        from jersey.plots.image_grid import Section, Tile, image_grid
-
-        names_by_index = {**dict(enumerate(module.labels.names)), ILLEGIBLE_INDEX: ILLEGIBLE_NAME}
-        names = [names_by_index[label] for label in batch["labels"][: self.crops].tolist()]
-        is_changed = module.augment is not None or module.mix is not None
-        # The whole batch is changed: a part of it would draw other random numbers.
-        stages = [batch["images"], module.training_input(batch, 0)[0]] if is_changed else [batch["images"]]
-        views = [_pictures(stage_BCHW[: self.crops]) for stage_BCHW in stages]
+    def _draw(self, split: Scored, batch: Batch) -> None:
+        names = [(*split.names, ILLEGIBLE_NAME)[label] for label in batch["labels"][: self.crops].tolist()]  # -1: none
+        stages, what = [batch["images"]], "unchanged"
+        if split.module.augment is not None or split.module.mix is not None:
+            # The whole batch is changed: a part of it would draw other random numbers.
+            stages.append(split.module.training_input(batch, 0)[0])
+            what = "as stored, and as the network gets them"
+        views = [stage_BCHW[: self.crops].round().byte().permute(0, 2, 3, 1).cpu().numpy() for stage_BCHW in stages]
         tiles = [Tile(images, (name,)) for *images, name in zip(*views, names, strict=True)]
-        what = "as stored, and as the network gets them" if is_changed else "unchanged"
         section = Section(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
-        image = image_grid(f"train, epoch {trainer.current_epoch}", [section], columns=12 // len(views))
-        publish(trainer, module, image, "samples", subset="train")
-
-
-def _pictures(images_BCHW: Tensor) -> list[Any]:
-    return list(images_BCHW.round().byte().permute(0, 2, 3, 1).cpu().numpy())
+        split.publish(plot.image_grid(split.title, [section], columns=12 // len(views)), "samples")
 
 
 class PredictionGrid(AfterEvaluation):
@@ -81,46 +68,33 @@ class PredictionGrid(AfterEvaluation):
         self.crops = crops
 
     def evaluated(self, scored: Scored) -> None:
-        from jersey.plots.image_grid import Section, image_grid
-
-        evaluation, readings, images_NCHW = scored.evaluation, scored.readings, scored.images_NCHW
+        evaluation, readings, images_NHW3 = scored.evaluation, scored.readings, scored.images_NCHW.permute(0, 2, 3, 1)
         right_M, wrong_M, unsure_M = readings.right(), readings.surest_mistakes(), readings.least_sure()
-        kinds = [
+        sections = []
+        for kind, all_M, shown_M in (
             ("read right, from all over the split", right_M, spread(right_M, self.crops)),
             ("read wrong, the surest first", wrong_M, wrong_M[: self.crops]),
             ("least sure, mistakes framed", unsure_M, unsure_M[: self.crops]),
-        ]
-        sections = [
-            Section(kind, _tiles(shown_M, readings, images_NCHW), out_of=len(all_M)) for kind, all_M, shown_M in kinds
-        ]
+        ):
+            shown = zip(images_NHW3[evaluation.indices_N[shown_M]].numpy(), shown_M.tolist(), strict=True)
+            tiles = [
+                Tile([image], readings.caption(row), is_marked=not readings.is_right_N[row]) for image, row in shown
+            ]
+            sections.append(Section(kind, tiles, out_of=len(all_M)))
         if evaluation.unreadable:
-            tiles = _unreadable_tiles(evaluation, readings.names, images_NCHW, self.crops)
-            sections.append(Section("unreadable, the surest first", tiles, out_of=evaluation.unreadable))
+            sections.append(self._unreadable(scored))
         title = f"{scored.title}: {len(right_M)} of {len(unsure_M)} crops read right"
-        scored.publish(image_grid(title, sections, columns=10), "predictions")
+        scored.publish(plot.image_grid(title, sections, columns=10), "predictions")
 
-
-def _tiles(rows_M: Tensor, readings: Readings, images_NCHW: Tensor) -> "list[Tile]":
-    from jersey.plots.image_grid import Tile
-
-    images_MHW3 = images_NCHW[readings.evaluation.indices_N[rows_M]].permute(0, 2, 3, 1).numpy()
-    return [
-        Tile([image_HW3], readings.caption(row), is_marked=not readings.is_right_N[row])
-        for image_HW3, row in zip(images_MHW3, rows_M.tolist(), strict=True)
-    ]
-
-
-def _unreadable_tiles(evaluation: Evaluation, names: Sequence[str], images_NCHW: Tensor, most: int) -> "list[Tile]":
-    from jersey.plots.image_grid import Tile
-
-    confidence_U, read_U = evaluation.unreadable_confidence_U, evaluation.unreadable_logits_UK.argmax(dim=1).tolist()
-    return [
-        Tile(
-            [images_NCHW[evaluation.unreadable_indices_U[row]].permute(1, 2, 0).numpy()],
-            (f"{confidence_U[row]:.1%} for {names[read_U[row]]}", ILLEGIBLE_NAME),
-        )
-        for row in confidence_U.argsort(descending=True, stable=True)[:most].tolist()
-    ]
+    def _unreadable(self, scored: Scored) -> Section:
+        evaluation = scored.evaluation
+        confidence_U, read_U = evaluation.unreadable_confidence_U, evaluation.unreadable_logits_UK.argmax(dim=1)
+        tiles = []
+        for row in confidence_U.argsort(descending=True, stable=True)[: self.crops].tolist():
+            image_CHW = scored.images_NCHW[evaluation.unreadable_indices_U[row]]
+            caption = (f"{confidence_U[row]:.1%} for {scored.names[read_U[row]]}", ILLEGIBLE_NAME)
+            tiles.append(Tile([image_CHW.permute(1, 2, 0).numpy()], caption))
+        return Section("unreadable, the surest first", tiles, out_of=evaluation.unreadable)
 
 
 class GradCam(AfterEvaluation):
@@ -141,24 +115,20 @@ class GradCam(AfterEvaluation):
             raise UserError("Grad-CAM knows the stages of a ResNet alone; set trainer.callbacks.grad_cam=None")
 
     def evaluated(self, scored: Scored) -> None:
-        from jersey.plots.image_grid import Section, image_grid
-
         if scored.subset == "val":  # its scored weights may be gone
             return
-        readings, backbone = scored.readings, scored.module.network.backbone
-        stage = stage_for(backbone, data_of(scored.trainer).size_px)
-        layer = getattr(backbone, stage)
+        readings = scored.readings
+        stage = stage_for(scored.module.network.backbone, data_of(scored.trainer).size_px)
         unsure_M = readings.least_sure()
         sections = []
         for kind, rows_M in (
             ("read wrong, the surest first", readings.surest_mistakes()),
             ("read right, the least sure first", unsure_M[readings.is_right_N[unsure_M]]),
         ):
-            shown_M = rows_M[: self.crops].tolist()
-            tiles = [_heat_tile(row, readings, scored.images_NCHW, scored.module, layer) for row in shown_M]
+            tiles = [_heat_tile(scored, readings, row, stage) for row in rows_M[: self.crops].tolist()]
             sections.append(Section(kind, tiles, out_of=len(rows_M)))
         title = f"{scored.title}: where a crop speaks for a number (bright), by Grad-CAM of {stage}"
-        scored.publish(image_grid(title, sections, columns=4), "grad_cam")
+        scored.publish(plot.image_grid(title, sections, columns=4), "grad_cam")
 
 
 def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:
@@ -168,14 +138,13 @@ def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:
     return next((name for name, count in positions.items() if count >= LEAST_POSITIONS), "layer1")
 
 
-def _heat_tile(row: int, readings: Readings, images_NCHW: Tensor, module: JerseyModule, layer: nn.Module) -> "Tile":
-    from jersey.plots.image_grid import Tile, heat_overlay
-
-    image_CHW = images_NCHW[readings.evaluation.indices_N[row]]
+def _heat_tile(scored: Scored, readings: Readings, row: int, stage: str) -> Tile:
+    network, device = scored.module.network, scored.module.device
+    image_CHW: Tensor = scored.images_NCHW[scored.evaluation.indices_N[row]]
     rivals_2 = readings.rivals(row)
-    twice_2CHW = image_CHW.expand(2, -1, -1, -1).to(module.device)
-    maps_2HW = grad_cam(module.network, layer, twice_2CHW, rivals_2.to(module.device)).cpu().numpy()
+    twice_2CHW = image_CHW.expand(2, -1, -1, -1).to(device)
+    maps_2HW = grad_cam(network, network.backbone.get_submodule(stage), twice_2CHW, rivals_2.to(device)).cpu().numpy()
     image_HW3 = image_CHW.permute(1, 2, 0).numpy()
-    views = [image_HW3, *(heat_overlay(image_HW3, map_HW) for map_HW in maps_2HW)]
-    read, rival = (readings.names[k] for k in rivals_2.tolist())
+    views = [image_HW3, *(plot.heat_overlay(image_HW3, map_HW) for map_HW in maps_2HW)]
+    read, rival = (scored.names[k] for k in rivals_2.tolist())
     return Tile(views, [", ".join(readings.caption(row)), f"bright: for {read}, for {rival}"])

@@ -8,13 +8,10 @@ import logging
 import math
 import sys
 from collections import deque
-from dataclasses import dataclass
-from functools import partial
 from os.path import commonpath
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import lightning as L
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
@@ -23,11 +20,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim import Optimizer
 
-from jersey.callbacks.base import data_of, module_of
+from jersey.callbacks.base import data_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import write_csv
 from jersey.data.loader import PADDING, Batch
+from jersey.runs.state import RunState
+from jersey.training.module import log_exactly
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,7 @@ class LearningRate(Callback):
         self._last = {name: group["lr"] for name, group in _by_peak(optimizer.param_groups).items()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # As tensors of double precision: Lightning would round Python's floats to single.
-        pl_module.log_dict({name: torch.tensor(rate, dtype=torch.float64) for name, rate in self._last.items()})
+        log_exactly(pl_module, self._last)
 
 
 def _by_peak(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -98,8 +96,7 @@ class LossScale(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._observe(trainer)
         if self._scale is not None:
-            scores = {"train/loss_scale": self._scale, "train/skipped_steps": self._skipped}
-            pl_module.log_dict({name: torch.tensor(score, dtype=torch.float64) for name, score in scores.items()})
+            log_exactly(pl_module, {"train/loss_scale": self._scale, "train/skipped_steps": self._skipped})
             if self._skipped > USUAL_SKIPS + self.tolerated_frac * self._steps:
                 self._warn(f"gradients overflowed in {self._skipped} of {self._steps} steps of an epoch")
         self._steps = self._skipped = 0
@@ -122,8 +119,7 @@ class LossScale(Callback):
         self._has_warned = True
 
 
-@dataclass(frozen=True)
-class _Loss:
+class _Loss(NamedTuple):
     """Of a batch: itself, on its way to the host or there, its rows, and the optimizer steps done by then."""
 
     loss: Tensor
@@ -136,8 +132,7 @@ class FiniteLoss(Callback):
     """Ends the run after so many steps in a row whose loss is infinite or not a number.
 
     The crops of the first such batch are then listed in `not_finite.csv` of the run folder, and the checkpoints stay
-    those from before. No step waits for the GPU: each loss is looked at when it has
-    arrived, some steps later.
+    those from before. No step waits for the GPU: each loss is looked at when it has arrived, some steps later.
 
     Args:
         after_steps: how many in a row; with fp16 the loss scale skips single ones.
@@ -150,10 +145,11 @@ class FiniteLoss(Callback):
         self._arriving: deque[_Loss] = deque()
         self._broken: list[_Loss] = []
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        module_of(pl_module).run_state.is_loss_broken = partial(self.is_broken, trainer)
+    def join(self, run: RunState) -> None:
+        """Keeps broken weights out of the checkpoints."""
+        run.is_loss_broken = self.is_broken
 
-    def is_broken(self, trainer: L.Trainer) -> bool:
+    def is_broken(self, trainer: Trainer) -> bool:
         """Whether the loss of the last step is not finite; waits for it."""
         for each in self._arriving:
             if each.arrival is not None:
@@ -162,7 +158,7 @@ class FiniteLoss(Callback):
         return bool(self._broken)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         loss, arrival = outputs["loss"].detach(), None
         if loss.is_cuda:
@@ -172,7 +168,7 @@ class FiniteLoss(Callback):
         self._arriving.append(_Loss(loss, arrival, batch["indices"], trainer.global_step))
         self._look(trainer)
 
-    def _look(self, trainer: L.Trainer) -> None:
+    def _look(self, trainer: Trainer) -> None:
         while self._arriving and (self._arriving[0].arrival is None or self._arriving[0].arrival.query()):
             each = self._arriving.popleft()
             if math.isfinite(each.loss.numpy()):
@@ -182,7 +178,7 @@ class FiniteLoss(Callback):
             if len(self._broken) == self.after_steps:
                 self._stop(trainer)
 
-    def _stop(self, trainer: L.Trainer) -> None:
+    def _stop(self, trainer: Trainer) -> None:
         first = self._broken[0]
         train = data_of(trainer).splits["train"]
         rows = [row for row in first.indices_B.tolist() if row != PADDING]
@@ -202,20 +198,6 @@ class ProgressBar(TQDMProgressBar):
     The line that stays is that of `jersey.runs.metrics_csv.EpochLine`.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        if not sys.stdout.isatty():
-            self.disable()
-
-    def enable(self) -> None:
-        """Lightning enables the bar on rank zero; only a terminal has use for it."""
-        if sys.stdout.isatty():
-            super().enable()
-
-    def get_metrics(
-        self, trainer: L.Trainer, pl_module: L.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        """Without the run's name, which does not change."""
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics
+    @property
+    def is_enabled(self) -> bool:
+        return super().is_enabled and sys.stdout.isatty()

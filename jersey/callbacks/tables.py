@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from jersey.callbacks.base import AfterEvaluation, Scored, data_of
-from jersey.core.tables import write_csv
 from jersey.evaluation.digit_errors import digit_confusions, error_type, errors_by_type, examples, total
+from jersey.plots import matrices
 
 PREDICTIONS = ("file", "bytes", "true number", "read as", "confidence", "probability of the truth", "rank of the truth")
 
@@ -19,13 +19,11 @@ class ConfusionMatrix(AfterEvaluation):
     """Writes `confusion_matrix_<subset>.png`, also to Aim, and the test's counts as a `.csv`."""
 
     def evaluated(self, scored: Scored) -> None:
-        from jersey.plots.matrices import confusion_matrix  # imports matplotlib
-
         counts_KK, names = scored.evaluation.confusion_KK, scored.names
-        scored.publish(confusion_matrix(counts_KK.numpy(), names, title=scored.title), "confusion_matrix")
+        scored.publish(matrices.confusion_matrix(counts_KK.numpy(), names, title=scored.title), "confusion_matrix")
         if scored.subset == "test":
             rows = ([name, *counts_K] for name, counts_K in zip(names, counts_KK.tolist(), strict=True))
-            write_csv(scored.file("confusion_matrix_test.csv"), ("true/read as", *names), rows)
+            scored.write("confusion_matrix", ("true/read as", *names), rows)
 
 
 class PerClassTable(AfterEvaluation):
@@ -44,8 +42,7 @@ class PerClassTable(AfterEvaluation):
                 scored.names, by_class.support_K.tolist(), torch.stack(columns, dim=1).tolist(), strict=True
             )
         ]
-        path = scored.file(f"per_class_{scored.subset}.csv")
-        write_csv(path, ("number", "support", "recall", "precision", "f1", "auroc"), rows)
+        scored.write("per_class", ("number", "support", "recall", "precision", "f1", "auroc"), rows)
 
 
 class DigitErrors(AfterEvaluation):
@@ -57,14 +54,12 @@ class DigitErrors(AfterEvaluation):
     """
 
     def evaluated(self, scored: Scored) -> None:
-        from jersey.plots.matrices import digit_errors  # imports matplotlib
-
         names, counts_KK = scored.names, scored.evaluation.confusion_KK.numpy()
         errors, places, crops = errors_by_type(counts_KK, names), digit_confusions(counts_KK, names), counts_KK.sum()
         rows = [(kind, total(of_kind), total(of_kind) / crops, examples(of_kind)) for kind, of_kind in errors.items()]
-        write_csv(scored.file(f"digit_errors_{scored.subset}.csv"), ("type", "count", "share", "examples"), rows)
+        scored.write("digit_errors", ("type", "count", "share", "examples"), rows)
         _write_mistakes(scored)
-        scored.publish(digit_errors(errors, places, crops=int(crops), title=scored.title), "digit_errors")
+        scored.publish(matrices.digit_errors(errors, places, crops=int(crops), title=scored.title), "digit_errors")
 
 
 def _write_mistakes(scored: Scored) -> None:
@@ -74,8 +69,7 @@ def _write_mistakes(scored: Scored) -> None:
         true, read = scored.names[evaluation.labels_N[row]], scored.names[readings.ranked_NK[row, 0]]
         confidence = f"{readings.confidence_N[row]:.4f}"
         rows.append((paths[evaluation.indices_N[row]], true, read, confidence, error_type(true, read)))
-    path = scored.file(f"mistakes_{scored.subset}.csv")
-    write_csv(path, ("file", "true number", "read as", "confidence", "error"), rows)
+    scored.write("mistakes", ("file", "true number", "read as", "confidence", "error"), rows)
 
 
 class PredictionsTable(AfterEvaluation):
@@ -99,7 +93,7 @@ class PredictionsTable(AfterEvaluation):
             file, true = path.relative_to(root).as_posix(), names[evaluation.labels_N[row]]
             scores = (confidence_N[row], true_probability_N[row], rank_N[row])
             rows.append((file, _size(path), true, names[read_N[row]], *scores))
-        write_csv(scored.file(f"predictions_{scored.subset}.csv"), PREDICTIONS, rows)
+        scored.write("predictions", PREDICTIONS, rows)
 
 
 def _size(path: Path) -> int | str:

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.base import module_of, save, track
+from jersey.plots.history import history
 from jersey.runs.metrics_csv import Curves, read_metrics
 
 
@@ -28,24 +29,20 @@ class History(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._drawn_at_s = time.monotonic()
 
-    @rank_zero_only
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The row of an epoch is complete when the next one starts; its own last hook would be too early.
         if time.monotonic() - self._drawn_at_s >= self.interval_s:
             self._draw(trainer, pl_module, is_final=False)
             self._drawn_at_s = time.monotonic()
 
-    @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._draw(trainer, pl_module, is_final=True)
 
-    @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._draw(trainer, pl_module, is_final=True)
 
+    @rank_zero_only
     def _draw(self, trainer: Trainer, module: LightningModule, *, is_final: bool) -> None:
-        from jersey.plots.history import history  # imports matplotlib
-
         folder = Path(trainer.default_root_dir)
         curves, test = read_metrics(folder / "metrics.csv")
         if not curves:

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from jersey.core.atomic import write_text
-from jersey.core.labels import SPLITS, Labels
+from jersey.core.labels import SPLITS
 from jersey.runs.metrics_csv import PlainLogger
 from jersey.runs.state import RunState
 from jersey.runs.timeouts import OutOfPatience, Patient
@@ -59,10 +59,9 @@ class AimTracker(PlainLogger):
         commit: str | None = None,
         system_tracking_interval: float | None = 30,
     ) -> None:
-        super().__init__(experiment, run_name)
-        self._repo = repo.absolute()
-        self._hash_file = hash_file
-        self._commit = commit
+        super().__init__()
+        self._experiment, self._run_name, self._commit = experiment, run_name, commit
+        self._repo, self._hash_file = repo.absolute(), hash_file
         self._system_tracking_interval = system_tracking_interval
         self._run: aim.Run | None = None
         self._patient = Patient(PATIENCE_S)
@@ -86,19 +85,9 @@ class AimTracker(PlainLogger):
 
         self._attempt(track)
 
-    def log_config(self, flat: Mapping[str, Any]) -> None:
-        """Records {"optimizer.lr": 1e-4, ...} as a tree; Aim groups and finds runs by `run.config.optimizer.lr`."""
-        config = nested(flat)
-        self._attempt(lambda run: run.set("config", config))
-
-    def log_labels(self, labels: Labels) -> None:
-        """Records the label map and its hash."""
-        content = {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256}
-        self._attempt(lambda run: run.set("labels", content))
-
-    def log_export(self, facts: Mapping[str, str | int | float]) -> None:
-        """Records what was exported and how it was checked."""
-        self._attempt(lambda run: run.set("export", dict(facts)))
+    def log_facts(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Records what is known of a part of the run; Aim groups and finds runs by `run.config.optimizer.lr`."""
+        self._attempt(lambda run: run.set(name, dict(facts)))
 
     def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str | None) -> None:
         """Records one picture of a sequence, losslessly; one of the whole run belongs to no subset."""
@@ -116,7 +105,7 @@ class AimTracker(PlainLogger):
 
         Aim's own status says "finished" of every run that has ended.
         """
-        self._attempt(lambda run: run.set("outcome", {"status": status, "detail": detail}))
+        self.log_facts("outcome", {"status": status, "detail": detail})
         self.finalize(status)
 
     @contextmanager
@@ -156,8 +145,7 @@ class AimTracker(PlainLogger):
             raise OSError(errno.ENOSPC, "its disk is nearly full")
         if self._run is None:
             self._run = self._continue_or_create()
-            self._calm_heartbeat(self._run)
-            _calm_samples(self._run)
+            _calm_threads(self._run, self._repo)
             # What is registered last runs first: our careful closing comes before Aim's, which could hang.
             atexit.register(self.finalize, "exit")
             self._introduce(self._run)
@@ -181,7 +169,7 @@ class AimTracker(PlainLogger):
         return aim.Run(
             known if known and self._holds(known) else None,
             repo=repository,
-            experiment=self.name,
+            experiment=self._experiment,
             force_resume=True,
             system_tracking_interval=self._system_tracking_interval,
             log_system_params=False,  # they would hold every environment variable
@@ -191,16 +179,12 @@ class AimTracker(PlainLogger):
     def _introduce(self, run: "aim.Run") -> None:
         if run.hash != self._known_hash():
             write_text(self._hash_file, run.hash)
-            run.name = self.version
+            run.name = self._run_name
         # A run that is continued with other code or on another machine has the tags of both.
-        for tag in self._tags():
-            if tag not in run.tags:
+        for tag in (self._experiment, short_commit(self._commit or ""), platform.node()):
+            if tag and tag not in run.tags:
                 run.add_tag(tag)
         run.set("outcome", {"status": "running", "detail": ""})
-
-    def _tags(self) -> list[str]:
-        tags = [self.name, short_commit(self._commit or ""), platform.node()]
-        return [tag for tag in dict.fromkeys(tags) if tag]
 
     def _known_hash(self) -> str | None:
         known = self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else ""
@@ -209,19 +193,6 @@ class AimTracker(PlainLogger):
     def _holds(self, run_hash: str) -> bool:
         # Aim's `run_exists` remembers its answer for half a second, in which a run can appear.
         return (self._repo / "meta" / "chunks" / run_hash).is_dir()
-
-    def _calm_heartbeat(self, run: Any) -> None:
-        """Keeps Aim's background thread from dying, loudly, when the repository is gone, and from bringing it back."""
-        files = run._checkins.file_manager
-        touch = files.touch
-
-        def touch_if_possible(*args: Any, **kwargs: Any) -> None:
-            if (self._repo / "VERSION").exists():
-                with suppress(OSError):
-                    touch(*args, **kwargs)
-
-        files.touch = touch_if_possible
-        run._heartbeat.touch_path = None
 
     def _give_up(self, error: Exception) -> None:
         self._has_failed = True
@@ -239,9 +210,18 @@ class AimTracker(PlainLogger):
         _forget_cleanup()
 
 
-def _calm_samples(run: Any) -> None:
-    """Keeps Aim's thread that samples CPU and memory from dying loudly when a sample cannot be written."""
-    sampler = run._system_resource_tracker
+def _calm_threads(run: Any, repo: Path) -> None:
+    """Keeps Aim's threads from dying loudly when the repository is gone or full, and from bringing it back."""
+    files, sampler = run._checkins.file_manager, run._system_resource_tracker
+    touch = files.touch
+
+    def touch_if_possible(*args: Any, **kwargs: Any) -> None:
+        if (repo / "VERSION").exists():
+            with suppress(OSError):
+                touch(*args, **kwargs)
+
+    files.touch = touch_if_possible
+    run._heartbeat.touch_path = None
     if sampler is not None:
         track = sampler._track
 

@@ -41,11 +41,7 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
         self._writing.append(self._thread.submit(_link, path, other))
 
     def wait(self) -> None:
-        """Returns when all is written.
-
-        Raises:
-            OSError: a file could not be written.
-        """
+        """Returns when all is written, or raises an OSError of the first file that could not be."""
         writing, self._writing = self._writing, []
         for each in writing:
             each.result()

@@ -8,7 +8,7 @@ import fcntl
 import itertools
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -32,8 +32,6 @@ class RunFolder:
     """An open run; the process that holds it is the only one that does, and that writes to it.
 
     Args:
-        path: the folder.
-        experiment: name of the experiment.
         status: {"stage": "fit" | "test" | "finished", ...}, as `status.json` keeps it.
         _lock: None in a process that trains along with the one that holds the run.
     """
@@ -117,7 +115,7 @@ def _hold(workdir: Path, experiment: str, name: str | None, documents: Mapping[s
 def _unused_name(parent: Path) -> str:
     """The time, and a count when several runs start in one second."""
     name = datetime.now().strftime("%Y%m%d-%H%M%S")
-    candidates = (name if count == 1 else f"{name}-{count}" for count in itertools.count(1))
+    candidates = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
     return next(candidate for candidate in candidates if not (parent / candidate).exists())
 
 
@@ -153,22 +151,22 @@ def _open(path: Path, experiment: str) -> RunFolder | None:
 
 def read_config(path: Path) -> str:
     """The flat print of the config of the run in a folder; a UserError when it cannot be read."""
-    try:
-        return (path / CONFIG).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path / CONFIG} ({error}); restore it, or move the folder away") from None
+    return _read(path / CONFIG)
 
 
 def read_status(path: Path) -> dict[str, Any]:
     """How far the run in a folder is; a UserError when the file is not one that a run has written."""
-    file = path / STATUS
+    status = _read(path / STATUS, json.loads)
+    if not _is_status(status):
+        raise UserError(f"{path / STATUS} was not written by a run, or is damaged; restore it, or move the folder away")
+    return status
+
+
+def _read(file: Path, parse: Callable[[str], Any] = str) -> Any:
     try:
-        status = json.loads(file.read_text(encoding="utf-8"))
+        return parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {file} ({error}); restore it, or move the folder away") from None
-    if not _is_status(status):
-        raise UserError(f"{file} was not written by a run, or is damaged; restore it, or move the folder away")
-    return status
 
 
 def _is_status(status: Any) -> bool:
@@ -182,7 +180,7 @@ def _is_status(status: Any) -> bool:
 def changed_lines(old: str, new: str) -> str:
     """The lines `path = value` that differ, as one phrase; empty when none does."""
     old_lines, new_lines = (
-        {line.partition(" = ")[0]: line.partition(" = ")[2] for line in text.splitlines()} for text in (old, new)
+        {path: value for path, _, value in (line.partition(" = ") for line in text.splitlines())} for text in (old, new)
     )
     paths = [path for path in {**old_lines, **new_lines} if old_lines.get(path) != new_lines.get(path)]
     changes = [f"{path} was {old_lines.get(path, 'not set')}, now {new_lines.get(path, 'not set')}" for path in paths]

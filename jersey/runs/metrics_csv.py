@@ -28,25 +28,10 @@ Curves = dict[str, list[tuple[int, float]]]
 
 
 class PlainLogger(Logger):
-    """What Lightning asks of every logger; hyperparameters are ignored, as the run folder holds the config.
+    """What Lightning asks of every logger; the run folder holds the config and has the name."""
 
-    Args:
-        name: what Lightning calls it.
-        version: the run.
-    """
-
-    def __init__(self, name: str, version: str = "") -> None:
-        super().__init__()
-        self._name = name
-        self._version = version
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def version(self) -> str:
-        return self._version
+    name = "jersey"
+    version = ""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
 
@@ -66,23 +51,10 @@ class MetricsCsv(PlainLogger):
     """
 
     def __init__(self, *, run_dir: Path) -> None:
-        super().__init__("metrics_csv", run_dir.name)
-        self._run_dir = run_dir
-        self._rows: dict[int, dict[str, str]] = {}
-        self._test_row: dict[str, str] = {}
+        super().__init__()
+        self._path = run_dir / "metrics.csv"
+        self._rows, self._test_row = _read(self._path)
         self._without_epoch: dict[str, str] = {}
-        if self.path.exists():
-            self._read()
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._run_dir / "metrics.csv"
-
-    @property
-    def save_dir(self) -> str:
-        """The run folder."""
-        return str(self._run_dir)
 
     def join(self, run: RunState) -> None:
         """Puts an epoch's metrics on disk before its checkpoint."""
@@ -108,16 +80,8 @@ class MetricsCsv(PlainLogger):
         rows = [self._rows[epoch] for epoch in sorted(self._rows)]
         if self._test_row:
             rows.append(self._test_row | {key: rows[-1].get(key, "") if rows else "" for key in KEYS})
-        names = sorted({name for row in rows for name in row} - set(KEYS))
-        header = (*KEYS, *names)
-        write_csv(self.path, header, ([row.get(name, "") for name in header] for row in rows))
-
-    def _read(self) -> None:
-        for cells in _rows(self.path):
-            if _are_from_test(cells):
-                self._test_row = cells
-            else:
-                self._rows[int(cells["epoch"])] = cells
+        header = (*KEYS, *sorted({name for row in rows for name in row} - set(KEYS)))
+        write_csv(self._path, header, ([row.get(name, "") for name in header] for row in rows))
 
 
 def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
@@ -128,35 +92,37 @@ def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
     Raises:
         UserError: the file is there, but is not one that `MetricsCsv` has written.
     """
+    rows, test_row = _read(path)
     curves: Curves = {}
-    test: dict[str, float] = {}
-    for cells in _rows(path) if path.exists() else ():
-        scores = {name: float(cell) for name, cell in cells.items() if name not in KEYS}
-        if _are_from_test(scores):
-            test = scores
-        else:
-            for name, score in scores.items():
-                curves.setdefault(name, []).append((int(cells["epoch"]), score))
-    return curves, test
+    for epoch, cells in rows.items():
+        for name in cells.keys() - set(KEYS):
+            curves.setdefault(name, []).append((epoch, float(cells[name])))
+    return curves, {name: float(cell) for name, cell in test_row.items() if name not in KEYS}
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The cells of each row that hold something, by column: numbers, and an epoch in every row but the test's."""
+def _read(path: Path) -> tuple[dict[int, dict[str, str]], dict[str, str]]:
+    """The cells that hold something, numbers all, by column: of each epoch, and of the test."""
+    rows: dict[int, dict[str, str]] = {}
+    test_row: dict[str, str] = {}
+    if not path.exists():
+        return rows, test_row
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
         if tuple(reader.fieldnames or ())[: len(KEYS)] != KEYS:
             raise ValueError("its columns are others")
-        rows = [{name: value for name, value in row.items() if value} for row in reader]
-        for row in rows:
-            for value in row.values():
+        for row in reader:
+            cells = {name: value for name, value in row.items() if value}
+            for value in cells.values():
                 float(value)
-            if not _are_from_test(row):
-                int(row["epoch"])
+            if _are_from_test(cells):
+                test_row = cells
+            else:
+                rows[int(cells["epoch"])] = cells
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
             f"cannot continue {path} ({error!r}): it was edited or is damaged; restore it or move it away"
         ) from None
-    return rows
+    return rows, test_row
 
 
 def _are_from_test(cells: Iterable[str]) -> bool:
@@ -170,7 +136,7 @@ class EpochLine(PlainLogger):
     """
 
     def __init__(self) -> None:
-        super().__init__("epoch_line")
+        super().__init__()
         self._scores: dict[str, float] = {}
         self._started = time.monotonic()
 

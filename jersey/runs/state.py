@@ -1,8 +1,10 @@
 """What the parts of a run tell each other while it trains, so that no part has to look for another one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
+
+from lightning.pytorch import Trainer
 
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 
@@ -26,7 +28,7 @@ class RunState:
     freezes_weights: bool = False
     monitor: str = ""
     mode: str = "max"
-    is_loss_broken: Callable[[], bool] = lambda: False
+    is_loss_broken: Callable[[Trainer], bool] = lambda trainer: False
     record: Callable[[Mapping[str, float], int], None] = lambda metrics, step: None
     log_image: Callable[..., None] = lambda name, image, **where: None
     checkpoint_io: BackgroundCheckpointIO = field(default_factory=BackgroundCheckpointIO)
@@ -36,16 +38,8 @@ class RunState:
         return self
 
 
-@runtime_checkable
-class Joins(Protocol):
-    """A callback or a logger that tells the others something, or wants to know something of them."""
-
-    def join(self, run: RunState) -> None:
-        """Called once, before the trainer is made."""
-
-
-def join_all(parts: Sequence[object], run: RunState) -> None:
-    """Introduces the parts to the run; those of Lightning's own have nothing to say."""
+def join_all(parts: Iterable[object], run: RunState) -> None:
+    """Calls `join(run)` of each callback and logger that has it; those of Lightning's own have nothing to say."""
     for part in parts:
-        if isinstance(part, Joins):
+        if hasattr(part, "join"):
             part.join(run)

@@ -1,1 +1,1 @@
-"""Parameter groups and learning-rate schedules."""
+"""The module, its trainer, and what a training step is made of."""

@@ -7,15 +7,14 @@ mixed crop is the mixture of the losses it would have under each label j, with i
 
 so weights, smoothing and focus act on each label as they would on an unmixed crop of it.
 
-An unreadable crop has no label. Its target is the uniform distribution (`jersey.data.split`): it costs what it
-would cost on average over all labels, without class weights, which would make the target one that leans to the rare.
+An unreadable crop has no label. It costs what it would cost on average over all labels (`jersey.data.split`), without
+class weights, which would make it lean to the rare ones.
 """
 
 import torch
 from torch import Tensor, nn
 
 from jersey.core.errors import UserError
-from jersey.core.labels import ILLEGIBLE_INDEX
 
 
 class CrossEntropy(nn.Module):
@@ -38,24 +37,15 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits_BK: Tensor, targets: Tensor, class_weights_K: Tensor) -> Tensor:
-        """The mean loss.
-
-        Args:
-            logits_BK: of the network.
-            targets: labels or ILLEGIBLE_INDEX, int64 [B], or shares of labels and, last, of none, float [B,J].
-            class_weights_K: w.
-        """
+        """The mean loss; targets are labels or ILLEGIBLE_INDEX [B], or shares of labels and, last, of none [B,J]."""
         log_p_BK = logits_BK.float().log_softmax(dim=1)
         e, classes = self.label_smoothing, logits_BK.shape[1]
         smoothing_B1 = -log_p_BK.sum(dim=1, keepdim=True)
         losses_BK = (1 - e) * self.of_labels(log_p_BK) + e / classes * smoothing_B1
         unreadable_B = losses_BK.mean(dim=1)
         if targets.ndim == 1:
-            any_B = targets.clamp(min=0)  # where there is none, for `gather`
-            labelled_B = losses_BK.gather(1, any_B[:, None])[:, 0] * class_weights_K[any_B]
-            losses_B = torch.where(targets == ILLEGIBLE_INDEX, unreadable_B, labelled_B)
-        else:
-            losses_B = (targets[:, :-1] * class_weights_K * losses_BK).sum(dim=1) + targets[:, -1] * unreadable_B
+            targets = torch.eye(classes + 1, device=targets.device)[targets]  # ILLEGIBLE_INDEX, -1, takes the last row
+        losses_B = (targets[:, :-1] * class_weights_K * losses_BK).sum(dim=1) + targets[:, -1] * unreadable_B
         return losses_B.mean()
 
     def of_labels(self, log_p_BK: Tensor) -> Tensor:
@@ -68,9 +58,8 @@ class FocalLoss(CrossEntropy):
 
         w[y] * ((1 - e) * (1 - p[y])^g * -log p[y] + e * mean_k(-log p[k])).
 
-    p[y] is the network's probability of the crop's own number, not one computed back from a loss that is weighted or
-    smoothed already. The smoothing term keeps its size: multiplied too, it would vanish where p[y] comes near 1, which
-    is where it is meant to act. With g = 0 this is `CrossEntropy`.
+    p[y] is the network's own probability, not one computed back from a weighted or smoothed loss. The smoothing term
+    keeps its size: multiplied too, it would vanish where p[y] comes near 1, which is where it is meant to act.
 
     Args:
         gamma: g, at least 0; the paper has 2.

@@ -6,7 +6,7 @@ read `evaluations`, so nothing runs the network over a split a second time.
 Shapes: B batch, N crops of the split, K classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import lightning as L
@@ -34,12 +34,17 @@ from jersey.training.sam import SAM, gathers_too_much
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
+def log_exactly(module: L.LightningModule, scores: Mapping[str, float]) -> None:
+    """Logs scores as tensors of double precision: Lightning would round Python's floats to single."""
+    module.log_dict({name: torch.tensor(score, dtype=torch.float64) for name, score in scores.items()})
+
+
 class JerseyModule(L.LightningModule):
     """Trains and scores a `Network`.
 
     Args:
         labels: the label map; its length is K.
-        class_counts: train crops of each class, in label order.
+        class_counts: train crops of each class.
         seed: of the augmentation.
         network: called with `labels`.
         optimizer: called with the network and `may_fuse`; see `jersey.training.optimizers`.
@@ -51,7 +56,7 @@ class JerseyModule(L.LightningModule):
         sam: lets every optimizer step look uphill first; None for plain steps.
         weight_power: loss weights are `count^-weight_power`; 0 for none.
         compile_network: let torch.compile translate the network, in this mode of its; pays on a GPU and in long runs.
-            "reduce-overhead" replays CUDA graphs; None leaves the network as it is.
+            None leaves the network as it is.
         weights_on_top_of_sampler: tells `jersey.lint.checks` that weights and a balanced sampler at once are meant.
 
     Attributes:
@@ -108,18 +113,17 @@ class JerseyModule(L.LightningModule):
         return loss
 
     def training_input(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """What this epoch's training takes: images, and labels [B] or, with `mix`, shares of labels [B,K+1]."""
-        images_BCHW, labels_B = self.augmented(batch["images"], batch_idx), batch["labels"]
+        """What this epoch's training takes: images, and labels [B] or, with `mix`, shares of labels [B,K+1].
+
+        It is the same at every call, as randomness is counted.
+        """
+        images_BCHW, labels_B = batch["images"], batch["labels"]
+        if self.augment is not None:
+            images_BCHW = self.augment(images_BCHW, self._generator(self.device, batch_idx))
         if self.mix is None:
             return images_BCHW, labels_B
         generator = self._generator(torch.device("cpu"), batch_idx, MIXING)
         return self.mix(images_BCHW, labels_B, generator, num_classes=len(self.labels))
-
-    def augmented(self, images_BCHW: Tensor, batch_idx: int) -> Tensor:
-        """What this epoch's training makes of a batch: the same at every call, as randomness is counted."""
-        if self.augment is None:
-            return images_BCHW
-        return self.augment(images_BCHW, self._generator(self.device, batch_idx))
 
     def _generator(self, device: torch.device, *counters: int) -> torch.Generator:
         # Each process has other crops, and draws other numbers for them.
@@ -144,23 +148,18 @@ class JerseyModule(L.LightningModule):
         objective = self.trainer.strategy.reduce(self._epoch_losses.mean(), reduce_op="mean").item()
         self._losses.clear()
         # The training loss is what the optimizer saw (weights, smoothing); val and test have the plain one.
-        scores = self._score("train") if self.mix is None else {}
-        self._log("train", scores | {"loss": objective})
+        scores = self._scores("train") if self.mix is None else {}
+        log_exactly(self, scores | {"train/loss": objective})
 
     def on_validation_epoch_end(self) -> None:
-        self._log("val", self._score("val"))
+        log_exactly(self, self._scores("val"))
 
     def on_test_epoch_end(self) -> None:
-        self._log("test", self._score("test"))
+        log_exactly(self, self._scores("test"))
 
-    def _score(self, split: SplitName) -> dict[str, float]:
+    def _scores(self, split: SplitName) -> dict[str, float]:
         self.evaluations[split] = self._collectors[split].evaluation()
-        return self.evaluations[split].metrics
-
-    def _log(self, split: str, metrics: dict[str, float]) -> None:
-        # As tensors of double precision: Lightning would round Python's floats to single.
-        scores = {name: torch.tensor(value, dtype=torch.float64) for name, value in metrics.items()}
-        self.log_dict({f"{split}/{name}": score for name, score in scores.items()})
+        return {f"{split}/{name}": score for name, score in self.evaluations[split].metrics.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self.sam is not None and (sentence := gathers_too_much(self.trainer.accumulate_grad_batches)):

@@ -1,7 +1,8 @@
 """Optimizers for a network: what decays, what learns at the backbone's rate, and fused kernels where there are some.
 
-Each function here is called with the network, and `may_fuse`, by the module; a config sets the rest. An optimizer of
-your own needs no more than that.
+The module calls each function here, or one of your own, with the network and with `may_fuse`: whether one kernel may
+update all weights. A config sets the rest: `lr` is the head's, and `backbone_lr_scale` the backbone's as a fraction of
+it; `weight_decay` spares biases and normalization.
 """
 
 import inspect
@@ -10,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from jersey.core.errors import UserError
@@ -28,7 +28,7 @@ def adamw(
     may_fuse: bool = True,
 ) -> Optimizer:
     """AdamW, whose weight decay is decoupled from the gradient: https://arxiv.org/abs/1711.05101."""
-    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
     return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=may_fuse or None)
 
 
@@ -43,7 +43,7 @@ def sgd(
     may_fuse: bool = True,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
-    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=may_fuse or None)
 
 
@@ -56,15 +56,7 @@ def torch_optimizer(
     backbone_lr_scale: float = 1.0,
     may_fuse: bool = True,
 ) -> Optimizer:
-    """Any optimizer class of torch's kind.
-
-    Args:
-        network: whose weights learn.
-        make: the class, or a partial of it with the settings that only it has.
-        lr: of the head.
-        weight_decay: of all but biases and normalization, see `param_groups`.
-        backbone_lr_scale: the backbone's learning rate as a fraction of the head's.
-        may_fuse: whether one kernel may update all weights, where `make` has one and asks for no other way.
+    """Any optimizer class of torch's kind: `make` is the class, or a partial of it with the settings that only it has.
 
     Raises:
         UserError: `make` has no learning rate or no weight decay.
@@ -73,31 +65,25 @@ def torch_optimizer(
     if missing := [name for name in ("lr", "weight_decay") if name not in defaults]:
         name = getattr(make.func if isinstance(make, partial) else make, "__name__", repr(make))
         raise UserError(f"module.optimizer.make={name} takes no {' and no '.join(missing)}; choose another optimizer")
-    groups = param_groups(network, lr=lr, weight_decay=weight_decay, backbone_lr_scale=backbone_lr_scale)
+    groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
     is_open = {defaults.get(name, False) for name in ("fused", "foreach")} == {None}
     fused = {"fused": True} if may_fuse and is_open else {}
     return make(groups, lr=lr, weight_decay=weight_decay, **fused)
 
 
-def param_groups(network: Network, *, lr: float, weight_decay: float, backbone_lr_scale: float) -> list[dict[str, Any]]:
+def param_groups(network: Network, lr: float, weight_decay: float, backbone_lr_scale: float) -> list[dict[str, Any]]:
     """Groups for a torch optimizer: {backbone, head} x {decay, no decay}, empty ones left out.
 
     Biases and normalization parameters (all those of one dimension) do not decay, since shrinking them does not
     regularize: https://arxiv.org/abs/1812.01187, section 3.1. A `backbone_lr_scale` of 0 keeps the backbone's weights
     as they are; its batch statistics still follow the data.
     """
-    groups = []
-    parts: list[tuple[str, nn.Module, float]] = [
-        ("backbone", network.backbone, lr * backbone_lr_scale),
-        ("head", network.head, lr),
-    ]
-    for part_name, part, part_lr in parts:
-        parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for part, part_lr in (("backbone", lr * backbone_lr_scale), ("head", lr)):
+        weights = [weight for weight in network.get_submodule(part).parameters() if weight.requires_grad]
         for suffix, decay, members in (
-            ("decay", weight_decay, [p for p in parameters if p.ndim > 1]),
-            ("no_decay", 0.0, [p for p in parameters if p.ndim <= 1]),
+            ("decay", weight_decay, [weight for weight in weights if weight.ndim > 1]),
+            ("no_decay", 0.0, [weight for weight in weights if weight.ndim <= 1]),
         ):
-            if members:
-                name = f"{part_name}_{suffix}"
-                groups.append({"name": name, "params": members, "lr": part_lr, "weight_decay": decay})
-    return groups
+            groups.append({"name": f"{part}_{suffix}", "params": members, "lr": part_lr, "weight_decay": decay})
+    return [group for group in groups if group["params"]]

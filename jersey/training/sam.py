@@ -5,7 +5,7 @@ schedule and clipping go with it, and so does the loss scale of fp16: the way up
 step that overflows is skipped as ever.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,9 +35,7 @@ class SAM:
     def two_passes(self, network: nn.Module, closure: Callable[[], Any]) -> Callable[[], Any]:
         """A closure for the optimizer that leaves the gradients of the second pass at the weights as they were.
 
-        Args:
-            network: whose weights move.
-            closure: clears the gradients, computes the loss of one and the same batch, and its gradients.
+        The one it gets clears the gradients, computes the loss of one and the same batch, and its gradients.
         """
 
         def climb_and_look() -> Any:
@@ -71,9 +69,9 @@ class SAM:
                     weight.copy_(value)
 
 
-def _track(parts: Iterable[BatchNorm], *, is_on: bool) -> None:
-    for part in parts:
-        part.track_running_stats = is_on
+def _track(batch_norms: list[BatchNorm], *, is_on: bool) -> None:
+    for each in batch_norms:
+        each.track_running_stats = is_on
 
 
 def gathers_too_much(accumulate: int) -> str | None:

@@ -43,28 +43,21 @@ def make_trainer(
     deterministic: bool = False,
     limit_batches: int | None = None,
 ) -> L.Trainer:
-    """A trainer that works in `run_dir`.
+    """A trainer that works in `run_dir`; loggers and callbacks join `run_state`, the module's.
 
     Args:
-        run_dir: `default_root_dir`, from which callbacks take their paths.
-        loggers: each gets every metric.
-        run_state: the module's, which loggers and callbacks join.
         callbacks: by name; None leaves one out.
-        epochs: passes over the train split.
         precision: "auto" takes bf16 or fp16 autocast on a GPU (see `precision_for`) and fp32 elsewhere.
         accelerator: "auto" takes the GPU where there is one; "cpu" does not.
         clip_norm: gradients are scaled down to this norm; None for no clipping.
         accumulate: batches an optimizer step.
         deterministic: let torch refuse operations whose result differs between two runs on a GPU.
         limit_batches: batches an epoch, of every split; None for all.
-
-    Raises:
-        UserError: a machine has fewer GPUs than torchrun has started processes.
     """
     used = [callback for callback in callbacks.values() if callback is not None]
-    limits: dict[str, Any] = {f"limit_{split}_batches": limit_batches for split in SPLITS}
     join_all([*loggers, *used], run_state)
-    devices = _devices(run_state, on_gpu=_is_on_gpu(accelerator))
+    fixed = _fixed(run_state, on_gpu=_is_on_gpu(accelerator))
+    limits: dict[str, Any] = {f"limit_{split}_batches": limit_batches for split in SPLITS}
     return L.Trainer(
         default_root_dir=run_dir,
         logger=list(loggers),
@@ -76,16 +69,17 @@ def make_trainer(
         accumulate_grad_batches=accumulate,
         deterministic=deterministic,
         benchmark=not deterministic,  # cudnn tries its kernels once: batches have one shape
-        plugins=[run_state.checkpoint_io],
-        num_sanity_val_steps=0,  # the first validation comes after one short epoch anyway
-        enable_model_summary=False,
         **limits,
-        **devices,
+        **fixed,
     )
 
 
-def _devices(run: RunState, *, on_gpu: bool) -> dict[str, Any]:
-    """What the trainer takes from torchrun: one device, or as many as there are processes."""
+def _fixed(run: RunState, *, on_gpu: bool) -> dict[str, Any]:
+    """What no config sets: one device, or as many as torchrun has started processes, and jersey's own ways.
+
+    Raises:
+        UserError: a machine has fewer GPUs than torchrun has started processes.
+    """
     gpus, local, processes = torch.cuda.device_count(), local_world_size(), world_size()
     if on_gpu and local > gpus:
         raise UserError(
@@ -100,6 +94,9 @@ def _devices(run: RunState, *, on_gpu: bool) -> dict[str, Any]:
         "strategy": ddp if processes > 1 else "auto",
         "sync_batchnorm": on_gpu and processes > 1,
         "use_distributed_sampler": False,  # `jersey.data.loader` knows its share
+        "plugins": [run.checkpoint_io],
+        "num_sanity_val_steps": 0,  # the first validation comes after one short epoch anyway
+        "enable_model_summary": False,
     }
 
 

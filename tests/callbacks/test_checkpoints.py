@@ -2,18 +2,28 @@
 
 import functools
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
-from helpers.interrupted import EPOCHS, STEPS, KillAt, Killed, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.small_run import (
+    EPOCHS,
+    STEPS,
+    KillAt,
+    Killed,
+    assert_same_training,
+    fitted,
+    noisy_module,
+    tiny_data,
+    tiny_module,
+    trainer_in,
+)
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
-from jersey.augment.base import Augment
-from jersey.augment.color import Noise
 from jersey.augment.mixing import CutMix
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
@@ -23,7 +33,6 @@ from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.training.sam import SAM
-from jersey.training.trainer import make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 SCORES = (0.2, 0.5, 0.5, 0.4)
@@ -51,24 +60,12 @@ def everything(seen: dict[int, list[int]]) -> list[Callback]:
     return [Batches(seen), EMA(decay=0.9, every_steps=4), early, LearningRate(), FreezeBackbone(frac=0.2)]
 
 
-def plain(data: JerseyDataModule) -> Any:
-    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)))
-
-
-def mixed(data: JerseyDataModule) -> Any:
-    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)), mix=CutMix(alpha=1.0))
-
-
-def looking_uphill(data: JerseyDataModule) -> Any:
-    return tiny_module(data, sam=SAM())
-
-
 KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {
-    "plain": (plain, {}),
-    "mixed": (mixed, {}),
-    "sam": (looking_uphill, {}),
-    "accumulated": (plain, {"accumulate": 2}),
-    "a part of each epoch": (plain, {"limit_batches": STEPS - 1}),
+    "plain": (noisy_module, {}),
+    "mixed": (partial(noisy_module, mix=CutMix(alpha=1.0)), {}),
+    "sam": (partial(tiny_module, sam=SAM()), {}),
+    "accumulated": (noisy_module, {"accumulate": 2}),
+    "a part of each epoch": (noisy_module, {"limit_batches": STEPS - 1}),
 }
 
 
@@ -108,18 +105,16 @@ def test_a_run_killed_inside_an_epoch_ends_as_one_that_was_not(
     assert (tmp_path / "metrics.csv").read_text() == metrics
 
 
-def test_what_was_saved_inside_an_epoch_is_not_trained_again(data: JerseyDataModule, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("every_steps", "first"), [(1, STEPS + 3), (None, STEPS)])
+def test_what_was_saved_is_not_trained_again(
+    data: JerseyDataModule, tmp_path: Path, every_steps: int | None, first: int
+) -> None:
+    """Without an interval an epoch is saved at its end alone."""
     with pytest.raises(Killed):
-        fitted(tmp_path, data, plain(data), KillAt(STEPS + 3), every_steps=1)
+        fitted(tmp_path, data, noisy_module(data), KillAt(STEPS + 3), every_steps=every_steps)
     seen: dict[int, list[int]] = {}
-    fitted(tmp_path, data, plain(data), Batches(seen), every_steps=1)
-    assert min(seen) == STEPS + 3
-
-
-def test_without_an_interval_an_epoch_is_saved_at_its_end_alone(data: JerseyDataModule, tmp_path: Path) -> None:
-    with pytest.raises(Killed):
-        fitted(tmp_path, data, plain(data), KillAt(2 * STEPS + 3))
-    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2 * STEPS
+    fitted(tmp_path, data, noisy_module(data), Batches(seen), every_steps=every_steps)
+    assert min(seen) == first
 
 
 @pytest.mark.parametrize(("minutes", "saved"), [(1e-9, [1, 2, 3, 4, 5, 6]), (60.0, [6]), (None, [6])])
@@ -134,20 +129,13 @@ def test_by_time_every_step_may_be_due(
         save(self, checkpoint, *arguments, **keywords)
 
     monkeypatch.setattr(BackgroundCheckpointIO, "save_checkpoint", watched)
-    fit(tmp_path, data, {"checkpoints": RunCheckpoint(monitor="val/loss", mode="min", every_minutes=minutes)})
+    fit(tmp_path, data, RunCheckpoint(monitor="val/loss", mode="min", every_minutes=minutes))
     assert steps == saved
 
 
-def fit(folder: Path, data: JerseyDataModule, callbacks: Mapping[str, Callback], *, epochs: int = 1) -> None:
-    module, last = plain(data), folder / "checkpoints" / "last.ckpt"
-    trainer = make_trainer(
-        run_dir=folder,
-        loggers=[],
-        run_state=module.run_state,
-        callbacks=dict(callbacks),
-        epochs=epochs,
-        accelerator="cpu",
-    )
+def fit(folder: Path, data: JerseyDataModule, *callbacks: Callback, epochs: int = 1) -> None:
+    module, last = noisy_module(data), folder / "checkpoints" / "last.ckpt"
+    trainer = trainer_in(folder, module, *callbacks, epochs=epochs)
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
 
 
@@ -164,8 +152,7 @@ def test_the_first_of_the_best_epochs_is_kept(
     data: JerseyDataModule, tmp_path: Path, mode: str, best: int, interrupted_after: int | None
 ) -> None:
     for epochs in [interrupted_after, len(SCORES)] if interrupted_after else [len(SCORES)]:
-        callbacks = {"scored": Scored(), "checkpoints": RunCheckpoint(monitor="val/known", mode=mode)}
-        fit(tmp_path, data, callbacks, epochs=epochs)
+        fit(tmp_path, data, Scored(), RunCheckpoint(monitor="val/known", mode=mode), epochs=epochs)
     epochs_of = {
         path.stem: torch.load(path, weights_only=True)["epoch"] for path in (tmp_path / "checkpoints").glob("*.ckpt")
     }
@@ -176,15 +163,12 @@ def test_the_first_of_the_best_epochs_is_kept(
 def test_a_kill_before_the_last_checkpoint_became_the_best_one_is_made_good(
     data: JerseyDataModule, tmp_path: Path, left_behind: str | None
 ) -> None:
-    def callbacks() -> dict[str, Callback]:
-        return {"scored": Scored(), "checkpoints": RunCheckpoint(monitor="val/known")}
-
-    fit(tmp_path, data, callbacks(), epochs=2)  # the second epoch is the best of all
+    fit(tmp_path, data, Scored(), RunCheckpoint(monitor="val/known"), epochs=2)  # the second epoch is the best of all
     best = tmp_path / "checkpoints" / "best.ckpt"
     best.unlink()
     if left_behind:
         shutil.copyfile(best.with_stem(left_behind), best)
-    fit(tmp_path, data, callbacks(), epochs=len(SCORES))
+    fit(tmp_path, data, Scored(), RunCheckpoint(monitor="val/known"), epochs=len(SCORES))
     assert torch.load(best, weights_only=True)["epoch"] == 1
 
 
@@ -194,9 +178,9 @@ def test_a_file_system_without_links_gets_copies(
     def refused(self: Path, target: Path) -> None:
         raise PermissionError("Operation not permitted")
 
-    fitted(tmp_path / "links", data, plain(data))
+    fitted(tmp_path / "links", data, noisy_module(data))
     monkeypatch.setattr(Path, "hardlink_to", refused)
-    fitted(tmp_path / "copies", data, plain(data))
+    fitted(tmp_path / "copies", data, noisy_module(data))
     for name in ("best", "last", "previous"):
         files = [tmp_path / kind / "checkpoints" / f"{name}.ckpt" for kind in ("links", "copies")]
         left, right = (torch.load(file, weights_only=True) for file in files)
@@ -204,9 +188,8 @@ def test_a_file_system_without_links_gets_copies(
 
 
 def test_a_metric_that_nobody_measures_is_named(data: JerseyDataModule, tmp_path: Path) -> None:
-    callbacks = {"checkpoints": RunCheckpoint(monitor="val/acc_top7")}
     with pytest.raises(UserError, match=r"monitor=val/acc_top7 is not measured; choose from .*val/acc_top1"):
-        fit(tmp_path, data, callbacks)
+        fit(tmp_path, data, RunCheckpoint(monitor="val/acc_top7"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The average of a real fit against the same average computed by hand from the weights after every step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from helpers.small_run import copy_of
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -16,7 +18,8 @@ from jersey.callbacks.ema import EMA
 from jersey.core.errors import UserError
 from jersey.runs.state import RunState, join_all
 
-BATCHES = 7
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+BATCHES = torch.randn(7, 16, 4, generator=torch.Generator().manual_seed(1))
 State = dict[str, Tensor]
 
 
@@ -40,27 +43,25 @@ class Small(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
 
 
-class Recorder(Callback):
-    """Keeps the raw weights after every optimizer step; to be placed before the EMA."""
+class RawWeights(Callback):
+    """Keeps them after every optimizer step; to be placed before the EMA."""
 
     def __init__(self) -> None:
         self.states: list[State] = []
-        self._step = 0
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer.global_step > self._step:
-            self._step = trainer.global_step
+        if trainer.global_step > len(self.states):
             self.states.append(copy_of(pl_module))
 
 
-def copy_of(module: nn.Module) -> State:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+def by_hand(states: list[State], decay: float, updates: Sequence[int]) -> State:
+    """The first step is taken as it is; from then on the average keeps min(decay, (1 + n) / (10 + n)).
 
-
-def by_hand(states: list[State], decay: float) -> State:
-    """The first step is taken as it is; from then on the average keeps min(decay, (1 + n) / (10 + n))."""
-    average = states[0]
-    for n, state in enumerate(states[1:], start=1):
+    Steps without an update count as if their weights had been those of the next one.
+    """
+    held = [states[now - 1] for before, now in zip([0, *updates], updates, strict=False) for _ in range(now - before)]
+    average = held[0]
+    for n, state in enumerate(held[1:], start=1):
         kept = min(decay, (1 + n) / (10 + n))
         average = {
             name: kept * average[name] + (1 - kept) * value if value.is_floating_point() else value
@@ -69,20 +70,10 @@ def by_hand(states: list[State], decay: float) -> State:
     return average
 
 
-def by_hand_now_and_then(states: list[State], decay: float, updates: list[int]) -> State:
-    """As if the weights had been those of an update ever since the one before."""
-    held = []
-    for before, now in zip([0, *updates], updates, strict=False):
-        held += [states[now - 1]] * (now - before)
-    return by_hand(held, decay)
-
-
-def fit(
-    folder: Path, *, epochs: int, accumulate: int = 1, resume: Path | None = None, **settings: Any
-) -> tuple[Small, Recorder, EMA]:
-    """Trains, and leaves `checkpoints/last.ckpt` in the folder."""
-    module, recorder, ema, run = Small(), Recorder(), EMA(**settings), RunState()
-    callbacks: list[Callback] = [recorder, ema, RunCheckpoint(monitor="val/loss")]
+def fit(folder: Path, *, epochs: int = 2, accumulate: int = 1, **settings: Any) -> tuple[Small, list[State], EMA]:
+    """Trains from `checkpoints/last.ckpt` on, if it is there, and leaves it there."""
+    module, raw, ema, run = Small(), RawWeights(), EMA(**settings), RunState()
+    callbacks: list[Callback] = [raw, ema, RunCheckpoint(monitor="val/loss")]
     join_all(callbacks, run)
     trainer = L.Trainer(
         default_root_dir=folder,
@@ -96,120 +87,102 @@ def fit(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    batches: Any = torch.randn(BATCHES, 16, 4, generator=torch.Generator().manual_seed(1))
-    train, val = (DataLoader[Tensor](part, batch_size=None) for part in (batches, batches[:1]))
-    trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
-    return module, recorder, ema
+    loaders: Any = (DataLoader[Any](part, batch_size=None) for part in (BATCHES, BATCHES[:1]))  # type: ignore[arg-type]
+    last = folder / "checkpoints" / "last.ckpt"
+    trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
+    return module, raw.states, ema
 
 
 def assert_same(left: State, right: State) -> None:
     torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-5)
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+EVERY_THIRD = (3, 6, 7, 10, 13, 14)  # counted from the last update, and the end of an epoch of 7
 
 
-@pytest.mark.parametrize("decay", [0.2, 0.998])  # reached at the second step, and not within the test
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_average_is_the_one_by_hand(tmp_path: Path, decay: float, accumulate: int) -> None:
-    module, recorder, _ = fit(tmp_path, decay=decay, epochs=2, accumulate=accumulate)
-    assert len(recorder.states) == 2 * -(-BATCHES // accumulate)
-    assert_same(copy_of(module), by_hand(recorder.states, decay))
-    raw = recorder.states[-1]
+@pytest.mark.parametrize(
+    ("settings", "decay", "accumulate", "updates"),
+    [
+        ({"decay": 0.2}, 0.2, 1, range(1, 15)),  # reached at the second step
+        ({"decay": 0.998}, 0.998, 2, range(1, 9)),  # not within the test
+        ({"half_life_epochs": 0.25}, 0.5 ** (4 / 7), 1, range(1, 15)),
+        ({"half_life_epochs": 0.25}, 0.5, 2, range(1, 9)),
+        ({"decay": 0.2, "every_steps": 3}, 0.2, 1, EVERY_THIRD),
+        ({"decay": 0.998, "every_steps": 3}, 0.998, 1, EVERY_THIRD),
+        ({"decay": 0.5, "every_steps": 100}, 0.5, 1, (7, 14)),
+    ],
+)
+def test_the_average_is_the_one_by_hand_and_validation_sees_it(
+    tmp_path: Path, settings: dict[str, float], decay: float, accumulate: int, updates: Sequence[int]
+) -> None:
+    module, states, ema = fit(tmp_path, accumulate=accumulate, **settings)
+    assert len(states) == updates[-1]
+    assert ema.decay == pytest.approx(decay)
+    assert_same(copy_of(module), by_hand(states, decay, updates))
     for name, value in copy_of(module).items():
-        assert torch.equal(value, raw[name]) == (name == "body.1.num_batches_tracked"), name
+        assert torch.equal(value, states[-1][name]) == (name == "body.1.num_batches_tracked"), name
+    for seen, done in zip(module.validated, (updates[: len(updates) // 2], updates), strict=True):
+        assert_same(seen, by_hand(states, decay, done))
 
 
-@pytest.mark.parametrize("decay", [0.2, 0.998])
-def test_the_average_makes_up_for_the_steps_that_it_leaves_out(tmp_path: Path, decay: float) -> None:
-    module, recorder, _ = fit(tmp_path, decay=decay, epochs=2, every_steps=3)
-    updates = [3, 6, 7, 10, 13, 14]  # each third step, counted from the last update, and the end of an epoch of 7
-    assert_same(copy_of(module), by_hand_now_and_then(recorder.states, decay, updates))
-    for epoch, seen in enumerate(module.validated, start=1):
-        assert_same(seen, by_hand_now_and_then(recorder.states, decay, updates[: 3 * epoch]))
-
-
-def test_an_epoch_shorter_than_an_interval_has_its_average(tmp_path: Path) -> None:
-    module, recorder, _ = fit(tmp_path, decay=0.5, epochs=2, every_steps=100)
-    assert_same(copy_of(module), by_hand_now_and_then(recorder.states, 0.5, [BATCHES, 2 * BATCHES]))
-
-
-def test_validation_sees_the_average_and_training_goes_on_with_the_raw_weights(tmp_path: Path) -> None:
-    module, recorder, _ = fit(tmp_path, decay=0.998, epochs=3)
-    for epoch, seen in enumerate(module.validated, start=1):
-        assert_same(seen, by_hand(recorder.states[: epoch * BATCHES], 0.998))
+def test_training_goes_on_with_the_raw_weights(tmp_path: Path) -> None:
+    _, states, _ = fit(tmp_path, decay=0.998)
     alone = Small()
     optimizer = alone.configure_optimizers()
-    for batch in torch.randn(BATCHES, 16, 4, generator=torch.Generator().manual_seed(1)).repeat(3, 1, 1):
+    for batch in BATCHES.repeat(2, 1, 1):
         optimizer.zero_grad()
         alone.training_step(batch, 0).backward()
         optimizer.step()
-    assert_same(copy_of(alone), recorder.states[-1])
+    assert_same(copy_of(alone), states[-1])
 
 
-def test_a_resumed_run_continues_average_and_ramp(tmp_path: Path) -> None:
-    whole, _, _ = fit(tmp_path, decay=0.998, epochs=2)
-    fit(tmp_path / "parts", decay=0.998, epochs=1)
-    last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
-    resumed, _, ema = fit(tmp_path / "parts", decay=0.998, epochs=2, resume=last)
-    assert ema.state_dict() == {"latest_update_step": 2 * BATCHES}
+@pytest.mark.parametrize("settings", [{"decay": 0.998}, {"half_life_epochs": 0.2}])
+def test_a_resumed_run_continues_average_and_ramp(tmp_path: Path, settings: dict[str, float]) -> None:
+    whole, _, _ = fit(tmp_path / "whole", **settings)
+    fit(tmp_path / "parts", epochs=1, **settings)
+    resumed, _, ema = fit(tmp_path / "parts", **settings)
+    assert ema.state_dict() == {"latest_update_step": 2 * len(BATCHES)}
     assert_same(copy_of(resumed), copy_of(whole))
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_after_a_half_life_half_of_an_average_is_left(tmp_path: Path, accumulate: int) -> None:
-    """A quarter of an epoch, in steps, is where decay after decay makes one half."""
-    module, recorder, ema = fit(tmp_path, half_life_epochs=0.25, epochs=3, accumulate=accumulate)
-    epoch_steps = len(recorder.states) / 3
-    assert ema.decay is not None
-    assert ema.decay ** (0.25 * epoch_steps) == pytest.approx(0.5)
-    assert_same(copy_of(module), by_hand(recorder.states, ema.decay))
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        *(
+            (settings, r"callbacks\.ema has decay=.* and half_life_epochs=.*; ")
+            for settings in (
+                {},
+                {"decay": 0.9, "half_life_epochs": 1.0},
+                {"decay": 1.0},
+                {"decay": -0.1},
+                {"half_life_epochs": 0.0},
+            )
+        ),
+        ({"decay": 0.9, "every_steps": 0}, "every_steps=0"),
+    ],
+)
+def test_one_of_decay_and_half_life_is_given_and_all_is_possible(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        EMA(**settings)
 
 
-def test_a_resumed_run_has_the_same_half_life(tmp_path: Path) -> None:
-    whole, _, _ = fit(tmp_path, half_life_epochs=0.2, epochs=2)
-    fit(tmp_path / "parts", half_life_epochs=0.2, epochs=1)
-    last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
-    resumed, _, _ = fit(tmp_path / "parts", half_life_epochs=0.2, epochs=2, resume=last)
-    assert_same(copy_of(resumed), copy_of(whole))
-
-
-def test_a_decay_stays_what_it_is_whatever_the_epoch() -> None:
-    ema = EMA(decay=0.5)
+def test_the_ramp_rises_to_the_decay_whatever_the_epoch() -> None:
+    ema = EMA(decay=0.998)
     ema.set_epoch_steps(3)
-    assert ema.decay_at(1000) == 0.5
-
-
-def test_a_half_life_is_no_decay_before_the_epoch_is_known() -> None:
+    decays = [ema.decay_at(step) for step in range(10_000)]
+    assert decays[0] == 0.1
+    assert decays == sorted(decays)
+    assert decays[-1] == 0.998
     with pytest.raises(RuntimeError, match="set_epoch_steps"):
         EMA(half_life_epochs=1.0).decay_at(0)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"decay": 0.9, "half_life_epochs": 1.0}, {"decay": 1.0}, {"decay": -0.1}, {"half_life_epochs": 0.0}],
-)
-def test_one_of_the_two_is_given_and_possible(settings: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=r"callbacks\.ema has decay=.* and half_life_epochs=.*; "):
-        EMA(**settings)
-
-
-def test_an_interval_is_at_least_a_step() -> None:
-    with pytest.raises(UserError, match=r"every_steps=0"):
-        EMA(decay=0.9, every_steps=0)
-
-
-def test_the_ramp_rises_to_the_decay() -> None:
-    decays = [EMA(decay=0.998).decay_at(step) for step in range(10_000)]
-    assert decays[0] == 0.1
-    assert decays == sorted(decays)
-    assert decays[-1] == 0.998
-
-
 def test_the_average_lives_where_training_will_run() -> None:
     """In `setup` the module is still on the CPU; an average left there would be copied to at every step."""
-    ema = EMA(decay=0.9)
+    ema, module = EMA(decay=0.9), Small()
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
-    ema.setup(trainer, Small(), "fit")
-    assert ema._average_model is not None
-    assert {value.device.type for value in ema._average_model.state_dict().values()} == {"meta"}
+    ema.setup(trainer, module, "fit")
+    checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
+    ema.on_save_checkpoint(trainer, module, checkpoint)
+    assert {value.device.type for value in checkpoint["state_dict"].values()} == {"meta"}
+    assert {value.device.type for value in checkpoint["current_model_state"].values()} == {"cpu"}

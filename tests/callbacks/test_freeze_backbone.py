@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.interrupted import EPOCHS, STEPS, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.small_run import EPOCHS, STEPS, assert_same_training, copy_of, fitted, tiny_data, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -21,41 +21,32 @@ from jersey.training.sam import SAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
-State = dict[str, Tensor]
-OPTIMIZERS = [
-    partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.1),
-    partial(adamw, lr=0.05, weight_decay=0.1),
-]
+BATCHES = EPOCHS * STEPS
+SGD, ADAMW = partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.1), partial(adamw, lr=0.05, weight_decay=0.1)
 
 
 class Recorder(Callback):
     """Keeps the state of backbone and head after every batch, and how the network looks between batches."""
 
     def __init__(self) -> None:
-        self.backbones: list[State] = []
-        self.heads: list[State] = []
+        self.backbones: list[dict[str, Tensor]] = []
+        self.heads: list[dict[str, Tensor]] = []
         self.is_usual: list[bool] = []
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        network: Any = pl_module.network
-        self.backbones.append(copy_of(network.backbone))
-        self.heads.append(copy_of(network.head))
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:
+        self.backbones.append(copy_of(pl_module.network.backbone))
+        self.heads.append(copy_of(pl_module.network.head))
 
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         self.is_usual.append(all(weight.requires_grad for weight in pl_module.parameters()))
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.is_usual.append(all(part.training for part in pl_module.network.modules()))  # type: ignore[union-attr]
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        self.is_usual.append(all(part.training for part in pl_module.network.modules()))
 
 
-def copy_of(part: torch.nn.Module) -> State:
-    return {name: value.detach().clone() for name, value in part.state_dict().items()}
-
-
-def changes(states: list[State]) -> list[bool]:
+def changes(states: list[dict[str, Tensor]]) -> list[bool]:
     """Whether anything changed from one state to the next."""
-    pairs = itertools.pairwise(states)
-    return [any(not torch.equal(old[name], new[name]) for name in old) for old, new in pairs]
+    return [any(not torch.equal(old[name], new[name]) for name in old) for old, new in itertools.pairwise(states)]
 
 
 @pytest.fixture(scope="module")
@@ -64,38 +55,23 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "frac", "frozen_steps"),
-    [(OPTIMIZERS[0], 0.0, 0), (OPTIMIZERS[0], 0.5, 9), (OPTIMIZERS[1], 0.5, 9), (OPTIMIZERS[1], 1.0, 18)],
+    ("optimizer", "frac", "accumulate", "frozen_batches"),
+    [(SGD, 0.0, 1, 0), (SGD, 0.5, 1, 9), (ADAMW, 0.5, 1, 9), (ADAMW, 1.0, 1, 18), (ADAMW, 1 / 3, 3, 2 * 3)],
 )
 def test_weights_and_statistics_stand_still_for_that_share_of_the_steps(
-    data: JerseyDataModule, tmp_path: Path, optimizer: Any, frac: float, frozen_steps: int
+    data: JerseyDataModule, tmp_path: Path, optimizer: Any, frac: float, accumulate: int, frozen_batches: int
 ) -> None:
     module, recorder = tiny_module(data, optimizer=optimizer), Recorder()
+    modes: list[bool] = []  # frozen, a batch is normalised as in evaluation
+    module.network.backbone.register_forward_hook(lambda part, *_: modes.append(part[1].training))
     start = copy_of(module.network.backbone)
-    fitted(tmp_path, data, module, FreezeBackbone(frac=frac), recorder)
-    assert len(recorder.backbones) == EPOCHS * STEPS
-    assert changes([start, *recorder.backbones]) == [step >= frozen_steps for step in range(EPOCHS * STEPS)]
-    assert all(changes(recorder.heads))
+    fitted(tmp_path, data, module, FreezeBackbone(frac=frac), recorder, accumulate=accumulate)
+    assert changes([start, *recorder.backbones]) == [batch >= frozen_batches for batch in range(BATCHES)]
+    assert modes.count(True) == BATCHES - frozen_batches
+    assert all(changes(recorder.heads)) == (accumulate == 1)
     moved = {name for name, value in recorder.backbones[-1].items() if not torch.equal(value, start[name])}
     assert moved == (set() if frac == 1 else set(start))
     assert all(recorder.is_usual)
-
-
-def test_accumulated_batches_count_as_the_steps_they_make(data: JerseyDataModule, tmp_path: Path) -> None:
-    module, recorder = tiny_module(data), Recorder()
-    start = copy_of(module.network.backbone)
-    fitted(tmp_path, data, module, FreezeBackbone(frac=1 / 3), recorder, accumulate=3)
-    changed = changes([start, *recorder.backbones])
-    assert changed == [batch >= 2 * 3 for batch in range(EPOCHS * STEPS)]  # statistics move at every batch thereafter
-
-
-def test_while_frozen_the_batch_is_normalised_as_in_evaluation(data: JerseyDataModule, tmp_path: Path) -> None:
-    module = tiny_module(data)
-    modes: list[bool] = []
-    module.network.backbone.register_forward_hook(lambda part, *_: modes.append(part[1].training))
-    fitted(tmp_path, data, module, FreezeBackbone(frac=0.5), epochs=2)
-    train = [*modes[:STEPS], *modes[-len(data.val_dataloader()) - STEPS : -len(data.val_dataloader())]]
-    assert train == [False] * STEPS + [True] * STEPS
 
 
 @pytest.mark.parametrize(("frac", "sam"), [(0.2, None), (0.5, SAM(rho=0.1))])  # thawed before the stop, and after it

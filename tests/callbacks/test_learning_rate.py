@@ -1,71 +1,64 @@
 """The learning rate in `metrics.csv` against the schedule itself."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.countdown import Countdown, rows_of
-from helpers.real_fit import data_of, module_of, resumed, trainer_in
+from helpers.looked_at import EPOCHS, LookedAt
+from helpers.small_run import STEPS, fitted, small_module, tiny_data, tiny_module, trainer_in
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.callbacks.monitoring import LearningRate
+from jersey.training.module import JerseyModule
+from jersey.training.optimizers import adamw
+from jersey.training.schedules import warmup_cosine
 
-EPOCHS, STEPS = 4, 6  # 48 crops in batches of 8
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
 
 def rates(folder: Path, column: str) -> list[float]:
-    return [float(row[column]) for row in rows_of(folder)]
+    return [float(row[column]) for row in rows_of(folder) if row[column]]
 
 
-def scheduled(data_root: Path, *, group: str) -> list[float]:
+def scheduled(module: JerseyModule, epochs: int, steps: int, *, group: str) -> list[float]:
     """The rate that the last optimizer step of each epoch takes, by stepping through the schedule."""
-    module = module_of(data_of(data_root), backbone_lr_scale=0.1)
-    optimizer, schedule = module.optimizer_and_schedule(EPOCHS * STEPS)
+    optimizer, schedule = module.optimizer_and_schedule(epochs * steps)
     taken = []
-    for _ in range(EPOCHS * STEPS):
+    for _ in range(epochs * steps):
         taken.append(next(g["lr"] for g in optimizer.param_groups if g["name"] == group))
         optimizer.step()
         schedule.step()
-    return taken[STEPS - 1 :: STEPS]
+    return taken[steps - 1 :: steps]
 
 
-def test_backbone_and_head_have_a_column_each(crops_root: Path, tmp_path: Path) -> None:
-    data = data_of(crops_root)
-    module = module_of(data, backbone_lr_scale=0.1)
-    trainer_in(tmp_path, module, LearningRate(), epochs=EPOCHS).fit(module, datamodule=data)
-    assert {name for name in rows_of(tmp_path)[0] if name.startswith("lr")} == {"lr/backbone", "lr/head"}
+def test_backbone_and_head_have_a_column_each(looked_at: LookedAt) -> None:
+    assert [name for name in rows_of(looked_at.folder)[0] if name.startswith("lr")] == ["lr/backbone", "lr/head"]
+    module = small_module(looked_at.data, optimizer=partial(adamw, lr=0.01, backbone_lr_scale=0.1))
     for part in ("backbone", "head"):
-        assert rates(tmp_path, f"lr/{part}") == scheduled(crops_root, group=f"{part}_decay")
+        assert rates(looked_at.folder, f"lr/{part}") == scheduled(module, EPOCHS, 3, group=f"{part}_decay")
 
 
-def test_equal_rates_are_one_column(crops_root: Path, tmp_path: Path) -> None:
-    data = data_of(crops_root)
-    module = module_of(data)
-    trainer_in(tmp_path, module, LearningRate(), epochs=EPOCHS).fit(module, datamodule=data)
+def test_equal_rates_are_one_column_and_a_resumed_run_has_all_its_epochs(crops_root: Path, tmp_path: Path) -> None:
+    data = tiny_data(crops_root)
+    for stop_after in (1, None):
+        fitted(tmp_path, data, tiny_module(data), LearningRate(), stop_after=stop_after)
     assert [name for name in rows_of(tmp_path)[0] if name.startswith("lr")] == ["lr"]
-    assert rates(tmp_path, "lr") == scheduled(crops_root, group="head_decay")
+    assert rates(tmp_path, "lr") == scheduled(tiny_module(data), 3, STEPS, group="head_decay")
 
 
 def test_rates_that_meet_at_zero_keep_their_columns(crops_root: Path, tmp_path: Path) -> None:
-    data = data_of(crops_root)
-    module = module_of(data, backbone_lr_scale=0.1, final_frac=0.0)
-    trainer_in(tmp_path, module, LearningRate(), epochs=EPOCHS).fit(module, datamodule=data)
+    data = tiny_data(crops_root)
+    optimizer, schedule = partial(adamw, lr=0.01, backbone_lr_scale=0.1), partial(warmup_cosine, final_frac=0.0)
+    module = tiny_module(data, optimizer=optimizer, schedule=schedule)
+    trainer_in(tmp_path, module, LearningRate(), epochs=2).fit(module, datamodule=data)
     backbone, head = rates(tmp_path, "lr/backbone"), rates(tmp_path, "lr/head")
     assert backbone == pytest.approx([0.1 * rate for rate in head])
     assert backbone[-1] == head[-1] == 0.0
 
 
-def test_a_resumed_run_has_all_its_epochs(crops_root: Path, tmp_path: Path) -> None:
-    """Each process plans the schedule for the epochs that it knows of: the second half is as in a run of four."""
-    data = data_of(crops_root)
-    resumed(tmp_path, data, LearningRate, epochs=EPOCHS)
-    assert len(rates(tmp_path, "lr")) == EPOCHS
-    assert rates(tmp_path, "lr")[EPOCHS // 2 :] == scheduled(crops_root, group="head_decay")[EPOCHS // 2 :]
-
-
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_without_a_schedule(tmp_path: Path, accumulate: int) -> None:
-    loader = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
-    module = Countdown()
-    trainer_in(tmp_path, module, LearningRate(), epochs=2, accumulate=accumulate).fit(module, loader, loader)
+def test_without_a_schedule_and_with_accumulated_batches(tmp_path: Path) -> None:
+    loader, module = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2), Countdown()
+    trainer_in(tmp_path, module, LearningRate(), epochs=2, accumulate=3).fit(module, loader, loader)
     assert rates(tmp_path, "lr") == [0.1, 0.1]

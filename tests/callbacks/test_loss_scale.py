@@ -29,79 +29,75 @@ class Overflows(Countdown):
         return loss * torch.inf if self.trainer.global_step in self.at else loss
 
 
-def scaler(**settings: Any) -> torch.amp.GradScaler:
-    return torch.amp.GradScaler("cpu", **{"init_scale": 1024.0} | settings)
-
-
-def fit(folder: Path, at: set[int], *, scaler: torch.amp.GradScaler | None, epochs: int = 1, **settings: Any) -> None:
+def fit(folder: Path, at: set[int], scaler: dict[str, Any] | None, **settings: Any) -> list[dict[str, str]]:
+    """The metrics of each epoch."""
     loader = DataLoader(TensorDataset(torch.ones(BATCHES, 1)), batch_size=1)
-    plugins = [MixedPrecision("16-mixed", "cpu", scaler)] if scaler else None
+    scaling = torch.amp.GradScaler("cpu", **{"init_scale": 1024.0} | scaler) if scaler is not None else None
     trainer = L.Trainer(
         default_root_dir=folder,
         logger=MetricsCsv(run_dir=folder),
         callbacks=[LossScale()],
-        plugins=plugins,
-        max_epochs=epochs,
+        plugins=[MixedPrecision("16-mixed", "cpu", scaling)] if scaling else None,
         accelerator="cpu",
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
-        **settings,
+        **{"max_epochs": 1} | settings,
     )
     trainer.fit(Overflows(at), loader)
+    return rows_of(folder)
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_scale_and_skipped_steps_of_each_epoch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The last step of an epoch belongs to it too."""
-    fit(tmp_path, {0, 5, BATCHES - 1, BATCHES}, scaler=scaler(), epochs=3)
-    scales = [float(row["train/loss_scale"]) for row in rows_of(tmp_path)]
-    skipped = [float(row["train/skipped_steps"]) for row in rows_of(tmp_path)]
-    assert scales == [1024 / 2**3, 1024 / 2**4, 1024 / 2**4]
-    assert skipped == [3, 1, 0]
+@pytest.mark.parametrize(
+    ("at", "scaler", "settings", "skipped", "said"),
+    [
+        # The last step of an epoch belongs to it too.
+        ({0, 5, BATCHES - 1, BATCHES}, {}, {"max_epochs": 3}, [3, 1, 0], None),
+        ({30}, {"growth_interval": 10}, {}, [1], None),  # a growing scale is no skipped step
+        ({3, 4, 5}, {"init_scale": 2.0}, {"max_epochs": 2}, [3, 0], "fallen to 0.5"),
+        (
+            set(range(2 * BATCHES)),
+            {"init_scale": 2.0**100, "backoff_factor": 0.9},
+            {"max_epochs": 2},
+            [BATCHES] * 2,
+            f"{BATCHES} of {BATCHES}",
+        ),
+        (set(range(10)), {"init_scale": 2.0**16}, {}, [10], None),  # the search for the first scale is no news
+        ({1}, {}, {"accumulate_grad_batches": 3}, [1], None),  # accumulated batches are one step
+    ],
+)
+def test_skipped_steps_of_each_epoch_are_counted_and_many_are_told_once(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    at: set[int],
+    scaler: dict[str, Any],
+    settings: dict[str, Any],
+    skipped: list[int],
+    said: str | None,
+) -> None:
+    rows = fit(tmp_path, at, scaler, **settings)
+    assert [float(row["train/skipped_steps"]) for row in rows] == skipped
+    warnings = warnings_in(caplog)
+    assert len(warnings) == (said is not None)
+    assert said is None or said in warnings[0]
+    scales = [float(row["train/loss_scale"]) for row in rows]
+    if not scaler and len(rows) == 3:
+        assert scales == [1024 / 2**3, 1024 / 2**4, 1024 / 2**4]
+    if "growth_interval" in scaler:
+        assert scales[0] > 1024
+
+
+@pytest.mark.parametrize(
+    ("scaler", "settings"),
+    [(None, {"precision": "32-true"}), (None, {"precision": "bf16-mixed"}), ({"enabled": False}, {})],
+)
+def test_idle_without_a_loss_scale_or_with_a_scaler_that_is_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, scaler: dict[str, Any] | None, settings: dict[str, Any]
+) -> None:
+    row = fit(tmp_path, set(), scaler, **settings)[0]
+    assert [name for name in row if "scale" in name or "skipped" in name] == []
     assert warnings_in(caplog) == []
-
-
-def test_a_growing_scale_is_no_skipped_step(tmp_path: Path) -> None:
-    fit(tmp_path, {30}, scaler=scaler(growth_interval=10))
-    (row,) = rows_of(tmp_path)
-    assert float(row["train/skipped_steps"]) == 1
-    assert float(row["train/loss_scale"]) > 1024
-
-
-def test_a_scale_below_one_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fit(tmp_path, {3, 4, 5}, scaler=scaler(init_scale=2.0), epochs=2)
-    (message,) = warnings_in(caplog)
-    assert "0.5" in message
-
-
-def test_many_skipped_steps_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fit(tmp_path, set(range(2 * BATCHES)), scaler=scaler(init_scale=2.0**100, backoff_factor=0.9), epochs=2)
-    (message,) = warnings_in(caplog)
-    assert f"{BATCHES} of {BATCHES}" in message
-
-
-def test_the_search_for_the_first_scale_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fit(tmp_path, set(range(10)), scaler=scaler(init_scale=2.0**16))
-    assert float(rows_of(tmp_path)[0]["train/skipped_steps"]) == 10
-    assert warnings_in(caplog) == []
-
-
-def test_accumulated_batches_are_one_step(tmp_path: Path) -> None:
-    fit(tmp_path, {1}, scaler=scaler(), accumulate_grad_batches=3)
-    assert float(rows_of(tmp_path)[0]["train/skipped_steps"]) == 1
-
-
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_idle_without_a_loss_scale(tmp_path: Path, caplog: pytest.LogCaptureFixture, precision: Any) -> None:
-    fit(tmp_path, set(), scaler=None, precision=precision)
-    assert [name for name in rows_of(tmp_path)[0] if "scale" in name or "skipped" in name] == []
-    assert warnings_in(caplog) == []
-
-
-def test_idle_with_a_scaler_that_is_off(tmp_path: Path) -> None:
-    fit(tmp_path, set(), scaler=scaler(enabled=False))
-    assert "train/loss_scale" not in rows_of(tmp_path)[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.interrupted import STEPS, fitted, tiny_data, tiny_module
+from helpers.small_run import STEPS, fitted, tiny_data, tiny_module
 from torch import Tensor, nn
 
 from jersey.callbacks.monitoring import FILE, FiniteLoss
@@ -14,6 +14,7 @@ from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+NAN, INF = float("nan"), float("inf")
 
 
 class Breaking(nn.Module):
@@ -25,10 +26,8 @@ class Breaking(nn.Module):
         self.step = 0
 
     def forward(self, logits_BK: Tensor, labels_B: Tensor, weights_K: Tensor) -> Tensor:
-        loss = nn.functional.cross_entropy(logits_BK, labels_B)
         self.step += self.training
-        extra = self.instead.get(self.step, 0.0)
-        return loss + torch.tensor(extra)
+        return nn.functional.cross_entropy(logits_BK, labels_B) + torch.tensor(self.instead.get(self.step, 0.0))
 
 
 @pytest.fixture(scope="module")
@@ -40,35 +39,29 @@ def fit(folder: Path, data: JerseyDataModule, instead: dict[int, float], **setti
     return fitted(folder, data, tiny_module(data, loss=Breaking(instead)), FiniteLoss(after_steps=3), **settings)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_the_crops_of_the_first_bad_batch_are_listed(data: JerseyDataModule, tmp_path: Path, value: float) -> None:
-    bad = dict.fromkeys(range(STEPS + 3, 99), value)
-    with pytest.raises(UserError, match=rf"the loss is {value} since optimizer step {STEPS + 3}, .*{FILE}"):
-        fit(tmp_path, data, bad)
+@pytest.mark.parametrize(
+    ("value", "first", "every_steps", "kept"),
+    [
+        (NAN, STEPS + 3, 1, STEPS + 2),  # the checkpoint stays the one from before
+        (INF, STEPS + 3, None, STEPS),
+        (NAN, 2 * STEPS - 1, None, STEPS),  # an epoch that ends so is not kept
+    ],
+)
+def test_the_crops_of_the_first_bad_batch_are_listed_and_no_checkpoint_is_made_of_it(
+    data: JerseyDataModule, tmp_path: Path, value: float, first: int, every_steps: int | None, kept: int
+) -> None:
+    with pytest.raises(UserError, match=rf"the loss is {value} since optimizer step {first}, .*{FILE}"):
+        fit(tmp_path, data, dict.fromkeys(range(first, 99), value), every_steps=every_steps)
     with (tmp_path / FILE).open(encoding="utf-8", newline="") as file:
         listed = [row["file"] for row in csv.DictReader(file)]
     data.train_sampler.set_epoch(1)
-    third = list(data.train_sampler)[2 * 8 : 3 * 8]
-    assert listed == [str(data.splits["train"].paths[row]) for row in third]
-
-
-def test_the_checkpoint_stays_the_one_from_before(data: JerseyDataModule, tmp_path: Path) -> None:
-    bad = dict.fromkeys(range(STEPS + 3, 99), float("nan"))
-    with pytest.raises(UserError):
-        fit(tmp_path, data, bad, every_steps=1)
-    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == STEPS + 2
-
-
-def test_an_epoch_that_ends_so_is_not_kept(data: JerseyDataModule, tmp_path: Path) -> None:
-    bad = dict.fromkeys(range(2 * STEPS - 1, 99), float("nan"))
-    with pytest.raises(UserError, match=f"since optimizer step {2 * STEPS - 1},"):
-        fit(tmp_path, data, bad)
-    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == STEPS
+    start = (first - 1) % STEPS * 8
+    assert listed == [str(data.splits["train"].paths[row]) for row in list(data.train_sampler)[start : start + 8]]
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == kept
 
 
 def test_fewer_in_a_row_are_borne(data: JerseyDataModule, tmp_path: Path) -> None:
-    instead = {2: float("nan"), 3: float("nan"), 5: float("inf"), 6: float("nan")}
-    assert fit(tmp_path, data, instead)["global_step"] == 3 * STEPS
+    assert fit(tmp_path, data, {2: NAN, 3: NAN, 5: INF, 6: NAN})["global_step"] == 3 * STEPS
     assert not (tmp_path / FILE).exists()
 
 

@@ -1,37 +1,195 @@
-"""The tables of a run against the data they speak of."""
+"""Tables and pictures of scored splits: of the shared run against files and module, and of known answers by hand."""
 
 import csv
+import shutil
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from helpers.looked_at import EPOCHS, LookedAt, Witness, every_callback
+from helpers.small_run import small_data, small_module, trainer_in
+from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 
-from jersey.callbacks.tables import PerClassTable
+from jersey.callbacks.base import AfterEvaluation
+from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
+from jersey.compare.comparison import compare
+from jersey.compare.runs import read_run
 from jersey.core.labels import Labels
+from jersey.evaluation.digit_errors import ErrorType, error_type
 from jersey.evaluation.metrics import Evaluation
+from jersey.plots.matrices import confusion_matrix
+from jersey.runs.state import RunState
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+SUBSETS = pytest.mark.parametrize("subset", ["val", "test"])
 
 
-def table(path: Path) -> list[list[str]]:
+def table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
+        return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("split", ["val", "test"])
-def test_the_per_class_table_counts_by_hand(split: str, tmp_path: Path) -> None:
+def test_each_validation_of_a_fit_and_the_test_are_tracked_beside_the_metrics(looked_at: LookedAt) -> None:
+    """The validation after the fit repeats an epoch, and is kept as the latest alone."""
+    fitted = [{"step": 3 * epoch + 2, "epoch": epoch, "subset": "val"} for epoch in range(EPOCHS)]
+    tested = {"step": 3 * EPOCHS, "epoch": EPOCHS, "subset": "test"}
+    for name in ("confusion_matrix", "digit_errors", "predictions"):
+        assert looked_at.where(name) == [*fitted, tested], name
+        latest = next(image for shown, image, _ in reversed(looked_at.recorder.images) if shown == name)
+        assert Image.open(looked_at.folder / f"{name}_test.png").tobytes() == latest.tobytes(), name
+
+
+def test_looking_at_a_run_costs_no_pass_of_the_network(looked_at: LookedAt) -> None:
+    train, val = (len(looked_at.data.splits[split]) for split in ("train", "val"))
+    assert looked_at.witness.crops == {True: EPOCHS * train, False: EPOCHS * val}
+
+
+def test_other_ranks_write_nothing(crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    data = small_data(crops_root)
+    module = small_module(data)
+    trainer = trainer_in(tmp_path, module, *every_callback(Witness()), limit_batches=1)
+    trainer.fit(module, datamodule=data)
+    trainer.test(module, datamodule=data, verbose=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]  # to which all have to contribute
+
+
+@SUBSETS
+def test_the_confusion_matrix_is_that_of_the_collected_answers(looked_at: LookedAt, subset: str) -> None:
+    evaluation, names = looked_at.module.evaluations[subset], looked_at.data.labels.names
+    counts_KK = torch.zeros(3, 3, dtype=torch.int64)
+    for true, read in zip(evaluation.labels_N, evaluation.logits_NK.argmax(dim=1), strict=True):
+        counts_KK[true, read] += 1
+    drawn = Image.open(looked_at.folder / f"confusion_matrix_{subset}.png")
+    assert drawn.tobytes() == confusion_matrix(counts_KK.numpy(), names, title=subset).tobytes()
+    if subset == "test":
+        rows = table(looked_at.folder / "confusion_matrix_test.csv")
+        assert [row["true/read as"] for row in rows] == list(names)
+        assert [[int(row[name]) for name in names] for row in rows] == counts_KK.tolist()
+
+
+@SUBSETS
+def test_every_misread_crop_has_a_row_that_names_its_file(looked_at: LookedAt, subset: str) -> None:
+    rows, split = table(looked_at.folder / f"mistakes_{subset}.csv"), looked_at.data.splits[subset]
+    names = looked_at.data.labels.names
+    probabilities_NK = looked_at.module.evaluations[subset].logits_NK.double().softmax(dim=1)
+    expected = {
+        str(path): (label, names[int(p_K.argmax())], f"{p_K.max().item():.4f}")
+        for path, label, p_K in zip(split.paths, split.labels, probabilities_NK, strict=True)
+        if names[int(p_K.argmax())] != label
+    }
+    assert len(rows) == len(expected) > 0
+    for row in rows:
+        assert (row["true number"], row["read as"], row["confidence"]) == expected[row["file"]]
+        assert row["error"] == error_type(row["true number"], row["read as"])
+        assert Path(row["file"]).parent.name == row["true number"], "as the file's folder says"
+    confidences = [float(row["confidence"]) for row in rows]
+    assert confidences == sorted(confidences, reverse=True)
+    types = table(looked_at.folder / f"digit_errors_{subset}.csv")
+    assert [row["type"] for row in types] == list(ErrorType)
+    assert {row["type"]: int(row["count"]) for row in types if row["count"] != "0"} == Counter(
+        row["error"] for row in rows
+    )
+    for row in types:
+        assert float(row["share"]) == pytest.approx(int(row["count"]) / len(split))
+        assert bool(row["examples"]) == (row["count"] != "0")
+
+
+@SUBSETS
+def test_every_crop_has_its_prediction_in_the_order_of_the_split(looked_at: LookedAt, subset: str) -> None:
+    """Probabilities come back to the last bit."""
+    data, evaluation = looked_at.data, looked_at.module.evaluations[subset]
+    rows, split = table(looked_at.folder / f"predictions_{subset}.csv"), data.splits[subset]
+    assert [data.root / row["file"] for row in rows] == list(split.paths)
+    assert [Path(row["file"]).parent.name for row in rows] == list(split.labels), "as the files' folders say"
+    assert [row["true number"] for row in rows] == list(split.labels)
+    assert [int(row["bytes"]) for row in rows] == [len(path.read_bytes()) for path in split.paths]
+    assert [row["read as"] for row in rows] == [data.labels.names[k] for k in evaluation.logits_NK.argmax(dim=1)]
+    for row, p_K, k in zip(rows, evaluation.logits_NK.double().softmax(dim=1), evaluation.labels_N, strict=True):
+        assert (float(row["confidence"]), float(row["probability of the truth"])) == (p_K.max(), p_K[k])
+        assert int(row["rank of the truth"]) == 1 + int((p_K > p_K[k]).sum())
+
+
+def test_the_comparison_of_runs_scores_what_the_module_said(looked_at: LookedAt, tmp_path: Path) -> None:
+    other, metrics = shutil.copytree(looked_at.folder, tmp_path / "other"), looked_at.module.evaluations["test"].metrics
+    found = compare([read_run(looked_at.folder)], [read_run(other)], rare=0)
+    for name, key in (("top-1", "acc_top1"), ("macro recall", "recall_macro")):
+        assert found.gains[name].a_S.tolist() == found.gains[name].b_S.tolist() == pytest.approx([metrics[key]])
+
+
+def evaluate(
+    callback: AfterEvaluation, evaluation: Evaluation, names: tuple[str, ...], folder: Path, paths: tuple[Path, ...]
+) -> list[dict[str, str]]:
+    """What it writes of a test whose answers are known: the newest table."""
+    split = SimpleNamespace(paths=paths)
+    trainer: Any = SimpleNamespace(
+        default_root_dir=folder,
+        datamodule=SimpleNamespace(root=folder, splits={"val": split, "test": split}),
+        state=SimpleNamespace(fn=None),
+        sanity_checking=True,
+        global_step=0,
+        current_epoch=0,
+    )
+    both = {"val": evaluation, "test": evaluation}
+    module: Any = SimpleNamespace(labels=Labels(names), evaluations=both, run_state=RunState())
+    callback.on_validation_end(trainer, module)  # the sanity check, of which nothing may be written
+    assert not list(folder.glob("*.csv"))
+    callback.on_test_end(trainer, module)
+    return table(max(folder.glob("*.csv"), key=lambda path: path.stat().st_mtime_ns))
+
+
+def test_the_per_class_table_counts_by_hand(tmp_path: Path) -> None:
     """Three crops of "0", two read right; one of "00", read as "0"; none of "01", as which one was read, nor of "7"."""
     logits_NK = torch.tensor([[5.0, 0, 1, -9], [6, 0, 1, -9], [0, 1, 5, -9], [4, 2, 1, -9]])
     evaluation = Evaluation(logits_NK, torch.tensor([0, 0, 0, 1]), torch.arange(4))
-    module: Any = SimpleNamespace(evaluations={split: evaluation}, labels=Labels(("0", "00", "01", "7")))
-    trainer: Any = SimpleNamespace(default_root_dir=tmp_path, sanity_checking=False)
-    callback = PerClassTable()
-    (callback.on_validation_end if split == "val" else callback.on_test_end)(trainer, module)
-    header, *rows = table(tmp_path / f"per_class_{split}.csv")
-    assert header == ["number", "support", "recall", "precision", "f1", "auroc"]
-    assert [row[:2] for row in rows] == [["0", "3"], ["00", "1"], ["01", "0"], ["7", "0"]]
+    rows = evaluate(PerClassTable(), evaluation, ("0", "00", "01", "7"), tmp_path, ())
+    columns = ("number", "support", "recall", "precision", "f1", "auroc")
+    assert [tuple(row) for row in rows] == [columns] * 4
     # Of the pairs of a "0" and the "00", two of three rank the "0" higher; the "00" is above all three.
-    assert [float(cell) for cell in rows[0][2:]] == pytest.approx([2 / 3, 2 / 3, 2 * 2 / (3 + 3), 2 / 3])
-    assert [float(rows[1][2]), rows[1][3], float(rows[1][4]), float(rows[1][5])] == [0, "", 0, 1]
-    assert [rows[2][2], float(rows[2][3]), float(rows[2][4]), rows[2][5]] == ["", 0, 0, ""]
-    assert rows[3][2:] == ["", "", "", ""]
+    assert [[float(cell) if cell else None for cell in list(row.values())[1:]] for row in rows] == [
+        [3, pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(2 * 2 / (3 + 3)), pytest.approx(2 / 3)],
+        [1, 0, None, 0, 1],
+        [0, None, 0, 0, None],
+        [0, None, None, None, None],
+    ]
+
+
+def test_files_are_found_by_their_rows_in_the_split_and_odd_names_are_kept(tmp_path: Path) -> None:
+    logits_NK = torch.tensor([[9.0, 0, 0], [0, 1, 3], [2, 5, 0]])
+    evaluation = Evaluation(logits_NK, torch.tensor([0, 1, 2]), torch.tensor([2, 0, 1]))
+    paths = (tmp_path / "тест" / 'no "0", ñ.png', tmp_path / "b.png", tmp_path / "c, d.png")
+    paths[1].write_bytes(b"12345")
+    rows = evaluate(PredictionsTable(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
+    assert [[*list(row.values())[:4], row["rank of the truth"]] for row in rows] == [
+        ['тест/no "0", ñ.png', "", "00", "Ж7", "2"],
+        ["b.png", "5", "Ж7", "00", "3"],
+        ["c, d.png", "", "0", "0", "1"],
+    ]
+    (tmp_path / "predictions_test.csv").unlink()
+    rows = evaluate(DigitErrors(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
+    rows = table(tmp_path / "mistakes_test.csv")
+    assert [(row["file"], row["true number"], row["read as"], row["error"]) for row in rows] == [
+        (str(paths[1]), "Ж7", "00", "other"),
+        (str(paths[0]), "00", "Ж7", "other"),
+    ]
+
+
+def test_of_equal_logits_the_first_is_read_as_in_the_metrics(tmp_path: Path) -> None:
+    evaluation = Evaluation(torch.zeros(2, 3), torch.tensor([0, 2]), torch.arange(2))
+    rows = evaluate(PredictionsTable(), evaluation, ("0", "00", "7"), tmp_path, (tmp_path / "a", tmp_path / "b"))
+    assert [(row["read as"], row["rank of the truth"]) for row in rows] == [("0", "1"), ("0", "3")]
+    assert evaluation.metrics["acc_top1"] == 0.5
+
+
+def test_without_a_mistake_the_files_are_there_and_say_so(tmp_path: Path) -> None:
+    evaluation = Evaluation(9 * torch.eye(2), torch.tensor([0, 1]), torch.tensor([0, 1]))
+    for callback in (DigitErrors(), ConfusionMatrix()):
+        folder = tmp_path / type(callback).__name__
+        folder.mkdir()
+        evaluate(callback, evaluation, ("0", "00"), folder, ())
+    assert table(tmp_path / "DigitErrors" / "mistakes_test.csv") == []
+    assert {row["count"] for row in table(tmp_path / "DigitErrors" / "digit_errors_test.csv")} == {"0"}

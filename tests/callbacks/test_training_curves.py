@@ -8,7 +8,7 @@ import lightning as L
 import pytest
 import torch
 from helpers.countdown import Countdown, rows_of
-from helpers.real_fit import Recorder, trainer_in
+from helpers.small_run import PictureRecorder, trainer_in
 from lightning.pytorch import Callback
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,10 +18,7 @@ from jersey.callbacks.training_curves import History
 from jersey.plots.history import history
 from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 
-
-@pytest.fixture
-def loader() -> DataLoader[tuple[torch.Tensor, ...]]:
-    return DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
+LOADER: Any = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
 
 
 @pytest.fixture
@@ -42,31 +39,20 @@ class Watcher(Callback):
             self.is_drawn.append((Path(trainer.default_root_dir) / "history.png").exists())
 
 
-class Stops(Countdown):
-    """Ends training after the first epoch."""
-
-    def on_train_epoch_end(self) -> None:
-        super().on_train_epoch_end()
-        self.trainer.should_stop = True
-
-
 def pixels(folder: Path) -> bytes:
     return Image.open(folder / "history.png").tobytes()
 
 
 @pytest.mark.parametrize(("mode", "best_epoch", "best"), [("min", 0, "10"), ("max", 3, "13")])
-def test_a_resumed_and_tested_run_is_shown_whole(
-    folder: Path, loader: DataLoader[Any], mode: str, best_epoch: int, best: str
-) -> None:
+def test_a_resumed_and_tested_run_is_shown_whole(folder: Path, mode: str, best_epoch: int, best: str) -> None:
     """The module's val/loss is 10 + epoch and its test/loss 0.5."""
     for epochs in (2, 4):
-        best_of_run = RunCheckpoint(monitor="val/loss", mode=mode)
         module = Countdown()
-        trainer = trainer_in(folder, module, History(), best_of_run, epochs=epochs)
+        trainer = trainer_in(folder, module, History(), RunCheckpoint(monitor="val/loss", mode=mode), epochs=epochs)
         last = folder / "last.ckpt"
-        trainer.fit(module, loader, loader, ckpt_path=last if last.exists() else None)
+        trainer.fit(module, LOADER, LOADER, ckpt_path=last if last.exists() else None)
         trainer.save_checkpoint(last)
-    trainer.test(module, loader, verbose=False)
+    trainer.test(module, LOADER, verbose=False)
     curves = {
         name: [(int(row["epoch"]), float(row[name])) for row in rows_of(folder)[:-1]]
         for name in ("train/loss", "val/loss")
@@ -77,49 +63,44 @@ def test_a_resumed_and_tested_run_is_shown_whole(
     assert pixels(folder) == expected.tobytes()
 
 
-def test_aim_gets_it_at_the_end_of_training_and_of_the_test(folder: Path, loader: DataLoader[Any]) -> None:
-    recorder = Recorder(folder)
-    module = Countdown()
-    trainer = trainer_in(folder, module, History(interval_s=0.0), recorder=recorder, epochs=3)
-    trainer.fit(module, loader, loader)
+@pytest.mark.parametrize(("interval_s", "drawn"), [(0.0, [False, True, True]), (math.inf, [False, False, False])])
+def test_the_interval_spares_short_epochs_and_aim_gets_the_ends_of_training_and_of_the_test(
+    folder: Path, interval_s: float, drawn: list[bool]
+) -> None:
+    recorder, watcher, module = PictureRecorder(folder), Watcher(), Countdown()
+    trainer = trainer_in(folder, module, History(interval_s=interval_s), watcher, recorder=recorder, epochs=3)
+    trainer.fit(module, LOADER, LOADER)
+    assert watcher.is_drawn == drawn
     trained = pixels(folder)
-    trainer.test(module, loader, verbose=False)
+    trainer.test(module, LOADER, verbose=False)
     where = {"step": 6, "epoch": 3, "subset": None}
     assert [(name, place) for name, _, place in recorder.images] == [("history", where)] * 2
     assert [image.tobytes() for _, image, _ in recorder.images] == [trained, pixels(folder)]
     assert trained != pixels(folder)
 
 
-@pytest.mark.parametrize(("interval_s", "drawn"), [(0.0, [False, True, True]), (math.inf, [False, False, False])])
-def test_the_interval_spares_short_epochs(
-    folder: Path, loader: DataLoader[Any], interval_s: float, drawn: list[bool]
-) -> None:
-    watcher = Watcher()
-    module = Countdown()
-    trainer_in(folder, module, History(interval_s=interval_s), watcher, epochs=3).fit(module, loader, loader)
-    assert watcher.is_drawn == drawn
-    assert (folder / "history.png").exists()
+def test_a_run_that_stops_early(folder: Path) -> None:
+    class Stops(Countdown):
+        def on_train_epoch_end(self) -> None:
+            super().on_train_epoch_end()
+            self.trainer.should_stop = True
 
-
-def test_a_run_that_stops_early(folder: Path, loader: DataLoader[Any]) -> None:
     module = Stops()
-    trainer_in(folder, module, History(), epochs=9).fit(module, loader, loader)
+    trainer_in(folder, module, History(), epochs=9).fit(module, LOADER, LOADER)
     curves: dict[str, list[tuple[int, float]]] = {"train/loss": [(0, 0.0)], "val/loss": [(0, 10.0)]}
     assert pixels(folder) == history(curves, test={}, best_epoch=None, title="quickstart/first").tobytes()
 
 
-def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path, loader: DataLoader[Any]) -> None:
+def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path) -> None:
     values = [math.nan, 0.25, 0.5, 0.5, math.nan]
     for epoch, value in enumerate(values):
         MetricsCsv(run_dir=folder).log_metrics({"val/acc_top1": value, "epoch": epoch}, step=epoch)
-    best = RunCheckpoint(monitor="val/acc_top1", mode="max")
     module = Countdown()
-    trainer_in(folder, module, History(), best, epochs=1).test(module, loader, verbose=False)
+    trainer = trainer_in(folder, module, History(), RunCheckpoint(monitor="val/acc_top1", mode="max"))
+    trainer.test(module, LOADER, verbose=False)
+    title = "quickstart/first\nbest epoch 2: val/acc_top1 0.5"
     curves = {"val/acc_top1": list(enumerate(values))}
-    expected = history(
-        curves, test={"test/loss": 0.5}, best_epoch=2, title="quickstart/first\nbest epoch 2: val/acc_top1 0.5"
-    )
-    assert pixels(folder) == expected.tobytes()
+    assert pixels(folder) == history(curves, test={"test/loss": 0.5}, best_epoch=2, title=title).tobytes()
 
 
 def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
@@ -132,22 +113,10 @@ def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
     assert test == {"test/loss": 0.5, "test/ece": 0.0}
 
 
-def test_nothing_to_draw_is_no_error(folder: Path, loader: DataLoader[Any]) -> None:
+def test_nothing_to_draw_is_no_error(folder: Path) -> None:
     module = Countdown()
-    trainer = trainer_in(folder, module, History(interval_s=0.0), epochs=1)
+    trainer = trainer_in(folder, module, History(interval_s=0.0))
     trainer.loggers = []
-    trainer.fit(module, loader, loader)
-    trainer.test(module, loader, verbose=False)
-    assert not (folder / "history.png").exists()
-
-
-def test_other_ranks_draw_nothing(folder: Path, loader: DataLoader[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    module = Countdown()
-    trainer = trainer_in(folder, module, epochs=1)
-    trainer.fit(module, loader, loader)
-    assert (folder / "metrics.csv").exists()
-    monkeypatch.setattr(L.pytorch.utilities.rank_zero_only, "rank", 1)
-    callback = History(interval_s=0.0)
-    for hook in (callback.on_train_epoch_start, callback.on_train_end, callback.on_test_end):
-        hook(trainer, Countdown())
+    trainer.fit(module, LOADER, LOADER)
+    trainer.test(module, LOADER, verbose=False)
     assert not (folder / "history.png").exists()

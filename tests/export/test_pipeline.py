@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.interrupted import tiny_module
-from helpers.small_run import small_trainer
+from helpers.small_run import small_trainer, tiny_module
 from helpers.unreadable_crops import EACH, NUMBERS, draw, network, opened
 
 from jersey.data.datamodule import JerseyDataModule

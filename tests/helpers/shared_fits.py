@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from helpers.interrupted import fitted, tiny_module
+from helpers.small_run import fitted, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from helpers.interrupted import fitted, tiny_module
 from helpers.shared_fits import plain_network
+from helpers.small_run import fitted, tiny_module
 from PIL import Image
 from torch import nn
 

@@ -1,11 +1,11 @@
 """The tracker against the real Aim, read back with Aim's own SDK."""
 
 import gc
-import logging
 import socket
 import sys
 import threading
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning as L
@@ -20,43 +20,37 @@ from helpers.countdown import Countdown
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
-from jersey.core.labels import Labels
 from jersey.runs.aim import AimTracker, nested, short_commit
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
-
-
-def test_metrics_land_in_the_context_of_their_subset(workdir: Path) -> None:
-    tracker = tracker_in(workdir)
-    for epoch in range(3):
-        tracker.log_metrics({"train/loss": 1.0 - epoch, "lr": 0.5, "epoch": epoch}, step=10 * epoch + 9)
-        tracker.log_metrics({"val/recall/07": 0.5 * epoch, "epoch": epoch}, step=10 * epoch + 9)
-    tracker.log_metrics({"test/acc_top1": 0.75, "epoch": 3}, step=30)
-    tracker.finalize("success")
-    run = the_run(workdir)
-    assert curve(run, "loss", subset="train") == [(9, 1.0, 0), (19, 0.0, 1), (29, -1.0, 2)]
-    assert curve(run, "recall/07", subset="val") == [(9, 0.0, 0), (19, 0.5, 1), (29, 1.0, 2)]
-    assert curve(run, "acc_top1", subset="test") == [(30, 0.75, 3)]
-    assert curve(run, "lr") == [(9, 0.5, 0), (19, 0.5, 1), (29, 0.5, 2)]
-    assert {name for name, _, _ in run.iter_metrics_info()} == {"loss", "recall/07", "acc_top1", "lr"}
-
-
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_a_run_is_named_and_tagged_with_experiment_commit_and_machine(workdir: Path) -> None:
-    tracker = tracker_in(workdir, commit=f"{SHA}-dirty")
-    tracker.log_outcome("finished")
+def test_metrics_land_in_the_context_of_their_subset_and_the_hash_file_continues_the_run(workdir: Path) -> None:
+    for epoch in (0, 1, 1):  # a step that is done again replaces its point
+        tracker = tracker_in(workdir)
+        tracker.log_metrics({"train/loss": 1.0 - epoch, "lr": 0.5, "epoch": epoch}, step=10 * epoch + 9)
+        tracker.log_metrics({"val/recall/07": 0.5 * epoch, "epoch": epoch}, step=10 * epoch + 9)
+        tracker.finalize("success")
+    tracker.log_metrics({"test/acc_top1": 0.75, "epoch": 2}, step=20)  # it logs on after that
+    tracker.finalize("success")
+    run = the_run(workdir)
+    assert curve(run, "loss", subset="train") == [(9, 1.0, 0), (19, 0.0, 1)]
+    assert curve(run, "recall/07", subset="val") == [(9, 0.0, 0), (19, 0.5, 1)]
+    assert curve(run, "acc_top1", subset="test") == [(20, 0.75, 2)]
+    assert curve(run, "lr") == [(9, 0.5, 0), (19, 0.5, 1)]
+    assert {name for name, _, _ in run.iter_metrics_info()} == {"loss", "recall/07", "acc_top1", "lr"}
+
+
+def test_a_run_is_named_and_tagged_with_experiment_machine_and_every_commit(
+    workdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for commit in (f"{SHA}-dirty", SHA[::-1], SHA[::-1]):
+        tracker_in(workdir, commit=commit).log_outcome("finished")
     run = the_run(workdir)
     assert (run.name, run.experiment) == ("first", "quickstart")
-    assert sorted(run.tags) == sorted(["quickstart", "01234567-dirty", socket.gethostname()])
-
-
-def test_a_run_continued_with_other_code_has_the_tags_of_both(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for commit in (SHA, SHA, SHA[::-1]):
-        tracker_in(workdir, commit=commit).log_outcome("finished")
+    assert sorted(run.tags) == sorted(["quickstart", "01234567-dirty", "76543210", socket.gethostname()])
     assert not caplog.records
-    assert sorted(the_run(workdir).tags) == sorted(["quickstart", "01234567", "76543210", socket.gethostname()])
 
 
 @pytest.mark.parametrize(
@@ -66,9 +60,14 @@ def test_a_commit_is_shortened_as_people_write_it(commit: str, tag: str) -> None
     assert short_commit(commit) == tag
 
 
-def test_config_can_be_queried_by_path(workdir: Path) -> None:
+def test_facts_can_be_queried_by_path_and_no_environment_variable_is_stored(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "value-that-must-not-leak")
     tracker = tracker_in(workdir)
-    tracker.log_config({"module.optimizer.lr": 1e-4, "module.augment": None, "data.root": "crops/00", "seed": 7})
+    config = {"module.optimizer.lr": 1e-4, "module.augment": None, "data.root": "crops/00", "seed": 7}
+    tracker.log_facts("config", nested(config))
+    tracker.log_facts("labels", {"names": ["0", "00"]})
     tracker.log_outcome("finished")
     repository = indexed(workdir)
 
@@ -77,81 +76,44 @@ def test_config_can_be_queried_by_path(workdir: Path) -> None:
 
     assert found("run.config.module.optimizer.lr == 1e-4 and run.config.data.root == 'crops/00'") == 1
     assert found("run.config.module.optimizer.lr > 1e-4") == 0
-    assert the_run(workdir)["config", "module", "augment"] is None
+    run = the_run(workdir)
+    assert run["config", "module", "augment"] is None
+    assert run["labels"] == {"names": ["0", "00"]}
+    assert set(run[...]) == {"config", "labels", "outcome"}
+    files = [file for file in (workdir / ".aim").rglob("*") if file.is_file()]
+    assert files
+    assert not [file for file in files if b"value-that-must-not-leak" in file.read_bytes()]
 
 
-def test_nested_keeps_plain_values_and_writes_the_others_out() -> None:
-    assert nested({"a.b": 1, "a.c.d": True, "e": (0.9, 0.99), "a.f": float}) == {
-        "a": {"b": 1, "c": {"d": True}, "f": "<class 'float'>"},
-        "e": "(0.9, 0.99)",
-    }
+@pytest.mark.parametrize(
+    ("flat", "tree"),
+    [
+        (
+            {"a.b": 1, "a.c.d": True, "e": (0.9, 0.99), "a.f": float},
+            {"a": {"b": 1, "c": {"d": True}, "f": "<class 'float'>"}, "e": "(0.9, 0.99)"},
+        ),
+        (
+            {"a.b.c": 1, "a": "<make>", "a.b.d": "<zeros>"},
+            {"a": {"callable": "<make>", "b": {"c": 1, "d": "<zeros>"}}},
+        ),
+    ],
+)
+def test_nested_keeps_plain_values_and_what_is_called_beside_its_arguments(flat: dict, tree: dict) -> None:
+    assert nested(flat) == tree
 
 
-def test_nested_keeps_what_is_called_beside_its_arguments() -> None:
-    assert nested({"a.b.c": 1, "a": "<make>", "a.b.d": "<zeros>"}) == {
-        "a": {"callable": "<make>", "b": {"c": 1, "d": "<zeros>"}}
-    }
-
-
-def test_a_hash_file_that_cannot_be_written_costs_one_warning(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tracker = AimTracker(
-        repo=workdir / ".aim", experiment="e", run_name="r", hash_file=workdir / "missing" / "aim_hash"
-    )
-    log_everything(tracker)
-    (record,) = caplog.records
-    assert "aim_hash" in record.getMessage()
-
-
-def test_labels_stay_strings(workdir: Path) -> None:
-    labels = Labels(("0", "00", "01"))
-    tracker = tracker_in(workdir)
-    tracker.log_labels(labels)
-    tracker.log_outcome("finished")
-    assert the_run(workdir)["labels"] == {"names": ["0", "00", "01"], "count": 3, "sha256": labels.sha256}
-
-
-def test_images_come_back_pixel_by_pixel(workdir: Path) -> None:
+def test_images_come_back_pixel_by_pixel_and_one_of_the_whole_run_is_in_no_subset(workdir: Path) -> None:
     pixels = [np.random.default_rng(step).integers(0, 255, (30, 50, 3), dtype=np.uint8) for step in range(2)]
     tracker = tracker_in(workdir)
     for step, pixels_HW3 in enumerate(pixels):
-        tracker.log_image("matrix", Image.fromarray(pixels_HW3), step=10 * step, epoch=step, subset="val")
+        for subset in ("val", None):
+            tracker.log_image("matrix", Image.fromarray(pixels_HW3), step=10 * step, epoch=step, subset=subset)
     tracker.finalize("success")
-    images = points(the_run(workdir).get_image_sequence("matrix", Context({"subset": "val"})))
-    assert [(step, epoch) for step, _, epoch in images] == [(0, 0), (10, 1)]
-    for (_, image, _), pixels_HW3 in zip(images, pixels, strict=True):
-        assert np.array_equal(np.asarray(image.to_pil_image()), pixels_HW3)
-
-
-def test_an_image_of_the_whole_run_is_in_no_subset(workdir: Path) -> None:
-    tracker = tracker_in(workdir)
-    tracker.log_image("history", Image.new("RGB", (2, 3)), step=4, epoch=1, subset=None)
-    tracker.finalize("success")
-    ((step, image, epoch),) = points(the_run(workdir).get_image_sequence("history", Context({})))
-    assert (step, image.to_pil_image().size, epoch) == (4, (2, 3), 1)
-
-
-def test_the_same_hash_file_continues_the_run(workdir: Path) -> None:
-    for epoch in range(3):
-        tracker = tracker_in(workdir)
-        tracker.log_metrics({"train/loss": float(epoch), "epoch": epoch}, step=epoch)
-        tracker.finalize("success")
-    assert curve(the_run(workdir), "loss", subset="train") == [(0, 0.0, 0), (1, 1.0, 1), (2, 2.0, 2)]
-
-
-def test_steps_done_again_replace_their_points(workdir: Path) -> None:
-    for value in (1.0, 2.0):
-        tracker = tracker_in(workdir)
-        tracker.log_metrics({"train/loss": value, "epoch": 0}, step=5)
-        tracker.finalize("success")
-    assert curve(the_run(workdir), "loss", subset="train") == [(5, 2.0, 0)]
-
-
-def test_the_tracker_logs_on_after_finalize(workdir: Path) -> None:
-    tracker = tracker_in(workdir)
-    for step in range(2):
-        tracker.log_metrics({"test/loss": 0.5, "epoch": step}, step=step)
-        tracker.finalize("success")
-    assert len(curve(the_run(workdir), "loss", subset="test")) == 2
+    for context in (Context({"subset": "val"}), Context({})):
+        images = points(the_run(workdir).get_image_sequence("matrix", context))
+        assert [(step, epoch) for step, _, epoch in images] == [(0, 0), (10, 1)]
+        for (_, image, _), pixels_HW3 in zip(images, pixels, strict=True):
+            assert np.array_equal(np.asarray(image.to_pil_image()), pixels_HW3)
 
 
 def test_a_hash_that_aim_does_not_know_gives_a_new_run(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -163,50 +125,47 @@ def test_a_hash_that_aim_does_not_know_gives_a_new_run(workdir: Path, caplog: py
     assert not caplog.records
 
 
-def test_outcome_is_running_until_the_last_word(workdir: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, "finished"), (SystemExit, "interrupted"), (KeyboardInterrupt, "interrupted"), (ValueError, "failed")],
+)
+def test_outcome_is_running_until_the_last_word(workdir: Path, error: type[BaseException] | None, status: str) -> None:
     tracker = tracker_in(workdir)
     tracker.log_metrics({"train/loss": 1.0, "epoch": 0}, step=0)
     tracker.finalize("failed")
     assert the_run(workdir)["outcome", "status"] == "running"
-    tracker.log_outcome("failed", "Traceback: ...")
-    assert the_run(workdir)["outcome"] == {"status": "failed", "detail": "Traceback: ..."}
-
-
-def test_no_environment_variable_is_stored(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOME_TOKEN", "value-that-must-not-leak")
-    tracker = tracker_in(workdir)
-    tracker.log_config({"seed": 0})
-    tracker.log_outcome("finished")
-    assert set(the_run(workdir)[...]) == {"config", "outcome"}
-    files = [file for file in (workdir / ".aim").rglob("*") if file.is_file()]
-    assert files
-    assert not [file for file in files if b"value-that-must-not-leak" in file.read_bytes()]
+    with pytest.raises(error) if error else nullcontext(), tracker.outcome():
+        if error:
+            raise error("for a reason")
+    outcome = the_run(workdir)["outcome"]
+    assert outcome["status"] == status
+    assert ("for a reason" in outcome["detail"]) == (status == "failed")
 
 
 def log_everything(tracker: AimTracker) -> None:
-    tracker.log_config({"seed": 0})
-    tracker.log_labels(Labels(("0", "00")))
+    tracker.log_facts("config", {"seed": 0})
     tracker.log_metrics({"val/loss": 1.0, "epoch": 0}, step=0)
     tracker.log_image("x", Image.new("RGB", (2, 2)), step=0, epoch=0, subset="val")
     tracker.finalize("success")
     tracker.log_outcome("finished")
 
 
-def test_a_repository_that_cannot_be_made_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / ".aim").write_text("a file where the folder should be")
-    log_everything(tracker_in(tmp_path))
-    (record,) = caplog.records
-    assert (record.name, record.levelno) == ("jersey", logging.WARNING)
-    assert str(tmp_path / ".aim") in record.getMessage()
-
-
-def test_aim_missing_costs_one_warning(
-    workdir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("broken", ["repository", "hash file", "aim"])
+def test_what_fails_in_aim_costs_one_warning(
+    workdir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "aim", None)
-    log_everything(tracker_in(workdir))
+    repo, hash_file = workdir / ".aim", workdir / "aim_hash"
+    if broken == "repository":
+        repo = workdir / "a_file" / ".aim"
+        repo.parent.write_text("where the folder should be")
+    elif broken == "hash file":
+        hash_file = workdir / "missing" / "aim_hash"
+    else:
+        monkeypatch.setitem(sys.modules, "aim", None)
+    log_everything(AimTracker(repo=repo, experiment="e", run_name="r", hash_file=hash_file))
     (record,) = caplog.records
-    assert "aim" in record.getMessage()
+    assert (record.name, record.levelname) == ("jersey", "WARNING")
+    assert str(repo) in record.getMessage()
 
 
 def test_other_ranks_write_nothing(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
@@ -13,78 +14,61 @@ from jersey.core.errors import UserError
 from jersey.runs.metrics_csv import MetricsCsv
 
 
-def test_train_and_val_of_an_epoch_share_a_row(tmp_path: Path) -> None:
-    logger = MetricsCsv(run_dir=tmp_path)
-    logger.log_metrics({"val/loss": 0.5, "epoch": 0}, step=9)
-    logger.log_metrics({"train/loss": 0.75, "epoch": 0}, step=9)
-    logger.log_metrics({"val/loss": 0.25, "epoch": 1}, step=19)
-    assert rows_of(tmp_path) == [
-        {"epoch": "0", "step": "9", "train/loss": "0.75", "val/loss": "0.5"},
-        {"epoch": "1", "step": "19", "train/loss": "", "val/loss": "0.25"},
+def logged(folder: Path, *calls: tuple[dict[str, float], int]) -> list[tuple[str, ...]]:
+    """The file as rows of cells, head included, after a process has logged these."""
+    logger = MetricsCsv(run_dir=folder)
+    for metrics, step in calls:
+        before = dict(metrics)
+        logger.log_metrics(metrics, step=step)
+        assert metrics == before, "the caller's metrics are left alone"
+    rows = rows_of(folder)
+    return [tuple(rows[0]), *(tuple(row.values()) for row in rows)]
+
+
+def test_train_and_val_of_an_epoch_share_a_row_and_columns_are_sorted(tmp_path: Path) -> None:
+    calls: Any = [
+        ({"val/loss": 0.5, "epoch": 0.0}, 9),
+        ({"train/loss": 0.75, "epoch": 0}, 9),
+        ({"val/ece": 1, "val/loss": 0.25, "epoch": 1}, 19),
+    ]
+    assert logged(tmp_path, *calls) == [
+        ("epoch", "step", "train/loss", "val/ece", "val/loss"),
+        ("0", "9", "0.75", "", "0.5"),
+        ("1", "19", "", "1.0", "0.25"),
     ]
 
 
 def test_values_survive_exactly(tmp_path: Path) -> None:
     values = [1 / 3, 1e-17, 123456789.123456789, math.inf, -0.0, float(torch.tensor(0.1))]
-    logger = MetricsCsv(run_dir=tmp_path)
-    for epoch, value in enumerate(values):
-        logger.log_metrics({"x": value, "epoch": epoch}, step=epoch)
-    MetricsCsv(run_dir=tmp_path).log_metrics({"x": math.nan, "epoch": 99}, step=99)
+    logged(tmp_path, *(({"x": value, "epoch": epoch}, epoch) for epoch, value in enumerate(values)))
+    logged(tmp_path, ({"x": math.nan, "epoch": 99}, 99))
     read = [float(row["x"]) for row in rows_of(tmp_path)]
     assert read[:-1] == values
     assert math.isnan(read[-1])
 
 
-def test_columns_come_sorted_after_the_keys_whenever_they_appear(tmp_path: Path) -> None:
-    logger = MetricsCsv(run_dir=tmp_path)
-    logger.log_metrics({"val/b": 1.0, "epoch": 0}, step=0)
-    logger.log_metrics({"train/z": 1.0, "val/a": 2.0, "epoch": 1}, step=1)
-    assert list(rows_of(tmp_path)[0]) == ["epoch", "step", "train/z", "val/a", "val/b"]
-    assert rows_of(tmp_path)[0]["val/b"] == "1.0"
-
-
 def test_metrics_without_an_epoch_join_the_next_row(tmp_path: Path) -> None:
-    logger = MetricsCsv(run_dir=tmp_path)
-    logger.log_metrics({"lr": 0.1}, step=0)
-    logger.log_metrics({"lr": 0.05}, step=4)
-    logger.log_metrics({"train/loss": 1.0, "epoch": 0}, step=5)
-    logger.log_metrics({"train/loss": 1.0, "epoch": 1}, step=9)
+    first, last = ({"train/loss": 1.0, "epoch": 0}, 5), ({"train/loss": 1.0, "epoch": 1}, 9)
+    logged(tmp_path, ({"lr": 0.1}, 0), ({"lr": 0.05}, 4), first, last)
     assert [row["lr"] for row in rows_of(tmp_path)] == ["0.05", ""]
 
 
-def test_test_metrics_stand_in_one_last_row(tmp_path: Path) -> None:
-    logger = MetricsCsv(run_dir=tmp_path)
-    logger.log_metrics({"val/loss": 0.5, "epoch": 0}, step=9)
-    logger.log_metrics({"test/loss": 0.7, "epoch": 1}, step=10)
-    resumed = MetricsCsv(run_dir=tmp_path)
-    resumed.log_metrics({"val/loss": 0.25, "epoch": 1}, step=19)
-    resumed.log_metrics({"test/loss": 0.6, "epoch": 2}, step=20)
-    assert [(row["epoch"], row["val/loss"], row["test/loss"]) for row in rows_of(tmp_path)] == [
-        ("0", "0.5", ""),
-        ("1", "0.25", ""),
-        ("1", "", "0.6"),
+def test_a_resumed_run_replaces_the_row_that_it_does_again_and_the_test_is_one_last_row(tmp_path: Path) -> None:
+    logged(tmp_path, *(({"val/loss": 0.5 * epoch, "epoch": epoch}, epoch) for epoch in range(3)))
+    logged(tmp_path, ({"test/loss": 0.7, "epoch": 3}, 3))
+    again: Any = [({"val/loss": 20.0, "epoch": 2}, 2), ({"val/loss": 30.0, "epoch": 3}, 3)]
+    assert logged(tmp_path, *again, ({"test/ece": 0.6, "epoch": 4}, 4)) == [
+        ("epoch", "step", "test/ece", "val/loss"),
+        ("0", "0", "", "0.0"),
+        ("1", "1", "", "0.5"),
+        ("2", "2", "", "20.0"),
+        ("3", "3", "", "30.0"),
+        ("3", "3", "0.6", ""),
     ]
 
 
 def test_test_alone(tmp_path: Path) -> None:
-    MetricsCsv(run_dir=tmp_path).log_metrics({"test/loss": 0.7, "epoch": 0}, step=0)
-    MetricsCsv(run_dir=tmp_path).log_metrics({"test/acc": 0.6, "epoch": 0}, step=0)
-    assert rows_of(tmp_path) == [{"epoch": "", "step": "", "test/acc": "0.6"}]
-
-
-def test_an_epoch_done_again_replaces_its_row_and_keeps_the_others(tmp_path: Path) -> None:
-    first = MetricsCsv(run_dir=tmp_path)
-    for epoch in range(3):
-        first.log_metrics({"val/loss": float(epoch), "epoch": epoch}, step=epoch)
-    resumed = MetricsCsv(run_dir=tmp_path)
-    resumed.log_metrics({"val/loss": 20.0, "epoch": 2}, step=2)
-    resumed.log_metrics({"val/loss": 30.0, "epoch": 3}, step=3)
-    assert [(row["epoch"], row["val/loss"]) for row in rows_of(tmp_path)] == [
-        ("0", "0.0"),
-        ("1", "1.0"),
-        ("2", "20.0"),
-        ("3", "30.0"),
-    ]
+    assert logged(tmp_path, ({"test/loss": 0.7, "epoch": 0}, 0)) == [("epoch", "step", "test/loss"), ("", "", "0.7")]
 
 
 @pytest.mark.parametrize(
@@ -95,12 +79,6 @@ def test_a_damaged_file_is_a_clear_error_and_stays_as_it_is(tmp_path: Path, cont
     with pytest.raises(UserError, match=r"metrics\.csv"):
         MetricsCsv(run_dir=tmp_path)
     assert (tmp_path / "metrics.csv").read_text() == content
-
-
-def test_the_callers_metrics_are_left_alone(tmp_path: Path) -> None:
-    metrics = {"val/loss": 0.5, "epoch": 0.0}
-    MetricsCsv(run_dir=tmp_path).log_metrics(metrics, step=1)
-    assert metrics == {"val/loss": 0.5, "epoch": 0.0}
 
 
 def test_lightning_fit_and_resume_give_one_row_an_epoch(tmp_path: Path) -> None:

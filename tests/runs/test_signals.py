@@ -10,9 +10,9 @@ import pytest
 import torch
 from helpers.aim_repository import hashes_in
 from helpers.countdown import rows_of
-from helpers.interrupted import assert_same_training
 from helpers.launched import Started
 from helpers.repository import REPOSITORY
+from helpers.small_run import assert_same_training
 
 PROGRAM = """
 import sys, time

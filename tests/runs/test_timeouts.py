@@ -1,10 +1,15 @@
 """Calls that return, fail or hang, in a thread that does not outlive its use."""
 
 import threading
+from functools import partial
 
 import pytest
 
 from jersey.runs.timeouts import OutOfPatience, Patient
+
+
+def fail(error: Exception) -> None:
+    raise error
 
 
 def test_calls_happen_in_order_in_one_thread_and_give_what_they_give() -> None:
@@ -12,8 +17,9 @@ def test_calls_happen_in_order_in_one_thread_and_give_what_they_give() -> None:
     threads = [patient.call(threading.get_ident) for _ in range(3)]
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
-    with pytest.raises(KeyError, match="00"):
-        patient.call(lambda: {}["00"])
+    for error in (KeyError("00"), TimeoutError("the lock is taken")):  # a call may run out of its own time, too
+        with pytest.raises(type(error), match=str(error)):
+            patient.call(partial(fail, error))
     patient.close()
 
 
@@ -24,14 +30,6 @@ def test_a_call_that_hangs_is_left_behind() -> None:
         with pytest.raises(OutOfPatience):
             patient.call(never.wait)
     never.set()
-
-
-def test_a_call_may_run_out_of_its_own_time() -> None:
-    def fail() -> None:
-        raise TimeoutError("the lock is taken")
-
-    with pytest.raises(TimeoutError, match="lock is taken"):
-        Patient(30).call(fail)
 
 
 def test_closing_ends_the_thread_and_a_later_call_starts_another() -> None:

@@ -12,12 +12,10 @@ import pytest
 import torch
 from helpers import unreadable_crops
 from helpers.countdown import rows_of
-from helpers.interrupted import KillAt, Killed, assert_same_training, fitted, tiny_module
 from helpers.several_processes import PROCESSES, side_by_side
-from helpers.small_run import watch_grids
+from helpers.small_run import KillAt, Killed, assert_same_training, fitted, tiny_module, trainer_in, watch_grids
 from helpers.unreadable_crops import EACH, NUMBERS, draw, opened
 from PIL import Image
-from torch import Tensor
 
 from jersey.augment.mixing import CutMix, MixUp
 from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
@@ -31,7 +29,6 @@ from jersey.training.losses import FocalLoss
 from jersey.training.module import JerseyModule
 from jersey.training.optimizers import adamw
 from jersey.training.sam import SAM
-from jersey.training.trainer import make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 LAYOUTS = ("folders", "annotations")
@@ -63,11 +60,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def score_test(folder: Path, data: JerseyDataModule, module: JerseyModule, *callbacks: Any) -> None:
-    named = {str(index): callback for index, callback in enumerate(callbacks)}
-    trainer = make_trainer(
-        run_dir=folder, loggers=[], run_state=module.run_state, callbacks=named, epochs=1, accelerator="cpu"
-    )
-    trainer.test(module, datamodule=data, verbose=False)
+    trainer_in(folder, module, *callbacks).test(module, datamodule=data, verbose=False)
 
 
 def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
@@ -88,7 +81,8 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
         assert 0 <= evaluation.metrics["auroc_readable"] <= 1
         predictions = table(tmp_path / f"predictions_{subset}.csv")
         assert [row["true number"] for row in predictions] == [number for number in NUMBERS for _ in range(each)]
-        assert len(table(tmp_path / f"mistakes_{subset}.csv")) == int((~evaluation_is_right(evaluation)).sum())
+        wrong = int((evaluation.logits_NK.argmax(dim=1) != evaluation.labels_N).sum())
+        assert len(table(tmp_path / f"mistakes_{subset}.csv")) == wrong
     assert len(table(tmp_path / "confusion_matrix_test.csv")) == 3
     assert [row["number"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
 
@@ -122,10 +116,6 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
         assert Image.open(tmp_path / f"{name}.png").width > 0
 
 
-def evaluation_is_right(evaluation: Any) -> Tensor:
-    return evaluation.logits_NK.argmax(dim=1) == evaluation.labels_N
-
-
 def test_scores_of_readable_crops_are_those_without_unreadable_ones(folders: Path, tmp_path: Path) -> None:
     """One network, tested on the split with and without them."""
     module = tiny_module(opened(folders))
@@ -137,21 +127,17 @@ def test_scores_of_readable_crops_are_those_without_unreadable_ones(folders: Pat
     assert scores["score"] == pytest.approx(scores["drop"], rel=1e-6)
 
 
-def test_both_layouts_train_to_the_same_weights(folders: Path, tmp_path: Path) -> None:
-    annotated = draw(tmp_path / "crops", "annotations")
-    first, second = (
-        fitted(tmp_path / name, data, tiny_module(data), epochs=1)
-        for name, data in {"folders": opened(folders), "annotations": opened(annotated)}.items()
-    )
-    assert_same_training(first, second)
-
-
-def test_tracks_are_those_of_the_files(root: Path) -> None:
-    for split in opened(root).splits.values():
-        for path, label, track in zip(split.paths, split.labels, split.tracks, strict=True):
-            assert track.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
-            assert "/" not in track or track.split("/")[0] == (label or "unreadable")
-        assert ILLEGIBLE in split.labels
+def test_both_layouts_train_to_the_same_weights_and_have_the_tracks_of_the_files(folders: Path, tmp_path: Path) -> None:
+    checkpoints = []
+    for root in (folders, draw(tmp_path / "annotations", "annotations")):
+        data = opened(root)
+        checkpoints.append(fitted(tmp_path / f"fit_{root.name}", data, tiny_module(data), epochs=1))
+        for split in data.splits.values():
+            for path, label, track in zip(split.paths, split.labels, split.tracks, strict=True):
+                assert track.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
+                assert "/" not in track or track.split("/")[0] == (label or "unreadable")
+            assert ILLEGIBLE in split.labels
+    assert_same_training(*checkpoints)
 
 
 @pytest.mark.parametrize(

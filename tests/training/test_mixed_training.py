@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.countdown import rows_of
-from helpers.interrupted import EPOCHS, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.small_run import EPOCHS, assert_same_training, fitted, noisy_module, tiny_data, tiny_module
 from torch import Tensor
 
 from jersey.augment.base import Augment
@@ -16,7 +16,6 @@ from jersey.callbacks.ema import EMA
 from jersey.callbacks.training_curves import History
 from jersey.data.datamodule import JerseyDataModule
 from jersey.training.losses import FocalLoss
-from jersey.training.module import JerseyModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
@@ -38,16 +37,11 @@ def data(crops_root: Path) -> JerseyDataModule:
     return tiny_data(crops_root)
 
 
-def noisy(data: JerseyDataModule, **settings: Any) -> JerseyModule:
-    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)), **settings)
-
-
 def test_mixed_batches_are_shares_and_give_the_train_split_a_loss_alone(data: JerseyDataModule, tmp_path: Path) -> None:
     loss = Watched()
-    fitted(tmp_path, data, noisy(data, mix=MixUp(alpha=1.0, probability=0.5), loss=loss), History(interval_s=0.0))
-    are_mixed = [bool((targets_BK.max(dim=1).values < 1).any()) for targets_BK in loss.targets]
-    assert any(are_mixed)
-    assert not all(are_mixed)
+    module = noisy_module(data, mix=MixUp(alpha=1.0, probability=0.5), loss=loss)
+    fitted(tmp_path, data, module, History(interval_s=0.0))
+    assert {bool((targets_BK.max(dim=1).values < 1).any()) for targets_BK in loss.targets} == {True, False}
     rows = rows_of(tmp_path)
     assert len(rows) == EPOCHS
     assert [name for name in rows[0] if name.startswith("train/")] == ["train/loss"]
@@ -55,24 +49,19 @@ def test_mixed_batches_are_shares_and_give_the_train_split_a_loss_alone(data: Je
     assert (tmp_path / "history.png").stat().st_size > 0
 
 
-def test_without_mixing_the_train_split_is_scored(data: JerseyDataModule, tmp_path: Path) -> None:
-    fitted(tmp_path, data, noisy(data), epochs=1)
-    assert {"train/acc_top1", "train/loss"} <= rows_of(tmp_path)[0].keys()
-
-
 @pytest.mark.parametrize("mix", [MixUp(alpha=1.0), CutMix(alpha=1.0, probability=0.7)])
 def test_a_resumed_run_mixes_as_an_uninterrupted_one(data: JerseyDataModule, tmp_path: Path, mix: Any) -> None:
-    whole = fitted(tmp_path / "whole", data, noisy(data, mix=mix), EMA(decay=0.9))
-    fitted(tmp_path / "parts", data, noisy(data, mix=mix), EMA(decay=0.9), stop_after=1)
-    assert_same_training(fitted(tmp_path / "parts", data, noisy(data, mix=mix), EMA(decay=0.9)), whole)
-    plain = fitted(tmp_path / "plain", data, noisy(data), EMA(decay=0.9))
-    assert not torch.equal(plain["state_dict"]["network.head.weight"], whole["state_dict"]["network.head.weight"])
+    whole, _, parts = (
+        fitted(tmp_path / name, data, noisy_module(data, mix=mix), EMA(decay=0.9), stop_after=stop_after)
+        for name, stop_after in (("whole", None), ("parts", 1), ("parts", None))
+    )
+    assert_same_training(parts, whole)
 
 
 def test_mixing_leaves_the_augmentation_as_it_is(data: JerseyDataModule) -> None:
     """Crops are mixed after they are augmented, by numbers of their own: unmixed batches are those without mixing."""
     batch = next(iter(data.train_dataloader()))
-    plain, rarely = noisy(data), noisy(data, mix=MixUp(alpha=1.0, probability=1e-9))
+    plain, rarely = noisy_module(data), noisy_module(data, mix=MixUp(alpha=1.0, probability=1e-9))
     images_BCHW, targets_BK = rarely.training_input(batch, 3)
     assert torch.equal(images_BCHW, plain.training_input(batch, 3)[0])
     assert torch.equal(targets_BK.argmax(dim=1), batch["labels"])
@@ -98,32 +87,20 @@ def test_mixing_and_augmentation_draw_from_different_streams(data: JerseyDataMod
     assert len(seeds) == len(set(seeds)) == 6
 
 
-def test_batches_are_mixed_differently_and_the_same_at_every_call(data: JerseyDataModule) -> None:
+def test_batches_seeds_and_processes_have_numbers_of_their_own_and_the_same_at_every_call(
+    data: JerseyDataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = next(iter(data.train_dataloader()))
-    module = tiny_module(data, mix=MixUp(alpha=1.0))
-    again = [module.training_input(batch, index)[1] for index in (0, 0, 1)]
-    assert torch.equal(again[0], again[1])
-    assert not torch.equal(again[0], again[2])
-    assert not torch.equal(tiny_module_with_seed(data, 1).training_input(batch, 0)[1], again[0])
-
-
-def tiny_module_with_seed(data: JerseyDataModule, seed: int) -> JerseyModule:
-    module = tiny_module(data, mix=MixUp(alpha=1.0))
-    module.seed = seed
-    return module
-
-
-def test_processes_draw_their_own_numbers(data: JerseyDataModule, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the same crops each augments and mixes otherwise, and the same at every call."""
-    batch = next(iter(data.train_dataloader()))
-    module = noisy(data, mix=MixUp(alpha=1.0))
-    seen = [module.training_input(batch, 0)]
+    module, other = noisy_module(data, mix=MixUp(alpha=1.0)), noisy_module(data, mix=MixUp(alpha=1.0))
+    other.seed = 1
+    seen = [each.training_input(batch, index) for each, index in ((module, 0), (module, 0), (module, 1), (other, 0))]
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     for rank in ("0", "1", "1"):
         monkeypatch.setenv("RANK", rank)
         seen.append(module.training_input(batch, 0))
-    (_, *others) = seen
-    assert len({images_BCHW.sum().item() for images_BCHW, _ in seen}) == 3
-    assert len({tuple(targets_BK.flatten().tolist()) for _, targets_BK in seen}) == 3
-    assert torch.equal(others[1][0], others[2][0])
+    different = [seen[index] for index in (0, 2, 3, 4, 5)]
+    for part in (0, 1):
+        assert len({tuple(each[part].flatten().tolist()) for each in different}) == 5
+        assert torch.equal(seen[0][part], seen[1][part])
+        assert torch.equal(seen[5][part], seen[6][part])

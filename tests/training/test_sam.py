@@ -9,12 +9,10 @@ import lightning as L
 import pytest
 import torch
 from helpers.countdown import rows_of
-from helpers.interrupted import STEPS, assert_same_training, fitted, tiny_data, tiny_module
+from helpers.small_run import STEPS, assert_same_training, copy_of, fitted, noisy_module, tiny_data
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
-from jersey.augment.base import Augment
-from jersey.augment.color import Noise
 from jersey.callbacks.ema import EMA
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
@@ -27,9 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loade
 class Quadratic(nn.Module):
     """Half the sum of stiffness times weight squared: its gradient is stiffness times weight."""
 
-    def __init__(self) -> None:
+    def __init__(self, *weights: float) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.tensor([3.0, 1.0]))
+        self.weights = nn.Parameter(torch.tensor(weights or (3.0, 1.0)))
         self.offset = nn.Parameter(torch.tensor([5.0]), requires_grad=False)
         self.stiffness = torch.tensor([1.0, 4.0])
 
@@ -54,29 +52,20 @@ def test_a_step_on_a_quadratic_by_hand() -> None:
     assert loss == pytest.approx(0.5 * (9 + 4))  # at the weights themselves
     torch.testing.assert_close(network.weights.detach(), torch.tensor([3 - 0.33, 1 - 0.56]))
     assert network.offset.item() == 5.0
-
-
-def test_at_the_bottom_it_stays() -> None:
-    network = Quadratic()
-    network.weights.data.zero_()
-    step(network, torch.optim.SGD([network.weights], lr=0.1), rho=0.5)
-    assert network.weights.tolist() == [0.0, 0.0]
+    at_the_bottom = Quadratic(0.0, 0.0)
+    step(at_the_bottom, torch.optim.SGD([at_the_bottom.weights], lr=0.1), rho=0.5)
+    assert at_the_bottom.weights.tolist() == [0.0, 0.0]
 
 
 def test_a_shorter_way_up_comes_nearer_to_the_optimizer_alone() -> None:
-    plain, distances = Quadratic(), []
-    step(plain, torch.optim.AdamW([plain.weights], lr=0.1, weight_decay=0.1, eps=1.0), rho=0.0)
-    for rho in (1.0, 0.1, 0.01):
+    ends = []
+    for rho in (1.0, 0.1, 0.01, 0.0):
         network = Quadratic()
         step(network, torch.optim.AdamW([network.weights], lr=0.1, weight_decay=0.1, eps=1.0), rho=rho)
-        distances.append((network.weights - plain.weights).norm().item())
+        ends.append(network.weights.detach())
+    distances = [(end - ends[-1]).norm().item() for end in ends[:-1]]
     assert distances == sorted(distances, reverse=True)
     assert 0 < distances[-1] < 0.02 * distances[0]
-
-
-def test_a_negative_length_is_refused() -> None:
-    with pytest.raises(UserError, match=r"module\.sam\.rho"):
-        SAM(rho=-0.1)
 
 
 @pytest.fixture(scope="module")
@@ -84,28 +73,24 @@ def data(crops_root: Path) -> JerseyDataModule:
     return tiny_data(crops_root)
 
 
-def noisy(data: JerseyDataModule, **settings: Any) -> Any:
-    return tiny_module(data, augment=Augment(noise=Noise(std=0.1)), **settings)
-
-
 @pytest.mark.parametrize("optimizer", [adamw, partial(sgd, momentum=0.9, nesterov=True)])
 def test_no_way_up_is_the_optimizer_alone(data: JerseyDataModule, tmp_path: Path, optimizer: Any) -> None:
     """Bit for bit, batch statistics and logged scores included, so the second pass leaves no trace of its own."""
     chosen = partial(optimizer, lr=0.02, weight_decay=0.05)
-    plain = fitted(tmp_path / "plain", data, noisy(data, optimizer=chosen))
-    same = fitted(tmp_path / "sam", data, noisy(data, optimizer=chosen, sam=SAM(rho=0.0)))
+    plain = fitted(tmp_path / "plain", data, noisy_module(data, optimizer=chosen))
+    same = fitted(tmp_path / "sam", data, noisy_module(data, optimizer=chosen, sam=SAM(rho=0.0)))
     assert_same_training(same, plain)
     assert (tmp_path / "sam" / "metrics.csv").read_text() == (tmp_path / "plain" / "metrics.csv").read_text()
 
 
 def test_the_train_split_is_scored_once_at_the_weights_themselves(data: JerseyDataModule, tmp_path: Path) -> None:
-    module = noisy(data, sam=SAM(rho=3.0), optimizer=partial(sgd, lr=0.0, weight_decay=0.0))
-    fitted(tmp_path / "sam", data, module, epochs=1)
-    evaluation = module.evaluations["train"]
-    assert sorted(evaluation.indices_N.tolist()) == list(range(len(data.decoded["train"])))
-    still = noisy(data, optimizer=partial(sgd, lr=0.0, weight_decay=0.0))
-    fitted(tmp_path / "plain", data, still, epochs=1)
-    assert torch.equal(evaluation.logits_NK, still.evaluations["train"].logits_NK)
+    evaluations = []
+    for name, sam in {"sam": SAM(rho=3.0), "plain": None}.items():
+        module = noisy_module(data, sam=sam, optimizer=partial(sgd, lr=0.0, weight_decay=0.0))
+        fitted(tmp_path / name, data, module, epochs=1)
+        evaluations.append(module.evaluations["train"])
+    assert sorted(evaluations[0].indices_N.tolist()) == list(range(len(data.decoded["train"])))
+    assert torch.equal(evaluations[0].logits_NK, evaluations[1].logits_NK)
     assert rows_of(tmp_path / "sam") == rows_of(tmp_path / "plain")
 
 
@@ -115,7 +100,7 @@ SGD = partial(sgd, lr=0.1, momentum=0.9, weight_decay=0.01)
 
 def by_hand(data: JerseyDataModule, *, rho: float, clip_norm: float) -> dict[str, Tensor]:
     """One epoch, the second gradient taken from a copy of the network, which keeps its batch statistics to itself."""
-    module = noisy(data, optimizer=SGD)
+    module = noisy_module(data, optimizer=SGD)
     optimizer, schedule = module.optimizer_and_schedule(STEPS)
     for index, batch in enumerate(data.train_dataloader()):
         images_BCHW, labels_B = module.training_input(batch, index)
@@ -140,24 +125,25 @@ def gradients_of(module: Any, network: nn.Module, images_BCHW: Tensor, labels_B:
 
 @pytest.mark.parametrize("clip_norm", [1.0, 0.05])
 def test_a_fit_is_the_loop_by_hand(data: JerseyDataModule, tmp_path: Path, clip_norm: float) -> None:
-    module = noisy(data, sam=SAM(rho=0.3), optimizer=SGD)
+    module = noisy_module(data, sam=SAM(rho=0.3), optimizer=SGD)
     seen = fitted(tmp_path, data, module, epochs=1, clip_norm=clip_norm)["state_dict"]
-    expected = by_hand(data, rho=0.3, clip_norm=clip_norm)
-    for name, value in expected.items():
+    for name, value in by_hand(data, rho=0.3, clip_norm=clip_norm).items():
         torch.testing.assert_close(seen[name], value, atol=1e-5, rtol=1e-4)
-    plain = fitted(tmp_path / "plain", data, noisy(data, optimizer=SGD), epochs=1, clip_norm=clip_norm)["state_dict"]
-    assert not torch.allclose(plain["network.head.weight"], seen["network.head.weight"], atol=1e-4)
 
 
 def test_a_resumed_run_is_an_uninterrupted_one(data: JerseyDataModule, tmp_path: Path) -> None:
-    whole = fitted(tmp_path / "whole", data, noisy(data, sam=SAM()), EMA(decay=0.9))
-    fitted(tmp_path / "parts", data, noisy(data, sam=SAM()), EMA(decay=0.9), stop_after=2)
-    assert_same_training(fitted(tmp_path / "parts", data, noisy(data, sam=SAM()), EMA(decay=0.9)), whole)
+    whole, _, parts = (
+        fitted(tmp_path / name, data, noisy_module(data, sam=SAM()), EMA(decay=0.9), stop_after=stop_after)
+        for name, stop_after in (("whole", None), ("parts", 2), ("parts", None))
+    )
+    assert_same_training(parts, whole)
 
 
-def test_accumulated_batches_are_refused(data: JerseyDataModule, tmp_path: Path) -> None:
+def test_a_negative_length_and_accumulated_batches_are_refused(data: JerseyDataModule, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"module\.sam\.rho"):
+        SAM(rho=-0.1)
     with pytest.raises(UserError, match=r"module\.sam.*trainer\.accumulate=2"):
-        fitted(tmp_path, data, noisy(data, sam=SAM()), accumulate=2)
+        fitted(tmp_path, data, noisy_module(data, sam=SAM()), accumulate=2)
 
 
 def fitted_in_fp16(folder: Path, data: JerseyDataModule, module: L.LightningModule, scale: float) -> dict[str, Tensor]:
@@ -175,20 +161,20 @@ def fitted_in_fp16(folder: Path, data: JerseyDataModule, module: L.LightningModu
         num_sanity_val_steps=0,
     )
     trainer.fit(module, datamodule=data)
-    return {name: value.clone() for name, value in module.state_dict().items()}
+    return copy_of(module)
 
 
-def test_the_loss_scale_of_fp16_changes_no_step(data: JerseyDataModule, tmp_path: Path) -> None:
+def test_the_loss_scale_of_fp16_changes_no_step_and_one_that_overflows_moves_nothing(
+    data: JerseyDataModule, tmp_path: Path
+) -> None:
     """The way up is as long whatever the scale; powers of two round alike."""
-    low, high = (fitted_in_fp16(tmp_path, data, noisy(data, sam=SAM(rho=0.3)), scale) for scale in (64.0, 1024.0))
-    exact = fitted(tmp_path / "exact", data, noisy(data, sam=SAM(rho=0.3)), epochs=1)["state_dict"]
+    before = copy_of(noisy_module(data).network)
+    low, high, none = (
+        fitted_in_fp16(tmp_path, data, noisy_module(data, sam=SAM(rho=0.3)), scale) for scale in (64.0, 1024.0, 2.0**60)
+    )
+    exact = fitted(tmp_path / "exact", data, noisy_module(data, sam=SAM(rho=0.3)), epochs=1)["state_dict"]
     for name, value in exact.items():
         torch.testing.assert_close(low[name], high[name], atol=2e-2, rtol=2e-2)
         torch.testing.assert_close(high[name], value, atol=5e-2, rtol=5e-2)
-
-
-def test_a_step_that_overflows_moves_nothing(data: JerseyDataModule, tmp_path: Path) -> None:
-    module = noisy(data, sam=SAM(rho=0.3))
-    before = [weight.detach().clone() for weight in module.network.parameters()]
-    fitted_in_fp16(tmp_path, data, module, 2.0**60)
-    assert all(torch.equal(*pair) for pair in zip(before, module.network.parameters(), strict=True))
+    for name, _ in noisy_module(data).network.named_parameters():
+        assert torch.equal(none[f"network.{name}"], before[name])

@@ -7,23 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from jersey.core.errors import UserError
 from jersey.training.schedules import constant, multi_step, one_cycle, warmup_cosine
 
 
-def curve(
-    total_steps: int, *, warmup_frac: float, final_frac: float = 0.0, peaks: tuple[float, ...] = (1.0,), beyond: int = 0
-) -> list[tuple[float, ...]]:
-    """The learning rates that optimizer steps 0, 1, ... would use, as many as groups."""
-    schedule = partial(warmup_cosine, warmup_frac=warmup_frac, final_frac=final_frac)
-    return rates_of(partial(schedule, total_steps=total_steps), total_steps + beyond, peaks=peaks)
-
-
 def rates_of(
     schedule: Callable[..., LRScheduler], steps: int, *, peaks: tuple[float, ...] = (1.0,)
 ) -> list[tuple[float, ...]]:
+    """The learning rates that optimizer steps 0, 1, ... would use, as many as groups."""
     groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": peak} for peak in peaks]
     optimizer = torch.optim.SGD(groups, lr=1.0)
     scheduler = schedule(optimizer)
@@ -35,62 +28,50 @@ def rates_of(
     return rates
 
 
-def first_group(rates: list[tuple[float, ...]]) -> list[float]:
-    return [rate[0] for rate in rates]
+def curve(schedule: Any, total_steps: int, *, beyond: int = 0, **settings: Any) -> list[float]:
+    """Of one group with a peak of 1, also for some steps beyond the end."""
+    return [rate for (rate,) in rates_of(partial(schedule, total_steps=total_steps, **settings), total_steps + beyond)]
 
 
-@pytest.mark.parametrize("total_steps", [2, 10, 37, 1000])
-@pytest.mark.parametrize("warmup_frac", [0.0, 0.03, 0.1, 0.25, 0.333])
+@pytest.mark.parametrize("total_steps", [1, 2, 3, 10, 37, 1000])
+@pytest.mark.parametrize("warmup_frac", [0.0, 0.03, 0.1, 0.25, 0.333, 0.99, 1.0])
 @pytest.mark.parametrize("final_frac", [0.0, 0.01, 0.5])
+@pytest.mark.parametrize(("schedule", "settings"), [(warmup_cosine, {}), (one_cycle, {"start_frac": 0.1})])
 def test_peak_is_reached_once_and_the_last_step_ends_the_curve(
-    total_steps: int, warmup_frac: float, final_frac: float
+    total_steps: int, warmup_frac: float, final_frac: float, schedule: Any, settings: dict[str, float]
 ) -> None:
-    rates = first_group(curve(total_steps, warmup_frac=warmup_frac, final_frac=final_frac))
-    assert max(rates) == 1.0
-    assert rates.count(1.0) == 1
-    assert rates[-1] == pytest.approx(final_frac, abs=1e-12)
-    peak = rates.index(1.0)
-    assert abs((peak + 1) - warmup_frac * total_steps) <= 1
-    assert all(left < right for left, right in itertools.pairwise(rates[: peak + 1]))
-    assert all(left > right for left, right in itertools.pairwise(rates[peak:]))
-    assert all(rate > 0 for rate in rates[:-1])
+    """Lightning asks once more after the last step; the curve must not come up again."""
+    settings = settings | {"warmup_frac": warmup_frac, "final_frac": final_frac}
+    rates = curve(schedule, total_steps, beyond=3, **settings)
+    run, after = rates[:total_steps], rates[total_steps:]
+    assert (max(run), run.count(1.0)) == (1.0, 1)
+    peak = run.index(1.0)
+    assert abs(peak + 1 - max(warmup_frac * total_steps, 1)) <= 0.5
+    assert all(left < right for left, right in itertools.pairwise(run[: peak + 1]))
+    assert all(left > right for left, right in itertools.pairwise(run[peak:]))
+    if peak < total_steps - 1:
+        assert run[-1] == pytest.approx(final_frac, abs=1e-12)
+    if peak > 0 and schedule is one_cycle:
+        assert run[0] == pytest.approx(0.1)
+    assert after == pytest.approx([final_frac] * 3, abs=1e-12)
 
 
 def test_warmup_is_a_straight_line_from_near_zero() -> None:
-    assert first_group(curve(100, warmup_frac=0.1))[:10] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert curve(warmup_cosine, 100, warmup_frac=0.1)[:10] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert curve(warmup_cosine, 8, warmup_frac=1.0) == pytest.approx([i / 8 for i in range(1, 9)])
 
 
 def test_cosine_is_half_way_down_half_way_through() -> None:
-    rates = first_group(curve(111, warmup_frac=0.1, final_frac=0.2))
+    rates = curve(warmup_cosine, 111, warmup_frac=0.1, final_frac=0.2)
     assert rates[10] == 1.0
     assert rates[60] == pytest.approx(0.6)  # the mean of peak and end
     # Flat at both ends, steep between.
     assert rates[10] - rates[20] < rates[55] - rates[65] > rates[100] - rates[110]
 
 
-def test_nothing_but_warmup() -> None:
-    assert first_group(curve(8, warmup_frac=1.0)) == pytest.approx([i / 8 for i in range(1, 9)])
-
-
-def test_no_warmup_starts_at_the_peak() -> None:
-    rates = first_group(curve(8, warmup_frac=0.0, final_frac=0.1))
-    assert (rates[0], rates[-1]) == pytest.approx((1.0, 0.1))
-
-
-@pytest.mark.parametrize("warmup_frac", [0.0, 0.1, 1.0])
-def test_a_single_step_runs_at_the_peak(warmup_frac: float) -> None:
-    assert first_group(curve(1, warmup_frac=warmup_frac)) == [1.0]
-
-
-@pytest.mark.parametrize("warmup_frac", [0.0, 0.5, 1.0])
-def test_steps_beyond_the_end_stay_low(warmup_frac: float) -> None:
-    """Lightning asks once more after the last step; the curve must not come up again."""
-    rates = first_group(curve(10, warmup_frac=warmup_frac, final_frac=0.1, beyond=15))
-    assert rates[10:] == pytest.approx([0.1] * 15)
-
-
 def test_groups_keep_their_ratio() -> None:
-    rates = curve(20, warmup_frac=0.2, final_frac=0.01, peaks=(1e-3, 1e-4, 0.0))
+    schedule = partial(warmup_cosine, total_steps=20, warmup_frac=0.2, final_frac=0.01)
+    rates = rates_of(schedule, 20, peaks=(1e-3, 1e-4, 0.0))
     for head, backbone, frozen in rates:
         assert backbone == pytest.approx(head / 10)
         assert frozen == 0
@@ -118,21 +99,6 @@ def test_one_cycle_is_torchs(total_steps: int, warmup_frac: float, start_frac: f
         assert left == pytest.approx(right, abs=1e-9)
 
 
-@pytest.mark.parametrize("total_steps", [1, 2, 3, 10, 37])
-@pytest.mark.parametrize("warmup_frac", [0.0, 0.1, 0.3, 0.99])
-def test_one_cycle_peaks_once_and_ends_with_the_last_step(total_steps: int, warmup_frac: float) -> None:
-    schedule = partial(one_cycle, total_steps=total_steps, warmup_frac=warmup_frac, start_frac=0.1, final_frac=0.01)
-    rates = first_group(rates_of(schedule, total_steps + 3))
-    assert rates[:total_steps].count(1.0) == 1
-    peak = rates.index(1.0)
-    assert abs(peak + 1 - max(warmup_frac * total_steps, 1)) <= 0.5
-    if peak > 0:
-        assert rates[0] == pytest.approx(0.1)
-    if peak < total_steps - 1:
-        assert rates[total_steps - 1] == pytest.approx(0.01)
-    assert rates[total_steps:] == pytest.approx([0.01] * 3)
-
-
 @pytest.mark.parametrize("milestones_frac", [(0.6, 0.85), (0.85, 0.6), (0.5,), ()])
 @pytest.mark.parametrize("factor", [0.1, 0.5])
 def test_multi_step_is_torchs(milestones_frac: tuple[float, ...], factor: float) -> None:
@@ -142,17 +108,17 @@ def test_multi_step_is_torchs(milestones_frac: tuple[float, ...], factor: float)
         assert left == pytest.approx(right)
 
 
-def test_multi_step_by_hand() -> None:
-    """Ten steps: two warm up, the sixth is the first after the one milestone, the ninth after the other."""
-    schedule = partial(multi_step, total_steps=10, milestones_frac=(0.5, 0.8), factor=0.1, warmup_frac=0.2)
-    assert first_group(rates_of(schedule, 10)) == pytest.approx([0.5, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
-
-
-def test_constant_is_torchs_and_warms_up_by_hand() -> None:
-    own, torchs = partial(constant, total_steps=8), partial(ConstantLR, factor=1.0)
-    assert rates_of(own, 8, peaks=(0.3, 0.1)) == rates_of(torchs, 8, peaks=(0.3, 0.1))
-    warm = first_group(rates_of(partial(constant, total_steps=8, warmup_frac=0.5), 8))
-    assert warm == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+@pytest.mark.parametrize(
+    ("schedule", "settings", "rates"),
+    [
+        # Two steps warm up, the sixth is the first after the one milestone, the ninth after the other.
+        (multi_step, {"milestones_frac": (0.5, 0.8), "warmup_frac": 0.2}, [0.5, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01]),
+        (constant, {"warmup_frac": 0.4}, [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1]),
+        (constant, {}, [1] * 10),
+    ],
+)
+def test_by_hand(schedule: Any, settings: dict[str, Any], rates: list[float]) -> None:
+    assert curve(schedule, 10, **settings) == pytest.approx(rates)
 
 
 @pytest.mark.parametrize(

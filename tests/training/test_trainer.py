@@ -30,13 +30,9 @@ def torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trainer(folder: Path, callback: Callback | None = None, *, accelerator: str = "cpu") -> L.Trainer:
+    only = {"only": callback}
     return make_trainer(
-        run_dir=folder,
-        loggers=[],
-        run_state=RunState(),
-        callbacks={"only": callback},
-        epochs=1,
-        accelerator=accelerator,
+        run_dir=folder, loggers=[], run_state=RunState(), callbacks=only, epochs=1, accelerator=accelerator
     )
 
 
@@ -46,18 +42,14 @@ def test_alone_one_device_trains(tmp_path: Path) -> None:
     assert not isinstance(made.strategy, DDPStrategy)
 
 
-def test_torchrun_says_how_many_devices_and_machines(torchrun: None, tmp_path: Path) -> None:
-    made = trainer(tmp_path)
-    assert (made.world_size, made.num_devices, made.num_nodes) == (6, 2, 3)
-    assert isinstance(made.strategy, DDPStrategy)
-
-
-def test_ddp_looks_for_weights_without_gradient_where_some_are_frozen(torchrun: None, tmp_path: Path) -> None:
-    plain, freezing = (trainer(tmp_path, callback).strategy for callback in (None, FreezeBackbone(frac=0.5)))
-    assert isinstance(plain, DDPStrategy)
-    assert isinstance(freezing, DDPStrategy)
-    assert not plain._ddp_kwargs.get("find_unused_parameters")
-    assert freezing._ddp_kwargs.get("find_unused_parameters")
+def test_torchrun_says_how_many_and_ddp_looks_for_weights_without_gradient_where_some_are_frozen(
+    torchrun: None, tmp_path: Path
+) -> None:
+    for callback in (None, FreezeBackbone(frac=0.5)):
+        made = trainer(tmp_path, callback)
+        assert (made.world_size, made.num_devices, made.num_nodes) == (6, 2, 3)
+        assert isinstance(made.strategy, DDPStrategy)
+        assert bool(made.strategy._ddp_kwargs.get("find_unused_parameters")) == (callback is not None)
 
 
 def test_more_processes_than_gpus_is_a_user_error(

@@ -1,0 +1,5 @@
+"""The fit that the tests of callbacks share."""
+
+from helpers import looked_at as shared
+
+looked_at = shared.looked_at

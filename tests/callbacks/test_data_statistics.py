@@ -1,0 +1,70 @@
+"""The tables and pictures of a data set and of what is drawn, against the files and the loader."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.looked_at import EPOCHS, LookedAt
+from helpers.small_run import fitted, tiny_data, tiny_module
+from PIL import Image
+
+from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
+from jersey.plots.class_bars import dataset_bars, sampler_bars
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
+SPLITS = ("train", "val", "test")
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_row_a_number_as_the_folders_have_it_and_a_resumed_run_has_all_its_epochs(
+    crops_root: Path, tmp_path: Path
+) -> None:
+    """A name that is in no folder, and is no number, has a row too; batches that training leaves out count."""
+    names = ("01", "A7", "00", "0")
+    data = tiny_data(crops_root, labels=names, sampler_power=0.5)
+    for folder, stops in {"whole": [None], "parts": [1, None]}.items():
+        for stop_after in stops:
+            callbacks = (DatasetStatistics(), SamplerDistribution())
+            fitted(tmp_path / folder, data, tiny_module(data), *callbacks, stop_after=stop_after, limit_batches=1)
+    header, *rows = table(tmp_path / "parts" / "dataset.csv")
+    assert header == ["number", *SPLITS]
+    assert [row[0] for row in rows] == list(names)
+    for name, *counts in rows:
+        assert [int(count) for count in counts] == [len(list((crops_root / s / name).glob("*"))) for s in SPLITS]
+    assert len({count for row in rows for count in row[1:]}) > 2, "the data set is too even to show a mix-up"
+    assert table(tmp_path / "parts" / "sampler.csv") == table(tmp_path / "whole" / "sampler.csv")
+
+
+def test_the_table_holds_what_the_loader_really_draws(looked_at: LookedAt) -> None:
+    data = looked_at.data
+    header, natural, *epochs = table(looked_at.folder / "sampler.csv")
+    assert header == ["drawn in", "0", "00", "01"]
+    assert natural == ["data set", *map(str, data.class_counts)]
+    assert [row[0] for row in epochs] == [f"epoch {epoch}" for epoch in range(EPOCHS)]
+    for epoch, row in enumerate(epochs):
+        data.train_sampler.set_epoch(epoch)
+        labels_N = torch.cat([batch["labels"] for batch in data.train_dataloader()])
+        assert [int(cell) for cell in row[1:]] == labels_N.bincount(minlength=3).tolist()
+
+
+@pytest.mark.parametrize(("name", "subset"), [("dataset", None), ("sampler", "train")])
+def test_the_picture_is_that_of_the_table_and_goes_to_aim_once_at_the_start(
+    looked_at: LookedAt, name: str, subset: str | None
+) -> None:
+    _, *rows = table(looked_at.folder / f"{name}.csv")
+    counts = np.array([[int(cell) for cell in row[1:]] for row in rows])
+    if name == "dataset":
+        expected = dataset_bars(counts.T, [row[0] for row in rows], splits=SPLITS, title=str(looked_at.data.root))
+    else:
+        assert counts[0].tolist() != counts[1].tolist()
+        title = "Sampler, epoch 0: 48 crops drawn"
+        expected = sampler_bars(counts[0], counts[1], looked_at.data.labels.names, title=title)
+    ((image, where),) = [(image, where) for shown, image, where in looked_at.recorder.images if shown == name]
+    assert where == {"step": 0, "epoch": 0, "subset": subset}
+    assert image.tobytes() == Image.open(looked_at.folder / f"{name}.png").tobytes() == expected.tobytes()

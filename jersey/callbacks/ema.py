@@ -1,7 +1,8 @@
 """Exponential moving average of weights and buffers; validation, "best" and export speak of the average.
 
-Lightning's `WeightAveraging` swaps the weights for validation and keeps both kinds in each checkpoint; this adds
-a ramp, https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage, and foreach kernels.
+Lightning's `WeightAveraging` swaps the weights for validation and keeps both kinds in each checkpoint; this adds a
+decay ramp and foreach kernels. Averaging: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; the ramp:
+https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage.
 """
 
 import math

@@ -38,11 +38,9 @@ class SampleGrid(Callback):
 
     @rank_zero_only
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        epoch = trainer.current_epoch
-        if batch_idx == 0 and (epoch == 0 or (self.every_epochs and epoch % self.every_epochs == 0)):
-            self._draw(Scored(trainer, module_of(pl_module), "train"), batch)
-
-    def _draw(self, split: Scored, batch: Batch) -> None:
+        split, epoch = Scored(trainer, module_of(pl_module), "train"), trainer.current_epoch
+        if batch_idx > 0 or (epoch % self.every_epochs if self.every_epochs else epoch) > 0:
+            return
         names = [(*split.names, ILLEGIBLE_NAME)[label] for label in batch["labels"][: self.crops].tolist()]  # -1: none
         stages, what = [batch["images"]], "unchanged"
         if split.module.augment is not None or split.module.mix is not None:

@@ -58,18 +58,13 @@ class DigitErrors(AfterEvaluation):
         errors, places, crops = errors_by_type(counts_KK, names), digit_confusions(counts_KK, names), counts_KK.sum()
         rows = [(kind, total(of_kind), total(of_kind) / crops, examples(of_kind)) for kind, of_kind in errors.items()]
         scored.write("digit_errors", ("type", "count", "share", "examples"), rows)
-        _write_mistakes(scored)
         scored.publish(matrices.digit_errors(errors, places, crops=int(crops), title=scored.title), "digit_errors")
-
-
-def _write_mistakes(scored: Scored) -> None:
-    evaluation, readings, paths = scored.evaluation, scored.readings, scored.paths
-    rows = []
-    for row in readings.surest_mistakes().tolist():
-        true, read = scored.names[evaluation.labels_N[row]], scored.names[readings.ranked_NK[row, 0]]
-        confidence = f"{readings.confidence_N[row]:.4f}"
-        rows.append((paths[evaluation.indices_N[row]], true, read, confidence, error_type(true, read)))
-    scored.write("mistakes", ("file", "true number", "read as", "confidence", "error"), rows)
+        evaluation, readings, paths, mistakes = scored.evaluation, scored.readings, scored.paths, []
+        for row in readings.surest_mistakes().tolist():
+            true, read = names[evaluation.labels_N[row]], names[readings.ranked_NK[row, 0]]
+            confidence = f"{readings.confidence_N[row]:.4f}"
+            mistakes.append((paths[evaluation.indices_N[row]], true, read, confidence, error_type(true, read)))
+        scored.write("mistakes", ("file", "true number", "read as", "confidence", "error"), mistakes)
 
 
 class PredictionsTable(AfterEvaluation):

@@ -1,4 +1,4 @@
-"""The average of a real fit against the same average computed by hand from the weights after every step."""
+"""The average of a real fit against the one by hand from the weights after every step; others test resumed fits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,15 +8,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.small_run import copy_of
+from helpers.small_run import copy_of, small_trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
 from jersey.core.errors import UserError
-from jersey.runs.state import RunState, join_all
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 BATCHES = torch.randn(7, 16, 4, generator=torch.Generator().manual_seed(1))
@@ -37,7 +35,6 @@ class Small(L.LightningModule):
 
     def validation_step(self, batch: Tensor, _: int) -> None:
         self.validated.append(copy_of(self))
-        self.log("val/loss", 0.0)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
@@ -70,26 +67,11 @@ def by_hand(states: list[State], decay: float, updates: Sequence[int]) -> State:
     return average
 
 
-def fit(folder: Path, *, epochs: int = 2, accumulate: int = 1, **settings: Any) -> tuple[Small, list[State], EMA]:
-    """Trains from `checkpoints/last.ckpt` on, if it is there, and leaves it there."""
-    module, raw, ema, run = Small(), RawWeights(), EMA(**settings), RunState()
-    callbacks: list[Callback] = [raw, ema, RunCheckpoint(monitor="val/loss")]
-    join_all(callbacks, run)
-    trainer = L.Trainer(
-        default_root_dir=folder,
-        max_epochs=epochs,
-        accumulate_grad_batches=accumulate,
-        callbacks=callbacks,
-        plugins=[run.checkpoint_io],
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+def fit(folder: Path, *, accumulate: int = 1, **settings: Any) -> tuple[Small, list[State], EMA]:
+    module, raw, ema = Small(), RawWeights(), EMA(**settings)
+    trainer = small_trainer(folder, raw, ema, epochs=2, accumulate_grad_batches=accumulate)
     loaders: Any = (DataLoader[Any](part, batch_size=None) for part in (BATCHES, BATCHES[:1]))  # type: ignore[arg-type]
-    last = folder / "checkpoints" / "last.ckpt"
-    trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
+    trainer.fit(module, *loaders)
     return module, raw.states, ema
 
 
@@ -134,15 +116,6 @@ def test_training_goes_on_with_the_raw_weights(tmp_path: Path) -> None:
         alone.training_step(batch, 0).backward()
         optimizer.step()
     assert_same(copy_of(alone), states[-1])
-
-
-@pytest.mark.parametrize("settings", [{"decay": 0.998}, {"half_life_epochs": 0.2}])
-def test_a_resumed_run_continues_average_and_ramp(tmp_path: Path, settings: dict[str, float]) -> None:
-    whole, _, _ = fit(tmp_path / "whole", **settings)
-    fit(tmp_path / "parts", epochs=1, **settings)
-    resumed, _, ema = fit(tmp_path / "parts", **settings)
-    assert ema.state_dict() == {"latest_update_step": 2 * len(BATCHES)}
-    assert_same(copy_of(resumed), copy_of(whole))
 
 
 @pytest.mark.parametrize(

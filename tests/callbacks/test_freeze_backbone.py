@@ -1,4 +1,4 @@
-"""The frozen part of real fits: what stands still, until when, and that a resumed run thaws at the same step."""
+"""The frozen part of real fits: what stands still, and until when; `test_checkpoints.py` resumes them."""
 
 import itertools
 from functools import partial
@@ -8,16 +8,14 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.small_run import EPOCHS, STEPS, assert_same_training, copy_of, fitted, tiny_data, tiny_module
+from helpers.small_run import EPOCHS, STEPS, copy_of, fitted, tiny_data, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 from jersey.training.optimizers import adamw, sgd
-from jersey.training.sam import SAM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
@@ -72,18 +70,6 @@ def test_weights_and_statistics_stand_still_for_that_share_of_the_steps(
     moved = {name for name, value in recorder.backbones[-1].items() if not torch.equal(value, start[name])}
     assert moved == (set() if frac == 1 else set(start))
     assert all(recorder.is_usual)
-
-
-@pytest.mark.parametrize(("frac", "sam"), [(0.2, None), (0.5, SAM(rho=0.1))])  # thawed before the stop, and after it
-def test_a_resumed_run_thaws_where_an_uninterrupted_one_does(
-    data: JerseyDataModule, tmp_path: Path, frac: float, sam: SAM | None
-) -> None:
-    def run(folder: Path, **settings: Any) -> dict[str, Any]:
-        return fitted(folder, data, tiny_module(data, sam=sam), FreezeBackbone(frac=frac), EMA(decay=0.9), **settings)
-
-    whole = run(tmp_path / "whole")
-    run(tmp_path / "parts", stop_after=1)
-    assert_same_training(run(tmp_path / "parts"), whole)
 
 
 def test_what_never_learns_is_not_woken(data: JerseyDataModule, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
 from helpers.countdown import Countdown, rows_of
+from helpers.small_run import small_trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -33,18 +33,10 @@ def fit(folder: Path, at: set[int], scaler: dict[str, Any] | None, **settings: A
     """The metrics of each epoch."""
     loader = DataLoader(TensorDataset(torch.ones(BATCHES, 1)), batch_size=1)
     scaling = torch.amp.GradScaler("cpu", **{"init_scale": 1024.0} | scaler) if scaler is not None else None
-    trainer = L.Trainer(
-        default_root_dir=folder,
-        logger=MetricsCsv(run_dir=folder),
-        callbacks=[LossScale()],
-        plugins=[MixedPrecision("16-mixed", "cpu", scaling)] if scaling else None,
-        accelerator="cpu",
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        **{"max_epochs": 1} | settings,
+    plugins = [MixedPrecision("16-mixed", "cpu", scaling)] if scaling else None
+    small_trainer(folder, LossScale(), logger=MetricsCsv(run_dir=folder), plugins=plugins, **settings).fit(
+        Overflows(at), loader
     )
-    trainer.fit(Overflows(at), loader)
     return rows_of(folder)
 
 
@@ -56,13 +48,13 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     ("at", "scaler", "settings", "skipped", "said"),
     [
         # The last step of an epoch belongs to it too.
-        ({0, 5, BATCHES - 1, BATCHES}, {}, {"max_epochs": 3}, [3, 1, 0], None),
+        ({0, 5, BATCHES - 1, BATCHES}, {}, {"epochs": 3}, [3, 1, 0], None),
         ({30}, {"growth_interval": 10}, {}, [1], None),  # a growing scale is no skipped step
-        ({3, 4, 5}, {"init_scale": 2.0}, {"max_epochs": 2}, [3, 0], "fallen to 0.5"),
+        ({3, 4, 5}, {"init_scale": 2.0}, {"epochs": 2}, [3, 0], "fallen to 0.5"),
         (
             set(range(2 * BATCHES)),
             {"init_scale": 2.0**100, "backoff_factor": 0.9},
-            {"max_epochs": 2},
+            {"epochs": 2},
             [BATCHES] * 2,
             f"{BATCHES} of {BATCHES}",
         ),

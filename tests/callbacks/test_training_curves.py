@@ -57,7 +57,8 @@ def test_a_resumed_and_tested_run_is_shown_whole(folder: Path, mode: str, best_e
         name: [(int(row["epoch"]), float(row[name])) for row in rows_of(folder)[:-1]]
         for name in ("train/loss", "val/loss")
     }
-    assert [epoch for epoch, _ in curves["train/loss"]] == [0, 1, 2, 3]
+    assert curves == {"train/loss": [(e, float(e)) for e in range(4)], "val/loss": [(e, 10.0 + e) for e in range(4)]}
+    assert [row["step"] for row in rows_of(folder)] == ["1", "3", "5", "7", "7"]
     title = f"quickstart/first\nbest epoch {best_epoch}: val/loss {best}, test/loss 0.5"
     expected = history(curves, test={"test/loss": 0.5}, best_epoch=best_epoch, title=title)
     assert pixels(folder) == expected.tobytes()

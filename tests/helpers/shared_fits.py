@@ -1,17 +1,17 @@
 """Fits that one process does alone, or several do together, to be compared: nothing in them depends on how many.
 
 No batch normalisation, which on the CPU sees a process's share alone, and no augmentation, which each process draws for
-itself; `with_randomness` has both.
+itself; "random" has both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from helpers.small_run import fitted, tiny_module
+from helpers.small_run import fitted, tiny_data, tiny_module
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
@@ -52,9 +52,7 @@ def plain_network(*, labels: Labels) -> Network:
 
 def opened(root: Path) -> JerseyDataModule:
     # Neither 13 val crops nor batches of 5 can be shared evenly.
-    data = JerseyDataModule(str(root), seed=3, size_px=(16, 16), batch_size=8, eval_batch_size=5, sampler_power=0.5)
-    data.setup()
-    return data
+    return tiny_data(root, eval_batch_size=5, sampler_power=0.5)
 
 
 PLAIN: dict[str, Callable[[], dict[str, Any]]] = {
@@ -72,12 +70,8 @@ def fit_all(root: Path, folder: Path) -> None:
         data = opened(root)
         for name, settings in PLAIN.items():
             fit(data, folder, name, network=plain_network, **settings())
-        with_randomness(data, folder)
-
-
-def with_randomness(data: JerseyDataModule, folder: Path) -> None:
-    augment, mix = Augment(noise=Noise(std=0.1)), MixUp(alpha=1.0)
-    fit(data, folder, "random", augment=augment, mix=mix, sam=SAM(rho=0.1), callbacks=[EMA(decay=0.7)])
+        augment, mix = Augment(noise=Noise(std=0.1)), MixUp(alpha=1.0)
+        fit(data, folder, "random", augment=augment, mix=mix, sam=SAM(rho=0.1), callbacks=[EMA(decay=0.7)])
 
 
 def fit(
@@ -85,22 +79,13 @@ def fit(
     folder: Path,
     name: str,
     *,
-    callbacks: list[Callback] | None = None,
+    callbacks: Sequence[Callback] = (),
     stop_after: int | None = None,
     accumulate: int = 1,
     **settings: Any,
 ) -> None:
     module = tiny_module(data, optimizer=partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.01), **settings)
-    watch = Watch()
-    last = fitted(
-        folder / name,
-        data,
-        module,
-        *(callbacks or []),
-        watch,
-        epochs=EPOCHS,
-        stop_after=stop_after,
-        accumulate=accumulate,
-    )
+    watch, at = Watch(), {"epochs": EPOCHS, "stop_after": stop_after, "accumulate": accumulate}
+    last = fitted(folder / name, data, module, *callbacks, watch, **at)
     seen = {"checkpoint": last, "end": module.state_dict(), "rows": watch.rows, "weights": watch.weights}
     torch.save(seen, folder / f"{name}.{rank()}.pt")

@@ -109,18 +109,18 @@ def trainer_in(
     )
 
 
-def small_trainer(folder: Path, *callbacks: Callback, epochs: int = 1) -> L.Trainer:
+def small_trainer(folder: Path, *callbacks: Callback, epochs: int = 1, **settings: Any) -> L.Trainer:
     """For a module that is none of jersey's, or whose metrics nobody wants."""
     return L.Trainer(
         default_root_dir=folder,
         max_epochs=epochs,
         callbacks=list(callbacks),
         accelerator="cpu",
-        logger=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
+        **{"logger": False} | settings,
     )
 
 

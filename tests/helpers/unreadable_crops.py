@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from helpers.shared_fits import plain_network
-from helpers.small_run import fitted, tiny_module
+from helpers.small_run import fitted, tiny_data, tiny_module
 from PIL import Image
 from torch import nn
 
@@ -57,10 +57,7 @@ def _pixels(label: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def opened(root: Path, **settings: Any) -> JerseyDataModule:
-    parts: dict[str, Any] = {"size_px": (SIZE_PX, SIZE_PX), "batch_size": 8, "eval_batch_size": 5}
-    data = JerseyDataModule(str(root), **({"seed": 3, "sampler_power": 0.5} | parts | settings))
-    data.setup()
-    return data
+    return tiny_data(root, **{"eval_batch_size": 5, "sampler_power": 0.5} | settings)
 
 
 def network(*, labels: Labels) -> Network:

@@ -17,6 +17,7 @@ from aim.storage.context import Context
 from helpers import aim_repository
 from helpers.aim_repository import curve, hashes_in, indexed, points, the_run, tracker_in
 from helpers.countdown import Countdown
+from helpers.small_run import small_trainer
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -178,15 +179,7 @@ def test_other_ranks_write_nothing(workdir: Path, monkeypatch: pytest.MonkeyPatc
 def test_lightning_fit_resume_and_test_are_one_run_with_continuous_steps(workdir: Path) -> None:
     loader = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
     for epochs in (2, 3):
-        trainer = L.Trainer(
-            default_root_dir=workdir,
-            logger=tracker_in(workdir),
-            max_epochs=epochs,
-            accelerator="cpu",
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-        )
+        trainer = small_trainer(workdir, epochs=epochs, logger=tracker_in(workdir))
         checkpoint = workdir / "last.ckpt"
         trainer.fit(Countdown(), loader, ckpt_path=checkpoint if checkpoint.exists() else None)
         trainer.save_checkpoint(checkpoint)

@@ -4,11 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
-from helpers.countdown import Countdown, rows_of
-from torch.utils.data import DataLoader, TensorDataset
+from helpers.countdown import rows_of
 
 from jersey.core.errors import UserError
 from jersey.runs.metrics_csv import MetricsCsv
@@ -79,25 +77,3 @@ def test_a_damaged_file_is_a_clear_error_and_stays_as_it_is(tmp_path: Path, cont
     with pytest.raises(UserError, match=r"metrics\.csv"):
         MetricsCsv(run_dir=tmp_path)
     assert (tmp_path / "metrics.csv").read_text() == content
-
-
-def test_lightning_fit_and_resume_give_one_row_an_epoch(tmp_path: Path) -> None:
-    loader = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
-    for epochs in (2, 3):
-        trainer = L.Trainer(
-            default_root_dir=tmp_path,
-            logger=MetricsCsv(run_dir=tmp_path),
-            max_epochs=epochs,
-            accelerator="cpu",
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-        )
-        checkpoint = tmp_path / "last.ckpt"
-        trainer.fit(Countdown(), loader, loader, ckpt_path=checkpoint if checkpoint.exists() else None)
-        trainer.save_checkpoint(checkpoint)
-    assert [tuple(row.values()) for row in rows_of(tmp_path)] == [
-        ("0", "1", "0.0", "10.0"),
-        ("1", "3", "1.0", "11.0"),
-        ("2", "5", "2.0", "12.0"),
-    ]

@@ -9,11 +9,10 @@ import lightning as L
 import pytest
 import torch
 from helpers.countdown import rows_of
-from helpers.small_run import STEPS, assert_same_training, copy_of, fitted, noisy_module, tiny_data
+from helpers.small_run import STEPS, assert_same_training, copy_of, fitted, noisy_module, small_trainer, tiny_data
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
-from jersey.callbacks.ema import EMA
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 from jersey.training.optimizers import adamw, sgd
@@ -131,14 +130,6 @@ def test_a_fit_is_the_loop_by_hand(data: JerseyDataModule, tmp_path: Path, clip_
         torch.testing.assert_close(seen[name], value, atol=1e-5, rtol=1e-4)
 
 
-def test_a_resumed_run_is_an_uninterrupted_one(data: JerseyDataModule, tmp_path: Path) -> None:
-    whole, _, parts = (
-        fitted(tmp_path / name, data, noisy_module(data, sam=SAM()), EMA(decay=0.9), stop_after=stop_after)
-        for name, stop_after in (("whole", None), ("parts", 2), ("parts", None))
-    )
-    assert_same_training(parts, whole)
-
-
 def test_a_negative_length_and_accumulated_batches_are_refused(data: JerseyDataModule, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"module\.sam\.rho"):
         SAM(rho=-0.1)
@@ -148,19 +139,8 @@ def test_a_negative_length_and_accumulated_batches_are_refused(data: JerseyDataM
 
 def fitted_in_fp16(folder: Path, data: JerseyDataModule, module: L.LightningModule, scale: float) -> dict[str, Tensor]:
     scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=10_000)
-    trainer = L.Trainer(
-        default_root_dir=folder,
-        plugins=[MixedPrecision("16-mixed", "cpu", scaler)],
-        max_epochs=1,
-        gradient_clip_val=1.0,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(module, datamodule=data)
+    plugins = [MixedPrecision("16-mixed", "cpu", scaler)]
+    small_trainer(folder, plugins=plugins, gradient_clip_val=1.0).fit(module, datamodule=data)
     return copy_of(module)
 
 

@@ -49,7 +49,7 @@ class SampleGrid(Callback):
             self._draw(trainer, module_of(pl_module), batch)
 
     def _draw(self, trainer: Trainer, module: JerseyModule, batch: Batch) -> None:
-        from jersey.plots.image_grid import Section, Tile, image_grid
+        from jersey.plots.image_grid import Tile, TileSection, image_grid
 
         names_by_index = {**dict(enumerate(module.labels.names)), ILLEGIBLE_INDEX: ILLEGIBLE_NAME}
         names = [names_by_index[label] for label in batch["labels"][: self.crops].tolist()]
@@ -59,7 +59,7 @@ class SampleGrid(Callback):
         views = [_pictures(stage_BCHW[: self.crops]) for stage_BCHW in stages]
         tiles = [Tile(images, (name,)) for *images, name in zip(*views, names, strict=True)]
         what = "as stored, and as the network gets them" if is_changed else "unchanged"
-        section = Section(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
+        section = TileSection(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
         image = image_grid(f"train, epoch {trainer.current_epoch}", [section], columns=12 // len(views))
         publish(trainer, module, image, "samples", subset="train")
 
@@ -81,7 +81,7 @@ class PredictionGrid(AfterEvaluation):
         self.crops = crops
 
     def evaluated(self, scored: Scored) -> None:
-        from jersey.plots.image_grid import Section, image_grid
+        from jersey.plots.image_grid import TileSection, image_grid
 
         evaluation, readings, images_NCHW = scored.evaluation, scored.readings, scored.images_NCHW
         right_M, wrong_M, unsure_M = readings.right(), readings.surest_mistakes(), readings.least_sure()
@@ -91,11 +91,12 @@ class PredictionGrid(AfterEvaluation):
             ("least sure, mistakes framed", unsure_M, unsure_M[: self.crops]),
         ]
         sections = [
-            Section(kind, _tiles(shown_M, readings, images_NCHW), out_of=len(all_M)) for kind, all_M, shown_M in kinds
+            TileSection(kind, _tiles(shown_M, readings, images_NCHW), out_of=len(all_M))
+            for kind, all_M, shown_M in kinds
         ]
         if evaluation.unreadable:
             tiles = _unreadable_tiles(evaluation, readings.names, images_NCHW, self.crops)
-            sections.append(Section("unreadable, the surest first", tiles, out_of=evaluation.unreadable))
+            sections.append(TileSection("unreadable, the surest first", tiles, out_of=evaluation.unreadable))
         title = f"{scored.title}: {len(right_M)} of {len(unsure_M)} crops read right"
         scored.publish(image_grid(title, sections, columns=10), "predictions")
 
@@ -141,7 +142,7 @@ class GradCam(AfterEvaluation):
             raise UserError("Grad-CAM knows the stages of a ResNet alone; set trainer.callbacks.grad_cam=None")
 
     def evaluated(self, scored: Scored) -> None:
-        from jersey.plots.image_grid import Section, image_grid
+        from jersey.plots.image_grid import TileSection, image_grid
 
         if scored.subset == "val":  # its scored weights may be gone
             return
@@ -156,7 +157,7 @@ class GradCam(AfterEvaluation):
         ):
             shown_M = rows_M[: self.crops].tolist()
             tiles = [_heat_tile(row, readings, scored.images_NCHW, scored.module, layer) for row in shown_M]
-            sections.append(Section(kind, tiles, out_of=len(rows_M)))
+            sections.append(TileSection(kind, tiles, out_of=len(rows_M)))
         title = f"{scored.title}: where a crop speaks for a number (bright), by Grad-CAM of {stage}"
         scored.publish(image_grid(title, sections, columns=4), "grad_cam")
 

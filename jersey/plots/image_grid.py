@@ -37,7 +37,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Section:
+class TileSection:
     """Tiles under a heading.
 
     Args:
@@ -51,7 +51,7 @@ class Section:
     out_of: int
 
 
-def image_grid(title: str, sections: Sequence[Section], *, columns: int) -> Image.Image:
+def image_grid(title: str, sections: Sequence[TileSection], *, columns: int) -> Image.Image:
     """Draws the sections one below the other, as an RGB image that is as wide as its contents need.
 
     Crops are enlarged by whole factors, so that their pixels can be counted, or reduced to about 112 pixels.

@@ -63,12 +63,11 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
     """One line such as "8 read as 3: 5 of 12, 1 read as 7: 2 of 9": the most frequent mistakes first, at most six."""
     mistakes_KK = counts_KK * ~np.eye(len(names), dtype=bool)
-    worst_first = np.argsort(-mistakes_KK, axis=None, kind="stable")[:CONFUSED_PAIRS]
-    pairs = [divmod(int(index), len(names)) for index in worst_first]
+    pairs = np.argwhere(mistakes_KK)
+    worst_first = np.argsort(-mistakes_KK[tuple(pairs.T)], kind="stable")[:CONFUSED_PAIRS]
     confusions = [
         f"{names[true]} read as {names[predicted]}: {mistakes_KK[true, predicted]} of {counts_KK[true].sum()}"
-        for true, predicted in pairs
-        if mistakes_KK[true, predicted] > 0
+        for true, predicted in pairs[worst_first]
     ]
     return ", ".join(confusion.replace(" ", NO_BREAK_SPACE) for confusion in confusions) or "no mistakes"
 
@@ -81,8 +80,7 @@ def recall_in_words(right: int, crops: int) -> str:
 def _write_recalls(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, cell_px: int) -> int:
     """Writes the recall behind each row; returns the x after them."""
     size_px = min(12, 3 + cell_px // 2)
-    rights_and_crops = zip(counts_KK.diagonal().tolist(), counts_KK.sum(axis=1).tolist(), strict=True)
-    lines = ["read right", *(recall_in_words(right, crops) for right, crops in rights_and_crops)]
+    lines = ["read right", *map(recall_in_words, counts_KK.diagonal().tolist(), counts_KK.sum(axis=1).tolist())]
     for row, words in enumerate(lines, start=-1):
         sheet.write(words, x_px, max((row + 0.5) * cell_px, -LINE_PX / 2), at="left", size_px=size_px)
     return x_px + max(width_px(words, size_px) for words in lines)

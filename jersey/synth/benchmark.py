@@ -9,6 +9,7 @@ holds tracklets of the first's numbers, a test split only: `ROOT/tracklets/test/
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
@@ -53,38 +54,16 @@ def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, unreadable: 
     Raises:
         UserError: `root` holds crops that were drawn with other settings.
     """
-    draw_unless_there(
-        root,
-        numbers=NUMBERS,
-        train=TRAIN_COUNTS,
-        val=EVAL_CROPS,
-        test=EVAL_CROPS,
-        size_px=size_px,
-        imbalance=1.0,
-        seed=seed,
-        unreadable=unreadable,
-    )
-    if (root / MANIFEST).exists():
-        others = len(UNSEEN_NUMBERS)
-        generate(
-            root / UNSEEN,
-            numbers=UNSEEN_NUMBERS,
-            train=others,
-            val=others,
-            test=UNSEEN_CROPS,
-            size_px=size_px,
-            seed=seed + 1,  # with the same one, crop i of both would be one scene with another number
-        )
-        generate(
-            root / TRACKLETS,
-            numbers=NUMBERS,
-            train=0,
-            val=0,
-            test=TRACKLETS_OF_EACH * len(NUMBERS),
-            size_px=size_px,
-            seed=seed + 2,
-            frames=FRAMES,
-        )
+    more: dict[str, Any] = {"train": TRAIN_COUNTS, "val": EVAL_CROPS, "test": EVAL_CROPS, "imbalance": 1.0}
+    draw_unless_there(root, numbers=NUMBERS, size_px=size_px, seed=seed, unreadable=unreadable, **more)
+    if not (root / MANIFEST).exists():
+        return
+    others, tracklets = len(UNSEEN_NUMBERS), TRACKLETS_OF_EACH * len(NUMBERS)
+    unseen: dict[str, Any] = {"numbers": UNSEEN_NUMBERS, "train": others, "val": others, "test": UNSEEN_CROPS}
+    tracked: dict[str, Any] = {"numbers": NUMBERS, "train": 0, "val": 0, "test": tracklets, "frames": FRAMES}
+    # With the same seed, crop i of two sets would be one scene with another number.
+    generate(root / UNSEEN, **unseen, size_px=size_px, seed=seed + 1)
+    generate(root / TRACKLETS, **tracked, size_px=size_px, seed=seed + 2)
 
 
 if __name__ == "__main__":

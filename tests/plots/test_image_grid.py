@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jersey.plots.image_grid import Section, Tile, heat_overlay, image_grid
+from jersey.plots.image_grid import Tile, TileSection, heat_overlay, image_grid
 
 RED, GREEN, BLUE = (np.full((48, 48, 3), color, np.uint8) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
 
 
 def grid_of(*tiles: Tile, columns: int = 2, title: str = "test") -> np.ndarray:
-    return np.asarray(image_grid(title, [Section("crops", tiles, out_of=len(tiles))], columns=columns))
+    return np.asarray(image_grid(title, [TileSection("crops", tiles, out_of=len(tiles))], columns=columns))
 
 
 def box_of(pixels_HW3: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
@@ -77,7 +77,7 @@ def test_a_long_caption_does_not_reach_into_the_next_tile() -> None:
 def test_counts_are_told_with_and_without_tiles() -> None:
     """A section without tiles keeps its heading; one of one and one of many are headed differently."""
     pictures = [
-        image_grid("t", [Section("wrong", tiles, out_of=out_of)], columns=3)
+        image_grid("t", [TileSection("wrong", tiles, out_of=out_of)], columns=3)
         for tiles, out_of in (([], 0), ([Tile([RED], [])], 1), ([Tile([RED], [])], 900))
     ]
     none, one, many = (np.asarray(picture) for picture in pictures)

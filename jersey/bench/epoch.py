@@ -43,14 +43,16 @@ from jersey.bench import harness
 from jersey.bench.gpu_load import GpuLoad
 from jersey.bench.harness import Times
 from jersey.bench.reference_loaders import TrainBatches, reference_loaders
+from jersey.cli.commands import config_files
 from jersey.core.errors import UserError
 from jersey.core.tables import aligned
 from jersey.core.timing import speedup, wait_for_device
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
-from jersey.lint import checks
+from jersey.experiment import fit
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
+from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import EpochLine, MetricsCsv
 from jersey.training.module import JerseyModule
 from jersey.training.trainer import AUTOCAST
@@ -175,26 +177,18 @@ class Measured:
 
 def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> Measured:
     """Trains all candidates in turn."""
-    name, config = harness.load_run(folder, changes)
-    config.trainer.epochs, config.trainer.limit_batches = rounds + 1, batches
-    checks.check(config)
-    experiment = configs.build(config)
-    data: JerseyDataModule = experiment.data(seed=experiment.seed)
-    data.prepare_data()
-    data.setup()
+    limits = (f"trainer.epochs={rounds + 1}", f"trainer.limit_batches={batches}")
+    name, config = harness.load_run(folder, [*changes, *limits])
+    architecture = configs.flatten(config).get("module.network.architecture", "resnet18")
+    between = BetweenEpochs(lambda trainer, module: _rivals(trainer, module, data, architecture, batches))
+    experiment = harness.with_callbacks(configs.build(config), between=between)
+    data = experiment.read_data()
     if any(split.unreadable for split in data.splits.values()):
         raise UserError(f"{data.root} has unreadable crops, which the rivals take for a class; time a set without any")
-    module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=experiment.seed)
-    architecture = configs.flatten(config).get("module.network.architecture", "resnet18")
-    workdir = harness.workdir()
-    tracker = AimTracker(repo=workdir / ".aim", experiment=name, run_name="bench", hash_file=workdir / "aim_hash")
-    between = BetweenEpochs(lambda trainer, module: _rivals(trainer, module, data, architecture, batches))
-    with_between = harness.with_callbacks(experiment, between=between)
-    loggers = [MetricsCsv(run_dir=workdir), EpochLine(), tracker]
-    trainer = with_between.trainer(run_dir=workdir, loggers=loggers, run_state=module.run_state)
-    load = GpuLoad()
+    run, load = open_run(harness.workdir(), name, "bench", documents=config_files(name, config)), GpuLoad()
+    tracker = AimTracker(repo=run.path / ".aim", experiment=name, run_name="bench", hash_file=run.path / "aim_hash")
     with load.sampled():
-        trainer.fit(module, datamodule=data)
+        fit(experiment.prepare(run, data, loggers=[MetricsCsv(run_dir=run.path), EpochLine(), tracker]))
     tracker.finalize("finished")
     return Measured(
         times_s={title: _without_first(times_s) for title, times_s in between.times_s.items()},

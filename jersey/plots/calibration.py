@@ -72,7 +72,7 @@ def _abstention(axes: Axes, test: Predictions, found: Calibration) -> None:
 
 
 def _finish(axes: Axes, x: str, y: str, *, lowest: float) -> None:
-    axes.set(xlabel=x, ylabel=y, xlim=(0, 1.02), ylim=(lowest, 1.02))
+    axes.set(xlabel=x, ylabel=y, xlim=(0, 1.01), ylim=(lowest, 1.01))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid()

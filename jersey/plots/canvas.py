@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from jersey.synth.typefaces import FontTypeface
 
 DARK, LIGHT, PALE, RED = "#20557a", "#e0903a", "#a9c9e0", "#b03a1e"
-STYLE: dict[str, Any] = {  # of matplotlib, for `rc_context` around the drawing of a figure
+STYLE: Any = {  # of matplotlib, for `rc_context` around the drawing of a figure
     "font.size": 9,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",

@@ -43,11 +43,8 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
     """
     is_roomy = len(names) <= ROOMY_CLASSES
     cell_px = max(42, 360 // len(names)) if is_roomy else 19
-    side_px = cell_px * len(names)
-    sheet = Sheet()
-    top_px, bottom_px = _draw_matrix(
-        sheet, counts_KK, names, x_px=0, y_px=0, cell_px=cell_px, row_title="true number", names_above=not is_roomy
-    )
+    sheet, side_px = Sheet(), cell_px * len(names)
+    top_px, bottom_px = _draw_matrix(sheet, counts_KK, names, cell_px=cell_px, of="number", names_above=not is_roomy)
     right_px = _write_recalls(sheet, counts_KK, x_px=side_px + GAP_PX, cell_px=cell_px)
     _explain_colors(sheet, x_px=right_px + 3 * GAP_PX, y_px=side_px // 5, height_px=side_px * 3 // 5)
     correct, total = int(np.trace(counts_KK)), int(counts_KK.sum())
@@ -151,7 +148,7 @@ def _draw_places(sheet: Sheet, places: Mapping[str, np.ndarray], *, y_px: int) -
         wrong = int(counts_DD.sum() - np.trace(counts_DD))
         heading = f"{place}: {wrong:,} of {counts_DD.sum():,} wrong"
         sheet.write(heading, x_px + side_px / 2, y_px - GAP_PX, at="bottom")
-        _draw_matrix(sheet, counts_DD, DIGITS, x_px=x_px, y_px=y_px, cell_px=CELL_PX, row_title="true digit")
+        _draw_matrix(sheet, counts_DD, DIGITS, x_px=x_px, y_px=y_px, cell_px=CELL_PX, of="digit")
 
 
 def _draw_matrix(
@@ -159,21 +156,16 @@ def _draw_matrix(
     counts_KK: np.ndarray,
     names: Sequence[str],
     *,
-    x_px: int,
-    y_px: int,
+    x_px: int = 0,
+    y_px: int = 0,
     cell_px: int,
-    row_title: str,
+    of: str,
     names_above: bool = False,
 ) -> tuple[int, int]:
     """Draws the table with its names; the upper left corner of its cells is at (x_px, y_px).
 
-    Rows without crops are hatched, not to look like a class that is never read right.
-
-    Args:
-        names_above: repeats the columns' names above the table.
-
-    Returns:
-        The y above and below everything.
+    Rows without crops are hatched, not to look like a class that is never read right. With `names_above` the columns'
+    names stand above too. Returns the y above and below everything.
     """
     sheet.put(Image.fromarray(_cells(counts_KK, cell_px)), x_px, y_px)
     _write_counts(sheet, counts_KK, x_px=x_px, y_px=y_px, cell_px=cell_px)
@@ -188,7 +180,7 @@ def _draw_matrix(
         if names_above:
             sheet.write(name, x_px + middle_px, top_px, at="bottom", size_px=size_px, is_upright=is_upright)
     name_height_px = longest_px if is_upright else LINE_PX
-    sheet.write(row_title, x_px - longest_px - 2 * GAP_PX, y_px + side_px / 2, at="right", is_upright=True)
+    sheet.write(f"true {of}", x_px - longest_px - 2 * GAP_PX, y_px + side_px / 2, at="right", is_upright=True)
     sheet.write("read as", x_px + side_px / 2, bottom_px + name_height_px, at="top")
     return top_px - names_above * name_height_px, bottom_px + name_height_px + LINE_PX
 
@@ -216,14 +208,9 @@ def _cells(counts_KK: np.ndarray, cell_px: int) -> np.ndarray:
 
 def _write_counts(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, y_px: int, cell_px: int) -> None:
     is_dark_KK = counts_KK > DARK_SHARE * counts_KK.sum(axis=1, keepdims=True)
+    sizes_px = range(min(13, cell_px // 2 + 1), SMALLEST_PX, -1)
     for row, column in np.argwhere(counts_KK):
-        count = str(counts_KK[row, column])
-        sizes_px = range(min(13, cell_px // 2 + 1), SMALLEST_PX, -1)
-        sheet.write(
-            count,
-            x_px + (column + 0.5) * cell_px,
-            y_px + (row + 0.5) * cell_px,
-            at="middle",
-            size_px=next((size for size in sizes_px if width_px(count, size) < cell_px - 1), SMALLEST_PX),
-            color="white" if is_dark_KK[row, column] else "black",
-        )
+        count, color = str(counts_KK[row, column]), "white" if is_dark_KK[row, column] else "black"
+        size_px = next((size for size in sizes_px if width_px(count, size) < cell_px - 1), SMALLEST_PX)
+        middle_px = x_px + (column + 0.5) * cell_px, y_px + (row + 0.5) * cell_px
+        sheet.write(count, *middle_px, at="middle", size_px=size_px, color=color)

@@ -23,13 +23,9 @@ NUMBERS = (
     "35", "30", "0", "10", "38", "13", "3", "43", "36", "41", "45", "49", "28", "1", "11", "9", "42", "4", "7", "37",
     "19", "12", "44",
 )
-# In proportion to (rank + 9.538)^-3.298, the law of Zipf and Mandelbrot between these ends with this sum.
-TRAIN_COUNTS = (
-    1200, 890, 677, 525, 415, 333, 271, 224, 186, 157, 133, 114, 98, 85, 74, 65, 57, 51, 45, 40,
-    36, 32, 29, 26, 24, 22, 20, 18, 17, 15, 14, 13, 12, 11, 10, 10, 9, 8, 8, 7,
-    7, 6, 6,
-)
 # fmt: on
+# The law of Zipf and Mandelbrot between 1,200 crops and 6, with 6,000 in all.
+TRAIN_COUNTS = tuple(round(1200 * ((1 + 9.538) / (rank + 9.538)) ** 3.298) for rank in range(1, 1 + len(NUMBERS)))
 EVAL_CROPS = 1500  # of val, and of test
 UNSEEN_NUMBERS = ("16", "18", "25", "29", "31", "34", "40", "47")
 UNSEEN_CROPS = 400

@@ -28,7 +28,7 @@ import copy
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,17 @@ from jersey.bench import harness
 from jersey.bench.gpu_load import GpuLoad
 from jersey.bench.harness import Times
 from jersey.bench.reference_loaders import TrainBatches, reference_loaders
+from jersey.callbacks.base import data_of, module_of
 from jersey.cli.commands import config_files
 from jersey.core.errors import UserError
 from jersey.core.tables import aligned
 from jersey.core.timing import speedup, wait_for_device
-from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
 from jersey.experiment import fit
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import EpochLine, MetricsCsv
-from jersey.training.module import JerseyModule
 from jersey.training.trainer import AUTOCAST
 
 RIVALS = ("bare step", "torchvision", "timm")
@@ -67,23 +66,19 @@ class Plain:
     Args:
         network: takes what `loader` gives.
         loader: the batches of an epoch.
-        val: batches to validate on, by `validated`.
-        validated: a network that takes those.
         dtype: of autocast; None for none.
     """
 
     network: nn.Module
     loader: TrainBatches
-    val: Sequence[Batch]
-    validated: nn.Module
     dtype: torch.dtype | None
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
 
-    def epoch(self) -> tuple[float, float]:
-        """Seconds of the training, and with a validation."""
+    def epoch(self, val: Sequence[Batch], validated: nn.Module) -> tuple[float, float]:
+        """Seconds of the training, and with a validation of a network that takes these batches."""
         wait_for_device()
         started = time.perf_counter()
         self.network.train()
@@ -91,10 +86,10 @@ class Plain:
             self._step(images_BCHW, labels_B)
         wait_for_device()
         training_s = time.perf_counter() - started
-        self.validated.eval()
+        validated.eval()
         with torch.inference_mode():
-            for batch in self.val:
-                self.validated(batch["images"])
+            for batch in val:
+                validated(batch["images"])
         wait_for_device()
         return training_s, time.perf_counter() - started
 
@@ -110,26 +105,40 @@ class BetweenEpochs(L.Callback):
     """Keeps the times of a fit's epochs, and lets the others run in the pauses; to be the first callback.
 
     Args:
-        make_rivals: called at the start of the fit, when its device is known.
+        architecture: timm's name of the network.
+        batches: of an epoch.
     """
 
-    def __init__(self, make_rivals: Callable[[L.Trainer, JerseyModule], dict[str, Plain]]) -> None:
-        self._make_rivals = make_rivals
+    def __init__(self, architecture: str, batches: int) -> None:
+        self.architecture, self.batches = architecture, batches
         self._rivals: dict[str, Plain] = {}
+        self._val: list[Batch] = []
         self.times_s: dict[str, Times] = {"training": {}, "epoch": {}}
         self.spans_s: list[tuple[float, float]] = []  # of jersey's epochs
         self.peak_bytes = 0  # of them on the GPU
         self._started = self._trained = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, JerseyModule)
-        self._rivals = self._make_rivals(trainer, pl_module)
+        data, own, device = data_of(trainer), copy.deepcopy(module_of(pl_module).network), trainer.strategy.root_device
+        self._val = list(itertools.islice(data.val_dataloader(), self.batches))
+        train = itertools.islice(data.train_dataloader(), self.batches)
+        loaders: dict[str, TrainBatches] = {"bare step": [(batch["images"], batch["labels"]) for batch in train]}
+        loaders |= reference_loaders(data, batches=self.batches, device=device)
+        networks = {"bare step": own, "torchvision": copy.deepcopy(own)}
+        networks["torchvision"].normalise = nn.Identity()  # its loader does that
+        if "timm" in loaders:
+            from timm import create_model
+
+            network = create_model(self.architecture, num_classes=len(data.labels)).to(device)
+            networks["timm"] = network.to(memory_format=torch.channels_last)
+        dtype = AUTOCAST.get(str(trainer.precision))
+        self._rivals = {name: Plain(network, loaders[name], dtype) for name, network in networks.items()}
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch:
             self._ended(trainer)
         for name, rival in self._rivals.items():
-            self._add(name, *rival.epoch())
+            self._add(name, *rival.epoch(self._val, self._rivals["bare step"].network))
         wait_for_device()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -179,8 +188,7 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     """Trains all candidates in turn."""
     limits = (f"trainer.epochs={rounds + 1}", f"trainer.limit_batches={batches}")
     name, config = harness.load_run(folder, [*changes, *limits])
-    architecture = configs.flatten(config).get("module.network.architecture", "resnet18")
-    between = BetweenEpochs(lambda trainer, module: _rivals(trainer, module, data, architecture, batches))
+    between = BetweenEpochs(configs.flatten(config).get("module.network.architecture", "resnet18"), batches)
     experiment = harness.with_callbacks(configs.build(config), between=between)
     data = experiment.read_data()
     if any(split.unreadable for split in data.splits.values()):
@@ -201,25 +209,6 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
 def _without_first(times_s: Times) -> Times:
     """In the order of the tables: what all are compared with comes first."""
     return {name: times_s[name][1:] for name in dict.fromkeys(("bare step", "jersey", *times_s))}
-
-
-def _rivals(
-    trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, architecture: str, batches: int
-) -> dict[str, Plain]:
-    device, dtype = trainer.strategy.root_device, AUTOCAST.get(str(trainer.precision))
-    val = list(itertools.islice(data.val_dataloader(), batches))
-    own = copy.deepcopy(module.network)
-    takes_normalised = copy.deepcopy(module.network)
-    takes_normalised.normalise = nn.Identity()
-    ready = [(batch["images"], batch["labels"]) for batch in itertools.islice(data.train_dataloader(), batches)]
-    loaders: dict[str, TrainBatches] = {"bare step": ready, **reference_loaders(data, batches=batches, device=device)}
-    networks = {"bare step": own, "torchvision": takes_normalised}
-    if "timm" in loaders:
-        from timm import create_model
-
-        network = create_model(architecture, num_classes=len(data.labels)).to(device)
-        networks["timm"] = network.to(memory_format=torch.channels_last)
-    return {name: Plain(network, loaders[name], val, own, dtype) for name, network in networks.items()}
 
 
 def bench(

@@ -201,4 +201,4 @@ def _run_worker(root: Path, worker: int, workers: int) -> None:
 
 if __name__ == "__main__":
     with exit_on_user_error():
-        _run_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        _run_worker(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
-from jersey.synth.crop import KINDS
+from jersey.synth.crop import KINDS, Kind
 from jersey.synth.generate import draw_unless_there, generate
 from jersey.synth.settings import LAYOUTS
 from jersey.synth.typefaces import TRAIN, UNSEEN
@@ -20,7 +20,6 @@ from jersey.synth.typefaces import TRAIN, UNSEEN
 NUMBERS = ("7", "0", "00", "01")
 SMALL = {"numbers": NUMBERS, "train": 12, "val": 5, "test": 4, "size_px": 32}
 ILLEGIBLE = {**SMALL, "train": 24, "val": 12, "test": 9, "unreadable": 0.5}
-FIRST_RUN = {**SMALL, "imbalance": 1.0, "seed": 0}
 TRACKLETS = {**SMALL, "train": 0, "val": 0, "test": 8, "frames": 5}
 
 
@@ -45,24 +44,22 @@ def test_folders_are_named_by_the_strings(folders: Path) -> None:
         assert len(list((folders / split).rglob("*.jpg"))) == total
 
 
-def test_each_split_draws_from_its_own_typefaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
-    real = generate_module.render_crop
+def test_each_split_draws_from_its_own_typefaces_and_every_kind_of_illegible_crop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, used = generate_module.render_crop, []
 
-    def spy(number: str, *, typefaces: tuple, **kwargs: object) -> object:
-        used.append(typefaces)
-        return real(number, typefaces=typefaces, **kwargs)
+    def spy(number: str, *, typefaces: object, kind: Kind, **kwargs: object) -> object:
+        used.append((typefaces, kind, number))
+        return real(number, typefaces=typefaces, kind=kind, **kwargs)
 
     monkeypatch.setattr(generate_module, "render_crop", spy)
-    generate(tmp_path / "set", **SMALL)
-    assert used == [TRAIN] * 12 + [UNSEEN] * (5 + 4)
-
-
-def test_a_finished_set_is_left_as_it_is(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate_module, "render_crop", None)
-    before = contents(folders)
-    generate(folders, **SMALL)
-    assert contents(folders) == before
+    generate(tmp_path / "set", **ILLEGIBLE)
+    assert [typefaces for typefaces, _, _ in used] == [TRAIN] * (24 + 12) + [UNSEEN] * (12 + 6 + 9 + 4)
+    for typefaces, least in ((TRAIN, 2), (UNSEEN, 1)):
+        kinds = [kind for of_crop, kind, _ in used if of_crop is typefaces]
+        assert all(kinds.count(kind) >= least for kind in KINDS.values())
+    assert {number for _, kind, number in used if kind in KINDS.values()} == set(NUMBERS)
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
@@ -144,21 +141,6 @@ def test_legible_crops_are_the_same_with_and_without_a_fraction_of_illegible_one
     assert counts == {"train": 12, "val": 6, "test": round(4.5)}
 
 
-def test_every_kind_of_illegible_crop_is_in_each_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, used = generate_module.render_illegible, []
-
-    def spy(kind: object, number: str, *, typefaces: object, **kwargs: object) -> object:
-        used.append((kind, number, typefaces))
-        return real(kind, number, typefaces=typefaces, **kwargs)
-
-    monkeypatch.setattr(generate_module, "render_illegible", spy)
-    generate(tmp_path / "set", **ILLEGIBLE)
-    for typefaces, least in ((TRAIN, 2), (UNSEEN, 1)):
-        kinds = [kind for kind, _, of_crop in used if of_crop is typefaces]
-        assert all(kinds.count(kind) >= least for kind in KINDS.values())
-    assert {number for _, number, _ in used} == set(NUMBERS)
-
-
 def test_a_tracklet_is_a_folder_below_its_number(tmp_path: Path) -> None:
     generate(tmp_path / "set", **(TRACKLETS | {"numbers": ("7", "00"), "test": 4}))
     names = sorted(pictures(tmp_path / "set"))
@@ -169,17 +151,9 @@ def test_a_tracklet_is_a_folder_below_its_number(tmp_path: Path) -> None:
 
 def test_a_first_run_generates_once_and_refuses_other_settings(tmp_path: Path) -> None:
     root = tmp_path / "drawn"
-    draw_unless_there(root, **FIRST_RUN)
+    draw_unless_there(root, **SMALL, imbalance=1.0, seed=0)
     drawn = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    draw_unless_there(root, **FIRST_RUN)
+    draw_unless_there(root, **SMALL, imbalance=1.0, seed=0)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == drawn
     with pytest.raises(UserError, match="seed=0"):
-        draw_unless_there(root, **(FIRST_RUN | {"seed": 1}))
-
-
-def test_a_first_run_leaves_the_crops_of_others_alone(tmp_path: Path) -> None:
-    mine = tmp_path / "train" / "7" / "mine.jpg"
-    mine.parent.mkdir(parents=True)
-    mine.write_bytes(b"precious")
-    draw_unless_there(tmp_path, **FIRST_RUN)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+        draw_unless_there(root, **SMALL, imbalance=1.0, seed=1)

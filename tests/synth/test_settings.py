@@ -13,7 +13,6 @@ from jersey.synth.generate import generate
 from jersey.synth.settings import MANIFEST, Settings, apportion
 
 SMALL = {"numbers": ("7", "0", "00", "01"), "train": 12, "val": 5, "test": 4, "size_px": 32}
-MORE = {"imbalance": 1.0, "layout": "folders", "seed": 0}
 
 
 @given(st.integers(1, 60), st.integers(0, 3000), st.floats(1, 500))
@@ -43,10 +42,10 @@ def test_the_ratio_is_the_asked_one() -> None:
 
 
 def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
-    tail = Settings(("7", "0", "00"), 28, 6, 6, 32, **(MORE | {"imbalance": 4.0}))
+    tail = Settings(("7", "0", "00"), 28, 6, 6, imbalance=4.0)
     assert tail.numbers_of("train") == ["7"] * 16 + ["0"] * 8 + ["00"] * 4
     assert tail.numbers_of("val") == tail.numbers_of("test") == ["7", "7", "0", "0", "00", "00"]
-    assert Settings(("7", "0"), [1, 3], 2, 2, 32, **MORE).numbers_of("train") == ["7", "0", "0", "0"]
+    assert Settings(("7", "0"), [1, 3], 2, 2).numbers_of("train") == ["7", "0", "0", "0"]
 
 
 @pytest.mark.parametrize(

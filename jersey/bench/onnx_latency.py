@@ -88,7 +88,8 @@ def measure(folder: Path | None = None) -> dict[str, Any]:
     result, shares = {}, []
     for name, network in networks.items():
         by_batch = times_of(network, ROUNDS)
-        shares.append(own_share(by_batch[max(by_batch)]))
+        largest_s = by_batch[max(by_batch)]
+        shares.append(1 - speedup(largest_s["onnx"], largest_s["predictor"]).median)
         result[name] = {
             f"batch {batch}": harness.tell(f"{name}, batch {batch}", times_s, against="onnx", crops=batch)
             for batch, times_s in by_batch.items()
@@ -143,11 +144,6 @@ def crops_of(count: int, size_px: tuple[int, int]) -> np.ndarray:
     few = [render_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)) for number in ("7", "23", "00")]
     resized_MHW3 = np.stack([np.asarray(Image.fromarray(crop.image_HW3).resize(size_px[::-1])) for crop in few])
     return resized_MHW3[np.arange(count) % len(few)]
-
-
-def own_share(times_s: harness.Times) -> float:
-    """Of the predictor's time on arrays, the part that is not onnxruntime's."""
-    return 1 - speedup(times_s["onnx"], times_s["predictor"]).median
 
 
 if __name__ == "__main__":

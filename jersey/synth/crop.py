@@ -17,7 +17,7 @@ from jersey.synth import camera, colors
 from jersey.synth.camera import Blur, Folds, View
 from jersey.synth.lettering import print_name, print_number
 from jersey.synth.occlusion import occlude, occlude_fully
-from jersey.synth.player import Easel, Painting, paint_player
+from jersey.synth.player import Easel, paint_player
 from jersey.synth.typefaces import FontTypeface, Typeface
 
 # Paintings are twice as fine as crops, and reach beyond the frame so that a turned one still fills it.
@@ -65,7 +65,8 @@ class Player:
     Args:
         number: on the back, or that would be there.
         typeface: of the number.
-        painting: the painting.
+        scene: the painting, RGB.
+        masks: where the jersey is on it, and the fill of the first and of the second digit, in three bands.
         number_size_px: what the camera keeps in the frame.
         picture_px: side of a picture before it is reduced to a crop.
         back: what can be seen of the player.
@@ -73,7 +74,8 @@ class Player:
 
     number: str
     typeface: Typeface
-    painting: Painting
+    scene: Image.Image
+    masks: Image.Image
     number_size_px: tuple[int, int]
     picture_px: int
     back: Back
@@ -160,13 +162,13 @@ def paint(
     elif back == "aside":
         width_px, seen_px = easel.wide(_BODY_WIDTH), easel.wide(_WIDTH_ASIDE * len(number))
         number_print, name = number_print.turned_away(width_px=width_px, seen_px=seen_px, left=easel.turn < 0), None
-    painting = paint_player(easel, number_print, kit, name, rng, from_the_side=back == "aside")
-    return Player(number, typeface, painting, number_print.layers[0].size, picture_px, back)
+    scene, masks = paint_player(easel, number_print, kit, name, rng, from_the_side=back == "aside")
+    return Player(number, typeface, scene, masks, number_print.layers[0].size, picture_px, back)
 
 
 def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kind: Kind) -> Crop:
     """Takes a picture of a player; `rng_of` gives the generator of each part of it."""
-    number, picture_px, painting_px = player.number, player.picture_px, player.painting.scene.width
+    number, picture_px, painting_px = player.number, player.picture_px, player.scene.width
     rng = rng_of("view")
     view = View.random(picture_px=picture_px, painting_px=painting_px, rng=rng)
     if player.back == "aside":
@@ -175,8 +177,8 @@ def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kin
     rng = rng_of("folds")
     folds = Folds.random(rng)
     cells = camera.mesh(view, folds, picture_px=picture_px, painting_px=painting_px, depth=rng.uniform(0.0, 0.02))
-    scene = camera.warp(player.painting.scene, cells, picture_px).reduce(_OVERSAMPLING)
-    cloth, *bands = camera.warp(player.painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
+    scene = camera.warp(player.scene, cells, picture_px).reduce(_OVERSAMPLING)
+    cloth, *bands = camera.warp(player.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
     digits = bands[: len(number)]
 
     scene = _shade_cloth(scene, cloth, folds, rng_of("shading"))

@@ -58,10 +58,7 @@ def print_number(
         rng: chooses the spacing and how condensed the digits are.
     """
     strokes_px = [0.0, *np.cumsum(outlines_px)]
-    layers = [
-        [typeface.glyph(digit, height_px=height_px, stroke_px=stroke_px) for digit in number]
-        for stroke_px in reversed(strokes_px)
-    ]
+    layers = [[typeface.glyph(digit, height_px=height_px, stroke_px=px) for digit in number] for px in strokes_px[::-1]]
     gap_px = height_px * rng.uniform(0.03, 0.1) + strokes_px[-1]
     stretch = rng.uniform(0.8, 1.12) if len(number) > 1 else rng.uniform(0.9, 1.25)
     sheet_px, centers_px = _spread(layers, gap_px)
@@ -70,8 +67,8 @@ def print_number(
     def sheet(glyphs: Sequence[Image.Image], wanted: Sequence[int]) -> Image.Image:
         mask = Image.new("L", sheet_px)
         for index in wanted:
-            left_px, top_px = centers_px[index] - glyphs[index].width // 2, (sheet_px[1] - glyphs[index].height) // 2
-            mask.paste(255, (left_px, top_px), glyphs[index])
+            glyph = glyphs[index]
+            mask.paste(255, (centers_px[index] - glyph.width // 2, (sheet_px[1] - glyph.height) // 2), glyph)
         return mask.resize(size_px, Image.Resampling.BILINEAR)
 
     everywhere = range(len(number))

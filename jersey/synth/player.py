@@ -18,19 +18,6 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Painting:
-    """A flat painting of the player.
-
-    Args:
-        scene: RGB, hall and player.
-        masks: three bands of 0 to 255: the jersey, and the fill of the first and of the second digit.
-    """
-
-    scene: Image.Image
-    masks: Image.Image
-
-
-@dataclass(frozen=True)
 class Easel:
     """Body units to pixels of a square canvas.
 
@@ -77,8 +64,12 @@ def paint_player(
     rng: np.random.Generator,
     *,
     from_the_side: bool = False,
-) -> Painting:
-    """Paints back to front: hall, skin, jersey, trims, name, number; from the side an arm hangs before all that."""
+) -> tuple[Image.Image, Image.Image]:
+    """Paints back to front: hall, skin, jersey, trims, name, number; from the side an arm hangs before all that.
+
+    Returns:
+        The scene, RGB, and masks in three bands: the jersey, and the fill of the first and of the second digit.
+    """
     scene = paint_hall(easel.size_px, rng)
     draw = ImageDraw.Draw(scene)
     skin = colors.pick(colors.SKIN, rng, jitter=8)
@@ -97,7 +88,7 @@ def paint_player(
         sheet.paste(255, _centered(mask, easel.size_px), mask)
     if from_the_side:
         _paint_near_arm(draw, easel, skin, rng)
-    return Painting(scene, Image.merge("RGB", (cloth, *digits)))
+    return scene, Image.merge("RGB", (cloth, *digits))
 
 
 def _centered(mask: Image.Image, size_px: int) -> tuple[int, int]:

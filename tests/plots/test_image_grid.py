@@ -75,11 +75,10 @@ def test_a_long_caption_does_not_reach_into_the_next_tile() -> None:
 
 def test_counts_are_told_with_and_without_tiles() -> None:
     """A section without tiles keeps its heading; one of one and one of many are headed differently."""
-    pictures = [
-        image_grid("t", [TileSection("wrong", tiles, out_of=out_of)], columns=3)
+    none, one, many = (
+        np.asarray(image_grid("t", [TileSection("wrong", tiles, out_of=out_of)], columns=3))
         for tiles, out_of in (([], 0), ([Tile([RED], [])], 1), ([Tile([RED], [])], 900))
-    ]
-    none, one, many = (np.asarray(picture) for picture in pictures)
+    )
     assert (none < 128).any()
     assert none.shape[0] < one.shape[0]
     assert one.shape != many.shape or (one != many).any()

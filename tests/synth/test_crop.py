@@ -115,7 +115,7 @@ def test_nothing_of_a_number_is_on_a_blank_back() -> None:
         scenes = {
             (number, back): paint(
                 number, rng=np.random.default_rng(seed), typefaces=TRAIN_FONTS[:1], size_px=48, back=back
-            ).painting.scene.tobytes()
+            ).scene.tobytes()
             for number in ("3", "8")
             for back in ("number", "blank")
         }

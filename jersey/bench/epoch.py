@@ -18,6 +18,8 @@ Of several networks and sizes there is a row each; on a machine with a GPU:
 
     python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --set=batch_size=256 --batches=50
 
+`--rounds` are the epochs to time, after one that warms up, `--batches` those of an epoch.
+
 There `busy` is the share of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`), `GB` the
 most memory that they held on it, together with the networks that they are compared with.
 
@@ -61,17 +63,11 @@ RIVALS = ("bare step", "torchvision", "timm")
 
 @dataclass
 class Plain:
-    """A loop that does nothing but train.
-
-    Args:
-        network: takes what `loader` gives.
-        loader: the batches of an epoch.
-        dtype: of autocast; None for none.
-    """
+    """A loop that does nothing but train."""
 
     network: nn.Module
     loader: TrainBatches
-    dtype: torch.dtype | None
+    dtype: torch.dtype | None  # of autocast
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -169,19 +165,12 @@ class BetweenEpochs(L.Callback):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What came out, without the first round.
+    """What came out, without the first round."""
 
-    Args:
-        times_s: seconds of training and of whole epochs, of each candidate in each round.
-        crops: trained on in an epoch.
-        busy: share of jersey's epochs in which the GPU was; None without one.
-        gpu_gb: the most memory on the GPU in jersey's epochs, the networks of the others included; None without one.
-    """
-
-    times_s: dict[str, Times]
-    crops: int
-    busy: float | None
-    gpu_gb: float | None
+    times_s: dict[str, Times]  # of training and of whole epochs
+    crops: int  # trained on in an epoch
+    busy: float | None  # share of jersey's epochs in which the GPU was; None without one
+    gpu_gb: float | None  # the most on the GPU in jersey's epochs, the networks of the others included
 
 
 def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> Measured:
@@ -219,16 +208,7 @@ def bench(
     rounds: int = 4,
     batches: int = 8,
 ) -> dict[str, Any]:
-    """Prints two tables a network and size, or of several a row each, as far as it has come.
-
-    Args:
-        folder: of a run.
-        changes: of its config.
-        architectures: such as resnet18 resnet50, instead of the run's.
-        px: heights and widths, such as 64 128 224.
-        rounds: epochs to time, after one that warms up.
-        batches: of an epoch.
-    """
+    """Prints two tables a network and size, or of several a row each, as far as it has come."""
     if rounds < 2 or batches < 1:
         raise UserError("--rounds must be at least 2, and --batches at least 1")
     networks = [[f"module.network.architecture={each}"] for each in architectures] or [[]]

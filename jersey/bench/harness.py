@@ -97,14 +97,7 @@ def repeat_run(name: str, config: Any, parent: Path, run_name: str, **callbacks:
 def tell(title: str, times_s: Mapping[str, list[float]], *, against: str, crops: int) -> dict[str, dict[str, float]]:
     """Prints a row a candidate: its median time, its speed, and that speed beside the one of `against`.
 
-    Args:
-        title: stands above.
-        times_s: seconds, a value a round.
-        against: the candidate that all are compared with.
-        crops: how many each of these times took.
-
-    Returns:
-        The same for machines.
+    Each of the times took so many crops. Returns the same for machines.
     """
     rows, numbers = [["", "median ms", "crops/s", f"speed against {against}"]], {}
     for name, values in times_s.items():

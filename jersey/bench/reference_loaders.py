@@ -40,13 +40,7 @@ class OnDevice:
 
 
 def reference_loaders(data: JerseyDataModule, *, batches: int, device: torch.device) -> dict[str, OnDevice]:
-    """Of the train split, by library; timm's is left out where it is not installed.
-
-    Args:
-        data: has a folder for each class, its size of crops and of batches.
-        batches: of an epoch.
-        device: where they are wanted.
-    """
+    """Epochs of so many batches of the train split, by library; timm's is left out where it is not installed."""
     makers = {"torchvision": _torchvision_loader} | ({"timm": _timm_loader} if find_spec("timm") else {})
     settings = {
         "batch_size": data.batch_size,

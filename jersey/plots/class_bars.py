@@ -23,12 +23,6 @@ def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequenc
     """Draws how many crops of each class each split has, a panel a split, each on a scale of its own.
 
     From a ratio of 20 between two classes of a split on, the bars are logarithmic; classes without crops are hatched.
-
-    Args:
-        counts_SK: int [S,K], number of crops.
-        names: K class names.
-        splits: S names of splits.
-        title: stands above all.
     """
     height_in = _height_in(names, row_in=0.2)
     figure = Figure(figsize=(PANEL_IN * len(splits), height_in))
@@ -47,14 +41,7 @@ def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequenc
 
 @rc_context(STYLE)
 def sampler_bars(natural_K: np.ndarray, drawn_K: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
-    """Draws the share of each class in the train split and in what an epoch draws from it, with the equal share.
-
-    Args:
-        natural_K: int [K], crops in the train split.
-        drawn_K: int [K], crops drawn in an epoch.
-        names: K class names.
-        title: stands above.
-    """
+    """Draws the share of each class in the train split (`natural_K` crops) and in what an epoch draws from it."""
     figure = Figure(figsize=(6.5, _height_in(names, row_in=0.24)))
     axes = figure.add_axes((0, 0, 1, 1))
     _lay_out_rows(axes, names)

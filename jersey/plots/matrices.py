@@ -32,14 +32,7 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
     """Draws which class (row) was read as which (column), with each row's recall, and the worst confusions in words.
 
     A cell's color is its share of the row's crops, its number their count. Rows of classes without crops are hatched.
-
-    Args:
-        counts_KK: int [K,K], number of crops of each true and predicted class.
-        names: K class names.
-        title: what was evaluated; top-1 accuracy and the number of crops are added.
-
-    Returns:
-        An RGB image, from about 600 pixels a side for few classes to 2,100 for 100.
+    The title gets top-1 accuracy and the number of crops. From 600 pixels a side for few classes to 2,100 for 100.
     """
     is_roomy = len(names) <= ROOMY_CLASSES
     cell_px = max(42, 360 // len(names)) if is_roomy else 19
@@ -100,14 +93,7 @@ def digit_errors(
 ) -> Image.Image:
     """Draws how many crops each type of error has, with examples, above a table of the digits for each place.
 
-    Args:
-        errors: as `jersey.evaluation.digit_errors.errors_by_type` gives them.
-        places: counts_DD by name of the place, as `jersey.evaluation.digit_errors.digit_confusions` gives them.
-        crops: of the split, right ones too.
-        title: what was evaluated; the number of errors is added.
-
-    Returns:
-        An RGB image, about 1,000 pixels wide.
+    `errors` and `places` are as `jersey.evaluation.digit_errors` gives them, `crops` counts the right ones too.
     """
     sheet = Sheet()
     panels_px = len(places) * (CELL_PX * len(DIGITS) + PANEL_GAP_PX) - PANEL_GAP_PX

@@ -41,11 +41,7 @@ def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, unreadable: 
     6,000 train, 1,500 val and 1,500 test crops in `root`; 400 test crops of the unseen numbers in `root/unseen`;
     129 tracklets of 30 frames in `root/tracklets`.
 
-    Args:
-        root: folder of the first data set.
-        size_px: side of a crop.
-        seed: crops are a function of it.
-        unreadable: crops of the first data set on which no number can be read, as a share of each split's crops.
+    Crops on which no number can be read (`unreadable`, as a share of each split's crops) are for the first alone.
 
     Raises:
         UserError: `root` holds crops that were drawn with other settings.

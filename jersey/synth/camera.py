@@ -22,11 +22,7 @@ _MESH_CELLS = 8
 
 @dataclass(frozen=True)
 class View:
-    """A homography from picture to painting.
-
-    Args:
-        matrix_33: maps homogeneous picture coordinates (x, y, 1), in pixels, to those of the painting.
-    """
+    """A homography: its matrix maps homogeneous picture coordinates (x, y, 1), in pixels, to those of the painting."""
 
     matrix_33: Floats
 
@@ -107,14 +103,9 @@ class Folds:
 
 
 def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: float) -> Mesh:
-    """Where each cell of the picture takes its content from.
+    """Where each cell of the picture takes its content from; what would lie outside of the painting takes its edge.
 
-    Args:
-        view: the view.
-        folds: the folds, which move the cloth along their slopes.
-        picture_px: side of the picture.
-        painting_px: side of the painting; what would lie outside of it takes its edge.
-        depth: how far the folds move the cloth, as a fraction of the picture's side.
+    Folds move the cloth along their slopes, by `depth` as a fraction of the picture's side.
     """
     nodes_px = np.round(np.linspace(0, picture_px, _MESH_CELLS + 1)).astype(int)
     nodes_YX2 = np.stack(np.meshgrid(nodes_px, nodes_px), -1)
@@ -146,11 +137,7 @@ def degrade(
 ) -> Image.Image:
     """Degrades an RGB picture; the result has the same size.
 
-    Args:
-        picture: the picture.
-        digit_height_px: height of the digits in it; blur and loss of resolution never go beyond what they bear.
-        rng: chooses kinds and amounts.
-        blur: in the place of the blur and the loss of resolution that digits bear.
+    Blur and loss of resolution never go beyond what digits of this height bear, unless `blur` takes their place.
     """
     picture = (blur or _bearable_blur)(_light(picture, rng), digit_height_px, rng)
     if rng.random() < 0.7:

@@ -60,40 +60,24 @@ class Crop:
 
 @dataclass(frozen=True)
 class Player:
-    """A painted player, of whom many pictures can be taken.
+    """A painted player, of whom many pictures can be taken."""
 
-    Args:
-        number: on the back, or that would be there.
-        typeface: of the number.
-        scene: the painting, RGB.
-        masks: where the jersey is on it, and the fill of the first and of the second digit, in three bands.
-        number_size_px: what the camera keeps in the frame.
-        picture_px: side of a picture before it is reduced to a crop.
-        back: what can be seen of the player.
-    """
-
-    number: str
+    number: str  # on the back, or that would be there
     typeface: Typeface
-    scene: Image.Image
-    masks: Image.Image
-    number_size_px: tuple[int, int]
-    picture_px: int
+    scene: Image.Image  # the painting, RGB
+    masks: Image.Image  # on it, in three bands: the jersey, the fill of the first and of the second digit
+    number_size_px: tuple[int, int]  # what the camera keeps in the frame
+    picture_px: int  # side of a picture before it is reduced to a crop
     back: Back
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Whether a number can be read, and why not.
-
-    Args:
-        back: what can be seen of the player.
-        hidden: something is before the number, instead of leaving it readable.
-        blur: in the place of the blur that a number bears.
-    """
+    """Whether a number can be read, and why not."""
 
     back: Back = "number"
-    hidden: bool = False
-    blur: Blur | None = None
+    hidden: bool = False  # something is before the number, instead of leaving it readable
+    blur: Blur | None = None  # in the place of the blur that a number bears
 
 
 LEGIBLE = Kind()

@@ -47,15 +47,9 @@ def print_number(
     outlines_px: Sequence[float],
     rng: np.random.Generator,
 ) -> NumberPrint:
-    """Sets the digits side by side at a random distance and width.
+    """Sets the digits side by side at a random distance and width; too wide numbers are condensed.
 
-    Args:
-        number: digits.
-        typeface: the face.
-        height_px: height of the digits without outlines.
-        max_width_px: wider numbers are condensed to this width.
-        outlines_px: thickness of each outline, innermost first.
-        rng: chooses the spacing and how condensed the digits are.
+    `height_px` is that of the digits without outlines, `outlines_px` the thickness of each outline, innermost first.
     """
     strokes_px = [0.0, *np.cumsum(outlines_px)]
     layers = [[typeface.glyph(digit, height_px=height_px, stroke_px=px) for digit in number] for px in strokes_px[::-1]]
@@ -96,14 +90,7 @@ _SYLLABLES = (
 
 
 def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng: np.random.Generator) -> Image.Image:
-    """A made-up name as a mask ("L").
-
-    Args:
-        typeface: the face of its letters.
-        height_px: height of the letters before arching.
-        max_width_px: longer names are condensed to this width.
-        rng: makes up the name and its arch.
-    """
+    """A made-up name as a mask ("L"): letters of this height, some of them on an arch; too long names are condensed."""
     name = "".join(_SYLLABLES[index] for index in rng.integers(len(_SYLLABLES), size=rng.integers(1, 4)))
     font = typeface.font(round(height_px * 1.35))
     left, top, right, bottom = font.getbbox(name)

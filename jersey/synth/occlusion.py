@@ -28,14 +28,9 @@ _MOST_ARMS = 4  # before a number; then somebody else is
 def occlude(
     picture: Image.Image, masks: Sequence[Image.Image], *, number: str, typeface: Typeface, rng: np.random.Generator
 ) -> None:
-    """Paints something over the picture, in place; gives up after some attempts that hide too much.
+    """Paints something over an RGB picture, in place; gives up after some attempts that hide too much.
 
-    Args:
-        picture: RGB.
-        masks: for each digit of the number its ink in the picture ("L").
-        number: the digits.
-        typeface: the face of the number.
-        rng: chooses what and where.
+    `masks` are the ink of each digit of the number in the picture ("L").
     """
     for _ in range(_ATTEMPTS):
         cover = _Cover(picture.size)
@@ -82,11 +77,7 @@ class _Cover:
 def telling_visible(digit: str, mask: Image.Image, hidden: Image.Image, typeface: Typeface) -> float:
     """The visible fraction of what tells a digit from the other digit that it could most easily be, 0 to 1.
 
-    Args:
-        digit: the digit.
-        mask: its ink in the picture ("L").
-        hidden: where something else covers the picture ("L").
-        typeface: its face.
+    `mask` is its ink in the picture, `hidden` where something else covers the picture (both "L").
     """
     box = mask.point(lambda value: 255 * (value > 127)).getbbox()
     if box is None:

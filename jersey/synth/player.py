@@ -19,17 +19,11 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Easel:
-    """Body units to pixels of a square canvas.
+    """Body units to pixels of a square canvas."""
 
-    Args:
-        size_px: side of the canvas.
-        scale_px: width of the shoulders.
-        turn: how far the body lies to the right of the number, as on a player who turns away, in body units.
-    """
-
-    size_px: int
-    scale_px: float
-    turn: float
+    size_px: int  # of the canvas
+    scale_px: float  # width of the shoulders
+    turn: float  # how far the body lies to the right of the number, as on a player who turns away, in body units
 
     def px(self, points: Sequence[Point]) -> list[Point]:
         """Pixel coordinates of points in body units."""

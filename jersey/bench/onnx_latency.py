@@ -62,11 +62,7 @@ def random_network(side_px: int) -> ExportModule:
 
 
 def network_of_run(folder: Path) -> ExportModule:
-    """The best weights of a run.
-
-    Raises:
-        UserError: it is no run, or has no best weights yet.
-    """
+    """The best weights of a run; raises UserError for a folder that has none."""
     _, config = load(folder)
     if not (folder / BEST_CHECKPOINT).exists():
         raise UserError(f"{folder} holds no {BEST_CHECKPOINT}; name a run that has finished an epoch")

@@ -27,7 +27,7 @@ GREY = "#999999"
 
 @rc_context(STYLE)
 def calibration(test: Predictions, found: Calibration, *, title: str) -> Image.Image:
-    """Draws accuracy by confidence, and precision by coverage; `test` has a temperature of 1, `found` is shown on it."""
+    """Draws accuracy by confidence, and precision by coverage; the predictions have a temperature of 1."""
     after = test.at(found.temperature)
     figure = Figure(figsize=(2 * SIDE_IN + 0.6, SIDE_IN))
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.32})

@@ -23,32 +23,20 @@ MARK_COLOR = "#b00000"  # dark, so that it is a frame in greyscale too
 
 @dataclass(frozen=True)
 class Tile:
-    """What belongs to one crop.
+    """What belongs to one crop."""
 
-    Args:
-        images: views of it, put side by side.
-        caption: lines below; what is too long ends in an ellipsis.
-        is_marked: whether a frame calls attention to it.
-    """
-
-    images: Sequence[np.ndarray]
-    caption: Sequence[str]
-    is_marked: bool = False
+    images: Sequence[np.ndarray]  # views of it, put side by side
+    caption: Sequence[str]  # lines below; what is too long ends in an ellipsis
+    is_marked: bool = False  # by a frame
 
 
 @dataclass(frozen=True)
 class TileSection:
-    """Tiles under a heading.
+    """Tiles, possibly none, under a heading."""
 
-    Args:
-        heading: what they show; the counts are added.
-        tiles: possibly none.
-        out_of: how many there are in all, shown or not.
-    """
-
-    heading: str
+    heading: str  # the counts are added
     tiles: Sequence[Tile]
-    out_of: int
+    out_of: int  # how many there are in all, shown or not
 
 
 def image_grid(title: str, sections: Sequence[TileSection], *, columns: int) -> Image.Image:

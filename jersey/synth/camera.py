@@ -66,9 +66,7 @@ def _shift(dx_px: float, dy_px: float) -> Floats:
 class Folds:
     """A height field of the cloth over the picture, as a sum of straight ridges.
 
-    Args:
-        ridges_R5: for each ridge its centre x and y, its direction (radians), its half width, and its height; lengths
-            are fractions of the picture's side.
+    Of each: centre x and y, direction (radians), half width, height; lengths are fractions of the picture's side.
     """
 
     ridges_R5: Floats

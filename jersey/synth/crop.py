@@ -39,13 +39,9 @@ Back = Literal["number", "blank", "aside"]
 
 @dataclass(frozen=True)
 class Crop:
-    """A drawn crop.
+    """A drawn crop, RGB.
 
-    Args:
-        image_HW3: RGB, uint8.
-        digits_DHW: the fill of each digit, left to right, uint8 from 0 to 255, hidden parts included, sharp where the
-            image is blurred.
-        typeface: of the digits.
+    `digits_DHW` are the fills, left to right, 0 to 255, hidden parts included, sharp where the image is blurred.
     """
 
     image_HW3: NDArray[np.uint8]

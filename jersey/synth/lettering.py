@@ -12,15 +12,10 @@ from jersey.synth.typefaces import MARGIN_PX, FontTypeface, Typeface
 
 @dataclass(frozen=True)
 class NumberPrint:
-    """Masks ("L", all of one size) of a printed number.
+    """Masks ("L", all of one size) of a printed number."""
 
-    Args:
-        layers: from the outermost outline to the fill, in the order of painting.
-        digits: the fill of each digit alone, left to right.
-    """
-
-    layers: tuple[Image.Image, ...]
-    digits: tuple[Image.Image, ...]
+    layers: tuple[Image.Image, ...]  # from the outermost outline to the fill, in the order of painting
+    digits: tuple[Image.Image, ...]  # the fill of each digit alone, left to right
 
     def left_out(self) -> "NumberPrint":
         """Nothing is printed; the digits still say where they would be."""

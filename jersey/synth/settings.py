@@ -143,13 +143,8 @@ def _shown(value: object) -> str:
 def apportion(total: int, *, numbers: Sequence[str], imbalance: float = 1.0) -> dict[str, int]:
     """Divides crops over numbers; the counts add up to `total`, never rise along the list, and none is 0.
 
-    The targets fall geometrically from the first number to the last. Whole counts follow by the method of
-    Huntington and Hill (as for seats in the US House), which gives everyone one first.
-
-    Args:
-        total: crops, at least one for each number.
-        numbers: from frequent to rare.
-        imbalance: ratio of the first target to the last, at least 1.
+    The targets fall geometrically from the first number to the last, whose ratio is `imbalance`. Whole counts follow by
+    the method of Huntington and Hill (as for seats in the US House), which gives everyone one first.
     """
     assert total >= len(numbers), "too few crops for the numbers"
     steps = max(1, len(numbers) - 1)

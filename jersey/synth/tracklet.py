@@ -72,8 +72,7 @@ _erf = np.vectorize(math.erf, otypes=[float])
 class CorrelatedRng:
     """Those methods of numpy's Generator that pictures call; the n-th call of one finds its values of the frame before.
 
-    Args:
-        rng: what moves the values.
+    What moves them is `rng`.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:

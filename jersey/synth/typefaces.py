@@ -56,28 +56,20 @@ _SERIFS: dict[str, tuple[tuple[float, float, bool], ...]] = {
 
 @dataclass(frozen=True)
 class FontTypeface:
-    """A typeface from a font file.
+    """A typeface from a font file."""
 
-    Args:
-        name: file name without ".ttf" in matplotlib's font folder; "Aileron" is the face inside Pillow.
-        bolder: extra stroke as a fraction of the digits' height, for faces that are too light for a jersey.
-    """
-
-    name: str
-    bolder: float = 0.0
+    name: str  # of the file without ".ttf" in matplotlib's font folder; "Aileron" is the face inside Pillow
+    bolder: float = 0.0  # extra stroke as a fraction of the digits' height, for faces too light for a jersey
 
     def font(self, size_px: int) -> ImageFont.FreeTypeFont:
         """The font at an em size."""
         return _font(self.name, size_px)
 
     def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
-        """A character as an 8-bit mask ("L"), its ink `height_px` high.
+        """A digit as an 8-bit mask ("L"), its ink `height_px` high without the stroke.
 
-        Args:
-            character: one digit.
-            height_px: height of the digits without the stroke.
-            stroke_px: grows the ink on every side (for outlines); the margin grows with it, so the centre of the mask
-                stays that of the ink.
+        The stroke grows the ink on every side (for outlines), and the margin with it, so the centre of the mask stays
+        that of the ink.
         """
         bolder_px = self.bolder * height_px
         font = self.font(round((height_px - bolder_px) / _digit_height_em(self.name)))
@@ -115,23 +107,14 @@ def _digit_height_em(name: str) -> float:
 
 @dataclass(frozen=True)
 class BlockTypeface:
-    """A block face; lengths are fractions of the digits' height.
-
-    Args:
-        name: unique name.
-        stroke: thickness of the strokes.
-        width: width of the digits.
-        corner: how much of each corner is cut off.
-        slab: half the overhang of serifs at the ends of strokes; 0 is a face without serifs.
-        rounded: cut corners become arcs.
-    """
+    """A block face; lengths are fractions of the digits' height."""
 
     name: str
-    stroke: float
-    width: float
-    corner: float
-    slab: float = 0.0
-    rounded: bool = False
+    stroke: float  # thickness
+    width: float  # of the digits
+    corner: float  # how much of each is cut off
+    slab: float = 0.0  # half the overhang of serifs at the ends of strokes; 0 is a face without serifs
+    rounded: bool = False  # cut corners become arcs
 
     def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
         """See `FontTypeface`."""

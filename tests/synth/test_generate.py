@@ -27,21 +27,19 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("synth") / "deep" / "folders"
-    generate(root, **SMALL)
-    return root
-
-
 def pictures(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(root).items() if name.endswith("jpg")}
 
 
-def test_folders_are_named_by_the_strings(folders: Path) -> None:
-    for split, total in (("train", 12), ("val", 5), ("test", 4)):
-        assert {path.name for path in (folders / split).iterdir()} == set(NUMBERS)
-        assert len(list((folders / split).rglob("*.jpg"))) == total
+def test_folders_are_named_by_the_strings_and_another_seed_gives_other_pictures(tmp_path: Path) -> None:
+    empty, deep = tmp_path / "empty", tmp_path / "not" / "there"
+    empty.mkdir()
+    for seed, root in enumerate((empty, deep)):
+        generate(root, **SMALL, seed=seed)
+        for split, total in (("train", 12), ("val", 5), ("test", 4)):
+            assert {path.name for path in (root / split).iterdir()} == set(NUMBERS)
+            assert len(list((root / split).rglob("*.jpg"))) == total
+    assert not set(pictures(empty).values()) & set(pictures(deep).values())
 
 
 def test_each_split_draws_from_its_own_typefaces_and_every_kind_of_illegible_crop(
@@ -60,11 +58,6 @@ def test_each_split_draws_from_its_own_typefaces_and_every_kind_of_illegible_cro
         kinds = [kind for of_crop, kind, _ in used if of_crop is typefaces]
         assert all(kinds.count(kind) >= least for kind in KINDS.values())
     assert {number for _, kind, number in used if kind in KINDS.values()} == set(NUMBERS)
-
-
-def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    generate(tmp_path, **SMALL)
-    assert (tmp_path / "synth.json").is_file()
 
 
 def test_an_interrupted_generator_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +117,6 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, settings: dict
     for name, workers in (("one", 1), ("two", 2)):
         generate(tmp_path / name, **settings, workers=workers)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-
-
-def test_another_seed_gives_other_pictures(folders: Path, tmp_path: Path) -> None:
-    generate(tmp_path / "other", **SMALL, seed=1)
-    assert not set(pictures(folders).values()) & set(pictures(tmp_path / "other").values())
 
 
 def test_legible_crops_are_the_same_with_and_without_a_fraction_of_illegible_ones(tmp_path: Path) -> None:

@@ -53,15 +53,15 @@ def measure(folder: Path, changes: Sequence[str]) -> dict[str, Any]:
     durations_s = profiled.profiler.recorded_durations
     inside_s, once_s = sums(durations_s)
     epochs_s = durations_s["run_training_epoch"]
-    rows = [["callback", "in epochs s", "of the epochs", "once s"]]
     by_cost = sorted({*inside_s, *once_s}, key=lambda name: -inside_s.get(name, 0.0))
-    seconds = {name: (inside_s.get(name, 0.0), once_s.get(name, 0.0)) for name in by_cost}
-    share = sum(inside_s.values()) / sum(epochs_s)
-    for name, (inside, once) in {**seconds, "all": (sum(inside_s.values()), sum(once_s.values()))}.items():
+    seconds = [(name, inside_s.get(name, 0.0), once_s.get(name, 0.0)) for name in by_cost]
+    rows = [["callback", "in epochs s", "of the epochs", "once s"]]
+    for name, inside, once in (*seconds, ("all", sum(inside_s.values()), sum(once_s.values()))):
         rows.append([name, f"{inside:.2f}", f"{inside / sum(epochs_s):.2%}", f"{once:.2f}"])
     print("\n".join(aligned(rows)))
+    share = sum(inside_s.values()) / sum(epochs_s)
     return {"epochs": len(epochs_s), "epochs_s": round(sum(epochs_s), 1), "share": round(share, 4)}
 
 
 if __name__ == "__main__":
-    harness.command("callbacks", __doc__, measure, harness.RUN)
+    harness.command("callbacks", __doc__, measure)

@@ -18,6 +18,8 @@ Of several networks and sizes there is a row each; on a machine with a GPU:
 
     python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --set=batch_size=256 --batches=50
 
+`--rounds` are the epochs to time, after one that warms up, `--batches` those of an epoch.
+
 There `busy` is the share of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`), `GB` the
 most memory that they held on it, together with the networks that they are compared with.
 
@@ -28,7 +30,7 @@ import copy
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,55 +44,48 @@ from jersey import config as configs
 from jersey.bench import harness
 from jersey.bench.gpu_load import GpuLoad
 from jersey.bench.harness import Times
-from jersey.bench.reference_loaders import Loader, timm_loader, torchvision_loader
+from jersey.bench.reference_loaders import TrainBatches, reference_loaders
+from jersey.callbacks.base import data_of, module_of
+from jersey.cli.commands import config_files
 from jersey.core.errors import UserError
 from jersey.core.tables import aligned
 from jersey.core.timing import speedup, wait_for_device
-from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
-from jersey.lint import checks
+from jersey.experiment import fit
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
+from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import EpochLine, MetricsCsv
-from jersey.training.module import JerseyModule
 from jersey.training.trainer import AUTOCAST
+
+RIVALS = ("bare step", "torchvision", "timm")
 
 
 @dataclass
 class Plain:
-    """A loop that does nothing but train.
-
-    Args:
-        network: takes what `loader` gives.
-        loader: the batches of an epoch.
-        val: batches to validate on, by `validated`.
-        validated: a network that takes those.
-        dtype: of autocast; None for none.
-    """
+    """A loop that does nothing but train."""
 
     network: nn.Module
-    loader: Loader
-    val: Sequence[Batch]
-    validated: nn.Module
-    dtype: torch.dtype | None
+    loader: TrainBatches
+    dtype: torch.dtype | None  # of autocast
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
 
-    def epoch(self) -> tuple[float, float]:
-        """Seconds of the training, and with a validation."""
+    def epoch(self, val: Sequence[Batch], validated: nn.Module) -> tuple[float, float]:
+        """Seconds of the training, and with a validation of a network that takes these batches."""
         wait_for_device()
         started = time.perf_counter()
         self.network.train()
-        for images_BCHW, labels_B in self.loader():
+        for images_BCHW, labels_B in self.loader:
             self._step(images_BCHW, labels_B)
         wait_for_device()
         training_s = time.perf_counter() - started
-        self.validated.eval()
+        validated.eval()
         with torch.inference_mode():
-            for batch in self.val:
-                self.validated(batch["images"])
+            for batch in val:
+                validated(batch["images"])
         wait_for_device()
         return training_s, time.perf_counter() - started
 
@@ -106,28 +101,40 @@ class BetweenEpochs(L.Callback):
     """Keeps the times of a fit's epochs, and lets the others run in the pauses; to be the first callback.
 
     Args:
-        make_rivals: called at the start of the fit, when its device is known.
+        architecture: timm's name of the network.
+        batches: of an epoch.
     """
 
-    def __init__(self, make_rivals: Callable[[L.Trainer, JerseyModule], dict[str, Plain]]) -> None:
-        self._make_rivals = make_rivals
+    def __init__(self, architecture: str, batches: int) -> None:
+        self.architecture, self.batches = architecture, batches
         self._rivals: dict[str, Plain] = {}
-        self.training_s: Times = {}
-        self.epoch_s: Times = {}
+        self._val: list[Batch] = []
+        self.times_s: dict[str, Times] = {"training": {}, "epoch": {}}
         self.spans_s: list[tuple[float, float]] = []  # of jersey's epochs
         self.peak_bytes = 0  # of them on the GPU
-        self._started = 0.0
+        self._started = self._trained = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, JerseyModule)
-        self._rivals = self._make_rivals(trainer, pl_module)
+        data, own, device = data_of(trainer), copy.deepcopy(module_of(pl_module).network), trainer.strategy.root_device
+        self._val = list(itertools.islice(data.val_dataloader(), self.batches))
+        train = itertools.islice(data.train_dataloader(), self.batches)
+        loaders: dict[str, TrainBatches] = {"bare step": [(batch["images"], batch["labels"]) for batch in train]}
+        loaders |= reference_loaders(data, batches=self.batches, device=device)
+        networks = {"bare step": own, "torchvision": copy.deepcopy(own)}
+        networks["torchvision"].normalise = nn.Identity()  # its loader does that
+        if "timm" in loaders:
+            from timm import create_model
+
+            network = create_model(self.architecture, num_classes=len(data.labels)).to(device)
+            networks["timm"] = network.to(memory_format=torch.channels_last)
+        dtype = AUTOCAST.get(str(trainer.precision))
+        self._rivals = {name: Plain(network, loaders[name], dtype) for name, network in networks.items()}
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch:
             self._ended(trainer)
         for name, rival in self._rivals.items():
-            training_s, epoch_s = rival.epoch()
-            self._add(name, training_s, epoch_s)
+            self._add(name, *rival.epoch(self._val, self._rivals["bare step"].network))
         wait_for_device()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -152,59 +159,36 @@ class BetweenEpochs(L.Callback):
             self.peak_bytes = max(self.peak_bytes, torch.cuda.max_memory_allocated())
 
     def _add(self, name: str, training_s: float, epoch_s: float) -> None:
-        self.training_s.setdefault(name, []).append(training_s)
-        self.epoch_s.setdefault(name, []).append(epoch_s)
+        for title, seconds in (("training", training_s), ("epoch", epoch_s)):
+            self.times_s[title].setdefault(name, []).append(seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What came out, without the first round.
+    """What came out, without the first round."""
 
-    Args:
-        training_s: seconds of training, of each candidate in each round.
-        epoch_s: of whole epochs.
-        crops: trained on in an epoch.
-        busy: share of jersey's epochs in which the GPU was; None without one.
-        gpu_gb: the most memory on the GPU in jersey's epochs, the networks of the others included; None without one.
-    """
-
-    training_s: Times
-    epoch_s: Times
-    crops: int
-    busy: float | None
-    gpu_gb: float | None
+    times_s: dict[str, Times]  # of training and of whole epochs
+    crops: int  # trained on in an epoch
+    busy: float | None  # share of jersey's epochs in which the GPU was; None without one
+    gpu_gb: float | None  # the most on the GPU in jersey's epochs, the networks of the others included
 
 
 def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> Measured:
     """Trains all candidates in turn."""
-    name, config = harness.load_run(folder, changes)
-    config.trainer.epochs, config.trainer.limit_batches = rounds + 1, batches
-    checks.check(config)
-    experiment = configs.build(config)
-    data: JerseyDataModule = experiment.data(seed=experiment.seed)
-    data.prepare_data()
-    data.setup()
+    limits = (f"trainer.epochs={rounds + 1}", f"trainer.limit_batches={batches}")
+    name, config = harness.load_run(folder, [*changes, *limits])
+    between = BetweenEpochs(configs.flatten(config).get("module.network.architecture", "resnet18"), batches)
+    experiment = harness.with_callbacks(configs.build(config), between=between)
+    data = experiment.read_data()
     if any(split.unreadable for split in data.splits.values()):
         raise UserError(f"{data.root} has unreadable crops, which the rivals take for a class; time a set without any")
-    module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=experiment.seed)
-    architecture = configs.flatten(config).get("module.network.architecture", "resnet18")
-
-    def rivals(trainer: L.Trainer, module: JerseyModule) -> dict[str, Plain]:
-        return _rivals(trainer, module, data, architecture, batches)
-
-    workdir = harness.workdir()
-    tracker = AimTracker(repo=workdir / ".aim", experiment=name, run_name="bench", hash_file=workdir / "aim_hash")
-    between = BetweenEpochs(rivals)
-    with_between = harness.with_callbacks(experiment, between=between)
-    loggers = [MetricsCsv(run_dir=workdir), EpochLine(), tracker]
-    trainer = with_between.trainer(run_dir=workdir, loggers=loggers, run_state=module.run_state)
-    load = GpuLoad()
+    run, load = open_run(harness.workdir(), name, "bench", documents=config_files(name, config)), GpuLoad()
+    tracker = AimTracker(repo=run.path / ".aim", experiment=name, run_name="bench", hash_file=run.path / "aim_hash")
     with load.sampled():
-        trainer.fit(module, datamodule=data)
+        fit(experiment.prepare(run, data, loggers=[MetricsCsv(run_dir=run.path), EpochLine(), tracker]))
     tracker.finalize("finished")
     return Measured(
-        training_s=_without_first(between.training_s),
-        epoch_s=_without_first(between.epoch_s),
+        times_s={title: _without_first(times_s) for title, times_s in between.times_s.items()},
         crops=batches * data.batch_size,
         busy=load.mean(between.spans_s[1:]),
         gpu_gb=between.peak_bytes / 1e9 if between.peak_bytes else None,
@@ -213,44 +197,16 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
 
 def _without_first(times_s: Times) -> Times:
     """In the order of the tables: what all are compared with comes first."""
-    first = ("bare step", "jersey")
-    return {name: times_s[name][1:] for name in (*first, *(each for each in times_s if each not in first))}
-
-
-def _rivals(
-    trainer: L.Trainer, module: JerseyModule, data: JerseyDataModule, architecture: str, batches: int
-) -> dict[str, Plain]:
-    device, dtype = trainer.strategy.root_device, AUTOCAST.get(str(trainer.precision))
-    val = _first(iter(data.val_dataloader()), batches)
-    own = copy.deepcopy(module.network)
-    takes_normalised = copy.deepcopy(module.network)
-    takes_normalised.normalise = nn.Identity()
-    ready = [(batch["images"], batch["labels"]) for batch in _first(iter(data.train_dataloader()), batches)]
-    settings: dict[str, Any] = {
-        "size_px": data.size_px,
-        "batch_size": data.batch_size,
-        "batches": batches,
-        "device": device,
-    }
-    folder = data.root / "train"
-    rivals = {
-        "bare step": Plain(own, lambda: iter(ready), val, own, dtype),
-        "torchvision": Plain(takes_normalised, torchvision_loader(folder, **settings), val, own, dtype),
-    }
-    if (loader := timm_loader(folder, **settings)) is not None:
-        from timm import create_model
-
-        network = create_model(architecture, num_classes=len(data.labels)).to(device)
-        rivals["timm"] = Plain(network.to(memory_format=torch.channels_last), loader, val, own, dtype)
-    return rivals
-
-
-def _first(batches: Iterator[Batch], count: int) -> list[Batch]:
-    return [batch for batch, _ in zip(batches, range(count), strict=False)]
+    return {name: times_s[name][1:] for name in dict.fromkeys(("bare step", "jersey", *times_s))}
 
 
 def bench(
-    folder: Path, changes: list[str], architectures: list[str], px: list[int], rounds: int, batches: int
+    folder: Path,
+    changes: list[str],
+    architectures: tuple[str, ...] = (),
+    px: tuple[int, ...] = (),
+    rounds: int = 4,
+    batches: int = 8,
 ) -> dict[str, Any]:
     """Prints two tables a network and size, or of several a row each, as far as it has come."""
     if rounds < 2 or batches < 1:
@@ -260,11 +216,11 @@ def bench(
     rows: list[dict[str, Any]] = []
     for network, size in itertools.product(networks, sizes):
         measured = measure(folder, [*changes, *network, *size], rounds=rounds, batches=batches)
-        shown = {}
-        for title, times_s in (("training", measured.training_s), ("epoch", measured.epoch_s)):
-            times_table = harness.table(times_s, against="bare step", unit="crops", amount=measured.crops)
-            print(f"\n{title}, {measured.crops} crops\n{times_table}", flush=True)
-            shown[title] = harness.as_json(times_s, against="bare step")
+        crops = measured.crops
+        shown = {
+            title: harness.tell(f"\n{title}, {crops} crops", times_s, against="bare step", crops=crops)
+            for title, times_s in measured.times_s.items()
+        }
         rows.append({"changes": [*network, *size], **row(measured), **shown})
         if len(rows) > 1:
             print(f"\n{grid(rows)}", flush=True)
@@ -273,11 +229,11 @@ def bench(
 
 def row(measured: Measured) -> dict[str, Any]:
     """Crops a second while training, how fast that is beside each rival, and what it asked of the GPU."""
-    own_s = measured.training_s["jersey"]
-    rivals = {name: measured.training_s.get(name) for name in ("bare step", "torchvision", "timm")}
+    times_s = measured.times_s["training"]
+    own_s = times_s["jersey"]
     return {
         "crops/s": round(measured.crops / statistics.median(own_s)),
-        **{f"x {name}": str(speedup(times_s, own_s)) if times_s else None for name, times_s in rivals.items()},
+        **{f"x {name}": str(speedup(times_s[name], own_s)) if name in times_s else None for name in RIVALS},
         "busy": None if measured.busy is None else round(measured.busy, 3),
         "GB": None if measured.gpu_gb is None else round(measured.gpu_gb, 2),
     }
@@ -290,13 +246,5 @@ def grid(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(aligned([["", *names], *cells]))
 
 
-OPTIONS: harness.Options = {
-    **harness.RUN,
-    "--architectures": {"nargs": "+", "default": [], "help": "such as resnet18 resnet50, instead of the run's"},
-    "--px": {"nargs": "+", "type": int, "default": [], "help": "heights and widths, such as 64 128 224"},
-    "--rounds": {"type": int, "default": 4, "help": "epochs to time, after one that warms up"},
-    "--batches": {"type": int, "default": 8, "help": "of an epoch"},
-}
-
 if __name__ == "__main__":
-    harness.command("epoch", __doc__, bench, OPTIONS)
+    harness.command("epoch", __doc__, bench)

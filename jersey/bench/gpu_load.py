@@ -19,7 +19,7 @@ class GpuLoad:
     """Samples the first GPU of the machine; without `nvidia-smi` there are no samples."""
 
     def __init__(self) -> None:
-        self._samples: list[tuple[float, float]] = []
+        self.samples: list[tuple[float, float]] = []  # when, and how busy it was
 
     @contextmanager
     def sampled(self) -> Iterator[None]:
@@ -41,9 +41,9 @@ class GpuLoad:
         assert process.stdout is not None
         for line in process.stdout:
             if line.strip().isdigit():  # some GPUs do not say
-                self._samples.append((time.perf_counter(), int(line) / 100))
+                self.samples.append((time.perf_counter(), int(line) / 100))
 
     def mean(self, spans_s: list[tuple[float, float]]) -> float | None:
         """The share of time in which it was busy, of spans on `time.perf_counter`'s clock; None without samples."""
-        inside = [load for at_s, load in self._samples if any(start <= at_s <= end for start, end in spans_s)]
+        inside = [load for at_s, load in self.samples if any(start <= at_s <= end for start, end in spans_s)]
         return statistics.fmean(inside) if inside else None

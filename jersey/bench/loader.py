@@ -12,14 +12,16 @@ Then epochs of batches, in turns: jersey's, augmented already, and those of torc
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from jersey.bench import harness
-from jersey.bench.reference_loaders import Loader, timm_loader, torchvision_loader
+from jersey.bench.reference_loaders import reference_loaders
 from jersey.bench.train_step import baseline_augment
 from jersey.core.seeding import counted_generator
 from jersey.core.timing import in_turn
@@ -34,11 +36,10 @@ EVAL = 40
 def fill(root: Path, *, crops: int, px: int) -> None:
     """Draws a small data set and multiplies its train crops."""
     generate(root, numbers=NUMBERS, train=DRAWN, val=EVAL, test=EVAL, size_px=px, seed=0)
-    drawn = sorted((root / "train").glob("*/*.jpg"))
-    contents = [file.read_bytes() for file in drawn]
+    drawn = [(file, file.read_bytes()) for file in sorted((root / "train").glob("*/*.jpg"))]
     for index in range(len(drawn), crops):
-        source = drawn[index % len(drawn)]
-        source.with_name(f"copy_{index:07d}.jpg").write_bytes(contents[index % len(drawn)])
+        file, content = drawn[index % len(drawn)]
+        file.with_name(f"copy_{index:07d}.jpg").write_bytes(content)
 
 
 def opened(root: Path, *, px: int) -> tuple[JerseyDataModule, float, float]:
@@ -50,29 +51,17 @@ def opened(root: Path, *, px: int) -> tuple[JerseyDataModule, float, float]:
     return data, time.perf_counter() - started, _own_mb() - before
 
 
-def epochs(data: JerseyDataModule, *, px: int, batches: int) -> dict[str, Callable[[], None]]:
+def epochs(data: JerseyDataModule, *, batches: int) -> dict[str, Callable[[], object]]:
     """What to time: an epoch of so many batches, by loader."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings: dict[str, Any] = {"size_px": (px, px), "batch_size": data.batch_size, "batches": batches}
-    folder = data.root / "train"
-    loaders: dict[str, Loader | None] = {
-        "torchvision": torchvision_loader(folder, **settings, device=device),
-        "timm": timm_loader(folder, **settings, device=device),
-    }
+    loaders = reference_loaders(data, batches=batches, device=device)
     augment, own = baseline_augment(), data.train_dataloader()
 
     def jersey() -> None:
         for number, batch in zip(range(batches), own, strict=False):
             augment(batch["images"].to(device), counted_generator(device, 0, number))
 
-    def usual(loader: Loader) -> Callable[[], None]:
-        def epoch() -> None:
-            for _ in loader():
-                pass
-
-        return epoch
-
-    return {"jersey": jersey, **{name: usual(loader) for name, loader in loaders.items() if loader is not None}}
+    return {"jersey": jersey, **{name: partial(deque, loader, maxlen=0) for name, loader in loaders.items()}}
 
 
 def _own_mb() -> float:
@@ -81,7 +70,7 @@ def _own_mb() -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
-def measure(crops: int, px: int, batches: int, rounds: int) -> dict[str, Any]:
+def measure(crops: int = 2000, px: int = 64, batches: int = 20, rounds: int = 5) -> dict[str, Any]:
     """Prints what each start cost, and a row a loader."""
     with tempfile.TemporaryDirectory(prefix="jersey-bench-") as folder:
         root = Path(folder) / "crops"
@@ -91,19 +80,10 @@ def measure(crops: int, px: int, batches: int, rounds: int) -> dict[str, Any]:
             data, seconds, grown_mb = opened(root, px=px)
             print(f"{start:<14} {seconds:7.2f} s  {grown_mb:+8.1f} MB")
             result[start] = {"s": round(seconds, 3), "mb": round(grown_mb, 1)}
-        times_s = in_turn(epochs(data, px=px, batches=batches), rounds=rounds)
-        taken = batches * data.batch_size
-        times_table = harness.table(times_s, against="torchvision", unit="crops", amount=taken)
-        print(f"\nan epoch of {taken} crops\n{times_table}")
-        return {**result, "epochs": harness.as_json(times_s, against="torchvision")}
+        times_s, taken = in_turn(epochs(data, batches=batches), rounds=rounds), batches * data.batch_size
+        told = harness.tell(f"\nan epoch of {taken} crops", times_s, against="torchvision", crops=taken)
+        return {**result, "epochs": told}
 
-
-OPTIONS: harness.Options = {
-    "--crops": {"type": int, "default": 2000, "help": "in the train split"},
-    "--px": {"type": int, "default": 64, "help": "height and width"},
-    "--batches": {"type": int, "default": 20, "help": "of an epoch"},
-    "--rounds": {"type": int, "default": 5},
-}
 
 if __name__ == "__main__":
-    harness.command("loader", __doc__, measure, OPTIONS)
+    harness.command("loader", __doc__, measure)

@@ -62,11 +62,7 @@ def random_network(side_px: int) -> ExportModule:
 
 
 def network_of_run(folder: Path) -> ExportModule:
-    """The best weights of a run.
-
-    Raises:
-        UserError: it is no run, or has no best weights yet.
-    """
+    """The best weights of a run; raises UserError for a folder that has none."""
     _, config = load(folder)
     if not (folder / BEST_CHECKPOINT).exists():
         raise UserError(f"{folder} holds no {BEST_CHECKPOINT}; name a run that has finished an epoch")
@@ -79,21 +75,23 @@ def network_of_run(folder: Path) -> ExportModule:
     return ExportModule(export_copy(module.network), settings)
 
 
-def measure(run: Path | None) -> dict[str, Any]:
+def measure(folder: Path | None = None) -> dict[str, Any]:
     """Prints a table a network."""
-    if run:
-        networks = {str(run): network_of_run(run)}
+    if folder:
+        networks = {str(folder): network_of_run(folder)}
     else:
         networks = {f"resnet18, {side_px} px": random_network(side_px) for side_px in SIDES_PX}
     result, shares = {}, []
     for name, network in networks.items():
         by_batch = times_of(network, ROUNDS)
-        shares.append(own_share(by_batch[max(by_batch)]))
-        for batch, times_s in by_batch.items():
-            print(f"{name}, batch {batch}\n{harness.table(times_s, against='onnx', unit='crops', amount=batch)}\n")
-        result[name] = {f"batch {batch}": harness.as_json(each, against="onnx") for batch, each in by_batch.items()}
-    print(f"{max(shares):.1%} of the predictor's time on arrays is its own, at the largest batch")
+        largest_s = by_batch[max(by_batch)]
+        shares.append(1 - speedup(largest_s["onnx"], largest_s["predictor"]).median)
+        result[name] = {
+            f"batch {batch}": harness.tell(f"{name}, batch {batch}", times_s, against="onnx", crops=batch)
+            for batch, times_s in by_batch.items()
+        }
     share = max(shares)
+    print(f"{share:.1%} of the predictor's time on arrays is its own, at the largest batch")
     return {"networks": result, "own_share": round(share, 4), "most": MOST, "passed": share <= MOST}
 
 
@@ -139,19 +137,10 @@ def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds:
 def crops_of(count: int, size_px: tuple[int, int]) -> np.ndarray:
     """Drawn crops, uint8 [N,H,W,3]; a few, again and again."""
     rng = np.random.default_rng(0)
-    few = [
-        render_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)).image_HW3 for number in ("7", "23", "00")
-    ]
-    resized = [np.asarray(Image.fromarray(crop_HW3).resize(size_px[::-1])) for crop_HW3 in few]
-    return np.stack([resized[index % len(resized)] for index in range(count)])
+    few = [render_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)) for number in ("7", "23", "00")]
+    resized_MHW3 = np.stack([np.asarray(Image.fromarray(crop.image_HW3).resize(size_px[::-1])) for crop in few])
+    return resized_MHW3[np.arange(count) % len(few)]
 
-
-def own_share(times_s: harness.Times) -> float:
-    """Of the predictor's time on arrays, the part that is not onnxruntime's."""
-    return 1 - speedup(times_s["onnx"], times_s["predictor"]).median
-
-
-OPTIONS: harness.Options = {"run": {"type": Path, "nargs": "?", "help": "folder of a run"}}
 
 if __name__ == "__main__":
-    harness.command("onnx_latency", __doc__, measure, OPTIONS)
+    harness.command("onnx_latency", __doc__, measure)

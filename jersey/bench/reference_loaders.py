@@ -7,8 +7,9 @@ Shapes: B batch, H W size.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -17,66 +18,65 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from jersey.data.datamodule import JerseyDataModule
 from jersey.models.normalization import MEAN_RGB, STD_RGB
 
-Loader = Callable[[], Iterator[tuple[Tensor, Tensor]]]
-"""Called for each epoch: yields float images [B,3,H,W] and labels [B] on the device."""
+TrainBatches = Iterable[tuple[Tensor, Tensor]]
+"""An epoch, and each time another: float images [B,3,H,W] and labels [B] on the device."""
 
 MEAN, STD = ([value / 255 for value in values] for values in (MEAN_RGB, STD_RGB))
 
 
-def torchvision_loader(
-    folder: Path, *, size_px: tuple[int, int], batch_size: int, batches: int, device: torch.device
-) -> Loader:
-    """ImageFolder, v2 transforms and a DataLoader.
+@dataclass(frozen=True)
+class OnDevice:
+    """Copies the batches of a loader to the device."""
 
-    Args:
-        folder: of a split with a folder for each class.
-        size_px: H and W.
-        batch_size: B.
-        batches: of an epoch.
-        device: where they are wanted.
-    """
+    loader: Any
+    device: torch.device
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for images_BCHW, labels_B in self.loader:
+            yield images_BCHW.to(self.device, non_blocking=True), labels_B.to(self.device, non_blocking=True)
+
+
+def reference_loaders(data: JerseyDataModule, *, batches: int, device: torch.device) -> dict[str, OnDevice]:
+    """Epochs of so many batches of the train split, by library; timm's is left out where it is not installed."""
+    makers = {"torchvision": _torchvision_loader} | ({"timm": _timm_loader} if find_spec("timm") else {})
+    settings = {
+        "batch_size": data.batch_size,
+        "num_workers": os.cpu_count() or 1,
+        "persistent_workers": True,
+        "pin_memory": device.type == "cuda",
+    }
+    crops = batches * data.batch_size
+    return {name: OnDevice(make(data, crops, device, settings), device) for name, make in makers.items()}
+
+
+def _torchvision_loader(data: JerseyDataModule, crops: int, device: torch.device, settings: dict[str, Any]) -> Any:
+    """ImageFolder, v2 transforms and a DataLoader."""
     transform = v2.Compose(
         [
             v2.PILToTensor(),
-            v2.RandomResizedCrop(size_px, scale=(0.6, 1.0), antialias=True),
+            v2.RandomResizedCrop(data.size_px, scale=(0.6, 1.0), antialias=True),
             v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(MEAN, STD),
         ]
     )
-    crops = ImageFolder(str(folder), transform)
-    crops.samples = _some(crops.samples, batches * batch_size)
-    loader = DataLoader(
-        crops,
-        batch_size,
-        shuffle=True,
-        num_workers=os.cpu_count() or 1,
-        persistent_workers=True,
-        pin_memory=device.type == "cuda",
-        drop_last=True,
-    )
-    return lambda: _moved(loader, device)
+    dataset = ImageFolder(str(data.root / "train"), transform)
+    dataset.samples = _some(dataset.samples, crops)
+    return DataLoader(dataset, shuffle=True, drop_last=True, **settings)
 
 
-def timm_loader(
-    folder: Path, *, size_px: tuple[int, int], batch_size: int, batches: int, device: torch.device
-) -> Loader | None:
-    """timm's dataset, transforms and loader, which normalises on the GPU and copies ahead there; None without timm.
+def _timm_loader(data: JerseyDataModule, crops: int, device: torch.device, settings: dict[str, Any]) -> Any:
+    """timm's dataset, transforms and loader, which normalises on the GPU and copies ahead there."""
+    from timm.data import ImageDataset, create_loader
 
-    Args: as `torchvision_loader`.
-    """
-    try:
-        from timm.data import ImageDataset, create_loader
-    except ImportError:
-        return None
-    crops = ImageDataset(str(folder))
-    crops.reader.samples = _some(crops.reader.samples, batches * batch_size)
-    loader = create_loader(
-        crops,
-        input_size=(3, *size_px),
-        batch_size=batch_size,
+    dataset = ImageDataset(str(data.root / "train"))
+    dataset.reader.samples = _some(dataset.reader.samples, crops)
+    return create_loader(
+        dataset,
+        input_size=(3, *data.size_px),
         is_training=True,
         scale=(0.6, 1.0),
         hflip=0.0,
@@ -84,20 +84,12 @@ def timm_loader(
         interpolation="bilinear",
         mean=MEAN,
         std=STD,
-        num_workers=os.cpu_count() or 1,
-        persistent_workers=True,
         use_prefetcher=device.type == "cuda",
         device=device,
-        pin_memory=device.type == "cuda",
+        **settings,
     )
-    return lambda: _moved(loader, device)
 
 
 def _some(samples: list[Any], count: int) -> list[Any]:
     """So many crops from all over the folder, or all, in turn, where there are fewer."""
     return [samples[round(index * len(samples) / count) % len(samples)] for index in range(count)]
-
-
-def _moved(loader: Any, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    for images_BCHW, labels_B in loader:
-        yield images_BCHW.to(device, non_blocking=True), labels_B.to(device, non_blocking=True)

@@ -69,14 +69,15 @@ def commands_s(rounds: int) -> harness.Times:
     return {name: values[1:] for name, values in times_s.items()}
 
 
-def measure(folder: Path | None, rounds: int) -> dict[str, Any]:
+def measure(folder: Path | None = None, rounds: int = 5) -> dict[str, Any]:
     """Prints a row a command, and the seconds of each start of the run."""
     times_s, rows, result = commands_s(rounds), [["command", "median s", "added s", "spread s"]], {}
     for name, values in times_s.items():
         added = [value - base for value, base in zip(values, times_s["libraries"], strict=True)]
-        row = (statistics.median(values), statistics.median(added), max(added) - min(added))
-        result[name] = dict(zip(("median_s", "added_s", "spread_s"), [round(each, 2) for each in row], strict=True))
-        rows.append([name, *(f"{value:.2f}" for value in row)])
+        median_s, added_s, spread_s = statistics.median(values), statistics.median(added), max(added) - min(added)
+        row = {"median_s": median_s, "added_s": added_s, "spread_s": spread_s}
+        result[name] = {key: round(value, 2) for key, value in row.items()}
+        rows.append([name, *(f"{value:.2f}" for value in row.values())])
     print("\n".join(aligned(rows)))
     facts: dict[str, Any] = {"libraries": LIBRARIES, "commands": result}
     if folder:
@@ -89,10 +90,5 @@ def measure(folder: Path | None, rounds: int) -> dict[str, Any]:
     return facts
 
 
-OPTIONS: harness.Options = {
-    "folder": {"type": Path, "nargs": "?", "help": "of a run to start again"},
-    "--rounds": {"type": int, "default": 5},
-}
-
 if __name__ == "__main__":
-    harness.command("startup", __doc__, measure, OPTIONS)
+    harness.command("startup", __doc__, measure)

@@ -134,21 +134,14 @@ def _update(network: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optim
     optimizer.step()
 
 
-def measure(architecture: Architecture, px: int, batch_size: int, rounds: int) -> dict[str, Any]:
+def measure(
+    architecture: Architecture = "resnet18", px: int = 64, batch_size: int = 64, rounds: int = 12
+) -> dict[str, Any]:
     """Prints a row a step."""
-    steps = candidates(architecture=architecture, px=px, batch_size=batch_size)
-    times_s = in_turn(steps, rounds=rounds)
-    print(harness.table(times_s, against="bare step", unit="crops", amount=batch_size))
-    result = harness.as_json(times_s, against="bare step")
-    return {"architecture": architecture, "px": px, "batch_size": batch_size, "steps": result}
+    facts: dict[str, Any] = {"architecture": architecture, "px": px, "batch_size": batch_size}
+    times_s = in_turn(candidates(**facts), rounds=rounds)
+    return {**facts, "steps": harness.tell("steps", times_s, against="bare step", crops=batch_size)}
 
-
-OPTIONS: harness.Options = {
-    "--architecture": {"choices": ("resnet18", "resnet34", "resnet50"), "default": "resnet18"},
-    "--px": {"type": int, "default": 64, "help": "height and width"},
-    "--batch_size": {"type": int, "default": 64},
-    "--rounds": {"type": int, "default": 12},
-}
 
 if __name__ == "__main__":
-    harness.command("train_step", __doc__, measure, OPTIONS)
+    harness.command("train_step", __doc__, measure)

@@ -14,7 +14,7 @@ from jersey.data.loader import Batch
 from jersey.evaluation.grad_cam import grad_cam
 from jersey.evaluation.ranked import Readings, spread
 from jersey.plots import image_grid as plot
-from jersey.plots.image_grid import Section, Tile
+from jersey.plots.image_grid import TileSection, Tile
 
 # Of the stages of a ResNet, the last first; half as many behind the small stem, which does not pool.
 PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}
@@ -49,7 +49,7 @@ class SampleGrid(Callback):
             what = "as stored, and as the network gets them"
         views = [stage_BCHW[: self.crops].round().byte().permute(0, 2, 3, 1).cpu().numpy() for stage_BCHW in stages]
         tiles = [Tile(images, (name,)) for *images, name in zip(*views, names, strict=True)]
-        section = Section(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
+        section = TileSection(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
         split.publish(plot.image_grid(split.title, [section], columns=12 // len(views)), "samples")
 
 
@@ -78,13 +78,13 @@ class PredictionGrid(AfterEvaluation):
             tiles = [
                 Tile([image], readings.caption(row), is_marked=not readings.is_right_N[row]) for image, row in shown
             ]
-            sections.append(Section(kind, tiles, out_of=len(all_M)))
+            sections.append(TileSection(kind, tiles, out_of=len(all_M)))
         if evaluation.unreadable:
             sections.append(self._unreadable(scored))
         title = f"{scored.title}: {len(right_M)} of {len(unsure_M)} crops read right"
         scored.publish(plot.image_grid(title, sections, columns=10), "predictions")
 
-    def _unreadable(self, scored: Scored) -> Section:
+    def _unreadable(self, scored: Scored) -> TileSection:
         evaluation = scored.evaluation
         confidence_U, read_U = evaluation.unreadable_confidence_U, evaluation.unreadable_logits_UK.argmax(dim=1)
         tiles = []
@@ -92,7 +92,7 @@ class PredictionGrid(AfterEvaluation):
             image_CHW = scored.images_NCHW[evaluation.unreadable_indices_U[row]]
             caption = (f"{confidence_U[row]:.1%} for {scored.names[read_U[row]]}", ILLEGIBLE_NAME)
             tiles.append(Tile([image_CHW.permute(1, 2, 0).numpy()], caption))
-        return Section("unreadable, the surest first", tiles, out_of=evaluation.unreadable)
+        return TileSection("unreadable, the surest first", tiles, out_of=evaluation.unreadable)
 
 
 class GradCam(AfterEvaluation):
@@ -124,7 +124,7 @@ class GradCam(AfterEvaluation):
             ("read right, the least sure first", unsure_M[readings.is_right_N[unsure_M]]),
         ):
             tiles = [_heat_tile(scored, readings, row, stage) for row in rows_M[: self.crops].tolist()]
-            sections.append(Section(kind, tiles, out_of=len(rows_M)))
+            sections.append(TileSection(kind, tiles, out_of=len(rows_M)))
         title = f"{scored.title}: where a crop speaks for a number (bright), by Grad-CAM of {stage}"
         scored.publish(plot.image_grid(title, sections, columns=4), "grad_cam")
 

@@ -25,10 +25,8 @@ def set_up_console() -> None:
 
     Of several processes rank zero speaks, as the others would say the same.
     """
-    handler = _AboveBars()
-    handler.setFormatter(_Plain())
     log = logging.getLogger("jersey")
-    log.handlers, log.propagate = [handler], False
+    log.handlers, log.propagate = [_AboveBars()], False
     log.setLevel(logging.INFO if rank() == 0 else logging.ERROR)
     logging.getLogger().setLevel(logging.WARNING)  # absl has put its handler there, open to every library's chatter
     for library in ("lightning", "lightning.pytorch", "lightning.fabric"):
@@ -38,15 +36,8 @@ def set_up_console() -> None:
 
 
 class _AboveBars(logging.Handler):
-    """Writes lines to stderr without tearing progress bars."""
+    """Writes lines to stderr without tearing progress bars; above the level of information, the level comes first."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
-
-
-class _Plain(logging.Formatter):
-    """The message; above the level of information, the level first."""
-
-    def format(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return level + super().format(record)
+        tqdm.write(level + self.format(record), file=sys.stderr)

@@ -56,11 +56,12 @@ def exit_on_user_error() -> Iterator[None]:
         if distributed.has_been_said():
             sys.exit(2)
         if (disk := full_disk(error)) is not None:
-            distributed.print_once(f"error: {_sentence(disk)}")
-        elif (gpu := full_gpu(error)) is not None:
-            distributed.print_once(f"error: {escape_control(_sentence_of_gpu(gpu))}")
+            sentence = _sentence(disk)
+        elif (gpu := next(filter(_is_of_full_gpu, _causes(error)), None)) is not None:
+            sentence = escape_control(_sentence_of_gpu(gpu))
         else:
             raise
+        distributed.print_once(f"error: {sentence}")
         sys.exit(2)
 
 
@@ -70,13 +71,8 @@ def full_disk(error: BaseException) -> OSError | None:
     return next(causes, None)
 
 
-def full_gpu(error: BaseException) -> BaseException | None:
-    """The error of a GPU without room that has led to this one; known by its name, as torch is not imported for it."""
-    causes = (each for each in _causes(error) if _is_of_full_gpu(each))
-    return next(causes, None)
-
-
 def _is_of_full_gpu(error: BaseException) -> bool:
+    """Known by its name, as torch is not imported for it."""
     is_allocator = type(error).__module__ == "torch" and type(error).__name__ == "OutOfMemoryError"
     # The driver's own, where others have taken the memory before torch has got any.
     return is_allocator or "CUDA error: out of memory" in str(error)

@@ -40,11 +40,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Labels:
-    """Ordered class names; the index of a name is its class index.
-
-    Args:
-        names: distinct, non-empty strings.
-    """
+    """Ordered class names, distinct strings that are not empty; the index of a name is its class index."""
 
     names: tuple[str, ...]
 

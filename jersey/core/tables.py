@@ -24,11 +24,11 @@ def csv_line(cells: Sequence[Any]) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], *, is_numeric: bool = False) -> list[str]:
     """A line a row, its cells in columns; all but the first column of a numeric table are aligned to the right."""
-    columns = []
-    for index, column in enumerate(zip(*rows, strict=True)):
-        pad = str.rjust if is_numeric and index else str.ljust
-        columns.append([pad(cell, max(map(len, column))) for cell in column])
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    formats = [
+        f"{{:{'>' if is_numeric and index else '<'}{max(map(len, column))}}}"
+        for index, column in enumerate(zip(*rows, strict=True))
+    ]
+    return ["  ".join(formats).format(*row).rstrip() for row in rows]
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -28,21 +28,16 @@ class Ratio:
 
 def in_turn(ways: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
     """Seconds of one call, by way, a value a round; every second round goes backwards."""
-    calls = {name: math.ceil(TURN_S / _warm_s(way)) for name, way in ways.items()}
+    calls = {name: math.ceil(TURN_S / max(_time_s(way, 1), 1e-6)) for name, way in ways.items()}
     times_s: dict[str, list[float]] = {name: [] for name in ways}
     for round_ in range(rounds):
-        for name in sorted(ways, key=list(ways).index, reverse=bool(round_ % 2)):
-            ways[name]()  # not timed: meanwhile the threads of the one before give up waiting for more
+        for name in list(ways)[:: (-1) ** round_]:
             times_s[name].append(_time_s(ways[name], calls[name]))
     return times_s
 
 
-def _warm_s(way: Callable[[], object]) -> float:
-    way()  # plans and allocates
-    return max(_time_s(way, 1), 1e-6)
-
-
 def _time_s(way: Callable[[], object], calls: int) -> float:
+    way()  # plans and allocates; and meanwhile the threads of the way before give up waiting for more
     wait_for_device()
     started = time.perf_counter()
     for _ in range(calls):

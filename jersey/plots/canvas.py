@@ -7,16 +7,25 @@ so that nothing is cut off.
 
 import io
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from jersey.synth.typefaces import FontTypeface
 
 DARK, LIGHT, PALE, RED = "#20557a", "#e0903a", "#a9c9e0", "#b03a1e"
-TITLE_PT, LABEL_PT = 12, 9
+STYLE: Any = {  # of matplotlib, for `rc_context` around the drawing of a figure
+    "font.size": 9,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "figure.titlesize": 12,
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "legend.frameon": False,
+    "text.parse_math": False,
+}
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}  # of a legend
 DOTS_PER_IN = 100
 MARGIN_IN = 0.15
 MARGIN_PX = 16
@@ -24,26 +33,14 @@ PLAIN, BOLD = FontTypeface("DejaVuSans"), FontTypeface("DejaVuSans-Bold")  # the
 
 Edge = Literal["left", "right", "top", "bottom", "middle", "corner"]
 SHARE_BEFORE: dict[Edge, tuple[float, float]] = {
-    "left": (0, 0.5),
-    "right": (1, 0.5),
-    "top": (0.5, 0),
-    "bottom": (0.5, 1),
-    "middle": (0.5, 0.5),
-    "corner": (0, 0),
-}
+    "left": (0, 0.5), "right": (1, 0.5), "top": (0.5, 0), "bottom": (0.5, 1), "middle": (0.5, 0.5), "corner": (0, 0),
+}  # fmt: skip
 
 
 def rendered(figure: Figure) -> Image.Image:
     """The figure as an RGB image, grown to hold what stands around its axes: long names, legends, titles."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(
-        buffer,
-        dpi=DOTS_PER_IN,
-        format="png",
-        bbox_inches="tight",
-        pad_inches=MARGIN_IN,
-        pil_kwargs={"compress_level": 1},
-    )
+    figure.savefig(buffer, dpi=DOTS_PER_IN, bbox_inches="tight", pad_inches=MARGIN_IN, pil_kwargs={"compress_level": 1})
     return Image.open(buffer).convert("RGB")
 
 
@@ -53,9 +50,9 @@ class Sheet:
     def __init__(self) -> None:
         self._put: list[tuple[int, int, Image.Image, Image.Image | None]] = []
 
-    def put(self, image: Image.Image, x_px: float, y_px: float) -> None:
+    def put(self, image: Image.Image, x_px: float, y_px: float, mask: Image.Image | None = None) -> None:
         """Puts the upper left corner of an RGB image there."""
-        self._put.append((round(x_px), round(y_px), image, None))
+        self._put.append((round(x_px), round(y_px), image, mask))
 
     def fill(self, color: str, x_px: float, y_px: float, width_px: int, height_px: int) -> None:
         """Puts the upper left corner of a plain rectangle there."""
@@ -78,16 +75,15 @@ class Sheet:
         The middle of its edge `at`, or of the line itself, or its upper left corner, comes to lie there.
         """
         mask = _mask(words, size_px, is_bold, is_upright)
-        left, top = (x_px - mask.width * SHARE_BEFORE[at][0], y_px - mask.height * SHARE_BEFORE[at][1])
-        self._put.append((round(left), round(top), Image.new("RGB", mask.size, color), mask))
+        left, top = x_px - mask.width * SHARE_BEFORE[at][0], y_px - mask.height * SHARE_BEFORE[at][1]
+        self.put(Image.new("RGB", mask.size, color), left, top, mask)
 
     def rendered(self, *, margin_px: int = MARGIN_PX) -> Image.Image:
         """All that was put and written, in that order, on white, with a margin around it."""
-        left = min(x_px for x_px, _, _, _ in self._put) - margin_px
-        top = min(y_px for _, y_px, _, _ in self._put) - margin_px
-        right = max(x_px + image.width for x_px, _, image, _ in self._put) + margin_px
-        bottom = max(y_px + image.height for _, y_px, image, _ in self._put) + margin_px
-        whole = Image.new("RGB", (right - left, bottom - top), "white")
+        boxes = [(x_px, y_px, x_px + image.width, y_px + image.height) for x_px, y_px, image, _ in self._put]
+        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        left, top = min(lefts) - margin_px, min(tops) - margin_px
+        whole = Image.new("RGB", (max(rights) + margin_px - left, max(bottoms) + margin_px - top), "white")
         for x_px, y_px, image, mask in self._put:
             whole.paste(image, (x_px - left, y_px - top), mask)
         return whole

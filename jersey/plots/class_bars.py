@@ -6,27 +6,23 @@ Shapes: K classes, S splits.
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jersey.plots.canvas import DARK, LABEL_PT, PALE, RED, TITLE_PT, rendered
+from jersey.plots.canvas import BESIDE, DARK, PALE, RED, STYLE, rendered
 
 LOG_FROM_RATIO = 20
 PANEL_IN = 2.6
 COUNT_PT = 8
 
 
+@rc_context(STYLE)
 def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequence[str], title: str) -> Image.Image:
     """Draws how many crops of each class each split has, a panel a split, each on a scale of its own.
 
     From a ratio of 20 between two classes of a split on, the bars are logarithmic; classes without crops are hatched.
-
-    Args:
-        counts_SK: int [S,K], number of crops.
-        names: K class names.
-        splits: S names of splits.
-        title: stands above all.
     """
     height_in = _height_in(names, row_in=0.2)
     figure = Figure(figsize=(PANEL_IN * len(splits), height_in))
@@ -36,22 +32,16 @@ def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequenc
     for column, (axes, counts_K, split) in enumerate(zip(panels, counts_SK, splits, strict=True)):
         _lay_out_rows(axes, names if column == 0 else [""] * len(names))
         _draw_counts(axes, counts_K, is_log=is_log)
-        axes.set_title(_summary(split, counts_K), fontsize=LABEL_PT, loc="left")
+        axes.set_title(_summary(split, counts_K), fontsize=9)
     scale = "number of crops, on a logarithmic scale" if is_log else "number of crops"
-    panels[0].set_xlabel(scale, fontsize=LABEL_PT, loc="left")
-    figure.text(0, 1 + 0.45 / height_in, title, fontsize=TITLE_PT, va="bottom", parse_math=False)
+    panels[0].set_xlabel(scale, loc="left")
+    figure.text(0, 1 + 0.45 / height_in, title, fontsize=12, va="bottom")
     return rendered(figure)
 
 
+@rc_context(STYLE)
 def sampler_bars(natural_K: np.ndarray, drawn_K: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
-    """Draws the share of each class in the train split and in what an epoch draws from it, with the equal share.
-
-    Args:
-        natural_K: int [K], crops in the train split.
-        drawn_K: int [K], crops drawn in an epoch.
-        names: K class names.
-        title: stands above.
-    """
+    """Draws the share of each class in the train split (`natural_K` crops) and in what an epoch draws from it."""
     figure = Figure(figsize=(6.5, _height_in(names, row_in=0.24)))
     axes = figure.add_axes((0, 0, 1, 1))
     _lay_out_rows(axes, names)
@@ -66,9 +56,9 @@ def sampler_bars(natural_K: np.ndarray, drawn_K: np.ndarray, names: Sequence[str
         axes.text(0.99, row, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=COUNT_PT)
     # The column of numbers needs a fifth of the width.
     axes.set_xlim(0, 1.25 * max(natural_percent_K.max(), drawn_percent_K.max(), 100 / present))
-    axes.set_xlabel("share of the crops, %; on the right: in the split \N{RIGHTWARDS ARROW} drawn", fontsize=LABEL_PT)
-    axes.set_title(title, fontsize=TITLE_PT, loc="left", parse_math=False)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=LABEL_PT)
+    axes.set_xlabel("share of the crops, %; on the right: in the split \N{RIGHTWARDS ARROW} drawn")
+    axes.set_title(title)
+    axes.legend(**BESIDE)
     return rendered(figure)
 
 
@@ -77,7 +67,7 @@ def _height_in(names: Sequence[str], *, row_in: float) -> float:
 
 
 def _lay_out_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names, fontsize=LABEL_PT, parse_math=False)
+    axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)

@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
-from jersey.plots.canvas import DARK, LABEL_PT, LIGHT, RED, TITLE_PT, rendered
+from jersey.plots.canvas import BESIDE, DARK, LIGHT, RED, STYLE, rendered
 
 Points = Sequence[tuple[int, float]]  # epoch and value
 Styles = Mapping[str, Mapping[str, Any]]  # by metric name, as matplotlib draws its line
@@ -37,6 +38,7 @@ SCORES: Styles = {
 RATE_STYLES: Sequence[Mapping[str, Any]] = ({"color": DARK}, {"color": LIGHT}, {"color": "black", "ls": "--"})
 
 
+@rc_context(STYLE)
 def history(
     curves: Mapping[str, Points], *, test: Mapping[str, float], best_epoch: int | None, title: str
 ) -> Image.Image:
@@ -64,10 +66,9 @@ def history(
             axes.axvline(best_epoch, color=RED, lw=1, ls=(0, (5, 3)), zorder=1, label=label)
         _finish(axes, name)
     epochs = [epoch for points in curves.values() for epoch, _ in points]
-    grid[-1].set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    grid[-1].set(xlabel="epoch", xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    grid[-1].set_xlabel("epoch", fontsize=LABEL_PT)
-    grid[0].set_title(title, fontsize=TITLE_PT, loc="left", parse_math=False)
+    grid[0].set_title(title)
     return rendered(figure)
 
 
@@ -92,11 +93,9 @@ def _draw_curve(axes: Axes, points: Points, style: Mapping[str, Any]) -> None:
     epochs = [epoch for epoch, _ in points]
     values = [value if math.isfinite(value) else math.nan for _, value in points]
     axes.plot(epochs, values, marker=marker, ms=3.5, **style)
-    lost = [epoch for epoch, value in points if not math.isfinite(value)]
-    if lost:
-        upper_edge = axes.get_xaxis_transform()
-        label = f"{style['label']}: not finite"
-        axes.plot(lost, [1] * len(lost), "x", color=RED, transform=upper_edge, clip_on=False, label=label)
+    if lost := [epoch for epoch, value in points if not math.isfinite(value)]:
+        at_upper_edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        axes.plot(lost, [1] * len(lost), "x", color=RED, label=f"{style['label']}: not finite", **at_upper_edge)
 
 
 def _finish(axes: Axes, name: str) -> None:
@@ -104,9 +103,7 @@ def _finish(axes: Axes, name: str) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     if name == "learning rate":
         axes.set_ylim(bottom=0)
-    axes.set_ylabel(name, fontsize=LABEL_PT)
-    axes.tick_params(labelsize=LABEL_PT)
-    axes.grid(color="0.92", lw=0.8)
-    axes.set_axisbelow(True)
+    axes.set_ylabel(name)
+    axes.grid()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=LABEL_PT)
+    axes.legend(**BESIDE)

@@ -23,42 +23,29 @@ MARK_COLOR = "#b00000"  # dark, so that it is a frame in greyscale too
 
 @dataclass(frozen=True)
 class Tile:
-    """What belongs to one crop.
+    """What belongs to one crop."""
 
-    Args:
-        images: views of it, put side by side.
-        caption: lines below; what is too long ends in an ellipsis.
-        is_marked: whether a frame calls attention to it.
-    """
-
-    images: Sequence[np.ndarray]
-    caption: Sequence[str]
-    is_marked: bool = False
+    images: Sequence[np.ndarray]  # views of it, put side by side
+    caption: Sequence[str]  # lines below; what is too long ends in an ellipsis
+    is_marked: bool = False  # by a frame
 
 
 @dataclass(frozen=True)
-class Section:
-    """Tiles under a heading.
+class TileSection:
+    """Tiles, possibly none, under a heading."""
 
-    Args:
-        heading: what they show; the counts are added.
-        tiles: possibly none.
-        out_of: how many there are in all, shown or not.
-    """
-
-    heading: str
+    heading: str  # the counts are added
     tiles: Sequence[Tile]
-    out_of: int
+    out_of: int  # how many there are in all, shown or not
 
 
-def image_grid(title: str, sections: Sequence[Section], *, columns: int) -> Image.Image:
+def image_grid(title: str, sections: Sequence[TileSection], *, columns: int) -> Image.Image:
     """Draws the sections one below the other, as an RGB image that is as wide as its contents need.
 
     Crops are enlarged by whole factors, so that their pixels can be counted, or reduced to about 112 pixels.
     """
-    sheet = Sheet()
+    sheet, y_px = Sheet(), line_px(TITLE_PX) + 2 * GAP_PX
     sheet.write(title, INSET_PX, 0, at="corner", size_px=TITLE_PX, is_bold=True)
-    y_px = line_px(TITLE_PX) + 2 * GAP_PX
     tiles_of = [[_tile(tile) for tile in section.tiles] for section in sections]
     step_px = max((tile.width for tiles in tiles_of for tile in tiles), default=0) + GAP_PX
     for section, tiles in zip(sections, tiles_of, strict=True):
@@ -79,17 +66,15 @@ def _tile(tile: Tile) -> Image.Image:
     views = [_scaled(image_HW3) for image_HW3 in tile.images]
     width = sum(view.width for view in views) + VIEW_GAP_PX * (len(views) - 1) + 2 * INSET_PX
     height = max(view.height for view in views) + 2 * INSET_PX
-    sheet = Sheet()
+    sheet, x_px = Sheet(), INSET_PX
     sheet.fill(MARK_COLOR if tile.is_marked else "white", 0, 0, width, height)
     sheet.fill("white", FRAME_PX, FRAME_PX, width - 2 * FRAME_PX, height - 2 * FRAME_PX)
-    x_px = INSET_PX
     for view in views:
         sheet.put(view, x_px, INSET_PX)
         x_px += view.width + VIEW_GAP_PX
     for line, words in enumerate(tile.caption):
-        words = _shortened(words, max(width, CAPTION_PX))
-        y_px = height + 1 + line * (line_px(CAPTION_SIZE_PX) + 1)
-        sheet.write(words, INSET_PX, y_px, at="corner", size_px=CAPTION_SIZE_PX)
+        shown, y_px = _shortened(words, max(width, CAPTION_PX)), height + 1 + line * (line_px(CAPTION_SIZE_PX) + 1)
+        sheet.write(shown, INSET_PX, y_px, at="corner", size_px=CAPTION_SIZE_PX)
     return sheet.rendered(margin_px=0)
 
 

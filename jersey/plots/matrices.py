@@ -32,22 +32,12 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
     """Draws which class (row) was read as which (column), with each row's recall, and the worst confusions in words.
 
     A cell's color is its share of the row's crops, its number their count. Rows of classes without crops are hatched.
-
-    Args:
-        counts_KK: int [K,K], number of crops of each true and predicted class.
-        names: K class names.
-        title: what was evaluated; top-1 accuracy and the number of crops are added.
-
-    Returns:
-        An RGB image, from about 600 pixels a side for few classes to 2,100 for 100.
+    The title gets top-1 accuracy and the number of crops. From 600 pixels a side for few classes to 2,100 for 100.
     """
     is_roomy = len(names) <= ROOMY_CLASSES
     cell_px = max(42, 360 // len(names)) if is_roomy else 19
-    side_px = cell_px * len(names)
-    sheet = Sheet()
-    top_px, bottom_px = _draw_matrix(
-        sheet, counts_KK, names, x_px=0, y_px=0, cell_px=cell_px, row_title="true number", names_above=not is_roomy
-    )
+    sheet, side_px = Sheet(), cell_px * len(names)
+    top_px, bottom_px = _draw_matrix(sheet, counts_KK, names, cell_px=cell_px, of="number", names_above=not is_roomy)
     right_px = _write_recalls(sheet, counts_KK, x_px=side_px + GAP_PX, cell_px=cell_px)
     _explain_colors(sheet, x_px=right_px + 3 * GAP_PX, y_px=side_px // 5, height_px=side_px * 3 // 5)
     correct, total = int(np.trace(counts_KK)), int(counts_KK.sum())
@@ -63,12 +53,11 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
     """One line such as "8 read as 3: 5 of 12, 1 read as 7: 2 of 9": the most frequent mistakes first, at most six."""
     mistakes_KK = counts_KK * ~np.eye(len(names), dtype=bool)
-    worst_first = np.argsort(-mistakes_KK, axis=None, kind="stable")[:CONFUSED_PAIRS]
-    pairs = [divmod(int(index), len(names)) for index in worst_first]
+    pairs = np.argwhere(mistakes_KK)
+    worst_first = np.argsort(-mistakes_KK[tuple(pairs.T)], kind="stable")[:CONFUSED_PAIRS]
     confusions = [
         f"{names[true]} read as {names[predicted]}: {mistakes_KK[true, predicted]} of {counts_KK[true].sum()}"
-        for true, predicted in pairs
-        if mistakes_KK[true, predicted] > 0
+        for true, predicted in pairs[worst_first]
     ]
     return ", ".join(confusion.replace(" ", NO_BREAK_SPACE) for confusion in confusions) or "no mistakes"
 
@@ -81,8 +70,7 @@ def recall_in_words(right: int, crops: int) -> str:
 def _write_recalls(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, cell_px: int) -> int:
     """Writes the recall behind each row; returns the x after them."""
     size_px = min(12, 3 + cell_px // 2)
-    rights_and_crops = zip(counts_KK.diagonal().tolist(), counts_KK.sum(axis=1).tolist(), strict=True)
-    lines = ["read right", *(recall_in_words(right, crops) for right, crops in rights_and_crops)]
+    lines = ["read right", *map(recall_in_words, counts_KK.diagonal().tolist(), counts_KK.sum(axis=1).tolist())]
     for row, words in enumerate(lines, start=-1):
         sheet.write(words, x_px, max((row + 0.5) * cell_px, -LINE_PX / 2), at="left", size_px=size_px)
     return x_px + max(width_px(words, size_px) for words in lines)
@@ -105,14 +93,7 @@ def digit_errors(
 ) -> Image.Image:
     """Draws how many crops each type of error has, with examples, above a table of the digits for each place.
 
-    Args:
-        errors: as `jersey.evaluation.digit_errors.errors_by_type` gives them.
-        places: counts_DD by name of the place, as `jersey.evaluation.digit_errors.digit_confusions` gives them.
-        crops: of the split, right ones too.
-        title: what was evaluated; the number of errors is added.
-
-    Returns:
-        An RGB image, about 1,000 pixels wide.
+    `errors` and `places` are as `jersey.evaluation.digit_errors` gives them, `crops` counts the right ones too.
     """
     sheet = Sheet()
     panels_px = len(places) * (CELL_PX * len(DIGITS) + PANEL_GAP_PX) - PANEL_GAP_PX
@@ -153,7 +134,7 @@ def _draw_places(sheet: Sheet, places: Mapping[str, np.ndarray], *, y_px: int) -
         wrong = int(counts_DD.sum() - np.trace(counts_DD))
         heading = f"{place}: {wrong:,} of {counts_DD.sum():,} wrong"
         sheet.write(heading, x_px + side_px / 2, y_px - GAP_PX, at="bottom")
-        _draw_matrix(sheet, counts_DD, DIGITS, x_px=x_px, y_px=y_px, cell_px=CELL_PX, row_title="true digit")
+        _draw_matrix(sheet, counts_DD, DIGITS, x_px=x_px, y_px=y_px, cell_px=CELL_PX, of="digit")
 
 
 def _draw_matrix(
@@ -161,21 +142,16 @@ def _draw_matrix(
     counts_KK: np.ndarray,
     names: Sequence[str],
     *,
-    x_px: int,
-    y_px: int,
+    x_px: int = 0,
+    y_px: int = 0,
     cell_px: int,
-    row_title: str,
+    of: str,
     names_above: bool = False,
 ) -> tuple[int, int]:
     """Draws the table with its names; the upper left corner of its cells is at (x_px, y_px).
 
-    Rows without crops are hatched, not to look like a class that is never read right.
-
-    Args:
-        names_above: repeats the columns' names above the table.
-
-    Returns:
-        The y above and below everything.
+    Rows without crops are hatched, not to look like a class that is never read right. With `names_above` the columns'
+    names stand above too. Returns the y above and below everything.
     """
     sheet.put(Image.fromarray(_cells(counts_KK, cell_px)), x_px, y_px)
     _write_counts(sheet, counts_KK, x_px=x_px, y_px=y_px, cell_px=cell_px)
@@ -190,7 +166,7 @@ def _draw_matrix(
         if names_above:
             sheet.write(name, x_px + middle_px, top_px, at="bottom", size_px=size_px, is_upright=is_upright)
     name_height_px = longest_px if is_upright else LINE_PX
-    sheet.write(row_title, x_px - longest_px - 2 * GAP_PX, y_px + side_px / 2, at="right", is_upright=True)
+    sheet.write(f"true {of}", x_px - longest_px - 2 * GAP_PX, y_px + side_px / 2, at="right", is_upright=True)
     sheet.write("read as", x_px + side_px / 2, bottom_px + name_height_px, at="top")
     return top_px - names_above * name_height_px, bottom_px + name_height_px + LINE_PX
 
@@ -218,14 +194,9 @@ def _cells(counts_KK: np.ndarray, cell_px: int) -> np.ndarray:
 
 def _write_counts(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, y_px: int, cell_px: int) -> None:
     is_dark_KK = counts_KK > DARK_SHARE * counts_KK.sum(axis=1, keepdims=True)
+    sizes_px = range(min(13, cell_px // 2 + 1), SMALLEST_PX, -1)
     for row, column in np.argwhere(counts_KK):
-        count = str(counts_KK[row, column])
-        sizes_px = range(min(13, cell_px // 2 + 1), SMALLEST_PX, -1)
-        sheet.write(
-            count,
-            x_px + (column + 0.5) * cell_px,
-            y_px + (row + 0.5) * cell_px,
-            at="middle",
-            size_px=next((size for size in sizes_px if width_px(count, size) < cell_px - 1), SMALLEST_PX),
-            color="white" if is_dark_KK[row, column] else "black",
-        )
+        count, color = str(counts_KK[row, column]), "white" if is_dark_KK[row, column] else "black"
+        size_px = next((size for size in sizes_px if width_px(count, size) < cell_px - 1), SMALLEST_PX)
+        middle_px = x_px + (column + 0.5) * cell_px, y_px + (row + 0.5) * cell_px
+        sheet.write(count, *middle_px, at="middle", size_px=size_px, color=color)

@@ -8,7 +8,7 @@ from jersey.synth.generate import generate
 from jersey.synth.settings import LAYOUTS
 
 
-def parse_numbers(text: str) -> list[str]:
+def parse_numbers(text: str) -> tuple[str, ...]:
     """Reads "0,00,7,10-15"; a range has two ends of equal length, and keeps leading zeros ("00-03")."""
     numbers = []
     for part in text.split(","):
@@ -18,10 +18,9 @@ def parse_numbers(text: str) -> list[str]:
         elif first.isdigit() and last.isdigit() and len(first) == len(last) and first <= last:
             numbers.extend(f"{value:0{len(first)}d}" for value in range(int(first), int(last) + 1))
         else:
-            raise UserError(
-                f"{part.strip()!r} is not a range of numbers; write two ends of equal length, such as 10-15"
-            )
-    return numbers
+            mend = "write two ends of equal length, such as 10-15"
+            raise UserError(f"{part.strip()!r} is not a range of numbers; {mend}")
+    return tuple(numbers)
 
 
 def parse_flags() -> argparse.Namespace:
@@ -35,17 +34,14 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument("--val", type=int, default=700, help="val crops in all (default: %(default)s)")
     parser.add_argument("--test", type=int, default=700, help="test crops in all (default: %(default)s)")
     parser.add_argument("--size_px", type=int, default=96, help="side of a crop (default: %(default)s)")
-    parser.add_argument(
-        "--imbalance", type=float, default=1.0, help="train crops of the first number per crop of the last"
-    )
+    ratio = "train crops of the first number per crop of the last"
+    parser.add_argument("--imbalance", type=float, default=1.0, help=ratio)
     parser.add_argument("--layout", choices=LAYOUTS, default="folders")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--unreadable", type=float, default=0.0, help="unreadable crops more in each split, as a share of its crops"
-    )
-    parser.add_argument(
-        "--frames", type=int, default=1, help="pictures of each player; above 1, tracklets are drawn and counted"
-    )
+    share = "unreadable crops more in each split, as a share of its crops"
+    parser.add_argument("--unreadable", type=float, default=0.0, help=share)
+    frames = "pictures of each player; above 1, tracklets are drawn and counted"
+    parser.add_argument("--frames", type=int, default=1, help=frames)
     return parser.parse_args()
 
 

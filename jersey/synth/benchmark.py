@@ -9,6 +9,7 @@ holds tracklets of the first's numbers, a test split only: `ROOT/tracklets/test/
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
@@ -22,13 +23,9 @@ NUMBERS = (
     "35", "30", "0", "10", "38", "13", "3", "43", "36", "41", "45", "49", "28", "1", "11", "9", "42", "4", "7", "37",
     "19", "12", "44",
 )
-# In proportion to (rank + 9.538)^-3.298, the law of Zipf and Mandelbrot between these ends with this sum.
-TRAIN_COUNTS = (
-    1200, 890, 677, 525, 415, 333, 271, 224, 186, 157, 133, 114, 98, 85, 74, 65, 57, 51, 45, 40,
-    36, 32, 29, 26, 24, 22, 20, 18, 17, 15, 14, 13, 12, 11, 10, 10, 9, 8, 8, 7,
-    7, 6, 6,
-)
 # fmt: on
+# The law of Zipf and Mandelbrot between 1,200 crops and 6, with 6,000 in all.
+TRAIN_COUNTS = tuple(round(1200 * ((1 + 9.538) / (rank + 9.538)) ** 3.298) for rank in range(1, 1 + len(NUMBERS)))
 EVAL_CROPS = 1500  # of val, and of test
 UNSEEN_NUMBERS = ("16", "18", "25", "29", "31", "34", "40", "47")
 UNSEEN_CROPS = 400
@@ -44,47 +41,21 @@ def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, unreadable: 
     6,000 train, 1,500 val and 1,500 test crops in `root`; 400 test crops of the unseen numbers in `root/unseen`;
     129 tracklets of 30 frames in `root/tracklets`.
 
-    Args:
-        root: folder of the first data set.
-        size_px: side of a crop.
-        seed: crops are a function of it.
-        unreadable: crops of the first data set on which no number can be read, as a share of each split's crops.
+    Crops on which no number can be read (`unreadable`, as a share of each split's crops) are for the first alone.
 
     Raises:
         UserError: `root` holds crops that were drawn with other settings.
     """
-    draw_unless_there(
-        root,
-        numbers=NUMBERS,
-        train=TRAIN_COUNTS,
-        val=EVAL_CROPS,
-        test=EVAL_CROPS,
-        size_px=size_px,
-        imbalance=1.0,
-        seed=seed,
-        unreadable=unreadable,
-    )
-    if (root / MANIFEST).exists():
-        others = len(UNSEEN_NUMBERS)
-        generate(
-            root / UNSEEN,
-            numbers=UNSEEN_NUMBERS,
-            train=others,
-            val=others,
-            test=UNSEEN_CROPS,
-            size_px=size_px,
-            seed=seed + 1,  # with the same one, crop i of both would be one scene with another number
-        )
-        generate(
-            root / TRACKLETS,
-            numbers=NUMBERS,
-            train=0,
-            val=0,
-            test=TRACKLETS_OF_EACH * len(NUMBERS),
-            size_px=size_px,
-            seed=seed + 2,
-            frames=FRAMES,
-        )
+    more: dict[str, Any] = {"train": TRAIN_COUNTS, "val": EVAL_CROPS, "test": EVAL_CROPS, "imbalance": 1.0}
+    draw_unless_there(root, numbers=NUMBERS, size_px=size_px, seed=seed, unreadable=unreadable, **more)
+    if not (root / MANIFEST).exists():
+        return
+    others, tracklets = len(UNSEEN_NUMBERS), TRACKLETS_OF_EACH * len(NUMBERS)
+    unseen: dict[str, Any] = {"numbers": UNSEEN_NUMBERS, "train": others, "val": others, "test": UNSEEN_CROPS}
+    tracked: dict[str, Any] = {"numbers": NUMBERS, "train": 0, "val": 0, "test": tracklets, "frames": FRAMES}
+    # With the same seed, crop i of two sets would be one scene with another number.
+    generate(root / UNSEEN, **unseen, size_px=size_px, seed=seed + 1)
+    generate(root / TRACKLETS, **tracked, size_px=size_px, seed=seed + 2)
 
 
 if __name__ == "__main__":

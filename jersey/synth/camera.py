@@ -8,7 +8,6 @@ bounded by the size of the digits.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,7 @@ _MESH_CELLS = 8
 
 @dataclass(frozen=True)
 class View:
-    """A homography from picture to painting.
-
-    Args:
-        matrix_33: maps homogeneous picture coordinates (x, y, 1), in pixels, to those of the painting.
-    """
+    """A homography: its matrix maps homogeneous picture coordinates (x, y, 1), in pixels, to those of the painting."""
 
     matrix_33: Floats
 
@@ -37,17 +32,10 @@ class View:
         angle = np.deg2rad(np.clip(rng.normal(0, 5.5), -16, 16))
         cos, sin = np.cos(angle), np.sin(angle)
         rotate_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        squeeze_33 = np.eye(3)  # A back that is turned away is narrower.
-        squeeze_33[:2, :2] = [
-            [rng.uniform(1.0, 1.3), rng.normal(0, 0.08)],
-            [rng.normal(0, 0.03), rng.uniform(0.9, 1.1)],
-        ]
-        tilt_33 = np.eye(3)
-        tilt_33[2, :2] = rng.normal(0, 0.12, 2).clip(-0.25, 0.25) / picture_px
-        to_center_33, from_center_33 = (
-            _shift(-picture_px / 2, -picture_px / 2),
-            _shift(painting_px / 2, painting_px / 2),
-        )
+        x_2 = (rng.uniform(1.0, 1.3), rng.normal(0, 0.08))  # A back that is turned away is narrower.
+        squeeze_33 = np.array([(*x_2, 0), (rng.normal(0, 0.03), rng.uniform(0.9, 1.1), 0), (0, 0, 1)])
+        tilt_33 = np.array([(1, 0, 0), (0, 1, 0), (*rng.normal(0, 0.12, 2).clip(-0.25, 0.25) / picture_px, 1)])
+        to_center_33, from_center_33 = (_shift(px / 2, px / 2) for px in (-picture_px, painting_px))
         return cls(from_center_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_center_33)
 
     def shifted(self, dx_px: float, dy_px: float) -> "View":
@@ -62,29 +50,23 @@ class View:
 
     def to_painting(self, points_N2: Floats) -> Floats:
         """Painting coordinates of picture points."""
-        return _project(self.matrix_33, points_N2)
+        homogeneous_N3 = np.column_stack([points_N2, np.ones(len(points_N2))]) @ self.matrix_33.T
+        return homogeneous_N3[:, :2] / homogeneous_N3[:, 2:]
 
     def to_picture(self, points_N2: Floats) -> Floats:
         """Picture coordinates of painting points."""
-        return _project(np.linalg.inv(self.matrix_33), points_N2)
+        return View(np.linalg.inv(self.matrix_33)).to_painting(points_N2)
 
 
 def _shift(dx_px: float, dy_px: float) -> Floats:
     return np.array([[1, 0, dx_px], [0, 1, dy_px], [0, 0, 1.0]])
 
 
-def _project(matrix_33: Floats, points_N2: Floats) -> Floats:
-    homogeneous_N3 = np.column_stack([points_N2, np.ones(len(points_N2))]) @ matrix_33.T
-    return homogeneous_N3[:, :2] / homogeneous_N3[:, 2:]
-
-
 @dataclass(frozen=True)
 class Folds:
     """A height field of the cloth over the picture, as a sum of straight ridges.
 
-    Args:
-        ridges_R5: for each ridge its centre x and y, its direction (radians), its half width, and its height; lengths
-            are fractions of the picture's side.
+    Of each: centre x and y, direction (radians), half width, height; lengths are fractions of the picture's side.
     """
 
     ridges_R5: Floats
@@ -119,28 +101,21 @@ class Folds:
 
 
 def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: float) -> Mesh:
-    """Where each cell of the picture takes its content from.
+    """Where each cell of the picture takes its content from; what would lie outside of the painting takes its edge.
 
-    Args:
-        view: the view.
-        folds: the folds, which move the cloth along their slopes.
-        picture_px: side of the picture.
-        painting_px: side of the painting; what would lie outside of it takes its edge.
-        depth: how far the folds move the cloth, as a fraction of the picture's side.
+    Folds move the cloth along their slopes, by `depth` as a fraction of the picture's side.
     """
     nodes_px = np.round(np.linspace(0, picture_px, _MESH_CELLS + 1)).astype(int)
-    points_N2 = np.stack(np.meshgrid(nodes_px, nodes_px), -1).reshape(-1, 2).astype(float)
+    nodes_YX2 = np.stack(np.meshgrid(nodes_px, nodes_px), -1)
+    points_N2 = nodes_YX2.reshape(-1, 2).astype(float)
     fractions_N2 = points_N2 / picture_px
     moved_N2 = np.column_stack([folds.heights(fractions_N2), folds.heights(fractions_N2[:, ::-1])])
     source_N2 = view.to_painting(points_N2 + depth * picture_px * moved_N2).clip(0, painting_px - 1)
-    source_YX2 = source_N2.reshape(_MESH_CELLS + 1, _MESH_CELLS + 1, 2).tolist()
-    cells: Mesh = []
-    for row, (top, bottom) in enumerate(pairwise(nodes_px)):
-        for column, (left, right) in enumerate(pairwise(nodes_px)):
-            upper, lower = source_YX2[row], source_YX2[row + 1]
-            corners = (*upper[column], *lower[column], *lower[column + 1], *upper[column + 1])
-            cells.append(((int(left), int(top), int(right), int(bottom)), corners))
-    return cells
+    at_YX2, a, b = source_N2.reshape(nodes_YX2.shape), slice(None, -1), slice(1, None)
+    corners_YX8 = np.concatenate([at_YX2[a, a], at_YX2[b, a], at_YX2[b, b], at_YX2[a, b]], axis=2)
+    boxes_YX4 = np.concatenate([nodes_YX2[a, a], nodes_YX2[b, b]], axis=2)
+    cells = zip(boxes_YX4.reshape(-1, 4).tolist(), corners_YX8.reshape(-1, 8).tolist(), strict=True)
+    return [(tuple(box), tuple(corners)) for box, corners in cells]
 
 
 def warp(painting: Image.Image, cells: Mesh, picture_px: int) -> Image.Image:
@@ -160,11 +135,7 @@ def degrade(
 ) -> Image.Image:
     """Degrades an RGB picture; the result has the same size.
 
-    Args:
-        picture: the picture.
-        digit_height_px: height of the digits in it; blur and loss of resolution never go beyond what they bear.
-        rng: chooses kinds and amounts.
-        blur: in the place of the blur and the loss of resolution that digits bear.
+    Blur and loss of resolution never go beyond what digits of this height bear, unless `blur` takes their place.
     """
     picture = (blur or _bearable_blur)(_light(picture, rng), digit_height_px, rng)
     if rng.random() < 0.7:
@@ -173,10 +144,16 @@ def degrade(
 
 
 def _bearable_blur(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
-    blurs = (_defocus, _move, _lose_resolution)
     count = int(rng.choice(3, p=(0.3, 0.5, 0.2)))
+    most = 0.6 if count == 2 else 1.0
+    least = max(0.3, _MIN_DIGIT_PX / digit_height_px / most)
+    blurs: tuple[Callable[[Image.Image], Image.Image], ...] = (
+        lambda sharp: defocus(sharp, digit_height_px * rng.uniform(0.01, 0.05 * most)),
+        lambda sharp: move(sharp, digit_height_px * rng.uniform(0.04, 0.16 * most), rng.uniform(0, np.pi)),
+        lambda sharp: lose_resolution(sharp, rng.uniform(min(1.0, least), 1.0), rng),
+    )
     for index in rng.permutation(3)[:count]:
-        picture = blurs[index](picture, digit_height_px, (1.0, 0.6)[count - 1], rng)
+        picture = blurs[index](picture)
     return picture
 
 
@@ -191,21 +168,6 @@ def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     return _to_image((lit_HW3 - grey) * contrast + grey)
 
 
-def _defocus(picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator) -> Image.Image:
-    return defocus(picture, digit_height_px * rng.uniform(0.01, 0.05 * most))
-
-
-def _move(picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator) -> Image.Image:
-    return move(picture, digit_height_px * rng.uniform(0.04, 0.16 * most), rng.uniform(0, np.pi))
-
-
-def _lose_resolution(
-    picture: Image.Image, digit_height_px: float, most: float, rng: np.random.Generator
-) -> Image.Image:
-    least = max(0.3, _MIN_DIGIT_PX / digit_height_px / most)
-    return lose_resolution(picture, rng.uniform(min(1.0, least), 1.0), rng)
-
-
 def defocus(picture: Image.Image, radius_px: float) -> Image.Image:
     """Blurs evenly in all directions."""
     return picture.filter(ImageFilter.GaussianBlur(radius_px))
@@ -214,8 +176,7 @@ def defocus(picture: Image.Image, radius_px: float) -> Image.Image:
 def move(picture: Image.Image, reach_px: float, angle: float) -> Image.Image:
     """Averages copies of the picture along a straight movement."""
     border_px = int(reach_px) + 1
-    padding = ((border_px, border_px), (border_px, border_px), (0, 0))
-    wide = Image.fromarray(np.pad(np.asarray(picture), padding, mode="edge"))
+    wide = Image.fromarray(np.pad(np.asarray(picture), ((border_px,), (border_px,), (0,)), mode="edge"))
     steps_px = np.linspace(-0.5, 0.5, max(2, round(reach_px) + 1)) * reach_px
     total_HW3 = np.zeros((picture.height, picture.width, 3), np.float32)
     for step_px in steps_px:
@@ -228,17 +189,16 @@ def move(picture: Image.Image, reach_px: float, angle: float) -> Image.Image:
 def lose_resolution(picture: Image.Image, factor: float, rng: np.random.Generator) -> Image.Image:
     """As if the player had been far away: shrinks the picture by a factor below 1 and enlarges it again."""
     small = (max(2, round(picture.width * factor)), max(2, round(picture.height * factor)))
-    enlarge = rng.choice(
-        (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST), p=(0.5, 0.4, 0.1)
-    )
-    return picture.resize(small, Image.Resampling.BOX).resize(picture.size, Image.Resampling(enlarge))
+    ways = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)
+    enlarge = Image.Resampling(rng.choice(ways, p=(0.5, 0.4, 0.1)))
+    return picture.resize(small, Image.Resampling.BOX).resize(picture.size, enlarge)
 
 
 def _noise(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     strength = rng.uniform(0.005, 0.05)
-    shape = (picture.height, picture.width)
-    grey_HW1 = rng.standard_normal((*shape, 1), dtype=np.float32)
-    color_HW3 = rng.standard_normal((*shape, 3), dtype=np.float32)
+    grey_HW1, color_HW3 = (
+        rng.standard_normal((picture.height, picture.width, bands), dtype=np.float32) for bands in (1, 3)
+    )
     return _to_image(np.asarray(picture, dtype=np.float32) / 255 + strength * (grey_HW1 + 0.5 * color_HW3))
 
 

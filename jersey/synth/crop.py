@@ -15,9 +15,9 @@ from PIL import Image, ImageFilter
 
 from jersey.synth import camera, colors
 from jersey.synth.camera import Blur, Folds, View
-from jersey.synth.lettering import NumberPrint, print_name, print_number
+from jersey.synth.lettering import print_name, print_number
 from jersey.synth.occlusion import occlude, occlude_fully
-from jersey.synth.player import Easel, Painting, paint_player
+from jersey.synth.player import Easel, paint_player
 from jersey.synth.typefaces import FontTypeface, Typeface
 
 # Paintings are twice as fine as crops, and reach beyond the frame so that a turned one still fills it.
@@ -39,13 +39,9 @@ Back = Literal["number", "blank", "aside"]
 
 @dataclass(frozen=True)
 class Crop:
-    """A drawn crop.
+    """A drawn crop, RGB.
 
-    Args:
-        image_HW3: RGB, uint8.
-        digits_DHW: the fill of each digit, left to right, uint8 from 0 to 255, hidden parts included, sharp where the
-            image is blurred.
-        typeface: of the digits.
+    `digits_DHW` are the fills, left to right, 0 to 255, hidden parts included, sharp where the image is blurred.
     """
 
     image_HW3: NDArray[np.uint8]
@@ -60,26 +56,50 @@ class Crop:
 
 @dataclass(frozen=True)
 class Player:
-    """A painted player, of whom many pictures can be taken.
+    """A painted player, of whom many pictures can be taken."""
 
-    Args:
-        number: on the back, or that would be there.
-        typeface: of the number.
-        painting: the painting.
-        number_size_px: what the camera keeps in the frame.
-        picture_px: side of a picture before it is reduced to a crop.
-        back: what can be seen of the player.
-    """
-
-    number: str
+    number: str  # on the back, or that would be there
     typeface: Typeface
-    painting: Painting
-    number_size_px: tuple[int, int]
-    picture_px: int
+    scene: Image.Image  # the painting, RGB
+    masks: Image.Image  # on it, in three bands: the jersey, the fill of the first and of the second digit
+    number_size_px: tuple[int, int]  # what the camera keeps in the frame
+    picture_px: int  # side of a picture before it is reduced to a crop
     back: Back
 
 
-def render_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int) -> Crop:
+@dataclass(frozen=True)
+class Kind:
+    """Whether a number can be read, and why not."""
+
+    back: Back = "number"
+    hidden: bool = False  # something is before the number, instead of leaving it readable
+    blur: Blur | None = None  # in the place of the blur that a number bears
+
+
+LEGIBLE = Kind()
+
+
+def _fast(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    """A fast movement, a little out of focus."""
+    moved = camera.move(picture, digit_height_px * rng.uniform(0.8, 1.4), rng.uniform(0, np.pi))
+    return camera.defocus(moved, digit_height_px * rng.uniform(0.08, 0.14))
+
+
+KINDS = {
+    "blank": Kind(back="blank"),
+    "hidden": Kind(hidden=True),
+    "aside": Kind(back="aside"),
+    # Digits of 2 to 4 pixels.
+    "far": Kind(blur=lambda picture, digit_px, rng: camera.lose_resolution(picture, rng.uniform(2, 4) / digit_px, rng)),
+    "defocused": Kind(blur=lambda picture, digit_px, rng: camera.defocus(picture, digit_px * rng.uniform(0.22, 0.35))),
+    "moved": Kind(blur=_fast),
+}
+"""Why a number cannot be read."""
+
+
+def render_crop(
+    number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int, kind: Kind = LEGIBLE
+) -> Crop:
     """Draws a square crop.
 
     Args:
@@ -87,9 +107,10 @@ def render_crop(number: str, *, rng: np.random.Generator, typefaces: Sequence[Ty
         rng: the only source of randomness.
         typefaces: one of these is used; at least one must be a `FontTypeface`, for names.
         size_px: side of the crop.
+        kind: one of `KINDS`, to draw the number so that it cannot be read.
     """
-    player = paint(number, rng=rng, typefaces=typefaces, size_px=size_px)
-    return photograph(player, lambda part: rng)
+    player = paint(number, rng=rng, typefaces=typefaces, size_px=size_px, back=kind.back)
+    return photograph(player, lambda part: rng, kind)
 
 
 def paint(
@@ -101,29 +122,33 @@ def paint(
     typeface = typefaces[int(rng.integers(len(typefaces)))]
     easel = Easel(painting_px, picture_px * rng.uniform(0.95, 1.45), turn=rng.uniform(-0.05, 0.05))
     kit = colors.pick_kit(rng)
-    number_print = _print_number(number, easel, typeface, kit, rng)
-    name = _print_name(easel, typefaces, rng)
+    height_px = easel.wide(rng.uniform(0.36, 0.52))
+    number_print = print_number(
+        number,
+        typeface=typeface,
+        height_px=height_px,
+        max_width_px=easel.wide(_MAX_NUMBER_WIDTH),
+        outlines_px=[height_px * rng.uniform(0.025, 0.06) for _ in kit.outlines],
+        rng=rng,
+    )
+    name = None
+    if rng.random() >= 0.4:
+        fonts = [typeface for typeface in typefaces if isinstance(typeface, FontTypeface)]
+        name_px = easel.wide(rng.uniform(0.07, 0.1))
+        font = fonts[rng.integers(len(fonts))]
+        name = print_name(font, height_px=name_px, max_width_px=easel.wide(0.62), rng=rng)
     if back == "blank":
         number_print = number_print.left_out()
     elif back == "aside":
         width_px, seen_px = easel.wide(_BODY_WIDTH), easel.wide(_WIDTH_ASIDE * len(number))
         number_print, name = number_print.turned_away(width_px=width_px, seen_px=seen_px, left=easel.turn < 0), None
-    painting = paint_player(easel, number_print, kit, name, rng, from_the_side=back == "aside")
-    return Player(number, typeface, painting, number_print.layers[0].size, picture_px, back)
+    scene, masks = paint_player(easel, number_print, kit, name, rng, from_the_side=back == "aside")
+    return Player(number, typeface, scene, masks, number_print.layers[0].size, picture_px, back)
 
 
-def photograph(
-    player: Player, rng_of: Callable[[str], np.random.Generator], *, hidden: bool = False, blur: Blur | None = None
-) -> Crop:
-    """Takes a picture of a player.
-
-    Args:
-        player: who.
-        rng_of: the generator of each part of the picture.
-        hidden: something hides the number, instead of leaving it readable.
-        blur: in the place of the blur that a number bears.
-    """
-    number, picture_px, painting_px = player.number, player.picture_px, player.painting.scene.width
+def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kind: Kind) -> Crop:
+    """Takes a picture of a player; `rng_of` gives the generator of each part of it."""
+    number, picture_px, painting_px = player.number, player.picture_px, player.scene.width
     rng = rng_of("view")
     view = View.random(picture_px=picture_px, painting_px=painting_px, rng=rng)
     if player.back == "aside":
@@ -132,43 +157,20 @@ def photograph(
     rng = rng_of("folds")
     folds = Folds.random(rng)
     cells = camera.mesh(view, folds, picture_px=picture_px, painting_px=painting_px, depth=rng.uniform(0.0, 0.02))
-    scene = camera.warp(player.painting.scene, cells, picture_px).reduce(_OVERSAMPLING)
-    cloth, *bands = camera.warp(player.painting.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
+    scene = camera.warp(player.scene, cells, picture_px).reduce(_OVERSAMPLING)
+    cloth, *bands = camera.warp(player.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
     digits = bands[: len(number)]
 
     scene = _shade_cloth(scene, cloth, folds, rng_of("shading"))
     rng = rng_of("occlusion")
-    if hidden:
+    if kind.hidden:
         occlude_fully(scene, digits, rng=rng)
     elif rng.random() < 0.4:
         occlude(scene, digits, number=number, typeface=player.typeface, rng=rng)
     digits_DHW = np.stack([np.asarray(digit) for digit in digits])
-    digit_height_px = float(np.count_nonzero(digits_DHW.max(axis=(0, 2)) > 127))
-    image = camera.degrade(scene, digit_height_px=max(1.0, digit_height_px), rng=rng_of("degradation"), blur=blur)
+    digit_height_px = max(1.0, float(np.count_nonzero(digits_DHW.max(axis=(0, 2)) > 127)))
+    image = camera.degrade(scene, digit_height_px=digit_height_px, rng=rng_of("degradation"), blur=kind.blur)
     return Crop(np.asarray(image), digits_DHW, player.typeface)
-
-
-def _print_number(
-    number: str, easel: Easel, typeface: Typeface, kit: colors.Kit, rng: np.random.Generator
-) -> NumberPrint:
-    height_px = easel.wide(rng.uniform(0.36, 0.52))
-    outlines_px = [height_px * rng.uniform(0.025, 0.06) for _ in kit.outlines]
-    return print_number(
-        number,
-        typeface=typeface,
-        height_px=height_px,
-        max_width_px=easel.wide(_MAX_NUMBER_WIDTH),
-        outlines_px=outlines_px,
-        rng=rng,
-    )
-
-
-def _print_name(easel: Easel, typefaces: Sequence[Typeface], rng: np.random.Generator) -> Image.Image | None:
-    if rng.random() < 0.4:
-        return None
-    fonts = [typeface for typeface in typefaces if isinstance(typeface, FontTypeface)]
-    height_px = easel.wide(rng.uniform(0.07, 0.1))
-    return print_name(fonts[rng.integers(len(fonts))], height_px=height_px, max_width_px=easel.wide(0.62), rng=rng)
 
 
 def _place_in_frame(
@@ -198,51 +200,3 @@ def _shade_cloth(scene: Image.Image, cloth: Image.Image, folds: Folds, rng: np.r
     curving_HW = (np.asarray(inside, dtype=np.float32) / 255 - 1) * rng.uniform(0.2, 0.8)
     shading_HW = 1 + (np.asarray(folding) + curving_HW) * (np.asarray(cloth, dtype=np.float32) / 255)
     return Image.fromarray((np.asarray(scene) * shading_HW[:, :, None]).clip(0, 255).astype(np.uint8))
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Why a number cannot be read.
-
-    Args:
-        back: what can be seen of the player.
-        hidden: something is before the number.
-        blur: that no number bears.
-    """
-
-    back: Back = "number"
-    hidden: bool = False
-    blur: Blur | None = None
-
-
-def _far(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
-    """Digits of 2 to 4 pixels."""
-    return camera.lose_resolution(picture, rng.uniform(2, 4) / digit_height_px, rng)
-
-
-def _defocus(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
-    return camera.defocus(picture, digit_height_px * rng.uniform(0.22, 0.35))
-
-
-def _move(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
-    """A fast movement, a little out of focus."""
-    moved = camera.move(picture, digit_height_px * rng.uniform(0.8, 1.4), rng.uniform(0, np.pi))
-    return camera.defocus(moved, digit_height_px * rng.uniform(0.08, 0.14))
-
-
-KINDS = {
-    "blank": Kind(back="blank"),
-    "hidden": Kind(hidden=True),
-    "aside": Kind(back="aside"),
-    "far": Kind(blur=_far),
-    "defocused": Kind(blur=_defocus),
-    "moved": Kind(blur=_move),
-}
-
-
-def render_illegible(
-    kind: Kind, number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int
-) -> Crop:
-    """Draws a crop as `render_crop` does, on which the number cannot be read."""
-    player = paint(number, rng=rng, typefaces=typefaces, size_px=size_px, back=kind.back)
-    return photograph(player, lambda part: rng, hidden=kind.hidden, blur=kind.blur)

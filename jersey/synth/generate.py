@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,7 +25,7 @@ import jersey
 from jersey.core.atomic import naming, write_text
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_NAME, SPLITS, SplitName
-from jersey.synth.crop import KINDS, Crop, render_crop, render_illegible
+from jersey.synth.crop import KINDS, LEGIBLE, Crop, render_crop
 from jersey.synth.settings import MANIFEST, Layout, Settings
 from jersey.synth.tracklet import render_tracklet
 from jersey.synth.typefaces import TRAIN, UNSEEN
@@ -35,49 +36,24 @@ _JPEG_QUALITY = 92
 _CROPS_WORTH_A_WORKER = 100
 
 
-def generate(
-    root: Path,
-    *,
-    numbers: Sequence[str],
-    train: int | Sequence[int],
-    val: int,
-    test: int,
-    size_px: int = 96,
-    imbalance: float = 1.0,
-    layout: Layout = "folders",
-    seed: int = 0,
-    unreadable: float = 0.0,
-    frames: int = 1,
-    workers: int | None = None,
-) -> None:
+def generate(root: Path, *, workers: int | None = None, **settings: Any) -> None:
     """Draws train, val and test crops into `root`; returns at once when it already holds them.
 
-    Val and test use typefaces that training never sees, and hold each number equally often. With several frames,
-    tracklets are drawn and counted: each is a folder of pictures of one player, or rows with one "track".
+    Val and test use typefaces that training never sees, and hold each number equally often.
 
     Args:
         root: the folder of the data set; it appears when all is drawn, with the manifest `synth.json`.
-        numbers: one or two digits each, as printed, from frequent to rare.
-        train: number of train crops in all, or of each number; 0 leaves the split out.
-        val: number of val crops in all.
-        test: number of test crops in all.
-        size_px: side of the crops.
-        imbalance: how many times more train crops the first number has than the last; for a `train` in all.
-        layout: "folders" (`<split>/<number>/*.jpg`) or "annotations" (`<split>/annotations.jsonl` with `images/`).
-        seed: crops are a function of it.
-        unreadable: how many crops on which no number can be read each split has more, as a share of its crops; they lie
-            in `<split>/unreadable`, or have an empty suffix.
-        frames: pictures of each player.
         workers: processes; None takes one per core.
+        settings: as `Settings`.
 
     Raises:
         UserError: for settings that cannot be drawn, and when `root` holds something else.
     """
-    settings = Settings(tuple(numbers), train, val, test, size_px, imbalance, layout, seed, unreadable, frames)
+    wanted = Settings(**settings)
     if root.is_file() or (root.is_dir() and any(root.iterdir())):
-        settings.require_same_as_in(root)
+        wanted.require_same_as_in(root)
     else:
-        _generate_and_rename(root, settings, workers or os.cpu_count() or 1)
+        _generate_and_rename(root, wanted, workers or os.cpu_count() or 1)
 
 
 def draw_unless_there(
@@ -99,22 +75,13 @@ def draw_unless_there(
     Raises:
         UserError: `root` holds crops that were drawn with other settings.
     """
+    settings = {name: value for name, value in locals().items() if name != "root"}
     if root.exists() and any(root.iterdir()) and not (root / MANIFEST).exists():
         log.info("using the crops in %s, which jersey has not drawn", root)
         return
     if not root.exists():
         log.info("drawing crops into %s", root)
-    generate(
-        root,
-        numbers=numbers,
-        train=train,
-        val=val,
-        test=test,
-        size_px=size_px,
-        imbalance=imbalance,
-        seed=seed,
-        unreadable=unreadable,
-    )
+    generate(root, **settings)
 
 
 def _generate_and_rename(root: Path, settings: Settings, workers: int) -> None:
@@ -219,11 +186,9 @@ def _render(settings: Settings, split: SplitName, index: int, label: str, rng: n
     typefaces, size_px = TRAIN if split == "train" else UNSEEN, settings.size_px
     if settings.frames > 1:
         return render_tracklet(label, frames=settings.frames, rng=rng, typefaces=typefaces, size_px=size_px)
-    if label:
-        return [render_crop(label, rng=rng, typefaces=typefaces, size_px=size_px)]
-    number = settings.numbers[rng.integers(len(settings.numbers))]
-    kind = tuple(KINDS.values())[index % len(KINDS)]
-    return [render_illegible(kind, number, rng=rng, typefaces=typefaces, size_px=size_px)]
+    number = label or settings.numbers[rng.integers(len(settings.numbers))]
+    kind = LEGIBLE if label else tuple(KINDS.values())[index % len(KINDS)]
+    return [render_crop(number, rng=rng, typefaces=typefaces, size_px=size_px, kind=kind)]
 
 
 def _run_worker(root: Path, worker: int, workers: int) -> None:
@@ -236,4 +201,4 @@ def _run_worker(root: Path, worker: int, workers: int) -> None:
 
 if __name__ == "__main__":
     with exit_on_user_error():
-        _run_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        _run_worker(Path(sys.argv[1]), *map(int, sys.argv[2:]))

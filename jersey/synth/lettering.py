@@ -12,15 +12,10 @@ from jersey.synth.typefaces import MARGIN_PX, FontTypeface, Typeface
 
 @dataclass(frozen=True)
 class NumberPrint:
-    """Masks ("L", all of one size) of a printed number.
+    """Masks ("L", all of one size) of a printed number."""
 
-    Args:
-        layers: from the outermost outline to the fill, in the order of painting.
-        digits: the fill of each digit alone, left to right.
-    """
-
-    layers: tuple[Image.Image, ...]
-    digits: tuple[Image.Image, ...]
+    layers: tuple[Image.Image, ...]  # from the outermost outline to the fill, in the order of painting
+    digits: tuple[Image.Image, ...]  # the fill of each digit alone, left to right
 
     def left_out(self) -> "NumberPrint":
         """Nothing is printed; the digits still say where they would be."""
@@ -47,21 +42,12 @@ def print_number(
     outlines_px: Sequence[float],
     rng: np.random.Generator,
 ) -> NumberPrint:
-    """Sets the digits side by side at a random distance and width.
+    """Sets the digits side by side at a random distance and width; too wide numbers are condensed.
 
-    Args:
-        number: digits.
-        typeface: the face.
-        height_px: height of the digits without outlines.
-        max_width_px: wider numbers are condensed to this width.
-        outlines_px: thickness of each outline, innermost first.
-        rng: chooses the spacing and how condensed the digits are.
+    `height_px` is that of the digits without outlines, `outlines_px` the thickness of each outline, innermost first.
     """
     strokes_px = [0.0, *np.cumsum(outlines_px)]
-    layers = [
-        [typeface.glyph(digit, height_px=height_px, stroke_px=stroke_px) for digit in number]
-        for stroke_px in reversed(strokes_px)
-    ]
+    layers = [[typeface.glyph(digit, height_px=height_px, stroke_px=px) for digit in number] for px in strokes_px[::-1]]
     gap_px = height_px * rng.uniform(0.03, 0.1) + strokes_px[-1]
     stretch = rng.uniform(0.8, 1.12) if len(number) > 1 else rng.uniform(0.9, 1.25)
     sheet_px, centers_px = _spread(layers, gap_px)
@@ -70,8 +56,8 @@ def print_number(
     def sheet(glyphs: Sequence[Image.Image], wanted: Sequence[int]) -> Image.Image:
         mask = Image.new("L", sheet_px)
         for index in wanted:
-            left_px, top_px = centers_px[index] - glyphs[index].width // 2, (sheet_px[1] - glyphs[index].height) // 2
-            mask.paste(255, (left_px, top_px), glyphs[index])
+            glyph = glyphs[index]
+            mask.paste(255, (centers_px[index] - glyph.width // 2, (sheet_px[1] - glyph.height) // 2), glyph)
         return mask.resize(size_px, Image.Resampling.BILINEAR)
 
     everywhere = range(len(number))
@@ -99,14 +85,7 @@ _SYLLABLES = (
 
 
 def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng: np.random.Generator) -> Image.Image:
-    """A made-up name as a mask ("L").
-
-    Args:
-        typeface: the face of its letters.
-        height_px: height of the letters before arching.
-        max_width_px: longer names are condensed to this width.
-        rng: makes up the name and its arch.
-    """
+    """A made-up name as a mask ("L"): letters of this height, some of them on an arch; too long names are condensed."""
     name = "".join(_SYLLABLES[index] for index in rng.integers(len(_SYLLABLES), size=rng.integers(1, 4)))
     font = typeface.font(round(height_px * 1.35))
     left, top, right, bottom = font.getbbox(name)

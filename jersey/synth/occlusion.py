@@ -27,30 +27,18 @@ _MOST_ARMS = 4  # before a number; then somebody else is
 
 def occlude(
     picture: Image.Image, masks: Sequence[Image.Image], *, number: str, typeface: Typeface, rng: np.random.Generator
-) -> bool:
-    """Paints something over the picture, in place; gives up after some attempts that hide too much.
+) -> None:
+    """Paints something over an RGB picture, in place; gives up after some attempts that hide too much.
 
-    Args:
-        picture: RGB.
-        masks: for each digit of the number its ink in the picture ("L").
-        number: the digits.
-        typeface: the face of the number.
-        rng: chooses what and where.
-
-    Returns:
-        Whether something was painted.
+    `masks` are the ink of each digit of the number in the picture ("L").
     """
     for _ in range(_ATTEMPTS):
-        shape, layer = Image.new("L", picture.size), Image.new("RGB", picture.size)
-        paint = (_arm, _ball, _rival)[rng.choice(3, p=(0.45, 0.2, 0.35))]
-        paint(ImageDraw.Draw(shape), ImageDraw.Draw(layer), picture.width, rng)
-        if all(
-            telling_visible(digit, mask, shape, typeface) >= MIN_TELLING_VISIBLE
-            for digit, mask in zip(number, masks, strict=True)
-        ):
-            picture.paste(layer, (0, 0), shape)
-            return True
-    return False
+        cover = _Cover(picture.size)
+        (_arm, _ball, _rival)[rng.choice(3, p=(0.45, 0.2, 0.35))](cover, rng)
+        visible = [telling_visible(*each, cover.shape, typeface) for each in zip(number, masks, strict=True)]
+        if min(visible) >= MIN_TELLING_VISIBLE:
+            picture.paste(cover.layer, (0, 0), cover.shape)
+            return
 
 
 def occlude_fully(picture: Image.Image, digits: Sequence[Image.Image], *, rng: np.random.Generator) -> None:
@@ -61,21 +49,35 @@ def occlude_fully(picture: Image.Image, digits: Sequence[Image.Image], *, rng: n
     for paint in (*[_arm_before] * arms, _rival_before):
         if (inks_DHW.sum(axis=(1, 2)) <= most_left_D).all():
             return
-        shape, layer = Image.new("L", picture.size), Image.new("RGB", picture.size)
-        rows, columns = np.nonzero(inks_DHW.any(axis=0))
-        paint(ImageDraw.Draw(shape), ImageDraw.Draw(layer), picture.width, np.stack([columns, rows], 1), rng)
-        picture.paste(layer, (0, 0), shape)
-        inks_DHW &= np.asarray(shape) < 128
+        cover, (rows, columns) = _Cover(picture.size), np.nonzero(inks_DHW.any(axis=0))
+        paint(cover, np.stack([columns, rows], 1), rng)
+        picture.paste(cover.layer, (0, 0), cover.shape)
+        inks_DHW &= np.asarray(cover.shape) < 128
+
+
+class _Cover:
+    """What comes before a picture: its colors, and where it is."""
+
+    def __init__(self, size_px: tuple[int, int]) -> None:
+        self.side_px = size_px[0]
+        self.shape, self.layer = Image.new("L", size_px), Image.new("RGB", size_px)
+        self.of_shape, self.of_layer = ImageDraw.Draw(self.shape), ImageDraw.Draw(self.layer)
+
+    def polygon(self, points_N2: Floats, color: colors.Color) -> None:
+        points = [(x, y) for x, y in points_N2.tolist()]
+        self.of_shape.polygon(points, fill=255)
+        self.of_layer.polygon(points, fill=color)
+
+    def circle(self, center: Floats, radius_px: float, color: colors.Color) -> None:
+        box = (*(center - radius_px), *(center + radius_px))
+        self.of_shape.ellipse(box, fill=255)
+        self.of_layer.ellipse(box, fill=color)
 
 
 def telling_visible(digit: str, mask: Image.Image, hidden: Image.Image, typeface: Typeface) -> float:
     """The visible fraction of what tells a digit from the other digit that it could most easily be, 0 to 1.
 
-    Args:
-        digit: the digit.
-        mask: its ink in the picture ("L").
-        hidden: where something else covers the picture ("L").
-        typeface: its face.
+    `mask` is its ink in the picture, `hidden` where something else covers the picture (both "L").
     """
     box = mask.point(lambda value: 255 * (value > 127)).getbbox()
     if box is None:
@@ -98,85 +100,71 @@ def templates(typeface: Typeface) -> NDArray[np.bool_]:
     return np.stack([np.asarray(box) > 127 for box in boxes])
 
 
-def _arm(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:
+def _arm(cover: _Cover, rng: np.random.Generator) -> None:
     """An arm that reaches in from the edge and narrows towards the hand."""
+    side_px = cover.side_px
     start, end = rng.uniform(-0.2, 1.2, 2) * side_px, rng.uniform(0.1, 0.9, 2) * side_px
     start[rng.integers(2)] = rng.choice((-0.1, 1.1)) * side_px
-    _paint_arm(shape, layer, start, end, side_px * rng.uniform(0.04, 0.09), rng)
+    _paint_arm(cover, start, end, side_px * rng.uniform(0.04, 0.09), rng)
 
 
-def _arm_before(
-    shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, ink_N2: Ints, rng: np.random.Generator
-) -> None:
+def _arm_before(cover: _Cover, ink_N2: Ints, rng: np.random.Generator) -> None:
     """A near arm over the middle of the visible ink."""
+    side_px = cover.side_px
     start, middle = rng.uniform(-0.2, 1.2, 2) * side_px, ink_N2.mean(axis=0)
     start[rng.integers(2)] = rng.choice((-0.2, 1.2)) * side_px
     end = middle + rng.uniform(0.3, 0.6) * (middle - start)
-    _paint_arm(shape, layer, start, end, side_px * rng.uniform(0.16, 0.24), rng)
+    _paint_arm(cover, start, end, side_px * rng.uniform(0.16, 0.24), rng)
 
 
-def _paint_arm(
-    shape: ImageDraw.ImageDraw,
-    layer: ImageDraw.ImageDraw,
-    start: Floats,
-    end: Floats,
-    half_width_px: float,
-    rng: np.random.Generator,
-) -> None:
+def _paint_arm(cover: _Cover, start: Floats, end: Floats, half_width_px: float, rng: np.random.Generator) -> None:
     along = (end - start) / np.hypot(*(end - start))
     across = np.array([-along[1], along[0]]) * half_width_px
     skin = colors.pick(colors.SKIN, rng)
     for factor, width in ((0.72, 1.0), (0.9, 0.75), (1.0, 0.45)):
-        near, far = across * width, across * width * 0.65
-        corners = [(x, y) for x, y in (start + near, start - near, end - far, end + far)]
-        hand_px = 1.15 * np.hypot(*far)
-        for draw, color in ((shape, (255,)), (layer, colors.shade(skin, factor))):
-            draw.polygon(corners, fill=color)
-            draw.ellipse((*(end - hand_px), *(end + hand_px)), fill=color)
+        near, far, color = across * width, across * width * 0.65, colors.shade(skin, factor)
+        cover.polygon(np.stack([start + near, start - near, end - far, end + far]), color)
+        cover.circle(end, 1.15 * np.hypot(*far), color)
 
 
-def _ball(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:
+def _ball(cover: _Cover, rng: np.random.Generator) -> None:
     """A basketball with its seams."""
-    x, y = rng.uniform(-0.1, 1.1, 2) * side_px
-    radius_px = side_px * rng.uniform(0.1, 0.2)
-    box = (x - radius_px, y - radius_px, x + radius_px, y + radius_px)
-    shape.ellipse(box, fill=255)
-    layer.ellipse(box, fill=colors.pick(colors.BALL, rng))
+    x, y = center = rng.uniform(-0.1, 1.1, 2) * cover.side_px
+    radius_px = cover.side_px * rng.uniform(0.1, 0.2)
+    cover.circle(center, radius_px, colors.pick(colors.BALL, rng))
     seam, seam_px = colors.BALL_SEAM, max(1, round(radius_px * 0.07))
-    layer.line((x - radius_px, y, x + radius_px, y), fill=seam, width=seam_px)
+    left, right = x - radius_px, x + radius_px
+    cover.of_layer.line((left, y, right, y), fill=seam, width=seam_px)
     for shift_px in (-1.3 * radius_px, 1.3 * radius_px):
-        layer.ellipse((box[0] + shift_px, box[1], box[2] + shift_px, box[3]), outline=seam, width=seam_px)
+        box = (left + shift_px, y - radius_px, right + shift_px, y + radius_px)
+        cover.of_layer.ellipse(box, outline=seam, width=seam_px)
 
 
-def _rival(shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, rng: np.random.Generator) -> None:
+def _rival(cover: _Cover, rng: np.random.Generator) -> None:
     """The shoulder and side of another player, at the left or right edge."""
     depth, top = rng.uniform(0.05, 0.3), rng.uniform(-0.3, 0.6)
     outline_N2 = np.array([(0, top), (depth * 0.6, top + 0.03), (depth, top + 0.2), (depth * 0.9, 1.1), (0, 1.1)])
     if rng.random() < 0.5:
         outline_N2[:, 0] = 1 - outline_N2[:, 0]
-    points = [(x, y) for x, y in outline_N2 * side_px]
-    shape.polygon(points, fill=255)
-    layer.polygon(points, fill=colors.pick(colors.CLOTH, rng))
+    cover.polygon(outline_N2 * cover.side_px, colors.pick(colors.CLOTH, rng))
 
 
-def _rival_before(
-    shape: ImageDraw.ImageDraw, layer: ImageDraw.ImageDraw, side_px: int, ink_N2: Ints, rng: np.random.Generator
-) -> None:
+def _rival_before(cover: _Cover, ink_N2: Ints, rng: np.random.Generator) -> None:
     """Another player, who stands before all of the visible ink: a shoulder with its arm, and the trim of a jersey."""
-    from_left = rng.random() < 0.5
-    ink_N2 = ink_N2 if from_left else np.array([side_px - 1, 0]) - ink_N2 * np.array([1, -1])
-    depth = (ink_N2[:, 0].max() / side_px + rng.uniform(0.02, 0.12)) / 0.9
+    side_px, from_left = cover.side_px, rng.random() < 0.5
+    columns_N = ink_N2[:, 0] if from_left else side_px - 1 - ink_N2[:, 0]
+    depth = (columns_N.max() / side_px + rng.uniform(0.02, 0.12)) / 0.9
     top = ink_N2[:, 1].min() / side_px - rng.uniform(0.2, 0.45)
 
     cloth, trim = colors.pick(colors.CLOTH, rng), colors.pick(colors.CLOTH, rng)
     trim_px = max(1, round(side_px * rng.uniform(0.02, 0.1)))
+    edge_N2 = np.array([(depth * 0.6, top + 0.03), (depth, top + 0.2), (depth * 0.9, 1.1)])
     for factor, width in ((0.75, 1.0), (0.9, 0.93), (1.0, 0.8)):  # a body is darker where it curves away
-        edge = [(depth * 0.6, top + 0.03), (depth, top + 0.2), (depth * 0.9, 1.1)]
-        outline = [(-0.1, top), *((width * x, y) for x, y in edge), (-0.1, 1.1)]
-        points = [((x if from_left else 1 - x) * side_px, y * side_px) for x, y in outline]
-        shape.polygon(points, fill=255)
-        layer.polygon(points, fill=colors.shade(cloth, factor))
+        outline_N2 = np.array([(-0.1, top), *(edge_N2 * (width, 1)), (-0.1, 1.1)])
+        if not from_left:
+            outline_N2[:, 0] = 1 - outline_N2[:, 0]
+        cover.polygon(outline_N2 * side_px, colors.shade(cloth, factor))
         if width == 1.0:
-            layer.line(points[1:4], fill=trim, width=trim_px)
+            cover.of_layer.line((outline_N2 * side_px)[1:4].flatten().tolist(), fill=trim, width=trim_px)
     if rng.random() < 0.7:
-        _arm(shape, layer, side_px, rng)
+        _arm(cover, rng)

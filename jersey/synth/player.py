@@ -18,31 +18,12 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Painting:
-    """A flat painting of the player.
-
-    Args:
-        scene: RGB, hall and player.
-        masks: three bands of 0 to 255: the jersey, and the fill of the first and of the second digit.
-    """
-
-    scene: Image.Image
-    masks: Image.Image
-
-
-@dataclass(frozen=True)
 class Easel:
-    """Body units to pixels of a square canvas.
+    """Body units to pixels of a square canvas."""
 
-    Args:
-        size_px: side of the canvas.
-        scale_px: width of the shoulders.
-        turn: how far the body lies to the right of the number, as on a player who turns away, in body units.
-    """
-
-    size_px: int
-    scale_px: float
-    turn: float
+    size_px: int  # of the canvas
+    scale_px: float  # width of the shoulders
+    turn: float  # how far the body lies to the right of the number, as on a player who turns away, in body units
 
     def px(self, points: Sequence[Point]) -> list[Point]:
         """Pixel coordinates of points in body units."""
@@ -77,12 +58,17 @@ def paint_player(
     rng: np.random.Generator,
     *,
     from_the_side: bool = False,
-) -> Painting:
-    """Paints back to front: hall, skin, jersey, trims, name, number; from the side an arm hangs before all that."""
+) -> tuple[Image.Image, Image.Image]:
+    """Paints back to front: hall, skin, jersey, trims, name, number; from the side an arm hangs before all that.
+
+    Returns:
+        The scene, RGB, and masks in three bands: the jersey, and the fill of the first and of the second digit.
+    """
     scene = paint_hall(easel.size_px, rng)
     draw = ImageDraw.Draw(scene)
     skin = colors.pick(colors.SKIN, rng, jitter=8)
-    _paint_shorts(draw, easel, kit, rng)
+    shorts = colors.shade(kit.cloth if rng.random() < 0.8 else kit.trim, 0.8)
+    draw.polygon(easel.px([(-0.42, 0.7), (0.42, 0.7), (0.55, 1.8), (-0.55, 1.8)]), fill=shorts)
     _paint_head(draw, easel, skin, rng)
     _paint_arms(draw, easel, skin, kit, rng)
     cloth = _paint_jersey(scene, easel, kit, rng)
@@ -96,7 +82,7 @@ def paint_player(
         sheet.paste(255, _centered(mask, easel.size_px), mask)
     if from_the_side:
         _paint_near_arm(draw, easel, skin, rng)
-    return Painting(scene, Image.merge("RGB", (cloth, *digits)))
+    return scene, Image.merge("RGB", (cloth, *digits))
 
 
 def _centered(mask: Image.Image, size_px: int) -> tuple[int, int]:
@@ -106,11 +92,6 @@ def _centered(mask: Image.Image, size_px: int) -> tuple[int, int]:
 def _stamp(scene: Image.Image, easel: Easel, mask: Image.Image, color: Color, y: float) -> None:
     left, top = _centered(mask, easel.size_px)
     scene.paste(color, (left, top + round(y * easel.scale_px)), mask)
-
-
-def _paint_shorts(draw: ImageDraw.ImageDraw, easel: Easel, kit: Kit, rng: np.random.Generator) -> None:
-    color = kit.cloth if rng.random() < 0.8 else kit.trim
-    draw.polygon(easel.px([(-0.42, 0.7), (0.42, 0.7), (0.55, 1.8), (-0.55, 1.8)]), fill=colors.shade(color, 0.8))
 
 
 def _paint_head(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.random.Generator) -> None:
@@ -127,9 +108,7 @@ def _paint_arms(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, kit: Kit, 
         shoulder = (side * 0.42, -0.44)
         elbow = (side * rng.uniform(0.5, 0.8), rng.uniform(-0.35, 0.15))
         hand = (side * rng.uniform(0.3, 1.1), elbow[1] + rng.uniform(-0.3, 0.5))
-        for factor, thickness in ((0.72, 1.0), (0.9, 0.78), (1.0, 0.5)):
-            _limb(draw, easel, (elbow, hand), colors.shade(skin, factor), 0.14 * thickness)
-            _limb(draw, easel, (shoulder, elbow), colors.shade(skin, factor), 0.2 * thickness)
+        _paint_arm(draw, easel, (shoulder, elbow, hand), skin, widths=(0.2, 0.14))
         if sleeved:
             middle = ((shoulder[0] + elbow[0]) / 2, (shoulder[1] + elbow[1]) / 2)
             _limb(draw, easel, (shoulder, middle), colors.shade(kit.cloth, 0.9), 0.24)
@@ -138,9 +117,16 @@ def _paint_arms(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, kit: Kit, 
 def _paint_near_arm(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.random.Generator) -> None:
     shoulder, elbow = (rng.uniform(-0.06, 0.06), -0.4), (rng.uniform(-0.2, 0.2), rng.uniform(0.0, 0.15))
     hand = (elbow[0] + rng.uniform(-0.45, 0.45), elbow[1] + rng.uniform(-0.2, 0.45))
+    _paint_arm(draw, easel, (shoulder, elbow, hand), skin, widths=(0.3, 0.2))
+
+
+def _paint_arm(
+    draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], skin: Color, *, widths: tuple[float, float]
+) -> None:
+    """Shoulder, elbow and hand; the arm is lighter along its middle."""
     for factor, thickness in ((0.72, 1.0), (0.9, 0.78), (1.0, 0.5)):
-        _limb(draw, easel, (elbow, hand), colors.shade(skin, factor), 0.2 * thickness)
-        _limb(draw, easel, (shoulder, elbow), colors.shade(skin, factor), 0.3 * thickness)
+        _limb(draw, easel, joints[1:], colors.shade(skin, factor), widths[1] * thickness)
+        _limb(draw, easel, joints[:2], colors.shade(skin, factor), widths[0] * thickness)
 
 
 def _limb(draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], color: Color, width: float) -> None:
@@ -160,9 +146,13 @@ def _paint_jersey(scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Gen
     ImageDraw.Draw(cloth).polygon(easel.px([*right, *_mirrored(right)[::-1], *collar[::-1]]), fill=255)
     draw = ImageDraw.Draw(layer)
     if rng.random() < 0.4:
-        _paint_side_panels(draw, easel, side, kit.trim, rng.uniform(0.03, 0.07))
+        width = rng.uniform(0.03, 0.07)
+        panel = [*side, *((x - width, y) for x, y in reversed(side))]
+        for points in (panel, _mirrored(panel)):
+            draw.polygon(easel.px(points), fill=kit.trim)
     if rng.random() < 0.06:
-        _paint_pinstripes(draw, easel, kit.trim)
+        for x in np.arange(-0.5, 0.5, 0.07):
+            draw.line(easel.px([(x, -0.8), (x, 0.9)]), fill=kit.trim, width=easel.wide(0.006))
     if rng.random() < 0.7:
         piping_px = easel.wide(rng.uniform(0.03, 0.06))
         for edge in (collar, armhole, _mirrored(armhole)):
@@ -173,16 +163,3 @@ def _paint_jersey(scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Gen
 
 def _mirrored(points: Sequence[Point]) -> list[Point]:
     return [(-x, y) for x, y in points]
-
-
-def _paint_side_panels(
-    draw: ImageDraw.ImageDraw, easel: Easel, side: Sequence[Point], color: Color, width: float
-) -> None:
-    panel = [*side, *((x - width, y) for x, y in reversed(side))]
-    for points in (panel, _mirrored(panel)):
-        draw.polygon(easel.px(points), fill=color)
-
-
-def _paint_pinstripes(draw: ImageDraw.ImageDraw, easel: Easel, color: Color) -> None:
-    for x in np.arange(-0.5, 0.5, 0.07):
-        draw.line(easel.px([(x, -0.8), (x, 0.9)]), fill=color, width=easel.wide(0.006))

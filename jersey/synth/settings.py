@@ -1,11 +1,13 @@
 """What a generated data set is asked to hold: settings and their checks, crops of each number, and the manifest."""
 
-import heapq
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
+
+import numpy as np
 
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE, JERSEY_NUMBER, SPLITS, SplitName
@@ -23,54 +25,72 @@ GENERATOR_VERSION = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of `jersey.synth.generate`, checked; raises UserError for what cannot be drawn."""
+    """What to draw; raises UserError for what cannot be drawn.
+
+    Args:
+        numbers: one or two digits each, as printed, from frequent to rare.
+        train: number of train crops in all, or of each number; 0 leaves the split out.
+        val: number of val crops in all.
+        test: number of test crops in all.
+        size_px: side of the crops.
+        imbalance: how many times more train crops the first number has than the last; for a `train` in all.
+        layout: "folders" (`<split>/<number>/*.jpg`) or "annotations" (`<split>/annotations.jsonl` with `images/`).
+        seed: crops are a function of it.
+        unreadable: how many crops on which no number can be read each split has more, as a share of its crops; they lie
+            in `<split>/unreadable`, or have an empty suffix.
+        frames: pictures of each player; above 1, tracklets are drawn and counted, each a folder of pictures of one
+            player, or rows with one "track".
+        generator_version: that of the pixels.
+    """
 
     numbers: tuple[str, ...]
     train: int | Sequence[int]
     val: int
     test: int
-    size_px: int
-    imbalance: float
-    layout: Layout
-    seed: int
+    size_px: int = 96
+    imbalance: float = 1.0
+    layout: Layout = "folders"
+    seed: int = 0
     unreadable: float = 0.0
     frames: int = 1
     generator_version: int = GENERATOR_VERSION
 
     def __post_init__(self) -> None:
-        check_numbers(self.numbers)
+        self._check_numbers()
         for split in SPLITS:
             self._check_crops(split)
-        if not any((self.train, self.val, self.test)):
-            raise UserError("train, val and test are all 0; ask for crops in one of them")
-        if not 0 <= self.unreadable <= 1:
-            raise UserError(f"unreadable={self.unreadable} is not a share; give 0 to 1 of the crops of each split")
-        if not 1 <= self.frames <= _MOST_FRAMES:
-            raise UserError(
-                f"frames={self.frames} cannot be drawn; "
-                f"give 1 for crops, or up to {_MOST_FRAMES} pictures of each player"
-            )
-        if self.frames > 1 and self.unreadable:
-            raise UserError("unreadable is for crops, and tracklets have hard frames anyway; leave it at 0")
-        if not 32 <= self.size_px <= 512:
-            raise UserError(f"size_px={self.size_px} cannot be drawn; choose a size from 32 to 512 pixels")
-        if not self.imbalance >= 1:
-            raise UserError(
-                f"imbalance={self.imbalance} is below 1; give the ratio of the most to the least frequent number"
-            )
-        if self.layout not in LAYOUTS:
-            raise UserError(f"layout={self.layout!r} is unknown; choose one of {', '.join(LAYOUTS)}")
-        if self.seed < 0:
-            raise UserError(f"seed={self.seed} is negative; choose 0 or more")
+        share, frames, imbalance = self.unreadable, self.frames, self.imbalance
+        many = f"give 1 for crops, or up to {_MOST_FRAMES} pictures of each player"
+        ratio = "give the ratio of the most to the least frequent number"
+        for is_fine, problem in (
+            (any((self.train, self.val, self.test)), "train, val and test are all 0; ask for crops in one of them"),
+            (0 <= share <= 1, f"unreadable={share} is not a share; give 0 to 1 of the crops of each split"),
+            (1 <= frames <= _MOST_FRAMES, f"frames={frames} cannot be drawn; {many}"),
+            (frames == 1 or not share, "unreadable is for crops, and tracklets have hard frames anyway; leave it at 0"),
+            (32 <= self.size_px <= 512, f"size_px={self.size_px} cannot be drawn; choose a size from 32 to 512 pixels"),
+            (imbalance >= 1, f"imbalance={imbalance} is below 1; {ratio}"),
+            (self.layout in LAYOUTS, f"layout={self.layout!r} is unknown; choose one of {', '.join(LAYOUTS)}"),
+            (self.seed >= 0, f"seed={self.seed} is negative; choose 0 or more"),
+        ):
+            if not is_fine:
+                raise UserError(problem)
+
+    def _check_numbers(self) -> None:
+        if not self.numbers:
+            raise UserError("there are no numbers to draw; give some, such as 0,00,7,10-15")
+        for number in self.numbers:
+            if not (isinstance(number, str) and JERSEY_NUMBER.fullmatch(number)):
+                wanted = "give strings of one or two digits, such as 7 or 00"
+                raise UserError(f"{number!r} is not a jersey number; {wanted}")
+        if twice := sorted(number for number, count in Counter(self.numbers).items() if count > 1):
+            raise UserError(f"numbers appear twice: {', '.join(twice)}; list each once")
 
     def _check_crops(self, split: SplitName) -> None:
         crops, numbers = getattr(self, split), len(self.numbers)
         if isinstance(crops, int):
-            if crops and crops < numbers:
-                raise UserError(
-                    f"{split}={crops} is too few crops for {numbers} numbers; "
-                    f"ask for at least {numbers}, for fewer numbers, or for 0 to leave the split out"
-                )
+            if 0 != crops < numbers:
+                mend = f"ask for at least {numbers}, for fewer numbers, or for 0 to leave the split out"
+                raise UserError(f"{split}={crops} is too few crops for {numbers} numbers; {mend}")
         elif len(crops) != numbers or min(crops) < 1:
             raise UserError(f"{split}={_shown(crops)} is not a count of at least 1 for each of {numbers} numbers")
         elif self.imbalance != 1:
@@ -82,8 +102,8 @@ class Settings:
         if crops == 0:
             return []
         if isinstance(crops, int):
-            crops = apportion(crops, numbers=self.numbers, imbalance=imbalance).values()
-        return [number for number, count in zip(self.numbers, crops, strict=True) for _ in range(count)]
+            crops = list(apportion(crops, numbers=self.numbers, imbalance=imbalance).values())
+        return np.repeat(self.numbers, crops).tolist()
 
     def labels_of(self, split: SplitName) -> list[str]:
         """The same, with an empty string for each unreadable crop at the end."""
@@ -111,48 +131,25 @@ class Settings:
             raise UserError(f"{root / MANIFEST} is not readable ({error}); {mend}") from None
         wanted = json.loads(self.to_json())
         for field in fields(self):
-            if found.get(field.name) != wanted[field.name]:
-                raise UserError(
-                    f"{root} was drawn with {field.name}={_shown(found.get(field.name))}, "
-                    f"now it is {_shown(wanted[field.name])}; {mend}"
-                )
+            was, now = found.get(field.name), wanted[field.name]
+            if was != now:
+                raise UserError(f"{root} was drawn with {field.name}={_shown(was)}, now it is {_shown(now)}; {mend}")
 
 
 def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def check_numbers(numbers: Sequence[str]) -> None:
-    """Raises UserError for a list of numbers that cannot be drawn."""
-    if not numbers:
-        raise UserError("there are no numbers to draw; give some, such as 0,00,7,10-15")
-    for number in numbers:
-        if not (isinstance(number, str) and JERSEY_NUMBER.fullmatch(number)):
-            raise UserError(f"{number!r} is not a jersey number; give strings of one or two digits, such as 7 or 00")
-    twice = sorted({number for number in numbers if list(numbers).count(number) > 1})
-    if twice:
-        raise UserError(f"numbers appear twice: {', '.join(twice)}; list each once")
-
-
 def apportion(total: int, *, numbers: Sequence[str], imbalance: float = 1.0) -> dict[str, int]:
     """Divides crops over numbers; the counts add up to `total`, never rise along the list, and none is 0.
 
-    The targets fall geometrically from the first number to the last. Whole counts follow by the method of
-    Huntington and Hill (as for seats in the US House), which gives everyone one first.
-
-    Args:
-        total: crops, at least one for each number.
-        numbers: from frequent to rare.
-        imbalance: ratio of the first target to the last, at least 1.
+    The targets fall geometrically from the first number to the last, whose ratio is `imbalance`. Whole counts follow by
+    the method of Huntington and Hill (as for seats in the US House), which gives everyone one first.
     """
     assert total >= len(numbers), "too few crops for the numbers"
     steps = max(1, len(numbers) - 1)
-    shares = [imbalance ** (-rank / steps) for rank in range(len(numbers))]
-    counts = [1] * len(numbers)
-    queue = [(-share / 2**0.5, rank) for rank, share in enumerate(shares)]
-    heapq.heapify(queue)
+    shares_K = np.array([imbalance ** (-rank / steps) for rank in range(len(numbers))])
+    counts_K = np.ones(len(numbers), dtype=int)
     for _ in range(total - len(numbers)):
-        rank = queue[0][1]
-        counts[rank] += 1
-        heapq.heapreplace(queue, (-shares[rank] / (counts[rank] * (counts[rank] + 1)) ** 0.5, rank))
-    return dict(zip(numbers, counts, strict=True))
+        counts_K[np.argmax(shares_K / np.sqrt(counts_K * (counts_K + 1)))] += 1
+    return dict(zip(numbers, counts_K.tolist(), strict=True))

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from jersey.synth.crop import KINDS, Back, Crop, Kind, Player, paint, photograph
+from jersey.synth.crop import KINDS, LEGIBLE, Back, Crop, Kind, Player, paint, photograph
 from jersey.synth.typefaces import Typeface
 
 HARD_SHARE = 0.25  # of all frames, on average
@@ -33,7 +33,7 @@ def render_tracklet(
         if kind.back not in players:
             same = np.random.default_rng(seed)
             players[kind.back] = paint(number, rng=same, typefaces=typefaces, size_px=size_px, back=kind.back)
-        yield photograph(players[kind.back], rng_of, hidden=kind.hidden, blur=kind.blur)
+        yield photograph(players[kind.back], rng_of, kind)
 
 
 def _kinds(frames: int, rng: np.random.Generator) -> Iterator[Kind]:
@@ -41,7 +41,7 @@ def _kinds(frames: int, rng: np.random.Generator) -> Iterator[Kind]:
     hard = rng.random() < HARD_SHARE
     kind = rng.choice(_HARD_KINDS)
     for _ in range(frames):
-        yield KINDS[str(kind)] if hard else Kind()
+        yield KINDS[str(kind)] if hard else LEGIBLE
         if hard:
             hard = rng.random() >= 1 / _HARD_FRAMES
         elif rng.random() < HARD_SHARE / (1 - HARD_SHARE) / _HARD_FRAMES:
@@ -60,23 +60,24 @@ def _correlated(rng: np.random.Generator) -> Callable[[str], np.random.Generator
     return rng_of
 
 
-Floats = NDArray[np.floating]
 Size = int | tuple[int, ...] | None
 
 # Correlation of a latent value with itself one frame later: how much moves faster than whether and which.
 _MEMORY = {"normal": 0.95, "uniform": 0.95, "permutation": 0.99, "random": 0.99, "integers": 0.99, "choice": 0.99}
 
 
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
 class CorrelatedRng:
     """Those methods of numpy's Generator that pictures call; the n-th call of one finds its values of the frame before.
 
-    Args:
-        rng: what moves the values.
+    What moves them is `rng`.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._latents_N: dict[tuple[str, int], Floats] = {}
+        self._latents_N: dict[tuple[str, int], NDArray[np.floating]] = {}
         self._calls: dict[str, int] = {}
 
     def next_frame(self) -> None:
@@ -95,13 +96,10 @@ class CorrelatedRng:
 
     def _shares(self, method: str, size: Size) -> Any:
         """Values that are uniform from 0 to 1, by the normal distribution function of the latent ones."""
-        latents = self._latents(method, size)
-        if isinstance(latents, float):
-            return _normal_cdf(latents)
-        return np.array([_normal_cdf(latent) for latent in latents.flat]).reshape(latents.shape)
+        shares = 0.5 + 0.5 * _erf(self._latents(method, size) / math.sqrt(2))
+        return float(shares) if size is None else shares  # Pillow takes no number of numpy's for a radius
 
     def normal(self, loc: float = 0.0, scale: float = 1.0, size: Size = None) -> Any:
-        """See numpy, as below."""
         return loc + scale * self._latents("normal", size)
 
     def standard_normal(self, size: Size = None, dtype: Any = np.float64) -> Any:
@@ -109,28 +107,19 @@ class CorrelatedRng:
         return self._rng.standard_normal(size, dtype)
 
     def random(self, size: Size = None) -> Any:
-        """See numpy."""
         return self._shares("random", size)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, size: Size = None) -> Any:
-        """See numpy."""
         return low + (high - low) * self._shares("uniform", size)
 
     def integers(self, low: int, high: int | None = None, size: Size = None) -> Any:
-        """See numpy."""
         low, high = (0, low) if high is None else (low, high)
         return np.minimum(low + (high - low) * self._shares("integers", size), high - 1).astype(int)
 
     def choice(self, options: int | Sequence[Any], p: Sequence[float] | None = None) -> Any:
-        """See numpy; one option."""
         options = range(options) if isinstance(options, int) else options
         ends = np.cumsum([1 / len(options)] * len(options) if p is None else p)
         return options[min(int(np.searchsorted(ends, self._shares("choice", None))), len(options) - 1)]
 
     def permutation(self, count: int) -> Any:
-        """See numpy."""
         return np.argsort(self._latents("permutation", count))
-
-
-def _normal_cdf(value: float) -> float:
-    return 0.5 + 0.5 * math.erf(value / math.sqrt(2))

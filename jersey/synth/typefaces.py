@@ -11,18 +11,13 @@ face of training has.
 """
 
 import importlib.util
-import math
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
 from jersey.core.errors import UserError
-
-Point = tuple[float, float]
 
 MARGIN_PX = 2  # Empty border of every glyph.
 _OVERSAMPLING = 3  # Pillow draws hard edges; averaging 3 x 3 pixels makes them soft.
@@ -59,56 +54,32 @@ _SERIFS: dict[str, tuple[tuple[float, float, bool], ...]] = {
 }
 
 
-class Typeface(Hashable, Protocol):
-    """Draws single characters."""
-
-    @property
-    def name(self) -> str:
-        """Unique name."""
-
-    def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
-        """The character as an 8-bit mask ("L"), its ink `height_px` high.
-
-        Args:
-            character: one digit.
-            height_px: height of the digits without the stroke.
-            stroke_px: grows the ink on every side (for outlines); the margin grows with it, so the centre of the mask
-                stays that of the ink.
-        """
-
-
 @dataclass(frozen=True)
 class FontTypeface:
-    """A typeface from a font file.
+    """A typeface from a font file."""
 
-    Args:
-        name: file name without ".ttf" in matplotlib's font folder; "Aileron" is the face inside Pillow.
-        bolder: extra stroke as a fraction of the digits' height, for faces that are too light for a jersey.
-    """
-
-    name: str
-    bolder: float = 0.0
+    name: str  # of the file without ".ttf" in matplotlib's font folder; "Aileron" is the face inside Pillow
+    bolder: float = 0.0  # extra stroke as a fraction of the digits' height, for faces too light for a jersey
 
     def font(self, size_px: int) -> ImageFont.FreeTypeFont:
         """The font at an em size."""
         return _font(self.name, size_px)
 
     def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
-        """See `Typeface`."""
+        """A digit as an 8-bit mask ("L"), its ink `height_px` high without the stroke.
+
+        The stroke grows the ink on every side (for outlines), and the margin with it, so the centre of the mask stays
+        that of the ink.
+        """
         bolder_px = self.bolder * height_px
         font = self.font(round((height_px - bolder_px) / _digit_height_em(self.name)))
         left, top, right, bottom = font.getbbox(character, anchor="ls")
         margin_px = round(bolder_px / 2 + stroke_px) + MARGIN_PX
         width_px, ink_height_px = round(right - left), round(bottom - top)
         mask = Image.new("L", (width_px + 2 * margin_px, ink_height_px + 2 * margin_px))
-        ImageDraw.Draw(mask).text(
-            (margin_px - left, margin_px - top),
-            character,
-            fill=255,
-            font=font,
-            anchor="ls",
-            stroke_width=bolder_px / 2 + stroke_px,
-        )
+        stroke_px += bolder_px / 2
+        at = (margin_px - left, margin_px - top)
+        ImageDraw.Draw(mask).text(at, character, fill=255, font=font, anchor="ls", stroke_width=stroke_px)
         return mask
 
 
@@ -136,26 +107,17 @@ def _digit_height_em(name: str) -> float:
 
 @dataclass(frozen=True)
 class BlockTypeface:
-    """A block face; lengths are fractions of the digits' height.
-
-    Args:
-        name: unique name.
-        stroke: thickness of the strokes.
-        width: width of the digits.
-        corner: how much of each corner is cut off.
-        slab: half the overhang of serifs at the ends of strokes; 0 is a face without serifs.
-        rounded: cut corners become arcs.
-    """
+    """A block face; lengths are fractions of the digits' height."""
 
     name: str
-    stroke: float
-    width: float
-    corner: float
-    slab: float = 0.0
-    rounded: bool = False
+    stroke: float  # thickness
+    width: float  # of the digits
+    corner: float  # how much of each is cut off
+    slab: float = 0.0  # half the overhang of serifs at the ends of strokes; 0 is a face without serifs
+    rounded: bool = False  # cut corners become arcs
 
     def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
-        """See `Typeface`."""
+        """See `FontTypeface`."""
         return self._draw(character, height_px * _OVERSAMPLING, stroke_px * _OVERSAMPLING).reduce(_OVERSAMPLING)
 
     def _draw(self, character: str, height_px: int, stroke_px: float) -> Image.Image:
@@ -169,60 +131,51 @@ class BlockTypeface:
         mask = Image.new("L", (outer_width_px + 2 * margin_px, height_px + 2 * margin_px))
         draw = ImageDraw.Draw(mask)
 
-        def place(x: float, y: float) -> Point:
-            return inset_px + slab_px + x * width_px, inset_px + y * inner_height_px
+        def place(x: float, y: float) -> complex:
+            return complex(inset_px + slab_px + x * width_px, inset_px + y * inner_height_px)
 
         for line in _LINES[character]:
-            points = _cut([(*place(x, y), cut) for x, y, cut in line], self.corner * height_px, self.rounded)
+            points = _cut([(place(x, y), cut) for x, y, cut in line], self.corner * height_px, self.rounded)
             _draw_line(draw, points, thickness_px, stroke_px)
-        if self.slab:
-            half_px = (thickness_px / 2 + slab_px + stroke_px, 0.3 * thickness_px + stroke_px)
-            for x, y, flat in _SERIFS.get(character, ()):
-                (center_x, center_y), (dx, dy) = place(x, y), half_px if flat else half_px[::-1]
-                top, bottom = margin_px - stroke_px, mask.height - margin_px + stroke_px
-                corners = (center_x - dx, max(top, center_y - dy), center_x + dx, min(bottom, center_y + dy))
-                draw.rectangle(corners, fill=255)
+        half_px = (thickness_px / 2 + slab_px + stroke_px, 0.3 * thickness_px + stroke_px)
+        for x, y, flat in _SERIFS.get(character, ()) if self.slab else ():
+            center, (dx, dy) = place(x, y), half_px if flat else half_px[::-1]
+            top, bottom = margin_px - stroke_px, mask.height - margin_px + stroke_px
+            corners = (center.real - dx, max(top, center.imag - dy), center.real + dx, min(bottom, center.imag + dy))
+            draw.rectangle(corners, fill=255)
         return mask
 
 
-def _cut(points: list[tuple[float, float, int]], corner_px: float, rounded: bool) -> list[Point]:
+# Points are complex numbers, x + yi.
+
+
+def _cut(points: list[tuple[complex, int]], corner_px: float, rounded: bool) -> list[complex]:
     """Replaces every marked corner by a straight cut, or by an arc of short straight cuts."""
-    out: list[Point] = []
-    for index, (x, y, cut) in enumerate(points):
+    out: list[complex] = []
+    for index, (corner, cut) in enumerate(points):
         if not cut:
-            out.append((x, y))
+            out.append(corner)
             continue
-        before, after = (_towards((x, y), points[index + step][:2], corner_px) for step in (-1, 1))
+        before, after = (_towards(corner, points[index + step][0], corner_px) for step in (-1, 1))
         for t in (0.0, 0.25, 0.5, 0.75, 1.0) if rounded else (0.0, 1.0):
             # A quadratic Bezier curve with the corner as its control point.
-            weights = ((1 - t) ** 2, 2 * t * (1 - t), t**2)
-            corner = zip(before, (x, y), after, strict=True)
-            bx, by = (sum(w * c for w, c in zip(weights, axis, strict=True)) for axis in corner)
-            out.append((bx, by))
+            out.append((1 - t) ** 2 * before + 2 * t * (1 - t) * corner + t**2 * after)
     return out
 
 
-def _towards(start: Point, end: Point, length_px: float) -> Point:
-    distance = math.dist(start, end)
-    step = min(length_px / distance, 0.5)
-    return start[0] + (end[0] - start[0]) * step, start[1] + (end[1] - start[1]) * step
+def _towards(start: complex, end: complex, length_px: float) -> complex:
+    return start + (end - start) * min(length_px / abs(end - start), 0.5)
 
 
-def _draw_line(draw: ImageDraw.ImageDraw, points: list[Point], thickness_px: float, stroke_px: float) -> None:
+def _draw_line(draw: ImageDraw.ImageDraw, points: list[complex], thickness_px: float, stroke_px: float) -> None:
     half_px = thickness_px / 2 + stroke_px
     ends = [_towards(points[0], points[1], -stroke_px), *points[1:-1], _towards(points[-1], points[-2], -stroke_px)]
-    draw.line(ends, fill=255, width=round(2 * half_px))
-    for before, (x, y), after in zip(points, points[1:-1], points[2:], strict=False):
-        box = (x - half_px, y - half_px, x + half_px, y + half_px)
-        if _is_right_angle(before, (x, y), after):
-            draw.rectangle(box, fill=255)
-        else:
-            draw.ellipse(box, fill=255)
-
-
-def _is_right_angle(before: Point, corner: Point, after: Point) -> bool:
-    ax, ay, bx, by = before[0] - corner[0], before[1] - corner[1], after[0] - corner[0], after[1] - corner[1]
-    return abs(ax * bx + ay * by) < 0.01 * math.hypot(ax, ay) * math.hypot(bx, by)
+    draw.line([(end.real, end.imag) for end in ends], fill=255, width=round(2 * half_px))
+    for before, corner, after in zip(points, points[1:-1], points[2:], strict=False):
+        box = (corner.real - half_px, corner.imag - half_px, corner.real + half_px, corner.imag + half_px)
+        along = ((before - corner) * (after - corner).conjugate()).real
+        is_right_angle = abs(along) < 0.01 * abs(before - corner) * abs(after - corner)
+        (draw.rectangle if is_right_angle else draw.ellipse)(box, fill=255)
 
 
 TRAIN_FONTS = (
@@ -254,6 +207,7 @@ UNSEEN_BLOCKS = (
     BlockTypeface("block-round", stroke=0.16, width=0.64, corner=0.22, rounded=True),
 )
 
+Typeface = FontTypeface | BlockTypeface
 TRAIN: tuple[Typeface, ...] = (*TRAIN_FONTS, *TRAIN_BLOCKS)
 # Validation shares the typefaces of the test split, so that choosing the best epoch on it rewards reading unseen type.
 UNSEEN: tuple[Typeface, ...] = (*UNSEEN_FONTS, *UNSEEN_BLOCKS)

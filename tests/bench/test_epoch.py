@@ -30,7 +30,7 @@ def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
 def test_every_round_of_every_candidate_is_timed(folder: Path) -> None:
     changes = ["batch_size=8", "size_px=(24, 24)"]
     measured = epoch.measure(folder, changes, rounds=ROUNDS, batches=BATCHES)
-    training_s, epoch_s = measured.training_s, measured.epoch_s
+    training_s, epoch_s = measured.times_s["training"], measured.times_s["epoch"]
     assert measured.crops == 8 * BATCHES
     timm = {"timm"} if find_spec("timm") else set()
     assert set(training_s) == set(epoch_s) == {"jersey", "bare step", "torchvision"} | timm
@@ -57,7 +57,8 @@ TIMES_S = {"bare step": [1.0, 2.0], "jersey": [2.0, 4.0], "torchvision": [6.0, 1
 
 def test_speeds_are_those_of_training_in_pairs() -> None:
     slower = {name: [2 * value for value in values] for name, values in TIMES_S.items()}
-    row = epoch.row(epoch.Measured(training_s=TIMES_S, epoch_s=slower, crops=300, busy=0.9876, gpu_gb=None))
+    times_s = {"training": TIMES_S, "epoch": slower}
+    row = epoch.row(epoch.Measured(times_s=times_s, crops=300, busy=0.9876, gpu_gb=None))
     assert row == {
         "crops/s": 100,
         "x bare step": "0.500 (0.500 to 0.500)",

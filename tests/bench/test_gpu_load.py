@@ -23,9 +23,9 @@ def test_samples_count_inside_the_spans_alone(tmp_path: Path, monkeypatch: pytes
     load = GpuLoad()
     before_s = time.perf_counter()
     with load.sampled():
-        while len(load._samples) < 3:
+        while len(load.samples) < 3:
             time.sleep(0.01)
-    last_s = load._samples[-1][0]
+    last_s = load.samples[-1][0]
     assert load.mean([(before_s, last_s)]) == pytest.approx(0.5)
     assert load.mean([(before_s, last_s - 0.1)]) == pytest.approx(0.3)
     assert load.mean([(last_s + 1, last_s + 2)]) is None
@@ -35,5 +35,4 @@ def test_without_the_program_nothing_is_said(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", str(tmp_path))
     load = GpuLoad()
     with load.sampled():
-        pass
-    assert load.mean([(0.0, time.perf_counter())]) is None
+        assert load.mean([(0.0, time.perf_counter())]) is None

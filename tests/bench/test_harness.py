@@ -2,22 +2,23 @@
 
 import json
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
-from jersey.bench.harness import as_json, command, table
+from jersey.bench.harness import command, tell
 from jersey.core.errors import UserError
 
 TIMES_S = {"base": [1.0, 2.0, 10.0], "twice": [0.5, 1.0, 5.0], "mixed": [1.0, 1.0, 20.0]}
 
 
-def test_the_table_says_what_the_json_says() -> None:
-    text = table(TIMES_S, against="base", unit="crops", amount=10)
-    assert [line.split()[0] for line in text.splitlines()[1:]] == list(TIMES_S)
+def test_the_table_says_what_the_json_says(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = tell("an epoch", TIMES_S, against="base", crops=10)
+    text = capsys.readouterr().out.strip()
+    assert [line.split()[0] for line in text.splitlines()[2:]] == list(TIMES_S)
     assert "2.000 (2.000 to 2.000)" in text
     assert "2000.0" in text  # the base's median, in ms
-    numbers = as_json(TIMES_S, against="base")
     assert numbers["twice"] == pytest.approx({"median_ms": 1000.0, "speed": 2.0, "low": 2.0, "high": 2.0})
     assert numbers["mixed"] == pytest.approx({"median_ms": 1000.0, "speed": 1.0, "low": 0.75, "high": 1.5})
 
@@ -25,7 +26,7 @@ def test_the_table_says_what_the_json_says() -> None:
 def run(monkeypatch: pytest.MonkeyPatch, measure: Any, *words: str) -> Any:
     monkeypatch.setattr(sys, "argv", ["bench", *words])
     with pytest.raises(SystemExit) as caught:
-        command("speed", "doc", measure, {"--px": {"type": int, "default": 64}})
+        command("speed", "doc", measure)
     return caught.value.code
 
 
@@ -33,16 +34,22 @@ def run(monkeypatch: pytest.MonkeyPatch, measure: Any, *words: str) -> Any:
 def test_the_last_line_is_json_and_a_limit_that_is_missed_exit_code_1(
     numbers: dict[str, bool], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, lambda px: {"px": px, **numbers}, "--px=32") == code
+    def measure(
+        folder: Path, changes: list[str], px: tuple[int, ...] = (), kind: Literal["a", "b"] = "a", rounds: int = 3
+    ) -> dict[str, Any]:
+        return {"told": [str(folder), changes, px, kind, rounds], **numbers}
+
+    assert run(monkeypatch, measure, "run", "--set=lr=1", "--set=x=2", "--px", "32", "64", "--kind=b") == code
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert line.items() >= {"bench": "speed", "px": 32, **numbers}.items()
+    assert line["told"] == ["run", ["lr=1", "x=2"], [32, 64], "b", 3]
+    assert line.items() >= {"bench": "speed", **numbers}.items()
     assert "torch" in line["machine"]
 
 
 def test_a_user_error_is_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def measure(px: int) -> None:
+    def measure(px: int = 64) -> None:
         raise UserError("there is no run")
 
     assert run(monkeypatch, measure) == 2

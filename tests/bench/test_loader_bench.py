@@ -17,7 +17,7 @@ def test_a_data_set_of_any_size_opened_twice(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("jersey.data.cache.decode_all", None)  # whoever decodes now fails
     second, _, _ = loader.opened(root, px=PX)
     assert len(first.decoded["train"]) == len(second.decoded["train"]) == CROPS
-    epochs = loader.epochs(second, px=PX, batches=2)
+    epochs = loader.epochs(second, batches=2)
     assert {"jersey", "torchvision"} <= set(epochs)
     for epoch in epochs.values():
         epoch()

@@ -7,7 +7,7 @@ import pytest
 from helpers.small_run import small_network
 
 from jersey.bench import onnx_latency
-from jersey.bench.onnx_latency import own_share, times_of
+from jersey.bench.onnx_latency import times_of
 from jersey.core.labels import Labels
 from jersey.export import ExportModule, ExportSettings, export_copy
 
@@ -16,17 +16,15 @@ def times_s(predictor: float) -> dict[str, list[float]]:
     return {"onnx": [0.8, 1.6, 0.8], "predictor": [predictor, 2 * predictor, predictor], "torch": [1.0] * 3}
 
 
-def test_the_share_is_what_the_predictor_takes_beyond_the_file() -> None:
-    assert own_share(times_s(1.0)) == pytest.approx(0.2)
-
-
 @pytest.mark.parametrize(("predictor", "passed"), [(0.9, True), (1.0, False)])
 def test_too_large_a_share_of_the_largest_batch_does_not_pass(
     predictor: float, passed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(onnx_latency, "random_network", lambda _: None)
     monkeypatch.setattr(onnx_latency, "times_of", lambda *_: {1: times_s(4.0), 64: times_s(predictor)})
-    assert onnx_latency.measure(None)["passed"] is passed
+    measured = onnx_latency.measure(None)
+    assert measured["passed"] is passed
+    assert measured["own_share"] == pytest.approx(1 - 0.8 / predictor, abs=1e-4)
     assert "resnet18, 64 px, batch 64" in capsys.readouterr().out
 
 
@@ -48,6 +46,6 @@ def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["onnx_latency", str(tmp_path)])
     with pytest.raises(SystemExit) as caught:
-        onnx_latency.harness.command("onnx_latency", None, onnx_latency.measure, onnx_latency.OPTIONS)
+        onnx_latency.harness.command("onnx_latency", None, onnx_latency.measure)
     assert caught.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -22,35 +22,30 @@ def test_the_new_file_takes_the_place_of_the_old_only_at_the_end(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def write_half(path: Path) -> None:
+def write_and_fail(path: Path, written: bytes | None) -> None:
     with replacing(path) as temporary:
-        temporary.write_bytes(b"half")
+        if written is not None:
+            temporary.write_bytes(written)
         raise Interruption
 
 
 @pytest.mark.parametrize("before", [None, b"old"])
-def test_failure_changes_nothing_and_leaves_nothing(tmp_path: Path, before: bytes | None) -> None:
+@pytest.mark.parametrize("written", [None, b"half"])
+def test_failure_changes_nothing_and_leaves_nothing(
+    tmp_path: Path, before: bytes | None, written: bytes | None
+) -> None:
     path = tmp_path / "a.bin"
     if before is not None:
         path.write_bytes(before)
     with pytest.raises(Interruption):
-        write_half(path)
+        write_and_fail(path, written)
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([] if before is None else [before])
 
 
-def test_failure_before_the_first_byte_keeps_its_own_exception(tmp_path: Path) -> None:
-    with pytest.raises(Interruption), replacing(tmp_path / "a.bin"):
-        raise Interruption
-
-
-def test_text_is_utf8_with_the_newlines_given(tmp_path: Path) -> None:
+def test_text_is_utf8_with_the_newlines_given_and_the_permissions_of_a_plain_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain.txt").write_text("a")
     write_text(tmp_path / "a.txt", "00\r\né\n🏀")
     assert (tmp_path / "a.txt").read_bytes() == "00\r\né\n🏀".encode()
-
-
-def test_permissions_are_those_of_a_plain_new_file(tmp_path: Path) -> None:
-    (tmp_path / "plain.txt").write_text("a")
-    write_text(tmp_path / "a.txt", "a")
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
 
 

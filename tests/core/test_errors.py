@@ -50,21 +50,24 @@ OF_TORCH = (
 )
 
 
-def test_a_full_gpu_is_one_sentence_that_says_what_was_wanted(capsys: pytest.CaptureFixture[str]) -> None:
-    said = said_of(torch.OutOfMemoryError(OF_TORCH), capsys)
-    wanted = "(Tried to allocate 2.00 GiB; GPU 0 has a total capacity of 79.19 GiB of which 1.05 GiB is free)"
-    assert said.startswith(f"error: the GPU is out of memory {wanted}; lower data.batch_size")
-
-
-def test_a_gpu_that_others_have_filled_is_told_likewise(capsys: pytest.CaptureFixture[str]) -> None:
-    said = said_of(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"), capsys)
-    assert said.startswith("error: the GPU is out of memory; lower data.batch_size")
-
-
-def test_a_full_gpu_is_seen_behind_what_it_led_to(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            torch.OutOfMemoryError(OF_TORCH),
+            " (Tried to allocate 2.00 GiB; GPU 0 has a total capacity of 79.19 GiB of which 1.05 GiB is free)",
+        ),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"), ""),  # others' memory
+    ],
+)
+def test_a_full_gpu_is_one_sentence_that_says_what_was_wanted_also_behind_what_it_led_to(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(RuntimeError) as raised:
-        fail_after(torch.OutOfMemoryError(OF_TORCH))
-    assert "the GPU is out of memory" in said_of(raised.value, capsys)
+        fail_after(error)
+    for each in (error, raised.value):
+        said = said_of(each, capsys)
+        assert said.startswith(f"error: the GPU is out of memory{told}; lower data.batch_size")
 
 
 def fail_after(error: BaseException) -> None:

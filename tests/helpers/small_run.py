@@ -23,7 +23,7 @@ from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.models.network import Network
 from jersey.plots import image_grid as plot
-from jersey.plots.image_grid import Section
+from jersey.plots.image_grid import TileSection
 from jersey.runs.aim import AimTracker
 from jersey.runs.metrics_csv import MetricsCsv
 from jersey.training.losses import CrossEntropy
@@ -193,12 +193,12 @@ def _assert_same(left: Any, right: Any, where: str) -> None:
         assert left == right, where
 
 
-def watch_grids(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Section]]:
+def watch_grids(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[TileSection]]:
     """Fills with the sections of every grid that is drawn from now on, by title."""
-    grids: dict[str, list[Section]] = {}
+    grids: dict[str, list[TileSection]] = {}
     draw = plot.image_grid
 
-    def watched(title: str, sections: list[Section], *, columns: int) -> object:
+    def watched(title: str, sections: list[TileSection], *, columns: int) -> object:
         grids[title] = sections
         return draw(title, sections, columns=columns)
 

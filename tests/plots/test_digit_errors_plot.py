@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.pictures import assert_nothing_touches_the_border, is_color
 from PIL import Image
 
 from jersey.evaluation.digit_errors import ErrorType, digit_confusions, errors_by_type
@@ -18,36 +19,22 @@ def picture(counts_KK: np.ndarray, names: list[str]) -> Image.Image:
 
 def bar_widths_px(image: Image.Image) -> list[int]:
     """Widths of the bars, from top to bottom, one a type; they have two rows of text between their middles."""
-    color = tuple(bytes.fromhex(DARK.removeprefix("#")))
-    return sorted({int(row.sum()) for row in (np.asarray(image) == color).all(axis=2)} - {0})
+    return sorted({int(row.sum()) for row in is_color(image, DARK, within=1)} - {0})
 
 
 @pytest.mark.parametrize(
-    "names",
-    [
-        ["7"],
-        ["0", "00", "23"],
-        EVERYTHING,
-        ["unreadable", "a very long name, and a bit more of it" * 3, "٣", "$\\frac$"],
-    ],
+    "names", [["7"], EVERYTHING, ["unreadable", "a very long name, and a bit more of it" * 3, "٣", "$\\frac$"]]
 )
-@pytest.mark.parametrize("crops", [0, 1, 4000])
+@pytest.mark.parametrize("crops", [0, 4000])
 def test_nothing_touches_the_border(names: list[str], crops: int) -> None:
-    pixels_HW3 = np.asarray(picture(np.full((len(names), len(names)), crops), names))
-    for edge in (pixels_HW3[:5], pixels_HW3[-5:], pixels_HW3[:, :5], pixels_HW3[:, -5:]):
-        assert (edge == 255).all()
+    assert_nothing_touches_the_border(picture(np.full((len(names), len(names)), crops), names))
 
 
-def test_bars_are_as_long_as_their_types_are_frequent() -> None:
-    counts_KK = np.array([[50, 8, 0], [0, 50, 2], [4, 0, 50]])  # 2 as 3, 3 as 23, 23 as 2
-    widths = bar_widths_px(picture(counts_KK, ["2", "3", "23"]))
+@pytest.mark.parametrize("right", [0, 50, 9000])
+def test_bars_are_as_long_as_their_types_are_frequent(right: int) -> None:
+    counts_KK = np.array([[0, 8, 0], [0, 0, 2], [4, 0, 0]])  # 2 as 3, 3 as 23, 23 as 2
+    widths = bar_widths_px(picture(counts_KK + right * np.eye(3, dtype=int), ["2", "3", "23"]))
     assert [width / widths[-1] for width in widths] == pytest.approx([2 / 8, 4 / 8, 1], abs=0.01)
-
-
-def test_few_errors_among_many_crops_have_bars_as_long_as_many() -> None:
-    errors_KK = np.array([[0, 8, 0], [0, 0, 2], [4, 0, 0]])
-    few, many = (picture(errors_KK + right * np.eye(3, dtype=int), ["2", "3", "23"]) for right in (9000, 0))
-    assert bar_widths_px(few) == bar_widths_px(many)
 
 
 def test_a_single_error_among_many_has_a_bar_and_no_error_has_none() -> None:

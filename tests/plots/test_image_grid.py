@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
+from helpers.pictures import assert_nothing_touches_the_border
 from PIL import Image
 
-from jersey.plots.image_grid import Section, Tile, heat_overlay, image_grid
+from jersey.plots.image_grid import Tile, TileSection, heat_overlay, image_grid
 
 RED, GREEN, BLUE = (np.full((48, 48, 3), color, np.uint8) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
 
 
 def grid_of(*tiles: Tile, columns: int = 2, title: str = "test") -> np.ndarray:
-    return np.asarray(image_grid(title, [Section("crops", tiles, out_of=len(tiles))], columns=columns))
+    return np.asarray(image_grid(title, [TileSection("crops", tiles, out_of=len(tiles))], columns=columns))
 
 
 def box_of(pixels_HW3: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
@@ -33,7 +34,7 @@ def test_small_crops_grow_by_whole_pixels() -> None:
     np.testing.assert_array_equal(beside_HW3[::factor, ::factor], noise_HW3)
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (32, 32), (48, 96), (100, 100), (128, 64), (224, 224), (600, 300)])
+@pytest.mark.parametrize("shape", [(8, 8), (48, 96), (100, 100), (128, 64), (600, 300)])
 def test_crops_of_any_size_and_shape_come_out_alike(shape: tuple[int, int]) -> None:
     left, top, right, bottom = box_of(grid_of(Tile([np.full((*shape, 3), (255, 0, 0), np.uint8)], [])), (255, 0, 0))
     assert 70 <= max(right - left, bottom - top) <= 170
@@ -61,9 +62,7 @@ def test_a_marked_tile_has_a_frame_that_is_dark_in_grey_and_moves_nothing() -> N
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_nothing_touches_the_border(title: str, count: int) -> None:
     tiles = [Tile([GREEN], ["an endless name " * 40, "W" * 60, "Ünïcødé Ж", ""], is_marked=True)] * count
-    pixels_HW3 = grid_of(*tiles, columns=3, title=title)
-    for edge in (pixels_HW3[:5], pixels_HW3[-5:], pixels_HW3[:, :5], pixels_HW3[:, -5:]):
-        assert (edge == 255).all()
+    assert_nothing_touches_the_border(Image.fromarray(grid_of(*tiles, columns=3, title=title)))
 
 
 def test_a_long_caption_does_not_reach_into_the_next_tile() -> None:
@@ -76,11 +75,10 @@ def test_a_long_caption_does_not_reach_into_the_next_tile() -> None:
 
 def test_counts_are_told_with_and_without_tiles() -> None:
     """A section without tiles keeps its heading; one of one and one of many are headed differently."""
-    pictures = [
-        image_grid("t", [Section("wrong", tiles, out_of=out_of)], columns=3)
+    none, one, many = (
+        np.asarray(image_grid("t", [TileSection("wrong", tiles, out_of=out_of)], columns=3))
         for tiles, out_of in (([], 0), ([Tile([RED], [])], 1), ([Tile([RED], [])], 900))
-    ]
-    none, one, many = (np.asarray(picture) for picture in pictures)
+    )
     assert (none < 128).any()
     assert none.shape[0] < one.shape[0]
     assert one.shape != many.shape or (one != many).any()
@@ -97,7 +95,6 @@ def test_more_heat_is_brighter_in_grey_and_no_heat_leaves_the_crop_to_be_seen() 
         grey_HW = np.asarray(Image.fromarray(heat_overlay(color, ramp_HW)).convert("L")).astype(int)
         assert (np.diff(grey_HW[0]) >= 0).all()
         assert grey_HW[0, -1] - grey_HW[0, 0] > 80
-    cold = heat_overlay(
-        np.concatenate([np.zeros((4, 4, 3)), np.full((4, 4, 3), 255)]).astype(np.uint8), np.zeros((8, 4))
-    )
-    assert cold[-1, 0, 0] > cold[0, 0, 0] + 100
+    halves_HW3 = np.repeat(np.uint8([0, 255]), 4)[:, None, None].repeat(3, axis=2)
+    cold_HW3 = heat_overlay(halves_HW3, np.zeros((8, 1)))
+    assert cold_HW3[-1, 0, 0] > cold_HW3[0, 0, 0] + 100

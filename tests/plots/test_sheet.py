@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.pictures import assert_nothing_touches_the_border
 from PIL import Image, ImageDraw
 
 from jersey.plots.canvas import MARGIN_PX, Edge, Sheet, width_px
@@ -15,15 +16,15 @@ def ink_box(image: Image.Image) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
 
 
-@pytest.mark.parametrize("at", ["left", "right", "top", "bottom", "middle"])
+@pytest.mark.parametrize("at", ["left", "bottom"])
 @pytest.mark.parametrize("is_upright", [False, True])
-@pytest.mark.parametrize("words", ["23", "unreadable $\\frac$", "ÄÅǺ gjy", "٢٣", "Q" * 300])
+@pytest.mark.parametrize("words", ["unreadable $\\frac$", "ÄÅǺ gjy", "٢٣", "Q" * 300])
 def test_words_are_never_cut_off(words: str, is_upright: bool, at: Edge) -> None:
     sheet = Sheet()
     sheet.write(words, -1234.5, 77, at=at, is_upright=is_upright)
-    pixels_HW = np.asarray(sheet.rendered().convert("L"))
-    for edge in (pixels_HW[:MARGIN_PX], pixels_HW[-MARGIN_PX:], pixels_HW[:, :MARGIN_PX], pixels_HW[:, -MARGIN_PX:]):
-        assert (edge == 255).all()
+    image = sheet.rendered()
+    assert_nothing_touches_the_border(image, margin_px=MARGIN_PX)
+    pixels_HW = np.asarray(image.convert("L"))
     roomy = Image.new("L", (5000, 200), "white")
     ImageDraw.Draw(roomy).text((100, 100), words, fill="black", font=FontTypeface("DejaVuSans").font(13))
     turned = roomy.transpose(Image.Transpose.ROTATE_90) if is_upright else roomy

@@ -38,20 +38,7 @@ def test_tracklets_and_unreadable_crops(tmp_path: Path) -> None:
     assert "10 % unreadable ones more" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "flag",
-    [
-        "--numbers=a",
-        "--numbers=123456",
-        "--numbers=7,7",
-        "--numbers=9-12",
-        "--numbers=",
-        "--train=2",
-        "--seed=x",
-        "--unreadable=-0.1",
-        "--frames=0",
-    ],
-)
+@pytest.mark.parametrize("flag", ["--numbers=a", "--numbers=9-12", "--numbers=", "--train=2", "--seed=x"])
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, flag: str) -> None:
     done = command(str(tmp_path / "crops"), "--numbers=1,2,3", "--val=3", "--test=3", "--train=3", flag)
     assert done.returncode == 2
@@ -62,15 +49,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, flag: str) ->
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [
-        ("0,00,7", ["0", "00", "7"]),
-        ("10-13", ["10", "11", "12", "13"]),
-        ("00-02,0-1", ["00", "01", "02", "0", "1"]),
-        (" 4 , 5-5 ", ["4", "5"]),
-    ],
+    [("10-13", "10 11 12 13"), ("00-02,0-1", "00 01 02 0 1"), (" 4 , 5-5 ", "4 5")],
 )
-def test_numbers_and_ranges(text: str, numbers: list[str]) -> None:
-    assert parse_numbers(text) == numbers
+def test_numbers_and_ranges(text: str, numbers: str) -> None:
+    assert parse_numbers(text) == tuple(numbers.split())
 
 
 @pytest.mark.parametrize("text", ["5-10", "12-10", "-3", "3-", "a-c", "1-2-3"])

@@ -12,7 +12,7 @@ from PIL import Image
 
 from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
-from jersey.synth.crop import KINDS
+from jersey.synth.crop import KINDS, Kind
 from jersey.synth.generate import draw_unless_there, generate
 from jersey.synth.settings import LAYOUTS
 from jersey.synth.typefaces import TRAIN, UNSEEN
@@ -20,7 +20,6 @@ from jersey.synth.typefaces import TRAIN, UNSEEN
 NUMBERS = ("7", "0", "00", "01")
 SMALL = {"numbers": NUMBERS, "train": 12, "val": 5, "test": 4, "size_px": 32}
 ILLEGIBLE = {**SMALL, "train": 24, "val": 12, "test": 9, "unreadable": 0.5}
-FIRST_RUN = {**SMALL, "imbalance": 1.0, "seed": 0}
 TRACKLETS = {**SMALL, "train": 0, "val": 0, "test": 8, "frames": 5}
 
 
@@ -28,46 +27,37 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("synth") / "deep" / "folders"
-    generate(root, **SMALL)
-    return root
-
-
 def pictures(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(root).items() if name.endswith("jpg")}
 
 
-def test_folders_are_named_by_the_strings(folders: Path) -> None:
-    for split, total in (("train", 12), ("val", 5), ("test", 4)):
-        assert {path.name for path in (folders / split).iterdir()} == set(NUMBERS)
-        assert len(list((folders / split).rglob("*.jpg"))) == total
+def test_folders_are_named_by_the_strings_and_another_seed_gives_other_pictures(tmp_path: Path) -> None:
+    empty, deep = tmp_path / "empty", tmp_path / "not" / "there"
+    empty.mkdir()
+    for seed, root in enumerate((empty, deep)):
+        generate(root, **SMALL, seed=seed)
+        for split, total in (("train", 12), ("val", 5), ("test", 4)):
+            assert {path.name for path in (root / split).iterdir()} == set(NUMBERS)
+            assert len(list((root / split).rglob("*.jpg"))) == total
+    assert not set(pictures(empty).values()) & set(pictures(deep).values())
 
 
-def test_each_split_draws_from_its_own_typefaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
-    real = generate_module.render_crop
+def test_each_split_draws_from_its_own_typefaces_and_every_kind_of_illegible_crop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, used = generate_module.render_crop, []
 
-    def spy(number: str, *, typefaces: tuple, **kwargs: object) -> object:
-        used.append(typefaces)
-        return real(number, typefaces=typefaces, **kwargs)
+    def spy(number: str, *, typefaces: object, kind: Kind, **kwargs: object) -> object:
+        used.append((typefaces, kind, number))
+        return real(number, typefaces=typefaces, kind=kind, **kwargs)
 
     monkeypatch.setattr(generate_module, "render_crop", spy)
-    generate(tmp_path / "set", **SMALL)
-    assert used == [TRAIN] * 12 + [UNSEEN] * (5 + 4)
-
-
-def test_a_finished_set_is_left_as_it_is(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate_module, "render_crop", None)
-    before = contents(folders)
-    generate(folders, **SMALL)
-    assert contents(folders) == before
-
-
-def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    generate(tmp_path, **SMALL)
-    assert (tmp_path / "synth.json").is_file()
+    generate(tmp_path / "set", **ILLEGIBLE)
+    assert [typefaces for typefaces, _, _ in used] == [TRAIN] * (24 + 12) + [UNSEEN] * (12 + 6 + 9 + 4)
+    for typefaces, least in ((TRAIN, 2), (UNSEEN, 1)):
+        kinds = [kind for of_crop, kind, _ in used if of_crop is typefaces]
+        assert all(kinds.count(kind) >= least for kind in KINDS.values())
+    assert {number for _, kind, number in used if kind in KINDS.values()} == set(NUMBERS)
 
 
 def test_an_interrupted_generator_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,11 +119,6 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, settings: dict
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_another_seed_gives_other_pictures(folders: Path, tmp_path: Path) -> None:
-    generate(tmp_path / "other", **SMALL, seed=1)
-    assert not set(pictures(folders).values()) & set(pictures(tmp_path / "other").values())
-
-
 def test_legible_crops_are_the_same_with_and_without_a_fraction_of_illegible_ones(tmp_path: Path) -> None:
     generate(tmp_path / "mixed", **ILLEGIBLE)
     generate(tmp_path / "plain", **(ILLEGIBLE | {"unreadable": 0.0}))
@@ -142,21 +127,6 @@ def test_legible_crops_are_the_same_with_and_without_a_fraction_of_illegible_one
     assert legible == pictures(tmp_path / "plain")
     counts = Counter(Path(name).parts[0] for name in mixed.keys() - legible.keys())
     assert counts == {"train": 12, "val": 6, "test": round(4.5)}
-
-
-def test_every_kind_of_illegible_crop_is_in_each_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, used = generate_module.render_illegible, []
-
-    def spy(kind: object, number: str, *, typefaces: object, **kwargs: object) -> object:
-        used.append((kind, number, typefaces))
-        return real(kind, number, typefaces=typefaces, **kwargs)
-
-    monkeypatch.setattr(generate_module, "render_illegible", spy)
-    generate(tmp_path / "set", **ILLEGIBLE)
-    for typefaces, least in ((TRAIN, 2), (UNSEEN, 1)):
-        kinds = [kind for kind, _, of_crop in used if of_crop is typefaces]
-        assert all(kinds.count(kind) >= least for kind in KINDS.values())
-    assert {number for _, number, _ in used} == set(NUMBERS)
 
 
 def test_a_tracklet_is_a_folder_below_its_number(tmp_path: Path) -> None:
@@ -169,17 +139,9 @@ def test_a_tracklet_is_a_folder_below_its_number(tmp_path: Path) -> None:
 
 def test_a_first_run_generates_once_and_refuses_other_settings(tmp_path: Path) -> None:
     root = tmp_path / "drawn"
-    draw_unless_there(root, **FIRST_RUN)
+    draw_unless_there(root, **SMALL, imbalance=1.0, seed=0)
     drawn = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    draw_unless_there(root, **FIRST_RUN)
+    draw_unless_there(root, **SMALL, imbalance=1.0, seed=0)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == drawn
     with pytest.raises(UserError, match="seed=0"):
-        draw_unless_there(root, **(FIRST_RUN | {"seed": 1}))
-
-
-def test_a_first_run_leaves_the_crops_of_others_alone(tmp_path: Path) -> None:
-    mine = tmp_path / "train" / "7" / "mine.jpg"
-    mine.parent.mkdir(parents=True)
-    mine.write_bytes(b"precious")
-    draw_unless_there(tmp_path, **FIRST_RUN)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+        draw_unless_there(root, **SMALL, imbalance=1.0, seed=1)

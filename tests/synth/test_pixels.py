@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from jersey.synth.crop import KINDS, Crop, render_crop, render_illegible
+from jersey.synth.crop import KINDS, Crop, render_crop
 from jersey.synth.settings import GENERATOR_VERSION
 from jersey.synth.tracklet import render_tracklet
 from jersey.synth.typefaces import TRAIN, UNSEEN
@@ -21,7 +21,7 @@ def crops() -> list[Crop]:
 
 def illegible() -> list[Crop]:
     return [
-        render_illegible(kind, "23", rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=48)
+        render_crop("23", rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=48, kind=kind)
         for seed, kind in enumerate(KINDS.values())
     ]
 

@@ -13,7 +13,6 @@ from jersey.synth.generate import generate
 from jersey.synth.settings import MANIFEST, Settings, apportion
 
 SMALL = {"numbers": ("7", "0", "00", "01"), "train": 12, "val": 5, "test": 4, "size_px": 32}
-MORE = {"imbalance": 1.0, "layout": "folders", "seed": 0}
 
 
 @given(st.integers(1, 60), st.integers(0, 3000), st.floats(1, 500))
@@ -24,12 +23,8 @@ def test_counts_add_up_never_rise_and_leave_nobody_out(classes: int, extra: int,
     assert sum(counts.values()) == classes + extra
     assert min(counts.values()) >= 1
     assert all(first >= second for first, second in itertools.pairwise(counts.values()))
-
-
-@given(st.integers(1, 60), st.integers(0, 3000))
-def test_without_imbalance_counts_differ_by_at_most_one(classes: int, extra: int) -> None:
-    counts = apportion(classes + extra, numbers=[str(number) for number in range(classes)]).values()
-    assert max(counts) - min(counts) <= 1
+    even = apportion(classes + extra, numbers=numbers).values()
+    assert max(even) - min(even) <= 1
 
 
 def test_a_long_tail_by_hand() -> None:
@@ -37,16 +32,11 @@ def test_a_long_tail_by_hand() -> None:
     assert apportion(700, numbers=["8", "00", "6"], imbalance=4.0) == {"8": 400, "00": 200, "6": 100}
 
 
-def test_the_ratio_is_the_asked_one() -> None:
-    counts = apportion(20_000, numbers=[str(number) for number in range(40)], imbalance=64.0)
-    assert counts["0"] / counts["39"] == pytest.approx(64, rel=0.03)
-
-
 def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
-    tail = Settings(("7", "0", "00"), 28, 6, 6, 32, **(MORE | {"imbalance": 4.0}))
+    tail = Settings(("7", "0", "00"), 28, 6, 6, imbalance=4.0)
     assert tail.numbers_of("train") == ["7"] * 16 + ["0"] * 8 + ["00"] * 4
     assert tail.numbers_of("val") == tail.numbers_of("test") == ["7", "7", "0", "0", "00", "00"]
-    assert Settings(("7", "0"), [1, 3], 2, 2, 32, **MORE).numbers_of("train") == ["7", "0", "0", "0"]
+    assert Settings(("7", "0"), [1, 3], 2, 2).numbers_of("train") == ["7", "0", "0", "0"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +44,6 @@ def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
     [
         ({"numbers": ()}, "no numbers"),
         ({"numbers": ("7", "a")}, "'a' is not a jersey number"),
-        ({"numbers": ("7", "123456")}, "'123456' is not"),
         ({"numbers": ("7", "\u0663")}, "is not a jersey number"),
         ({"numbers": ("7", "00", "7")}, "appear twice: 7"),
         ({"train": 3}, "train=3 is too few"),

@@ -32,7 +32,7 @@ def test_frames_are_of_one_player_and_none_comes_twice(monkeypatch: pytest.Monke
         assert len(set(map(bytes, drawn))) == len(painted) == 20
         assert {(player.number, player.typeface) for player in painted} == {("23", painted[0].typeface)}
         # Whether the back or the side is seen, hall and shirt are painted from the same values.
-        corners = {player.painting.scene.getpixel((0, 0)) for player in painted}
+        corners = {player.scene.getpixel((0, 0)) for player in painted}
         assert len(corners) == 1
         assert len({id(player) for player in painted}) == len({player.back for player in painted})
 

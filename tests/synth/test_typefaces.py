@@ -50,11 +50,6 @@ def family(name: str) -> str:
     return name
 
 
-def test_at_least_twelve_typefaces_come_with_the_dependencies() -> None:
-    fonts = {font.name for font in (*TRAIN_FONTS, *UNSEEN_FONTS)}
-    assert len(fonts) >= 12
-
-
 @pytest.mark.parametrize("font", [*TRAIN_FONTS, *UNSEEN_FONTS], ids=lambda font: font.name)
 def test_fonts_have_the_letters_of_names(font: FontTypeface) -> None:
     masks = [font.font(40).getmask(letter) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]

@@ -31,8 +31,6 @@ class Comparison:
     """What was found.
 
     Attributes:
-        a: runs of side A.
-        b: runs of side B.
         crops: in the test split.
         numbers: among them.
         more_a: crops that a larger share of A's runs reads right.
@@ -54,12 +52,7 @@ class Comparison:
 
 
 def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) -> Comparison:
-    """Compares, crop by crop.
-
-    Args:
-        a: runs of one setting, with different seeds.
-        b: runs of another.
-        rare: how many of the rarest numbers make the third score; 0 leaves it out.
+    """Compares runs of two settings, crop by crop; the `rare` rarest numbers make the third score, unless it is 0.
 
     Raises:
         UserError: a side has no run, or the runs cannot be paired.

@@ -21,11 +21,9 @@ class FinishedRun:
     """A finished run.
 
     Attributes:
-        folder: where it lies.
         crops: (size in bytes, true number) of each file of the test split.
         read: what was read on each file.
         config: the lines `path = value` of its config but for the seed.
-        seed: of the run, as its config has it.
     """
 
     folder: Path

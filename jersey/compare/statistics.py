@@ -34,14 +34,12 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better B is than A by one score, as a share of 1.
+    """How much better B is than A by one score, as a share of 1, with its 95 % interval from `low` to `high`.
 
     Attributes:
         a_S: the score of each run of A.
         b_S: the score of each run of B.
         gain: mean of B less mean of A.
-        low: lower end of the 95 % interval.
-        high: upper end.
         p: of the test whether this gain is more than chance in which side reads which crop right.
         smallest: a true gain of this size would be shown four times in five.
     """

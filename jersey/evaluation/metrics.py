@@ -27,15 +27,7 @@ from jersey.evaluation.calibration import expected_calibration_error
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network said about the crops of a split, on the CPU.
-
-    Attributes:
-        logits_NK: float32.
-        labels_N: int64.
-        indices_N: int64, rows in the split.
-        unreadable_logits_UK: float32; U is often 0.
-        unreadable_indices_U: int64, rows in the split.
-    """
+    """What a network said about the crops of a split, on the CPU; indices are rows in the split, and U is often 0."""
 
     logits_NK: Tensor
     labels_N: Tensor
@@ -93,22 +85,14 @@ class Evaluation:
         """The probability of the number that was read, on each unreadable crop, float64 [U]."""
         return self.unreadable_logits_UK.double().softmax(dim=1).amax(dim=1)
 
-    def auroc_readable(self) -> Tensor:
-        """Probability that a crop with a label is read with more confidence than an unreadable one."""
-        confidence = torch.cat([self.probabilities_NK.amax(dim=1), self.unreadable_confidence_U])
-        return _auroc(confidence, torch.arange(len(confidence)) < len(self.labels_N))
-
-    def calibration_error(self) -> float:
-        """See `jersey.evaluation.calibration.expected_calibration_error`."""
-        confidence_N, predicted_N = self.probabilities_NK.max(dim=1)
-        return expected_calibration_error(confidence_N.numpy(), (predicted_N == self.labels_N).numpy())
-
     @cached_property
     def metrics(self) -> dict[str, float]:
         """All scores by name; `loss` is the plain negative log likelihood, comparable between recipes.
 
-        `auroc_readable` is among them only where there are unreadable crops.
+        `auroc_readable`, the probability that a crop with a label is read with more confidence than an unreadable one,
+        is among them only where there are unreadable crops.
         """
+        confidence_N, predicted_N = self.probabilities_NK.max(dim=1)
         # Stable, so that the first of equal logits wins, as in argmax and in the confusion matrix; topk differs.
         top_N5 = self.logits_NK.argsort(dim=1, descending=True, stable=True)[:, :5]
         right_N5 = top_N5 == self.labels_N[:, None]
@@ -119,11 +103,12 @@ class Evaluation:
             "recall_macro": self.recall_K[self.present_J].mean(),
             "f1_macro": self.f1_K[self.present_J].mean(),
             "auroc_macro": self.auroc_K[self.present_J].mean(),
-            "ece": self.calibration_error(),
+            "ece": expected_calibration_error(confidence_N.numpy(), (predicted_N == self.labels_N).numpy()),
             "classes_present": len(self.present_J),
         }
         if self.unreadable:
-            scores["auroc_readable"] = self.auroc_readable()
+            confidence = torch.cat([confidence_N, self.unreadable_confidence_U])
+            scores["auroc_readable"] = _auroc(confidence, torch.arange(len(confidence)) < len(self.labels_N))
         return {name: float(value) for name, value in scores.items()}
 
 

@@ -49,7 +49,6 @@ class TrackletScore:
     """How well so many frames at a time are read.
 
     Attributes:
-        frames: how many.
         roster: how many numbers it has; 0 for none.
         windows: how often there were so many frames in a row.
         right: in how many of them the number was read.

@@ -24,14 +24,7 @@ TIE = 1e-4  # two logits this close may swap places by rounding alone
 
 @dataclass(frozen=True)
 class Reference:
-    """Validation crops and what torch says of them: what a file is held against.
-
-    Attributes:
-        crops_NCHW: uint8, fitted.
-        labels_N: their class indices.
-        files: where they came from.
-        logits_NK: torch's.
-    """
+    """Validation crops (uint8, fitted), their class indices and files, and torch's logits: what a file is held to."""
 
     crops_NCHW: Tensor
     labels_N: Tensor

@@ -32,14 +32,7 @@ PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was exported.
-
-    Attributes:
-        agreement: of the file with torch.
-        calibration: of its probabilities.
-        by_frames: how well tracks of the test split are read; empty without tracks.
-        variants: that were asked for.
-    """
+    """What was exported; `by_frames` tells how well tracks of the test split are read, and is empty without tracks."""
 
     agreement: Agreement
     calibration: Calibration
@@ -79,7 +72,7 @@ def export_run(
         test: their evaluation on the test split.
         commit: of the code.
         variants: which to make.
-        least_agreement: the share of validation crops on which a variant must have torch's top-1.
+        least_agreement: see `export_variants`.
     """
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
     train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
@@ -88,8 +81,9 @@ def export_run(
     val_predictions, test_predictions = Predictions(reference.logits_NK, val.labels_N.numpy()), _predictions(test)
     calibration = calibrate(val_predictions, test_predictions)
     temperature = calibration.temperature
+    test_rows = torch.cat([test.indices_N, test.unreadable_indices_U]).tolist()
     val_tracks = _tracks(val_predictions.at(temperature), splits["val"], range(len(val)))
-    test_tracks = _tracks(test_predictions.at(temperature), splits["test"], _rows(test))
+    test_tracks = _tracks(test_predictions.at(temperature), splits["test"], test_rows)
     module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracks))
     facts = _run_facts(folder, data, best=best, test=test, commit=commit) | calibration.facts
     agreement = export_onnx(module, folder.onnx, reference=reference, metadata=facts)
@@ -144,11 +138,6 @@ def _predictions(evaluation: Evaluation) -> Predictions:
     """On legible crops, then on illegible ones."""
     labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.unreadable, ILLEGIBLE_INDEX))
     return Predictions(torch.cat([evaluation.logits_NK, evaluation.unreadable_logits_UK]).numpy(), labels_N)
-
-
-def _rows(evaluation: Evaluation) -> list[int]:
-    """Of the split, in the order of `_predictions`."""
-    return torch.cat([evaluation.indices_N, evaluation.unreadable_indices_U]).tolist()
 
 
 def _tracks(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Track]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, cat
 
@@ -40,54 +40,41 @@ BATCH_SIZES = (1, 64)
 
 
 @dataclass(frozen=True)
-class VariantMeasurement:
-    """A variant against torch and the float32 file.
-
-    Attributes:
-        agreement: of it with torch, on the validation crops.
-        speedup: how many times as fast as the float32 file it is, one crop at a time.
-        size_bytes: of the file.
-    """
-
-    agreement: Agreement
-    speedup: Ratio
-    size_bytes: int
-
-
-@dataclass(frozen=True)
 class Variant:
     """What became of a variant that was asked for.
 
     Attributes:
         name: which.
         file: its name in the folder of the float32 file.
-        measured: None when it could not even be made.
         refused: why it was not written; empty when it was.
+        agreement: of it with torch, on the validation crops; None when it could not even be made.
+        speedup: how many times as fast as the float32 file it is, one crop at a time.
+        size_bytes: of the file.
     """
 
     name: VariantName
     file: str
-    measured: VariantMeasurement | None
     refused: str
+    agreement: Agreement | None = None
+    speedup: Ratio | None = None
+    size_bytes: int = 0
 
     def facts(self) -> dict[str, str | int | float]:
         """For the tracker, by name."""
-        facts: dict[str, str | int | float] = {f"{self.name}_refused": self.refused}
-        if found := self.measured:
-            facts[f"{self.name}_val_agreement"] = found.agreement.share
-            facts[f"{self.name}_val_acc_top1"] = found.agreement.accuracy
-            facts[f"{self.name}_speedup"] = found.speedup.median
-            facts[f"{self.name}_bytes"] = found.size_bytes
-        return facts
+        facts: dict[str, str | int | float] = {"refused": self.refused}
+        if self.agreement and self.speedup:
+            facts |= {"val_agreement": self.agreement.share, "val_acc_top1": self.agreement.accuracy}
+            facts |= {"speedup": self.speedup.median, "bytes": self.size_bytes}
+        return {f"{self.name}_{key}": value for key, value in facts.items()}
 
     @property
     def cells(self) -> tuple[str, ...]:
         """For people: file, top-1 as torch, accuracy, speed, size, and whether it was written."""
-        cells = ("-",) * 4
-        if found := self.measured:
-            size = f"{found.size_bytes / 1e6:,.1f} MB"
-            cells = (f"{found.agreement.share:.2%}", f"{found.agreement.accuracy:.2%}", str(found.speedup), size)
-        return (self.file, *cells, self.refused or "written")
+        measured: tuple[str, ...] = ("-",) * 4
+        if self.agreement:
+            shares = f"{self.agreement.share:.2%}", f"{self.agreement.accuracy:.2%}"
+            measured = (*shares, str(self.speedup), f"{self.size_bytes / 1e6:,.1f} MB")
+        return (self.file, *measured, self.refused or "written")
 
 
 def export_variants(
@@ -119,7 +106,7 @@ def _offer(
     calibration_NCHW: Tensor,
     least_agreement: float,
 ) -> Variant:
-    target, measured = path.with_suffix(f".{name}{path.suffix}"), None
+    target, measured = path.with_suffix(f".{name}{path.suffix}"), dict[str, Any]()
     target.unlink(missing_ok=True)  # one of an earlier export belongs to another float32 file
     log.info("making %s and comparing it with torch on every validation crop", target)
     with TemporaryDirectory() as folder:
@@ -130,8 +117,8 @@ def _offer(
             model = OnnxModel(candidate)
             agreement = check_parity(model, reference, batch_sizes=BATCH_SIZES)
             ratio = _speedup(float32, model, reference.crops_NCHW[:1])
-            measured = VariantMeasurement(agreement, ratio, candidate.stat().st_size)
-            refused = _refusal(measured, least_agreement, least_speedup=0.0 if name == "fixed" else LEAST_SPEEDUP)
+            refused = _refusal(agreement, ratio, least_agreement, 0.0 if name == "fixed" else LEAST_SPEEDUP)
+            measured = {"agreement": agreement, "speedup": ratio, "size_bytes": candidate.stat().st_size}
         except Exception as error:  # an extra that fails must not cost the run, whose network is already there
             refused = f"it could not be made ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         if refused:
@@ -139,7 +126,7 @@ def _offer(
         else:
             with replacing(target) as final:
                 shutil.copyfile(candidate, final)
-    return Variant(name, target.name, measured, refused)
+    return Variant(name, target.name, refused, **measured)
 
 
 def _write(name: VariantName, module: ExportModule, float32: OnnxModel, path: Path, calibration_NCHW: Tensor) -> None:
@@ -161,9 +148,8 @@ def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio
     return speedup(times_s["float32"], times_s["variant"])
 
 
-def _refusal(measured: VariantMeasurement, least_agreement: float, *, least_speedup: float) -> str:
+def _refusal(agreement: Agreement, ratio: Ratio, least_agreement: float, least_speedup: float) -> str:
     """Why a variant is not worth having; empty when it is."""
-    agreement, ratio = measured.agreement, measured.speedup
     reasons = []
     if agreement.share < least_agreement:
         reasons.append(

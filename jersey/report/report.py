@@ -46,11 +46,8 @@ class ReportContent:
         folder: of the run, with its pictures.
         facts: short statements such as commit and best epoch, by name.
         difference: of the config from the registered experiment; empty when there is none.
-        val: validation scores of the exported weights, by name.
-        test: what the exported weights said about the test split.
-        labels: the label map.
+        val: scores of the exported weights, by name.
         balance: what sampler and loss weights made of each number.
-        exported: the ONNX file, its calibration and its variants.
         info: what the model costs, see `jersey.report.model_profile`; None when nobody has measured.
     """
 

@@ -123,13 +123,13 @@ def test_what_is_told_is_what_the_files_do(exported: Exported, network: Network,
         probabilities_NK = torch.from_numpy(logits_NK / model.temperature).softmax(dim=1)
         shown_NK = model.output("probabilities", crops.images_NCHW.numpy())
         np.testing.assert_allclose(shown_NK, probabilities_NK, atol=1e-5)
-        assert variant.measured
-        agreement = variant.measured.agreement
+        agreement = variant.agreement
+        assert agreement
         assert agreement.share == (logits_NK.argmax(axis=1) == expected_NK.argmax(axis=1)).mean()
         assert agreement.accuracy == (logits_NK.argmax(axis=1) == crops.labels_N.numpy()).mean() > 0.9
         assert agreement.max_logit_difference == pytest.approx(np.abs(logits_NK - expected_NK).max(), rel=0.5)
         assert 0 < agreement.max_logit_difference < 0.5
-        assert variant.measured.size_bytes == path.with_name(variant.file).stat().st_size
+        assert variant.size_bytes == path.with_name(variant.file).stat().st_size
         assert variant.facts()[f"{variant.name}_val_agreement"] == agreement.share
         assert variant.facts()[f"{variant.name}_refused"] == ""
 
@@ -140,8 +140,8 @@ def test_a_variant_that_answers_otherwise_is_not_left_nor_is_an_older_one(
     older = path.with_name("model.int8.onnx")
     older.write_bytes(b"of an earlier export")
     (found,) = made(network, path, crops, "int8", is_dark=True)
-    assert found.measured
-    share = found.measured.agreement.share
+    assert found.agreement
+    share = found.agreement.share
     assert share < 0.99
     assert f"{share:.2%} of 30 validation crops" in found.refused
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]

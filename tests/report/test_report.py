@@ -15,7 +15,7 @@ from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import TrackletScore
 from jersey.export.parity import Agreement
 from jersey.export.pipeline import ExportResult
-from jersey.export.variants import Variant, VariantMeasurement
+from jersey.export.variants import Variant
 from jersey.inference.onnx_model import Threshold
 from jersey.report.document import as_html, as_markdown
 from jersey.report.report import ReportContent, report_page
@@ -101,11 +101,10 @@ def test_pictures_that_a_run_made_are_shown_and_no_others(result: ReportContent)
 
 def test_ties_and_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result: ReportContent) -> None:
     agreement = replace(result.exported.agreement, ties=["val/00/a_b.jpg"], accuracy=0.7, disagreements=["val/0/a.jpg"])
-    int8 = VariantMeasurement(agreement, Ratio(3.0, 2.5, 3.25), 11_600_000)
-    fp16 = VariantMeasurement(replace(agreement, disagreements=[]), Ratio(0.5, 0.4, 0.6), 22_000_000)
+    fp16, slower = replace(agreement, disagreements=[]), Ratio(0.5, 0.4, 0.6)
     variants = [
-        Variant("int8", "model.int8.onnx", int8, ""),
-        Variant("fp16", "model.fp16.onnx", fp16, "it is slower"),
+        Variant("int8", "model.int8.onnx", "", agreement, Ratio(3.0, 2.5, 3.25), 11_600_000),
+        Variant("fp16", "model.fp16.onnx", "it is slower", fp16, slower, 22_000_000),
     ]
     text = page(replace(result, exported=replace(result.exported, agreement=agreement, variants=variants)))
     assert "val/00/a\\_b.jpg" in text

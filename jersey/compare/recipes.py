@@ -18,7 +18,7 @@ import functools
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
@@ -71,12 +71,9 @@ def score(run: FinishedRun) -> RecipeScore:
         _open_accuracy(module, *_test_split(str(root), data.size_px, data.fit_mode))
         for root in (data.root, data.root / UNSEEN)
     )
-    return RecipeScore(all=_share_right(run, labels.names), rare=_share_right(run, RARE), unseen=unseen, open=seen)
-
-
-def _share_right(run: FinishedRun, numbers: Collection[str]) -> float:
-    files = [file for file, (_, number) in run.crops.items() if number in numbers]
-    return float(run.right_N(files).mean())
+    rare_files = [file for file, (_, number) in run.crops.items() if number in RARE]
+    everything, rare = (float(run.right_N(files).mean()) for files in ([*run.crops], rare_files))
+    return RecipeScore(all=everything, rare=rare, unseen=unseen, open=seen)
 
 
 @functools.cache

@@ -87,8 +87,7 @@ class Calibration:
     """The calibration of an exported network.
 
     Attributes:
-        temperature: of the logits.
-        crops: legible validation crops that it was found on.
+        crops: legible validation crops that the temperature was found on.
         before: of the test crops, with the logits as they are.
         after: with the temperature.
         thresholds: one a precision of `PRECISIONS`.

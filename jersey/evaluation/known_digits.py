@@ -34,7 +34,6 @@ class KnownDigits:
     """Numbers and the reader's knowledge of them.
 
     Attributes:
-        numbers: of each crop.
         ink_NDHW: of each digit, 0 to 1.
         boxes_ND4: of its ink: left, top, right, bottom in pixels.
         digits_ND: their values, -1 where there is none.

@@ -25,7 +25,6 @@ class ExportSettings:
     """What surrounds the network in an exported graph.
 
     Attributes:
-        labels: the label map.
         size_px: height and width of the network's input.
         fit_mode: how crops are brought to that size.
         temperature: divisor of the logits before the softmax, see `jersey.evaluation.calibration`.
@@ -45,12 +44,7 @@ class ExportSettings:
 
 
 class ExportModule(nn.Module):
-    """The graph to export, on the CPU: uint8 crops [B,3,h,w] of any size to `OUTPUTS`.
-
-    Args:
-        network: is copied.
-        settings: what surrounds it.
-    """
+    """The graph to export, a copy of a network on the CPU: uint8 crops [B,3,h,w] of any size to `OUTPUTS`."""
 
     def __init__(self, network: Network, settings: ExportSettings) -> None:
         super().__init__()

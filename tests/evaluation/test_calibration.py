@@ -103,23 +103,22 @@ def test_a_threshold_counts_the_next_crop_as_wrong() -> None:
     assert (chosen.val_coverage, chosen.test_precision) == pytest.approx((1, 39 / 40))
 
 
-def test_equal_confidences_are_answered_together_or_not_at_all() -> None:
+def test_equal_confidences_are_answered_together_and_answers_to_illegible_crops_are_wrong() -> None:
     """Thirty of 0.9, all right; then thirty of 0.8, of which the first twenty alone would do."""
     found = answers([0.9] * 30 + [0.8] * 30, [True] * 50 + [False] * 10)
     chosen = threshold(found, found, 0.95)
-    assert chosen.confidence == pytest.approx(0.85)
-    assert chosen.val_coverage == 0.5
-
-
-def test_answers_to_unreadable_crops_are_wrong_and_not_covered() -> None:
-    readable = [0.99 - 0.001 * i for i in range(40)]
-    alone = answers(readable, [True] * 40)
-    assert threshold(alone, alone, 0.95).val_coverage == 1
-    beside = answers([*readable, 0.995, 0.995], [], labels=[0] * 40 + [-1, -1])
+    assert (chosen.confidence, chosen.val_coverage) == pytest.approx((0.85, 0.5))
+    legible = [0.99 - 0.001 * i for i in range(40)]
+    assert threshold(answers(legible, [True] * 40), found, 0.95).val_coverage == 1
+    beside = answers([*legible, 0.995, 0.995], [], labels=[0] * 40 + [-1, -1])
     assert threshold(beside, beside, 0.95).confidence is None
     chosen = threshold(beside, beside, 0.9)
-    assert chosen.val_coverage == 1
-    assert chosen.test_precision == pytest.approx(40 / 42)
+    assert (chosen.val_coverage, chosen.test_precision) == pytest.approx((1, 40 / 42))
+    few = answers([0.99, 0.9, 0.8], [], labels=[-1, 0, 0])
+    coverage_N, precision_N = coverage_and_precision(few)
+    assert coverage_N.tolist() == [0, 0.5, 1]
+    assert precision_N.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
+    assert len(reliability_bins(few).accuracy_B) == 2
 
 
 def test_what_is_promised_is_kept_on_new_crops() -> None:
@@ -151,14 +150,6 @@ def test_reliability_bins_are_counts() -> None:
     assert (bins.accuracy_B == 0.5).all()
     assert (bins.low_B < 0.5).all()
     assert (bins.high_B > 0.5).all()
-
-
-def test_answers_to_illegible_crops_cost_precision_and_cover_nothing() -> None:
-    found = answers([0.99, 0.9, 0.8], [], labels=[-1, 0, 0])
-    coverage_N, precision_N = coverage_and_precision(found)
-    assert coverage_N.tolist() == [0, 0.5, 1]
-    assert precision_N.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
-    assert len(reliability_bins(found).accuracy_B) == 2
 
 
 @pytest.mark.parametrize(("right", "crops"), [(0, 1), (1, 1), (0, 30), (343, 360), (360, 360), (1, 360)])

@@ -65,13 +65,6 @@ def test_every_pair_of_numbers_counted_by_hand() -> None:
 
 
 @given(LABELS, LABELS)
-def test_the_other_way_round_it_is_the_same_type_but_missing_is_added(true: str, read: str) -> None:
-    turned = {ErrorType.MISSING: ErrorType.ADDED, ErrorType.ADDED: ErrorType.MISSING}
-    kind = error_type(true, read)
-    assert error_type(read, true) == (turned.get(kind, kind) if kind else None)
-
-
-@given(LABELS, LABELS)
 def test_only_what_is_no_number_of_one_or_two_plain_digits_is_other(true: str, read: str) -> None:
     are_numbers = true in NUMBERS and read in NUMBERS
     assert (error_type(true, read) == ErrorType.OTHER) == (true != read and not are_numbers)

@@ -39,7 +39,7 @@ def test_corners_are_those_of_the_whole_number() -> None:
         ]
 
 
-def test_looking_at_the_centres_of_pixels_gives_the_pixels() -> None:
+def test_looking_at_the_centres_of_pixels_gives_the_pixels_and_standardised_products_are_correlations() -> None:
     pictures_NHW = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
     points = torch.tensor([[[0.5, 0.5], [6.5, 4.5], [3.5, 1.5], [-2.0, 1.0]]])
     seen = look(pictures_NHW, points.expand(2, 1, -1, -1))
@@ -47,11 +47,7 @@ def test_looking_at_the_centres_of_pixels_gives_the_pixels() -> None:
     assert torch.allclose(seen[:, 0, 1], pictures_NHW[:, 4, 6])
     assert torch.allclose(seen[:, 0, 2], pictures_NHW[:, 1, 3])
     assert (seen[:, 0, 3] == 0).all()
-
-
-def test_standardised_products_are_correlations() -> None:
     first, second = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(
-        standardised(first) @ standardised(second), torch.corrcoef(torch.stack([first, second]))[0, 1]
-    )
+    correlation = torch.corrcoef(torch.stack([first, second]))[0, 1]
+    torch.testing.assert_close(standardised(first) @ standardised(second), correlation)
     assert (standardised(torch.full((9,), 3.0)) == 0).all()

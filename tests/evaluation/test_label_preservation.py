@@ -86,6 +86,10 @@ def test_what_became_of_a_label_is_told_by_kind() -> None:
     blank = survival(lambda images, generator: torch.zeros_like(images, dtype=torch.float32), rounds=1)
     assert blank.deleted == 1
     assert blank.example.endswith(" -> nothing")
+    state, shifted = torch.get_rng_state(), [survival(only(Geometry(shift=0.3)), rounds=2) for _ in range(2)]
+    assert shifted[0] == shifted[1], "the same at every call"
+    assert torch.equal(torch.get_rng_state(), state)
+    assert shifted[0].survived + shifted[0].deleted + shifted[0].turned + shifted[0].faded == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +118,6 @@ def test_the_worst_operation_is_named() -> None:
     assert lines[1].startswith("mirror")
     assert lines[-1].startswith(TOGETHER)
     assert worst(by_operation(Augment(colour=Colour(swap=0.5)), rounds=1)) is None
-
-
-def test_shares_sum_to_one_and_repeat() -> None:
-    first = survival(only(Geometry(shift=0.3)), rounds=2)
-    assert first.survived + first.deleted + first.turned + first.faded == pytest.approx(1)
-    state = torch.get_rng_state()
-    assert survival(only(Geometry(shift=0.3)), rounds=2) == first
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_command_measures_the_pipeline_of_a_saved_config(

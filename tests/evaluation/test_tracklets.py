@@ -38,10 +38,7 @@ def test_rows_of_a_name_are_a_track_and_lend_it_their_number() -> None:
     assert [track.label for track in tracks] == [0, 1]
     np.testing.assert_array_equal(tracks[0].probabilities_FK, probabilities_NK[[0, 2, 3]])
     np.testing.assert_array_equal(tracks[1].probabilities_FK, probabilities_NK[[4]])
-
-
-def test_a_track_with_two_numbers_is_left_out() -> None:
-    assert tracks_of(np.full((2, 2), 0.5), np.array([0, 1]), ["a", "a"]) == []
+    assert tracks_of(probabilities_NK[:2], np.array([0, 1]), ["a", "a"]) == [], "two numbers are none"
 
 
 def test_windows_share_no_frame() -> None:
@@ -105,9 +102,6 @@ def test_sure_frames_outweigh_others_and_a_roster_rules_numbers_out(predictor: P
     assert found[3, 0].answered >= found[1, 0].answered
     assert found[1, 5].right == 3  # a roster of all numbers says nothing
     assert found[1, 2].right >= 3
-
-
-def test_a_number_that_the_model_does_not_read(predictor: Predictor, tmp_path: Path) -> None:
     draw(tmp_path / "tracks", "99", [("0", 255)])
     with pytest.raises(UserError, match="tracks of '99'"):
         read_tracks(predictor, tmp_path / "tracks")

@@ -61,17 +61,6 @@ def test_every_weight_learns_from_the_start(features_BD: Tensor) -> None:
         assert (parameter.grad.flatten(1) if parameter.ndim > 1 else parameter.grad[:, None]).any(dim=1).all(), name
 
 
-def test_the_order_of_labels_does_not_matter(features_BD: Tensor) -> None:
-    head, order = trained(), [3, 0, 4, 2, 1]
-    shuffled = trained(Labels(tuple(LABELS.names[k] for k in order)))
-    shuffled.parts.load_state_dict(head.parts.state_dict())
-    with torch.no_grad():
-        shuffled.holistic.weight.copy_(head.holistic.weight[order])
-        shuffled.holistic.bias.copy_(head.holistic.bias[order])
-    torch.testing.assert_close(shuffled(features_BD), head(features_BD)[:, order])
-    torch.testing.assert_close(shuffled.open_logits(features_BD), head.open_logits(features_BD))
-
-
 def test_without_the_holistic_term_labels_are_sums_of_digits_alone(features_BD: Tensor) -> None:
     head = trained(Labels(("0", "00", "23")), holistic_scale=0)
     scores_BN = head.open_logits(features_BD)

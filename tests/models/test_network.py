@@ -12,11 +12,9 @@ from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
 from jersey.models.normalization import Normalisation
 from jersey.models.parts import NUMBERS
-from jersey.models.resnet import Stem
 
 SIZE_PX = 64
 LABELS = Labels(("0", "00", "7", "23", "A7"))
-STEMS: tuple[Stem, ...] = ("imagenet", "small")
 
 
 @pytest.fixture(scope="module", params=[linear_head, CompositionalHead])
@@ -45,9 +43,6 @@ def test_memory_format_and_batch_size_change_no_logit(network: Network, images_B
     torch.testing.assert_close(network(images_BCHW.contiguous(memory_format=torch.channels_last)), logits_BK)
     alone_BK = torch.cat([network(image[None]) for image in images_BCHW])
     torch.testing.assert_close(alone_BK, logits_BK, atol=1e-4, rtol=1e-4)
-
-
-def test_it_is_channels_last(network: Network) -> None:
     kernels = [p for p in network.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
     assert kernels
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
@@ -83,14 +78,7 @@ def test_a_head_without_digits_reads_no_other_number(images_BCHW: Tensor) -> Non
 
 
 @torch.no_grad()
-def test_the_stem_is_the_backbones(images_BCHW: Tensor) -> None:
-    usual, small = (resnet_classifier(labels=LABELS, weights=None, stem=stem).eval() for stem in STEMS)
-    small.load_state_dict(usual.state_dict())
-    assert not torch.allclose(small(images_BCHW), usual(images_BCHW))
-
-
-@torch.no_grad()
-def test_the_normalisation_is_inside(images_BCHW: Tensor) -> None:
+def test_normalisation_and_stem_are_inside(images_BCHW: Tensor) -> None:
     torch.manual_seed(0)
     by_imagenet, by_crop = (
         resnet_classifier(labels=LABELS, weights=None, normalisation=kind).eval() for kind in get_args(Normalisation)
@@ -99,3 +87,6 @@ def test_the_normalisation_is_inside(images_BCHW: Tensor) -> None:
     dim_BCHW = images_BCHW.float() / 2
     assert not torch.allclose(by_imagenet(dim_BCHW), by_imagenet(images_BCHW), atol=1e-2)
     torch.testing.assert_close(by_crop(dim_BCHW), by_crop(images_BCHW), atol=1e-2, rtol=0)
+    small = resnet_classifier(labels=LABELS, weights=None, stem="small").eval()
+    small.load_state_dict(by_imagenet.state_dict())
+    assert not torch.allclose(small(images_BCHW), by_imagenet(images_BCHW))

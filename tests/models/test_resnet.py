@@ -5,6 +5,7 @@ from collections.abc import Callable
 from email.message import Message
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.error import HTTPError, URLError
 
 import pytest
@@ -180,18 +181,11 @@ class WrongBytes(io.BytesIO):
         return Message()
 
 
-def fails(error: Exception) -> Callable[..., WrongBytes]:
-    def urlopen(*_: object, **__: object) -> WrongBytes:
-        raise error
-
-    return urlopen
-
-
-DOWNLOADS = {
-    "no network": fails(URLError("Name or service not known")),
-    "forbidden": fails(HTTPError(URL, 403, "Forbidden", None, None)),  # type: ignore[arg-type]
-    "cut off": fails(ConnectionResetError("reset by peer")),
-    "wrong content": lambda *_, **__: WrongBytes(saved({})),  # readable, so only its hash tells
+DOWNLOADS: dict[str, Exception | WrongBytes] = {
+    "no network": URLError("Name or service not known"),
+    "forbidden": HTTPError(URL, 403, "Forbidden", None, None),  # type: ignore[arg-type]
+    "cut off": ConnectionResetError("reset by peer"),
+    "wrong content": WrongBytes(saved({})),  # readable, so only its hash tells
 }
 
 
@@ -199,7 +193,7 @@ DOWNLOADS = {
 def test_a_failed_download_names_the_address_and_both_ways_out(
     torch_home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("torch.hub.urlopen", DOWNLOADS[kind])
+    monkeypatch.setattr("torch.hub.urlopen", Mock(side_effect=[DOWNLOADS[kind]]))
     with pytest.raises(UserError, match="cannot download") as caught:
         resnet("resnet18", weights="imagenet")
     message = str(caught.value)

@@ -29,9 +29,8 @@ from jersey.data.index import Split
 from jersey.data.problems import skipped_summary
 from jersey.data.sampler import class_balance
 from jersey.evaluation.metrics import Evaluation
-from jersey.export import VariantName
-from jersey.export.pipeline import ExportResult, export_run, run_metadata
-from jersey.export.variants import LEAST_AGREEMENT
+from jersey.export.pipeline import ExportResult, export_run
+from jersey.export.variants import LEAST_AGREEMENT, VariantName
 from jersey.report.model_profile import profile_model
 from jersey.report.report import ReportContent, write_report
 from jersey.runs import signals
@@ -57,8 +56,7 @@ class Experiment:
         trainer: gives the Trainer, called with `run_dir`, `loggers` and `run_state`.
         seed: of weights, train order and augmentation.
         measure: time the exported model and count its parameters; takes some seconds.
-        onnx_variants: forms of the exported file to make beside it, each left there only if it answers as the network
-            does: "int8" and "fp16", where they are faster than the file here, and "fixed" for crops of one size. See
+        onnx_variants: forms of the exported file to make beside it: "int8", "fp16", "fixed"; see
             `jersey.export.variants`.
         onnx_variant_agreement: the least share of validation crops on which a variant must have torch's top-1.
     """
@@ -79,16 +77,13 @@ class Experiment:
         flat_config: Mapping[str, Any],
         review: Callable[[Mapping[str, Split]], Iterable[object]] = lambda splits: (),
     ) -> None:
-        """Does what of the run is still to be done.
+        """Does what of the run is still to be done; raises UserError where the data set or a setting is wrong.
 
         Args:
             folder: where everything lands; it knows how far an earlier process came.
             aim_repo: Aim's repository.
             flat_config: the config by path, for Aim.
             review: called with the index of the data set; what it returns is logged as warnings.
-
-        Raises:
-            UserError: the data set or a setting is wrong.
         """
         if folder.stage == "finished":
             log.info("%s is finished, see %s; to run this again choose another --run", folder.path, folder.report.name)
@@ -99,12 +94,9 @@ class Experiment:
             fit(state)
             test(state)
             return
-        started_s = time.monotonic()
-        commit = record_start(folder.path)
+        started_s, commit = time.monotonic(), record_start(folder.path)
         data = self.read_data()
-        audit(data, folder)
-        for finding in review(data.splits):
-            log.warning("%s", finding)
+        audit(data, folder, review(data.splits))
         tracker = _tracker(folder, data.labels, commit, aim_repo=aim_repo, flat_config=flat_config)
         with tracker.outcome():
             loggers = [MetricsCsv(run_dir=folder.path), EpochLine(), tracker]
@@ -113,7 +105,7 @@ class Experiment:
             tested = test(state)
             exported = export(state, tested)
             tracker.log_facts("export", {"file": str(folder.onnx), **exported.facts})
-            report(state, tested, exported, profile(state) if self.measure else None)
+            report(state, tested, exported)
         folder.reached("finished", best_epoch=tested.best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
 
@@ -136,17 +128,7 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """A run in this process, as its stages take it.
-
-    Attributes:
-        experiment: its config, built.
-        folder: where everything lands.
-        data: the data set, read.
-        module: its weights are the best ones from `test` on.
-        trainer: of fit and test.
-        commit: of the code.
-        started_s: by the monotonic clock.
-    """
+    """A run in this process, as its stages take it; from `test` on the module holds the best weights."""
 
     experiment: Experiment
     folder: RunFolder
@@ -154,7 +136,7 @@ class RunContext:
     module: JerseyModule
     trainer: L.Trainer
     commit: str = "unknown"
-    started_s: float = field(default_factory=time.monotonic)
+    started_s: float = field(default_factory=time.monotonic)  # by the monotonic clock
 
 
 @dataclass(frozen=True)
@@ -167,7 +149,7 @@ class TestResult:
     evaluation: Evaluation
 
 
-def audit(data: JerseyDataModule, folder: RunFolder) -> None:
+def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) -> None:
     """Writes the label map and all that was found in the data, shows what it holds, and warns of the first findings.
 
     Raises:
@@ -187,6 +169,8 @@ def audit(data: JerseyDataModule, folder: RunFolder) -> None:
         log.warning("%s", finding)
     if len(untold) > WARNINGS:
         log.warning("and %d more findings in the data, see %s", len(untold) - WARNINGS, folder.path / "audit.txt")
+    for remark in remarks:
+        log.warning("%s", remark)
 
 
 def fit(state: RunContext) -> None:
@@ -216,29 +200,22 @@ def export(state: RunContext, tested: TestResult) -> ExportResult:
         state.module.network,
         state.data,
         state.folder,
+        best=tested.best,
         test=tested.evaluation,
-        run_facts=run_metadata(state.folder, state.data, best=tested.best, test=tested.evaluation, commit=state.commit),
+        commit=state.commit,
         variants=state.experiment.onnx_variants,
         least_agreement=state.experiment.onnx_variant_agreement,
     )
 
 
-def profile(state: RunContext) -> dict[str, Any]:
-    """Measures the exported model, and writes `model_info.json`."""
-    info = profile_model(
-        state.module.network,
-        size_px=state.data.size_px,
-        device=state.trainer.strategy.root_device,
-        checkpoint=state.folder.best_checkpoint,
-        onnx=state.folder.onnx,
-    )
-    write_text(state.folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
-    return info
-
-
-def report(state: RunContext, tested: TestResult, exported: ExportResult, info: Mapping[str, Any] | None) -> None:
-    """Writes `report.md` and `report.html`."""
-    folder, data = state.folder, state.data
+def report(state: RunContext, tested: TestResult, exported: ExportResult) -> None:
+    """Measures the exported model if that is wanted, into `model_info.json`; writes `report.md` and `report.html`."""
+    folder, data, network = state.folder, state.data, state.module.network
+    info: dict[str, Any] | None = None
+    if state.experiment.measure:
+        device, checkpoint = state.trainer.strategy.root_device, folder.best_checkpoint
+        info = profile_model(network, size_px=data.size_px, device=device, checkpoint=checkpoint, onnx=folder.onnx)
+        write_text(folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
     difference = folder.path / "config_diff.txt"
     counts = dict(zip(data.labels.names, data.class_counts, strict=True))
     content = ReportContent(
@@ -270,10 +247,8 @@ def _facts(state: RunContext, tested: TestResult) -> dict[str, str]:
 def _tracker(
     folder: RunFolder, labels: Labels, commit: str, *, aim_repo: Path, flat_config: Mapping[str, Any]
 ) -> AimTracker:
-    hash_file = folder.path / "aim_hash"
-    tracker = AimTracker(
-        repo=aim_repo, experiment=folder.experiment, run_name=folder.name, hash_file=hash_file, commit=commit
-    )
+    experiment, hash_file = folder.experiment, folder.path / "aim_hash"
+    tracker = AimTracker(repo=aim_repo, experiment=experiment, run_name=folder.name, hash_file=hash_file, commit=commit)
     tracker.log_facts("config", nested(flat_config))
     tracker.log_facts("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
     return tracker
@@ -282,8 +257,7 @@ def _tracker(
 def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
     """Puts the weights that earned a checkpoint its score into the module: the average where one was kept.
 
-    Lightning's own `ckpt_path="best"` would load the raw weights here (see `WeightAveraging.on_load_checkpoint`), and
-    the tested model would not be the one that was best.
+    Lightning's own `ckpt_path="best"` would load the raw weights here (see `WeightAveraging.on_load_checkpoint`).
 
     Returns:
         What the checkpoint says about itself: "epoch", "scored_weights" and "val", its scores by name.

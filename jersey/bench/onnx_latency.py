@@ -32,10 +32,9 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.timing import in_turn, speedup
 from jersey.experiment import load_scored_weights
-from jersey.export.export_module import ExportModule, ExportSettings, export_copy
+from jersey.export.export_module import ExportModule, ExportSettings
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
-from jersey.export.variants import fp16_module, static_module
 from jersey.inference import Predictor
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import load
@@ -58,7 +57,7 @@ def random_network(side_px: int) -> ExportModule:
     with torch.no_grad():
         network(torch.randint(0, 256, (8, 3, side_px, side_px), dtype=torch.uint8))
     settings = ExportSettings(labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
-    return ExportModule(export_copy(network), settings)
+    return ExportModule(network, settings)
 
 
 def network_of_run(folder: Path) -> ExportModule:
@@ -72,7 +71,7 @@ def network_of_run(folder: Path) -> ExportModule:
     module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
     load_scored_weights(module, folder / BEST_CHECKPOINT)
     settings = ExportSettings(labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
-    return ExportModule(export_copy(module.network), settings)
+    return ExportModule(module.network, settings)
 
 
 def measure(folder: Path | None = None) -> dict[str, Any]:
@@ -106,8 +105,8 @@ def _export(deployed: ExportModule, folder: Path) -> dict[str, Path]:
     paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no fit", "fp16", "int8")}
     calibration = crops_of(8, deployed.settings.size_px).transpose(0, 3, 1, 2).copy()
     write_onnx(deployed, paths["onnx"], {})
-    write_onnx(static_module(deployed), paths["onnx, no fit"], {})
-    write_onnx(fp16_module(deployed), paths["fp16"], {})
+    write_onnx(deployed.changed(is_static=True), paths["onnx, no fit"], {})
+    write_onnx(deployed.changed(is_half=True), paths["fp16"], {})
     write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=calibration)
     return paths
 

@@ -9,9 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jersey.compare.comparison import compare
+from jersey.compare.comparison import compare, comparison_json, comparison_text
 from jersey.compare.runs import read_run
-from jersey.compare.table import comparison_json, comparison_text
 from jersey.core.errors import exit_on_user_error
 
 

@@ -18,7 +18,7 @@ import functools
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
@@ -33,9 +33,9 @@ from jersey.core.labels import Labels
 from jersey.core.tables import aligned, mean_and_spread
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.resize import FitMode
-from jersey.evaluation.open_vocabulary import OpenAccuracy, open_accuracy
 from jersey.experiment import load_scored_weights
 from jersey.lint.checks import load
+from jersey.models.parts import NUMBERS as ALL_NUMBERS
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
 from jersey.synth.benchmark import NUMBERS, UNSEEN
 from jersey.training.module import JerseyModule
@@ -71,17 +71,9 @@ def score(run: FinishedRun) -> RecipeScore:
         _open_accuracy(module, *_test_split(str(root), data.size_px, data.fit_mode))
         for root in (data.root, data.root / UNSEEN)
     )
-    return RecipeScore(
-        all=_share_right(run, labels.names),
-        rare=_share_right(run, RARE),
-        unseen=unseen.unseen or 0.0,
-        open=seen.seen or 0.0,
-    )
-
-
-def _share_right(run: FinishedRun, numbers: Collection[str]) -> float:
-    files = [file for file, (_, number) in run.crops.items() if number in numbers]
-    return float(run.right_N(files).mean())
+    rare_files = [file for file, (_, number) in run.crops.items() if number in RARE]
+    everything, rare = (float(run.right_N(files).mean()) for files in ([*run.crops], rare_files))
+    return RecipeScore(all=everything, rare=rare, unseen=unseen, open=seen)
 
 
 @functools.cache
@@ -93,12 +85,17 @@ def _test_split(root: str, size_px: tuple[int, int], fit_mode: FitMode) -> tuple
 
 
 @torch.inference_mode()
-def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[str]) -> OpenAccuracy:
+def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[str]) -> float:
     network = module.network.eval()
     if not network.reads_open_vocabulary:
-        return OpenAccuracy(seen=None, unseen=None, taken_for_seen=None)
-    open_logits_NM = torch.cat([network.open_logits(images_BCHW) for images_BCHW in images_NCHW.split(_BATCH)])
-    return open_accuracy(open_logits_NM, numbers, labels=module.labels)
+        return 0.0
+    return open_accuracy(torch.cat([network.open_logits(part) for part in images_NCHW.split(_BATCH)]), numbers)
+
+
+def open_accuracy(open_logits_NM: Tensor, numbers: Sequence[str]) -> float:
+    """Share of crops whose number has the highest of the scores of all numbers."""
+    read = [ALL_NUMBERS[index] for index in open_logits_NM.argmax(dim=1).tolist()]
+    return sum(true == said for true, said in zip(numbers, read, strict=True)) / len(read)
 
 
 def recipe_table(scores: dict[str, list[RecipeScore]]) -> str:

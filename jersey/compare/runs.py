@@ -13,18 +13,17 @@ from jersey.runs.folder import changed_lines, read_config, read_status
 
 PREDICTIONS = "predictions_test.csv"
 DATASET = "dataset.csv"
+SEED = "seed = "
 
 
 @dataclass(frozen=True)
 class FinishedRun:
     """A finished run.
 
-    Args:
-        folder: where it lies.
+    Attributes:
         crops: (size in bytes, true number) of each file of the test split.
         read: what was read on each file.
         config: the lines `path = value` of its config but for the seed.
-        seed: of the run, as its config has it.
     """
 
     folder: Path
@@ -51,30 +50,25 @@ def read_run(folder: Path) -> FinishedRun:
         raise UserError(f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN") from None
     if stage != "finished":
         raise UserError(f"the run {folder} is not finished; start it again to go on, or leave it out")
-    crops, read = _predictions(folder)
-    seeds = [line.partition(" = ")[2] for line in lines if _is_seed(line)]
-    return FinishedRun(folder, crops, read, "\n".join(line for line in lines if not _is_seed(line)), "".join(seeds))
+    config = "\n".join(line for line in lines if not line.startswith(SEED))
+    seed = "".join(line.removeprefix(SEED) for line in lines if line.startswith(SEED))
+    return FinishedRun(folder, *_predictions(folder / PREDICTIONS), config, seed)
 
 
-def _is_seed(line: str) -> bool:
-    return line.partition(" = ")[0] == "seed"
-
-
-def _predictions(folder: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
     crops, read = {}, {}
     try:
-        with (folder / PREDICTIONS).open(encoding="utf-8", newline="") as file:
+        with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
                 crops[row["file"]] = row["bytes"], row["true number"]
                 read[row["file"]] = row["read as"]
     except FileNotFoundError:
-        raise UserError(
-            f"the run {folder} has no {PREDICTIONS}; run it again with the callback PredictionsTable"
-        ) from None
+        advice = "run it again with the callback PredictionsTable"
+        raise UserError(f"the run {table.parent} has no {PREDICTIONS}; {advice}") from None
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise UserError(f"cannot read {folder / PREDICTIONS} ({error!r}); run it again, or leave it out") from None
+        raise UserError(f"cannot read {table} ({error!r}); run it again, or leave it out") from None
     if not crops or None in read.values():
-        raise UserError(f"{folder / PREDICTIONS} is cut off or empty; run it again, or leave it out")
+        raise UserError(f"{table} is cut off or empty; run it again, or leave it out")
     return crops, read
 
 
@@ -95,8 +89,7 @@ def require_comparable(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> No
 
 def _difference(first: dict[str, tuple[str, str]], other: dict[str, tuple[str, str]]) -> str:
     """The first thing in which the tested crops differ, as a phrase; empty when they are the same."""
-    apart = sorted(first.keys() ^ other.keys())
-    if apart:
+    if apart := sorted(first.keys() ^ other.keys()):
         return f"{len(first)} and {len(other)} crops, and only one side has {apart[0]!r}"
     for file, (size, number) in first.items():
         if number != other[file][1]:

@@ -34,14 +34,12 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better B is than A by one score, as a share of 1.
+    """How much better B is than A by one score, as a share of 1, with its 95 % interval from `low` to `high`.
 
-    Args:
+    Attributes:
         a_S: the score of each run of A.
         b_S: the score of each run of B.
         gain: mean of B less mean of A.
-        low: lower end of the 95 % interval.
-        high: upper end.
         p: of the test whether this gain is more than chance in which side reads which crop right.
         smallest: a true gain of this size would be shown four times in five.
     """
@@ -75,18 +73,14 @@ def gain_between(
     a_S, b_S = (group_means(right_SN.astype(float), group_N) for right_SN in (right_a_SN, right_b_SN))
     crop_gain_N = right_b_SN.mean(axis=0) - right_a_SN.mean(axis=0)
     gain = float(b_S.mean() - a_S.mean())
-    drawn_R = _resampled(crop_gain_N, group_N, rng, draws) + _other_seeds(a_S, b_S, rng, draws)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn_R, [tail, 1 - tail])
-    return Gain(
-        a_S=a_S,
-        b_S=b_S,
-        gain=gain,
-        low=float(low),
-        high=float(high),
-        p=_swapped(crop_gain_N, group_N, rng, draws),
-        smallest=float(np.quantile(abs(drawn_R - gain), LEVEL) + np.quantile(drawn_R - gain, POWER)),
-    )
+    # Crops of a cell are alike, so that drawing counts is enough.
+    cells_2C, crops_C = np.unique(np.stack([crop_gain_N, group_N]), axis=1, return_counts=True)
+    gain_C, group_C = cells_2C[0], cells_2C[1].astype(np.int64)
+    drawn_R = _resampled(gain_C, group_C, crops_C, rng, draws) + _other_seeds(a_S, b_S, rng, draws)
+    low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    p = _swapped(gain_C, group_C, crops_C, rng, draws)
+    smallest = float(np.quantile(abs(drawn_R - gain), LEVEL) + np.quantile(drawn_R - gain, POWER))
+    return Gain(a_S, b_S, gain, low, high, p, smallest)
 
 
 def group_means(value_SN: Floats, group_N: Ints) -> Floats:
@@ -95,16 +89,9 @@ def group_means(value_SN: Floats, group_N: Ints) -> Floats:
     return np.stack([(np.bincount(group_N, weights=value_N) / crops_G).mean() for value_N in value_SN])
 
 
-def _cells(crop_gain_N: Floats, group_N: Ints) -> tuple[Floats, Ints, Ints]:
-    """Gain, group and number of crops of each cell: crops of a cell are alike, so that drawing counts is enough."""
-    cells_2C, crops_C = np.unique(np.stack([crop_gain_N, group_N]), axis=1, return_counts=True)
-    return cells_2C[0], cells_2C[1].astype(np.int64), crops_C
-
-
-def _resampled(crop_gain_N: Floats, group_N: Ints, rng: np.random.Generator, draws: int) -> Floats:
+def _resampled(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, draws: int) -> Floats:
     """The gain on crops drawn with replacement, [R]; a group that is not drawn does not count in its draw."""
-    gain_C, group_C, crops_C = _cells(crop_gain_N, group_N)
-    drawn_RC = rng.multinomial(len(group_N), crops_C / len(group_N), size=draws).astype(float)
+    drawn_RC = rng.multinomial(crops_C.sum(), crops_C / crops_C.sum(), size=draws).astype(float)
     in_group_CG = np.eye(group_C.max() + 1)[group_C]
     crops_RG, sums_RG = drawn_RC @ in_group_CG, drawn_RC @ (in_group_CG * gain_C[:, None])
     means_RG = np.divide(sums_RG, crops_RG, out=np.zeros_like(sums_RG), where=crops_RG > 0)
@@ -120,14 +107,13 @@ def _other_seeds(a_S: Floats, b_S: Floats, rng: np.random.Generator, draws: int)
     return rng.standard_t(freedom, size=draws) * math.sqrt(variance * (1 / len(a_S) + 1 / len(b_S)))
 
 
-def _swapped(crop_gain_N: Floats, group_N: Ints, rng: np.random.Generator, draws: int) -> float:
+def _swapped(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, draws: int) -> float:
     """Share of draws with at least this gain, up or down, when chance decides crop by crop which side is which.
 
     Fisher's randomisation test. Of one pair of runs it is McNemar's, up to the chance of the draws. It keeps a handful
     of crops from deciding, to which a resample gives too narrow an interval.
     """
-    gain_C, group_C, crops_C = _cells(crop_gain_N, group_N)
-    crops_G = np.bincount(group_N)
+    crops_G = np.bincount(group_C, weights=crops_C)
     weight_C = gain_C / (crops_G[group_C] * len(crops_G))
     gains_R = (2 * rng.binomial(crops_C, 0.5, size=(draws, len(crops_C))) - crops_C) @ weight_C
     reached = abs(gains_R) >= abs(crops_C @ weight_C) - 1e-12
@@ -140,7 +126,5 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     McNemar 1947, https://doi.org/10.1007/BF02295996, with the binomial distribution in place of its approximation.
     """
     crops = only_a + only_b
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, crops + 1)))])
-    fewer = np.arange(min(only_a, only_b) + 1)
-    log_ways = log_factorial[crops] - log_factorial[fewer] - log_factorial[crops - fewer]
-    return min(1.0, 2 * float(np.exp(log_ways - crops * math.log(2)).sum()))
+    ways = sum(math.comb(crops, fewer) for fewer in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * ways / 2**crops)

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import nan, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from jersey.inference.onnx_model import Threshold
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 PRECISIONS = (0.95, 0.98, 0.99)
 BINS = 15
@@ -27,16 +29,10 @@ MAX_TEMPERATURE = 20.0
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network predicts on the crops of a split.
-
-    Attributes:
-        logits_NK: of the network.
-        labels_N: class indices; -1 for an illegible crop.
-        temperature: divisor of the logits.
-    """
+    """What a network predicts on the crops of a split: logits, class indices (-1 if illegible), their temperature."""
 
     logits_NK: NDArray[np.floating]
-    labels_N: NDArray[np.int64]
+    labels_N: Ints
     temperature: float = 1.0
 
     @cached_property
@@ -71,14 +67,10 @@ class Predictions:
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """The expected calibration error of the legible crops, with its uncertainty.
+    """The `expected_calibration_error` of the legible crops, and its 95 % interval from bootstrap samples.
 
-    Attributes:
-        value: see `expected_calibration_error`.
-        low: lower end of the 95 % interval, from bootstrap samples of the crops.
-        high: upper end.
-        expected_if_calibrated: the mean of a perfectly calibrated network with these confidences: with few crops in a
-            bin, their accuracy differs from it by chance.
+    `expected_if_calibrated` is the mean of a perfectly calibrated network with these confidences: with few crops in a
+    bin, their accuracy differs from it by chance.
     """
 
     value: float
@@ -95,8 +87,7 @@ class Calibration:
     """The calibration of an exported network.
 
     Attributes:
-        temperature: of the logits.
-        crops: legible validation crops that it was found on.
+        crops: legible validation crops that the temperature was found on.
         before: of the test crops, with the logits as they are.
         after: with the temperature.
         thresholds: one a precision of `PRECISIONS`.
@@ -127,7 +118,7 @@ def calibrate(val: Predictions, test: Predictions) -> Calibration:
     )
 
 
-def fit_temperature(logits_NK: NDArray[np.floating], labels_N: NDArray[np.int64]) -> float:
+def fit_temperature(logits_NK: NDArray[np.floating], labels_N: Ints) -> float:
     """The temperature with the highest likelihood: https://arxiv.org/abs/1706.04599, section 4.2.
 
     The labels count as if one crop more had been seen, whose number nobody knows (so did Platt's, section 2.2 of
@@ -158,8 +149,18 @@ def expected_calibration_error(confidence_N: Floats, correct_N: Bools) -> float:
     """
     if not len(confidence_N):
         return nan
-    gap_N = (confidence_N - correct_N)[confidence_N.argsort(kind="stable")]
-    return float(np.abs(np.add.reduceat(gap_N, _bin_edges(len(gap_N))[:-1])).sum() / len(gap_N))
+    _, confidence_B, correct_B = _bin_sums(confidence_N, correct_N)
+    return float(np.abs(confidence_B - correct_B).sum() / len(confidence_N))
+
+
+def _bin_sums(confidence_N: Floats, correct_N: Bools) -> tuple[Ints, Floats, Floats]:
+    """Of each bin of rising confidence the number of crops, the sum of their confidences, and how many are correct."""
+    order_N = confidence_N.argsort(kind="stable")
+    edges = np.linspace(0, len(order_N), min(BINS, len(order_N)) + 1).astype(np.int64)
+    confidence_B, correct_B = (
+        np.add.reduceat(values_N[order_N].astype(float), edges[:-1]) for values_N in (confidence_N, correct_N)
+    )
+    return np.diff(edges), confidence_B, correct_B
 
 
 def calibration_error(predictions: Predictions, *, seed: int = 0) -> CalibrationError:
@@ -174,11 +175,6 @@ def calibration_error(predictions: Predictions, *, seed: int = 0) -> Calibration
     low, high = np.quantile(resampled, (0.025, 0.975))
     value = expected_calibration_error(confidence_N, correct_N)
     return CalibrationError(value, float(low), float(high), float(np.mean(calibrated)))
-
-
-def _bin_edges(crops: int) -> NDArray[np.int64]:
-    """First and last place of each bin, among crops in the order of their confidence."""
-    return np.linspace(0, crops, min(BINS, crops) + 1).astype(np.int64)
 
 
 def threshold(val: Predictions, test: Predictions, precision: float) -> Threshold:
@@ -218,8 +214,7 @@ def _coverage(predictions: Predictions, confidence: float) -> float:
     return float((predictions.legible[0] >= confidence).mean())
 
 
-@dataclass(frozen=True)
-class ReliabilityBins:
+class ReliabilityBins(NamedTuple):
     """Legible crops in bins of rising confidence: mean confidence, accuracy, and the 95 % interval of that."""
 
     confidence_B: Floats
@@ -230,12 +225,7 @@ class ReliabilityBins:
 
 def reliability_bins(predictions: Predictions) -> ReliabilityBins:
     """The bins of `expected_calibration_error`."""
-    confidence_N, correct_N = predictions.legible
-    order_N, edges = confidence_N.argsort(kind="stable"), _bin_edges(len(confidence_N))
-    counts_B = np.diff(edges)
-    confidence_B, correct_B = (
-        np.add.reduceat(values_N[order_N].astype(float), edges[:-1]) for values_N in (confidence_N, correct_N)
-    )
+    counts_B, confidence_B, correct_B = _bin_sums(*predictions.legible)
     low_B, high_B = np.array([wilson_interval(*pair) for pair in zip(correct_B, counts_B, strict=True)]).T
     return ReliabilityBins(confidence_B / counts_B, correct_B / counts_B, low_B, high_B)
 

@@ -93,10 +93,9 @@ def examples(confusions: Sequence[Confusion]) -> str:
 
 
 def digit_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """For each of PLACES, which digit (row) was read as which (column), int64 [D,D].
+    """For each of PLACES, which digit (row) was read as which (column), int64 [D,D], right ones too.
 
-    Crops count, right ones too, whose true number and reading have equally many digits; "only digit" is that of
-    numbers of one digit.
+    Crops count whose true number and reading have equally many digits.
     """
     confusions = {place: np.zeros((10, 10), dtype=np.int64) for place in PLACES}
     for true, read, crops in _confusions(counts_KK, names):

@@ -7,8 +7,8 @@ what it sees in a digit's box with that typeface's ten digits, each stretched to
 Shapes: N crops, D digits (2; a number of one digit lacks the second), T templates (10), P points of a box, H W size.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,8 +33,7 @@ DARK, LIGHT = 64, 192  # room for changes of brightness and contrast
 class KnownDigits:
     """Numbers and the reader's knowledge of them.
 
-    Args:
-        numbers: of each crop.
+    Attributes:
         ink_NDHW: of each digit, 0 to 1.
         boxes_ND4: of its ink: left, top, right, bottom in pixels.
         digits_ND: their values, -1 where there is none.
@@ -60,9 +59,7 @@ class KnownDigits:
 
     def box_points(self) -> Tensor:
         """The centres of a box's cells, as many as a template has, in pixels, [N,D,P,2]."""
-        rows, columns = TEMPLATE_SIZE
-        y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
-        shares_P2 = torch.stack([x, y], dim=-1).view(-1, 2)
+        shares_P2 = cell_centres(*TEMPLATE_SIZE) / torch.tensor(TEMPLATE_SIZE[::-1])
         low_ND12, high_ND12 = self.boxes_ND4[:, :, None, :2], self.boxes_ND4[:, :, None, 2:]
         return low_ND12 + shares_P2 * (high_ND12 - low_ND12)
 
@@ -74,55 +71,41 @@ class KnownDigits:
         seen_NDP = look(pictures_NHW - pictures_NHW.mean(dim=(1, 2), keepdim=True), points_NDP2)
         return (standardised(seen_NDP) @ self.templates_NTP.mT).abs()
 
-    def those(self, wanted_N: Tensor) -> "KnownDigits":
-        """The crops where `wanted` is true."""
-        numbers = tuple(number for number, keep in zip(self.numbers, wanted_N.tolist(), strict=True) if keep)
-        return KnownDigits(numbers, *(each[wanted_N] for each in self.tensors()))
-
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All but the numbers, in order."""
-        return self.ink_NDHW, self.boxes_ND4, self.digits_ND, self.templates_NTP
+    def is_sure(self) -> bool:
+        """Whether the reader tells every digit from the nine others before anything has happened to them."""
+        similarities_NDT = self.similarities(self.pictures(), self.box_points())
+        own_NDT = F.one_hot(self.digits_ND.clamp(min=0), 10).bool()
+        own_ND, other_ND = (similarities_NDT.masked_fill(out, 0).amax(dim=2) for out in (~own_NDT, own_NDT))
+        return bool(((own_ND > other_ND + _MARGIN) | (self.digits_ND < 0)).all())
 
 
 @cache
 def known_digits(size_px: int) -> KnownDigits:
-    """Each of `NUMBERS` once; drawn anew where the reader is not sure of it before anything has happened to it."""
+    """Each of `NUMBERS` once, drawn anew where the reader is not sure of it; left out where it never is."""
     found: list[KnownDigits] = []
-    missing: tuple[str, ...] = NUMBERS
-    for attempt in range(_ATTEMPTS):
-        drawn = _draw(missing, size_px, attempt)
-        similarities_NDT = drawn.similarities(drawn.pictures(), drawn.box_points())
-        own_NDT = F.one_hot(drawn.digits_ND.clamp(min=0), 10).bool()
-        own_ND, other_ND = (similarities_NDT.masked_fill(out, 0).amax(dim=2) for out in (~own_NDT, own_NDT))
-        sure_N = ((own_ND > other_ND + _MARGIN) | (drawn.digits_ND < 0)).all(dim=1)
-        found.append(drawn.those(sure_N))
-        missing = drawn.those(~sure_N).numbers
-        if not missing:
-            break
-    numbers = tuple(number for each in found for number in each.numbers)
-    tensors = (torch.cat(each) for each in zip(*(each.tensors() for each in found), strict=True))
-    return KnownDigits(numbers, *tensors)
+    for number in NUMBERS:
+        attempts = (_draw(number, size_px, attempt) for attempt in range(_ATTEMPTS))
+        found += itertools.islice((drawn for drawn in attempts if drawn.is_sure()), 1)
+    columns = zip(*((each.ink_NDHW, each.boxes_ND4, each.digits_ND, each.templates_NTP) for each in found), strict=True)
+    return KnownDigits(tuple(each.numbers[0] for each in found), *map(torch.cat, columns))
 
 
-def _draw(numbers: Sequence[str], size_px: int, attempt: int) -> KnownDigits:
-    faces = (*TRAIN, *UNSEEN)
-    drawn = [
-        render_crop(number, rng=np.random.default_rng([attempt, *number.encode()]), typefaces=faces, size_px=size_px)
-        for number in numbers
-    ]
-    ink_NDHW = torch.zeros(len(drawn), 2, size_px, size_px)
-    for ink_DHW, crop in zip(ink_NDHW, drawn, strict=True):
-        ink_DHW[: len(crop.digits_DHW)] = torch.from_numpy(crop.digits_DHW) / 255
-    boxes = [[_box(digit_HW) for digit_HW in ink_DHW.numpy()] for ink_DHW in ink_NDHW]
-    digits = [[int(number[place]) if place < len(number) else -1 for place in range(2)] for number in numbers]
-    shapes_NTP = np.stack([templates(crop.typeface) for crop in drawn]).reshape(len(drawn), 10, -1)
-    templates_NTP = standardised(torch.from_numpy(shapes_NTP).float())
-    return KnownDigits(tuple(numbers), ink_NDHW, torch.tensor(boxes), torch.tensor(digits), templates_NTP)
+def _draw(number: str, size_px: int, attempt: int) -> KnownDigits:
+    rng = np.random.default_rng([attempt, *number.encode()])
+    crop = render_crop(number, rng=rng, typefaces=(*TRAIN, *UNSEEN), size_px=size_px)
+    ink_DHW = np.zeros((2, size_px, size_px), np.float32)
+    ink_DHW[: len(crop.digits_DHW)] = crop.digits_DHW / 255
+    boxes = [Image.fromarray((ink_HW > 0.5).astype(np.uint8)).getbbox() or (0, 0, 1, 1) for ink_HW in ink_DHW]
+    digits = [int(number[place]) if place < len(number) else -1 for place in range(2)]
+    templates_TP = standardised(torch.from_numpy(templates(crop.typeface)).float().flatten(1))
+    values = (torch.from_numpy(ink_DHW), torch.tensor(boxes).float(), torch.tensor(digits), templates_TP)
+    return KnownDigits((number,), *(value[None] for value in values))
 
 
-def _box(ink_HW: np.ndarray) -> tuple[float, ...]:
-    box = Image.fromarray((ink_HW > 0.5).astype(np.uint8)).getbbox() or (0, 0, 1, 1)
-    return tuple(map(float, box))
+def cell_centres(rows: int, columns: int) -> Tensor:
+    """Of a grid of cells of size 1, row by row, (x, y), [P,2]."""
+    y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+    return torch.stack([x, y], dim=-1).view(-1, 2)
 
 
 def look(pictures_NHW: Tensor, points_NDP2: Tensor) -> Tensor:

@@ -13,10 +13,9 @@ where dark and light still differ tells what it left in view. Then a label count
 Shapes: N crops, D digits, T templates, P points, K spots, H W size. Points are (x, y) in pixels.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import cast
 
 import torch
@@ -24,7 +23,7 @@ from torch import Generator, Tensor
 
 from jersey.augment.base import Augment, Augmentation
 from jersey.core.tables import aligned
-from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, known_digits, look
+from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, cell_centres, known_digits, look
 from jersey.evaluation.motion import Motion, motion
 
 TOGETHER = "all together"
@@ -52,15 +51,13 @@ class Survival:
 
 def survival(augment: Augmenting | None, *, size_px: int = 64, rounds: int = ROUNDS) -> Survival:
     """Of about a hundred drawn numbers, each augmented `rounds` times; the same at every call."""
+    augmenting = augment or (lambda images_BCHW, generator: images_BCHW.float())
     known = known_digits(size_px)
-    fates: list[tuple[str, str, str]] = []
-    for seed in range(rounds):
-        fates += _fates(augment or _nothing, known, seed)
-    counts = Counter(kind for kind, _, _ in fates)
-    survived, deleted, turned, faded = (counts[kind] / len(fates) for kind in KINDS)
-    lost = Counter(f"{number} -> {seen or 'nothing'}" for kind, number, seen in fates if kind != "survived")
-    example = lost.most_common(1)[0][0] if lost else ""
-    return Survival(len(fates), survived, deleted, turned, faded, example)
+    fates = [fate for seed in range(rounds) for fate in _fates(augmenting, known, seed)]
+    counts = Counter(kind for kind, _ in fates)
+    lost = Counter(loss for kind, loss in fates if kind != "survived")
+    shares = {kind: counts[kind] / len(fates) for kind in KINDS}
+    return Survival(labels=len(fates), example=lost.most_common(1)[0][0] if lost else "", **shares)
 
 
 def by_operation(augment: Augmenting | None, *, size_px: int = 64, rounds: int = ROUNDS) -> dict[str, Survival]:
@@ -72,13 +69,9 @@ def by_operation(augment: Augmenting | None, *, size_px: int = 64, rounds: int =
     }
 
 
-def _nothing(images_BCHW: Tensor, generator: Generator) -> Tensor:
-    return images_BCHW.float()
-
-
 @torch.no_grad()
-def _fates(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str, str, str]]:
-    """Of each crop what happened, its number, and what is left to read."""
+def _fates(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str, str]]:
+    """Of each crop what happened, and its number and what is left to read."""
     picture_NHW, spots_NKHW = known.pictures(), _spots(known)
     frames = [torch.full_like(picture_NHW, level) for level in (DARK, LIGHT)]
     number_NHW, dark_NHW, light_NHW, *moved = (
@@ -97,16 +90,16 @@ def _fates(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str
     return [_fate(number, *row) for number, row in zip(known.numbers, rows, strict=True)]
 
 
-def _fate(number: str, in_view: list[float], read: list[int], alike: list[float]) -> tuple[str, str, str]:
+def _fate(number: str, in_view: list[float], read: list[int], alike: list[float]) -> tuple[str, str]:
     # The lists hold two digits, whatever the number.
     digits = list(zip(number, in_view, map(str, read), alike, strict=False))
     seen = "".join(digit for _, share, digit, _ in digits if share >= LEAST_IN_VIEW)
+    loss = f"{number} -> {seen or 'nothing'}"
     if len(seen) < len(number):
-        return "deleted", number, seen
+        return "deleted", loss
     if seen != number:
-        return "turned", number, seen
-    faded = any(share < LEAST_ALIKE for *_, share in digits)
-    return "faded" if faded else "survived", number, seen
+        return "turned", loss
+    return "faded" if any(share < LEAST_ALIKE for *_, share in digits) else "survived", loss
 
 
 def _augmented(augment: Augmenting, pictures_NHW: Tensor, seed: int) -> Tensor:
@@ -119,38 +112,32 @@ def _augmented(augment: Augmenting, pictures_NHW: Tensor, seed: int) -> Tensor:
 
 def _spots(known: KnownDigits) -> Tensor:
     """Pictures of one light spot each, in rows and columns over the box of the number, [N,K,H,W]."""
-    low_N2, high_N2 = known.corners().unbind(dim=1)
+    low_N12, high_N12 = known.corners()[:, None].unbind(dim=2)
     # Half as wide as they are apart, and seen after moderate blur.
-    half_N2 = ((high_N2 - low_N2) / _SPOTS / 4).clamp(min=1.5)
+    half_N12 = ((high_N12 - low_N12) / _SPOTS / 4).clamp(min=1.5)
+    middle_NK2 = low_N12 + (high_N12 - low_N12) * cell_centres(_SPOTS, _SPOTS) / _SPOTS
     pixels_P = torch.arange(known.ink_NDHW.shape[-1]) + 0.5
-    spots = []
-    for row, column in itertools.product(range(_SPOTS), repeat=2):
-        middle_N2 = low_N2 + (high_N2 - low_N2) * (torch.tensor([column, row]) + 0.5) / _SPOTS
-        lit_N2P = (pixels_P - middle_N2[..., None]).abs() <= half_N2[..., None]
-        spots.append(lit_N2P[:, 0, None, :] & lit_N2P[:, 1, :, None])
-    return DARK + (LIGHT - DARK) * torch.stack(spots, dim=1).float()
+    columns_NKP, rows_NKP = ((pixels_P - middle_NK2[..., None]).abs() <= half_N12[..., None]).unbind(dim=2)
+    return DARK + (LIGHT - DARK) * (rows_NKP[..., None] & columns_NKP[:, :, None]).float()
 
 
 def _share_in_view(known: KnownDigits, in_view_NHW: Tensor, moves: Motion) -> Tensor:
     """Of each digit's ink, [N,D]; 0 where too little is seen to tell where it went."""
-    centres_P = torch.arange(in_view_NHW.shape[-1]) + 0.5
-    y, x = torch.meshgrid(centres_P, centres_P, indexing="ij")
-    seen_N1P = look(in_view_NHW.float(), moves(torch.stack([x, y], dim=-1).view(1, 1, -1, 2)))
+    seen_N1P = look(in_view_NHW.float(), moves(cell_centres(*in_view_NHW.shape[1:])[None, None]))
     ink_NDP = known.ink_NDHW.flatten(2)
     return (ink_NDP * seen_N1P).sum(dim=2) / ink_NDP.sum(dim=2).clamp(min=1e-6) * moves.told_N[:, None]
 
 
 def worst(found: dict[str, Survival]) -> str | None:
     """The operation that alone destroys most labels; None when none destroys any."""
-    alone = {name: each.survived for name, each in found.items() if name != TOGETHER}
-    name = min(alone, key=alone.__getitem__, default=None)
-    return name if name is not None and alone[name] < 1 else None
+    alone = {name: each.survived for name, each in found.items() if name != TOGETHER and each.survived < 1}
+    return min(alone, key=alone.__getitem__, default=None)
 
 
 def preservation_table(found: dict[str, Survival]) -> str:
     """A row an operation, the worst first, the whole last."""
     rows = [["operation", *(f"{kind:>9}" for kind in KINDS), "commonest loss"]]
     for name, each in sorted(found.items(), key=lambda item: (item[0] == TOGETHER, item[1].survived)):
-        shares = (each.survived, each.deleted, each.turned, each.faded)
-        rows.append([name, *(f"{share:9.2%}" for share in shares), each.example])
+        _, *shares, example = astuple(each)
+        rows.append([name, *(f"{share:9.2%}" for share in shares), example])
     return "\n".join(aligned(rows))

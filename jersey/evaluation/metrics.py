@@ -7,7 +7,7 @@ of its true class. The reference in the tests is scikit-learn.
 Unreadable crops have no true class, and no part in any score but `auroc_readable`.
 
 Shapes: N crops with a label, U unreadable ones, K classes, J <= K classes present; of one class P crops are positive,
-M = N - P negative.
+M = N - P negative. Scores of each class are float64 [K], and nan where they are 0/0.
 """
 
 from collections.abc import Mapping
@@ -27,20 +27,12 @@ from jersey.evaluation.calibration import expected_calibration_error
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network said about the crops of a split.
-
-    Args:
-        logits_NK: float32, on the CPU.
-        labels_N: int64, on the CPU.
-        indices_N: int64, rows in the split.
-        unreadable_logits_UK: float32, on the CPU; U is often 0.
-        unreadable_indices_U: int64, rows in the split.
-    """
+    """What a network said about the crops of a split, on the CPU; indices are rows in the split, and U is often 0."""
 
     logits_NK: Tensor
     labels_N: Tensor
     indices_N: Tensor
-    unreadable_logits_UK: Tensor = field(default_factory=lambda: torch.empty(0, 1))
+    unreadable_logits_UK: Tensor = field(default_factory=lambda: torch.empty(0))
     unreadable_indices_U: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     @cached_property
@@ -60,19 +52,18 @@ class Evaluation:
 
     @cached_property
     def recall_K(self) -> Tensor:
-        """Share of each class's crops that were read right, float64 [K]; 0/0 is nan."""
+        """Share of each class's crops that were read right."""
         return self.confusion_KK.diagonal().double() / self.support_K
 
     @cached_property
     def precision_K(self) -> Tensor:
-        """Share of the crops read as each class that are of it, float64 [K]; 0/0 is nan."""
+        """Share of the crops read as each class that are of it."""
         return self.confusion_KK.diagonal().double() / self.confusion_KK.sum(dim=0)
 
     @cached_property
     def f1_K(self) -> Tensor:
-        """F1 of each class, float64 [K]; 0/0 is nan."""
-        totals_K = self.confusion_KK.sum(dim=0) + self.support_K
-        return 2 * self.confusion_KK.diagonal().double() / totals_K
+        """Harmonic mean of the two."""
+        return 2 * self.confusion_KK.diagonal().double() / (self.confusion_KK.sum(dim=0) + self.support_K)
 
     @cached_property
     def probabilities_NK(self) -> Tensor:
@@ -81,9 +72,7 @@ class Evaluation:
 
     @cached_property
     def auroc_K(self) -> Tensor:
-        """One-against-rest AUROC of each class, float64 [K]; nan where no crop has the class or all have it."""
-        if self.probabilities_NK.isnan().any():  # a diverged network ranks nothing
-            return torch.full_like(self.recall_K, torch.nan)
+        """One against the rest; nan also where all crops have the class."""
         return torch.stack([_auroc(p_N, self.labels_N == k) for k, p_N in enumerate(self.probabilities_NK.T)])
 
     @property
@@ -96,40 +85,31 @@ class Evaluation:
         """The probability of the number that was read, on each unreadable crop, float64 [U]."""
         return self.unreadable_logits_UK.double().softmax(dim=1).amax(dim=1)
 
-    def auroc_readable(self) -> Tensor:
-        """Probability that a crop with a label is read with more confidence than an unreadable one."""
-        confidence = torch.cat([self.probabilities_NK.amax(dim=1), self.unreadable_confidence_U])
-        is_readable = torch.arange(len(confidence)) < len(self.labels_N)
-        return _auroc(confidence, is_readable) if not confidence.isnan().any() else torch.tensor(torch.nan)
-
-    def calibration_error(self) -> Tensor:
-        """See `jersey.evaluation.calibration.expected_calibration_error`."""
-        confidence_N, predicted_N = self.probabilities_NK.max(dim=1)
-        error = expected_calibration_error(confidence_N.numpy(), (predicted_N == self.labels_N).numpy())
-        return torch.tensor(error, dtype=torch.float64)
-
     @cached_property
     def metrics(self) -> dict[str, float]:
         """All scores by name; `loss` is the plain negative log likelihood, comparable between recipes.
 
-        `auroc_readable` is among them only where there are unreadable crops.
+        `auroc_readable`, the probability that a crop with a label is read with more confidence than an unreadable one,
+        is among them only where there are unreadable crops.
         """
+        confidence_N, predicted_N = self.probabilities_NK.max(dim=1)
         # Stable, so that the first of equal logits wins, as in argmax and in the confusion matrix; topk differs.
         top_N5 = self.logits_NK.argsort(dim=1, descending=True, stable=True)[:, :5]
         right_N5 = top_N5 == self.labels_N[:, None]
-        scores = {
+        scores: dict[str, Tensor | float] = {
             "loss": F.cross_entropy(self.logits_NK, self.labels_N),
             "acc_top1": right_N5[:, 0].double().mean(),
             "acc_top5": right_N5.any(dim=1).double().mean(),
             "recall_macro": self.recall_K[self.present_J].mean(),
             "f1_macro": self.f1_K[self.present_J].mean(),
             "auroc_macro": self.auroc_K[self.present_J].mean(),
-            "ece": self.calibration_error(),
-            "classes_present": torch.tensor(float(len(self.present_J))),
+            "ece": expected_calibration_error(confidence_N.numpy(), (predicted_N == self.labels_N).numpy()),
+            "classes_present": len(self.present_J),
         }
         if self.unreadable:
-            scores["auroc_readable"] = self.auroc_readable()
-        return {name: value.item() for name, value in scores.items()}
+            confidence = torch.cat([confidence_N, self.unreadable_confidence_U])
+            scores["auroc_readable"] = _auroc(confidence, torch.arange(len(confidence)) < len(self.labels_N))
+        return {name: float(value) for name, value in scores.items()}
 
 
 def _auroc(scores_N: Tensor, is_positive_N: Tensor) -> Tensor:
@@ -137,6 +117,8 @@ def _auroc(scores_N: Tensor, is_positive_N: Tensor) -> Tensor:
 
     That is the area under the ROC curve: Hanley and McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747.
     """
+    if scores_N.isnan().any():  # a diverged network ranks nothing
+        return scores_N.new_tensor(torch.nan)
     positives_P, negatives_M = scores_N[is_positive_N], scores_N[~is_positive_N].sort().values
     below_P = torch.searchsorted(negatives_M, positives_P)
     not_above_P = torch.searchsorted(negatives_M, positives_P, right=True)
@@ -146,8 +128,10 @@ def _auroc(scores_N: Tensor, is_positive_N: Tensor) -> Tensor:
 class Collector:
     """Gathers the logits of an epoch on their device; nothing waits for the device before the end."""
 
+    NAMES = ("logits_NK", "labels_N", "indices_N")
+
     def __init__(self) -> None:
-        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._parts: list[tuple[Tensor, ...]] = []
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -159,13 +143,11 @@ class Collector:
 
     def state_dict(self) -> dict[str, Tensor]:
         """What there is since the last evaluation, of all processes; there has to be something."""
-        return dict(zip(("logits_NK", "labels_N", "indices_N"), self._gathered(), strict=True))
+        return dict(zip(self.NAMES, self._gathered(), strict=True))
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Goes on from there; each process takes its share."""
-        names = ("logits_NK", "labels_N", "indices_N")
-        logits_NK, labels_N, indices_N = (own_share(state_dict[name]) for name in names)
-        self._parts = [(logits_NK, labels_N, indices_N)]
+        self._parts = [tuple(own_share(state_dict[name]) for name in self.NAMES)]
 
     def evaluation(self) -> Evaluation:
         """Everything since the last call, of all processes, moved to the CPU; each of them gets the same."""

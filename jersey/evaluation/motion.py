@@ -20,17 +20,11 @@ _RIDGE = (*(1e-5,) * 6, 1e-2, 1e-2)
 
 @dataclass(frozen=True)
 class Motion:
-    """A projective map of each crop, from where a point was to where it is now.
+    """A projective map of each crop, from where a point was to where it is now."""
 
-    Args:
-        homographies_N33: for x and y from -1 to 1 across the picture.
-        told_N: whether enough spots were found again, and not in one line, to tell.
-        size_px: side of the picture.
-    """
-
-    homographies_N33: Tensor
-    told_N: Tensor
-    size_px: int
+    homographies_N33: Tensor  # for x and y from -1 to 1 across the picture
+    told_N: Tensor  # whether enough spots were found again, and not in one line, to tell
+    size_px: int  # side of the picture
 
     def __call__(self, points_NDP2: Tensor) -> Tensor:
         """Where points went."""

@@ -12,12 +12,7 @@ from jersey.evaluation.metrics import Evaluation
 
 
 class Readings:
-    """What was read on each crop, and how surely; ties keep the order of the split.
-
-    Args:
-        evaluation: the scored split.
-        names: of the K classes.
-    """
+    """What was read on each crop of a scored split, and how surely; ties keep the order of the split."""
 
     def __init__(self, evaluation: Evaluation, names: Sequence[str]) -> None:
         self.evaluation = evaluation

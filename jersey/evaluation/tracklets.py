@@ -6,10 +6,11 @@ The folder holds `<number>/<track>/*.jpg`. Every 1, 3, 10 and 30 frames in a row
 with one: for each track a team of so many numbers is drawn, its own among them. An answer that is not the track's
 number is wrong, and so is none; the fraction that is answered with a precision stands beside it.
 
-Shapes: N crops of a split, F frames, W windows of frames in a row, K classes.
+Shapes: N crops of a split, F frames, K classes.
 """
 
 import argparse
+import itertools
 import json
 import random
 from collections import defaultdict
@@ -37,30 +38,32 @@ CORRELATIONS = np.linspace(0, 1, 51)
 
 @dataclass(frozen=True)
 class Track:
-    """The crops of one player, in order.
-
-    Args:
-        probabilities_FK: calibrated, of each crop.
-        label: class index of the number.
-    """
+    """The crops of one player, in order: the calibrated probabilities of each, and the class index of the number."""
 
     probabilities_FK: NDArray[np.float64]
     label: int
 
 
 @dataclass(frozen=True)
-class ByFrames:
-    """What so many frames at a time are worth.
+class TrackletScore:
+    """How well so many frames at a time are read.
 
-    Args:
-        frames: F.
-        windows: how often there were so many in a row.
+    Attributes:
+        roster: how many numbers it has; 0 for none.
+        windows: how often there were so many frames in a row.
         right: in how many of them the number was read.
+        confidence: mean, which should be the share that is right.
+        answered: share with the confidence for the precision.
+        precision: share of those that are right; None without one.
     """
 
     frames: int
+    roster: int
     windows: int
     right: int
+    confidence: float
+    answered: float
+    precision: float | None
 
 
 def tracks_of(
@@ -83,27 +86,10 @@ def tracks_of(
     return tracks
 
 
-def windows(
-    tracks: Sequence[Track], frames: int, *, correlation: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What each `frames` crops in a row say together, [W,K], and the label of each, [W]; no crop is in two windows."""
-    pooled_K, labels = [], []
-    for track in tracks:
-        for start in range(0, len(track.probabilities_FK) - frames + 1, frames):
-            pooled_K.append(pooled(track.probabilities_FK[start : start + frames], correlation=correlation))
-            labels.append(track.label)
-    classes = tracks[0].probabilities_FK.shape[1] if tracks else 0
-    return np.array(pooled_K).reshape(len(labels), classes), np.array(labels, np.int64)
-
-
-def accuracy_by_frames(tracks: Sequence[Track], *, frames: Sequence[int] = FRAMES) -> list[ByFrames]:
-    """A score for each number of frames that some track has."""
-    scores = []
-    for each in frames:
-        pooled_WK, labels_W = windows(tracks, each, correlation=0.0)  # of no consequence for the likeliest number
-        if len(labels_W):
-            scores.append(ByFrames(each, len(labels_W), int((pooled_WK.argmax(axis=1) == labels_W).sum())))
-    return scores
+def windows(track: Track, frames: int, *, correlation: float) -> list[NDArray[np.float64]]:
+    """What each `frames` crops in a row say together, [K]; no crop is in two windows."""
+    starts = range(0, len(track.probabilities_FK) - frames + 1, frames)
+    return [pooled(track.probabilities_FK[start : start + frames], correlation=correlation) for start in starts]
 
 
 def fit_correlation(tracks: Sequence[Track]) -> float | None:
@@ -119,27 +105,55 @@ def fit_correlation(tracks: Sequence[Track]) -> float | None:
     return float(min(CORRELATIONS, key=loss))
 
 
-@dataclass(frozen=True)
-class TrackletScore:
-    """Of so many frames at a time.
+def tracklet_scores(
+    tracks: Sequence[Track],
+    numbers: Sequence[str],
+    *,
+    frames: Sequence[int] = FRAMES,
+    rosters: Sequence[int] = (0,),
+    correlation: float = 0.0,
+    threshold: float = 0.0,
+    seed: int = 0,
+) -> list[TrackletScore]:
+    """A score for each number of frames that some track has, with each size of roster.
 
     Args:
-        frames: how many.
-        roster: how many numbers it has; 0 for none.
-        windows: how often there were so many frames in a row.
-        right: in how many of them the number was read.
-        confidence: mean, which should be the share that is right.
-        answered: share with the confidence for the precision.
-        precision: share of those that are right; None without one.
+        tracks: to be read.
+        numbers: of the classes.
+        frames: at a time.
+        rosters: their sizes; 0 is none.
+        correlation: of frames; without a roster of no consequence for the likeliest number.
+        threshold: the least confidence of an answer.
+        seed: of the draw of rosters.
     """
+    found = []
+    for count, roster in itertools.product(frames, rosters):
+        chance, pairs = random.Random(seed), []
+        for track in tracks:
+            true = numbers[track.label]
+            others = [number for number in numbers if number != true]
+            team = [true, *chance.sample(others, roster - 1)] if roster else None
+            if pooled_WK := windows(track, count, correlation=correlation):
+                decision = Decision(numbers, labels=numbers, roster=team, top_k=1)
+                pairs += [(true, reading) for reading in decision.readings(np.array(pooled_WK))]
+        if pairs:
+            found.append(_score(count, roster, pairs, threshold))
+    return found
 
-    frames: int
-    roster: int
-    windows: int
-    right: int
-    confidence: float
-    answered: float
-    precision: float | None
+
+def _score(frames: int, roster: int, pairs: Sequence[tuple[str, Reading]], threshold: float) -> TrackletScore:
+    right = [reading.number == true for true, reading in pairs]
+    is_answer = [reading.number is not None and reading.confidence >= threshold for _, reading in pairs]
+    answered = list(itertools.compress(right, is_answer))
+    return TrackletScore(
+        frames=frames,
+        roster=roster,
+        windows=len(pairs),
+        right=sum(right),
+        confidence=float(np.mean([reading.confidence for _, reading in pairs])),
+        answered=len(answered) / len(pairs),
+        precision=sum(answered) / len(answered) if answered else None,
+    )
 
 
 def read_tracks(predictor: Predictor, folder: Path) -> list[Track]:
@@ -157,57 +171,13 @@ def read_tracks(predictor: Predictor, folder: Path) -> list[Track]:
         )
     if not paths:
         raise UserError(f"{folder} holds no images; name a folder of <number>/<track>/*.jpg")
-    found = list(tqdm(predictor.probabilities(paths), total=len(paths), unit="image", disable=None))
-    for each in found:
+    found = []
+    for each in tqdm(predictor.probabilities(paths), total=len(paths), unit="image", disable=None):
         if isinstance(each, UserError):
             raise each
+        found.append(each)
     labels_N = np.array([predictor.numbers.index(number) for number in numbers])
     return tracks_of(np.array(found), labels_N, [str(path.parent) for path in paths])
-
-
-def scores(
-    predictor: Predictor, tracks: Sequence[Track], *, roster: int, threshold: float, seed: int = 0
-) -> list[TrackletScore]:
-    """For each number of frames, without a roster and with one."""
-    found = []
-    for frames in FRAMES:
-        for size in (0, roster):
-            chance = random.Random(seed)
-            pairs = [pair for track in tracks for pair in _read(predictor, track, frames, size, chance)]
-            if pairs:
-                found.append(_score(frames, size, pairs, threshold))
-    return found
-
-
-def _read(
-    predictor: Predictor, track: Track, frames: int, roster: int, chance: random.Random
-) -> list[tuple[str, Reading]]:
-    numbers = predictor.numbers
-    true = numbers[track.label]
-    team = [true, *chance.sample([number for number in numbers if number != true], roster - 1)] if roster else None
-    pooled_WK, _ = windows([track], frames, correlation=predictor.frame_correlation)
-    if not len(pooled_WK):
-        return []
-    decision = Decision(numbers, labels=numbers, roster=team, top_k=1)
-    return [(true, reading) for reading in decision.readings(pooled_WK)]
-
-
-def _score(frames: int, roster: int, pairs: Sequence[tuple[str, Reading]], threshold: float) -> TrackletScore:
-    right = [reading.number == true for true, reading in pairs]
-    answered = [
-        reading.number == true
-        for true, reading in pairs
-        if reading.number is not None and reading.confidence >= threshold
-    ]
-    return TrackletScore(
-        frames=frames,
-        roster=roster,
-        windows=len(pairs),
-        right=sum(right),
-        confidence=float(np.mean([reading.confidence for _, reading in pairs])),
-        answered=len(answered) / len(pairs),
-        precision=sum(answered) / len(answered) if answered else None,
-    )
 
 
 def tracklet_table(found: Sequence[TrackletScore], min_precision: float) -> str:
@@ -234,12 +204,14 @@ def main() -> None:
     with exit_on_user_error():
         set_up_console()
         predictor = Predictor(options.model)
-        if not 2 <= options.roster <= len(predictor.numbers):
-            raise UserError(f"--roster={options.roster} is no team; take 2 to {len(predictor.numbers)} numbers")
+        numbers, correlation = predictor.numbers, predictor.frame_correlation
+        if not 2 <= options.roster <= len(numbers):
+            raise UserError(f"--roster={options.roster} is no team; take 2 to {len(numbers)} numbers")
         threshold = confidence_for(options.min_precision, predictor.model.thresholds)
         tracks = read_tracks(predictor, options.folder)
-        found = scores(predictor, tracks, roster=options.roster, threshold=threshold)
-    print(f"{len(tracks)} tracks, frames correlate by {predictor.frame_correlation:g}", end="\n\n")
+    rosters = (0, options.roster)
+    found = tracklet_scores(tracks, numbers, rosters=rosters, correlation=correlation, threshold=threshold)
+    print(f"{len(tracks)} tracks, frames correlate by {correlation:g}", end="\n\n")
     print(tracklet_table(found, options.min_precision), end="\n\n")
     print(json.dumps({"bench": "tracklets", "scores": [asdict(each) for each in found]}))
 

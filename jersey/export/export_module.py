@@ -5,9 +5,9 @@ Shapes: B crops, h w any size, H W the network's input size, K classes.
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,12 +25,13 @@ class ExportSettings:
     """What surrounds the network in an exported graph.
 
     Attributes:
-        labels: the label map.
         size_px: height and width of the network's input.
         fit_mode: how crops are brought to that size.
         temperature: divisor of the logits before the softmax, see `jersey.evaluation.calibration`.
         frame_correlation: of a tracklet's frames, see `jersey.inference.tracklet`; None where it is not known.
         is_static: takes crops of `size_px` only: the resize is left to the consumer, and so is the open vocabulary.
+            For runtimes that cannot take any size: OpenCV 4 is one.
+        is_half: computes in float16: half the file. Made for GPUs; a CPU mostly lacks the arithmetic and is slower.
     """
 
     labels: Labels
@@ -39,22 +40,24 @@ class ExportSettings:
     temperature: float = 1.0
     frame_correlation: float | None = None
     is_static: bool = False
+    is_half: bool = False
 
 
 class ExportModule(nn.Module):
-    """The graph to export: uint8 crops [B,3,h,w] of any size to `OUTPUTS`.
-
-    Args:
-        network: as `export_copy` returns it.
-        settings: what surrounds it.
-    """
+    """The graph to export, a copy of a network on the CPU: uint8 crops [B,3,h,w] of any size to `OUTPUTS`."""
 
     def __init__(self, network: Network, settings: ExportSettings) -> None:
         super().__init__()
-        self.network = network
+        copied = copy.deepcopy(network).cpu().float()
+        copied = copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.network = copied.half_precision() if settings.is_half else copied
         self.settings = settings
         self.reads_open_vocabulary = network.reads_open_vocabulary and not settings.is_static
         self.eval()
+
+    def changed(self, **settings: Any) -> "ExportModule":
+        """The same with other settings."""
+        return ExportModule(self.network, replace(self.settings, **settings))
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # the parameter's name is the graph's input name
         if not self.settings.is_static:
@@ -75,11 +78,6 @@ class ExportModule(nn.Module):
         return OUTPUTS if self.reads_open_vocabulary else OUTPUTS[:2]
 
     @property
-    def dynamic_axes(self) -> dict[int, str]:
-        """The axes of the input that may have any size, with their names."""
-        return {0: "batch"} if self.settings.is_static else {0: "batch", 2: "height", 3: "width"}
-
-    @property
     def facts(self) -> dict[str, str]:
         """The metadata that a reader of the file needs."""
         settings = self.settings
@@ -95,15 +93,3 @@ class ExportModule(nn.Module):
             "calibration": json.dumps(calibration),
             **({"open_numbers": json.dumps(NUMBERS)} if self.reads_open_vocabulary else {}),
         }
-
-
-def export_copy(network: Network) -> Network:
-    """A copy in float32 on the CPU, in evaluation mode."""
-    copied = copy.deepcopy(network).cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return copied.eval()
-
-
-def torch_logits(network: Network, crops_NCHW: Tensor) -> np.ndarray:
-    """Logits [N,K] of crops of the network's size, by torch."""
-    with torch.inference_mode():
-        return torch.cat([network(part) for part in crops_NCHW.split(64)]).numpy()

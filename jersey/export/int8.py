@@ -28,14 +28,7 @@ QUANTIZED = ("Conv", "Relu", "Add", "MaxPool")
 
 
 def write_int8(source: Path, path: Path, facts: Mapping[str, str], *, calibration_NCHW: np.ndarray) -> None:
-    """Writes the file unchecked.
-
-    Args:
-        source: the float32 file.
-        path: of the new one.
-        facts: its metadata.
-        calibration_NCHW: uint8, fitted crops that show how far activations reach.
-    """
+    """Writes `path` unchecked, from the float32 file; uint8, fitted crops show how far activations reach."""
     with TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
@@ -56,11 +49,7 @@ def write_int8(source: Path, path: Path, facts: Mapping[str, str], *, calibratio
 
 
 def convolutional_part(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes from the first convolution to the last.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Names of the nodes from the first convolution to the last; ValueError where there is none."""
     places = [place for place, node in enumerate(graph.node) if node.op_type == "Conv"]
     if not places:
         raise ValueError("the network has no convolution")

@@ -30,13 +30,7 @@ class ExportError(RuntimeError):
 
 
 def export_onnx(module: ExportModule, path: Path, *, reference: Reference, metadata: Mapping[str, str]) -> Agreement:
-    """Writes `path` if, and only if, the file gives the network's top-1 on every crop.
-
-    Args:
-        module: the graph to export.
-        path: of the ONNX file.
-        reference: what to compare with.
-        metadata: facts for the file, beside the module's.
+    """Writes `path`, with `metadata` beside the module's facts, if the file gives the network's top-1 on every crop.
 
     Raises:
         ExportError: the file and the network disagree.
@@ -64,16 +58,10 @@ def _check_probabilities(model: OnnxModel, temperature: float, reference: Refere
 
 
 def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes one file that holds everything, with batch normalisation folded into the convolutions (by torch).
-
-    Args:
-        module: what to write.
-        path: of the file; it is not checked.
-        metadata: facts beside the module's.
-    """
+    """Writes one unchecked file that holds everything, with batch normalisation folded into the convolutions."""
+    axes = {0: "batch"} if module.settings.is_static else {0: "batch", 2: "height", 3: "width"}
     # Two crops of another size than the network's: a batch of one, or that size, could be baked into the graph.
     height_px, width_px = module.settings.size_px
-    axes = module.dynamic_axes
     example_BChw = torch.zeros((2, 3, height_px + 3 * (2 in axes), width_px + 5 * (3 in axes)), dtype=torch.uint8)
     dynamic = {axis: torch.export.Dim(name) for axis, name in axes.items()}
     # What torch would remember of an export serves no other, and stays as long as the process: 1.5 MB each time.
@@ -107,8 +95,6 @@ def _forgetting_code() -> Iterator[None]:
 
 def save_with_facts(model: onnx.ModelProto, path: Path, facts: Mapping[str, str]) -> None:
     """Writes a sound model with these facts as its metadata, and no others, and its seal."""
-    del model.metadata_props[:]
-    for key, value in facts.items():
-        model.metadata_props.add(key=key, value=value)
+    onnx.helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(sealed(model.SerializeToString()))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from jersey.data.decode import BadImage, decode
 from jersey.data.problems import summarize_bad
@@ -23,26 +24,26 @@ TIE = 1e-4  # two logits this close may swap places by rounding alone
 
 @dataclass(frozen=True)
 class Reference:
-    """Validation crops and what torch says of them: what a file is held against.
-
-    Args:
-        crops_NCHW: uint8, fitted.
-        labels_N: their class indices.
-        files: where they came from.
-        logits_NK: torch's, see `torch_logits`.
-    """
+    """Validation crops (uint8, fitted), their class indices and files, and torch's logits: what a file is held to."""
 
     crops_NCHW: Tensor
     labels_N: Tensor
     files: Sequence[Path]
     logits_NK: np.ndarray
 
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, network: nn.Module, crops_NCHW: Tensor, labels_N: Tensor, files: Sequence[Path]) -> "Reference":
+        """Has a network on the CPU, in evaluation mode, read the crops."""
+        logits_NK = torch.cat([network(part) for part in crops_NCHW.split(64)]).numpy()
+        return cls(crops_NCHW, labels_N, files, logits_NK)
+
 
 @dataclass(frozen=True)
 class Agreement:
     """How onnxruntime and torch compare on the same crops.
 
-    Args:
+    Attributes:
         crops: how many were compared, at every batch size.
         accuracy: top-1 of onnxruntime, fed the files one by one.
         max_logit_difference: largest absolute difference of any logit.
@@ -68,9 +69,9 @@ def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequenc
     One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does. A file that
     has gone since the training began is compared as it was decoded then. A file of one size gets fitted crops.
     """
-    expected_NK, files, crops_NCHW = reference.logits_NK, reference.files, reference.crops_NCHW
-    from_files_NK = _one_by_one(model, files, crops_NCHW)
-    in_batches = [model.logits(crops_NCHW.numpy(), batch_size=size) for size in batch_sizes if size > 1]
+    expected_NK, files, crops_NCHW = reference.logits_NK, reference.files, reference.crops_NCHW.numpy()
+    from_files_NK = model.logits(crops_NCHW, batch_size=1) if model.is_fixed else _from_files(model, files, crops_NCHW)
+    in_batches = [model.logits(crops_NCHW, batch_size=size) for size in batch_sizes if size > 1]
     difference = 0.0
     differing: set[int] = set()
     for got_NK in (from_files_NK, *in_batches):
@@ -89,11 +90,9 @@ def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequenc
     )
 
 
-def _one_by_one(model: OnnxModel, files: Sequence[Path], crops_NCHW: Tensor) -> np.ndarray:
-    if model.is_fixed:
-        return model.logits(crops_NCHW.numpy(), batch_size=1)
+def _from_files(model: OnnxModel, files: Sequence[Path], crops_NCHW: np.ndarray) -> np.ndarray:
     logits, gone = [], []
-    for file, crop_CHW in zip(files, crops_NCHW.numpy(), strict=True):
+    for file, crop_CHW in zip(files, crops_NCHW, strict=True):
         try:
             pixels_Chw = np.ascontiguousarray(decode(file).transpose(2, 0, 1))
         except BadImage as problem:
@@ -101,9 +100,6 @@ def _one_by_one(model: OnnxModel, files: Sequence[Path], crops_NCHW: Tensor) -> 
             pixels_Chw = crop_CHW
         logits.append(model.logits(pixels_Chw[None]))
     if gone:
-        log.warning(
-            "%d files of the comparison have gone; it takes them as they were decoded: %s",
-            len(gone),
-            summarize_bad(gone),
-        )
+        about = "%d files of the comparison have gone; it takes them as they were decoded: %s"
+        log.warning(about, len(gone), summarize_bad(gone))
     return np.concatenate(logits)

@@ -17,8 +17,8 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.evaluation.calibration import Calibration, Predictions, calibrate
 from jersey.evaluation.metrics import Evaluation
-from jersey.evaluation.tracklets import ByFrames, Track, accuracy_by_frames, fit_correlation, tracks_of
-from jersey.export.export_module import ExportModule, ExportSettings, export_copy, torch_logits
+from jersey.evaluation.tracklets import Track, TrackletScore, fit_correlation, tracklet_scores, tracks_of
+from jersey.export.export_module import ExportModule, ExportSettings
 from jersey.export.onnx_file import export_onnx
 from jersey.export.parity import Agreement, Reference
 from jersey.export.variants import Variant, VariantName, calibration_rows, export_variants
@@ -32,18 +32,11 @@ PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was exported.
-
-    Attributes:
-        agreement: of the file with torch.
-        calibration: of its probabilities.
-        by_frames: how well tracks of the test split are read; empty without tracks.
-        variants: that were asked for.
-    """
+    """What was exported; `by_frames` tells how well tracks of the test split are read, and is empty without tracks."""
 
     agreement: Agreement
     calibration: Calibration
-    by_frames: Sequence[ByFrames]
+    by_frames: Sequence[TrackletScore]
     variants: Sequence[Variant]
 
     @property
@@ -63,69 +56,47 @@ def export_run(
     data: JerseyDataModule,
     folder: RunFolder,
     *,
+    best: Mapping[str, Any],
     test: Evaluation,
-    run_facts: Mapping[str, str],
+    commit: str,
     variants: Sequence[VariantName],
     least_agreement: float,
 ) -> ExportResult:
-    """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder.
+    """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder, or raises ExportError.
 
     Args:
         network: with its best weights.
         data: the data set.
         folder: of the run.
-        test: the network's evaluation on the test split.
-        run_facts: metadata about the run, see `run_metadata`.
+        best: what the checkpoint of these weights says about itself.
+        test: their evaluation on the test split.
+        commit: of the code.
         variants: which to make.
-        least_agreement: the share of validation crops on which a variant must have torch's top-1.
-
-    Raises:
-        ExportError: the file does not do what the network does.
+        least_agreement: see `export_variants`.
     """
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
-    train, val, copied = data.decoded["train"], data.decoded["val"], export_copy(network)
-    reference = Reference(
-        val.images_NCHW, val.labels_N, data.splits["val"].paths, torch_logits(copied, val.images_NCHW)
-    )
+    train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
+    module = ExportModule(network, ExportSettings(labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode))
+    reference = Reference.of(module.network, val.images_NCHW, val.labels_N, splits["val"].paths)
     val_predictions, test_predictions = Predictions(reference.logits_NK, val.labels_N.numpy()), _predictions(test)
     calibration = calibrate(val_predictions, test_predictions)
     temperature = calibration.temperature
-    val_tracks = _tracks(val_predictions.at(temperature), data.splits["val"], range(len(val)))
-    test_tracks = _tracks(test_predictions.at(temperature), data.splits["test"], _rows(test))
-    settings = ExportSettings(
-        labels=data.labels,
-        size_px=data.size_px,
-        fit_mode=data.fit_mode,
-        temperature=temperature,
-        frame_correlation=fit_correlation(val_tracks),
-    )
-    module = ExportModule(copied, settings)
-    agreement = export_onnx(module, folder.onnx, reference=reference, metadata={**run_facts, **calibration.facts})
+    test_rows = torch.cat([test.indices_N, test.unreadable_indices_U]).tolist()
+    val_tracks = _tracks(val_predictions.at(temperature), splits["val"], range(len(val)))
+    test_tracks = _tracks(test_predictions.at(temperature), splits["test"], test_rows)
+    module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracks))
+    facts = _run_facts(folder, data, best=best, test=test, commit=commit) | calibration.facts
+    agreement = export_onnx(module, folder.onnx, reference=reference, metadata=facts)
     calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
-    made = export_variants(
-        variants,
-        module,
-        folder.onnx,
-        reference=reference,
-        calibration_NCHW=calibration_NCHW,
-        least_agreement=least_agreement,
-    )
+    made = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, least_agreement)
     _draw_calibration(folder, test_predictions, calibration, crops=len(test.labels_N))
-    return ExportResult(agreement, calibration, accuracy_by_frames(test_tracks), made)
+    return ExportResult(agreement, calibration, tracklet_scores(test_tracks, data.labels.names), made)
 
 
-def run_metadata(
+def _run_facts(
     folder: RunFolder, data: JerseyDataModule, *, best: Mapping[str, Any], test: Evaluation, commit: str
 ) -> dict[str, str]:
-    """Where a file comes from, for its metadata.
-
-    Args:
-        folder: of the run.
-        data: the data set.
-        best: what the checkpoint of the exported weights says about itself.
-        test: their evaluation on the test split.
-        commit: of the code.
-    """
+    """Where a file comes from, for its metadata."""
     return {
         "experiment": folder.experiment,
         "run": folder.name,
@@ -166,23 +137,11 @@ def data_sha256(data: JerseyDataModule) -> str:
 def _predictions(evaluation: Evaluation) -> Predictions:
     """On legible crops, then on illegible ones."""
     labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.unreadable, ILLEGIBLE_INDEX))
-    logits = [evaluation.logits_NK, evaluation.unreadable_logits_UK][: 1 + bool(evaluation.unreadable)]
-    return Predictions(torch.cat(logits).numpy(), labels_N)
-
-
-def _rows(evaluation: Evaluation) -> list[int]:
-    """Of the split, in the order of `_predictions`."""
-    return torch.cat([evaluation.indices_N, evaluation.unreadable_indices_U]).tolist()
+    return Predictions(torch.cat([evaluation.logits_NK, evaluation.unreadable_logits_UK]).numpy(), labels_N)
 
 
 def _tracks(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Track]:
-    """Those of a split, their crops in the order of the files' paths.
-
-    Args:
-        predictions: with their temperature.
-        split: where the crops are.
-        rows: of the split, one a prediction.
-    """
+    """Those of a split, their crops in the order of the files' paths; `rows` of the split, one a prediction."""
     if not any(split.tracks):
         return []
     order = sorted(range(len(rows)), key=lambda place: split.paths.texts[rows[place]])

@@ -5,19 +5,18 @@ nearly all validation crops, and by being faster than the float32 file at batch 
 for runtimes that cannot take crops of any size, by the first alone. One that does not is not written, and the report
 says why. Scores among a variant's facts are those of the float32 weights.
 
-Shapes: N crops, K classes, H W the network's input size.
+Shapes: N crops, C H W of a fitted crop.
 """
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from torch import Tensor
+from torch import Tensor, cat
 
 from jersey.core.atomic import replacing
 from jersey.core.timing import Ratio, in_turn, speedup
@@ -41,54 +40,47 @@ BATCH_SIZES = (1, 64)
 
 
 @dataclass(frozen=True)
-class VariantMeasurement:
-    """What a variant is like.
+class Variant:
+    """What became of a variant that was asked for.
 
-    Args:
-        agreement: of it with torch, on the validation crops.
+    Attributes:
+        name: which.
+        file: its name in the folder of the float32 file.
+        refused: why it was not written; empty when it was.
+        agreement: of it with torch, on the validation crops; None when it could not even be made.
         speedup: how many times as fast as the float32 file it is, one crop at a time.
         size_bytes: of the file.
     """
 
-    agreement: Agreement
-    speedup: Ratio
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What became of a variant that was asked for.
-
-    Args:
-        name: which.
-        file: its name in the folder of the float32 file.
-        measured: None when it could not even be made.
-        refused: why it was not written; empty when it was.
-    """
-
     name: VariantName
     file: str
-    measured: VariantMeasurement | None
     refused: str
+    agreement: Agreement | None = None
+    speedup: Ratio | None = None
+    size_bytes: int = 0
 
     def facts(self) -> dict[str, str | int | float]:
         """For the tracker, by name."""
         facts: dict[str, str | int | float] = {"refused": self.refused}
-        if self.measured:
-            facts |= {
-                "val_agreement": self.measured.agreement.share,
-                "val_acc_top1": self.measured.agreement.accuracy,
-                "speedup": self.measured.speedup.median,
-                "bytes": self.measured.size_bytes,
-            }
+        if self.agreement and self.speedup:
+            facts |= {"val_agreement": self.agreement.share, "val_acc_top1": self.agreement.accuracy}
+            facts |= {"speedup": self.speedup.median, "bytes": self.size_bytes}
         return {f"{self.name}_{key}": value for key, value in facts.items()}
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """For people: file, top-1 as torch, accuracy, speed, size, and whether it was written."""
+        measured: tuple[str, ...] = ("-",) * 4
+        if self.agreement:
+            shares = f"{self.agreement.share:.2%}", f"{self.agreement.accuracy:.2%}"
+            measured = (*shares, str(self.speedup), f"{self.size_bytes / 1e6:,.1f} MB")
+        return (self.file, *measured, self.refused or "written")
 
 
 def export_variants(
     names: Sequence[VariantName],
     module: ExportModule,
     path: Path,
-    *,
     reference: Reference,
     calibration_NCHW: Tensor,
     least_agreement: float = LEAST_AGREEMENT,
@@ -103,68 +95,51 @@ def export_variants(
         calibration_NCHW: uint8, fitted crops of the train split, as `calibration_rows` chooses them.
         least_agreement: share of the crops on which a variant must have torch's top-1.
     """
-    if not names:
-        return []
-    float32 = OnnxModel(path)
-
-    def attempt(name: VariantName, candidate: Path) -> VariantMeasurement:
-        _write(name, module, path, candidate, {**float32.facts, "variant": name}, calibration_NCHW)
-        model = OnnxModel(candidate)
-        agreement = check_parity(model, reference, batch_sizes=BATCH_SIZES)
-        return VariantMeasurement(
-            agreement, _speedup(float32, model, reference.crops_NCHW[:1]), candidate.stat().st_size
-        )
-
-    return [_offer(name, path.with_suffix(f".{name}{path.suffix}"), attempt, least_agreement) for name in names]
+    return [_offer(name, module, path, reference, calibration_NCHW, least_agreement) for name in names]
 
 
 def _offer(
-    name: VariantName, target: Path, attempt: Callable[[VariantName, Path], VariantMeasurement], least_agreement: float
+    name: VariantName,
+    module: ExportModule,
+    path: Path,
+    reference: Reference,
+    calibration_NCHW: Tensor,
+    least_agreement: float,
 ) -> Variant:
+    target, measured = path.with_suffix(f".{name}{path.suffix}"), dict[str, Any]()
     target.unlink(missing_ok=True)  # one of an earlier export belongs to another float32 file
     log.info("making %s and comparing it with torch on every validation crop", target)
-    measured = None
     with TemporaryDirectory() as folder:
         candidate = Path(folder) / target.name
         try:
-            measured = attempt(name, candidate)
-            refused = _refusal(measured, least_agreement, least_speedup=0.0 if name == "fixed" else LEAST_SPEEDUP)
+            float32 = OnnxModel(path)
+            _write(name, module, float32, candidate, calibration_NCHW)
+            model = OnnxModel(candidate)
+            agreement = check_parity(model, reference, batch_sizes=BATCH_SIZES)
+            ratio = _speedup(float32, model, reference.crops_NCHW[:1])
+            refused = _refusal(agreement, ratio, least_agreement, 0.0 if name == "fixed" else LEAST_SPEEDUP)
+            measured = {"agreement": agreement, "speedup": ratio, "size_bytes": candidate.stat().st_size}
         except Exception as error:  # an extra that fails must not cost the run, whose network is already there
             refused = f"it could not be made ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        if not refused:
+        if refused:
+            log.warning("%s is not offered: %s", target, refused)
+        else:
             with replacing(target) as final:
                 shutil.copyfile(candidate, final)
-    if refused:
-        log.warning("%s is not offered: %s", target, refused)
-    return Variant(name, target.name, measured, refused)
+    return Variant(name, target.name, refused, **measured)
 
 
-def _write(
-    name: VariantName,
-    module: ExportModule,
-    float32: Path,
-    path: Path,
-    facts: Mapping[str, str],
-    calibration_NCHW: Tensor,
-) -> None:
+def _write(name: VariantName, module: ExportModule, float32: OnnxModel, path: Path, calibration_NCHW: Tensor) -> None:
+    facts = {**float32.facts, "variant": name}
     if name == "fixed":
-        write_onnx(static_module(module), path, {key: value for key, value in facts.items() if key != "open_numbers"})
+        facts.pop("open_numbers", None)
+        write_onnx(module.changed(is_static=True), path, facts)
     elif name == "fp16":
-        write_onnx(fp16_module(module), path, facts)
+        write_onnx(module.changed(is_half=True), path, facts)
     else:
         from jersey.export.int8 import write_int8  # 0.3 s that every command would take longer to start
 
-        write_int8(float32, path, facts, calibration_NCHW=calibration_NCHW.numpy())
-
-
-def static_module(module: ExportModule) -> ExportModule:
-    """The same for crops of one size, for runtimes that cannot take any: OpenCV 4 is one."""
-    return ExportModule(module.network, replace(module.settings, is_static=True))
-
-
-def fp16_module(module: ExportModule) -> ExportModule:
-    """The same in float16: half the file. Made for GPUs; a CPU mostly lacks the arithmetic and is slower with it."""
-    return ExportModule(module.network.half_precision(), module.settings)
+        write_int8(float32.path, path, facts, calibration_NCHW=calibration_NCHW.numpy())
 
 
 def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio:
@@ -173,9 +148,8 @@ def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio
     return speedup(times_s["float32"], times_s["variant"])
 
 
-def _refusal(measured: VariantMeasurement, least_agreement: float, *, least_speedup: float) -> str:
+def _refusal(agreement: Agreement, ratio: Ratio, least_agreement: float, least_speedup: float) -> str:
     """Why a variant is not worth having; empty when it is."""
-    agreement, ratio = measured.agreement, measured.speedup
     reasons = []
     if agreement.share < least_agreement:
         reasons.append(
@@ -194,21 +168,4 @@ def calibration_rows(labels_N: Tensor, most: int = CALIBRATION_CROPS) -> Tensor:
     """Rows of a split, about equally many of each class and one at least, spread over the crops of the class."""
     classes = labels_N.unique().tolist()
     each = max(1, most // len(classes))
-    return torch.cat([spread((labels_N == k).nonzero()[:, 0], each) for k in classes])
-
-
-def variant_rows(variants: Sequence[Variant]) -> list[tuple[str, ...]]:
-    """A row a variant, for people: file, top-1 as torch, accuracy, speed, size, and whether it was written."""
-    return [(each.file, *_cells(each.measured), each.refused or "written") for each in variants]
-
-
-def _cells(measured: VariantMeasurement | None) -> tuple[str, ...]:
-    if measured is None:
-        return ("-",) * 4
-    agreement = measured.agreement
-    return (
-        f"{agreement.share:.2%}",
-        f"{agreement.accuracy:.2%}",
-        str(measured.speedup),
-        f"{measured.size_bytes / 1e6:,.1f} MB",
-    )
+    return cat([spread((labels_N == k).nonzero()[:, 0], each) for k in classes])

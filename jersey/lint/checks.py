@@ -19,7 +19,7 @@ from jersey.config.values import UNKNOWN
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
 from jersey.data.loader import uneven_share
-from jersey.export import VariantName
+from jersey.export.variants import VariantName
 from jersey.training.sam import gathers_too_much
 
 Values = Mapping[str, Any]

@@ -63,7 +63,7 @@ class CompositionalHead(nn.Module):
     def forward(self, features_BD: Tensor) -> Tensor:
         return self.holistic_scale * self.holistic(features_BD) + self.parts(features_BD) @ self.composition_PK
 
-    def open_logits(self, features_BD: Tensor, *, with_holistic: bool = True) -> Tensor:
+    def open_logits(self, features_BD: Tensor) -> Tensor:
         """Scores [B,N] of NUMBERS, those that are no labels too; -inf where a digit was in no label at that place.
 
         Length and digits treat all numbers alike. The holistic term exists for labels only, and its level is
@@ -71,17 +71,12 @@ class CompositionalHead(nn.Module):
         so that the highest is 0. So labels stand to each other as in `forward`, and none is lifted over a number
         without such a term: an unseen number that the digits read right stays right. (Labels would otherwise win too
         often, as known classes do: https://arxiv.org/abs/1605.04253.)
-
-        Args:
-            features_BD: what the backbone gives.
-            with_holistic: False for length and digits alone.
         """
         scores_BN = self.parts(features_BD) @ self.open_composition_PN
-        if with_holistic:
-            holistic_BN = self.holistic_scale * self.holistic(features_BD) @ self.same_KN
-            is_label_N = self.same_KN.sum(dim=0) > 0
-            highest_B1 = holistic_BN.masked_fill(~is_label_N, -torch.inf).amax(dim=1, keepdim=True)
-            scores_BN = scores_BN + torch.where(is_label_N, holistic_BN - highest_B1, 0.0)
+        holistic_BN = self.holistic_scale * self.holistic(features_BD) @ self.same_KN
+        is_label_N = self.same_KN.sum(dim=0) > 0
+        highest_B1 = holistic_BN.masked_fill(~is_label_N, -torch.inf).amax(dim=1, keepdim=True)
+        scores_BN = scores_BN + torch.where(is_label_N, holistic_BN - highest_B1, 0.0)
         return scores_BN.masked_fill(~self.readable_N, -torch.inf)
 
 

@@ -45,16 +45,12 @@ class Network(nn.Module):
         """Whether the head can read numbers that are not among the labels."""
         return isinstance(self.head, CompositionalHead)
 
-    def open_logits(self, images_BCHW: Tensor, *, with_holistic: bool = True) -> Tensor:
+    def open_logits(self, images_BCHW: Tensor) -> Tensor:
         """Scores [B,N] of every string of at most two digits, see `open_logits_of_features`."""
-        return self.open_logits_of_features(self.features(images_BCHW), with_holistic=with_holistic)
+        return self.open_logits_of_features(self.features(images_BCHW))
 
-    def open_logits_of_features(self, features_BD: Tensor, *, with_holistic: bool = True) -> Tensor:
-        """Scores [B,N] of every string of at most two digits, `jersey.models.parts.NUMBERS`.
-
-        Args:
-            features_BD: as `features` returns them.
-            with_holistic: see `jersey.models.heads.CompositionalHead.open_logits`.
+    def open_logits_of_features(self, features_BD: Tensor) -> Tensor:
+        """The same from what `features` returns: scores of `jersey.models.parts.NUMBERS`.
 
         Raises:
             UserError: the head knows numbers only whole.
@@ -64,7 +60,7 @@ class Network(nn.Module):
                 "this network knows whole numbers only, so it can read no other than its labels; train one with the "
                 "compositional head (module.network.head)"
             )
-        return self.head.open_logits(features_BD, with_holistic=with_holistic)
+        return self.head.open_logits(features_BD)
 
     def half_precision(self) -> "Network":
         """A copy with backbone and head in float16.

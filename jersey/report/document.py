@@ -3,9 +3,9 @@
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -16,39 +16,34 @@ img { max-width: 100%; height: auto; } pre { overflow-x: auto; background: #f6f6
 """
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """Of a section."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """A paragraph; `lead` is the one that says it all."""
 
     text: str
     lead: bool = False
 
 
-@dataclass(frozen=True)
-class TableBlock:
+class TableBlock(NamedTuple):
     """A header and rows of as many cells."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A PNG file in the folder of the page."""
 
     file: str
     caption: str
 
 
-@dataclass(frozen=True)
-class CodeBlock:
+class CodeBlock(NamedTuple):
     """Text whose lines and spaces stay."""
 
     text: str

@@ -9,21 +9,19 @@ import copy
 import platform
 import re
 import resource
-import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from jersey.inference.onnx_model import OnnxModel
 
 CPU = torch.device("cpu")
-MOST_REPEATS = 200
 BATCH_SIZES = {"cpu": 16, "cuda": 256}  # for the throughput; larger ones make it hardly faster
 
 
@@ -88,26 +86,14 @@ def flops(network: nn.Module, crop_1CHW: torch.Tensor) -> int:
 
 def _speed(reads: Callable[[int], None], device: torch.device, budget_s: float) -> dict[str, Any]:
     batch_size = BATCH_SIZES[device.type]
-    return {
-        "device": _name(device),
-        "latency_ms": 1000 * _median_s(lambda: reads(1), budget_s),
-        "batch_size": batch_size,
-        "crops_per_s": batch_size / _median_s(lambda: reads(batch_size), budget_s),
-    }
-
-
-def _median_s(run: Callable[[], None], budget_s: float) -> float:
-    first_s = _time_s(run)  # plans and allocates; beside a call that fills the budget alone, that is nothing
-    times_s = [first_s] if first_s > budget_s else []
-    while sum(times_s) < budget_s and len(times_s) < MOST_REPEATS:
-        times_s.append(_time_s(run))
-    return statistics.median(times_s)
-
-
-def _time_s(run: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+    one_s, batch_s = (
+        Timer("reads(batch)", globals={"reads": reads, "batch": batch}, num_threads=torch.get_num_threads())
+        .blocked_autorange(min_run_time=budget_s)
+        .median
+        for batch in (1, batch_size)
+    )
+    rates = {"latency_ms": 1000 * one_s, "batch_size": batch_size, "crops_per_s": batch_size / batch_s}
+    return {"device": _name(device), **rates}
 
 
 def _peak_memory(device: torch.device) -> dict[str, Any]:
@@ -132,18 +118,15 @@ def profile_rows(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     total, trainable = counts.pop("all"), counts.pop("trainable")
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     height_px, width_px = info["input_px"]
+    mb = {name: f"{info[f'{name}_bytes'] / 1e6:,.1f} MB" for name in ("onnx", "checkpoint")}
     memory = info["peak_memory"]
     return [
         ("parameters", f"{total:,} ({parts}), {'all' if trainable == total else f'{trainable:,}'} of them trainable"),
         ("operations", f"{info['flops'] / 1e9:.3g} GFLOP a crop of {width_px} x {height_px} px (a multiply-add is 2)"),
-        ("files", f"ONNX {_mb(info['onnx_bytes'])}, checkpoint {_mb(info['checkpoint_bytes'])}"),
-        ("peak memory", f"{_mb(memory['bytes'])}: {memory['of']}"),
+        ("files", f"ONNX {mb['onnx']}, checkpoint {mb['checkpoint']}"),
+        ("peak memory", f"{memory['bytes'] / 1e6:,.1f} MB: {memory['of']}"),
         *((runtime, _speed_text(info[runtime])) for runtime in ("torch", "onnxruntime")),
     ]
-
-
-def _mb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"
 
 
 def _speed_text(speed: Mapping[str, Any]) -> str:

@@ -14,9 +14,8 @@ from jersey.data.sampler import Balance, emphasis
 from jersey.evaluation.calibration import Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
 from jersey.evaluation.metrics import Evaluation
-from jersey.evaluation.tracklets import ByFrames
+from jersey.evaluation.tracklets import TrackletScore
 from jersey.export.pipeline import ExportResult
-from jersey.export.variants import variant_rows
 from jersey.inference.onnx_model import Threshold
 from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock, Text, as_html, as_markdown
 from jersey.report.model_profile import profile_rows
@@ -43,15 +42,12 @@ PICTURES = {  # each is there if the config has its callback
 class ReportContent:
     """What the page is made from.
 
-    Args:
+    Attributes:
         folder: of the run, with its pictures.
         facts: short statements such as commit and best epoch, by name.
         difference: of the config from the registered experiment; empty when there is none.
-        val: validation scores of the exported weights, by name.
-        test: what the exported weights said about the test split.
-        labels: the label map.
+        val: scores of the exported weights, by name.
         balance: what sampler and loss weights made of each number.
-        exported: the ONNX file, its calibration and its variants.
         info: what the model costs, see `jersey.report.model_profile`; None when nobody has measured.
     """
 
@@ -75,25 +71,27 @@ def write_report(title: str, content: ReportContent) -> None:
 
 def report_page(result: ReportContent) -> list[Block]:
     """The page from its first sentence to what was exported."""
+    val, test, labels = result.val, result.test, result.labels
+    right, low, high = _accuracy(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))
+    scores = {name: (val.get(name), test.metrics.get(name)) for name in {**test.metrics, **val}}
     return [
-        Text(_headline(result.test), lead=True),
+        Text(f"{right} of {len(test.labels_N):,} test crops read right (95 % interval {low} to {high}).", lead=True),
         TableBlock(("fact", "value"), list(result.facts.items())),
         Heading("What differs from the registered experiment"),
         CodeBlock(result.difference) if result.difference else Text("Nothing."),
         Heading("Scores"),
-        TableBlock(("score", "val", "test"), _scores(result)),
+        TableBlock(("score", "val", "test"), [(name, *map(_figure, pair)) for name, pair in scores.items()]),
         Text(
             "Macro scores are means over the numbers that have crops in the split: "
-            f"{result.val['classes_present']:.0f} of {len(result.labels)} in val, "
-            f"{len(result.test.present_J)} in test."
+            f"{val['classes_present']:.0f} of {len(labels)} in val, {len(test.present_J)} in test."
         ),
         *_pictures(result.folder, "curves"),
         Heading("Errors"),
-        *_errors(result.test, result.labels),
+        _errors(test, labels),
         Text(f"The {WORST_CLASSES} numbers read worst in the test split, and what training made of them:"),
         TableBlock(
             ("number", "test crops", "read right", "train crops", "drawn", "loss weight", "share of the loss"),
-            _worst(result.test, result.labels, result.balance),
+            _worst(test, labels, result.balance),
         ),
         Text(f"Balance of training, {emphasis(result.balance)}."),
         *_pictures(result.folder, "errors"),
@@ -107,45 +105,28 @@ def report_page(result: ReportContent) -> list[Block]:
     ]
 
 
-def _headline(test: Evaluation) -> str:
-    crops = len(test.labels_N)
-    right, low, high = _accuracy(int(test.confusion_KK.diagonal().sum()), crops)
-    return f"{right} of {crops:,} test crops read right (95 % interval {low} to {high})."
-
-
 def _accuracy(right: int, crops: int) -> tuple[str, ...]:
     """The fraction of right ones, and the ends of its interval."""
     return tuple(f"{each:.1%}" for each in (right / crops, *wilson_interval(right, crops)))
-
-
-def _scores(result: ReportContent) -> list[tuple[str, str, str]]:
-    val, test = result.val, result.test.metrics
-    return [(name, _figure(val.get(name)), _figure(test.get(name))) for name in {**test, **val}]
 
 
 def _figure(score: float | None) -> str:
     return "-" if score is None else f"{score:.4g}"
 
 
-def _errors(test: Evaluation, labels: Labels) -> list[Block]:
-    errors = {kind: found for kind, found in errors_by_type(test.confusion_KK.numpy(), labels.names).items() if found}
-    if not errors:
-        return [Text("None in the test split.")]
-    rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items()]
-    return [TableBlock(("what happened to the digits", "crops", "for instance"), rows)]
+def _errors(test: Evaluation, labels: Labels) -> Block:
+    errors = errors_by_type(test.confusion_KK.numpy(), labels.names)
+    rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items() if found]
+    header = ("what happened to the digits", "crops", "for instance")
+    return TableBlock(header, rows) if rows else Text("None in the test split.")
 
 
 def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, Balance]) -> list[tuple[str, ...]]:
-    worst_first = test.recall_K[test.present_J].argsort(stable=True)[:WORST_CLASSES]
-    return [
-        (f'"{labels.names[k]}"', *_read(test, k), *balance[labels.names[k]].cells)
-        for k in test.present_J[worst_first].tolist()
-    ]
-
-
-def _read(test: Evaluation, k: int) -> tuple[str, str]:
-    """Crops of a class, and how many of them were read right."""
-    return str(int(test.support_K[k])), f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
+    rows: list[tuple[str, ...]] = []
+    for k in test.present_J[test.recall_K[test.present_J].argsort(stable=True)[:WORST_CLASSES]].tolist():
+        name, right = labels.names[k], f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
+        rows.append((f'"{name}"', str(int(test.support_K[k])), right, *balance[name].cells))
+    return rows
 
 
 def _sureness(calibration: Calibration) -> list[Block]:
@@ -167,17 +148,6 @@ def _sureness(calibration: Calibration) -> list[Block]:
     ]
 
 
-def _tracklets(by_frames: Sequence[ByFrames]) -> list[Block]:
-    if not by_frames:
-        return []
-    shares = ("{} ({} to {})".format(*_accuracy(each.right, each.windows)) for each in by_frames)
-    rows = [(str(each.frames), f"{each.windows:,}", share) for each, share in zip(by_frames, shares, strict=True)]
-    return [
-        Text("Crops of one player in a row, read as one, by how many they are (95 % interval):"),
-        TableBlock(("crops", "times in the test split", "read right"), rows),
-    ]
-
-
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
     if threshold.confidence is None:
         return (f"{threshold.precision:.0%}", "none is enough", "-", "-", "-")
@@ -191,8 +161,19 @@ def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
     )
 
 
+def _tracklets(by_frames: Sequence[TrackletScore]) -> list[Block]:
+    if not by_frames:
+        return []
+    shares = ("{} ({} to {})".format(*_accuracy(each.right, each.windows)) for each in by_frames)
+    rows = [(str(each.frames), f"{each.windows:,}", share) for each, share in zip(by_frames, shares, strict=True)]
+    return [
+        Text("Crops of one player in a row, read as one, by how many they are (95 % interval):"),
+        TableBlock(("crops", "times in the test split", "read right"), rows),
+    ]
+
+
 def _exported(result: ReportContent) -> list[Block]:
-    agreement = result.exported.agreement
+    agreement, variants = result.exported.agreement, result.exported.variants
     blocks: list[Block] = [
         Text(
             f"model.onnx agrees with torch on the top-1 of all {agreement.crops:,} validation crops, at batch sizes 1 "
@@ -203,17 +184,14 @@ def _exported(result: ReportContent) -> list[Block]:
     ]
     if agreement.ties:
         blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(agreement.ties)}."))
-    if result.exported.variants:
+    if variants:
         blocks += [
             Text(
                 "Variants of it: on how many validation crops they have torch's top-1, how many they read right, and "
                 "how many times as fast as model.onnx they are with one crop at a time on this CPU (median of pairs, "
                 "quartiles)."
             ),
-            TableBlock(
-                ("variant", "as torch", "right", "speed", "size", ""),
-                variant_rows(result.exported.variants),
-            ),
+            TableBlock(("variant", "as torch", "right", "speed", "size", ""), [each.cells for each in variants]),
         ]
     return [*blocks, TableBlock(("of the model", ""), profile_rows(result.info))] if result.info else blocks
 

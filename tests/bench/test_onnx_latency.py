@@ -9,7 +9,7 @@ from helpers.small_run import small_network
 from jersey.bench import onnx_latency
 from jersey.bench.onnx_latency import times_of
 from jersey.core.labels import Labels
-from jersey.export import ExportModule, ExportSettings, export_copy
+from jersey.export.export_module import ExportModule, ExportSettings
 
 
 def times_s(predictor: float) -> dict[str, list[float]]:
@@ -33,7 +33,7 @@ def test_every_candidate_is_timed_at_every_batch_size() -> None:
     labels = Labels(("0", "00", "01"))
     network = small_network(labels=labels)
     settings = ExportSettings(labels=labels, size_px=(32, 32), fit_mode="stretch")
-    by_batch = times_of(ExportModule(export_copy(network), settings), {1: 2, 3: 4})
+    by_batch = times_of(ExportModule(network, settings), {1: 2, 3: 4})
     assert list(by_batch) == [1, 3]
     names = {"torch", "onnx", "onnx, no fit", "fp16", "int8", "predictor", "predictor, files"}
     assert all(set(times_s) == names for times_s in by_batch.values())

@@ -34,12 +34,6 @@ def answers(confidences: list[float], right: list[bool], labels: list[int] | Non
     return Predictions(logits_N2, np.array(labels or [0 if is_right else 1 for is_right in right]))
 
 
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_the_temperature_is_found(temperature: float) -> None:
-    found = simulated(20_000, temperature=temperature)
-    assert fit_temperature(found.logits_NK, found.labels_N) == pytest.approx(temperature, rel=0.03)
-
-
 def test_it_is_where_the_likelihood_is_highest() -> None:
     found = simulated(300, temperature=1.7)
     shares_NK = np.full((300, 5), 1 / 301 / 5)
@@ -69,13 +63,11 @@ def test_the_error_of_a_crop_a_bin_is_the_mean_gap() -> None:
     right = [i % 3 > 0 for i in range(15)]
     expected = np.mean([abs(c - r) for c, r in zip(confidences, right, strict=True)])
     assert calibration_error(answers(confidences, right)).value == pytest.approx(expected)
-
-
-def test_within_a_bin_gaps_cancel() -> None:
-    """Thirty crops are two a bin; in each, one of 0.5 + x is right and one is wrong."""
+    # Thirty crops are two a bin, where gaps cancel: in each, one of 0.5 + x is right and one is wrong.
     confidences = [0.51 + 0.03 * (i // 2) for i in range(30)]
     found = calibration_error(answers(confidences, [i % 2 == 0 for i in range(30)]))
     assert found.value == pytest.approx(np.mean(confidences) - 0.5)
+    assert np.isnan(expected_calibration_error(np.empty(0), np.empty(0, bool)))
 
 
 def test_a_calibrated_network_has_the_error_of_chance_and_no_other() -> None:
@@ -104,34 +96,29 @@ def test_a_threshold_counts_the_next_crop_as_wrong() -> None:
     assert chosen.val_coverage == chosen.test_coverage == pytest.approx(19 / 30)
     assert chosen.test_precision == 1
     assert threshold(found, found, 0.96).confidence is None
-
-
-def test_later_answers_may_make_good_for_an_early_error() -> None:
-    """The surest is wrong: 40 answers with one error have a risk of 2/41."""
+    # The surest is wrong, and later answers make good for it: 40 answers with one error have a risk of 2/41.
     found = answers([0.99 - 0.01 * i for i in range(40)], [i > 0 for i in range(40)])
     chosen = threshold(found, found, 0.95)
     assert chosen.confidence is not None
-    assert chosen.val_coverage == 1
-    assert chosen.test_precision == pytest.approx(39 / 40)
+    assert (chosen.val_coverage, chosen.test_precision) == pytest.approx((1, 39 / 40))
 
 
-def test_equal_confidences_are_answered_together_or_not_at_all() -> None:
+def test_equal_confidences_are_answered_together_and_answers_to_illegible_crops_are_wrong() -> None:
     """Thirty of 0.9, all right; then thirty of 0.8, of which the first twenty alone would do."""
     found = answers([0.9] * 30 + [0.8] * 30, [True] * 50 + [False] * 10)
     chosen = threshold(found, found, 0.95)
-    assert chosen.confidence == pytest.approx(0.85)
-    assert chosen.val_coverage == 0.5
-
-
-def test_answers_to_unreadable_crops_are_wrong_and_not_covered() -> None:
-    readable = [0.99 - 0.001 * i for i in range(40)]
-    alone = answers(readable, [True] * 40)
-    assert threshold(alone, alone, 0.95).val_coverage == 1
-    beside = answers([*readable, 0.995, 0.995], [], labels=[0] * 40 + [-1, -1])
+    assert (chosen.confidence, chosen.val_coverage) == pytest.approx((0.85, 0.5))
+    legible = [0.99 - 0.001 * i for i in range(40)]
+    assert threshold(answers(legible, [True] * 40), found, 0.95).val_coverage == 1
+    beside = answers([*legible, 0.995, 0.995], [], labels=[0] * 40 + [-1, -1])
     assert threshold(beside, beside, 0.95).confidence is None
     chosen = threshold(beside, beside, 0.9)
-    assert chosen.val_coverage == 1
-    assert chosen.test_precision == pytest.approx(40 / 42)
+    assert (chosen.val_coverage, chosen.test_precision) == pytest.approx((1, 40 / 42))
+    few = answers([0.99, 0.9, 0.8], [], labels=[-1, 0, 0])
+    coverage_N, precision_N = coverage_and_precision(few)
+    assert coverage_N.tolist() == [0, 0.5, 1]
+    assert precision_N.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
+    assert len(reliability_bins(few).accuracy_B) == 2
 
 
 def test_what_is_promised_is_kept_on_new_crops() -> None:
@@ -163,18 +150,6 @@ def test_reliability_bins_are_counts() -> None:
     assert (bins.accuracy_B == 0.5).all()
     assert (bins.low_B < 0.5).all()
     assert (bins.high_B > 0.5).all()
-
-
-def test_answers_to_illegible_crops_cost_precision_and_cover_nothing() -> None:
-    found = answers([0.99, 0.9, 0.8], [], labels=[-1, 0, 0])
-    coverage_N, precision_N = coverage_and_precision(found)
-    assert coverage_N.tolist() == [0, 0.5, 1]
-    assert precision_N.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
-    assert len(reliability_bins(found).accuracy_B) == 2
-
-
-def test_without_crops_there_is_no_calibration_error() -> None:
-    assert np.isnan(expected_calibration_error(np.empty(0), np.empty(0, bool)))
 
 
 @pytest.mark.parametrize(("right", "crops"), [(0, 1), (1, 1), (0, 30), (343, 360), (360, 360), (1, 360)])

@@ -51,9 +51,7 @@ def test_maps_by_hand() -> None:
 def test_where_nothing_speaks_for_the_class_the_map_is_zero() -> None:
     network = Tiny()
     network.head.weight.data = torch.tensor([[-1.0, 0.0], [0.0, 0.0]])
-    image_1CHW = torch.rand(1, 1, 4, 4)
-    for k in (0, 1):
-        assert grad_cam(network, network.features, image_1CHW, torch.tensor([k])).abs().max() == 0
+    assert grad_cam(network, network.features, torch.rand(2, 1, 4, 4), torch.tensor([0, 1])).abs().max() == 0
 
 
 @pytest.fixture(scope="module")
@@ -84,27 +82,9 @@ def test_before_pooling_and_a_linear_head_it_is_the_class_activation_map(network
     expected_BHW = nn.functional.interpolate(cam_Bhw[:, None], (96, 64), mode="bilinear", align_corners=False)[:, 0]
     expected_BHW = expected_BHW / expected_BHW.amax(dim=(1, 2), keepdim=True)
     maps_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
-    assert maps_BHW.amax(dim=(1, 2)).tolist() == [1, 1, 1]
     torch.testing.assert_close(maps_BHW, expected_BHW, atol=1e-4, rtol=1e-4)
-
-
-def test_a_crop_is_explained_alone(network: Network, images_BCHW: Tensor) -> None:
-    together_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
     alone_1HW = grad_cam(network, last_block(network), images_BCHW[1:2], CLASSES_B[1:2])
-    torch.testing.assert_close(together_BHW[1:2], alone_1HW, atol=1e-4, rtol=1e-4)
-
-
-def test_what_all_logits_share_and_their_scale_do_not_matter(network: Network, images_BCHW: Tensor) -> None:
-    before_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
-    weight, bias = network.head.weight.clone(), network.head.bias.clone()
-    with torch.no_grad():
-        network.head.weight *= 7
-        network.head.bias += 3
-    after_BHW = grad_cam(network, last_block(network), images_BCHW, CLASSES_B)
-    with torch.no_grad():
-        network.head.weight.copy_(weight)
-        network.head.bias.copy_(bias)
-    torch.testing.assert_close(after_BHW, before_BHW, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(maps_BHW[1:2], alone_1HW, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.usefixtures("surroundings")
@@ -115,13 +95,9 @@ def test_it_works_anywhere_and_leaves_no_trace(network: Network, images_BCHW: Te
     state = {name: value.clone() for name, value in network.state_dict().items()}
     is_grad, is_inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     inputs, classes = (images_BCHW * 1, CLASSES_B * 1)  # inference tensors in inference mode, as a test loop has them
-    try:
-        for parameter in network.parameters():
-            parameter.requires_grad_(not is_frozen)
-        maps_BHW = grad_cam(network, last_block(network), inputs, classes)
-    finally:
-        for parameter in network.parameters():
-            parameter.requires_grad_(True)
+    network.requires_grad_(not is_frozen)
+    maps_BHW = grad_cam(network, last_block(network), inputs, classes)
+    network.requires_grad_(True)
     assert maps_BHW.amax(dim=(1, 2)).tolist() == [1, 1, 1]
     assert not maps_BHW.requires_grad
     assert [part.training for part in network.modules()] == modes

@@ -51,19 +51,13 @@ def test_an_affine_map_is_found(matrix_22: Tensor, shift_px: tuple[float, float]
     after, map_23 = moved_by(matrix_22, shift_px)
     points_P2 = torch.tensor([[20.0, 20.0], [40.0, 25.0], [30.0, 45.0]])
     expected_P2 = points_P2 @ map_23[:, :2].T + map_23[:, 2]
-    found = motion(spots(), after, visible=4)
-    assert found.told_N.all()
-    torch.testing.assert_close(found(points_P2[None, None])[0, 0], expected_P2, atol=0.5, rtol=0)
-
-
-def test_other_colours_noise_around_and_lost_spots_do_not_matter() -> None:
-    after, map_23 = moved_by(turn(15), (1.0, 1.0))
-    after = 30 - 0.4 * after + torch.rand(after.shape, generator=torch.Generator().manual_seed(0))
-    after[:, (0, 4, 7)] = 12
-    found = motion(spots(), after, visible=4)
-    points_P2 = torch.tensor([[20.0, 20.0], [40.0, 45.0]])
-    expected_P2 = points_P2 @ map_23[:, :2].T + map_23[:, 2]
-    torch.testing.assert_close(found(points_P2[None, None])[0, 0], expected_P2, atol=0.6, rtol=0)
+    # Other colours, noise around and lost spots do not matter.
+    spoilt = 30 - 0.4 * after + torch.rand(after.shape, generator=torch.Generator().manual_seed(0))
+    spoilt[:, (0, 4, 7)] = 12
+    for seen, atol in ((after, 0.5), (spoilt, 0.6)):
+        found = motion(spots(), seen, visible=4)
+        assert found.told_N.all()
+        torch.testing.assert_close(found(points_P2[None, None])[0, 0], expected_P2, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("seen", [(), (4,), (0, 8), (3, 4, 5)])
@@ -78,7 +72,6 @@ def test_too_few_spots_tell_nothing(seen: tuple[int, ...]) -> None:
     [
         (turn(0), torch.diag(torch.tensor([-1.0, 1.0]))),
         (turn(20), turn(180)),
-        (turn(-30), torch.diag(torch.tensor([-1.0, 1.0]))),
         (turn(35), turn(0)),
         (turn(10), turn(90)),
     ],

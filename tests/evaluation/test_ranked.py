@@ -35,25 +35,13 @@ def test_the_rival_is_the_truth_or_else_the_runner_up(readings: Readings) -> Non
     assert readings.rivals(3).tolist() == [2, 1]
 
 
-def test_all_right_all_wrong_and_one_crop() -> None:
-    right = Readings(Evaluation(torch.eye(3), torch.arange(3), torch.arange(3)), NAMES)
-    assert (len(right.right()), len(right.surest_mistakes())) == (3, 0)
-    wrong = Readings(Evaluation(torch.eye(3)[:1], torch.tensor([2]), torch.arange(1)), NAMES)
-    assert (len(wrong.right()), len(wrong.surest_mistakes()), len(wrong.least_sure())) == (0, 1, 1)
-
-
 def test_a_diverged_network_is_described_too() -> None:
     readings = Readings(Evaluation(torch.full((2, 3), float("nan")), torch.tensor([0, 1]), torch.arange(2)), NAMES)
     assert sorted(readings.least_sure().tolist()) == [0, 1]
     assert readings.caption(1)[1] == "true 00"
 
 
-@pytest.mark.parametrize(
-    ("most", "chosen"), [(3, [10, 14, 18]), (2, [10, 18]), (9, list(range(10, 19))), (20, list(range(10, 19)))]
-)
-def test_a_spread_reaches_from_end_to_end(most: int, chosen: list[int]) -> None:
-    assert spread(torch.arange(10, 19), most).tolist() == chosen
-
-
-def test_a_spread_of_nothing_is_nothing() -> None:
+def test_a_spread_reaches_from_end_to_end() -> None:
+    chosen = {most: spread(torch.arange(10, 19), most).tolist() for most in (3, 2, 9, 20)}
+    assert chosen == {3: [10, 14, 18], 2: [10, 18], 9: list(range(10, 19)), 20: list(range(10, 19))}
     assert spread(torch.arange(0), 5).tolist() == []

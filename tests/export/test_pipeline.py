@@ -1,5 +1,8 @@
 """A network that leaves with unreadable crops and tracks in its data: what is told of them is what the file does."""
 
+import json
+from importlib.metadata import version
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,8 @@ from helpers.small_run import small_trainer, tiny_module
 from helpers.unreadable_crops import EACH, NUMBERS, draw, network, opened
 
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export.pipeline import ExportResult, _version, export_run, run_metadata
+from jersey.export import pipeline
+from jersey.export.pipeline import ExportResult, export_run
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pooled
 from jersey.runs.folder import RunFolder, open_run
@@ -33,9 +37,10 @@ def exported(data: JerseyDataModule, folder: RunFolder) -> ExportResult:
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
     best = {"scored_weights": "raw", "val": module.evaluations["val"].metrics}
-    test = module.evaluations["test"]
-    facts = run_metadata(folder, data, best=best, test=test, commit="none")
-    return export_run(module.network, data, folder, test=test, run_facts=facts, variants=(), least_agreement=1.0)
+    about = {"best": best, "test": module.evaluations["test"], "commit": "none"}
+    with pytest.MonkeyPatch.context() as patch:  # a checkout that is not installed has no version
+        patch.setattr(pipeline, "PRODUCERS", ("torch", "nobody-has-installed-this"))
+        return export_run(module.network, data, folder, **about, variants=(), least_agreement=1.0)
 
 
 @pytest.fixture
@@ -74,11 +79,9 @@ def test_tracks_are_read_as_a_reader_would(
     assert three.right == right
 
 
-def test_the_correlation_of_frames_is_that_of_val(exported: ExportResult, folder: RunFolder) -> None:
-    facts = OnnxModel(folder.onnx).facts
-    assert '"frame_correlation": ' in facts["calibration"]
-    assert '"frame_correlation": null' not in facts["calibration"]
-
-
-def test_a_checkout_that_is_not_installed_has_no_version_and_ships_all_the_same() -> None:
-    assert _version("a-package-that-nobody-has-installed") == "not installed"
+@pytest.mark.usefixtures("exported")
+def test_the_file_knows_the_correlation_of_frames_and_what_made_it(folder: RunFolder) -> None:
+    model = OnnxModel(folder.onnx)
+    assert model.frame_correlation is not None
+    versions = json.loads(model.facts["producers"])
+    assert versions == {"torch": version("torch"), "nobody-has-installed-this": "not installed"}

@@ -7,7 +7,7 @@ from helpers.small_run import small_network
 
 from jersey.core.labels import Labels
 from jersey.evaluation.calibration import Predictions, calibrate
-from jersey.export import ExportModule, ExportSettings, export_copy
+from jersey.export.export_module import ExportModule, ExportSettings
 from jersey.export.onnx_file import write_onnx
 from jersey.models.heads import CompositionalHead
 
@@ -26,7 +26,7 @@ def tiny_model(folder: Path, *, is_open: bool = True, seed: int = 0) -> Path:
     network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalisation
     settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, fit_mode="stretch", temperature=TEMPERATURE)
     facts = {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).facts}
-    write_onnx(ExportModule(export_copy(network), settings), folder / "model.onnx", facts)
+    write_onnx(ExportModule(network, settings), folder / "model.onnx", facts)
     return folder / "model.onnx"
 
 

@@ -9,7 +9,9 @@ from helpers.small_run import small_data, small_module, small_trainer
 
 from jersey.callbacks.ema import EMA
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export import ExportModule, ExportSettings, Reference, export_copy, export_onnx, torch_logits
+from jersey.export.export_module import ExportModule, ExportSettings
+from jersey.export.onnx_file import export_onnx
+from jersey.export.parity import Reference
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS, composition
@@ -47,8 +49,8 @@ def test_training_moves_the_parts_and_averaging_keeps_the_constants(
 def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataModule, tmp_path: Path) -> None:
     images_NCHW, labels_N = data.decoded["val"].images_NCHW, data.decoded["val"].labels_N
     settings = ExportSettings(labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode, temperature=2.0)
-    module = ExportModule(export_copy(fitted.network), settings)
-    reference = Reference(images_NCHW, labels_N, data.splits["val"].paths, torch_logits(module.network, images_NCHW))
+    module = ExportModule(fitted.network, settings)
+    reference = Reference.of(module.network, images_NCHW, labels_N, data.splits["val"].paths)
     agreement = export_onnx(module, tmp_path / "model.onnx", reference=reference, metadata={})
     assert agreement.disagreements == []
     assert agreement.max_logit_difference < 1e-4
@@ -61,18 +63,3 @@ def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataMod
     np.testing.assert_allclose(model.output("probabilities", images), (expected_NK / 2).softmax(dim=1), atol=1e-5)
     assert model.open_numbers == NUMBERS
     np.testing.assert_allclose(model.output("open_probabilities", images), (open_NM / 2).softmax(dim=1), atol=1e-5)
-
-
-@torch.inference_mode()
-def test_it_reads_the_one_number_that_its_digits_allow_besides_its_labels(
-    fitted: JerseyModule, data: JerseyDataModule
-) -> None:
-    """ "1": one digit, as "0", and a 1 in the ones, as "01"."""
-    scores_NM = fitted.network.open_logits(data.decoded["val"].images_NCHW)
-    readable = scores_NM.isfinite().all(dim=0).tolist()
-    assert {number for number, is_readable in zip(NUMBERS, readable, strict=True) if is_readable} == {
-        "0",
-        "00",
-        "01",
-        "1",
-    }

@@ -63,20 +63,14 @@ def test_html_holds_its_pictures_and_asks_for_no_other_file(page: list[Block], t
     assert base64.b64decode(encoded) == (tmp_path / "a.png").read_bytes()
 
 
-def test_markdown_tables_keep_their_columns(page: list[Block]) -> None:
-    rows = [line for line in as_markdown("page", page).splitlines() if line.startswith("|")]
+def test_markdown_keeps_columns_links_pictures_and_keeps_verbatim_text(page: list[Block]) -> None:
+    text = as_markdown("page", page)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4
     assert all(row.replace("\\|", "").count("|") == 3 for row in rows)
-
-
-def test_markdown_links_pictures_and_keeps_verbatim_text(page: list[Block]) -> None:
-    text = as_markdown("page", page)
+    assert text.startswith("# page\n\n**all said**\n\n## ")
     assert "](a.png)" in text
     assert "```text\nold  new\n<b>  0\n```" in text
-    assert text.startswith("# page\n\n**all said**\n\n## ")
-
-
-def test_verbatim_text_cannot_end_itself() -> None:
     lines = as_markdown("page", [CodeBlock("a\n```\n# not a heading\n````\n")]).splitlines()
     assert lines[2] == "`````text"
     assert lines[-1] == "`````"

@@ -11,7 +11,6 @@ from torch import nn
 from jersey.core.labels import Labels
 from jersey.inference.onnx_model import CONTRACT, sealed
 from jersey.models.network import Network
-from jersey.report import model_profile as module
 from jersey.report.model_profile import flops, parameter_counts, profile_model, profile_rows
 
 SIZE_PX = (12, 8)
@@ -64,7 +63,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
-def test_all_facts_of_a_real_file(network: Network, files: dict[str, Path]) -> None:
+def test_all_facts_of_a_real_file_and_their_table(network: Network, files: dict[str, Path]) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random_state = torch.get_rng_state()
     info = profile_model(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.02, **files)
@@ -73,42 +72,18 @@ def test_all_facts_of_a_real_file(network: Network, files: dict[str, Path]) -> N
     assert info["flops"] == flops(network, torch.zeros(1, 3, *SIZE_PX))
     assert info["input_px"] == list(SIZE_PX)
     assert 10e6 < info["peak_memory"]["bytes"] < 100e9, "torch alone takes 100 MB"
-    for runtime in ("torch", "onnxruntime"):
-        speed = info[runtime]
+    for speed in (info["torch"], info["onnxruntime"]):
         assert speed["device"]
         assert speed["threads"]
-        assert speed["latency_ms"] > 0
+        assert 0 < speed["latency_ms"] < 10_000
         assert speed["crops_per_s"] > 0
     assert json.loads(json.dumps(info)) == info
-    assert network.training
-    assert torch.equal(torch.get_rng_state(), random_state)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-@pytest.mark.parametrize("call_s", [0.004, 3.0])
-def test_the_median_is_of_calls_within_the_budget(call_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first call is left out, unless it alone fills the budget; one slow call in between changes nothing."""
-    clock_s = 0.0
-    durations_s = iter([3.0, call_s, 0.5, *[call_s] * 1000])
-    calls = []
-
-    def run() -> None:
-        nonlocal clock_s
-        calls.append(next(durations_s))
-        clock_s += calls[-1]
-
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock_s)
-    budget_s = 1.0 if call_s > 1 else 3.5
-    assert module._median_s(run, budget_s) == pytest.approx(call_s)
-    assert sum(calls[1:]) < budget_s + call_s
-    assert (len(calls) == 1) == (call_s > 1)
-
-
-def test_the_table_says_the_same(network: Network, files: dict[str, Path]) -> None:
-    info = profile_model(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.01, **files)
     info["torch"] |= {"latency_ms": 12.34, "crops_per_s": 4321.0, "batch_size": 7, "threads": 3, "device": "abacus"}
     table = dict(profile_rows(info))
     assert table["parameters"] == "137 (backbone 112, head 25), all of them trainable"
     assert "8 x 12 px" in table["operations"]
     assert table["torch"] == "12.3 ms for one crop, 4,321 crops/s in batches of 7; abacus, CPU threads: 3"
     assert set(table) == {"parameters", "operations", "files", "peak memory", "torch", "onnxruntime"}
+    assert network.training
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

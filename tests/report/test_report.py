@@ -12,9 +12,10 @@ from jersey.core.timing import Ratio
 from jersey.data.sampler import BalancedSampler, class_balance
 from jersey.evaluation.calibration import Calibration, CalibrationError
 from jersey.evaluation.metrics import Evaluation
-from jersey.export import Agreement, Variant
+from jersey.evaluation.tracklets import TrackletScore
+from jersey.export.parity import Agreement
 from jersey.export.pipeline import ExportResult
-from jersey.export.variants import VariantMeasurement
+from jersey.export.variants import Variant
 from jersey.inference.onnx_model import Threshold
 from jersey.report.document import as_html, as_markdown
 from jersey.report.report import ReportContent, report_page
@@ -28,6 +29,7 @@ CALIBRATION = Calibration(
     after=GAP,
     thresholds=(Threshold(0.95, 0.6, 0.9, 0.96, 0.8), Threshold(0.99, None, 0.0, None, 0.0)),
 )
+AGREEMENT = Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[])
 COUNTS = {"0": 6, "00": 3, "01": 1, "7": 0}
 
 
@@ -50,85 +52,61 @@ def result(tmp_path: Path) -> ReportContent:
         test=test,
         labels=LABELS,
         balance=class_balance(COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0])),
-        exported=ExportResult(
-            Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[]), CALIBRATION, [], []
-        ),
+        exported=ExportResult(AGREEMENT, CALIBRATION, [TrackletScore(3, 0, 4, 2, 0.5, 1.0, 0.5)], []),
         info=None,
     )
 
 
-def test_it_says_how_much_was_right_and_how_sure_that_is(result: ReportContent) -> None:
-    first = as_markdown("run", report_page(result)).splitlines()[2]
-    assert first == "**80.0% of 10 test crops read right (95 % interval 49.0% to 94.3%).**"
+def page(result: ReportContent) -> str:
+    return as_markdown("run", report_page(result))
 
 
-def test_errors_are_told_by_type_with_examples_and_the_worst_number_comes_first(result: ReportContent) -> None:
-    text = as_markdown("run", report_page(result))
+def test_the_page_of_counted_crops(result: ReportContent) -> None:
+    text = page(result)
+    assert text.splitlines()[2] == "**80.0% of 10 test crops read right (95 % interval 49.0% to 94.3%).**"
+    assert "3 of 4 in val, 3 in test" in text
     assert "| 0 against 00 | 2 | 0 read as 00 (2x) |" in text
-    table = text[text.index("read worst") :].splitlines()[4:]
-    assert [row.split(" | ")[:3] for row in table[:3]] == [
-        ['| "0"', "6", "4 (67%)"],
-        ['| "00"', "3", "3 (100%)"],
-        ['| "01"', "1", "1 (100%)"],
-    ]
-    assert table[3] == ""
-
-
-def test_the_product_of_sampler_and_weights_stands_beside_what_was_read(result: ReportContent) -> None:
-    """The sampler draws the three numbers equally often, and the loss weighs one twice."""
-    text = as_markdown("run", report_page(result))
-    assert '| "0" | 6 | 4 (67%) | 6 | 33.33% | 1.000 | 25.00% |' in text
-    assert '| "00" | 3 | 3 (100%) | 3 | 33.33% | 2.000 | 50.00% |' in text
+    # The sampler draws the three numbers equally often, and the loss weighs one twice; the worst comes first.
+    table = text[text.index("read worst") :].splitlines()[4:8]
+    assert table[0] == '| "0" | 6 | 4 (67%) | 6 | 33.33% | 1.000 | 25.00% |'
+    assert table[1] == '| "00" | 3 | 3 (100%) | 3 | 33.33% | 2.000 | 50.00% |'
+    assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100%)"], [""]]
     assert "commonest 0 to rarest 01: 6 to 1 in crops, 1 to 1 in the loss" in text
-
-
-def test_a_split_that_lacks_numbers_says_how_many_were_scored(result: ReportContent) -> None:
-    assert "3 of 4 in val, 3 in test" in as_markdown("run", report_page(result))
+    assert "divided by 1.500" in text
+    assert "0.0800 (0.0050 to 0.0200; by chance 0.0040) without it, 0.0100" in text
+    assert "| 95% | 0.6000 | 90.0% | 80.0% | 96.00% |" in text
+    assert "| 99% | none is enough | - | - | - |" in text
+    assert "| 3 | 4 | 50.0% (15.0% to 85.0%) |" in text
+    assert "int8" not in text
+    assert "Nothing." in text
 
 
 def test_no_error_is_said_to_be_none(result: ReportContent) -> None:
-    text = as_markdown("run", report_page(replace(result, test=evaluation([(0, 0), (1, 1)]))))
-    assert "None in the test split." in text
+    assert "None in the test split." in page(replace(result, test=evaluation([(0, 0), (1, 1)])))
 
 
 def test_the_difference_from_the_registered_experiment_is_shown(result: ReportContent) -> None:
-    assert "Nothing." in as_markdown("run", report_page(result))
-    text = as_markdown("run", report_page(replace(result, difference="trainer\ntrainer.epochs  30  5\n")))
+    text = page(replace(result, difference="trainer\ntrainer.epochs  30  5\n"))
     assert "```text\ntrainer\ntrainer.epochs  30  5\n```" in text
     assert "Nothing." not in text
 
 
 def test_pictures_that_a_run_made_are_shown_and_no_others(result: ReportContent) -> None:
-    assert "![" not in as_markdown("run", report_page(result))
+    assert "![" not in page(result)
     for name in ("history.png", "confusion_matrix_test.png"):
         Image.new("RGB", (2, 2)).save(result.folder / name)
-    assert as_markdown("run", report_page(result)).count("![") == 2
+    assert page(result).count("![") == 2
     assert as_html("run", report_page(result), result.folder).count("data:image/png") == 2
 
 
-def test_ties_are_named(result: ReportContent) -> None:
-    tied_agreement = replace(result.exported.agreement, ties=["val/00/a_b.jpg"])
-    tied = replace(result, exported=replace(result.exported, agreement=tied_agreement))
-    assert "val/00/a\\_b.jpg" in as_markdown("run", report_page(tied))
-
-
-def test_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result: ReportContent) -> None:
-    assert "int8" not in as_markdown("run", report_page(result))
-    agreement = replace(result.exported.agreement, accuracy=0.7, disagreements=["val/0/a.jpg"])
-    int8 = VariantMeasurement(agreement, Ratio(3.0, 2.5, 3.25), 11_600_000)
-    fp16 = VariantMeasurement(replace(agreement, disagreements=[]), Ratio(0.5, 0.4, 0.6), 22_000_000)
+def test_ties_and_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result: ReportContent) -> None:
+    agreement = replace(result.exported.agreement, ties=["val/00/a_b.jpg"], accuracy=0.7, disagreements=["val/0/a.jpg"])
+    fp16, slower = replace(agreement, disagreements=[]), Ratio(0.5, 0.4, 0.6)
     variants = [
-        Variant("int8", "model.int8.onnx", int8, ""),
-        Variant("fp16", "model.fp16.onnx", fp16, "it is slower"),
+        Variant("int8", "model.int8.onnx", "", agreement, Ratio(3.0, 2.5, 3.25), 11_600_000),
+        Variant("fp16", "model.fp16.onnx", "it is slower", fp16, slower, 22_000_000),
     ]
-    text = as_markdown("run", report_page(replace(result, exported=replace(result.exported, variants=variants))))
+    text = page(replace(result, exported=replace(result.exported, agreement=agreement, variants=variants)))
+    assert "val/00/a\\_b.jpg" in text
     assert "| model.int8.onnx | 90.00% | 70.00% | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
     assert "| model.fp16.onnx | 100.00% | 70.00% | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text
-
-
-def test_how_sure_it_is(result: ReportContent) -> None:
-    text = as_markdown("run", report_page(result))
-    assert "divided by 1.500" in text
-    assert "0.0800 (0.0050 to 0.0200; by chance 0.0040) without it, 0.0100" in text
-    assert "| 95% | 0.6000 | 90.0% | 80.0% | 96.00% |" in text
-    assert "| 99% | none is enough | - | - | - |" in text

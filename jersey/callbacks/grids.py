@@ -14,7 +14,7 @@ from jersey.data.loader import Batch
 from jersey.evaluation.grad_cam import grad_cam
 from jersey.evaluation.ranked import Readings, spread
 from jersey.plots import image_grid as plot
-from jersey.plots.image_grid import TileSection, Tile
+from jersey.plots.image_grid import Tile, TileSection
 
 # Of the stages of a ResNet, the last first; half as many behind the small stem, which does not pool.
 PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}

@@ -1,25 +1,26 @@
 """Out of focus, in motion, and far from the camera.
 
-Blurred, every crop is convolved with a kernel of its own, borders mirrored. At low resolution, crops are made smaller
-and enlarged again: a size of its own for every crop cannot be a tensor's shape, so both resizes are matrices, one per
-axis, in which the smaller picture fills only some rows. The weights are those of torch's antialiased bilinear resize,
-as in `jersey.data.resize`.
+Each crop is convolved with a kernel of its own, borders mirrored, or made smaller and enlarged again. A size of its own
+for every crop cannot be a tensor's shape, so these resizes, torch's antialiased bilinear ones, are matrices, one per
+axis, in which the smaller picture fills only some rows.
 
 Shapes: B batch, C channels, H W size, K kernel size, S samples along a movement, O outputs and I inputs of an axis.
 Images are float in [0, 1].
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, chosen, require, uniform
+from jersey.augment.base import Augmentation, chosen, uniform
 
 _SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
 
 
+@dataclass(eq=False, kw_only=True)
 class Blur(Augmentation):
     """Gaussian blur.
 
@@ -28,11 +29,8 @@ class Blur(Augmentation):
         p: probability that a crop is blurred.
     """
 
-    def __init__(self, *, sigma_px: float, p: float = 1.0) -> None:
-        super().__init__()
-        require("Blur", sigma_px=(sigma_px, 0, math.inf), p=(p, 0, 1))
-        self.sigma_px = sigma_px
-        self.p = p
+    sigma_px: float
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
@@ -41,6 +39,7 @@ class Blur(Augmentation):
         return convolve(convolve(images_BCHW, kernels_BK[:, None, :]), kernels_BK[:, :, None])
 
 
+@dataclass(eq=False, kw_only=True)
 class MotionBlur(Augmentation):
     """The average over a straight movement in any direction.
 
@@ -49,11 +48,8 @@ class MotionBlur(Augmentation):
         p: probability that a crop is blurred.
     """
 
-    def __init__(self, *, length_px: float, p: float = 1.0) -> None:
-        super().__init__()
-        require("MotionBlur", length_px=(length_px, 0, math.inf), p=(p, 0, 1))
-        self.length_px = length_px
-        self.p = p
+    length_px: float
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
@@ -97,6 +93,7 @@ def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
     return blurred_1GHW.view(batch, channels, height, width)
 
 
+@dataclass(eq=False, kw_only=True)
 class LowResolution(Augmentation):
     """Shrinks and enlarges again.
 
@@ -105,11 +102,8 @@ class LowResolution(Augmentation):
         p: probability that a crop is changed.
     """
 
-    def __init__(self, *, factor: float, p: float = 1.0) -> None:
-        super().__init__()
-        require("LowResolution", factor=(factor, 1, math.inf), p=(p, 0, 1))
-        self.factor = factor
-        self.p = p
+    factor: float
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)

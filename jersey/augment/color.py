@@ -3,14 +3,16 @@
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, require, uniform
+from jersey.augment.base import Augmentation, uniform
 
 
+@dataclass(eq=False, kw_only=True)
 class Colour(Augmentation):
     """Brightness, contrast, saturation, and number and cloth in other colours: one 3x3 matrix and offset a crop.
 
@@ -22,14 +24,10 @@ class Colour(Augmentation):
             Numbers come in every pair of colours; shape is what carries the label.
     """
 
-    def __init__(
-        self, *, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, swap: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.swap = swap
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    swap: float = 0.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, device = len(images_BCHW), images_BCHW.device
@@ -60,6 +58,7 @@ def _luminance(device: torch.device) -> Tensor:
     return torch.tensor([[0.299, 0.587, 0.114]], device=device)
 
 
+@dataclass(eq=False, kw_only=True)
 class Hue(Augmentation):
     """Turns the hues of each crop.
 
@@ -67,10 +66,7 @@ class Hue(Augmentation):
         turn: half-width of the uniform range, as a share of the colour circle; 0.5 is every hue.
     """
 
-    def __init__(self, *, turn: float) -> None:
-        super().__init__()
-        require("Hue", turn=(turn, 0, 0.5))
-        self.turn = turn
+    turn: float
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         turns_B = uniform((len(images_BCHW),), -self.turn, self.turn, generator)
@@ -100,12 +96,11 @@ def turn_hue(images_BCHW: Tensor, turns_B: Tensor) -> Tensor:
     return torch.stack(channels, dim=1)
 
 
+@dataclass(eq=False, kw_only=True)
 class Noise(Augmentation):
     """Gaussian sensor noise, its standard deviation uniform in [0, std] for each crop, on the 0..1 scale."""
 
-    def __init__(self, *, std: float) -> None:
-        super().__init__()
-        self.std = std
+    std: float
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         std_B111 = uniform((len(images_BCHW), 1, 1, 1), 0, self.std, generator)

@@ -24,12 +24,8 @@ SIZE_PX = 64
 
 @dataclass(frozen=True)
 class Strength:
-    """What was measured.
-
-    Args:
-        change: mean absolute change of a pixel, in 0..255.
-        moved_mean_percent: how far `Geometry` moves a point on average, in percent of the side.
-        moved_p95_percent: how far at least, for one point in twenty.
+    """Mean absolute change of a pixel, in 0..255; and how far `Geometry` moves a point, in percent of the side: on
+    average, and at least for one point in twenty.
     """
 
     change: float

@@ -17,13 +17,10 @@ from jersey.core.errors import UserError
 
 
 class PerSample(Augmentation):
-    """Applies `transform` to each crop by itself.
+    """Applies `transform`, such as `v2.RandAugment()`, to each crop by itself; waits for the device once a batch.
 
     The crop is uint8 [3,H,W], as every transform takes it; the result may be uint8 or float in [0, 1] and must have
-    the crop's size. Waits for the device once a batch.
-
-    Args:
-        transform: such as `v2.RandAugment()`, or `v2.Compose` of several.
+    the crop's size.
     """
 
     def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:

@@ -52,11 +52,7 @@ def walk(folder: str | Path, on_problem: OnProblem) -> Iterator[str]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and below it, sorted.
-
-    Raises:
-        UserError: a folder cannot be listed.
-    """
+    """The image files in a folder and below it, sorted; UserError where a folder cannot be listed."""
     return sorted(Path(file) for file in walk(folder, raise_problem) if is_image(file))
 
 

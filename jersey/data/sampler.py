@@ -1,7 +1,6 @@
 """Class imbalance: weights in the loss and class-balanced sampling, both with one power p of the class counts.
 
-p = 0 leaves the data as it is, p = 1 makes all classes equal, p = 0.5 lies between. Weights and sampler multiply
-when both are on, which pushes a rare class twice; `jersey.lint.checks` asks for an explicit yes.
+p = 0 leaves the data as it is, p = 1 makes all classes equal. Weights and sampler multiply when both are on.
 
 Shapes: K classes, N crops of the train split.
 """
@@ -37,11 +36,7 @@ class BalancedSampler(Sampler[int]):
     times an epoch on average appears floor(e) or ceil(e) times, so an epoch holds no chance duplicates, and power 0
     is a plain shuffle. What is drawn is a function of (seed, epoch) alone.
 
-    Args:
-        class_indices_N: class index of each crop, or ILLEGIBLE_INDEX.
-        power: 0 for the natural distribution, 1 for equal classes.
-        seed: non-negative.
-        repeated: an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
+    With `repeated` an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
     """
 
     def __init__(self, class_indices_N: Sequence[int], *, power: float, seed: int, repeated: int | None = None) -> None:
@@ -108,13 +103,7 @@ class Balance:
 
 
 def class_balance(counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor) -> dict[str, Balance]:
-    """What sampler and weights together make of the classes, by name.
-
-    Args:
-        counts: train crops of each class, in label order.
-        sampler: of their crops.
-        class_weights_K: of the loss.
-    """
+    """What sampler and loss weights together make of the classes, by name; `counts` are of train, in label order."""
     probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
     weight_K = class_weights_K.double().cpu().numpy()
     share_K = probability_K * weight_K / (probability_K * weight_K).sum()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, SupportsIndex, overload
+from typing import Literal, SupportsIndex
 
 from jersey.core.errors import UserError, summarize
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, Labels
@@ -26,14 +26,8 @@ class Paths(Sequence[Path]):
     def __len__(self) -> int:
         return len(self.texts)
 
-    @overload
-    def __getitem__(self, rows: SupportsIndex) -> Path: ...
-
-    @overload
-    def __getitem__(self, rows: slice) -> "Paths": ...
-
-    def __getitem__(self, rows: SupportsIndex | slice) -> "Path | Paths":
-        return Paths(self.texts[rows]) if isinstance(rows, slice) else Path(self.texts[rows])
+    def __getitem__(self, row: SupportsIndex) -> Path:  # type: ignore[override]  # nobody needs slices
+        return Path(self.texts[row])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Paths) and self.texts == other.texts
@@ -44,14 +38,7 @@ class Paths(Sequence[Path]):
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split, in a fixed order.
-
-    Args:
-        name: one of SPLITS.
-        paths: one image file a row.
-        labels: the label of each row, or ILLEGIBLE.
-        tracks: the track of each row, "" for none.
-    """
+    """The images of one split, in a fixed order: of each row the file, the label or ILLEGIBLE, and the track or ""."""
 
     name: str
     paths: Paths

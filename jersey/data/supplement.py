@@ -10,9 +10,7 @@ from jersey.synth.generate import crop_path, generate
 
 @dataclass(frozen=True, kw_only=True)
 class RareNumbers:
-    """Fills every number that has train crops, but fewer than `least`, up with drawn ones.
-
-    Labels that are no numbers of one or two digits cannot be drawn, and stay as they are.
+    """Fills every number of one or two digits that has train crops, but fewer than `least`, up with drawn ones.
 
     Args:
         folder: for the drawn crops, not below that of the data.
@@ -32,11 +30,7 @@ class RareNumbers:
         return {name: count for name, count in counts.items() if count > 0 and JERSEY_NUMBER.fullmatch(name)}
 
     def draw(self, train: Split) -> None:
-        """Draws them, unless they are there.
-
-        Raises:
-            UserError: `folder` holds something else, as crops for an earlier state of the data.
-        """
+        """Draws them, unless they are there; UserError where `folder` holds others, as for an earlier data set."""
         if missing := self.missing(train):
             numbers = len(missing)  # a data set has three splits; of this one only the first is used
             generate(

@@ -20,13 +20,7 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to read.
-
-    Args:
-        name: what the answer is to name.
-        crop: the path of the file, or what is wrong with the line that should name it.
-        track: crops of one player have the same; None where it is unknown.
-    """
+    """An image to read: its name in answers, the path of the file or what is wrong with its line, and the track."""
 
     name: str
     crop: str | UserError
@@ -34,11 +28,7 @@ class Item:
 
 
 def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
-    """The images of the command's arguments, and how many they are; None where standard input will tell.
-
-    Raises:
-        UserError: an argument names nothing.
-    """
+    """The images of the command's arguments, and how many they are; None where standard input will tell."""
     lists = [_named(argument) for argument in arguments if argument != STDIN]
     items = (item for found in lists for item in found)
     if STDIN not in arguments:

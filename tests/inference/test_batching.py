@@ -41,29 +41,19 @@ def test_results_come_in_the_order_of_crops_of_many_sizes() -> None:
     assert max(shape[0] for shape in run.shapes) == 8
 
 
-def test_crops_of_one_size_share_batches_that_are_full() -> None:
+@pytest.mark.parametrize(("count", "sizes", "batches"), [(20, 1, [8, 8, 4]), (64, 2, [8] * 8)])
+def test_crops_of_one_size_share_batches_that_are_full_also_where_sizes_take_turns(
+    count: int, sizes: int, batches: list[int]
+) -> None:
     run = Run()
-    assert len(list(SizeBuckets(run, batch_size=8).results(map(crop, range(20))))) == 20
-    assert [shape[0] for shape in run.shapes] == [8, 8, 4]
+    list(SizeBuckets(run, batch_size=8).results(crop(0, (3, 4 + turn % sizes)) for turn in range(count)))
+    assert [shape[0] for shape in run.shapes] == batches
 
 
 def test_channels_come_before_height_and_width() -> None:
     image_hw3 = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    seen = []
-
-    def keep(images_N3hw: np.ndarray) -> list[int]:
-        seen.extend(images_N3hw)
-        return [0] * len(images_N3hw)
-
-    list(SizeBuckets(keep, batch_size=2).results([image_hw3, image_hw3[::-1]]))
-    np.testing.assert_array_equal(seen[0], image_hw3.transpose(2, 0, 1))
-    np.testing.assert_array_equal(seen[1], image_hw3[::-1].transpose(2, 0, 1))
-
-
-def test_two_sizes_in_turn_still_fill_batches() -> None:
-    run = Run()
-    list(SizeBuckets(run, batch_size=8).results(crop(0, (3, 4 + turn % 2)) for turn in range(64)))
-    assert [shape[0] for shape in run.shapes] == [8] * 8
+    for seen_3hw in SizeBuckets(list, batch_size=2).results([image_hw3, image_hw3]):
+        np.testing.assert_array_equal(seen_3hw, image_hw3.transpose(2, 0, 1))
 
 
 def counted(crops: Iterator[np.ndarray], taken: list[int]) -> Iterator[np.ndarray]:

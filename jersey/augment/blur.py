@@ -22,12 +22,7 @@ _SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
 
 @dataclass(eq=False, kw_only=True)
 class Blur(Augmentation):
-    """Gaussian blur.
-
-    Args:
-        sigma_px: the largest; each crop's is uniform from 0.
-        p: probability that a crop is blurred.
-    """
+    """Gaussian blur of the crops of probability `p`, each with a sigma of its own, uniform from 0 to `sigma_px`."""
 
     sigma_px: float
     p: float = 1.0
@@ -41,11 +36,9 @@ class Blur(Augmentation):
 
 @dataclass(eq=False, kw_only=True)
 class MotionBlur(Augmentation):
-    """The average over a straight movement in any direction.
+    """The average over a straight movement in any direction, its length uniform from 0 to `length_px`.
 
-    Args:
-        length_px: the longest movement; each crop's is uniform from 0.
-        p: probability that a crop is blurred.
+    A crop is blurred with probability `p`.
     """
 
     length_px: float
@@ -95,12 +88,7 @@ def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
 
 @dataclass(eq=False, kw_only=True)
 class LowResolution(Augmentation):
-    """Shrinks and enlarges again.
-
-    Args:
-        factor: the largest; each crop's is log-uniform from 1.
-        p: probability that a crop is changed.
-    """
+    """Shrinks crops, with probability `p`, by factors log-uniform from 1 to `factor`, and enlarges them again."""
 
     factor: float
     p: float = 1.0

@@ -60,11 +60,7 @@ def _luminance(device: torch.device) -> Tensor:
 
 @dataclass(eq=False, kw_only=True)
 class Hue(Augmentation):
-    """Turns the hues of each crop.
-
-    Args:
-        turn: half-width of the uniform range, as a share of the colour circle; 0.5 is every hue.
-    """
+    """Turns the hues of each crop by up to `turn`, a share of the colour circle; 0.5 is every hue."""
 
     turn: float
 

@@ -19,11 +19,9 @@ _LONGEST = 3.0  # width to height, or height to width, in pixels
 
 @dataclass(eq=False, kw_only=True)
 class Erasing(Augmentation):
-    """Paints a rectangle of one random colour over each crop.
+    """Paints a rectangle of one random colour over a crop, with probability `p`.
 
-    Args:
-        area: the largest, as a share of the crop; each crop's is uniform from 0.
-        p: probability that a crop is changed.
+    Its area is uniform from 0 to `area`, a share of the crop.
     """
 
     area: float

@@ -27,9 +27,6 @@ class Geometry(Augmentation):
         scale: 0.15 means a factor between 1/1.15 and 1.15, log-uniform, and another such factor for the aspect ratio.
         shift: share of the width and of the height.
         perspective: below 0.5; a side is magnified by up to 1 + perspective against the centre, along x and along y.
-
-    Raises:
-        UserError: a shear or perspective so strong that parts of the crop would come out mirrored.
     """
 
     rotation_deg: float = 0.0

@@ -25,12 +25,7 @@ _BLOCK = 8
 
 @dataclass(eq=False, kw_only=True)
 class Jpeg(Augmentation):
-    """Compresses each crop.
-
-    Args:
-        quality: the worst, 1 to 100; each crop's is a whole number, uniform from there to 95.
-        p: probability that a crop is compressed.
-    """
+    """Compresses a crop, with probability `p`, to a quality that is a whole number, uniform from `quality` to 95."""
 
     quality: int
     p: float = 1.0

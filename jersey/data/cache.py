@@ -43,12 +43,9 @@ class Crops:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How image files become rows.
+    """How image files become rows: `fit` leads from uint8 RGB [h,w,3] to uint8 [3,H,W], and is called in threads.
 
-    Attributes:
-        fit: from uint8 RGB [h,w,3] to uint8 [3,H,W]; called in threads.
-        size_px: H and W.
-        settings: says all else that `fit` depends on.
+    What else it depends on is said by `settings`.
     """
 
     fit: Callable[[np.ndarray], np.ndarray]

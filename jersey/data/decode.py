@@ -156,8 +156,11 @@ def decode_all(
 
 
 def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
-    if image.mode in GREY_16_BIT:
-        return _drop_low_byte(path, image).convert("RGB")
+    if image.mode in GREY_16_BIT:  # Pillow's own conversion would clip everything above 255 to white
+        grey_HW = np.asarray(image)
+        if image.mode == "I" and (grey_HW.min() < 0 or grey_HW.max() > 0xFFFF):
+            raise BadImage(path, "has 32-bit grey values outside 0 ... 65535")
+        return Image.fromarray((grey_HW >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         # Cut-out crops carry zeros where they are transparent, so a consumer that just drops the alpha channel sees
         # black there; composing over black shows the network the same picture.
@@ -168,11 +171,3 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
     if image.mode not in CONVERTIBLE:
         raise BadImage(path, f"has pixels of the kind {image.mode!r}, which has no fixed meaning as a colour")
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _drop_low_byte(path: Path, image: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit grey; Pillow's own conversion would clip everything above 255 to white."""
-    grey_HW = np.asarray(image)
-    if image.mode == "I" and (grey_HW.min() < 0 or grey_HW.max() > 0xFFFF):
-        raise BadImage(path, "has 32-bit grey values outside 0 ... 65535")
-    return Image.fromarray((grey_HW >> 8).astype(np.uint8))

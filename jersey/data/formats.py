@@ -42,9 +42,8 @@ def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
         raise UserError(f"{where}: not a row like {example}; mend or remove the line")
     image, label, track = row["image"], row["suffix"] if needs_label else ILLEGIBLE, row.get("track", "")
     if not isinstance(label, str):
-        raise UserError(
-            f"{where}: the label {reprlib.repr(label)} is not a string; put it in quotes, or 00 would become 0"
-        )
+        wrong = f"the label {reprlib.repr(label)} is not a string"
+        raise UserError(f"{where}: {wrong}; put it in quotes, or 00 would become 0")
     if not isinstance(image, str) or not image or "\0" in image:
         raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
     if not isinstance(track, str):
@@ -123,7 +122,6 @@ def _inside_root(folder: str, image: str, *, where: str) -> str:
     """
     path = posixpath.normpath(f"{folder}/{image}")
     if image.startswith("/") or path == ".." or path.startswith("../"):
-        raise UserError(
-            f"{where}: the image {image!r} lies outside the data folder; give a path relative to this file, inside it"
-        )
+        wrong = f"the image {image!r} lies outside the data folder"
+        raise UserError(f"{where}: {wrong}; give a path relative to this file, inside it")
     return path

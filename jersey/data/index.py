@@ -46,15 +46,14 @@ def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Sp
     absent = [name for name in SPLITS if not is_folder(root / name)]
     if absent:
         present = sorted(entry.name for entry in entries(root, on_problem) if is_folder(entry))
-        problem = UserError(
-            f"the data folder {root} has no folder {', '.join(absent)} "
-            f"(it has {summarize(present, most=10) or 'none at all'}); a data set needs {', '.join(SPLITS)}"
-        )
+        there = f"it has {summarize(present, most=10) or 'none at all'}"
+        lacks = f"the data folder {root} has no folder {', '.join(absent)} ({there})"
+        problem = UserError(f"{lacks}; a data set needs {', '.join(SPLITS)}")
         if len(absent) == len(SPLITS):
             raise problem
         on_problem(problem)
-    empty = {name: Split(name, Paths(()), (), ()) for name in absent}
-    return {name: empty[name] if name in empty else _read_split(root, name, on_problem) for name in SPLITS}
+    none = Paths(()), (), ()
+    return {name: Split(name, *none) if name in absent else _read_split(root, name, on_problem) for name in SPLITS}
 
 
 def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
@@ -70,7 +69,7 @@ def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
         on_problem(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
     rows = sorted(labelled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
     tracks = tuple(track_of.get(path, "") for path, _ in rows)
-    return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), tracks)
+    return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracks)
 
 
 def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:

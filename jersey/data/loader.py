@@ -133,7 +133,5 @@ def uneven_share(batch_size: int, processes: int) -> str | None:
     is_enough = batch_size >= 2 * processes  # batch normalisation has no variance of one crop
     if processes == 1 or (batch_size % processes == 0 and is_enough):
         return None
-    return (
-        f"data.batch_size={batch_size} is shared by {processes} processes; make it a multiple of {processes}, "
-        f"{2 * processes} or more"
-    )
+    shared = f"data.batch_size={batch_size} is shared by {processes} processes"
+    return f"{shared}; make it a multiple of {processes}, {2 * processes} or more"

@@ -71,5 +71,4 @@ def skipped_summary(skipped: Mapping[str, Sequence[Skipped]]) -> dict[str, str]:
 
 
 def _audit_command(root: Path) -> str:
-    """What prints everything that is wrong with a data set."""
     return f"python -m jersey.data.audit {shlex.quote(str(root))}"

@@ -54,12 +54,7 @@ class BalancedSampler(Sampler[int]):
 
     def draw(self, epoch: int) -> np.ndarray:
         """Crop indices of one epoch in training order, int64 [N]."""
-        if self.repeated is not None:
-            return np.resize(self._draw(0)[: self.repeated], len(self))
-        return self._draw(epoch)
-
-    def _draw(self, epoch: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.seed, epoch if self.repeated is None else 0])
         size = len(self.expected_N)
         shuffled_N = rng.permutation(size)
         order_N = shuffled_N[np.argsort(self.class_indices_N[shuffled_N], kind="stable")]  # a class is one stretch
@@ -67,7 +62,7 @@ class BalancedSampler(Sampler[int]):
         edges_N *= size / edges_N[-1]  # rounding must not leave the last point outside
         points_N = np.arange(size) + rng.uniform()
         drawn_N = order_N[np.searchsorted(edges_N, points_N, side="right").clip(max=size - 1)]
-        return rng.permutation(drawn_N)
+        return np.resize(rng.permutation(drawn_N)[: self.repeated], size)
 
     def expected_counts(self, *, num_classes: int) -> np.ndarray:
         """How many crops of each class an epoch draws on average, float64 [K]."""

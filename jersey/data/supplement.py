@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jersey.core.labels import JERSEY_NUMBER
 from jersey.data.split import Paths, Split
@@ -33,15 +34,8 @@ class RareNumbers:
         """Draws them, unless they are there; UserError where `folder` holds others, as for an earlier data set."""
         if missing := self.missing(train):
             numbers = len(missing)  # a data set has three splits; of this one only the first is used
-            generate(
-                Path(self.folder),
-                numbers=tuple(missing),
-                train=tuple(missing.values()),
-                val=numbers,
-                test=numbers,
-                size_px=self.size_px,
-                seed=self.seed,
-            )
+            counts: dict[str, Any] = {"train": tuple(missing.values()), "val": numbers, "test": numbers}
+            generate(Path(self.folder), numbers=tuple(missing), size_px=self.size_px, seed=self.seed, **counts)
 
     def added_to(self, train: Split) -> Split:
         """The split with the drawn crops at its end, whether they have been drawn yet or not."""

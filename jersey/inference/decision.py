@@ -31,8 +31,8 @@ class Reading:
     """What was read on a crop, or on several crops of one player.
 
     Attributes:
-        number: as text, since "0" and "00" are two numbers; None where there is no answer.
-        confidence: the calibrated probability of the likeliest number, also where that is no answer.
+        number: as text, since "0" and "00" are two numbers; None where the model abstains.
+        confidence: the calibrated probability of the likeliest number, also where the model abstains.
         top_k: the likeliest numbers, each with its probability.
         unseen: whether the number is none of those that the network was trained on.
     """
@@ -98,10 +98,8 @@ def confidence_for(min_precision: float | None, thresholds: Sequence[Threshold])
     if confidence is None:
         reached = ", ".join(f"{precision:g}" for precision, least in known.items() if least is not None)
         why = "no confidence gave it on the validation crops" if min_precision in known else "it was not looked for"
-        raise UserError(
-            f"the model has no confidence for min_precision={min_precision:g}, {why}; it has those for: "
-            f"{reached or 'none, so leave it out'}"
-        )
+        lacks = f"the model has no confidence for min_precision={min_precision:g}, {why}"
+        raise UserError(f"{lacks}; it has those for: {reached or 'none, so leave it out'}")
     return confidence
 
 

@@ -38,14 +38,10 @@ BY_DEFAULT = ("CUDAExecutionProvider", CPU)
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which confidence on answers are right with some precision.
+    """From which confidence on answers are right with some precision, as wanted on validation crops.
 
-    Attributes:
-        precision: the share of answers that are right, as wanted.
-        confidence: the least one to answer with; None where no confidence gives that precision on validation crops.
-        val_coverage: share of the validation crops that are answered then.
-        test_precision: what it came to on the test crops; None without an answer there.
-        test_coverage: likewise.
+    The confidence is None where none gives that precision, the test precision where there is no answer. Coverage is
+    the share of crops that are answered.
     """
 
     precision: float
@@ -78,10 +74,8 @@ class OnnxModel:
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         contract = self.metadata.get("contract")
         if contract != CONTRACT:
-            raise UserError(
-                f"{path} follows contract {contract or 'none'}, and this jersey knows {CONTRACT}; "
-                "export it again, or take the jersey that exported it"
-            )
+            found = f"{path} follows contract {contract or 'none'}, and this jersey knows {CONTRACT}"
+            raise UserError(f"{found}; export it again, or take the jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
         shapes = {output.name: output.shape for output in self.session.get_outputs()}
         self.outputs = tuple(shapes)

@@ -62,7 +62,12 @@ class Predictor:
             raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
         require_started(self.model.session, providers)
         self.batch_size = batch_size
-        self.numbers = self._open_numbers() if open else self.model.labels.names
+        if open and not self.model.open_numbers:
+            raise UserError(
+                f"{path} reads only the numbers it was trained on, as it has no compositional head; "
+                "leave `open` out, or train with module.network.head=CompositionalHead"
+            )
+        self.numbers = self.model.open_numbers if open else self.model.labels.names
         self._output = "open_probabilities" if open else "probabilities"
         self._decision = Decision(
             self.numbers,
@@ -119,25 +124,12 @@ class Predictor:
     def _in_batches(
         self, crops: Iterable[Crop | UserError], run: Callable[[np.ndarray], Sequence[T]]
     ) -> Iterator[T | UserError]:
-        _require_several(crops)
+        if isinstance(crops, str | Path):
+            raise UserError(f"{crops} is one path; use predict for a file and predict_folder for a folder")
+        if isinstance(crops, np.ndarray) and crops.ndim != 4:
+            wrong = f"a batch is an array [N, height, width, 3], and not {list(crops.shape)}"
+            raise UserError(f"{wrong}; use predict for one crop")
         return SizeBuckets(run, batch_size=self.batch_size).results(decoded(crops, ahead=self.batch_size))
 
     def _run(self, images_NChw: np.ndarray) -> Any:
         return self.model.output(self._output, images_NChw, batch_size=len(images_NChw))
-
-    def _open_numbers(self) -> tuple[str, ...]:
-        if not self.model.open_numbers:
-            raise UserError(
-                f"{self.model.path} reads only the numbers it was trained on, as it has no compositional head; "
-                "leave `open` out, or train with module.network.head=CompositionalHead"
-            )
-        return self.model.open_numbers
-
-
-def _require_several(crops: Any) -> None:
-    if isinstance(crops, str | Path):
-        raise UserError(f"{crops} is one path; use predict for a file and predict_folder for a folder")
-    if isinstance(crops, np.ndarray) and crops.ndim != 4:
-        raise UserError(
-            f"a batch is an array [N, height, width, 3], and not {list(crops.shape)}; use predict for one crop"
-        )

@@ -53,13 +53,6 @@ def test_they_are_the_last_rows_and_no_label(tree: Tree) -> None:
         assert list(split.readable().paths) == list(split.paths)[: len(LABELS)]
 
 
-def test_in_either_layout_the_crops_come_in_the_same_order(tmp_path: Path) -> None:
-    folders, annotations = (read_splits(with_unreadable(tmp_path / layout, layout).root) for layout in LAYOUTS)
-    for name in SPLITS:
-        assert [path.name for path in folders[name].paths] == [path.name for path in annotations[name].paths]
-        assert folders[name].labels == annotations[name].labels
-
-
 def test_rows_that_are_picked_stay_together(tree: Tree) -> None:
     train = read_splits(tree.root)["train"]
     picked = train.only([5, 1])

@@ -124,7 +124,7 @@ def test_class_folder_that_only_looks_like_a_number(root: Path, name: str) -> No
 
 
 def split_of(*labels: str, name: str = "train") -> Split:
-    return Split(name, Paths(f"{index}.jpg" for index in range(len(labels))), labels, ("",) * len(labels))
+    return Split(name, Paths(tuple(f"{index}.jpg" for index in range(len(labels)))), labels, ("",) * len(labels))
 
 
 def test_label_map_comes_from_train_alone() -> None:
@@ -153,12 +153,9 @@ def test_one_class_is_not_enough(pinned: list[str] | None) -> None:
 
 
 def test_paths_are_a_sequence_of_paths() -> None:
-    texts = ["/a/0.jpg", "/a/00.jpg", "/b/1.jpg"]
-    paths = Paths(texts)
-    assert list(paths) == [Path(text) for text in texts]
+    paths = Paths(("/a/0.jpg", "/a/00.jpg"))
+    assert list(paths) == [Path("/a/0.jpg"), Path("/a/00.jpg")]
     assert paths[np.int64(1)] == Path("/a/00.jpg")
-    assert paths == Paths(iter(texts)) != Paths(texts[1:])
-    assert hash(paths) == hash(Paths(texts))
 
 
 def test_folders_below_a_class_folder_are_tracks(root: Path) -> None:

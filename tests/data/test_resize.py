@@ -97,12 +97,3 @@ def test_letterbox_keeps_the_aspect_ratio_and_the_centre(before: tuple[int, int]
     assert rows[0] + rows[-1] == 63
     assert columns[0] + columns[-1] == 63
     assert (fitted_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 255).all()
-
-
-def test_thin_strokes_survive_shrinking() -> None:
-    """What antialiasing is for: one white line in 16 keeps its share of the light wherever it lies."""
-    for row in range(16):
-        images_BChw = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
-        images_BChw[..., row::16, :] = 255
-        mean = fit(images_BChw, height_px=16, width_px=16).float().mean().item()
-        assert mean == pytest.approx(255 / 16, abs=1)

@@ -74,14 +74,6 @@ def test_expected_counts_are_the_average_of_the_drawn_ones() -> None:
     assert expected_K.sum() == pytest.approx(len(CLASSES_N))
 
 
-@pytest.mark.parametrize("epoch", range(3))
-def test_power_zero_is_a_permutation_and_power_one_makes_classes_equal_within_one_crop(epoch: int) -> None:
-    assert sorted(sampler(power=0.0).draw(epoch)) == list(range(len(CLASSES_N)))
-    counts_K = sampler(power=1.0).drawn_counts(epoch, num_classes=4)
-    assert counts_K.sum() == len(CLASSES_N)
-    assert np.ptp(counts_K) <= 1
-
-
 def test_on_average_every_crop_of_a_class_is_drawn_equally_often() -> None:
     """Over 400 epochs, against the binomial spread that a crop drawn floor or ceil times has."""
     epochs = 400

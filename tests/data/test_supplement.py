@@ -16,7 +16,7 @@ from jersey.data.supplement import RareNumbers
 
 def split_of(**counts: int) -> Split:
     labels = tuple(name.lstrip("n") for name, count in counts.items() for _ in range(count))
-    return Split("train", Paths(f"{index}.jpg" for index in range(len(labels))), labels, ("",) * len(labels))
+    return Split("train", Paths(tuple(f"{index}.jpg" for index in range(len(labels)))), labels, ("",) * len(labels))
 
 
 def test_only_what_is_rare_and_can_be_drawn_is_filled_up(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def torchvisions(transform: v2.Transform, **params: object) -> tuple[Tensor, Ten
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_mixup_is_torchvisions_with_the_same_share(seed: int) -> None:
+def test_mixup_and_cutmix_are_torchvisions_with_the_same_share_and_box(seed: int) -> None:
     mixed_BCHW, targets_BK = mixed(MixUp(alpha=0.8), seed)
     share = targets_BK[0, LABELS_B[0]].item()  # its neighbour has another label
     assert 0 < share < 1
@@ -47,9 +47,6 @@ def test_mixup_is_torchvisions_with_the_same_share(seed: int) -> None:
     torch.testing.assert_close(mixed_BCHW, expected_BCHW, atol=1e-3, rtol=1e-5)
     torch.testing.assert_close(targets_BK, expected_BK)
 
-
-@pytest.mark.parametrize("seed", range(3))
-def test_cutmix_is_torchvisions_with_the_same_box(seed: int) -> None:
     mixed_BCHW, targets_BK = mixed(CutMix(alpha=1.0), seed)
     changed_HW = (mixed_BCHW != images()).any(dim=(0, 1))
     rows, columns = (changed_HW.any(dim=side).nonzero()[:, 0].tolist() for side in (1, 0))

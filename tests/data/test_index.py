@@ -131,25 +131,22 @@ def test_label_map_comes_from_train_alone() -> None:
     splits = {"train": split_of("10", "0", "00", "0"), "val": split_of("00", name="val")}
     assert label_map(splits) == Labels.from_names(["0", "00", "10"])
     assert missing_labels(splits["val"], label_map(splits)) == ("0", "10")
+    assert label_map(splits, pinned=["7", "00", "0", "10"]).names == ("7", "00", "0", "10")
 
 
-def test_pinned_order_is_kept() -> None:
-    splits = {"train": split_of("0", "00")}
-    assert label_map(splits, pinned=["7", "00", "0"]).names == ("7", "00", "0")
-    with pytest.raises(UserError, match="the train split has labels that the pinned label map lacks: 0;"):
-        label_map(splits, pinned=["00", "000"])
-
-
-def test_label_unknown_to_train_is_named_with_its_split() -> None:
-    splits = {"train": split_of("0", "1"), "val": split_of("0", name="val"), "test": split_of("00", "1", name="test")}
-    with pytest.raises(UserError, match="the test split has labels that the train split lacks: 00;"):
-        label_map(splits)
-
-
-@pytest.mark.parametrize("pinned", [None, ["5"], []])
-def test_one_class_is_not_enough(pinned: list[str] | None) -> None:
-    with pytest.raises(UserError, match="fewer than two classes"):
-        label_map({"train": split_of("5", "5")}, pinned=pinned)
+@pytest.mark.parametrize(
+    ("train", "test", "pinned", "says"),
+    [
+        (("0", "00"), (), ["00", "000"], "the train split has labels that the pinned label map lacks: 0;"),
+        (("0", "1"), ("00", "1"), None, "the test split has labels that the train split lacks: 00;"),
+        *((("5", "5"), (), pinned, "fewer than two classes") for pinned in (None, ["5"], [])),
+    ],
+)
+def test_labels_outside_the_map_and_a_single_class_are_refused(
+    train: tuple[str, ...], test: tuple[str, ...], pinned: list[str] | None, says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        label_map({"train": split_of(*train), "test": split_of(*test, name="test")}, pinned=pinned)
 
 
 def test_paths_are_a_sequence_of_paths() -> None:

@@ -87,13 +87,11 @@ def test_letterbox_is_a_stretch_to_the_right_shape_between_black_bars(
 
 
 @pytest.mark.parametrize("before", [(97, 31), (31, 97), (64, 63), (5, 64), (640, 480)])
-def test_letterbox_keeps_the_aspect_ratio_and_the_centre(before: tuple[int, int]) -> None:
+def test_letterbox_keeps_the_aspect_ratio_and_the_center(before: tuple[int, int]) -> None:
     white_BChw = torch.full((1, 3, *before), 255, dtype=torch.uint8)
     fitted_HW = fit(white_BChw, height_px=64, width_px=64, mode="letterbox")[0, 0]
-    rows, columns = fitted_HW.amax(dim=1).nonzero()[:, 0], fitted_HW.amax(dim=0).nonzero()[:, 0]
-    factor = 64 / max(before)
-    assert abs(len(rows) - before[0] * factor) <= 1
-    assert abs(len(columns) - before[1] * factor) <= 1
-    assert rows[0] + rows[-1] == 63
-    assert columns[0] + columns[-1] == 63
+    rows, columns = (fitted_HW.amax(dim=side).nonzero()[:, 0] for side in (1, 0))
+    for places, size in zip((rows, columns), before, strict=True):
+        assert abs(len(places) - size * 64 / max(before)) <= 1
+        assert places[0] + places[-1] == 63
     assert (fitted_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 255).all()

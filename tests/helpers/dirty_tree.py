@@ -84,7 +84,8 @@ class Tree:
         """Writes an image file with its label; an empty one is that of an unreadable crop."""
         self.count += 1
         name = name or f"{self.count:04d}.jpg"
-        row = AuditRow(split, label, f"{split}/{(label or 'unreadable') if self.layout == 'folders' else 'images'}/{name}")
+        folder = (label or "unreadable") if self.layout == "folders" else "images"
+        row = AuditRow(split, label, f"{split}/{folder}/{name}")
         path = self.root / row.image
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -83,21 +83,7 @@ def test_rows_name_images_and_tracks(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        '{"image": 7}',
-        '{"image": ""}',
-        '{"suffix": "7"}',
-        '{"image": "a',
-        '{"image": "a\\u0000"}',
-        '["a"]',
-        "a.png",
-        '{"image": "a.png", "track": [1]}',
-        '{"image": "a.png", "track": 7}',
-        '{"image": "a.png", "track": null}',
-        '{"image": "a.png", "track": " p7"}',
-        '{"a": ' * 9999,
-    ],
+    "line", ['{"image": 7}', '{"suffix": "7"}', "a.png", '{"image": "a.png", "track": null}', '{"a": ' * 9999]
 )
 def test_a_wrong_row_is_the_error_of_one_image(folder: Path, line: str) -> None:
     (folder / "list.jsonl").write_text(f'{line}\n{{"image": "c/a.webp"}}\n', encoding="utf-8")

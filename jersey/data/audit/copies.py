@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 ROWS = 8
-COLUMNS = 2048  # a tile holds 16,384 pairs, whose thumbnails fit into memory where all are near
+COLUMNS = 4096  # a tile holds 32,768 pairs, whose thumbnails fit into memory where all are near
 
 Indices = NDArray[np.intp]
 GREY_PX = 32
@@ -61,7 +61,8 @@ def copy_groups(digests_N32: NDArray[np.uint8], looks_N: np.ndarray | None) -> t
     for flip, right_M in ((False, looks_M["hash"]), (True, looks_M["mirrored"])):
         description = "comparing mirrored" if flip else "comparing images"
         for i_P, j_P in near_pairs(looks_M["hash"], right_M, max_distance=MAX_DISTANCE, description=description):
-            apart_P = group_M[i_P] != group_M[j_P]
+            if not (apart_P := group_M[i_P] != group_M[j_P]).any():
+                continue
             i_P, j_P = i_P[apart_P], j_P[apart_P]
             right_PTTC = thumbs_MTTC[j_P][:, :, ::-1] if flip else thumbs_MTTC[j_P]
             same_P = same_picture(thumbs_MTTC[i_P], right_PTTC)

@@ -31,11 +31,9 @@ class Colour(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, device = len(images_BCHW), images_BCHW.device
+        widths = self.brightness, self.contrast, self.saturation
         factors = uniform((3, batch, 1, 1), -1, 1, generator)
-        brightness_B11, contrast_B11, saturation_B11 = (
-            1 + width * factor
-            for width, factor in zip((self.brightness, self.contrast, self.saturation), factors, strict=True)
-        )
+        brightness_B11, contrast_B11, saturation_B11 = (1 + w * f for w, f in zip(widths, factors, strict=True))
         eye_33 = torch.eye(3, device=device)
         luminance_13 = _luminance(device)
         # Saturation mixes each pixel with its own luminance, contrast with the crop's mean luminance.
@@ -85,11 +83,8 @@ def turn_hue(images_BCHW: Tensor, turns_B: Tensor) -> Tensor:
         torch.where(high_BHW == green, 2 + (blue - red) / safe_BHW, 4 + (red - green) / safe_BHW),
     )
     hue_BHW = hue_BHW + 6 * turns_B[:, None, None]
-    channels = []
-    for offset in (5, 3, 1):
-        away_BHW = (hue_BHW + offset) % 6
-        channels.append(high_BHW - chroma_BHW * torch.minimum(away_BHW, 4 - away_BHW).clamp(0, 1))
-    return torch.stack(channels, dim=1)
+    away_B3HW = torch.stack([(hue_BHW + offset) % 6 for offset in (5, 3, 1)], dim=1)
+    return high_BHW[:, None] - chroma_BHW[:, None] * torch.minimum(away_B3HW, 4 - away_B3HW).clamp(0, 1)
 
 
 @dataclass(eq=False, kw_only=True)

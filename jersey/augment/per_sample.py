@@ -42,8 +42,7 @@ class PerSample(Augmentation):
             torch.cuda.manual_seed(seed)  # of this device; torch.manual_seed would touch the others, which are not kept
         changed = self.transform(crop_CHW)
         if changed.shape != crop_CHW.shape:
-            raise UserError(
-                f"{type(self.transform).__name__} in PerSample makes {list(changed.shape)} of a crop of "
-                f"{list(crop_CHW.shape)}; give it the size of the crops, data.size_px"
-            )
+            made = f"makes {list(changed.shape)} of a crop of {list(crop_CHW.shape)}"
+            name = type(self.transform).__name__
+            raise UserError(f"{name} in PerSample {made}; give it the size of the crops, data.size_px")
         return tv.to_dtype(changed, torch.float32, scale=True)

@@ -77,12 +77,8 @@ def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path
         try:
             return _mapped(file, paths) or _made(file, paths, recipe, name=name, prefix=prefix)
         except OSError as error:
-            log.warning(
-                "cannot keep decoded crops in %s (%s), so every start decodes them again; set data.cache to a folder "
-                "that takes them, or to None",
-                folder,
-                error.strerror or error,
-            )
+            so = f"cannot keep decoded crops in {folder} ({error.strerror or error}), so every start decodes them again"
+            log.warning("%s; set data.cache to a folder that takes them, or to None", so)
     return recipe.decode(paths, np.empty((len(paths), 3, *recipe.size_px), np.uint8), name=name)
 
 

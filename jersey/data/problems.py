@@ -57,10 +57,8 @@ def drop_rows(split: Split, rows: Collection[int]) -> Split:
     if not kept.counts():
         raise UserError(f"skipping bad images leaves nothing of the {split.name} split; mend some of its images")
     if split.name == "train" and (lost := set(split.counts()) - set(kept.counts())):
-        raise UserError(
-            f"skipping bad images leaves no train crop of {', '.join(in_order(lost))}; mend some of them, or remove "
-            "these labels from all splits"
-        )
+        left = f"skipping bad images leaves no train crop of {', '.join(in_order(lost))}"
+        raise UserError(f"{left}; mend some of them, or remove these labels from all splits")
     return kept
 
 

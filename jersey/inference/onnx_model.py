@@ -148,10 +148,8 @@ def read_sealed(path: Path) -> bytes:
         raise UserError(f"cannot read the model {path} ({error.strerror}); name one that a run has exported") from None
     body, seal = content[: -len(_SEAL) - _DIGEST_BYTES], content[-len(_SEAL) - _DIGEST_BYTES :]
     if not body or not seal.startswith(_SEAL):
-        raise UserError(
-            f"{path} is no model that jersey has exported, or not all of it: it does not end with jersey's seal; "
-            "copy it again from the run, or export it again"
-        )
+        found = f"{path} is no model that jersey has exported, or not all of it: it does not end with jersey's seal"
+        raise UserError(f"{found}; copy it again from the run, or export it again")
     if hashlib.sha256(body).hexdigest().encode() != seal[len(_SEAL) :]:
         raise UserError(f"{path} was changed after its export: its SHA-256 is not the one in its seal; copy it again")
     return content

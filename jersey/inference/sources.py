@@ -40,15 +40,14 @@ def _named(argument: str) -> list[Item]:
     if is_folder(Path(argument)):
         return [_file(str(path)) for path in images_below(Path(argument))]
     if argument.endswith(".jsonl"):
-        return _annotated(argument)
+        return [_row(line, where, posixpath.dirname(argument)) for where, line in numbered_lines(Path(argument))]
     if os.path.lexists(argument):
         return [_file(argument)]
     if not set(argument) & set("*?["):
         raise UserError(f"there is no file or folder {argument}; name images, folders, patterns or {STDIN}")
-    images = _matching(argument)
-    if not images:
-        raise UserError(f"no image matches the pattern {argument}; check it, in quotes")
-    return [_file(path) for path in sorted(images)]
+    if images := _matching(argument):
+        return [_file(path) for path in sorted(images)]
+    raise UserError(f"no image matches the pattern {argument}; check it, in quotes")
 
 
 def _matching(pattern: str) -> set[str]:
@@ -66,10 +65,6 @@ def _matching(pattern: str) -> set[str]:
 
 def _file(path: str) -> Item:
     return Item(path, path, posixpath.dirname(path) or ".")
-
-
-def _annotated(file: str) -> list[Item]:
-    return [_row(line, where, posixpath.dirname(file)) for where, line in numbered_lines(Path(file))]
 
 
 def _typed(lines: Iterable[str]) -> Iterator[Item]:

@@ -27,8 +27,7 @@ FREQUENCIES = 8
 FINGERPRINT = np.dtype([("hash", np.uint64), ("mirrored", np.uint64), ("thumb_TTC", np.uint8, (THUMB_PX, THUMB_PX, 3))])
 """Of an image: its hash, the hash of the mirrored image, and a thumbnail in RGB."""
 
-# Amplitudes below one grey level are noise of the encoder; a copy must not flip bits with them.
-_DEAD_ZONE = 0.5
+_DEAD_ZONE = 0.5  # amplitudes below one grey level are noise of the encoder, with which a copy must not flip bits
 # Copies differ in 0 to 3 bits (median), 11 at most (13 where half the pixels of a 40 pixel crop were dropped); so do 7
 # of 100,000 pairs of other crops.
 MAX_DISTANCE = 12
@@ -38,8 +37,7 @@ _MAX_DIFFERENCE = 0.5
 # A copy differs a little everywhere, the worst sixteenth 1.5 times (median) and up to 2.4 times as much as the whole;
 # the same scene with another number in one place, 3 times (median) and up to 4. One in ten of those passes for a copy.
 _MAX_CONCENTRATION = 2.5
-# In grey levels (0 ... 255): below these, differences and contrasts are noise.
-_NOISE = 4.0
+_NOISE = 4.0  # grey levels of 255: differences and contrasts below
 
 # Rows are cosines, scaled so that the transform of a wave is half its amplitude in each axis.
 _PHASES_FS = (np.arange(GREY_PX) + 0.5) * np.arange(FREQUENCIES)[:, None] * np.pi / GREY_PX

@@ -1,10 +1,10 @@
 """Augmentation of whole batches on the device, every crop with its own random parameters.
 
-Only the training step calls this, and the sample grid to show it. All randomness comes from the generator it hands
-over, so what happens to a batch is a function of (seed, epoch, batch), on any number of workers.
+All randomness comes from the generator that the training step hands over, so what happens to a batch is a function of
+(seed, epoch, batch), on any number of workers.
 
-The modules beside this one hold the operations. None of them mirrors (2 and 5 would swap) or crops hard (12 would
-become 1); `jersey.evaluation.label_preservation` measures what a pipeline does to numbers.
+None of the operations mirrors (2 and 5 would swap) or crops hard (12 would become 1);
+`jersey.evaluation.label_preservation` measures what a pipeline does to numbers.
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1] between the operations.
 """
@@ -17,12 +17,33 @@ from torch import Generator, Tensor, nn
 
 from jersey.core.errors import UserError
 
+RANGES = {
+    "p": (0, 1),
+    "area": (0, 1),
+    "turn": (0, 0.5),
+    "sigma_px": (0, math.inf),
+    "length_px": (0, math.inf),
+    "factor": (1, math.inf),
+    "quality": (1, 95),
+}
+"""The least and the greatest value of the operations' settings, by name."""
+
 
 class Augmentation(nn.Module):
     """One random operation: images_BCHW float in [0, 1] and a generator on their device, to images of that shape.
 
-    What comes out is the caller's to change, and may be what came in.
+    What comes out is the caller's to change, and may be what came in. Operations with settings are dataclasses, which
+    raise a UserError for a setting outside of RANGES.
     """
+
+    def __post_init__(self) -> None:
+        settings = vars(self).copy()
+        super().__init__()
+        for name in settings.keys() & RANGES.keys():
+            value, (least, most) = settings[name], RANGES[name]
+            if not least <= value <= most:
+                allowed = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+                raise UserError(f"{type(self).__name__} has {name}={value}; give a value {allowed}")
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         raise NotImplementedError
@@ -57,11 +78,3 @@ def uniform(shape: Sequence[int], low: float, high: float, generator: Generator)
 def chosen(batch: int, p: float, generator: Generator) -> Tensor:
     """Which crops of a batch an operation with probability `p` changes, bool [B]."""
     return torch.rand(batch, generator=generator, device=generator.device) < p
-
-
-def require(operation: str, **settings: tuple[float, float, float]) -> None:
-    """Raises UserError for a setting outside of its range; each is given as (value, least, most)."""
-    for name, (value, least, most) in settings.items():
-        if not least <= value <= most:
-            allowed = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise UserError(f"{operation} has {name}={value}; give a value {allowed}")

@@ -1,38 +1,31 @@
 """Out of focus, in motion, and far from the camera.
 
-Blurred, every crop is convolved with a kernel of its own, borders mirrored. At low resolution, crops are made smaller
-and enlarged again: a size of its own for every crop cannot be a tensor's shape, so both resizes are matrices, one per
-axis, in which the smaller picture fills only some rows. The weights are those of torch's antialiased bilinear resize,
-as in `jersey.data.resize`.
+Each crop is convolved with a kernel of its own, borders mirrored, or made smaller and enlarged again. A size of its own
+for every crop cannot be a tensor's shape, so these resizes, torch's antialiased bilinear ones, are matrices, one per
+axis, in which the smaller picture fills only some rows.
 
 Shapes: B batch, C channels, H W size, K kernel size, S samples along a movement, O outputs and I inputs of an axis.
 Images are float in [0, 1].
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, chosen, require, uniform
+from jersey.augment.base import Augmentation, chosen, uniform
 
 _SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
 
 
+@dataclass(eq=False, kw_only=True)
 class Blur(Augmentation):
-    """Gaussian blur.
+    """Gaussian blur of the crops of probability `p`, each with a sigma of its own, uniform from 0 to `sigma_px`."""
 
-    Args:
-        sigma_px: the largest; each crop's is uniform from 0.
-        p: probability that a crop is blurred.
-    """
-
-    def __init__(self, *, sigma_px: float, p: float = 1.0) -> None:
-        super().__init__()
-        require("Blur", sigma_px=(sigma_px, 0, math.inf), p=(p, 0, 1))
-        self.sigma_px = sigma_px
-        self.p = p
+    sigma_px: float
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
@@ -41,19 +34,15 @@ class Blur(Augmentation):
         return convolve(convolve(images_BCHW, kernels_BK[:, None, :]), kernels_BK[:, :, None])
 
 
+@dataclass(eq=False, kw_only=True)
 class MotionBlur(Augmentation):
-    """The average over a straight movement in any direction.
+    """The average over a straight movement in any direction, its length uniform from 0 to `length_px`.
 
-    Args:
-        length_px: the longest movement; each crop's is uniform from 0.
-        p: probability that a crop is blurred.
+    A crop is blurred with probability `p`.
     """
 
-    def __init__(self, *, length_px: float, p: float = 1.0) -> None:
-        super().__init__()
-        require("MotionBlur", length_px=(length_px, 0, math.inf), p=(p, 0, 1))
-        self.length_px = length_px
-        self.p = p
+    length_px: float
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
@@ -97,19 +86,12 @@ def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
     return blurred_1GHW.view(batch, channels, height, width)
 
 
+@dataclass(eq=False, kw_only=True)
 class LowResolution(Augmentation):
-    """Shrinks and enlarges again.
+    """Shrinks crops, with probability `p`, by factors log-uniform from 1 to `factor`, and enlarges them again."""
 
-    Args:
-        factor: the largest; each crop's is log-uniform from 1.
-        p: probability that a crop is changed.
-    """
-
-    def __init__(self, *, factor: float, p: float = 1.0) -> None:
-        super().__init__()
-        require("LowResolution", factor=(factor, 1, math.inf), p=(p, 0, 1))
-        self.factor = factor
-        self.p = p
+    factor: float
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)

@@ -3,14 +3,16 @@
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, require, uniform
+from jersey.augment.base import Augmentation, uniform
 
 
+@dataclass(eq=False, kw_only=True)
 class Colour(Augmentation):
     """Brightness, contrast, saturation, and number and cloth in other colours: one 3x3 matrix and offset a crop.
 
@@ -22,22 +24,16 @@ class Colour(Augmentation):
             Numbers come in every pair of colours; shape is what carries the label.
     """
 
-    def __init__(
-        self, *, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, swap: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.swap = swap
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    swap: float = 0.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, device = len(images_BCHW), images_BCHW.device
+        widths = self.brightness, self.contrast, self.saturation
         factors = uniform((3, batch, 1, 1), -1, 1, generator)
-        brightness_B11, contrast_B11, saturation_B11 = (
-            1 + width * factor
-            for width, factor in zip((self.brightness, self.contrast, self.saturation), factors, strict=True)
-        )
+        brightness_B11, contrast_B11, saturation_B11 = (1 + w * f for w, f in zip(widths, factors, strict=True))
         eye_33 = torch.eye(3, device=device)
         luminance_13 = _luminance(device)
         # Saturation mixes each pixel with its own luminance, contrast with the crop's mean luminance.
@@ -60,17 +56,11 @@ def _luminance(device: torch.device) -> Tensor:
     return torch.tensor([[0.299, 0.587, 0.114]], device=device)
 
 
+@dataclass(eq=False, kw_only=True)
 class Hue(Augmentation):
-    """Turns the hues of each crop.
+    """Turns the hues of each crop by up to `turn`, a share of the colour circle; 0.5 is every hue."""
 
-    Args:
-        turn: half-width of the uniform range, as a share of the colour circle; 0.5 is every hue.
-    """
-
-    def __init__(self, *, turn: float) -> None:
-        super().__init__()
-        require("Hue", turn=(turn, 0, 0.5))
-        self.turn = turn
+    turn: float
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         turns_B = uniform((len(images_BCHW),), -self.turn, self.turn, generator)
@@ -93,19 +83,15 @@ def turn_hue(images_BCHW: Tensor, turns_B: Tensor) -> Tensor:
         torch.where(high_BHW == green, 2 + (blue - red) / safe_BHW, 4 + (red - green) / safe_BHW),
     )
     hue_BHW = hue_BHW + 6 * turns_B[:, None, None]
-    channels = []
-    for offset in (5, 3, 1):
-        away_BHW = (hue_BHW + offset) % 6
-        channels.append(high_BHW - chroma_BHW * torch.minimum(away_BHW, 4 - away_BHW).clamp(0, 1))
-    return torch.stack(channels, dim=1)
+    away_B3HW = torch.stack([(hue_BHW + offset) % 6 for offset in (5, 3, 1)], dim=1)
+    return high_BHW[:, None] - chroma_BHW[:, None] * torch.minimum(away_B3HW, 4 - away_B3HW).clamp(0, 1)
 
 
+@dataclass(eq=False, kw_only=True)
 class Noise(Augmentation):
     """Gaussian sensor noise, its standard deviation uniform in [0, std] for each crop, on the 0..1 scale."""
 
-    def __init__(self, *, std: float) -> None:
-        super().__init__()
-        self.std = std
+    std: float
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         std_B111 = uniform((len(images_BCHW), 1, 1, 1), 0, self.std, generator)

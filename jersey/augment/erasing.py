@@ -7,28 +7,25 @@ Shapes: B batch, C channels, H W size. Images are float in [0, 1].
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, chosen, require, uniform
+from jersey.augment.base import Augmentation, chosen, uniform
 
 _LONGEST = 3.0  # width to height, or height to width, in pixels
 
 
+@dataclass(eq=False, kw_only=True)
 class Erasing(Augmentation):
-    """Paints a rectangle of one random colour over each crop.
+    """Paints a rectangle of one random colour over a crop, with probability `p`.
 
-    Args:
-        area: the largest, as a share of the crop; each crop's is uniform from 0.
-        p: probability that a crop is changed.
+    Its area is uniform from 0 to `area`, a share of the crop.
     """
 
-    def __init__(self, *, area: float, p: float = 1.0) -> None:
-        super().__init__()
-        require("Erasing", area=(area, 0, 1), p=(p, 0, 1))
-        self.area = area
-        self.p = p
+    area: float
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, channels, height, width = images_BCHW.shape

@@ -5,6 +5,7 @@ Shapes: B batch, C channels (3), H W size, P pixels. Images are float in [0, 1].
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from jersey.augment.base import Augmentation, uniform
 from jersey.core.errors import UserError
 
 
+@dataclass(eq=False, kw_only=True)
 class Geometry(Augmentation):
     """Rotation, shear, scale, perspective and shift, in one bilinear resampling with mirrored borders.
 
@@ -25,39 +27,26 @@ class Geometry(Augmentation):
         scale: 0.15 means a factor between 1/1.15 and 1.15, log-uniform, and another such factor for the aspect ratio.
         shift: share of the width and of the height.
         perspective: below 0.5; a side is magnified by up to 1 + perspective against the centre, along x and along y.
-
-    Raises:
-        UserError: a shear or perspective so strong that parts of the crop would come out mirrored.
     """
 
-    def __init__(
-        self,
-        *,
-        rotation_deg: float = 0.0,
-        shear_deg: float = 0.0,
-        scale: float = 0.0,
-        shift: float = 0.0,
-        perspective: float = 0.0,
-    ) -> None:
-        super().__init__()
-        if not (abs(shear_deg) < 45 and abs(perspective) < 0.5):
+    rotation_deg: float = 0.0
+    shear_deg: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    perspective: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (abs(self.shear_deg) < 45 and abs(self.perspective) < 0.5):
             raise UserError(
-                f"module.augment.geometry has shear_deg={shear_deg} and perspective={perspective}, which would mirror "
-                "parts of a crop; keep them below 45 and 0.5"
+                f"module.augment.geometry has shear_deg={self.shear_deg} and perspective={self.perspective}, "
+                "which would mirror parts of a crop; keep them below 45 and 0.5"
             )
-        self.rotation_deg = rotation_deg
-        self.shear_deg = shear_deg
-        self.scale = scale
-        self.shift = shift
-        self.perspective = perspective
 
     def draw(self, batch: int, generator: Generator, *, aspect_ratio: float = 1.0) -> Tensor:
         """Homographies [B,3,3] from output to input coordinates, both x, y in [-1, 1].
 
-        Args:
-            batch: B.
-            generator: on the device of the result.
-            aspect_ratio: width / height of the images, so that a rotation stays one in pixels.
+        With the width / height of the images a rotation stays one in pixels.
         """
         angle, shear_x, shear_y, size, aspect, x, y, tilt_x, tilt_y = uniform((9, batch), -1, 1, generator)
         angle = angle * math.radians(self.rotation_deg)

@@ -7,49 +7,28 @@ https://www.w3.org/Graphics/JPEG/jfif3.pdf.
 Shapes: B batch, C channels (3), P pixels, H W size, h w half of it. Images are float in [0, 1].
 """
 
+import io
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from PIL import Image, JpegImagePlugin
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, chosen, require, uniform
+from jersey.augment.base import Augmentation, chosen, uniform
 
 _BLOCK = 8
-_LUMINANCE = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
-_CHROMINANCE = (
-    (17, 18, 24, 47, 99, 99, 99, 99),
-    (18, 21, 26, 66, 99, 99, 99, 99),
-    (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99),
-    *((99,) * 8,) * 4,
-)
 
 
+@dataclass(eq=False, kw_only=True)
 class Jpeg(Augmentation):
-    """Compresses each crop.
+    """Compresses a crop, with probability `p`, to a quality that is a whole number, uniform from `quality` to 95."""
 
-    Args:
-        quality: the worst, 1 to 100; each crop's is a whole number, uniform from there to 95.
-        p: probability that a crop is compressed.
-    """
-
-    def __init__(self, *, quality: int, p: float = 1.0) -> None:
-        super().__init__()
-        require("Jpeg", quality=(quality, 1, 95), p=(p, 0, 1))
-        self.quality = quality
-        self.p = p
+    quality: int
+    p: float = 1.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
@@ -105,8 +84,7 @@ def quantise(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
     return ((cosines_88.T @ rows_undone).view_as(planes_BCHW) + 128).round().clamp(0, 255)
 
 
-@dataclass(frozen=True)
-class Constants:
+class Constants(NamedTuple):
     """Of the format: its cosine transform, its colours, and the standard tables, on one device."""
 
     cosines_88: Tensor
@@ -127,6 +105,14 @@ def constants(device: torch.device) -> Constants:
     blue_3, red_3 = eye_33[2] - luminance_3, eye_33[0] - luminance_3
     to_ycc_33 = torch.stack([luminance_3, blue_3 / (2 * blue_3[2]), red_3 / (2 * red_3[0])])
     offset_31 = torch.tensor([[0], [128], [128]])
-    tables = [torch.tensor(table) for table in (_LUMINANCE, _CHROMINANCE)]
+    tables = [torch.tensor(table).view(_BLOCK, _BLOCK) for table in _standard_tables()]
     every = (cosines_88, to_ycc_33, torch.linalg.inv(to_ycc_33), offset_31, *tables)
     return Constants(*(each.float().to(device) for each in every))
+
+
+def _standard_tables() -> tuple[list[int], list[int]]:
+    """Of luminance and chrominance, in annex K of T.81: those of quality 50, from which libjpeg scales all others."""
+    file = io.BytesIO()
+    Image.new("RGB", (_BLOCK, _BLOCK)).save(file, "JPEG", quality=50)
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(file.getvalue())) as image:
+        return image.quantization[0], image.quantization[1]

@@ -24,12 +24,8 @@ SIZE_PX = 64
 
 @dataclass(frozen=True)
 class Strength:
-    """What was measured.
-
-    Args:
-        change: mean absolute change of a pixel, in 0..255.
-        moved_mean_percent: how far `Geometry` moves a point on average, in percent of the side.
-        moved_p95_percent: how far at least, for one point in twenty.
+    """Mean absolute change of a pixel, in 0..255; and how far `Geometry` moves a point, in percent of the side: on
+    average, and at least for one point in twenty.
     """
 
     change: float
@@ -61,10 +57,8 @@ def mean_change(augment: Callable[[Tensor, Generator], Tensor], *, rounds: int =
 
 
 def _moved_percent(geometry: Geometry) -> tuple[float, float]:
-    homographies_B33 = geometry.draw(64, torch.Generator().manual_seed(0))
-    moved_BHW2, still_1HW2 = (
-        project_grid(each, size_px=(SIZE_PX, SIZE_PX)) for each in (homographies_B33, torch.eye(3)[None])
-    )
+    maps = geometry.draw(64, torch.Generator().manual_seed(0)), torch.eye(3)[None]
+    moved_BHW2, still_1HW2 = (project_grid(each_B33, size_px=(SIZE_PX, SIZE_PX)) for each_B33 in maps)
     percent = (moved_BHW2 - still_1HW2).norm(dim=-1).flatten() / 2 * 100  # a side is 2 long
     return percent.mean().item(), percent.quantile(0.95).item()
 

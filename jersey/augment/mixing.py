@@ -1,13 +1,13 @@
 """MixUp and CutMix: each crop of a batch is mixed with its neighbour, and so are their labels.
 
-On the device and for a whole batch at once, after augmentation. torchvision's `v2.MixUp` and `v2.CutMix` do the same
-to a batch, but draw from torch's global generator; here all randomness comes from the generator that is handed over.
+torchvision's `v2.MixUp` and `v2.CutMix` do the same, but draw from torch's global generator.
 
 Shapes: B batch, C channels (3), H W size, K classes, J = K + 1.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from jersey.core.errors import UserError
 MIXING = 1  # the last counter of its random numbers, which sets them apart from the augmentation's
 
 
+@dataclass(frozen=True, kw_only=True)
 class Mix:
     """Mixes the crops of some batches, each with the one before it; `mixed` says how.
 
@@ -26,30 +27,25 @@ class Mix:
         alpha: the share that a crop keeps is drawn from Beta(alpha, alpha), one a batch: mostly near 0 or 1 when alpha
             is small, uniform at 1.
         probability: of a batch to be mixed at all, above 0.
-
-    Raises:
-        UserError: values that mix nothing.
     """
 
-    def __init__(self, *, alpha: float, probability: float = 1.0) -> None:
-        if not (alpha > 0 and 0 < probability <= 1):
+    alpha: float
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.alpha > 0 and 0 < self.probability <= 1):
             raise UserError(
-                f"module.mix has alpha={alpha} and probability={probability}; alpha must be above 0 and the "
+                f"module.mix has alpha={self.alpha} and probability={self.probability}; alpha must be above 0 and the "
                 "probability in (0, 1], and module.mix=None mixes nothing"
             )
-        self.alpha = alpha
-        self.probability = probability
 
     def __call__(
         self, images_BCHW: Tensor, labels_B: Tensor, generator: Generator, *, num_classes: int
     ) -> tuple[Tensor, Tensor]:
         """The images, float [B,C,H,W], and how much of each label they show and, last, of none, float [B,K+1].
 
-        Args:
-            images_BCHW: in 0..255.
-            labels_B: int64, class indices or ILLEGIBLE_INDEX.
-            generator: on the CPU, where one share and one box a batch cost the device no wait.
-            num_classes: K.
+        Images are in 0..255, labels class indices or ILLEGIBLE_INDEX. The generator is on the CPU, where one share and
+        one box a batch cost the device no wait.
         """
         # torch has no public beta distribution that takes a generator.
         rng = np.random.default_rng(int(torch.randint(2**63 - 1, (), generator=generator)))
@@ -63,10 +59,7 @@ class Mix:
     def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
         """Each image mixed with the one before it, and the share of the result that is its own.
 
-        Args:
-            images_BCHW: float.
-            own_share: what was drawn for it; the result's may differ where pixels cannot be divided.
-            rng: for whatever else is drawn.
+        That may differ from the `own_share` that was drawn, where pixels cannot be divided.
         """
         raise NotImplementedError
 

@@ -17,13 +17,10 @@ from jersey.core.errors import UserError
 
 
 class PerSample(Augmentation):
-    """Applies `transform` to each crop by itself.
+    """Applies `transform`, such as `v2.RandAugment()`, to each crop by itself; waits for the device once a batch.
 
     The crop is uint8 [3,H,W], as every transform takes it; the result may be uint8 or float in [0, 1] and must have
-    the crop's size. Waits for the device once a batch.
-
-    Args:
-        transform: such as `v2.RandAugment()`, or `v2.Compose` of several.
+    the crop's size.
     """
 
     def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
@@ -45,8 +42,7 @@ class PerSample(Augmentation):
             torch.cuda.manual_seed(seed)  # of this device; torch.manual_seed would touch the others, which are not kept
         changed = self.transform(crop_CHW)
         if changed.shape != crop_CHW.shape:
-            raise UserError(
-                f"{type(self.transform).__name__} in PerSample makes {list(changed.shape)} of a crop of "
-                f"{list(crop_CHW.shape)}; give it the size of the crops, data.size_px"
-            )
+            made = f"makes {list(changed.shape)} of a crop of {list(crop_CHW.shape)}"
+            name = type(self.transform).__name__
+            raise UserError(f"{name} in PerSample {made}; give it the size of the crops, data.size_px")
         return tv.to_dtype(changed, torch.float32, scale=True)

@@ -4,8 +4,7 @@ The name of a file says what its rows are: which image files (each by its place 
 change with every write and cannot all be set back) and how they became rows. Whatever changes gives another name, so
 nothing stale can be read. A file appears whole or not at all; one process makes it, others wait and map it.
 
-Beside it stands which images are bad and why, and they have no row: whether to go on without them is asked at every
-start anew. Images that could not even be read are another matter than their bytes, so nothing is kept then.
+Beside it stands which images are bad and why; they have no row. Where images could not even be read, nothing is kept.
 
 Shapes: N crops, h w size of an image, H W of the network's input.
 """
@@ -14,8 +13,8 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import PIL
 from filelock import FileLock, Timeout
 
 from jersey.core.atomic import replacing
-from jersey.data.decode import PICTURE, BadImage, UnreadImage, decode_all
+from jersey.data.decode import IMAGE_META, BadImage, UnreadImage, decode_all
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +34,7 @@ TICK_S = 0.1  # two writes so far apart have different times
 
 @dataclass(frozen=True)
 class Crops:
-    """Rows in the order of the image files that can be used.
-
-    Args:
-        images_NCHW: uint8, C = 3.
-        pictures_N: what is known of the files, `jersey.data.decode.PICTURE`.
-        bad: the other files, by their place among all.
-    """
+    """Rows in the order of the image files that can be used, uint8 and IMAGE_META; others by their place among all."""
 
     images_NCHW: np.ndarray
     pictures_N: np.ndarray
@@ -50,12 +43,9 @@ class Crops:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How image files become rows.
+    """How image files become rows: `fit` leads from uint8 RGB [h,w,3] to uint8 [3,H,W], and is called in threads.
 
-    Args:
-        fit: from uint8 RGB [h,w,3] to uint8 [3,H,W]; called in threads.
-        size_px: H and W.
-        settings: says all else that `fit` depends on.
+    What else it depends on is said by `settings`.
     """
 
     fit: Callable[[np.ndarray], np.ndarray]
@@ -68,7 +58,7 @@ class Recipe:
         def keep(row: int, pixels_hw3: np.ndarray) -> None:
             images_NCHW[row] = self.fit(pixels_hw3)
 
-        pictures_N, bad = decode_all(paths, keep=keep, description=f"decoding {name}")
+        pictures_N, bad = decode_all(paths, keep, description=f"decoding {name}")
         good = [row for row in range(len(paths)) if row not in bad]
         for place, row in enumerate(good):
             if place < row:
@@ -77,13 +67,9 @@ class Recipe:
 
 
 def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path | None) -> Crops:
-    """Decodes image files, or maps what an earlier run has decoded.
+    """Decodes the image files of a split of this name, at least one, or maps what an earlier run has decoded.
 
-    Args:
-        paths: image files, at least one.
-        recipe: how they become rows.
-        name: of the split.
-        folder: for the decoded crops; None keeps them in memory. So does, with a warning, a folder that takes no files.
+    Without a folder the crops are kept in memory, and, with a warning, where the folder takes no files.
     """
     if folder is not None:
         prefix = f"{name}-{recipe.size_px[0]}x{recipe.size_px[1]}-"
@@ -91,12 +77,8 @@ def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path
         try:
             return _mapped(file, paths) or _made(file, paths, recipe, name=name, prefix=prefix)
         except OSError as error:
-            log.warning(
-                "cannot keep decoded crops in %s (%s), so every start decodes them again; set data.cache to a folder "
-                "that takes them, or to None",
-                folder,
-                error.strerror or error,
-            )
+            so = f"cannot keep decoded crops in {folder} ({error.strerror or error}), so every start decodes them again"
+            log.warning("%s; set data.cache to a folder that takes them, or to None", so)
     return recipe.decode(paths, np.empty((len(paths), 3, *recipe.size_px), np.uint8), name=name)
 
 
@@ -125,7 +107,7 @@ def _mapped(file: Path, paths: Sequence[Path]) -> Crops | None:
             pictures_N, bad_rows, reasons = known["pictures_N"], known["bad_rows"], known["reasons"]
         # Copied on write: torch wants an array that it could write to, and the file must stay as it is.
         images_NCHW = np.load(file, mmap_mode="c")[: len(pictures_N)]
-        if (images_NCHW.dtype, pictures_N.dtype) != (np.uint8, PICTURE):
+        if (images_NCHW.dtype, pictures_N.dtype) != (np.uint8, IMAGE_META):
             return None
     except Exception:  # numpy takes what begins like a zip file for one, and its header at its word
         return None
@@ -157,18 +139,14 @@ def _made(file: Path, paths: Sequence[Path], recipe: Recipe, *, name: str, prefi
         return crops
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> AbstractContextManager:
+    """Holds the lock of the folder, from now on."""
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         log.info("waiting for another process that decodes into %s", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def _beside(file: Path) -> Path:

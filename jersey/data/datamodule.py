@@ -1,9 +1,7 @@
 """From a root folder to batches: index, label map, decoding once, and the loaders of the three splits.
 
-Every split takes the same deterministic way (decode, fit, keep as uint8); nothing here is random but the order
-of the train crops. Augmentation is not here at all: the training step calls it, on the device.
-
-Batches are those of `jersey.data.loader`.
+Every split takes the same deterministic way; nothing here is random but the order of the train crops. Augmentation is
+not here at all: the training step calls it, on the device.
 """
 
 import logging
@@ -20,7 +18,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX, SPLITS
 from jersey.data.cache import Crops, Recipe, load_crops
 from jersey.data.index import read_splits
-from jersey.data.loader import Batches, DecodedSplit, uneven_share
+from jersey.data.loader import BatchLoader, DecodedSplit, uneven_share
 from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
 from jersey.data.resize import FitMode, fit
 from jersey.data.sampler import BalancedSampler
@@ -92,7 +90,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.skipped: dict[str, list[Skipped]] = {}
         self.pictures: dict[str, np.ndarray] = {}
         self.decoded: dict[str, DecodedSplit] = {}
-        self._train: Batches | None = None
+        self._train: BatchLoader | None = None
         self._resumed: dict[str, int] | None = None
 
     def prepare_data(self) -> None:
@@ -112,8 +110,8 @@ class JerseyDataModule(L.LightningDataModule):
             raise bad_images_error(bad, images=sum(map(len, index.values())), root=self.root)
         for name, split in index.items():
             self._keep(split, crops[name])
-        for name in SPLITS:
-            if absent := missing_labels(self.splits[name], self.labels):
+        for name, split in self.splits.items():
+            if absent := missing_labels(split, self.labels):
                 log.warning("%s has no crops of %s; its scores say nothing about them", name, ", ".join(absent))
         self.train_sampler = BalancedSampler(
             self.decoded["train"].labels_N.tolist(),
@@ -137,10 +135,8 @@ class JerseyDataModule(L.LightningDataModule):
     def _crops(self, index: Mapping[str, Split]) -> dict[str, Crops]:
         recipe = Recipe(fit=self._fit_array, size_px=self.size_px, settings=self.fit_mode)
         folder = None if self.cache is None else self.root / self.cache
-        if folder is None and world_size() > 1:
-            log.warning(
-                "each of %d processes decodes all crops; data.cache lets those of a machine share", world_size()
-            )
+        if folder is None and (count := world_size()) > 1:
+            log.warning("each of %d processes decodes all crops; data.cache lets those of a machine share", count)
         return {name: load_crops(split.paths, recipe, name=name, folder=folder) for name, split in index.items()}
 
     def _keep(self, split: Split, crops: Crops) -> None:
@@ -169,12 +165,10 @@ class JerseyDataModule(L.LightningDataModule):
             return image_Chw.numpy()  # what `fit` would return, without its arithmetic
         return fit(image_Chw[None], height_px=height_px, width_px=width_px, mode=self.fit_mode)[0].numpy()
 
-    def train_dataloader(self) -> Batches:
-        size = len(self.decoded["train"])
-        if size < self.batch_size:
-            raise UserError(
-                f"data.batch_size={self.batch_size} is more than the {size} train crops in {self.root}; lower it"
-            )
+    def train_dataloader(self) -> BatchLoader:
+        size, wanted = len(self.decoded["train"]), self.batch_size
+        if size < wanted:
+            raise UserError(f"data.batch_size={wanted} is more than the {size} train crops in {self.root}; lower it")
         if sentence := uneven_share(self.batch_size, world_size()):
             raise UserError(sentence)
         # A last batch of one or two crops would give batch normalisation a useless estimate.
@@ -192,22 +186,15 @@ class JerseyDataModule(L.LightningDataModule):
         """For the next train loader."""
         self._resumed = state_dict
 
-    def val_dataloader(self) -> Batches:
-        return self._in_order("val")
+    def val_dataloader(self) -> BatchLoader:
+        return self._batches("val", SequentialSampler(self.decoded["val"]), batch_size=self.eval_batch_size)
 
-    def test_dataloader(self) -> Batches:
-        return self._in_order("test")
+    def test_dataloader(self) -> BatchLoader:
+        return self._batches("test", SequentialSampler(self.decoded["test"]), batch_size=self.eval_batch_size)
 
-    def _in_order(self, name: str) -> Batches:
-        return self._batches(name, SequentialSampler(self.decoded[name]), batch_size=self.eval_batch_size)
-
-    def _batches(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> Batches:
-        return Batches(
-            self.decoded[name],
-            sampler,
-            batch_size=batch_size,
-            device=self.trainer.strategy.root_device if self.trainer else torch.device("cpu"),
-            drop_last=drop_last,
-            rank=rank(),
-            processes=world_size(),
+    def _batches(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> BatchLoader:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        share = {"rank": rank(), "processes": world_size()}
+        return BatchLoader(
+            self.decoded[name], sampler, batch_size=batch_size, device=device, drop_last=drop_last, **share
         )

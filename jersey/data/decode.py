@@ -1,7 +1,7 @@
 """Image files to RGB pixels: every kind of file that turns up among crops comes out as one kind of array.
 
-Pillow reads the files; what it leaves to its callers is settled here: the EXIF orientation, transparency, 16-bit grey,
-and its many ways to fail, which all become `BadImage`.
+What Pillow leaves to its callers is settled here: the EXIF orientation, transparency, 16-bit grey, and its many ways to
+fail, which all become `BadImage`.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ import stat
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -25,15 +24,10 @@ MAX_PIXELS = 20_000_000  # a crop of a player has some ten thousands; decoding t
 _AT_A_TIME = 4096  # the pool takes in at once all it is given
 GREY_16_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 CONVERTIBLE = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
-UPRIGHT_BY = {  # how to undo each EXIF orientation; 1 is upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# How to undo the EXIF orientations from 2 on; 1 is upright.
+_T = Image.Transpose
+_UNDO = _T.FLIP_LEFT_RIGHT, _T.ROTATE_180, _T.FLIP_TOP_BOTTOM, _T.TRANSPOSE, _T.ROTATE_270, _T.TRANSVERSE, _T.ROTATE_90
+UPRIGHT_BY = dict(enumerate(_UNDO, start=2))
 
 # Pillow warns of damaged metadata, which does no harm here, and of large images, which are refused here. The filter is
 # set once, for the process, because `warnings.catch_warnings` is not safe in threads.
@@ -44,44 +38,13 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 MAX_BYTES = 200_000_000  # more than MAX_PIXELS take without compression
 
-PICTURE = np.dtype([("digest", np.uint8, 32), ("width_px", np.int32), ("height_px", np.int32), ("kind", "S16")])
-"""A `Picture` in an array, where a million of them take 56 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What is known of an image file without its pixels.
-
-    Args:
-        digest: SHA-256 of the file's bytes.
-        width_px: as stored, before the EXIF orientation.
-        height_px: likewise.
-        kind: file format and Pillow's mode, "JPEG RGB".
-    """
-
-    digest: bytes
-    width_px: int
-    height_px: int
-    kind: str
-
-    @classmethod
-    def of(cls, row: np.void) -> "Picture":
-        """Of an array's row."""
-        return cls(row["digest"].tobytes(), int(row["width_px"]), int(row["height_px"]), row["kind"].decode())
-
-    @property
-    def row(self) -> tuple[np.ndarray, int, int, bytes]:
-        """For an array."""
-        return np.frombuffer(self.digest, np.uint8), self.width_px, self.height_px, self.kind.encode()
+IMAGE_META = np.dtype([("digest", np.uint8, 32), ("width_px", np.int32), ("height_px", np.int32), ("kind", "S16")])
+"""What is known of an image file without its pixels: the SHA-256 of its bytes, its size as stored, before the EXIF
+orientation, and the file format with Pillow's mode, "JPEG RGB"."""
 
 
 class BadImage(UserError):
-    """An image file that cannot be used, and why.
-
-    Args:
-        path: the file.
-        reason: the predicate of a sentence about the file ("is empty").
-    """
+    """An image file that cannot be used, and why: the predicate of a sentence about it ("is empty")."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{escape_control(str(path))} {escape_control(reason)}; mend or remove it")
@@ -94,7 +57,6 @@ class UnreadImage(BadImage):
 
 
 def _unknown_kind(path: Path) -> BadImage:
-    """Of a file that is no image."""
     return BadImage(path, f"is not an image of a known kind ({', '.join(FORMATS)})")
 
 
@@ -120,11 +82,12 @@ def read_content(path: Path) -> bytes:
     return content
 
 
-def picture_of(content: bytes, path: Path) -> Picture:
-    """By the header of a file that has been read; else BadImage. Pixels may still turn out to be damaged."""
+def read_meta(content: bytes, path: Path) -> np.ndarray:
+    """IMAGE_META [], by the header of a file that has been read; else BadImage. Pixels may still be damaged."""
+    digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return Picture(hashlib.sha256(content).digest(), image.width, image.height, f"{image.format} {image.mode}")
+            return np.array((digest, image.width, image.height, f"{image.format} {image.mode}".encode()), IMAGE_META)
     except Exception:  # damaged files make Pillow raise SyntaxError, struct.error and more
         raise _unknown_kind(path) from None
 
@@ -138,7 +101,10 @@ def decode_content(content: bytes, path: Path) -> np.ndarray:
     """`decode`, of what has been read from a file."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _require_sane_size(path, image)
+            if not (pixels := image.width * image.height):
+                raise BadImage(path, f"has no pixels ({image.width} x {image.height})")
+            if pixels > MAX_PIXELS:
+                raise BadImage(path, f"has {pixels} pixels, more than {MAX_PIXELS}")
             image.load()
             method = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
             rgb = _to_rgb(path, image)
@@ -154,33 +120,33 @@ def decode_content(content: bytes, path: Path) -> np.ndarray:
 
 
 def decode_all(
-    paths: Sequence[Path], *, keep: Callable[[int, np.ndarray], None], workers: int | None = None, description: str
+    paths: Sequence[Path], keep: Callable[[int, np.ndarray], None] | None, *, description: str
 ) -> tuple[np.ndarray, dict[int, BadImage]]:
     """Decodes images in threads, with a progress bar.
 
     Args:
         paths: image files.
-        keep: called with each row and its uint8 RGB [H, W, 3]; in the threads, so that no more than `workers` images
-            are held at full size.
-        workers: number of threads; None lets Python choose by the number of cores.
+        keep: called with each row and its uint8 RGB [H, W, 3], in the threads, so that few images are held at full
+            size; None reads headers only, which do not tell whether pixels are damaged.
         description: the text before the bar.
 
     Returns:
-        What is known of each file, PICTURE [N], and what is wrong with those that cannot be used, by row.
+        IMAGE_META [N] of the files, and what is wrong with those that cannot be used, by row.
     """
 
     def attempt(row: int) -> BadImage | None:
         try:
             content = read_content(paths[row])
-            pixels_HW3 = decode_content(content, paths[row])
-            pictures_N[row] = picture_of(content, paths[row]).row
+            pixels_HW3 = decode_content(content, paths[row]) if keep else None
+            pictures_N[row] = read_meta(content, paths[row])
         except BadImage as error:
             return error
-        keep(row, pixels_HW3)
+        if keep and pixels_HW3 is not None:
+            keep(row, pixels_HW3)
         return None
 
-    pictures_N = np.zeros(len(paths), PICTURE)
-    with ThreadPoolExecutor(workers) as pool:
+    pictures_N = np.zeros(len(paths), IMAGE_META)
+    with ThreadPoolExecutor() as pool:
         starts = range(0, len(paths), _AT_A_TIME)
         results = chain.from_iterable(pool.map(attempt, range(len(paths))[i : i + _AT_A_TIME]) for i in starts)
         is_quiet = True if rank() > 0 else None  # None: on a terminal only
@@ -189,17 +155,12 @@ def decode_all(
     return pictures_N, bad
 
 
-def _require_sane_size(path: Path, image: Image.Image) -> None:
-    pixels = image.width * image.height
-    if not pixels:
-        raise BadImage(path, f"has no pixels ({image.width} x {image.height})")
-    if pixels > MAX_PIXELS:
-        raise BadImage(path, f"has {pixels} pixels, more than {MAX_PIXELS}")
-
-
 def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
-    if image.mode in GREY_16_BIT:
-        return _drop_low_byte(path, image).convert("RGB")
+    if image.mode in GREY_16_BIT:  # Pillow's own conversion would clip everything above 255 to white
+        grey_HW = np.asarray(image)
+        if image.mode == "I" and (grey_HW.min() < 0 or grey_HW.max() > 0xFFFF):
+            raise BadImage(path, "has 32-bit grey values outside 0 ... 65535")
+        return Image.fromarray((grey_HW >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         # Cut-out crops carry zeros where they are transparent, so a consumer that just drops the alpha channel sees
         # black there; composing over black shows the network the same picture.
@@ -210,11 +171,3 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
     if image.mode not in CONVERTIBLE:
         raise BadImage(path, f"has pixels of the kind {image.mode!r}, which has no fixed meaning as a colour")
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _drop_low_byte(path: Path, image: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit grey; Pillow's own conversion would clip everything above 255 to white."""
-    grey_HW = np.asarray(image)
-    if image.mode == "I" and (grey_HW.min() < 0 or grey_HW.max() > 0xFFFF):
-        raise BadImage(path, "has 32-bit grey values outside 0 ... 65535")
-    return Image.fromarray((grey_HW >> 8).astype(np.uint8))

@@ -28,11 +28,8 @@ def is_hidden(name: str) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether the path is a folder; False too where nobody can tell."""
-    try:
-        return path.is_dir()
-    except OSError:  # a name too long, a folder without the right to look inside
-        return False
+    """Whether the path is a folder; False too for a name too long, or a folder without the right to look inside."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path's would raise
 
 
 def entries(folder: Path, on_problem: OnProblem) -> list[Path]:
@@ -52,17 +49,12 @@ def walk(folder: str | Path, on_problem: OnProblem) -> Iterator[str]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and below it, sorted.
+    """The image files in a folder and below it, sorted; UserError where a folder cannot be listed."""
 
-    Raises:
-        UserError: a folder cannot be listed.
-    """
-    return sorted(Path(file) for file in walk(folder, raise_problem) if is_image(file))
+    def stop(problem: UserError) -> None:
+        raise problem
 
-
-def raise_problem(problem: UserError) -> None:
-    """An `OnProblem` for those who stop at the first problem."""
-    raise problem
+    return sorted(Path(file) for file in walk(folder, stop) if is_image(file))
 
 
 def validate_name(name: str, *, what: str = "label", where: str) -> None:

@@ -1,7 +1,6 @@
 """Annotation rows, {"image": "crop.jpg", "suffix": "23", "track": "7"}: one a line, and one rule for all who read them.
 
-Training and audit need a label in every row, the predictor none. Whether the images are there is not asked here;
-decoding will tell.
+Training and audit need a label in every row, the predictor none. Decoding will tell whether the images are there.
 """
 
 import json
@@ -19,13 +18,7 @@ from jersey.data.problems import ConflictingLabels
 
 
 class Annotation(NamedTuple):
-    """A row of an annotation file.
-
-    Args:
-        image: the path of the image file, as written.
-        label: of the crop, or ILLEGIBLE.
-        track: crops of one player have the same; "" where it is unknown.
-    """
+    """A row of an annotation file: the path as written, the label or ILLEGIBLE, and the track, "" if it is unknown."""
 
     image: str
     label: str
@@ -33,12 +26,9 @@ class Annotation(NamedTuple):
 
 
 def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
-    """The row on a line.
+    """The row on a line of one JSON object, `where` being its place, for errors.
 
-    Args:
-        line: one JSON object.
-        where: the place, for errors.
-        needs_label: whether a row without "suffix" is refused, and a "suffix" is looked at.
+    Only with `needs_label` is a "suffix" looked at, and a row without one refused.
 
     Raises:
         UserError: the line is no such row.
@@ -52,9 +42,8 @@ def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
         raise UserError(f"{where}: not a row like {example}; mend or remove the line")
     image, label, track = row["image"], row["suffix"] if needs_label else ILLEGIBLE, row.get("track", "")
     if not isinstance(label, str):
-        raise UserError(
-            f"{where}: the label {reprlib.repr(label)} is not a string; put it in quotes, or 00 would become 0"
-        )
+        wrong = f"the label {reprlib.repr(label)} is not a string"
+        raise UserError(f"{where}: {wrong}; put it in quotes, or 00 would become 0")
     if not isinstance(image, str) or not image or "\0" in image:
         raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
     if not isinstance(track, str):
@@ -67,10 +56,9 @@ def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """Yields ("file:line", text) of each line that is not blank; a byte order mark, as Windows writes it, is dropped.
+    """Yields ("file:line", text) of each line that is not blank, without the byte order mark that Windows writes.
 
-    Raises:
-        UserError: the file cannot be read, or is no UTF-8 text.
+    Raises a UserError for a file that cannot be read, or is no UTF-8 text.
     """
     try:
         content = file.read_bytes()
@@ -91,38 +79,40 @@ def read_annotations(
     track_of: dict[str, str] = {}
     labelled: set[tuple[str, str]] = set()
     unreadable: set[str] = set()
-    for file in annotations:
-        for where, path, label, track in _labelled_rows(root, file, on_problem):
-            if track and track_of.setdefault(path, track) != track:
-                both = f"{track_of[path]!r} and {track!r}"
-                on_problem(UserError(f"{where}: the image {path} has the tracks {both}; keep the right one"))
-            if label == ILLEGIBLE:
-                unreadable.add(path)
-                continue
-            labelled.add((path, label))
-            if label_of.setdefault(path, label) != label:
-                both = f"{label_of[path]!r} and {label!r}"
-                on_problem(ConflictingLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
+    for where, path, label, track in _labelled_rows(root, annotations, on_problem):
+        if track and track_of.setdefault(path, track) != track:
+            both = f"{track_of[path]!r} and {track!r}"
+            on_problem(UserError(f"{where}: the image {path} has the tracks {both}; keep the right one"))
+        if label == ILLEGIBLE:
+            unreadable.add(path)
+            continue
+        labelled.add((path, label))
+        if label_of.setdefault(path, label) != label:
+            both = f"{label_of[path]!r} and {label!r}"
+            on_problem(ConflictingLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
     labelled.update((path, ILLEGIBLE) for path in unreadable if path not in label_of)
     return labelled, track_of
 
 
-def _labelled_rows(root: Path, file: Path, on_problem: OnProblem) -> Iterator[tuple[str, str, str, str]]:
+def _labelled_rows(
+    root: Path, annotations: Iterable[Path], on_problem: OnProblem
+) -> Iterator[tuple[str, str, str, str]]:
     """Yields (file:line, image, label, track) of each row."""
-    folder = file.parent.relative_to(root).as_posix()
-    try:
-        lines = numbered_lines(file)
-    except UserError as problem:
-        on_problem(problem)
-        return
-    for where, line in lines:
+    for file in annotations:
+        folder = file.parent.relative_to(root).as_posix()
         try:
-            image, label, track = parse_row(line, where=where, needs_label=True)
-            path = str(root / _inside_root(folder, image, where=where))
+            lines = numbered_lines(file)
         except UserError as problem:
             on_problem(problem)
             continue
-        yield where, path, sys.intern(label), sys.intern(track)
+        for where, line in lines:
+            try:
+                row = parse_row(line, where=where, needs_label=True)
+                path = str(root / _inside_root(folder, row.image, where=where))
+            except UserError as problem:
+                on_problem(problem)
+            else:
+                yield where, path, sys.intern(row.label), sys.intern(row.track)
 
 
 def _inside_root(folder: str, image: str, *, where: str) -> str:
@@ -132,7 +122,6 @@ def _inside_root(folder: str, image: str, *, where: str) -> str:
     """
     path = posixpath.normpath(f"{folder}/{image}")
     if image.startswith("/") or path == ".." or path.startswith("../"):
-        raise UserError(
-            f"{where}: the image {image!r} lies outside the data folder; give a path relative to this file, inside it"
-        )
+        wrong = f"the image {image!r} lies outside the data folder"
+        raise UserError(f"{where}: {wrong}; give a path relative to this file, inside it")
     return path

@@ -1,20 +1,14 @@
 """The index of a data set: which image files belong to which split, and which label each carries.
 
-Two layouts are understood, and told apart by looking:
+Two layouts are detected automatically, separately for each split:
 
     <root>/<split>/<label>/**/*.jpg    folder per class
     <root>/<split>/**/*.jsonl          annotation files, rows {"image": "relative/to/this/file.jpg", "suffix": "23"}
 
-A split that holds an annotation file is read from annotations (all of them, merged); its folders then mean nothing.
-Hidden files and folders are ignored. Rows are sorted by label, then file name, then path, so that the same
-images under the same names come in the same order, and train to the same weights, in either layout.
-
-Crops on which nobody can read a number lie in a folder `unreadable`, or have an empty "suffix"; they come last. Crops
-of one player in a row, a track, lie in one folder below the label's, or have the same "track" in their rows.
-
-No image is opened here; that is `jersey.data.decode`.
-
-A run is told all problems at once; the audit gives an `on_problem` of its own, and gets what can be understood.
+Where there is an annotation file, all of them are merged, and folders mean nothing. Hidden files and folders are
+ignored. Rows are sorted by label, file name and path, so that the same images train to the same weights in either
+layout. Illegible crops, in a folder `unreadable` or with an empty "suffix", come last. Crops of one player in a row, a
+track, lie in one folder below the label's, or have the same "track" in their rows. No image is opened here.
 """
 
 import os
@@ -34,10 +28,8 @@ from jersey.data.split import Paths, Split
 def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Split]:
     """Reads the index of every split in SPLITS.
 
-    Args:
-        root: folder of the data set.
-        on_problem: gets each problem, and reading goes on without what cannot be understood; an image with two labels
-            has a row for each. None collects the problems and raises all as one.
+    `on_problem` gets each problem, and reading goes on without what cannot be understood; an image with two labels has
+    a row for each. Without it all problems are raised as one.
 
     Raises:
         UserError: there is no split at all; without `on_problem`, whatever else is wrong.
@@ -54,15 +46,14 @@ def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Sp
     absent = [name for name in SPLITS if not is_folder(root / name)]
     if absent:
         present = sorted(entry.name for entry in entries(root, on_problem) if is_folder(entry))
-        problem = UserError(
-            f"the data folder {root} has no folder {', '.join(absent)} "
-            f"(it has {summarize(present, most=10) or 'none at all'}); a data set needs {', '.join(SPLITS)}"
-        )
+        there = f"it has {summarize(present, most=10) or 'none at all'}"
+        lacks = f"the data folder {root} has no folder {', '.join(absent)} ({there})"
+        problem = UserError(f"{lacks}; a data set needs {', '.join(SPLITS)}")
         if len(absent) == len(SPLITS):
             raise problem
         on_problem(problem)
-    empty = {name: Split(name, Paths(()), (), ()) for name in absent}
-    return {name: empty[name] if name in empty else _read_split(root, name, on_problem) for name in SPLITS}
+    none = Paths(()), (), ()
+    return {name: Split(name, *none) if name in absent else _read_split(root, name, on_problem) for name in SPLITS}
 
 
 def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
@@ -78,7 +69,7 @@ def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
         on_problem(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
     rows = sorted(labelled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
     tracks = tuple(track_of.get(path, "") for path, _ in rows)
-    return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), tracks)
+    return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracks)
 
 
 def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:

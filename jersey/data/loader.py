@@ -1,11 +1,8 @@
 """The batches of a split, each gathered in one call, on the device where they are used.
 
-A split that fits into the GPU's memory beside the training is copied there once, and a batch is one indexing kernel
-there. Any other is gathered into pinned memory, from which the GPU fetches it while it computes the batch before. There
-are no workers: nothing is left for them to do.
-
-Of several processes (`jersey.core.distributed`) each takes its share of every batch: crop for crop, together they draw
-what one process would draw alone.
+A split that fits into the GPU's memory beside the training is copied there once. Any other is gathered into pinned
+memory, from which the GPU fetches it while it computes the batch before. There are no workers: nothing is left for
+them to do. Of several processes each takes its share of every batch, crop for crop.
 
 Shapes: N crops of the split, B of a batch, H W size.
 """
@@ -34,12 +31,7 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class DecodedSplit:
-    """A split in memory.
-
-    Args:
-        images_NCHW: uint8 [N,3,H,W].
-        labels_N: class indices or ILLEGIBLE_INDEX, int64 [N].
-    """
+    """A split in memory: images uint8, and class indices or ILLEGIBLE_INDEX, int64."""
 
     images_NCHW: Tensor
     labels_N: Tensor
@@ -52,22 +44,22 @@ class DecodedSplit:
         return {"images": self.images_NCHW[indices_B], "labels": self.labels_N[indices_B], "indices": indices_B}
 
     def on(self, device: torch.device) -> "DecodedSplit":
-        """The split on a device, as far as its images fit there; else as it is."""
+        """The split on a device if its images fit there; else as it is."""
         if device.type != "cuda" or self.images_NCHW.nbytes > SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
             return self
         return DecodedSplit(self.images_NCHW.to(device), self.labels_N.to(device))
 
 
-class Batches:
+class BatchLoader:
     """What Lightning takes for a DataLoader.
 
     Args:
         split: where the crops are.
         sampler: gives their rows; Lightning tells it the epoch.
-        batch_size: B of all processes together.
+        batch_size: B of all processes together; a multiple of `processes` with `drop_last`.
         device: where the batches are wanted.
-        drop_last: leave out a last batch of fewer crops; B must be a multiple of `processes` then.
-        rank: which process this is.
+        drop_last: leave out a last batch of fewer crops.
+        rank: of this process.
         processes: how many there are.
     """
 
@@ -120,16 +112,15 @@ class Batches:
         for indices_B in batches[self._given :]:
             batch = self.split.batch(indices_B)
             self._given += 1
-            yield batch if batch["images"].device == self.device else self._fetched(batch)
+            if batch["images"].device != self.device:
+                on_host = batch["images"], batch["labels"], batch["indices"]
+                there = [value.pin_memory().to(self.device, non_blocking=True) for value in on_host]
+                batch = {"images": there[0], "labels": there[1], "indices": there[2]}
+            yield batch
 
     @property
     def _epoch(self) -> int:
         return getattr(self.sampler, "epoch", 0)
-
-    def _fetched(self, batch: Batch) -> Batch:
-        on_host = (batch["images"], batch["labels"], batch["indices"])
-        images, labels, indices = (value.pin_memory().to(self.device, non_blocking=True) for value in on_host)
-        return {"images": images, "labels": labels, "indices": indices}
 
 
 def own_rows(order_N: Tensor, *, rank: int, processes: int) -> Tensor:
@@ -142,7 +133,5 @@ def uneven_share(batch_size: int, processes: int) -> str | None:
     is_enough = batch_size >= 2 * processes  # batch normalisation has no variance of one crop
     if processes == 1 or (batch_size % processes == 0 and is_enough):
         return None
-    return (
-        f"data.batch_size={batch_size} is shared by {processes} processes; make it a multiple of {processes}, "
-        f"{2 * processes} or more"
-    )
+    shared = f"data.batch_size={batch_size} is shared by {processes} processes"
+    return f"{shared}; make it a multiple of {processes}, {2 * processes} or more"

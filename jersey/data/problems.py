@@ -1,14 +1,9 @@
-"""What is wrong with a data set, as it is told: one problem at a time, or all in one sentence.
-
-A run that refuses bad images names those of all splits; one that skips them goes on as if they were not there, and says
-so.
-"""
+"""What is wrong with a data set, as it is told: one problem at a time, or all in one sentence."""
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jersey.core.errors import UserError, escape_control, summarize
 from jersey.core.labels import in_order
@@ -24,14 +19,8 @@ class ConflictingLabels(UserError):
     """Rows that give one image several labels; they are in the index when `on_problem` returns."""
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A row that a split goes without.
-
-    Args:
-        label: of the row.
-        problem: the file and what is wrong with it.
-    """
+class Skipped(NamedTuple):
+    """A row that a split goes without: its label, and what is wrong with its file."""
 
     label: str
     problem: BadImage
@@ -47,13 +36,7 @@ def combined(problems: Sequence[UserError], root: Path) -> UserError:
 
 
 def bad_images_error(bad: Sequence[BadImage], *, images: int, root: Path) -> UserError:
-    """What a run says that refuses bad images.
-
-    Args:
-        bad: of all splits.
-        images: how many there are, bad and good.
-        root: of the data set.
-    """
+    """What a run says that refuses the bad ones among so many images of all splits."""
     return UserError(
         f"{len(bad)} of {images} images cannot be used: {summarize_bad(bad)}; mend or remove them "
         f"(`{_audit_command(root)}` lists all), or set data.on_bad_image=skip to train without them"
@@ -67,21 +50,15 @@ def summarize_bad(bad: Sequence[BadImage]) -> str:
 
 
 def drop_rows(split: Split, rows: Collection[int]) -> Split:
-    """A split without some of its rows.
-
-    Raises:
-        UserError: no image with a label is left of it, or, for training, none of one of its labels.
-    """
+    """A split without some of its rows; UserError if no labelled image is left of it or, for training, of one label."""
     if not rows:
         return split
     kept = split.only([row for row in range(len(split)) if row not in rows])
     if not kept.counts():
         raise UserError(f"skipping bad images leaves nothing of the {split.name} split; mend some of its images")
     if split.name == "train" and (lost := set(split.counts()) - set(kept.counts())):
-        raise UserError(
-            f"skipping bad images leaves no train crop of {', '.join(in_order(lost))}; mend some of them, or remove "
-            "these labels from all splits"
-        )
+        left = f"skipping bad images leaves no train crop of {', '.join(in_order(lost))}"
+        raise UserError(f"{left}; mend some of them, or remove these labels from all splits")
     return kept
 
 
@@ -92,5 +69,4 @@ def skipped_summary(skipped: Mapping[str, Sequence[Skipped]]) -> dict[str, str]:
 
 
 def _audit_command(root: Path) -> str:
-    """What prints everything that is wrong with a data set."""
     return f"python -m jersey.data.audit {shlex.quote(str(root))}"

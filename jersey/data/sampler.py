@@ -1,7 +1,6 @@
 """Class imbalance: weights in the loss and class-balanced sampling, both with one power p of the class counts.
 
-p = 0 leaves the data as it is, p = 1 makes all classes equal, p = 0.5 lies between. Weights and sampler multiply
-when both are on, which pushes a rare class twice; `jersey.lint.checks` asks for an explicit yes.
+p = 0 leaves the data as it is, p = 1 makes all classes equal. Weights and sampler multiply when both are on.
 
 Shapes: K classes, N crops of the train split.
 """
@@ -37,11 +36,7 @@ class BalancedSampler(Sampler[int]):
     times an epoch on average appears floor(e) or ceil(e) times, so an epoch holds no chance duplicates, and power 0
     is a plain shuffle. What is drawn is a function of (seed, epoch) alone.
 
-    Args:
-        class_indices_N: class index of each crop, or ILLEGIBLE_INDEX.
-        power: 0 for the natural distribution, 1 for equal classes.
-        seed: non-negative.
-        repeated: an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
+    With `repeated` an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
     """
 
     def __init__(self, class_indices_N: Sequence[int], *, power: float, seed: int, repeated: int | None = None) -> None:
@@ -59,12 +54,7 @@ class BalancedSampler(Sampler[int]):
 
     def draw(self, epoch: int) -> np.ndarray:
         """Crop indices of one epoch in training order, int64 [N]."""
-        if self.repeated is not None:
-            return np.resize(self._draw(0)[: self.repeated], len(self))
-        return self._draw(epoch)
-
-    def _draw(self, epoch: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.seed, epoch if self.repeated is None else 0])
         size = len(self.expected_N)
         shuffled_N = rng.permutation(size)
         order_N = shuffled_N[np.argsort(self.class_indices_N[shuffled_N], kind="stable")]  # a class is one stretch
@@ -72,7 +62,7 @@ class BalancedSampler(Sampler[int]):
         edges_N *= size / edges_N[-1]  # rounding must not leave the last point outside
         points_N = np.arange(size) + rng.uniform()
         drawn_N = order_N[np.searchsorted(edges_N, points_N, side="right").clip(max=size - 1)]
-        return rng.permutation(drawn_N)
+        return np.resize(rng.permutation(drawn_N)[: self.repeated], size)
 
     def expected_counts(self, *, num_classes: int) -> np.ndarray:
         """How many crops of each class an epoch draws on average, float64 [K]."""
@@ -108,13 +98,7 @@ class Balance:
 
 
 def class_balance(counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor) -> dict[str, Balance]:
-    """What sampler and weights together make of the classes, by name.
-
-    Args:
-        counts: train crops of each class, in label order.
-        sampler: of their crops.
-        class_weights_K: of the loss.
-    """
+    """What sampler and loss weights together make of the classes, by name; `counts` are of train, in label order."""
     probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
     weight_K = class_weights_K.double().cpu().numpy()
     share_K = probability_K * weight_K / (probability_K * weight_K).sum()

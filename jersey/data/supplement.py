@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jersey.core.labels import JERSEY_NUMBER
 from jersey.data.split import Paths, Split
@@ -10,9 +11,7 @@ from jersey.synth.generate import crop_path, generate
 
 @dataclass(frozen=True, kw_only=True)
 class RareNumbers:
-    """Fills every number that has train crops, but fewer than `least`, up with drawn ones.
-
-    Labels that are no numbers of one or two digits cannot be drawn, and stay as they are.
+    """Fills every number of one or two digits that has train crops, but fewer than `least`, up with drawn ones.
 
     Args:
         folder: for the drawn crops, not below that of the data.
@@ -32,22 +31,11 @@ class RareNumbers:
         return {name: count for name, count in counts.items() if count > 0 and JERSEY_NUMBER.fullmatch(name)}
 
     def draw(self, train: Split) -> None:
-        """Draws them, unless they are there.
-
-        Raises:
-            UserError: `folder` holds something else, as crops for an earlier state of the data.
-        """
+        """Draws them, unless they are there; UserError where `folder` holds others, as for an earlier data set."""
         if missing := self.missing(train):
             numbers = len(missing)  # a data set has three splits; of this one only the first is used
-            generate(
-                Path(self.folder),
-                numbers=tuple(missing),
-                train=tuple(missing.values()),
-                val=numbers,
-                test=numbers,
-                size_px=self.size_px,
-                seed=self.seed,
-            )
+            counts: dict[str, Any] = {"train": tuple(missing.values()), "val": numbers, "test": numbers}
+            generate(Path(self.folder), numbers=tuple(missing), size_px=self.size_px, seed=self.seed, **counts)
 
     def added_to(self, train: Split) -> Split:
         """The split with the drawn crops at its end, whether they have been drawn yet or not."""

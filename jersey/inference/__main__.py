@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.inference.predictor import Predictor
-from jersey.inference.rows import Row, answer, columns_of, failure, format_of
+from jersey.inference.rows import AnswerRow, answer, failure, format_of
 from jersey.inference.sources import Item, items_of
 
 T = TypeVar("T")
@@ -72,13 +72,7 @@ def main() -> int:
         rows = _tracklet_rows(predictor, bar(known), crops, is_open=flags.open)
     else:
         rows = _crop_rows(predictor, bar(items), is_open=flags.open)
-    header, line_of = format_of(
-        flags.format, columns_of(is_open=flags.open, tracklets=flags.tracklets), top_k=flags.topk
-    )
-    return _print_all(rows, header, line_of)
-
-
-def _print_all(rows: Iterator[Row], header: str | None, line_of: Callable[[Row], str]) -> int:
+    header, line_of = format_of(flags.format, is_open=flags.open, tracklets=flags.tracklets, top_k=flags.topk)
     count = errors = 0
     for row in rows:
         if header and not count:
@@ -91,7 +85,7 @@ def _print_all(rows: Iterator[Row], header: str | None, line_of: Callable[[Row],
     return 1 if errors else 0
 
 
-def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open: bool) -> Iterator[Row]:
+def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open: bool) -> Iterator[AnswerRow]:
     for item, reading in _paired(items, predictor.predict_all):
         if isinstance(reading, UserError):
             yield failure(reading, image=item.name)
@@ -101,7 +95,7 @@ def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open: bool) ->
 
 def _tracklet_rows(
     predictor: Predictor, items: Iterable[Item], left: Counter[str | None], *, is_open: bool
-) -> Iterator[Row]:
+) -> Iterator[AnswerRow]:
     """A row a track, as soon as none of its crops is left, and one for each crop that cannot be read."""
     frames: dict[str, list[np.ndarray]] = defaultdict(list)
     for item, probabilities_K in _paired(items, predictor.probabilities):
@@ -116,9 +110,8 @@ def _tracklet_rows(
         if found := frames.pop(track, []):
             yield answer(predictor.tracklet_of(np.stack(found)), is_open=is_open, track=track, frames=len(found))
         else:
-            yield failure(
-                UserError(f"no image of the tracklet {track} could be read; see their rows"), track=track, frames=0
-            )
+            error = UserError(f"no image of the tracklet {track} could be read; see their rows")
+            yield failure(error, track=track, frames=0)
 
 
 def _paired(
@@ -126,8 +119,8 @@ def _paired(
 ) -> Iterator[tuple[Item, T | UserError]]:
     """Each item with its result, though items are taken ahead of results."""
     ahead, waiting = tee(items)
-    for result in read(item.crop for item in ahead):
-        yield next(waiting), result
+    results = read(item.crop for item in ahead)
+    return ((next(waiting), result) for result in results)
 
 
 def _speak_utf8() -> None:

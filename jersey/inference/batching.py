@@ -1,7 +1,7 @@
 """Crops in any order and of any size, as batches of one size each; results come back in the order of the crops.
 
-Files are decoded in threads while onnxruntime is busy. Nothing is taken from the input but what is needed for the next
-batches, so it may be endless.
+Files are decoded in threads while onnxruntime is busy. Only what the next batches need is taken from the input, so it
+may be endless.
 
 Shapes: N crops, h w their size, 3 channels.
 """
@@ -37,17 +37,18 @@ def pixels_of(crop: Any) -> np.ndarray | UserError:
 
 
 def _checked(crop: Any) -> np.ndarray | UserError:
-    wanted = "a crop is a uint8 array [height, width, 3] of RGB"
     if not isinstance(crop, np.ndarray):
-        return UserError(f"{wanted}, or the path of a file, and not a {type(crop).__name__}")
-    if crop.dtype != np.uint8:
-        return UserError(f"{wanted}, and not {crop.dtype}; give the pixels as they were decoded, from 0 to 255")
-    if crop.ndim != 3 or crop.shape[2] != 3:
+        wrong = f"or the path of a file, and not a {type(crop).__name__}"
+    elif crop.dtype != np.uint8:
+        wrong = f"and not {crop.dtype}; give the pixels as they were decoded, from 0 to 255"
+    elif crop.ndim != 3 or crop.shape[2] != 3:
         hint = "put channels last, repeat grey three times, drop alpha, give a batch to predict_all"
-        return UserError(f"{wanted}, and not of shape {list(crop.shape)}; {hint}")
-    if not crop.size:
-        return UserError(f"{wanted}, and this one is empty: its shape is {list(crop.shape)}")
-    return crop
+        wrong = f"and not of shape {list(crop.shape)}; {hint}"
+    elif not crop.size:
+        wrong = f"and this one is empty: its shape is {list(crop.shape)}"
+    else:
+        return crop
+    return UserError(f"a crop is a uint8 array [height, width, 3] of RGB, {wrong}")
 
 
 def decoded(crops: Iterable[Crop | UserError], *, ahead: int) -> Iterator[np.ndarray | UserError]:
@@ -59,8 +60,7 @@ def decoded(crops: Iterable[Crop | UserError], *, ahead: int) -> Iterator[np.nda
             waiting.append(pool.submit(pixels_of, crop) if isinstance(crop, str | Path) else pixels_of(crop))
             while waiting and (len(waiting) > ahead or not isinstance(waiting[0], Future)):
                 yield _result(waiting.popleft())
-        while waiting:
-            yield _result(waiting.popleft())
+        yield from map(_result, waiting)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -69,12 +69,10 @@ def _result(item: Any) -> np.ndarray | UserError:
     return item.result() if isinstance(item, Future) else item
 
 
-class Batches(Generic[T]):
+class SizeBuckets(Generic[T]):
     """Crops that wait for their batch, and results that wait for their turn.
 
-    Args:
-        run: from uint8 [N,3,h,w] to a result a crop.
-        batch_size: the most crops of a batch.
+    Of uint8 [N,3,h,w] `run` makes a result a crop.
     """
 
     def __init__(self, run: Callable[[np.ndarray], Sequence[T]], *, batch_size: int) -> None:

@@ -1,14 +1,13 @@
-"""From probabilities to an answer: what the roster makes of them, and when no answer is better than one.
+"""From probabilities to an answer: what the roster makes of them, and when to abstain.
 
 The roster is a prior. Its numbers share all but `LEAK` of it, evenly, and the other numbers share `LEAK`: a crop of
-somebody who is not on the roster (a referee, the other team, a roster with a mistake in it) is rare but does occur. By
-Bayes the network's probabilities are multiplied by the prior and made to sum to one again; what the network took for
-its own prior is near to even, since training balances the numbers. So an unsure reading moves to the roster's likeliest
-number, and a sure one stays where it is. If the number that comes out is not on the roster, the answer is None:
-of the roster's players it is none, however sure the reading is.
+somebody who is not on the roster (a referee, the other team) is rare but does occur. By Bayes the network's
+probabilities are multiplied by the prior and normalized; what the network took for its own prior is near to even, since
+training balances the numbers. So an unsure reading moves to the roster's likeliest number, and a sure one stays where
+it is. If the number that comes out is not on the roster, the answer is None, however sure the reading is.
 
-The confidence is the probability of the first number after all that, and the least one for a precision was found on
-single validation crops without a roster: a roster that lacks numbers which do occur makes it too high.
+The confidence is the probability of the first number after all that. The least one for a precision was found on
+validation crops without a roster: a roster that lacks numbers which do occur makes it too high.
 
 Shapes: N crops, F crops of one player, K numbers.
 """
@@ -31,9 +30,9 @@ LEAK = 0.01
 class Reading:
     """What was read on a crop, or on several crops of one player.
 
-    Args:
-        number: as text, since "0" and "00" are two numbers; None where there is no answer.
-        confidence: the calibrated probability of the likeliest number, also where that is no answer.
+    Attributes:
+        number: as text, since "0" and "00" are two numbers; None where the model abstains.
+        confidence: the calibrated probability of the likeliest number, also where the model abstains.
         top_k: the likeliest numbers, each with its probability.
         unseen: whether the number is none of those that the network was trained on.
     """
@@ -53,9 +52,6 @@ class Decision:
         roster: the numbers that may occur; None for any.
         threshold: the least confidence of an answer.
         top_k: how many numbers a reading names.
-
-    Raises:
-        UserError: the roster is none.
     """
 
     def __init__(
@@ -85,22 +81,16 @@ class Decision:
         top_Nk = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, : self.top_k]
         shares_Nk = np.take_along_axis(probabilities_NK, top_Nk, axis=1)
         answers_N = (shares_Nk[:, 0] >= self.threshold) & self.is_listed_K[top_Nk[:, 0]]
-        rows = zip(top_Nk.tolist(), shares_Nk.tolist(), answers_N.tolist(), strict=True)
-        return [self._reading(*row) for row in rows]
-
-    def _reading(self, top_k: list[int], shares_k: list[float], is_answer: bool) -> Reading:
-        named = tuple(zip([self.numbers[index] for index in top_k], shares_k, strict=True))
-        if not is_answer:
-            return Reading(None, shares_k[0], named)
-        return Reading(named[0][0], shares_k[0], named, self.unseen_K[top_k[0]])
+        readings = []
+        for top_k, shares_k, is_answer in zip(top_Nk.tolist(), shares_Nk.tolist(), answers_N.tolist(), strict=True):
+            named = tuple(zip([self.numbers[index] for index in top_k], shares_k, strict=True))
+            number, unseen = (named[0][0], self.unseen_K[top_k[0]]) if is_answer else (None, False)
+            readings.append(Reading(number, shares_k[0], named, unseen))
+        return readings
 
 
 def confidence_for(min_precision: float | None, thresholds: Sequence[Threshold]) -> float:
-    """The least confidence of answers that are right with that precision; 0 where none is asked for.
-
-    Raises:
-        UserError: the model knows none.
-    """
+    """The least confidence of answers with that precision; 0 where none is asked for, UserError if it is unknown."""
     if min_precision is None:
         return 0.0
     known = {each.precision: each.confidence for each in thresholds}
@@ -108,10 +98,8 @@ def confidence_for(min_precision: float | None, thresholds: Sequence[Threshold])
     if confidence is None:
         reached = ", ".join(f"{precision:g}" for precision, least in known.items() if least is not None)
         why = "no confidence gave it on the validation crops" if min_precision in known else "it was not looked for"
-        raise UserError(
-            f"the model has no confidence for min_precision={min_precision:g}, {why}; it has those for: "
-            f"{reached or 'none, so leave it out'}"
-        )
+        lacks = f"the model has no confidence for min_precision={min_precision:g}, {why}"
+        raise UserError(f"{lacks}; it has those for: {reached or 'none, so leave it out'}")
     return confidence
 
 

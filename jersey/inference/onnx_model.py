@@ -26,10 +26,9 @@ CONTRACT = "1"
 
 SEAL_KEY = b"sha256"
 _DIGEST_BYTES = 64  # in hex
-_ENTRY = (
-    b"\x0a" + bytes([len(SEAL_KEY)]) + SEAL_KEY + b"\x12" + bytes([_DIGEST_BYTES])
-)  # StringStringEntryProto: key and value
-_SEAL = b"\x72" + bytes([len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY  # field 14 of ModelProto: metadata_props
+# A StringStringEntryProto of key and value, as field 14 of ModelProto, metadata_props.
+_ENTRY = bytes([0x0A, len(SEAL_KEY), *SEAL_KEY, 0x12, _DIGEST_BYTES])
+_SEAL = bytes([0x72, len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -39,14 +38,10 @@ BY_DEFAULT = ("CUDAExecutionProvider", CPU)
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which confidence on answers are right with some precision.
+    """From which confidence on answers are right with some precision, as wanted on validation crops.
 
-    Args:
-        precision: the share of answers that are right, as wanted.
-        confidence: the least one to answer with; None where no confidence gives that precision on validation crops.
-        val_coverage: share of the validation crops that are answered then.
-        test_precision: what it came to on the test crops; None without an answer there.
-        test_coverage: likewise.
+    The confidence is None where none gives that precision, the test precision where there is no answer. Coverage is
+    the share of crops that are answered.
     """
 
     precision: float
@@ -57,15 +52,12 @@ class Threshold:
 
 
 class OnnxModel:
-    """A `model.onnx` that jersey has exported.
+    """A `model.onnx` that jersey has exported; UserError where it cannot be read, was changed, or lacks its labels.
 
     Args:
         path: the file.
         threads: how many work on one crop; None lets onnxruntime choose.
         providers: onnxruntime's execution providers, the preferred first.
-
-    Raises:
-        UserError: it cannot be read, was changed, or does not say what its classes mean.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
@@ -80,10 +72,14 @@ class OnnxModel:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self.outputs = tuple(output.name for output in self.session.get_outputs())
-        self._check_contract()
+        contract = self.metadata.get("contract")
+        if contract != CONTRACT:
+            found = f"{path} follows contract {contract or 'none'}, and this jersey knows {CONTRACT}"
+            raise UserError(f"{found}; export it again, or take the jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
-        self._check_labels()
+        shapes = {output.name: output.shape for output in self.session.get_outputs()}
+        self.outputs = tuple(shapes)
+        self._check_labels(classes=shapes["logits"][1])
 
     def logits(self, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         """Logits float32 [N,K] of uint8 RGB crops [N,3,h,w], `batch_size` at a time."""
@@ -131,16 +127,7 @@ class OnnxModel:
         except (KeyError, ValueError) as error:
             raise UserError(f"{self.path} lacks the fact {name!r} ({error!r}); export it again") from None
 
-    def _check_contract(self) -> None:
-        contract = self.metadata.get("contract")
-        if contract != CONTRACT:
-            raise UserError(
-                f"{self.path} follows contract {contract or 'none'}, and this jersey knows {CONTRACT}; "
-                "export it again, or take the jersey that exported it"
-            )
-
-    def _check_labels(self) -> None:
-        classes = next(output.shape[1] for output in self.session.get_outputs() if output.name == "logits")
+    def _check_labels(self, *, classes: int) -> None:
         if self.metadata.get("labels_sha256") != self.labels.sha256 or classes != len(self.labels):
             raise UserError(
                 f"the labels in {self.path} are not those of its network ({len(self.labels)} labels, {classes} "
@@ -154,21 +141,15 @@ def sealed(content: bytes) -> bytes:
 
 
 def read_sealed(path: Path) -> bytes:
-    """The file's content.
-
-    Raises:
-        UserError: it cannot be read, is not whole, is not from jersey, or is not as jersey wrote it.
-    """
+    """The file's content; UserError where it cannot be read, is not whole, or is not as jersey wrote it."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the model {path} ({error.strerror}); name one that a run has exported") from None
     body, seal = content[: -len(_SEAL) - _DIGEST_BYTES], content[-len(_SEAL) - _DIGEST_BYTES :]
     if not body or not seal.startswith(_SEAL):
-        raise UserError(
-            f"{path} is no model that jersey has exported, or not all of it: it does not end with jersey's seal; "
-            "copy it again from the run, or export it again"
-        )
+        found = f"{path} is no model that jersey has exported, or not all of it: it does not end with jersey's seal"
+        raise UserError(f"{found}; copy it again from the run, or export it again")
     if hashlib.sha256(body).hexdigest().encode() != seal[len(_SEAL) :]:
         raise UserError(f"{path} was changed after its export: its SHA-256 is not the one in its seal; copy it again")
     return content
@@ -177,36 +158,29 @@ def read_sealed(path: Path) -> bytes:
 def chosen_providers(wanted: Sequence[str] | None) -> list[str]:
     """onnxruntime's names, the preferred first; the CPU, last, takes what the others cannot.
 
-    Args:
-        wanted: "cpu", "cuda", "tensorrt" or onnxruntime's names; None for the GPU where there is one.
-
-    Raises:
-        UserError: one of them is not there.
+    Wanted are "cpu", "cuda", "tensorrt" or onnxruntime's names, None for the GPU where there is one; what is not there
+    is a UserError.
     """
     there = onnxruntime.get_available_providers()
     if wanted is None:
         return [provider for provider in BY_DEFAULT if provider in there]
     providers = [PROVIDERS.get(name.lower(), name) for name in ([wanted] if isinstance(wanted, str) else wanted)]
-    for name in providers:
-        if name not in there:
-            raise _missing(name, f"this onnxruntime has {', '.join(map(_short, there))}")
+    _require(providers, there, "this onnxruntime has")
     return [*dict.fromkeys([*providers, CPU])]
 
 
 def require_started(session: onnxruntime.InferenceSession, wanted: Sequence[str] | None) -> None:
     """Refuses a session that had to do without a provider that was asked for, as where CUDA's libraries are missing."""
-    started = session.get_providers()
-    for name in chosen_providers(wanted) if wanted is not None else []:
-        if name not in started:
-            raise _missing(name, f"it could not be started here, only {', '.join(map(_short, started))}")
+    if wanted is not None:
+        _require(chosen_providers(wanted), session.get_providers(), "it could not be started here, only")
 
 
-def _missing(provider: str, why: str) -> UserError:
-    return UserError(
-        f"the provider {_short(provider)} is not there: {why}; take one of these, or install what it needs "
-        "(onnxruntime-gpu and the libraries of the GPU)"
-    )
-
-
-def _short(provider: str) -> str:
-    return next((name for name, full in PROVIDERS.items() if full == provider), provider)
+def _require(providers: Sequence[str], there: Sequence[str], why: str) -> None:
+    short = {full: name for name, full in PROVIDERS.items()}
+    for name in providers:
+        if name not in there:
+            raise UserError(
+                f"the provider {short.get(name, name)} is not there: {why} "
+                f"{', '.join(short.get(each, each) for each in there)}; take one of these, or install what it needs "
+                "(onnxruntime-gpu and the libraries of the GPU)"
+            )

@@ -17,7 +17,7 @@ import numpy as np
 
 from jersey.core.errors import UserError
 from jersey.data.files import images_below
-from jersey.inference.batching import Batches, Crop, decoded, pixels_of
+from jersey.inference.batching import Crop, SizeBuckets, decoded, pixels_of
 from jersey.inference.decision import Decision, Reading, confidence_for
 from jersey.inference.onnx_model import OnnxModel, chosen_providers, require_started
 from jersey.inference.tracklet import FRAME_CORRELATION, pooled
@@ -62,7 +62,12 @@ class Predictor:
             raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
         require_started(self.model.session, providers)
         self.batch_size = batch_size
-        self.numbers = self._open_numbers() if open else self.model.labels.names
+        if open and not self.model.open_numbers:
+            raise UserError(
+                f"{path} reads only the numbers it was trained on, as it has no compositional head; "
+                "leave `open` out, or train with module.network.head=CompositionalHead"
+            )
+        self.numbers = self.model.open_numbers if open else self.model.labels.names
         self._output = "open_probabilities" if open else "probabilities"
         self._decision = Decision(
             self.numbers,
@@ -75,11 +80,7 @@ class Predictor:
         self.frame_correlation = FRAME_CORRELATION if found is None else found
 
     def predict(self, crop: Crop) -> Reading:
-        """Reads one crop.
-
-        Raises:
-            UserError: it is no crop.
-        """
+        """Reads one crop; UserError where it is none."""
         pixels_hw3 = pixels_of(crop)
         if isinstance(pixels_hw3, UserError):
             raise pixels_hw3
@@ -89,27 +90,20 @@ class Predictor:
     def predict_all(self, crops: Iterable[Crop | UserError]) -> Iterator[Reading | UserError]:
         """Reads crops as they come, in their order; what is no crop gives its error and the rest go on.
 
-        A crop waits for others of its size, at most for eight batches.
-
-        Args:
-            crops: arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3]; an error stands for itself.
+        Crops are arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3]. A crop waits for others of its size,
+        at most for eight batches.
         """
         return self._in_batches(crops, lambda images_NChw: self._decision.readings(self._run(images_NChw)))
 
     def predict_folder(self, folder: str | Path) -> Iterator[tuple[Path, Reading | UserError]]:
-        """Reads the images in a folder and below it, sorted by path.
-
-        Raises:
-            UserError: there is no such folder.
-        """
+        """Reads the images in a folder and below it, sorted by path; UserError where there is no such folder."""
         paths = images_below(Path(folder))
         return zip(paths, self.predict_all(paths), strict=True)
 
     def predict_tracklet(self, crops: Iterable[Crop | UserError]) -> Reading:
         """Reads crops of one player as one, see `jersey.inference.tracklet`; what is no crop is left out.
 
-        Raises:
-            UserError: there is no crop.
+        Raises a UserError where no crop is left.
         """
         found = list(self.probabilities(crops))
         frames = [each for each in found if not isinstance(each, UserError)]
@@ -130,25 +124,12 @@ class Predictor:
     def _in_batches(
         self, crops: Iterable[Crop | UserError], run: Callable[[np.ndarray], Sequence[T]]
     ) -> Iterator[T | UserError]:
-        _require_several(crops)
-        return Batches(run, batch_size=self.batch_size).results(decoded(crops, ahead=self.batch_size))
+        if isinstance(crops, str | Path):
+            raise UserError(f"{crops} is one path; use predict for a file and predict_folder for a folder")
+        if isinstance(crops, np.ndarray) and crops.ndim != 4:
+            wrong = f"a batch is an array [N, height, width, 3], and not {list(crops.shape)}"
+            raise UserError(f"{wrong}; use predict for one crop")
+        return SizeBuckets(run, batch_size=self.batch_size).results(decoded(crops, ahead=self.batch_size))
 
     def _run(self, images_NChw: np.ndarray) -> Any:
         return self.model.output(self._output, images_NChw, batch_size=len(images_NChw))
-
-    def _open_numbers(self) -> tuple[str, ...]:
-        if not self.model.open_numbers:
-            raise UserError(
-                f"{self.model.path} reads only the numbers it was trained on, as it has no compositional head; "
-                "leave `open` out, or train with module.network.head=CompositionalHead"
-            )
-        return self.model.open_numbers
-
-
-def _require_several(crops: Any) -> None:
-    if isinstance(crops, str | Path):
-        raise UserError(f"{crops} is one path; use predict for a file and predict_folder for a folder")
-    if isinstance(crops, np.ndarray) and crops.ndim != 4:
-        raise UserError(
-            f"a batch is an array [N, height, width, 3], and not {list(crops.shape)}; use predict for one crop"
-        )

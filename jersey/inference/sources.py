@@ -20,13 +20,7 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to read.
-
-    Args:
-        name: what the answer is to name.
-        crop: the path of the file, or what is wrong with the line that should name it.
-        track: crops of one player have the same; None where it is unknown.
-    """
+    """An image to read: its name in answers, the path of the file or what is wrong with its line, and the track."""
 
     name: str
     crop: str | UserError
@@ -34,11 +28,7 @@ class Item:
 
 
 def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
-    """The images of the command's arguments, and how many they are; None where standard input will tell.
-
-    Raises:
-        UserError: an argument names nothing.
-    """
+    """The images of the command's arguments, and how many they are; None where standard input will tell."""
     lists = [_named(argument) for argument in arguments if argument != STDIN]
     items = (item for found in lists for item in found)
     if STDIN not in arguments:
@@ -50,15 +40,14 @@ def _named(argument: str) -> list[Item]:
     if is_folder(Path(argument)):
         return [_file(str(path)) for path in images_below(Path(argument))]
     if argument.endswith(".jsonl"):
-        return _annotated(argument)
+        return [_row(line, where, posixpath.dirname(argument)) for where, line in numbered_lines(Path(argument))]
     if os.path.lexists(argument):
         return [_file(argument)]
     if not set(argument) & set("*?["):
         raise UserError(f"there is no file or folder {argument}; name images, folders, patterns or {STDIN}")
-    images = _matching(argument)
-    if not images:
-        raise UserError(f"no image matches the pattern {argument}; check it, in quotes")
-    return [_file(path) for path in sorted(images)]
+    if images := _matching(argument):
+        return [_file(path) for path in sorted(images)]
+    raise UserError(f"no image matches the pattern {argument}; check it, in quotes")
 
 
 def _matching(pattern: str) -> set[str]:
@@ -76,10 +65,6 @@ def _matching(pattern: str) -> set[str]:
 
 def _file(path: str) -> Item:
     return Item(path, path, posixpath.dirname(path) or ".")
-
-
-def _annotated(file: str) -> list[Item]:
-    return [_row(line, where, posixpath.dirname(file)) for where, line in numbered_lines(Path(file))]
 
 
 def _typed(lines: Iterable[str]) -> Iterator[Item]:

@@ -1,10 +1,9 @@
 """Several crops of one player, read as one.
 
 Were the frames independent, their log-probabilities would add up, which is Bayes' rule from an even prior. They are
-not: neighbouring frames share blur, pose and whoever stands before the player, and an error in one is an error in the
-next. F frames of which each two correlate by r count as F / (1 + (F - 1) r) independent ones, the design effect of
-cluster samples (Kish, Survey Sampling, 1965): r = 0 adds, r = 1 takes the mean, and however many frames there are,
-they count for no more than 1 / r. Which number is the likeliest does not depend on r, only how sure it is.
+not: an error in one is an error in the next. F frames of which each two correlate by r count as F / (1 + (F - 1) r)
+independent ones, the design effect of cluster samples (Kish, Survey Sampling, 1965): r = 0 adds, r = 1 takes the mean.
+Which number is the likeliest does not depend on r, only how sure it is.
 
 A frame's weight is 1 minus the entropy of its probabilities, as a share of the greatest possible one: a frame that
 says nothing has none. With weights, F becomes the effective number of frames, (sum of w)^2 / (sum of w^2), likewise
@@ -37,12 +36,7 @@ def effective_frames(weights_F: np.ndarray, *, correlation: float) -> float:
 
 
 def pooled(probabilities_FK: np.ndarray, *, correlation: float = FRAME_CORRELATION) -> np.ndarray:
-    """What the frames say together, float64 [K], from an even prior: multiply by another one and normalise.
-
-    Args:
-        probabilities_FK: calibrated, of each frame, without a prior.
-        correlation: of two frames, from 0 to 1.
-    """
+    """What the frames, calibrated and without a prior, say together, float64 [K]: multiply by a prior and normalise."""
     weights_F = sureness(probabilities_FK)
     log_evidence_FK = np.log(np.asarray(probabilities_FK, np.float64).clip(_LEAST, 1))
     mean_K = weights_F @ log_evidence_FK / max(weights_F.sum(), _LEAST)

@@ -1,6 +1,7 @@
 """What holds for each operation: its range, no change without strength, and the generator as its only randomness."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,78 +14,85 @@ from jersey.augment.color import Colour, Hue, Noise
 from jersey.augment.erasing import Erasing
 from jersey.augment.geometry import Geometry
 from jersey.augment.jpeg import Jpeg
+from jersey.augment.magnitude import strengths
 from jersey.augment.per_sample import PerSample
 from jersey.core.errors import UserError
 
-STRONG: dict[str, Callable[[], Augmentation]] = {
-    "geometry": lambda: Geometry(rotation_deg=30, shear_deg=20, scale=0.3, shift=0.2, perspective=0.3),
-    "colour": lambda: Colour(brightness=0.4, contrast=0.4, saturation=0.4, swap=0.5),
-    "noise": lambda: Noise(std=0.1),
-    "hue": lambda: Hue(turn=0.5),
-    "blur": lambda: Blur(sigma_px=3),
-    "motion blur": lambda: MotionBlur(length_px=9),
-    "low resolution": lambda: LowResolution(factor=4),
-    "jpeg": lambda: Jpeg(quality=5),
-    "erasing": lambda: Erasing(area=0.5),
-    "per sample": lambda: PerSample(v2.RandAugment(num_ops=3)),
+# Each operation: one that changes much, one that changes a little, and one that changes nothing.
+OPERATIONS: dict[type[Augmentation], tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    Geometry: (
+        {"rotation_deg": 30, "shear_deg": 20, "scale": 0.3, "shift": 0.2, "perspective": 0.3},
+        {"rotation_deg": 5},
+        {},
+    ),
+    Colour: ({"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "swap": 0.5}, {"brightness": 0.1}, {}),
+    Noise: ({"std": 0.1}, {"std": 0.02}, {"std": 0}),
+    Hue: ({"turn": 0.5}, {"turn": 0.05}, {"turn": 0}),
+    Blur: ({"sigma_px": 3}, {"sigma_px": 0.8}, {"sigma_px": 0}),
+    MotionBlur: ({"length_px": 9}, {"length_px": 3}, {"length_px": 0}),
+    LowResolution: ({"factor": 4}, {"factor": 1.5}, {"factor": 1}),
+    Jpeg: ({"quality": 5}, {"quality": 80}, {"quality": 5, "p": 0}),
+    Erasing: ({"area": 0.5}, {"area": 0.05, "p": 0.5}, {"area": 0}),
+    PerSample: (
+        {"transform": v2.RandAugment(num_ops=3)},
+        {"transform": v2.ColorJitter(0.1)},
+        {"transform": v2.Identity()},
+    ),
 }
-WITH_CHANCE: dict[str, Callable[[float], Augmentation]] = {
-    "blur": lambda p: Blur(sigma_px=3, p=p),
-    "motion blur": lambda p: MotionBlur(length_px=9, p=p),
-    "low resolution": lambda p: LowResolution(factor=4, p=p),
-    "jpeg": lambda p: Jpeg(quality=5, p=p),
-    "erasing": lambda p: Erasing(area=0.5, p=p),
-}
-WITHOUT_STRENGTH: dict[str, Augmentation] = {
-    "geometry": Geometry(),
-    "colour": Colour(),
-    "noise": Noise(std=0),
-    "hue": Hue(turn=0),
-    "blur": Blur(sigma_px=0),
-    "motion blur": MotionBlur(length_px=0),
-    "low resolution": LowResolution(factor=1),
-    "erasing": Erasing(area=0),
-    "per sample": PerSample(v2.Identity()),
-    **{f"{name}, never": make(0.0) for name, make in WITH_CHANCE.items()},
-}
+WITH_CHANCE = (Blur, MotionBlur, LowResolution, Jpeg, Erasing)
+NOTHING = [(kind, settings[2]) for kind, settings in OPERATIONS.items()]
+NOTHING += [(kind, OPERATIONS[kind][0] | {"p": 0}) for kind in WITH_CHANCE]
 SIZES = [(8, 21), (33, 20)]
 
-of_each = pytest.mark.parametrize("name", STRONG)
+of_each = pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
+
+
+def strong(kind: type[Augmentation], **more: Any) -> Augmentation:
+    return kind(**OPERATIONS[kind][0] | more)
+
+
+def pictures(batch: int, size: tuple[int, int]) -> torch.Tensor:
+    return (noise(batch, 3, *size) * 256).to(torch.uint8)
 
 
 @of_each
 @pytest.mark.parametrize("size", SIZES)
-def test_it_keeps_shape_type_and_range_and_its_input(name: str, size: tuple[int, int]) -> None:
-    images_BCHW = (noise(3, 3, *size) * 256).to(torch.uint8)
-    kept_BCHW = images_BCHW.clone()
-    augmented_BCHW = Augment(only=STRONG[name]())(images_BCHW, generator())
-    assert augmented_BCHW.shape == images_BCHW.shape
-    assert augmented_BCHW.dtype == torch.float32
-    assert augmented_BCHW.isfinite().all()
-    assert 0 <= augmented_BCHW.min() <= augmented_BCHW.max() <= 255
+def test_it_keeps_shape_type_and_range_and_its_input_for_any_number_of_crops(
+    kind: type[Augmentation], size: tuple[int, int]
+) -> None:
+    augment = Augment(only=strong(kind))
+    for batch in (0, 1, 3):
+        images_BCHW = pictures(batch, size)
+        kept_BCHW = images_BCHW.clone()
+        augmented_BCHW = augment(images_BCHW, generator())
+        assert augmented_BCHW.shape == images_BCHW.shape
+        assert augmented_BCHW.dtype == torch.float32
+        assert augmented_BCHW.isfinite().all()
+        assert ((augmented_BCHW >= 0) & (augmented_BCHW <= 255)).all()
+        assert torch.equal(images_BCHW, kept_BCHW)
     assert not torch.allclose(augmented_BCHW, images_BCHW.float(), atol=2)
-    assert torch.equal(images_BCHW, kept_BCHW)
 
 
-@of_each
-@pytest.mark.parametrize("batch", [0, 1])
-def test_any_number_of_crops(name: str, batch: int) -> None:
-    images_BCHW = torch.zeros(batch, 3, 20, 16, dtype=torch.uint8)
-    assert Augment(only=STRONG[name]())(images_BCHW, generator()).shape == images_BCHW.shape
-
-
-@pytest.mark.parametrize("name", WITHOUT_STRENGTH)
+@pytest.mark.parametrize(("kind", "settings"), NOTHING)
 @pytest.mark.parametrize("size", SIZES)
-def test_without_strength_nothing_changes(name: str, size: tuple[int, int]) -> None:
-    images_BCHW = (noise(3, 3, *size) * 256).to(torch.uint8)
-    unchanged_BCHW = Augment(only=WITHOUT_STRENGTH[name])(images_BCHW, generator())
+def test_without_strength_nothing_changes(
+    kind: type[Augmentation], settings: dict[str, Any], size: tuple[int, int]
+) -> None:
+    images_BCHW = pictures(3, size)
+    unchanged_BCHW = Augment(only=kind(**settings))(images_BCHW, generator())
     torch.testing.assert_close(unchanged_BCHW, images_BCHW.float(), atol=0.02, rtol=0)
 
 
 @of_each
-def test_the_generator_alone_decides_and_torchs_own_randomness_is_left_alone(name: str) -> None:
+def test_every_operation_shows_and_a_stronger_one_more(kind: type[Augmentation]) -> None:
+    strong_change, change, none = (strengths(Augment(it=kind(**each)))["it"].change for each in OPERATIONS[kind])
+    assert strong_change * 0.9 > change > 0.3 > 0.02 > none
+
+
+@of_each
+def test_the_generator_alone_decides_and_torchs_own_randomness_is_left_alone(kind: type[Augmentation]) -> None:
     images_BCHW = (smooth(4, 24, 32) * 255).to(torch.uint8)
-    augment = Augment(only=STRONG[name]())
+    augment = Augment(only=strong(kind))
     torch.manual_seed(0)
     first_BCHW = augment(images_BCHW, generator(7))
     after_it = torch.rand(1)
@@ -95,26 +103,26 @@ def test_the_generator_alone_decides_and_torchs_own_randomness_is_left_alone(nam
 
 
 @of_each
-def test_a_crop_is_changed_alike_whatever_its_neighbours_hold(name: str) -> None:
+def test_a_crop_is_changed_alike_whatever_its_neighbours_hold(kind: type[Augmentation]) -> None:
     images_BCHW = smooth(6, 24, 32)
     others_BCHW = images_BCHW.flip(0).contiguous()
     others_BCHW[3] = images_BCHW[3]
-    first_BCHW, second_BCHW = (STRONG[name]()(each, generator()) for each in (images_BCHW, others_BCHW))
+    first_BCHW, second_BCHW = (strong(kind)(each, generator()) for each in (images_BCHW, others_BCHW))
     torch.testing.assert_close(first_BCHW[3], second_BCHW[3], atol=1e-5, rtol=0)
     assert not torch.allclose(first_BCHW[1], second_BCHW[1], atol=0.01)
 
 
 @of_each
-def test_equal_crops_are_changed_differently(name: str) -> None:
+def test_equal_crops_are_changed_differently(kind: type[Augmentation]) -> None:
     images_BCHW = smooth(1, 32, 32).expand(8, -1, -1, -1).contiguous()
-    apart = torch.pdist(STRONG[name]()(images_BCHW, generator()).flatten(1))
+    apart = torch.pdist(strong(kind)(images_BCHW, generator()).flatten(1))
     assert (apart > 0.01).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", WITH_CHANCE)
-def test_p_is_the_share_of_crops_that_are_changed(name: str) -> None:
+@pytest.mark.parametrize("kind", WITH_CHANCE)
+def test_p_is_the_share_of_crops_that_are_changed(kind: type[Augmentation]) -> None:
     images_BCHW = noise(400, 3, 16, 16)
-    change_B = (WITH_CHANCE[name](0.3)(images_BCHW, generator()) - images_BCHW).abs().amax(dim=(1, 2, 3))
+    change_B = (strong(kind, p=0.3)(images_BCHW, generator()) - images_BCHW).abs().amax(dim=(1, 2, 3))
     # A twentieth may be changed too little to see.
     assert 0.21 < (change_B > 0.01).float().mean() < 0.37
 
@@ -136,11 +144,10 @@ def test_an_impossible_strength_is_refused(make: Callable[[], Augmentation], nam
         make()
 
 
-@pytest.mark.parametrize("name", ["geometry", "colour"])
-def test_autocast_does_not_coarsen_the_arithmetic(name: str) -> None:
+@pytest.mark.parametrize("kind", [Geometry, Colour])
+def test_autocast_does_not_coarsen_the_arithmetic(kind: type[Augmentation]) -> None:
     """The training step runs in autocast, whose 8-bit products would move sampling points by half a pixel at 224."""
-    images_BCHW = (noise(4, 3, 64, 64) * 256).to(torch.uint8)
-    augment = Augment(only=STRONG[name]())
+    images_BCHW, augment = pictures(4, (64, 64)), Augment(only=strong(kind))
     exact_BCHW = augment(images_BCHW, generator())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(augment(images_BCHW, generator()), exact_BCHW)
@@ -148,11 +155,10 @@ def test_autocast_does_not_coarsen_the_arithmetic(name: str) -> None:
 
 @pytest.mark.gpu
 @of_each
-def test_on_a_gpu_it_does_the_same_without_waiting(name: str) -> None:
-    if name == "per sample":
+def test_on_a_gpu_it_does_the_same_without_waiting(kind: type[Augmentation]) -> None:
+    if kind is PerSample:
         pytest.skip("waits once a batch, as it says")
-    images_BCHW = torch.rand(8, 3, 64, 48, device="cuda")
-    operation = STRONG[name]()
+    images_BCHW, operation = torch.rand(8, 3, 64, 48, device="cuda"), strong(kind)
     operation(images_BCHW, torch.Generator("cuda").manual_seed(0))
     torch.cuda.set_sync_debug_mode("error")
     try:

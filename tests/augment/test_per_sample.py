@@ -11,23 +11,12 @@ from jersey.augment.per_sample import PerSample
 from jersey.core.errors import UserError
 
 
-class Seen(torch.nn.Module):
-    """Keeps what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.crops: list[Tensor] = []
-
-    def forward(self, crop_CHW: Tensor) -> Tensor:
-        self.crops.append(crop_CHW)
-        return crop_CHW
-
-
 def test_each_crop_comes_as_bytes_and_comes_back() -> None:
     images_BCHW = (noise(5, 3, 8, 12) * 256).to(torch.uint8)
-    seen = Seen()
-    augmented_BCHW = Augment(only=PerSample(seen))(images_BCHW, generator())
-    assert torch.equal(torch.stack(seen.crops), images_BCHW)
+    seen: list[Tensor] = []
+    keeping = PerSample(lambda crop_CHW: seen.append(crop_CHW) or crop_CHW)  # type: ignore[func-returns-value]
+    augmented_BCHW = Augment(only=keeping)(images_BCHW, generator())
+    assert torch.equal(torch.stack(seen), images_BCHW)
     torch.testing.assert_close(augmented_BCHW, images_BCHW.float())
 
 
@@ -55,19 +44,10 @@ def test_a_transform_does_what_it_does_outside() -> None:
 def test_any_transform_is_a_function_of_the_generator(transform: torch.nn.Module) -> None:
     images_BCHW = (smooth(4, 24, 20) * 255).to(torch.uint8)
     augment = Augment(only=PerSample(transform))
-    torch.manual_seed(3)
     first_BCHW = augment(images_BCHW, generator(1))
     torch.manual_seed(4)
-    state = torch.get_rng_state()
     assert torch.equal(augment(images_BCHW, generator(1)), first_BCHW)
-    assert torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(augment(images_BCHW, generator(2)), first_BCHW)
-
-
-def test_crops_of_a_batch_draw_apart() -> None:
-    images_BCHW = smooth(1, 16, 16).expand(6, -1, -1, -1)
-    augmented_BCHW = PerSample(v2.ColorJitter(brightness=0.8))(images_BCHW, generator())
-    assert torch.pdist(augmented_BCHW.flatten(1)).min() > 0
 
 
 def test_a_transform_that_changes_the_size_is_refused() -> None:

@@ -1,7 +1,9 @@
-"""Real files of every kind that can be read, written here and decoded again, against the pixels they hold."""
+"""Real files of every kind that can be read, one or many, decoded again, against the pixels they hold."""
 
+import hashlib
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 from robustness.dirty_files import png_16_bit, save_oriented
 
-from jersey.data.decode import decode
+from jersey.data.decode import decode, decode_all
 
 LOSSY = 10  # of 255, at quality 95 without chroma subsampling on a smooth picture
 BEST = {"quality": 95, "subsampling": 0}
@@ -28,6 +30,10 @@ _Y, _X = np.mgrid[0:24, 0:40]
 # A smooth picture without any symmetry, so that every turn and swap of channels shows.
 RGB_HW3 = np.stack([_X * 6, _Y * 10, 255 - _X * 3 - _Y * 4], axis=-1).astype(np.uint8)
 GREY_HW = RGB_HW3[..., 0]
+CUT_HW3 = RGB_HW3.copy()  # the first five rows are transparent
+CUT_HW3[:5] = 0
+OPAQUE_BELOW_HW1 = np.full((24, 40, 1), 65535, np.uint16)
+OPAQUE_BELOW_HW1[:5] = 0
 PALETTE_P3 = np.array([[200, 10, 30], [5, 250, 60], [90, 20, 240]], dtype=np.uint8)
 # 16-bit grey whose high byte is GREY_HW and whose low byte is noise.
 WIDE_HW = GREY_HW.astype(np.uint16) * 256 + np.random.default_rng(0).integers(0, 256, GREY_HW.shape, dtype=np.uint16)
@@ -79,33 +85,18 @@ def test_every_kind_of_pixels_becomes_rgb(tmp_path: Path, kind: str, suffix: str
     assert distance(decoded_HW3, expected_HW3) <= tolerance
 
 
-def test_content_counts_not_the_suffix(tmp_path: Path) -> None:
-    RGB.save(tmp_path / "really_png.jpg", format="PNG")
-    np.testing.assert_array_equal(decode(tmp_path / "really_png.jpg"), RGB_HW3)
-
-
-def test_1x1(tmp_path: Path) -> None:
-    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "a.png")
-    assert decode(tmp_path / "a.png").tolist() == [[[1, 2, 3]]]
-
-
-def test_16_bit_grey_in_a_pgm(tmp_path: Path) -> None:
-    (tmp_path / "a.pgm").write_bytes(b"P5 40 24 65535\n" + WIDE_HW.astype(">u2").tobytes())
-    np.testing.assert_array_equal(decode(tmp_path / "a.pgm"), grey3(GREY_HW))
-
-
-def test_16_bit_colour(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(png_16_bit(RGB_HW3.astype(np.uint16) * 256 + 77))
-    np.testing.assert_array_equal(decode(tmp_path / "a.png"), RGB_HW3)
-
-
-def test_16_bit_colour_with_alpha(tmp_path: Path) -> None:
-    alpha_HW1 = np.full((*RGB_HW3.shape[:2], 1), 65535, np.uint16)
-    alpha_HW1[:5] = 0
-    (tmp_path / "a.png").write_bytes(png_16_bit(np.concatenate([RGB_HW3.astype(np.uint16) * 257, alpha_HW1], axis=-1)))
-    expected = RGB_HW3.copy()
-    expected[:5] = 0
-    np.testing.assert_array_equal(decode(tmp_path / "a.png"), expected)
+@pytest.mark.parametrize(
+    ("content", "expected_HW3"),
+    [
+        (b"P5 40 24 65535\n" + WIDE_HW.astype(">u2").tobytes(), grey3(GREY_HW)),
+        (png_16_bit(RGB_HW3.astype(np.uint16) * 256 + 77), RGB_HW3),
+        (png_16_bit(np.concatenate([RGB_HW3.astype(np.uint16) * 257, OPAQUE_BELOW_HW1], axis=-1)), CUT_HW3),
+    ],
+    ids=["grey in a PGM", "color", "color with alpha"],
+)
+def test_sixteen_bits_whatever_the_suffix(tmp_path: Path, content: bytes, expected_HW3: np.ndarray) -> None:
+    (tmp_path / "really.jpg").write_bytes(content)
+    np.testing.assert_array_equal(decode(tmp_path / "really.jpg"), expected_HW3)
 
 
 def test_alpha_is_composited_over_black(tmp_path: Path) -> None:
@@ -124,18 +115,19 @@ def test_palette_with_transparency(tmp_path: Path, transparency: int | bytes) ->
     np.testing.assert_array_equal(decode(tmp_path / "a.png"), palette_P3[GREY_HW % 3])
 
 
-def test_one_transparent_colour(tmp_path: Path) -> None:
+def test_one_transparent_color_and_a_single_pixel(tmp_path: Path) -> None:
     pixels = np.array([[[10, 20, 30], [40, 50, 60]]], dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png", transparency=(10, 20, 30))
     assert decode(tmp_path / "a.png").tolist() == [[[0, 0, 0], [40, 50, 60]]]
+    Image.fromarray(pixels[:, :1]).save(tmp_path / "a.png")
+    assert decode(tmp_path / "a.png").tolist() == [[[10, 20, 30]]]
 
 
-def test_first_frame_of_an_animation(tmp_path: Path) -> None:
-    first = Image.new("RGB", (8, 6), (200, 10, 30))
-    rest = [Image.new("RGB", (8, 6), (5, value, 60)) for value in (100, 200)]
-    for suffix in ("gif", "png", "tif"):
-        first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=rest)
-        np.testing.assert_array_equal(decode(tmp_path / f"a.{suffix}"), np.asarray(first))
+@pytest.mark.parametrize("suffix", ["gif", "png", "tif"])
+def test_first_frame_of_an_animation(tmp_path: Path, suffix: str) -> None:
+    first, *rest = (Image.new("RGB", (8, 6), (200, value, 30)) for value in (10, 100, 200))
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=rest)
+    np.testing.assert_array_equal(decode(tmp_path / f"a.{suffix}"), np.asarray(first))
 
 
 @pytest.mark.parametrize(
@@ -144,11 +136,8 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
     quality = {} if suffix in ("png", "tif") else {"quality": 95}
     save_oriented(tmp_path / f"a.{suffix}", Image.fromarray(RGB_HW3), orientation=orientation, **quality)
-    assert distance(decode(tmp_path / f"a.{suffix}"), RGB_HW3) <= (0 if suffix in ("png", "tif") else 25)
-
-
-def test_orientation_of_16_bit_grey(tmp_path: Path) -> None:
-    save_oriented(tmp_path / "a.png", Image.fromarray(WIDE_HW), orientation=6)
+    assert distance(decode(tmp_path / f"a.{suffix}"), RGB_HW3) <= (25 if quality else 0)
+    save_oriented(tmp_path / "a.png", Image.fromarray(WIDE_HW), orientation=orientation)
     np.testing.assert_array_equal(decode(tmp_path / "a.png"), grey3(GREY_HW))
 
 
@@ -156,11 +145,50 @@ def test_damaged_metadata_spoils_no_picture_and_prints_nothing(tmp_path: Path) -
     path = tmp_path / "a.png"
     exif = b"MM\0*\0\0\0\x08\0\x02" + b"\x01\x12\0\x03\0\0\0\x01\0\x02\0\0" + b"\x01\x0f\0\x02\0\0\0"
     Image.fromarray(RGB_HW3[:, ::-1]).save(path, exif=exif)
-    program = (
-        "import sys, pathlib; from jersey.data.decode import decode; print(decode(pathlib.Path(sys.argv[1])).sum())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, path], capture_output=True, text=True, timeout=120, check=True
-    )
+    code = "import sys, pathlib; from jersey.data.decode import decode; print(decode(pathlib.Path(sys.argv[1])).sum())"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120, check=True)
     assert int(done.stdout) == RGB_HW3.sum()
     assert done.stderr == ""
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> list[Path]:
+    """Fifty pictures; the red of each is its index."""
+    paths = [tmp_path / f"{index}.png" for index in range(50)]
+    for index, path in enumerate(paths):
+        Image.new("RGB", (5, 3), (index, 0, 0)).save(path)
+    return paths
+
+
+def test_many_files_keep_their_rows_in_threads_and_bad_ones_are_told(numbered: list[Path]) -> None:
+    reds, threads = {}, set()
+
+    def keep(row: int, pixels_HW3: np.ndarray) -> None:
+        reds[row] = int(pixels_HW3[0, 0, 0])
+        threads.add(threading.current_thread())
+
+    for path in numbered[3:10]:
+        path.write_bytes(b"")
+    good = [*range(3), *range(10, 50)]
+    pictures_N, bad = decode_all(numbered, keep, description="test")
+    assert sorted(reds.items()) == [(row, row) for row in good]
+    assert threading.main_thread() not in threads
+    for row in good:
+        digest, *facts = pictures_N[row].tolist()
+        assert digest.tobytes() == hashlib.sha256(numbered[row].read_bytes()).digest()
+        assert facts == [5, 3, b"PNG RGB"]
+    assert {row: (each.path, each.reason) for row, each in bad.items()} == {
+        row: (numbered[row], "is empty") for row in range(3, 10)
+    }
+
+
+def test_headers_alone_tell_no_damage_to_pixels(numbered: list[Path]) -> None:
+    numbered[1].write_bytes(numbered[1].read_bytes()[:-30])
+    assert list(decode_all(numbered, lambda row, pixels: None, description="test")[1]) == [1]
+    pictures_N, bad = decode_all(numbered, None, description="test")
+    assert (bad, pictures_N["width_px"].tolist()) == ({}, [5] * 50)
+
+
+def test_a_defect_in_keep_is_not_taken_for_a_bad_image(numbered: list[Path]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        decode_all(numbered, lambda row, pixels: 1 // 0, description="test")

@@ -43,19 +43,14 @@ def opened(tree: Tree, **settings: object) -> JerseyDataModule:
 def test_they_are_the_last_rows_and_no_label(tree: Tree) -> None:
     splits = read_splits(tree.root)
     assert label_map(splits).names == LABELS
+    with pytest.raises(UserError, match="has 'unreadable', which is no class"):
+        label_map(splits, pinned=(*LABELS, "unreadable"))
     for name, split in splits.items():
         assert split.labels == (*LABELS, *[ILLEGIBLE] * UNREADABLE_EACH[name])
         assert split.unreadable == UNREADABLE_EACH[name]
         assert split.counts() == dict.fromkeys(LABELS, 1)
         assert split.readable().labels == LABELS
         assert list(split.readable().paths) == list(split.paths)[: len(LABELS)]
-
-
-def test_in_either_layout_the_crops_come_in_the_same_order(tmp_path: Path) -> None:
-    folders, annotations = (read_splits(with_unreadable(tmp_path / layout, layout).root) for layout in LAYOUTS)
-    for name in SPLITS:
-        assert [path.name for path in folders[name].paths] == [path.name for path in annotations[name].paths]
-        assert folders[name].labels == annotations[name].labels
 
 
 def test_rows_that_are_picked_stay_together(tree: Tree) -> None:
@@ -85,35 +80,21 @@ def test_what_is_not_used_is_left_out_and_told(
     assert data.class_counts == [1, 1, 1]
 
 
-def test_by_default_they_are_trained(tree: Tree) -> None:
-    data = opened(tree)
+def test_by_default_they_are_trained_and_nothing_is_told(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="jersey"):
+        data = opened(tree)
     drawn = Counter(int(label) for batch in data.train_dataloader() for label in batch["labels"])
     assert drawn[ILLEGIBLE_INDEX] >= UNREADABLE_EACH["train"] - 1, "one crop more than is in full batches"
-
-
-@pytest.mark.parametrize("unreadable", ["train", "drop"])
-def test_nothing_is_told_where_there_are_none(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, unreadable: Unreadable
-) -> None:
-    with caplog.at_level(logging.INFO, logger="jersey"):
-        opened(Tree(tmp_path, "folders").fill(), unreadable=unreadable)
     assert "unreadable" not in caplog.text
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_split_of_unreadable_crops_alone_is_empty(tmp_path: Path, layout: Layout) -> None:
     tree = Tree(tmp_path, layout)
-    for split in SPLITS[:2]:
-        for label in LABELS:
-            tree.add(split, label, b"")
-    tree.add("test", ILLEGIBLE, b"")
+    for split, label in (("train", "0"), ("val", "0"), ("test", ILLEGIBLE)):
+        tree.add(split, label, b"")
     with pytest.raises(UserError, match="the test split is empty: no labelled image"):
         read_splits(tree.root)
-
-
-def test_a_label_map_that_was_pinned_when_it_was_a_class_is_refused(tree: Tree) -> None:
-    with pytest.raises(UserError, match="has 'unreadable', which is no class"):
-        label_map(read_splits(tree.root), pinned=(*LABELS, "unreadable"))
 
 
 def test_drawn_crops_of_rare_numbers_come_after_them_in_no_track(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
-"""Batches of a split: every crop once, in the sampler's order, whole and where they are wanted."""
+"""BatchLoader of a split: every crop once, in the sampler's order, whole and where they are wanted."""
+
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from jersey.data.loader import PADDING, Batches, DecodedSplit, own_rows, uneven_share
+from jersey.data.loader import PADDING, BatchLoader, DecodedSplit, uneven_share
 from jersey.data.sampler import BalancedSampler
 
 CPU = torch.device("cpu")
@@ -19,28 +21,26 @@ def split() -> DecodedSplit:
     return DecodedSplit(images_NCHW, torch.arange(COUNT) % 3)
 
 
-def in_order(split: DecodedSplit, *, batch_size: int, drop_last: bool = False, device: torch.device = CPU) -> Batches:
-    sampler = SequentialSampler(split.labels_N)
-    return Batches(split, sampler, batch_size=batch_size, device=device, drop_last=drop_last)
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, COUNT, COUNT + 1])
-def test_every_crop_once_with_its_label(split: DecodedSplit, batch_size: int) -> None:
-    batches = list(in_order(split, batch_size=batch_size))
-    rows = torch.cat([batch["indices"] for batch in batches])
-    assert rows.tolist() == list(range(COUNT))
-    assert torch.equal(torch.cat([batch["images"] for batch in batches]), split.images_NCHW)
-    assert torch.equal(torch.cat([batch["labels"] for batch in batches]), split.labels_N)
+def in_order(split: DecodedSplit, *, device: torch.device = CPU, **settings: Any) -> BatchLoader:
+    return BatchLoader(split, SequentialSampler(split.labels_N), device=device, **settings)
 
 
 @pytest.mark.parametrize("drop_last", [True, False])
-@pytest.mark.parametrize("batch_size", [1, 4, COUNT])
-def test_it_is_as_long_as_it_says(split: DecodedSplit, batch_size: int, drop_last: bool) -> None:
+@pytest.mark.parametrize("batch_size", [1, 4, COUNT, COUNT + 1])
+def test_every_crop_comes_once_with_its_label_in_batches_of_one_size(
+    split: DecodedSplit, batch_size: int, drop_last: bool
+) -> None:
     loader = in_order(split, batch_size=batch_size, drop_last=drop_last)
-    lengths = [len(batch["labels"]) for batch in loader]
+    batches = list(loader)
+    lengths = [len(batch["labels"]) for batch in batches]
     assert len(lengths) == len(loader)
     assert set(lengths[:-1]) <= {batch_size}
-    assert sum(lengths) == (COUNT // batch_size * batch_size if drop_last else COUNT)
+    count = COUNT // batch_size * batch_size if drop_last else COUNT
+    assert sum(lengths) == count
+    if count:
+        assert torch.cat([batch["indices"] for batch in batches]).tolist() == list(range(count))
+        assert torch.equal(torch.cat([batch["images"] for batch in batches]), split.images_NCHW[:count])
+        assert torch.equal(torch.cat([batch["labels"] for batch in batches]), split.labels_N[:count])
 
 
 def test_the_epoch_reaches_the_sampler(split: DecodedSplit) -> None:
@@ -49,7 +49,7 @@ def test_the_epoch_reaches_the_sampler(split: DecodedSplit) -> None:
         return torch.cat([batch["indices"] for batch in loader])
 
     sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
-    loader = Batches(split, sampler, batch_size=4, device=CPU)
+    loader = BatchLoader(split, sampler, batch_size=4, device=CPU)
     assert rows(0).tolist() == sampler.draw(0).tolist()
     assert rows(1).tolist() == sampler.draw(1).tolist() != sampler.draw(0).tolist()
 
@@ -58,7 +58,9 @@ def shares(split: DecodedSplit, processes: int, *, batch_size: int, drop_last: b
     """The rows of every batch, by rank."""
     sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
     loaders = [
-        Batches(split, sampler, batch_size=batch_size, device=CPU, drop_last=drop_last, rank=rank, processes=processes)
+        BatchLoader(
+            split, sampler, batch_size=batch_size, device=CPU, drop_last=drop_last, rank=rank, processes=processes
+        )
         for rank in range(processes)
     ]
     batches = [[batch["indices"] for batch in loader] for loader in loaders]
@@ -88,15 +90,9 @@ def test_processes_see_every_crop_once_in_as_many_equal_batches(
 
 
 def test_a_padded_batch_is_whole(split: DecodedSplit) -> None:
-    sampler = SequentialSampler(split.labels_N)
-    *_, last = Batches(split, sampler, batch_size=4, device=CPU, rank=1, processes=2)
+    *_, last = in_order(split, batch_size=4, rank=1, processes=2)
     assert last["indices"].tolist() == [9, PADDING]
     assert len(last["images"]) == len(last["labels"]) == 2
-
-
-def test_one_process_takes_the_order_as_it_is() -> None:
-    order_N = torch.tensor([4, 0, 2])
-    assert torch.equal(own_rows(order_N, rank=0, processes=1), order_N)
 
 
 @pytest.mark.parametrize(("batch_size", "processes"), [(7, 2), (8, 3), (2, 2), (4, 8)])
@@ -105,11 +101,7 @@ def test_a_batch_that_cannot_be_shared_is_told_with_one_that_can(batch_size: int
     assert sentence is not None
     assert f"data.batch_size={batch_size} " in sentence
     assert f", {2 * processes} or more" in sentence
-    assert uneven_share(2 * processes, processes) is None
-
-
-def test_one_process_shares_with_nobody() -> None:
-    assert uneven_share(1, 1) is uneven_share(7, 1) is None
+    assert uneven_share(2 * processes, processes) is uneven_share(7, 1) is uneven_share(1, 1) is None
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from jersey.core.labels import SPLITS
-from jersey.data.audit import Row
+from jersey.data.audit import AuditRow
 from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 
@@ -80,11 +80,12 @@ class Tree:
         for split in SPLITS:
             (root / split).mkdir(parents=True)
 
-    def add(self, split: str, label: str, content: bytes, name: str | None = None) -> Row:
+    def add(self, split: str, label: str, content: bytes, name: str | None = None) -> AuditRow:
         """Writes an image file with its label; an empty one is that of an unreadable crop."""
         self.count += 1
         name = name or f"{self.count:04d}.jpg"
-        row = Row(split, label, f"{split}/{(label or 'unreadable') if self.layout == 'folders' else 'images'}/{name}")
+        folder = (label or "unreadable") if self.layout == "folders" else "images"
+        row = AuditRow(split, label, f"{split}/{folder}/{name}")
         path = self.root / row.image
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

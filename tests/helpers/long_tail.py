@@ -13,7 +13,7 @@ def splits(train: Mapping[str, int], *, evaluation: int = 5) -> dict[str, Split]
 
 def _split(name: str, counts: Mapping[str, int]) -> Split:
     rows = [(f"/nowhere/{name}/{label}/{index}.jpg", label) for label in counts for index in range(counts[label])]
-    return Split(name, Paths(path for path, _ in rows), tuple(label for _, label in rows), ("",) * len(rows))
+    return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), ("",) * len(rows))
 
 
 LONG_TAIL = {"0": 120, "00": 4, **{str(number): max(4, 116 - 3 * number) for number in range(2, 43)}}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jersey.core.errors import UserError
 from jersey.inference import batching
-from jersey.inference.batching import WINDOW, Batches, decoded
+from jersey.inference.batching import WINDOW, SizeBuckets, decoded
 
 Shape = tuple[int, ...]
 
@@ -35,35 +35,25 @@ def test_results_come_in_the_order_of_crops_of_many_sizes() -> None:
     sizes = [(3, 4), (4, 3), (5, 5), (1, 1)]
     values = rng.integers(0, 256, 500).tolist()
     run = Run()
-    results = Batches(run, batch_size=8).results(crop(value, sizes[rng.integers(4)]) for value in values)
+    results = SizeBuckets(run, batch_size=8).results(crop(value, sizes[rng.integers(4)]) for value in values)
     assert list(results) == values
     assert sum(shape[0] for shape in run.shapes) == len(values)
     assert max(shape[0] for shape in run.shapes) == 8
 
 
-def test_crops_of_one_size_share_batches_that_are_full() -> None:
+@pytest.mark.parametrize(("count", "sizes", "batches"), [(20, 1, [8, 8, 4]), (64, 2, [8] * 8)])
+def test_crops_of_one_size_share_batches_that_are_full_also_where_sizes_take_turns(
+    count: int, sizes: int, batches: list[int]
+) -> None:
     run = Run()
-    assert len(list(Batches(run, batch_size=8).results(map(crop, range(20))))) == 20
-    assert [shape[0] for shape in run.shapes] == [8, 8, 4]
+    list(SizeBuckets(run, batch_size=8).results(crop(0, (3, 4 + turn % sizes)) for turn in range(count)))
+    assert [shape[0] for shape in run.shapes] == batches
 
 
 def test_channels_come_before_height_and_width() -> None:
     image_hw3 = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    seen = []
-
-    def keep(images_N3hw: np.ndarray) -> list[int]:
-        seen.extend(images_N3hw)
-        return [0] * len(images_N3hw)
-
-    list(Batches(keep, batch_size=2).results([image_hw3, image_hw3[::-1]]))
-    np.testing.assert_array_equal(seen[0], image_hw3.transpose(2, 0, 1))
-    np.testing.assert_array_equal(seen[1], image_hw3[::-1].transpose(2, 0, 1))
-
-
-def test_two_sizes_in_turn_still_fill_batches() -> None:
-    run = Run()
-    list(Batches(run, batch_size=8).results(crop(0, (3, 4 + turn % 2)) for turn in range(64)))
-    assert [shape[0] for shape in run.shapes] == [8] * 8
+    for seen_3hw in SizeBuckets(list, batch_size=2).results([image_hw3, image_hw3]):
+        np.testing.assert_array_equal(seen_3hw, image_hw3.transpose(2, 0, 1))
 
 
 def counted(crops: Iterator[np.ndarray], taken: list[int]) -> Iterator[np.ndarray]:
@@ -75,7 +65,7 @@ def counted(crops: Iterator[np.ndarray], taken: list[int]) -> Iterator[np.ndarra
 def test_a_crop_of_a_rare_size_waits_for_a_window_and_no_longer() -> None:
     taken: list[int] = []
     crops = counted((crop(turn % 256, (9, 9) if turn == 0 else (3, 4)) for turn in range(10_000)), taken)
-    results = Batches(Run(), batch_size=4).results(crops)
+    results = SizeBuckets(Run(), batch_size=4).results(crops)
     assert next(results) == 0
     assert len(taken) <= WINDOW * 4 + 1
 
@@ -83,7 +73,7 @@ def test_a_crop_of_a_rare_size_waits_for_a_window_and_no_longer() -> None:
 def test_an_endless_stream_of_equal_crops_is_answered_batch_by_batch() -> None:
     taken: list[int] = []
     forever = counted((crop(7) for _ in iter(int, 1)), taken)
-    results = Batches(Run(), batch_size=4).results(decoded(forever, ahead=4))
+    results = SizeBuckets(Run(), batch_size=4).results(decoded(forever, ahead=4))
     assert [next(results) for _ in range(4)] == [7] * 4
     assert len(taken) == 4
 
@@ -92,20 +82,20 @@ def test_large_crops_make_small_batches_and_wait_in_small_numbers(monkeypatch: p
     monkeypatch.setattr(batching, "MAX_BATCH_BYTES", 2 * crop(0).nbytes)
     monkeypatch.setattr(batching, "MAX_WINDOW_BYTES", 5 * crop(0).nbytes)
     run = Run()
-    list(Batches(run, batch_size=64).results([crop(0)] * 9))
+    list(SizeBuckets(run, batch_size=64).results([crop(0)] * 9))
     assert max(shape[0] for shape in run.shapes) == 3
     taken: list[int] = []
     sizes = [(1, 12), (12, 1), (2, 6), (6, 2), (4, 3), (3, 4)]
     crops = counted((crop(1, sizes[turn % 6]) for turn in range(60)), taken)
-    assert next(Batches(Run(), batch_size=64).results(crops)) == 1
+    assert next(SizeBuckets(Run(), batch_size=64).results(crops)) == 1
     assert len(taken) == 6
 
 
 def test_errors_keep_their_place() -> None:
     wrong = UserError("no crop")
-    results = list(Batches(Run(), batch_size=2).results([crop(1), wrong, crop(2), wrong]))
+    results = list(SizeBuckets(Run(), batch_size=2).results([crop(1), wrong, crop(2), wrong]))
     assert results == [1, wrong, 2, wrong]
-    assert list(Batches(Run(), batch_size=2).results([])) == []
+    assert list(SizeBuckets(Run(), batch_size=2).results([])) == []
 
 
 def test_files_and_arrays_come_in_their_order_and_a_bad_file_is_its_error(tmp_path: Path) -> None:

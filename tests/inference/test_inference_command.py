@@ -1,5 +1,6 @@
 """The command as it is typed: rows on standard output, its exit code, and one sentence where nothing can be begun."""
 
+import contextlib
 import csv
 import json
 import os
@@ -9,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.planted_model import crop_of, file_of, planted_model
+from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
 
+from jersey.core.errors import exit_on_user_error
 from jersey.inference import Predictor
 from jersey.inference.__main__ import main
 
@@ -44,12 +46,16 @@ def rows(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     return run
 
 
-def command(folder: Path, *flags: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "jersey.inference", *flags]
-    environment = ENVIRONMENT | more
-    return subprocess.run(
-        words, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, timeout=100, check=False
-    )
+@pytest.fixture
+def start(folder: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the command in a process of its own, `more` being variables of its environment."""
+
+    def begin(*flags: str, **more: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "jersey.inference", "model.onnx", "-", *flags]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(words, cwd=folder, env=ENVIRONMENT | more, text=True, **pipes)
+
+    return begin
 
 
 def test_a_folder_is_read_as_the_predictor_reads_it_and_a_bad_file_has_its_row(folder: Path, rows: Callable) -> None:
@@ -66,19 +72,11 @@ def test_a_folder_is_read_as_the_predictor_reads_it_and_a_bad_file_has_its_row(f
             assert dict(row["top_k"]) == pytest.approx(dict(reading.top_k), abs=1e-6)
 
 
-def test_without_a_bad_file_the_exit_code_is_0(rows: Callable) -> None:
+def test_flags_reach_the_predictor_and_without_a_bad_file_the_exit_code_is_0(folder: Path, rows: Callable) -> None:
     code, found = rows("crops/p1", "crops/p2/*[02].png", "--provider=cpu")
     assert (code, len(found)) == (0, 5)
-
-
-def test_roster_and_precision_reach_the_predictor(rows: Callable) -> None:
-    _, found = rows("crops/p1", "--roster=0, 10")
-    assert {row["number"] for row in found} == {"0"}
-    _, found = rows("crops/p1", "--min_precision=0.98")
-    assert {row["number"] for row in found} == {None}
-
-
-def test_numbers_outside_the_labels_are_marked(folder: Path, rows: Callable) -> None:
+    for flag, number in (("--roster=0, 10", "0"), ("--min_precision=0.98", None)):
+        assert {row["number"] for row in rows("crops/p1", flag)[1]} == {number}
     file_of(folder / "new" / "77.png", "77")
     _, (row,) = rows("new", "--open")
     assert (row["number"], row["unseen"]) == ("77", True)
@@ -133,8 +131,6 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     planted_model(folder / "closed.onnx", is_open=False)
     monkeypatch.setattr(sys, "argv", ["jersey.inference", *flags])
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: PTH123, SIM115
-    from jersey.core.errors import exit_on_user_error
-
     with pytest.raises(SystemExit) as ended, exit_on_user_error():
         main()
     out, err = capsys.readouterr()
@@ -144,53 +140,23 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert says in err
 
 
-def test_the_command_reads_standard_input_and_writes_csv_in_any_locale(folder: Path) -> None:
+def test_the_command_reads_standard_input_and_writes_csv_in_any_locale(folder: Path, start: Callable) -> None:
     file_of(folder / "crops" / "p1" / "größe.png", "00")
-    names = "crops/p1/größe.png\ncrops/p2/2.png\n"
-    result = command(folder, "model.onnx", "-", "--format=csv", stdin=names, LC_ALL="C", PYTHONIOENCODING="ascii")
-    assert result.returncode == 0, result.stderr
-    found = list(csv.DictReader(result.stdout.splitlines()))
+    process = start("--format=csv", LC_ALL="C", PYTHONIOENCODING="ascii")
+    out, err = process.communicate("crops/p1/größe.png\ncrops/p2/2.png\n", timeout=100)
+    assert (process.returncode, err) == (0, "")
+    found = list(csv.DictReader(out.splitlines()))
     assert [(row["image"], row["number"]) for row in found] == [("crops/p1/größe.png", "00"), ("crops/p2/2.png", "23")]
-    assert result.stderr == ""
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly(folder: Path) -> None:
-    names = "crops/p1/0.png\n" * 20_000
-    script = f"{sys.executable} -m jersey.inference model.onnx - | head -n 1"
-    result = subprocess.run(
-        ["bash", "-c", script],
-        cwd=folder,
-        env=ENVIRONMENT,
-        input=names,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-    assert json.loads(result.stdout)["number"] == "00"
-    assert result.stderr == ""
-
-
-def test_rows_come_before_the_input_ends(folder: Path) -> None:
-    words = [sys.executable, "-m", "jersey.inference", "model.onnx", "-", "--batch_size=1"]
-    with subprocess.Popen(
-        words,
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+def test_rows_come_before_the_input_ends_and_a_reader_that_has_seen_enough_ends_it_quietly(start: Callable) -> None:
+    with start("--batch_size=1") as process:
         process.stdin.write("crops/p1/0.png\n" * 3)
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["number"] == "00"
-        process.stdin.close()
-        assert len(process.stdout.readlines()) == 2
-        assert process.wait(60) == 0
-
-
-def test_the_answer_to_crops_is_that_to_their_files(folder: Path) -> None:
-    predictor = Predictor(folder / "model.onnx")
-    assert predictor.predict("crops/p1/0.png") == predictor.predict(crop_of("00", sureness=50))
+        process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write("crops/p1/0.png\n" * 20_000)
+            process.stdin.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == ""

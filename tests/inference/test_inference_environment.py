@@ -9,9 +9,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
-from helpers.exported import LABELS, tiny_model
+from helpers.exported import tiny_model
 from helpers.repository import REPOSITORY
 from PIL import Image
 
@@ -38,20 +37,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         blocks = rng.integers(0, 256, (3, 2 + row % 2, 3), dtype=np.uint8)
         Image.fromarray(np.kron(blocks, np.ones((10, 9, 1), np.uint8))).save(path)
     return folder
-
-
-@pytest.mark.slow
-def test_a_network_reads_as_onnxruntime_alone_does(folder: Path) -> None:
-    crops = [np.asarray(Image.open(path).convert("RGB")) for path in sorted((folder / "crops").iterdir())]
-    session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes())
-    alone_NK = np.concatenate(
-        [session.run(["probabilities"], {"input": crop.transpose(2, 0, 1)[None]})[0] for crop in crops]
-    )
-    readings = list(Predictor(folder / "model.onnx", top_k=len(LABELS), batch_size=5).predict_all(crops))
-    for reading, shares_K in zip(readings, alone_NK, strict=True):
-        assert isinstance(reading, Reading)
-        assert reading.number == LABELS.names[shares_K.argmax()]
-        assert dict(reading.top_k) == pytest.approx(dict(zip(LABELS.names, shares_K, strict=True)), abs=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -8,36 +8,36 @@ import pytest
 
 from jersey.core.errors import UserError
 from jersey.inference.decision import Reading
-from jersey.inference.rows import Row, answer, columns_of, failure, format_of
+from jersey.inference.rows import AnswerRow, answer, failure, format_of
 
 READ = Reading("00", 0.98765432, (("00", 0.98765432), ("0", 0.01)))
 SILENT = Reading(None, 0.3, (("7", 0.3),))
 UNSEEN = Reading("77", 0.9, (("77", 0.9),), unseen=True)
 
 
-def lines(name: str, rows: list[Row], *, is_open: bool = False, tracklets: bool = False) -> list[str]:
-    header, line_of = format_of(name, columns_of(is_open=is_open, tracklets=tracklets), top_k=2)
+def lines(name: str, *rows: AnswerRow, is_open: bool = False, tracklets: bool = False) -> list[str]:
+    header, line_of = format_of(name, is_open=is_open, tracklets=tracklets, top_k=2)
     return [*([header] if header else []), *map(line_of, rows)]
 
 
-def rows_of(reading: Reading, *, is_open: bool = False) -> list[Row]:
-    return [answer(reading, is_open=is_open, image="a,b.png")]
+def row_of(reading: Reading, *, is_open: bool = False) -> AnswerRow:
+    return answer(reading, is_open=is_open, image="a,b.png")
 
 
 def test_json_lines() -> None:
-    (line,) = lines("jsonl", rows_of(READ))
+    (line,) = lines("jsonl", row_of(READ))
     assert json.loads(line) == {
         "image": "a,b.png",
         "number": "00",
         "confidence": 0.987654,
         "top_k": [["00", 0.987654], ["0", 0.01]],
     }
-    (line,) = lines("jsonl", rows_of(SILENT))
+    (line,) = lines("jsonl", row_of(SILENT))
     assert json.loads(line)["number"] is None
 
 
 def test_csv_keeps_numbers_and_commas() -> None:
-    header, line = csv.reader(lines("csv", rows_of(READ)))
+    header, line = csv.reader(lines("csv", row_of(READ)))
     row = dict(zip(header, line, strict=True))
     assert row == {
         "image": "a,b.png",
@@ -46,35 +46,35 @@ def test_csv_keeps_numbers_and_commas() -> None:
         "top_k": "00:0.987654 0:0.01",
         "error": "",
     }
-    (row,) = csv.DictReader(io.StringIO("\n".join(lines("csv", rows_of(SILENT)))))
+    (row,) = csv.DictReader(io.StringIO("\n".join(lines("csv", row_of(SILENT)))))
     assert (row["number"], row["confidence"]) == ("", "0.3")
 
 
 def test_a_table_has_its_cells_below_their_names() -> None:
-    header, line, silent = lines("table", rows_of(READ) + rows_of(SILENT))
+    header, line, silent = lines("table", row_of(READ), row_of(SILENT))
     for name, cell in (("number", "00"), ("confidence", "0.988"), ("likeliest", "00 0.988, 0 0.010"), ("image", "a,b")):
         assert line[header.index(name) :].startswith(cell)
     assert silent.startswith("- ")
-    header, line = lines("table", [answer(READ, is_open=False, track="p7", frames=12)], tracklets=True)
+    header, line = lines("table", answer(READ, is_open=False, track="p7", frames=12), tracklets=True)
     for name, cell in (("frames", "12 "), ("track", "p7")):
         assert line[header.index(name) :].startswith(cell)
 
 
 def test_unseen_numbers_are_marked_in_every_format() -> None:
-    (line,) = lines("jsonl", rows_of(UNSEEN, is_open=True))
+    (line,) = lines("jsonl", row_of(UNSEEN, is_open=True))
     assert json.loads(line)["unseen"] is True
-    (line,) = lines("jsonl", rows_of(READ, is_open=True))
+    (line,) = lines("jsonl", row_of(READ, is_open=True))
     assert json.loads(line)["unseen"] is False
-    (row,) = csv.DictReader(lines("csv", rows_of(UNSEEN, is_open=True), is_open=True))
+    (row,) = csv.DictReader(lines("csv", row_of(UNSEEN, is_open=True), is_open=True))
     assert (row["number"], row["unseen"]) == ("77", "true")
-    assert "77 unseen" in lines("table", rows_of(UNSEEN, is_open=True), is_open=True)[1]
+    assert "77 unseen" in lines("table", row_of(UNSEEN, is_open=True), is_open=True)[1]
 
 
 @pytest.mark.parametrize("name", ["jsonl", "csv", "table"])
 def test_an_error_has_a_row_of_its_own_and_names_cannot_harm(name: str) -> None:
     evil = "a\nb\x1b[2J\ud800.png"
-    rows = [failure(UserError(f"{evil} is empty"), image=evil), answer(READ, is_open=False, image=evil)]
-    *_, error, read = lines(name, rows)
+    rows = failure(UserError(f"{evil} is empty"), image=evil), answer(READ, is_open=False, image=evil)
+    *_, error, read = lines(name, *rows)
     for line in (error, read):
         assert line.isprintable()
         line.encode()

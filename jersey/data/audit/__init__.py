@@ -4,7 +4,7 @@ Counts and sizes; files that cannot be used; one picture under several labels, i
 one, also where a copy was re-encoded, resized or mirrored; labels that a split lacks. Nothing here needs torch.
 """
 
-from jersey.data.audit.findings import KINDS, Finding, Row
+from jersey.data.audit.findings import AuditFinding, AuditRow
 from jersey.data.audit.survey import Audit, audit_folder, fast_audit
 
-__all__ = ["KINDS", "Audit", "Finding", "Row", "audit_folder", "fast_audit"]
+__all__ = ["Audit", "AuditFinding", "AuditRow", "audit_folder", "fast_audit"]

@@ -1,7 +1,4 @@
-"""Audits a data set: `python -m jersey.data.audit ROOT`.
-
-Exit code 0 where there is no error, 1 where there is one, 2 where ROOT holds no data set.
-"""
+"""Audits a data set: `python -m jersey.data.audit ROOT`."""
 
 import argparse
 import io

@@ -1,17 +1,15 @@
-"""What an audit finds, and how: from rows and what was read of their files to findings.
-
-Their sentences name images relative to the root.
-"""
+"""What an audit finds in rows and in what was read of their files. Sentences name images relative to the root."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from jersey.core.errors import escape_control, summarize
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, in_order
-from jersey.data.audit.copies import Looks
-from jersey.data.decode import Picture
+from jersey.data.audit.copies import copy_groups
 
 _EXAMPLES = 4
 _LABELS = 12
@@ -32,14 +30,8 @@ KINDS: dict[Kind, tuple[Severity, str]] = {
 }
 
 
-class Row(NamedTuple):
-    """An image with a label.
-
-    Args:
-        split: "train", "val" or "test".
-        label: as in the data set, or ILLEGIBLE.
-        image: path relative to the root, with "/".
-    """
+class AuditRow(NamedTuple):
+    """An image, by its path relative to the root with "/", in a split, with its label or ILLEGIBLE."""
 
     split: str
     label: str
@@ -52,18 +44,12 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing found.
-
-    Args:
-        kind: one of KINDS.
-        sentence: what and where, of a few of the rows.
-        rows: all images concerned; none for labels and folders.
-    """
+class AuditFinding:
+    """One thing found: what and where, in a sentence, and all images concerned; none for labels and folders."""
 
     kind: Kind
     sentence: str
-    rows: tuple[Row, ...] = ()
+    rows: tuple[AuditRow, ...] = ()
 
     @property
     def severity(self) -> Severity:
@@ -74,64 +60,54 @@ class Finding:
         return f"{self.kind}: {self.sentence}"
 
 
-def bad_images(rows: Iterable[Row], reasons: Mapping[str, str]) -> list[Finding]:
+def bad_images(rows: Iterable[AuditRow], reasons: Mapping[str, str]) -> list[AuditFinding]:
     """One finding for each file with a reason why it cannot be used."""
-    rows_of: dict[str, list[Row]] = defaultdict(list)
+    rows_of: dict[str, list[AuditRow]] = defaultdict(list)
     for row in rows:
         rows_of[row.image].append(row)
     return [
-        Finding("bad image", f"{escape_control(image)} {escape_control(reason)}", tuple(rows_of[image]))
+        AuditFinding("bad image", f"{escape_control(image)} {escape_control(reason)}", tuple(rows_of[image]))
         for image, reason in reasons.items()
     ]
 
 
-def copies(rows: Iterable[Row], pictures: Mapping[str, Picture], looks: Looks | None) -> list[Finding]:
+def copies(
+    rows: Iterable[AuditRow], place_of: Mapping[str, int], digests_N32: np.ndarray, looks_N: np.ndarray | None
+) -> list[AuditFinding]:
     """One finding for each picture that several rows show.
 
-    Args:
-        rows: of all splits.
-        pictures: what is known of each image.
-        looks: to find copies with other bytes.
+    `place_of` tells where in the arrays each image is that could be read; for the arrays see `copy_groups`.
     """
-    group_of, mirrored = looks.groups() if looks else ({}, set())
-    groups: dict[bytes | int, list[Row]] = defaultdict(list)
+    group_N, mirrored = copy_groups(digests_N32, looks_N)
+    groups: dict[int, list[AuditRow]] = defaultdict(list)
     for row in rows:
-        if picture := pictures.get(row.image):
-            groups[group_of.get(picture.digest, picture.digest)].append(row)
+        if row.image in place_of:
+            groups[int(group_N[place_of[row.image]])].append(row)
     findings = []
     for key, group in groups.items():
         if len(group) > 1:
-            contents = {pictures[row.image].digest for row in group}
+            contents = {digests_N32[place_of[row.image]].tobytes() for row in group}
             likeness = "byte for byte" if len(contents) == 1 else "mirrored" if key in mirrored else "nearly the same"
             findings.append(_copies_of_one(group, likeness))
     return findings
 
 
-def _copies_of_one(group: Sequence[Row], likeness: str) -> Finding:
+def _copies_of_one(group: Sequence[AuditRow], likeness: str) -> AuditFinding:
     labels = in_order({row.shown_label for row in group})
     splits = list(dict.fromkeys(row.split for row in group))
     files = len({row.image for row in group})
     kind: Kind = "two labels" if len(labels) > 1 else "leak" if len(splits) > 1 else "duplicates"
     what = "one file" if files == 1 else f"{files} files, {likeness}"
-    sentence = f"{' and '.join(labels)} in {' and '.join(splits)} ({what}): {_examples(group, labels)}"
-    return Finding(kind, sentence, tuple(group))
-
-
-def _examples(group: Sequence[Row], labels: Sequence[str]) -> str:
-    """Some images of a group, first one of each split and label, with their labels where there are several."""
+    # First one image of each split and label.
     firsts = {(row.split, row.label): row for row in reversed(group)}.values()
     ordered = list(dict.fromkeys([*reversed(firsts), *group]))
     names = [escape_control(row.image) + (f" ({row.shown_label})" if len(labels) > 1 else "") for row in ordered]
-    return summarize(names, most=_EXAMPLES)
+    examples = summarize(names, most=_EXAMPLES)
+    return AuditFinding(kind, f"{' and '.join(labels)} in {' and '.join(splits)} ({what}): {examples}", tuple(group))
 
 
-def labels_astray(rows: Iterable[Row], pinned: Sequence[str] | None) -> list[Finding]:
-    """Labels that the map lacks, and labels of which a split has no image.
-
-    Args:
-        rows: of all splits.
-        pinned: the label map; None takes the labels of the train split.
-    """
+def labels_astray(rows: Iterable[AuditRow], pinned: Sequence[str] | None) -> list[AuditFinding]:
+    """Labels that the map lacks, and labels of which a split has no image; without a pinned map, that of train."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row.label != ILLEGIBLE:
@@ -141,9 +117,9 @@ def labels_astray(rows: Iterable[Row], pinned: Sequence[str] | None) -> list[Fin
     for split, present in counts.items():
         unknown = [f"{escape_control(label)} ({present[label]})" for label in in_order(set(present) - set(known))]
         if unknown and known:
-            findings.append(Finding("unknown label", f"{split} has images of {summarize(unknown, most=_LABELS)}"))
+            findings.append(AuditFinding("unknown label", f"{split} has images of {summarize(unknown, most=_LABELS)}"))
         missing = [escape_control(label) for label in known if label not in present]
         if missing and present:
             some = f"{len(missing)} of {len(known)} labels: {summarize(missing, most=_LABELS)}"
-            findings.append(Finding("missing label", f"{split} has no image of {some}"))
+            findings.append(AuditFinding("missing label", f"{split} has no image of {some}"))
     return findings

@@ -2,43 +2,30 @@
 
 import json
 import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import chain
-from multiprocessing import get_context
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from jersey.core.errors import UserError, escape_control
-from jersey.core.labels import ILLEGIBLE, SPLITS
-from jersey.data.audit.copies import Looks
-from jersey.data.audit.findings import KINDS, Finding, Row, bad_images, copies, labels_astray
-from jersey.data.audit.hashes import Fingerprint, fingerprint
-from jersey.data.audit.table import Sizes, count_table, finding_lists, size_table
-from jersey.data.decode import BadImage, Picture, decode_content, picture_of, read_content
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SPLITS, SplitName, in_order
+from jersey.core.tables import aligned
+from jersey.data.audit.copies import FINGERPRINT, fingerprint
+from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow, bad_images, copies, labels_astray
+from jersey.data.decode import decode_all
 from jersey.data.index import read_splits
 from jersey.data.problems import ConflictingLabels, Skipped
 from jersey.data.split import Split
-
-IMAGES_WORTH_A_WORKER = 1000
-_AT_A_TIME = 4096  # the pool takes in at once all it is given
-_CHUNK = 32
-
-Reading = tuple[Picture, Fingerprint | None]  # no fingerprint after a fast reading
 
 
 @dataclass(frozen=True)
 class Audit:
     """What a data set holds and what is wrong with it.
 
-    Args:
+    Attributes:
         root: its folder.
         fast: whether only headers were read.
         rows: the images and their labels.
@@ -48,22 +35,18 @@ class Audit:
 
     root: Path
     fast: bool
-    rows: tuple[Row, ...]
-    sizes: dict[str, Sizes | None]
-    findings: tuple[Finding, ...]
+    rows: tuple[AuditRow, ...]
+    sizes: Mapping[SplitName, dict[str, Any] | None]
+    findings: tuple[AuditFinding, ...]
 
     @property
-    def errors(self) -> list[Finding]:
+    def errors(self) -> list[AuditFinding]:
         """The findings that make a run stop or its scores untrue."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
     def tables(self) -> str:
         """Counts and sizes."""
-        return f"{count_table(*self._counts())}\n{size_table(self.sizes)}"
-
-    def problems(self, *, most: int) -> str:
-        """The findings under the headings of their kinds, at most so many of each; empty where there are none."""
-        return finding_lists(self.findings, most=most)
+        return f"{_count_table(*self._counts())}\n{_size_table(self.sizes)}"
 
     def text(self, *, most: int = 20) -> str:
         """All of it, with at most so many findings of each kind."""
@@ -73,27 +56,23 @@ class Audit:
         counted = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
         depth = " (headers only, no pixel was looked at)" if self.fast else ""
         head = f"{escape_control(str(self.root))}: {counted}{depth}\n"
-        return "\n".join(filter(None, [head, self.tables(), self.problems(most=most)]))
+        return "\n".join(filter(None, [head, self.tables(), _finding_lists(self.findings, most=most)]))
 
     def to_json(self) -> str:
         """All of it, for machines; every image of every finding is in it."""
         counts, unreadable = self._counts()
-        content: dict[str, Any] = {
+        content = {
             "root": str(self.root),
             "fast": self.fast,
             "errors": len(self.errors),
             "warnings": len(self.findings) - len(self.errors),
             "counts": counts,
             "unreadable": unreadable,
-            "sizes": {split: found and asdict(found) for split, found in self.sizes.items()},
+            "sizes": self.sizes,
             "findings": [
-                {
-                    "severity": finding.severity,
-                    "kind": finding.kind,
-                    "sentence": finding.sentence,
-                    "rows": [row._asdict() for row in finding.rows],
-                }
-                for finding in self.findings
+                {"severity": each.severity, "kind": each.kind, "sentence": each.sentence}
+                | {"rows": [row._asdict() for row in each.rows]}
+                for each in self.findings
             ],
         }
         return json.dumps(content, indent=2) + "\n"
@@ -107,32 +86,31 @@ class Audit:
         return {split: dict(of_split) for split, of_split in counts.items()}, unreadable
 
 
-def audit_folder(root: Path, *, fast: bool = False, labels: Sequence[str] | None = None) -> Audit:
-    """Reads a data set and goes on where a run would stop.
+def audit_folder(root: Path, *, fast: bool = False) -> Audit:
+    """Reads a data set and goes on where a run would stop; UserError only where the folder holds no split at all.
 
-    Args:
-        root: the folder that holds the splits.
-        fast: read headers only; damaged pixels and copies with other bytes are then not found.
-        labels: the names of a pinned label map; None takes the labels of the train split.
-
-    Raises:
-        UserError: the folder holds no split at all.
+    A fast audit reads headers only; damaged pixels and copies with other bytes are then not found.
     """
     root = root.absolute()
-    problems: list[Finding] = []
+    problems: list[AuditFinding] = []
 
     def on_problem(problem: UserError) -> None:
         if not isinstance(problem, ConflictingLabels):  # those are found again, with their rows
             sentence = escape_control(str(problem).replace(f"{root}{os.sep}", ""))
-            problems.append(Finding("layout", sentence))
+            problems.append(AuditFinding("layout", sentence))
 
-    splits = read_splits(root, on_problem)
-    rows = _rows(root, splits)
+    def keep(place: int, pixels_HWC: np.ndarray) -> None:
+        looks_N[place] = fingerprint(pixels_HWC)
+
+    rows = _rows(root, read_splits(root, on_problem))
     images = list(dict.fromkeys(row.image for row in rows))
-    looks = None if fast else Looks(len(images))
-    pictures, reasons = _read(root, images, looks)
-    problems += [*bad_images(rows, reasons), *copies(rows, pictures, looks), *labels_astray(rows, labels)]
-    return _audit(root, rows, pictures, problems, fast=fast)
+    looks_N = np.zeros(0 if fast else len(images), FINGERPRINT)
+    paths = [root / image for image in images]
+    pictures_N, bad = decode_all(paths, None if fast else keep, description="reading images")
+    problems += bad_images(rows, {images[place]: error.reason for place, error in bad.items()})
+    good = [place for place in range(len(images)) if place not in bad]
+    known = [images[place] for place in good]
+    return _audit(root, rows, known, pictures_N[good], None if fast else looks_N[good], problems)
 
 
 def fast_audit(
@@ -145,32 +123,26 @@ def fast_audit(
 ) -> Audit:
     """The audit that opens every run: of what is known since the crops were decoded, so that it reads no file.
 
-    Finds copies byte for byte, labels astray, and the images that the run goes without.
+    Finds copies byte for byte, labels astray (of the map, or of train), and the images that the run goes without.
 
     Args:
         root: the folder that holds the splits.
-        splits: as `read_splits` gave them.
-        pictures: of the rows of each split, `PICTURE`.
+        splits: as they are used.
+        pictures: IMAGE_META of the rows of each split.
         skipped: what each split goes without.
         labels: the names of the label map; None takes the labels of the train split.
     """
     rows = _rows(root, splits)
-    known = map(Picture.of, chain.from_iterable(pictures[name] for name in splits))
-    known_of = {row.image: picture for row, picture in zip(rows, known, strict=True)}
-    problems = [*_unused(root, skipped), *copies(rows, known_of, None), *labels_astray(rows, labels)]
-    return _audit(root, rows, known_of, problems, fast=True)
+    pairs = [(name, each) for name in skipped for each in skipped[name]]
+    unused = [(AuditRow(name, each.label, _seen_from(root, each.problem.path)), each.problem) for name, each in pairs]
+    problems = bad_images([row for row, _ in unused], {row.image: problem.reason for row, problem in unused})
+    pictures_N = np.concatenate([pictures[name] for name in splits])
+    return _audit(root, rows, [row.image for row in rows], pictures_N, None, problems, labels=labels)
 
 
-def _unused(root: Path, skipped: Mapping[str, Sequence[Skipped]]) -> list[Finding]:
-    found = [
-        (Row(name, each.label, _seen_from(root, each.problem.path)), each) for name in skipped for each in skipped[name]
-    ]
-    return bad_images([row for row, _ in found], {row.image: each.problem.reason for row, each in found})
-
-
-def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[Row, ...]:
+def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[AuditRow, ...]:
     return tuple(
-        Row(split.name, label, _seen_from(root, path))
+        AuditRow(split.name, label, _seen_from(root, path))
         for split in splits.values()
         for path, label in zip(split.paths, split.labels, strict=True)
     )
@@ -182,66 +154,74 @@ def _seen_from(root: Path, path: Path) -> str:
 
 
 def _audit(
-    root: Path, rows: tuple[Row, ...], pictures: Mapping[str, Picture], findings: Sequence[Finding], *, fast: bool
+    root: Path,
+    rows: tuple[AuditRow, ...],
+    images: Sequence[str],
+    pictures_N: np.ndarray,
+    looks_N: np.ndarray | None,
+    problems: Sequence[AuditFinding],
+    *,
+    labels: Sequence[str] | None = None,
 ) -> Audit:
-    images = {split: {row.image for row in rows if row.split == split} for split in SPLITS}
-    return Audit(
-        root=root,
-        fast=fast,
-        rows=rows,
-        sizes={split: Sizes.of(pictures[image] for image in images[split] if image in pictures) for split in SPLITS},
-        findings=tuple(sorted(findings, key=lambda finding: list(KINDS).index(finding.kind))),
-    )
+    """With what is known of the `images`, in this order; without `looks_N` no pixel was looked at."""
+    place_of = {image: place for place, image in enumerate(images)}
+    findings = [*problems, *copies(rows, place_of, pictures_N["digest"], looks_N), *labels_astray(rows, labels)]
+    read = {split: {row.image for row in rows if row.split == split} & place_of.keys() for split in SPLITS}
+    sizes = {split: _sizes(pictures_N[[place_of[image] for image in some]]) for split, some in read.items()}
+    in_report_order = sorted(findings, key=lambda finding: list(KINDS).index(finding.kind))
+    return Audit(root, looks_N is None, rows, sizes, tuple(in_report_order))
 
 
-def _read(root: Path, images: Sequence[str], looks: Looks | None) -> tuple[dict[str, Picture], dict[str, str]]:
-    """What is known of each image that can be used, and why the others cannot; the fingerprints go to `looks`."""
-    pictures: dict[str, Picture] = {}
-    reasons: dict[str, str] = {}
-    results = read_all([root / image for image in images], fast=looks is None)
-    for image, result in zip(images, results, strict=True):
-        if isinstance(result, str):
-            reasons[image] = result
-            continue
-        pictures[image], look = result
-        if looks is not None and look is not None:
-            looks.add(pictures[image].digest, look)
-    return pictures, reasons
+def _sizes(pictures_N: np.ndarray) -> dict[str, Any] | None:
+    """The least, median and greatest width and height of files, and how many there are of each kind; None of none."""
+    if not len(pictures_N):
+        return None
+    places = [0, (len(pictures_N) - 1) // 2, -1]
+    ranges = {name: np.sort(pictures_N[name])[places].tolist() for name in ("width_px", "height_px")}
+    return ranges | {"kinds": dict(Counter(kind.decode() for kind in pictures_N["kind"].tolist()).most_common())}
 
 
-def read_all(paths: Sequence[Path], *, fast: bool, workers: int | None = None) -> Iterator[Reading | str]:
-    """Yields what is known of each file, or what is wrong with it, in order, with a progress bar.
-
-    Args:
-        paths: image files.
-        fast: read headers only; damaged pixels are then not found, and there are no fingerprints.
-        workers: processes; None takes one per core where that is worth their start.
-    """
-    read = partial(read_image, fast=fast)
-    workers = workers or min(os.cpu_count() or 1, len(paths) // IMAGES_WORTH_A_WORKER)
-    # Reading headers is a matter of the disk; threads would be no faster than one, since Pillow's Python holds them up.
-    results = map(read, paths) if fast or workers < 2 else _in_processes(read, paths, workers)
-    yield from tqdm(results, total=len(paths), desc="reading images", unit="image", disable=None)
+def _count_table(counts: Mapping[str, Mapping[str, int]], unreadable: Mapping[str, int]) -> str:
+    """A line for each label, a column for each split, and a line of the unreadable images of each split."""
+    lines = [["label", *counts, "all"]]
+    for label in in_order(label for of_split in counts.values() for label in of_split):
+        lines.append([escape_control(label), *_with_sum([of_split.get(label, 0) for of_split in counts.values()])])
+    lines.append(["total", *_with_sum([sum(of_split.values()) for of_split in counts.values()])])
+    labels_of = [set(of_split) for of_split in counts.values()]
+    lines.append(["labels", *map(_number, map(len, [*labels_of, set().union(*labels_of)]))])
+    if any(unreadable.values()):
+        lines.append([ILLEGIBLE_NAME, *_with_sum([unreadable[split] for split in counts])])
+    return "".join(f"{line}\n" for line in aligned(lines, is_numeric=True))
 
 
-def read_image(path: Path, *, fast: bool) -> Reading | str:
-    """What is known of a file, or what is wrong with it."""
-    try:
-        content = read_content(path)
-        look = None if fast else fingerprint(decode_content(content, path))
-        return picture_of(content, path), look
-    except BadImage as problem:
-        return problem.reason
+def _size_table(sizes: Mapping[SplitName, dict[str, Any] | None]) -> str:
+    """A line for each split with images."""
+    lines = [["pixels", "width min", "median", "max", "height min", "median", "max"]]
+    kinds = [""]
+    for split, found in sizes.items():
+        if found is not None:
+            lines.append([split, *map(_number, (*found["width_px"], *found["height_px"]))])
+            kinds.append(", ".join(f"{kind} {_number(count)}" for kind, count in found["kinds"].items()))
+    numbers = aligned(lines, is_numeric=True)
+    return "".join(f"{line}   {kind}".rstrip() + "\n" for line, kind in zip(numbers, kinds, strict=True))
 
 
-def _in_processes(
-    read: Callable[[Path], Reading | str], paths: Sequence[Path], workers: int
-) -> Iterator[Reading | str]:
-    # Spawned, since a forked process inherits locks that the progress bar's thread may hold.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent) as pool:
-        for start in range(0, len(paths), _AT_A_TIME):
-            yield from pool.map(read, paths[start : start + _AT_A_TIME], chunksize=_CHUNK)
+def _finding_lists(findings: Sequence[AuditFinding], *, most: int) -> str:
+    """The findings of each kind under a heading, at most `most` of each."""
+    parts = []
+    for kind, (severity, heading) in KINDS.items():
+        some = [finding for finding in findings if finding.kind == kind]
+        if some:
+            lines = [finding.sentence for finding in some[:most]]
+            lines += [f"and {len(some) - most:,} more, all in the JSON"] if len(some) > most else []
+            parts.append(f"{severity}: {heading} ({len(some):,})\n" + "".join(f"  {line}\n" for line in lines))
+    return "\n".join(parts)
 
 
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _with_sum(counts: Sequence[int]) -> list[str]:
+    return [_number(count) for count in (*counts, sum(counts))]
+
+
+def _number(count: int) -> str:
+    """A dash for nothing, which is easier to spot among numbers."""
+    return f"{count:,}" if count else "-"

@@ -27,7 +27,7 @@ from jersey.config.paths import parameters
 from jersey.config.saved import from_json
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.data.decode import decode_content, picture_of
+from jersey.data.decode import decode_content, read_meta
 from jersey.data.index import read_splits
 from jersey.data.split import label_map
 from jersey.lint.checks import PACKAGES, check, load
@@ -297,8 +297,8 @@ def image(content: bytes, folder: Path) -> None:
     assert pixels_HW3.ndim == 3
     assert pixels_HW3.shape[2] == 3
     assert pixels_HW3.size > 0
-    picture = picture_of(content, path)
-    assert sorted((picture.width_px, picture.height_px)) == sorted(pixels_HW3.shape[:2])
+    meta = read_meta(content, path)
+    assert sorted((meta["width_px"], meta["height_px"])) == sorted(pixels_HW3.shape[:2])
 
 
 TARGETS = {

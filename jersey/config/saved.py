@@ -20,6 +20,7 @@ import math
 import reprlib
 import types
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,6 @@ class OtherVersion(UserError):
     """The file is a config, of code that differs from the code here."""
 
 
-class Malformed(ValueError):
-    """The document is not of Fiddle's format."""
-
-
 def to_json(config: fdl.Buildable, experiment: str) -> str:
     """The whole graph, shared sub-configs included, and the name of the experiment whose folder it belongs to."""
     document = {"experiment": experiment, **json.loads(serialization.dump_json(config))}
@@ -62,11 +59,7 @@ def from_json(text: str, packages: Collection[str]) -> fdl.Buildable:
 
 
 def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
-    """The experiment's name and the config of a run: from its folder or from its config.json.
-
-    Args:
-        path: of the folder or the file.
-        packages: top-level packages that the file may name.
+    """The experiment's name and the config of a run, from its folder or its config.json, which may name `packages`.
 
     Raises:
         OtherVersion: it is a config, but of another version of the code.
@@ -115,10 +108,10 @@ def _config(document: dict[str, Any], packages: Collection[str]) -> fdl.Buildabl
                 config = _Reader(objects, packages).value(root)
                 if isinstance(config, fdl.Buildable):
                     return config
-        raise Malformed("it holds no config")
+        raise ValueError("it holds no config")
     except UserError:
         raise
-    except (Malformed, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"not a saved config, or a damaged one: {' '.join(str(error).split())}") from error
 
 
@@ -134,8 +127,10 @@ class _Reader:
         """The value that a node of the document stands for."""
         match node:
             case {"type": "ref", "key": str(key)}:
+                if key not in self._objects:
+                    raise ValueError(f"the object {key!r} is missing")
                 if key not in self._done:
-                    self._done[key] = self.value(self._object(key))
+                    self._done[key] = self.value(self._objects[key])
                 return self._done[key]
             case {"type": {"type": "pyref", "module": str(module), "name": str(name)}, "items": list(items)}:
                 return self._collect((module, name), items, node.get("metadata"))
@@ -146,13 +141,8 @@ class _Reader:
                     f"the config holds {f'{module}.{name}'!r} as a value; only a sub-config may name things"
                 )
         if not _is_plain(node):
-            raise Malformed("a value is of no known kind")
+            raise ValueError("a value is of no known kind")
         return node
-
-    def _object(self, key: str) -> Any:
-        if key not in self._objects:
-            raise Malformed(f"the object {key!r} is missing")
-        return self._objects[key]
 
     def _collect(self, kind: tuple[str, str], items: list[Any], metadata: Any) -> Any:
         if kind not in _COLLECTIONS and kind not in _BUILDABLES:
@@ -167,13 +157,13 @@ class _Reader:
         return _COLLECTIONS[kind](values)
 
     def _sub_config(self, kind: type[fdl.Buildable], values: list[Any], metadata: Any) -> fdl.Buildable:
-        match self._object(metadata["key"]):
+        match self._objects[metadata["key"]]:
             case {"items": [[_, {"type": "pyref", "module": str(module), "name": str(name)}], [_, keys], [_, tags], _]}:
                 if self.value(tags):
-                    raise Malformed("it has tags")
+                    raise ValueError("it has tags")
                 arguments = dict(zip(self.value(keys), values, strict=True))
                 return _configure(kind, importable(module, name, self._packages), arguments, f"{module}.{name}")
-        raise Malformed("a sub-config does not say what it calls")
+        raise ValueError("a sub-config does not say what it calls")
 
 
 def importable(module: str, name: str, packages: Collection[str]) -> Any:
@@ -235,8 +225,7 @@ def _fits(parameter: Parameter) -> bool:
     value = parameter.value
     if isinstance(value, float) and not math.isfinite(value):  # no override, but a function may set it
         value = 0.0
-    try:
+    with suppress(values.Mismatch):
         values.fit(value, parameter.wanted)
-    except values.Mismatch:
-        return False
-    return True
+        return True
+    return False

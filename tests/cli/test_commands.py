@@ -21,13 +21,10 @@ def side_by_side() -> fdl.Config:
     return example()
 
 
-def test_other_is_an_experiment_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_is_an_experiment_else_a_run_folder_or_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "side_by_side").mkdir()
     assert load_other("side_by_side") == example()
-
-
-def test_other_is_a_run_folder_or_its_file(tmp_path: Path) -> None:
     config = fdl.Config(torch.nn.Linear, 3, 2)
     (tmp_path / "config.json").write_text(to_json(config, "some_experiment"), encoding="utf-8")
     for path in (tmp_path, tmp_path / "config.json"):
@@ -61,14 +58,16 @@ def test_equal_names_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "told"),
-    [("jersey.module", "no module jersey.module"), ("jersey.training.module.Gone", "jersey.training.module.Gone")],
+    ("module", "name", "told"),
+    [
+        ("jersey.module", "JerseyModule", "no module jersey.module"),
+        ("jersey.training.module", "Gone", "jersey.training.module.Gone"),
+    ],
 )
-def test_a_config_of_another_version_says_what_to_do(old: str, told: str, tmp_path: Path) -> None:
+def test_a_config_of_another_version_says_what_to_do(module: str, name: str, told: str, tmp_path: Path) -> None:
     saved = to_json(get_experiment("quickstart")(), "quickstart")
-    name = "JerseyModule" if old == "jersey.module" else "Gone"
     known = r'"module": "jersey.training.module",\s*"name": "JerseyModule"'
-    text, count = re.subn(known, f'"module": "{old.removesuffix(".Gone")}", "name": "{name}"', saved)
+    text, count = re.subn(known, f'"module": "{module}", "name": "{name}"', saved)
     assert count
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"experiment again, or use the commit in .*provenance\.json$") as caught:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import config_parts
+from helpers.config_parts import part
 from helpers.config_targets import example
 from helpers.long_tail import LONG_TAIL, splits
 from helpers.unreadable_crops import draw
@@ -32,10 +33,10 @@ from jersey.training.trainer import named
 SPLITS = splits(LONG_TAIL)
 
 
-def baseline(*overrides: str, name: str = "resnet18_baseline") -> Any:
+def baseline(*changes: str | Callable[[Any], None], name: str = "resnet18_baseline") -> Any:
     config = configs.get_experiment(name)()
-    for override in overrides:
-        configs.apply_override(config, override)
+    for change in changes:
+        configs.apply_override(config, change) if isinstance(change, str) else change(config)
     return config
 
 
@@ -93,8 +94,8 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
     assert computed.steps == trainer.global_step == trainer.estimated_stepping_batches
     assert computed.batches == trainer.num_training_batches
     assert computed.epoch_steps == trainer.global_step / 2
-    assert computed.groups is not None
-    assert [group.curves["lr"] for group in computed.groups.values()] == list(zip(*recorder.rates, strict=True))
+    rates = [group.settings["lr"] for group in (computed.groups or {}).values()]
+    assert rates == list(zip(*recorder.rates, strict=True))
     assert computed.ema_decay == (0.0, *ema.decays)
     assert computed.labels == data.labels.names
     assert [each.crops for each in (computed.classes or {}).values()] == data.class_counts
@@ -138,7 +139,7 @@ def test_groups_hold_every_parameter_of_the_real_network() -> None:
     assert list(computed.groups) == ["backbone_decay", "backbone_no_decay", "head_decay", "head_no_decay"]
     assert sum(group.parameters for group in computed.groups.values()) == sum(p.numel() for p in network.parameters())
     assert sum(group.tensors for group in computed.groups.values()) == len(list(network.parameters()))
-    assert [group.settings["weight_decay"] for group in computed.groups.values()] == [0.05, 0, 0.05, 0]
+    assert [group.settings["weight_decay"] for group in computed.groups.values()] == [(0.05,), (0,), (0.05,), (0,)]
 
 
 @pytest.mark.parametrize("name", ["quickstart", "resnet18_baseline", "resnet18_small", "resnet50_baseline"])
@@ -160,23 +161,20 @@ def test_the_network_is_built_for_the_labels_of_the_data() -> None:
 
 
 def test_what_a_schedule_moves_besides_the_learning_rate_is_a_curve_too() -> None:
-    config = baseline()
-    config.module.schedule = fdl.Partial(config_parts.one_cycle, max_lr=0.1)
-    computed = effects(config, SPLITS)
-    assert computed.groups is not None
-    group = computed.groups["head_decay"]
-    assert set(group.curves) == {"lr", "betas"}
-    assert max(group.curves["lr"]) == pytest.approx(0.1)
-    assert min(beta for beta, _ in group.curves["betas"]) == pytest.approx(0.85)
-    assert group.settings["weight_decay"] == 0.05
+    config = baseline(part("module.schedule", fdl.Partial(config_parts.one_cycle, max_lr=0.1)))
+    settings = (effects(config, SPLITS).groups or {})["head_decay"].settings
+    assert {name for name, values in settings.items() if len(values) > 1} == {"lr", "betas"}
+    assert max(settings["lr"]) == pytest.approx(0.1)
+    assert min(beta for beta, _ in settings["betas"]) == pytest.approx(0.85)
+    assert settings["weight_decay"] == (0.05,)
 
 
 def test_a_schedule_in_steps_by_hand() -> None:
-    config = baseline("lr=1.0", "epochs=1", "limit_batches=6")
-    config.module.schedule = fdl.Partial(config_parts.in_steps, milestones=(2, 5), gamma=0.1)
-    groups = effects(config, SPLITS).groups
-    assert groups is not None
-    assert groups["head_decay"].curves["lr"] == pytest.approx((1, 1, 0.1, 0.1, 0.1, 0.01))
+    in_steps = fdl.Partial(config_parts.in_steps, milestones=(2, 5), gamma=0.1)
+    groups = effects(
+        baseline("lr=1.0", "epochs=1", "limit_batches=6", part("module.schedule", in_steps)), SPLITS
+    ).groups
+    assert (groups or {})["head_decay"].settings["lr"] == pytest.approx((1, 1, 0.1, 0.1, 0.1, 0.01))
 
 
 def test_without_data_a_count_is_assumed_and_said(tmp_path: Path) -> None:
@@ -212,32 +210,35 @@ def test_a_batch_larger_than_the_split_is_a_line() -> None:
     assert any("data.batch_size=64" in note and "60 train crops" in note for note in computed.notes)
 
 
-def failing(part: str) -> tuple[Any, str]:
-    config = baseline()
-    if part == "schedule":
-        config.module.schedule = fdl.Partial(config_parts.broken)
-        return config, "learning rates: not computed (RuntimeError: no schedule today)"
-    if part == "module":
-        config.module = fdl.Partial(config_parts.broken)
-        return config, "module: not computed (TypeError"
-    if part == "average":
-        config.trainer.callbacks.ema = fdl.Config(config_parts.EveryEpoch)
-        return config, "average: not computed"
-    if part == "trainer":
-        config.trainer = fdl.Partial(config_parts.named)
-        return config, "steps: not computed (LookupError: the config has no trainer.epochs)"
-    config.data = fdl.Partial(config_parts.named, batch_size=64)
-    return config, "classes: not computed (LookupError: the config has no data.sampler_power)"
-
-
-@pytest.mark.parametrize("part", ["schedule", "module", "average", "trainer", "data"])
-def test_a_part_that_cannot_be_computed_is_one_line_and_the_rest_stays(part: str) -> None:
-    config, line = failing(part)
-    computed = effects(config, SPLITS)
-    assert [note for note in computed.notes if note.startswith(line)] == list(computed.notes)
-    assert computed.notes
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (
+            "module.schedule",
+            fdl.Partial(config_parts.broken),
+            "learning rates: not computed (RuntimeError: no schedule",
+        ),
+        ("module", fdl.Partial(config_parts.broken), "module: not computed (TypeError"),
+        ("trainer.callbacks.ema", fdl.Config(config_parts.EveryEpoch), "average: not computed"),
+        (
+            "trainer",
+            fdl.Partial(config_parts.named),
+            "steps: not computed (LookupError: the config has no trainer.epochs)",
+        ),
+        (
+            "data",
+            fdl.Partial(config_parts.named, batch_size=64),
+            "classes: not computed (LookupError: the config has no data.sampler_power)",
+        ),
+    ],
+)
+def test_a_part_that_cannot_be_computed_is_one_line_and_the_rest_stays(path: str, value: Any, line: str) -> None:
+    computed = effects(baseline(part(path, value)), SPLITS)
+    (note,) = computed.notes
+    assert note.startswith(line)
+    assert note.isprintable()
     assert computed.labels is not None
-    assert (computed.augmentation is None) == (part == "module")
+    assert (computed.augmentation is None) == (path == "module")
 
 
 def test_a_config_of_other_parts_passes_through() -> None:

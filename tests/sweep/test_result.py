@@ -12,9 +12,7 @@ from jersey.sweep.table import Result, read_result
 def test_scores_are_those_of_the_best_epoch_and_of_the_test_row(tmp_path: Path) -> None:
     stand_in.finish(tmp_path, val=1 / 3, test=0.625, f1=0.1 + 0.2)
     assert read_result(tmp_path) == Result(stand_in.BEST_EPOCH, 1 / 3, 0.625, 0.1 + 0.2)
-
-
-def test_the_test_row_is_not_taken_for_validation_when_the_last_epoch_was_best(tmp_path: Path) -> None:
+    # When the last epoch was best, it has a row in validation before that of the test.
     (tmp_path / "metrics.csv").write_text(
         "epoch,test/acc_top1,test/f1_macro,val/acc_top1\n0,,,0.5\n0,0.25,0.125,\n", encoding="utf-8"
     )

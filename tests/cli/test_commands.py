@@ -1,6 +1,5 @@
 """What the verbs do beside the flags: the other side of a difference, and configs of another version of jersey."""
 
-import re
 from pathlib import Path
 
 import fiddle as fdl
@@ -10,9 +9,8 @@ from helpers.config_targets import example
 
 import experiments  # noqa: F401  # its import registers them
 from jersey.cli.commands import config_files, diff, load_other
-from jersey.config import experiment, get_experiment, to_json
+from jersey.config import experiment, to_json
 from jersey.core.errors import UserError
-from jersey.lint.checks import load
 
 
 @experiment
@@ -55,22 +53,3 @@ def test_equal_names_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     assert diff("side_by_side", changed, "side_by_side", style="text", effective=False) == 1
     assert "(root)  registered  changed" in capsys.readouterr().out
     assert diff("side_by_side", example(), "side_by_side", style="text", effective=False) == 0
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "told"),
-    [
-        ("jersey.module", "JerseyModule", "no module jersey.module"),
-        ("jersey.training.module", "Gone", "jersey.training.module.Gone"),
-    ],
-)
-def test_a_config_of_another_version_says_what_to_do(module: str, name: str, told: str, tmp_path: Path) -> None:
-    saved = to_json(get_experiment("quickstart")(), "quickstart")
-    known = r'"module": "jersey.training.module",\s*"name": "JerseyModule"'
-    text, count = re.subn(known, f'"module": "{module}", "name": "{name}"', saved)
-    assert count
-    (tmp_path / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"experiment again, or use the commit in .*provenance\.json$") as caught:
-        load(tmp_path)
-    assert told in str(caught.value)
-    assert str(tmp_path / "config.json") in str(caught.value)

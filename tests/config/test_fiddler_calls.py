@@ -44,9 +44,7 @@ def test_fiddler_changes_the_config_in_place() -> None:
         ("fewer_epochs(**{'epochs': 2})", "fewer_epochs"),
         ("fewer_epochs(", "name(argument=value)"),
         ("a.b()", "name(argument=value)"),
-        ("fewer_epochs(epochs=__import__('os'))", "int"),
         ("one_number", "needs number"),
-        ("", "unknown fiddler"),
     ],
 )
 def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:

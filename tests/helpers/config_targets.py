@@ -50,6 +50,10 @@ def named(**members: Ema | None) -> dict[str, Ema | None]:
     return members
 
 
+def positional(first: object, /, second: object = 2, *rest: object) -> None:
+    """Takes arguments in each way."""
+
+
 def make_trainer(callbacks: dict[str, object], epochs: int = 3, **more: Any) -> None:
     """Stands for a trainer."""
 

@@ -7,22 +7,18 @@ from typing import Any
 
 import fiddle as fdl
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from helpers import config_parts
-from helpers.config_parts import part
-from helpers.config_targets import example
+from helpers.config_parts import baseline, part
 from helpers.long_tail import LONG_TAIL, splits
 from helpers.unreadable_crops import draw
 from lightning.pytorch.callbacks import Callback
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.augment.base import Augment
 from jersey.callbacks.ema import EMA
 from jersey.core.labels import Labels
-from jersey.data.sampler import BalancedSampler
 from jersey.data.supplement import RareNumbers
 from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead
@@ -33,18 +29,11 @@ from jersey.training.trainer import named
 SPLITS = splits(LONG_TAIL)
 
 
-def baseline(*changes: str | Callable[[Any], None], name: str = "resnet18_baseline") -> Any:
-    config = configs.get_experiment(name)()
-    for change in changes:
-        configs.apply_override(config, change) if isinstance(change, str) else change(config)
-    return config
-
-
 class RecordingEMA(EMA):
     """Keeps the decay of every update."""
 
-    def __init__(self, *, decay: float | None = None, half_life_epochs: float | None = None) -> None:
-        super().__init__(decay=decay, half_life_epochs=half_life_epochs)
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
         self.decays: list[float] = []
 
     def decay_at(self, step: int) -> float:
@@ -90,7 +79,7 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
     trainer = built.trainer(run_dir=tmp_path, loggers=[], run_state=module.run_state)
     trainer.fit(module, datamodule=data)
 
-    ema, recorder = trainer.callbacks[0], trainer.callbacks[1]
+    ema, recorder, *_ = trainer.callbacks
     assert computed.steps == trainer.global_step == trainer.estimated_stepping_batches
     assert computed.batches == trainer.num_training_batches
     assert computed.epoch_steps == trainer.global_step / 2
@@ -99,18 +88,6 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
     assert computed.ema_decay == (0.0, *ema.decays)
     assert computed.labels == data.labels.names
     assert [each.crops for each in (computed.classes or {}).values()] == data.class_counts
-
-
-def test_probabilities_are_those_of_counted_draws() -> None:
-    computed = effects(baseline("sampler_power=0.7"), SPLITS)
-    assert computed.classes is not None
-    labels = list(computed.classes)
-    indices = [labels.index(label) for label in SPLITS["train"].labels]
-    drawn = BalancedSampler(indices, power=0.7, seed=3)
-    counted = np.mean([drawn.drawn_counts(epoch, num_classes=len(labels)) for epoch in range(200)], axis=0)
-    said = [each.probability * len(indices) for each in computed.classes.values()]
-    # An epoch's count is the expectation's floor or ceiling: a spread of at most half a crop.
-    np.testing.assert_allclose(counted, said, atol=5 * 0.5 / 200**0.5)
 
 
 def test_the_share_of_the_loss_by_hand() -> None:
@@ -153,28 +130,18 @@ def test_registered_experiments_are_computed_whole_without_warnings_or_weights(n
 
 
 def test_the_network_is_built_for_the_labels_of_the_data() -> None:
-    config = baseline("batch_size=2")
-    config.module.network.head = fdl.Partial(CompositionalHead)
+    config = baseline("batch_size=2", part("module.network.head", fdl.Partial(CompositionalHead)))
     assert effects(config, splits({"0": 8, "00": 2})).notes == ()
     (note,) = effects(config, splits({"A7": 8, "B7": 2})).notes
     assert "needs labels that are numbers" in note
 
 
-def test_what_a_schedule_moves_besides_the_learning_rate_is_a_curve_too() -> None:
-    config = baseline(part("module.schedule", fdl.Partial(config_parts.one_cycle, max_lr=0.1)))
-    settings = (effects(config, SPLITS).groups or {})["head_decay"].settings
-    assert {name for name, values in settings.items() if len(values) > 1} == {"lr", "betas"}
-    assert max(settings["lr"]) == pytest.approx(0.1)
-    assert min(beta for beta, _ in settings["betas"]) == pytest.approx(0.85)
-    assert settings["weight_decay"] == (0.05,)
-
-
 def test_a_schedule_in_steps_by_hand() -> None:
     in_steps = fdl.Partial(config_parts.in_steps, milestones=(2, 5), gamma=0.1)
-    groups = effects(
-        baseline("lr=1.0", "epochs=1", "limit_batches=6", part("module.schedule", in_steps)), SPLITS
-    ).groups
-    assert (groups or {})["head_decay"].settings["lr"] == pytest.approx((1, 1, 0.1, 0.1, 0.1, 0.01))
+    config = baseline("lr=1.0", "epochs=1", "limit_batches=6", part("module.schedule", in_steps))
+    assert (effects(config, SPLITS).groups or {})["head_decay"].settings["lr"] == pytest.approx(
+        (1, 1, 0.1, 0.1, 0.1, 0.01)
+    )
 
 
 def test_without_data_a_count_is_assumed_and_said(tmp_path: Path) -> None:
@@ -193,12 +160,8 @@ def test_data_to_be_drawn_has_its_count_before(tmp_path: Path) -> None:
     assert not computed.assumed
     assert (computed.train_crops, computed.steps) == (500, 12 * 7)
     assert "data.draw" in computed.notes[0]
-    assert computed.groups is not None
-    assert computed.groups["head_no_decay"].parameters == 6 + PARTS
-
-
-def test_unreadable_data_is_not_taken_for_data_to_be_drawn(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
+    assert (computed.groups or {})["head_no_decay"].parameters == 6 + PARTS
+    (tmp_path / "train").mkdir()  # unreadable data is not taken for data to be drawn
     computed = effects(baseline(f"root={tmp_path}", name="quickstart"))
     assert computed.assumed
     assert "val, test" in computed.notes[0]
@@ -213,22 +176,14 @@ def test_a_batch_larger_than_the_split_is_a_line() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "line"),
     [
-        (
-            "module.schedule",
-            fdl.Partial(config_parts.broken),
-            "learning rates: not computed (RuntimeError: no schedule",
-        ),
+        ("module.schedule", fdl.Partial(config_parts.broken), "learning rates: not computed (RuntimeError: no"),
         ("module", fdl.Partial(config_parts.broken), "module: not computed (TypeError"),
         ("trainer.callbacks.ema", fdl.Config(config_parts.EveryEpoch), "average: not computed"),
-        (
-            "trainer",
-            fdl.Partial(config_parts.named),
-            "steps: not computed (LookupError: the config has no trainer.epochs)",
-        ),
+        ("trainer", fdl.Partial(named), "steps: not computed (LookupError: the config has no trainer.epochs)"),
         (
             "data",
-            fdl.Partial(config_parts.named, batch_size=64),
-            "classes: not computed (LookupError: the config has no data.sampler_power)",
+            fdl.Partial(named, batch_size=64),
+            "classes: not computed (LookupError: the config has no data.sampler",
         ),
     ],
 )
@@ -241,22 +196,11 @@ def test_a_part_that_cannot_be_computed_is_one_line_and_the_rest_stays(path: str
     assert (computed.augmentation is None) == (path == "module")
 
 
-def test_a_config_of_other_parts_passes_through() -> None:
-    computed = effects(example())
-    assert computed.groups is None
-    assert computed.notes
-
-
 def test_an_augmentation_of_a_users_own_is_measured_as_a_whole() -> None:
-    config = baseline()
-    config.module.augment = fdl.Config(config_parts.brightener)
-    strengths = effects(config, SPLITS).augmentation
-    assert strengths is not None
-    assert [strength.change for strength in strengths.values()] == pytest.approx([10])
-    config.module.augment = fdl.Config(Augment)
-    assert [each.change for each in (effects(config, SPLITS).augmentation or {}).values()] == [0]
-    config.module.augment = None
-    assert effects(config, SPLITS).augmentation == {}
+    for augment, changes in ((fdl.Config(config_parts.brightener), [10]), (fdl.Config(Augment), [0]), (None, [])):
+        strengths = effects(baseline(part("module.augment", augment)), SPLITS).augmentation
+        assert strengths is not None
+        assert [strength.change for strength in strengths.values()] == pytest.approx(changes)
 
 
 def test_it_is_the_same_every_time_and_leaves_the_config_alone() -> None:
@@ -269,10 +213,8 @@ def test_it_is_the_same_every_time_and_leaves_the_config_alone() -> None:
 
 
 def test_crops_that_are_to_be_drawn_count_and_are_not_drawn(crops_root: Path, tmp_path: Path) -> None:
-    config = baseline("batch_size=4")
-    config.data.root = str(crops_root)
-    config.data.rare = fdl.Config(RareNumbers, folder=str(tmp_path / "rare"), least=30)
-    computed = effects(config)
+    rare = fdl.Config(RareNumbers, folder=str(tmp_path / "rare"), least=30)
+    computed = effects(baseline("batch_size=4", f"root={crops_root}", part("data.rare", rare)))
     assert computed.classes is not None
     assert {name: each.crops for name, each in computed.classes.items()} == dict.fromkeys(("0", "00", "01"), 30)
     assert computed.batches == 3 * 30 // 4

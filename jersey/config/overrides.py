@@ -55,7 +55,10 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
     known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without itself and the config to change
     for keyword, text in keywords.items():
         if keyword not in known:
-            near = _suggestion(difflib.get_close_matches(keyword, known)) or f"; it has {', '.join(known) or 'none'}"
+            near = (
+                registry.did_you_mean(difflib.get_close_matches(keyword, known))
+                or f"; it has {', '.join(known) or 'none'}"
+            )
             raise UserError(f"fiddler {name} has no argument {keyword}{near}")
         known[keyword].put(_read(text, known[keyword], f"{name}({keyword})"))
     given = fdl.ordered_arguments(arguments)
@@ -77,7 +80,7 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
             raise UserError(f"{_shown(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
         if found:
             return found[0]
-    near = _suggestion(_near(path, everything)) or "; --print_config lists them"
+    near = registry.did_you_mean(_near(path, everything)) or "; --print_config lists them"
     raise UserError(f"{_shown(path)}: no such parameter{near}")
 
 
@@ -136,10 +139,6 @@ def _closeness(wanted: str, parameter: Parameter) -> float:
 def _initials(name: str) -> str:
     words = [word for word in name.split("_") if word]
     return "".join(word[0] for word in words) if len(words) > 1 else ""
-
-
-def _suggestion(near: list[str]) -> str:
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _shown(text: str) -> str:

@@ -39,7 +39,7 @@ class Registry(Generic[FunctionT]):
         if name in self._functions:
             return self._functions[name]
         near = difflib.get_close_matches(name, self._functions, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ";"
+        hint = did_you_mean(near) or ";"
         if not self._functions:
             hint = f"; no {self._kind} is registered"
         elif len(self._functions) <= SHORT_LIST:
@@ -51,6 +51,11 @@ class Registry(Generic[FunctionT]):
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._functions)
+
+
+def did_you_mean(near: list[str]) -> str:
+    """The end of an error that suggests other names; empty without any."""
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 _experiments: Registry[Callable[[], fdl.Buildable]] = Registry("experiment")

@@ -3,10 +3,9 @@
 `config.json` is Fiddle's own format with the experiment's name beside it, so that the file alone can repeat the run.
 
 Files are read from anywhere, without running what they name. Fiddle's `load_json` asks a policy about each name, then
-calls some of what passes: the type that stands as metadata of a named tuple, and methods of whatever stands as
-metadata of a sub-config. So a file could start `torch.hub.load` while it is read. Here only three kinds of things come
-out: sub-configs, collections, plain values; a name stands for what a sub-config calls and for nothing else, and is
-never called.
+calls some of what passes, as metadata of named tuples and sub-configs: a file could start `torch.hub.load` while it is
+read. Here only sub-configs, collections and plain values come out; a name stands for what a sub-config calls and for
+nothing else, and is never called.
 
 Two things are not promised. Naming a module of the trusted packages imports it. And a config that was read is not safe
 to build or run: a trusted package may have functions that execute or write files, as torch has.
@@ -36,6 +35,7 @@ CONFIG = "config.json"
 
 # The names that the format itself consists of.
 _COLLECTIONS = {("builtins", "list"): list, ("builtins", "tuple"): tuple, ("builtins", "dict"): dict}
+_PLAIN = bool | int | float | str | None
 _BUILDABLES = {
     ("fiddle._src.config", "Config"): fdl.Config,
     ("fiddle._src.partial", "Partial"): fdl.Partial,
@@ -134,13 +134,13 @@ class _Reader:
                 return self._done[key]
             case {"type": {"type": "pyref", "module": str(module), "name": str(name)}, "items": list(items)}:
                 return self._collect((module, name), items, node.get("metadata"))
-            case {"type": "leaf", "value": value} if _is_plain(value):
+            case {"type": "leaf", "value": value} if isinstance(value, _PLAIN):
                 return value
             case {"type": "pyref", "module": str(module), "name": str(name)}:
                 raise UserError(
                     f"the config holds {f'{module}.{name}'!r} as a value; only a sub-config may name things"
                 )
-        if not _is_plain(node):
+        if not isinstance(node, _PLAIN):
             raise ValueError("a value is of no known kind")
         return node
 
@@ -202,10 +202,6 @@ def _configure(kind: type[fdl.Buildable], target: Any, arguments: dict[Any, Any]
     except (AttributeError, TypeError, ValueError, IndexError) as error:
         raise _misfit(f"{name} does not take what is saved ({' '.join(str(error).split())})") from error
     return config
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _misfit(what: str) -> OtherVersion:

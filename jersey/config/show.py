@@ -142,10 +142,10 @@ def _text_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[str]
 
 
 def _markdown_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[str]:
-    lines = []
-    for part, rows in tables.items():
-        lines += [*markdown_table([(part, *map(_code, names)), *(tuple(map(_code, row)) for row in rows)]), ""]
-    return lines
+    coded = {
+        part: [(part, *map(_code, names)), *(tuple(map(_code, row)) for row in rows)] for part, rows in tables.items()
+    }
+    return [line for rows in coded.values() for line in (*markdown_table(rows), "")]
 
 
 def _code(text: str) -> str:

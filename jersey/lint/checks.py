@@ -98,16 +98,12 @@ def watches_what_is_there(values: Values) -> Iterator[str]:
             )
 
 
-def one_batch_a_step_with_sam(values: Values) -> Iterator[str]:
-    """SAM looks uphill from one batch."""
-    if values.get("module.sam") is not None and (wrong := gathers_too_much(values.get("trainer.accumulate") or 1)):
+def parts_can_share_a_batch(values: Values) -> Iterator[str]:
+    """SAM looks uphill from one batch; torchrun's processes take equal shares of one."""
+    accumulate = values.get("trainer.accumulate") or 1
+    if values.get("module.sam") is not None and (wrong := gathers_too_much(accumulate)):
         yield wrong
-
-
-def shared_evenly(values: Values) -> Iterator[str]:
-    """torchrun's processes take equal shares of a batch."""
-    batch_size = values.get("data.batch_size")
-    if batch_size is not None and (wrong := uneven_share(batch_size, world_size())):
+    if (size := values.get("data.batch_size")) is not None and (wrong := uneven_share(size, world_size())):
         yield wrong
 
 
@@ -126,7 +122,6 @@ RULES: list[Callable[[Values], Iterator[str]]] = [
     balanced_once,
     in_range,
     watches_what_is_there,
-    one_batch_a_step_with_sam,
-    shared_evenly,
+    parts_can_share_a_batch,
     variants_can_be_made,
 ]

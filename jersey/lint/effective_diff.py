@@ -56,15 +56,18 @@ Compared = tuple[tuple[str, ...], Rows, list[str]]
 """The head of a table, its rows, and lines below it; neither rows nor lines where both do the same."""
 
 
-def _facts_differ(head: tuple[str, ...], facts: Callable[[Effects], Facts]) -> Callable[..., Compared]:
+def _facts_differ(
+    head: tuple[str, ...], facts: Callable[[Effects], Facts], show: Callable[[Any], str]
+) -> Callable[..., Compared]:
     """Compares fact by fact; those about one thing stay together."""
 
     def compare(old: Effects, new: Effects, names: Names) -> Compared:
         before, after = facts(old), facts(new)
-        keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
+        keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key, "-") != after.get(key, "-")]
         things = list(dict.fromkeys(key[0] for key in keys))
         keys.sort(key=lambda key: things.index(key[0]))
-        return (*head, *names), [(*key, _text(before.get(key)), _text(after.get(key))) for key in keys], []
+        cells = [[show(each[key]) if key in each else "-" for each in (before, after)] for key in keys]
+        return (*head, *names), [(*key, *pair) for key, pair in zip(keys, cells, strict=True)], []
 
     return compare
 
@@ -83,13 +86,13 @@ def _groups(each: Effects) -> Facts:
     for name, group in (each.groups or {}).items():
         facts |= {(name, "tensors"): group.tensors, (name, "parameters"): group.parameters}
         constant = {what: values for what, values in group.settings.items() if what != "lr" and len(values) == 1}
-        facts |= {(name, what): _text(value) for what, (value,) in constant.items()}
+        facts |= {(name, what): value for what, (value,) in constant.items()}
     return facts
 
 
 def _augmentation(each: Effects) -> Facts:
     return {
-        (name, what): f"{value:.2f}"
+        (name, what): value
         for name, strength in (each.augmentation or {}).items()
         for what, field in STRENGTHS.items()
         if (value := getattr(strength, field)) is not None
@@ -172,24 +175,27 @@ def _classes(old: Effects, new: Effects, names: Names) -> Compared:
     return head, rows, [f"{name}: {emphasis(each)}" for name, each in zip(names, (before, after), strict=True)]
 
 
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
 PARTS: list[tuple[str, Callable[..., bool], str, Callable[..., Compared]]] = [
-    ("steps", all, "steps", _facts_differ(("",), _steps)),
-    ("parameter groups", all, "groups", _facts_differ(("group", ""), _groups)),
+    ("steps", all, "steps", _facts_differ(("",), _steps, _text)),
+    ("parameter groups", all, "groups", _facts_differ(("group", ""), _groups, _text)),
     ("learning rate", all, "groups", _curves),
     ("average of the weights", any, "ema_decay", _average),
     ("label map", all, "labels", _labels),
     ("class balance", all, "classes", _classes),
-    ("augmentation, measured on 64 crops", all, "augmentation", _facts_differ(("operation", ""), _augmentation)),
+    (
+        "augmentation, measured on 64 crops",
+        all,
+        "augmentation",
+        _facts_differ(("operation", ""), _augmentation, "{:.2f}".format),
+    ),
 ]
 """Title, whether both or one must have it, the field of `Effects` that tells, and how it is compared."""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return "-" if value is None else str(value)
 
 
 def _rendered(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str:

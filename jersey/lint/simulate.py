@@ -216,10 +216,8 @@ def built_average(values: Values, epoch_steps: int) -> Any:
 
 def _ema_decay(values: Values, epoch_steps: int, steps: int) -> tuple[float, ...] | None:
     average = built_average(values, epoch_steps)
-    if average is None:
-        return None
     # Lightning's first update copies the weights: nothing of the start is kept.
-    return tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
+    return average and tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
 
 
 def _classes(

@@ -30,14 +30,11 @@ def test_other_is_an_experiment_else_a_run_folder_or_its_file(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("other", ["side_by_sid", "", "\0", "x" * 300, "no/such/run"])
-def test_other_that_is_nothing_says_what_was_tried(other: str) -> None:
+def test_other_that_is_nothing_says_what_was_tried(other: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"experiment.*run folder.*config\.json") as caught:
         load_other(other)
     assert str(caught.value).isprintable()
     assert other != "side_by_sid" or "did you mean side_by_side" in str(caught.value)
-
-
-def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no config\.json"):
         load_other(str(tmp_path))
 

@@ -79,7 +79,6 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     # A little less of both, or one alone.
     (["sampler_power=1.0"], []),
     (["weight_power=1.0", "sampler_power=0.0"], []),
-    ([part("module.augment.wrapped", fdl.Config(config_parts.Either, inner=fdl.Config(Noise, std=0.1)))], []),
     ([part("trainer.callbacks.ema", None)], []),
     (["lr=0.01"], []),  # 0.75 of a weight is left
     ([sgd(lr=0.05, momentum=0.0, weight_decay=0.01)], []),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from jersey.core.errors import UserError
 from jersey.lint.checks import check, load
 from jersey.lint.effective_diff import effective_difference
 from jersey.lint.no_effect import findings
+from jersey.lint.simulate import effects
 from jersey.runs import signals
 from jersey.runs.folder import open_run
 from jersey.sweep.plan import plan, shell_lines
@@ -100,7 +100,7 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
             folder,
             aim_repo=Path(workdir, ".aim"),
             flat_config=configs.flatten(config),
-            review=functools.partial(findings, config),
+            review=lambda splits: findings(effects(config, splits)),
         )
 
 

@@ -32,10 +32,10 @@ from jersey.config.paths import Parameter, parameters
 from jersey.core.errors import UserError
 
 CONFIG = "config.json"
+_PLAIN = bool | int | float | str | None
 
 # The names that the format itself consists of.
 _COLLECTIONS = {("builtins", "list"): list, ("builtins", "tuple"): tuple, ("builtins", "dict"): dict}
-_PLAIN = bool | int | float | str | None
 _BUILDABLES = {
     ("fiddle._src.config", "Config"): fdl.Config,
     ("fiddle._src.partial", "Partial"): fdl.Partial,

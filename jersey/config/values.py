@@ -235,8 +235,8 @@ def _name(alternative: Any) -> str:
     if origin_of(alternative) is typing.Literal:
         choices = ", ".join(map(repr, typing.get_args(alternative)))
         return f"one of {choices}"
-    special: dict[Any, str] = {Any: "a literal (text in quotes)", bool: "True or False", types.NoneType: "None"}
-    special[typing.Never] = "what only Python code can give"
+    special: dict[Any, str] = {Any: "a literal (text in quotes)", typing.Never: "what only Python code can give"}
+    special |= {bool: "True or False", types.NoneType: "None"}
     if alternative in special:
         return special[alternative]
     if isinstance(alternative, type) and not typing.get_args(alternative):

@@ -17,7 +17,7 @@ from jersey.config.paths import parameters
 from jersey.config.values import UNKNOWN
 from jersey.core.tables import aligned, markdown_table
 from jersey.data.sampler import emphasis
-from jersey.lint.no_effect import findings_of
+from jersey.lint.no_effect import findings
 from jersey.lint.simulate import Effects, effects, members
 
 Style = Literal["text", "markdown"]
@@ -48,7 +48,7 @@ def effective_difference(
             shown.append(_rendered(title, [head, *rows] if rows else [], lines, style))
             same += [] if rows or lines else [title]
     inert = [f"{path} was changed without effect" for path in changed_without_effect(before, after)]
-    shown.append(_rendered(f"findings about {names[1]}", [], inert + findings_of(after), style))
+    shown.append(_rendered(f"findings about {names[1]}", [], inert + findings(after), style))
     return "\n".join([*filter(None, shown), *([f"no effective difference in {', '.join(same)}\n"] if same else [])])
 
 

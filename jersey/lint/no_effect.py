@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import fiddle as fdl
 import torch
@@ -19,22 +19,16 @@ from jersey.augment.base import Augment, Augmentation
 from jersey.augment.magnitude import mean_change
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import parameters
-from jersey.data.split import Split
 from jersey.lint.interactions import COMPOUND
-from jersey.lint.simulate import Effects, Rule, build_module, built_average, effects, members, step_groups
+from jersey.lint.simulate import Effects, Rule, build_module, built_average, members, step_groups
 from jersey.training.sam import SAM
 
 INVISIBLE = 0.05  # mean change of a pixel, 0..255; a resampling that moves nothing is off by 1e-5
 POWERS = ("data.sampler_power", "module.weight_power")
 
 
-def findings(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) -> list[str]:
-    """Sentences about a config, with full paths and numbers; `splits`, or `data.root`, has the index of the data."""
-    return findings_of(effects(config, splits))
-
-
-def findings_of(computed: Effects) -> list[str]:
-    """The same where the config's effects are known already."""
+def findings(computed: Effects) -> list[str]:
+    """What the rules say about a config with these effects, in sentences with full paths and numbers."""
     kinds = {"no effect": NO_EFFECT, "compound": COMPOUND}
     return [f"{kind}: {said}" for kind, rules in kinds.items() for rule in rules for said in rule(computed)]
 

@@ -100,8 +100,7 @@ def test_values_are_read_by_the_type_of_their_parameter(axis: str, texts: list[s
 
 
 def test_a_name_is_as_long_as_it_must_be_and_a_shared_sub_config_is_one_parameter() -> None:
-    config = example()
-    config.trainer.callbacks.other = fdl.Config(Ema, decay=0.5)
+    config = example(trainer__callbacks__other=fdl.Config(Ema, decay=0.5))
     assert texts_of("callbacks.ema.decay=0.1", config) == ["ema.decay=0.1"]
     config.trainer.callbacks.other = config.trainer.callbacks.ema
     assert "two axes" in refused("callbacks.ema.decay=0.1", "other.decay=0.2", config=config)

@@ -45,8 +45,6 @@ def test_a_run_of_an_unregistered_experiment_keeps_no_difference() -> None:
 
 
 def test_equal_names_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    changed = example()
-    changed.seed = 9
-    assert diff("side_by_side", changed, "side_by_side", style="text", effective=False) == 1
+    assert diff("side_by_side", example(seed=9), "side_by_side", style="text", effective=False) == 1
     assert "(root)  registered  changed" in capsys.readouterr().out
     assert diff("side_by_side", example(), "side_by_side", style="text", effective=False) == 0

@@ -7,7 +7,6 @@ import fiddle as fdl
 import pytest
 import torch
 from helpers.config_graphs import PLAIN
-from helpers.config_parts import part
 from helpers.config_targets import Data, Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,16 +25,9 @@ def tables(text: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def changed(config: fdl.Config, **values: object) -> fdl.Config:
-    """With `values` at its paths, in which `__` stands for a dot."""
-    for path, value in values.items():
-        part(path.replace("__", "."), value)(config)
-    return config
-
-
 def test_equal_configs_and_a_default_written_out_have_no_difference() -> None:
     assert difference(example(), example()) == difference(example(), example(), style="markdown") == ""
-    written_out = changed(example(), module__optimizer__eps=1e-8)
+    written_out = example(module__optimizer__eps=1e-8)
     assert difference(example(), written_out) == difference(written_out, example()) == ""
 
 
@@ -47,7 +39,7 @@ EMA = "<Config:helpers.config_targets.Ema>"
     [
         (
             example(),
-            changed(example(), seed=3, module__optimizer__lr=0.5, data__batch_size=8, data__labels=("00",)),
+            example(seed=3, module__optimizer__lr=0.5, data__batch_size=8, data__labels=("00",)),
             {
                 "data": {"data.labels": ["('0', '00', '01')", "('00',)"], "data.batch_size": ["64", "8"]},
                 "module": {"module.optimizer.lr": ["0.0001", "0.5"]},
@@ -56,7 +48,7 @@ EMA = "<Config:helpers.config_targets.Ema>"
         ),
         (  # another callable, with the defaults that differ
             example(),
-            changed(example(), module__optimizer=fdl.Partial(torch.optim.SGD, lr=1e-4)),
+            example(module__optimizer=fdl.Partial(torch.optim.SGD, lr=1e-4)),
             {
                 "module": {
                     "module.optimizer": ["<Partial:torch.optim.AdamW>", "<Partial:torch.optim.SGD>"],
@@ -66,16 +58,16 @@ EMA = "<Config:helpers.config_targets.Ema>"
         ),
         (
             example(),
-            changed(example(), trainer__callbacks__ema=None),
+            example(trainer__callbacks__ema=None),
             {"trainer": {"trainer.callbacks.ema": [EMA, "None"], "trainer.callbacks.ema.decay": ["0.998", "-"]}},
         ),
         (
             example(),
-            changed(example(), module__ema=fdl.Config(Ema, decay=0.5)),
+            example(module__ema=fdl.Config(Ema, decay=0.5)),
             {"module": {"module.ema": ["None", EMA], "module.ema.decay": ["-", "0.5"]}},
         ),
         (  # a default that only code can make
-            changed(example(), data=fdl.Partial(Data, root="data/crops", labels=("0", "00", "01"))),
+            example(data=fdl.Partial(Data, root="data/crops", labels=("0", "00", "01"))),
             example(),
             {"data": {"data.repeats": ["unset", "{'00': 2, 'a.b=c': 3}"]}},
         ),
@@ -101,7 +93,7 @@ def test_rows_are_grouped_by_part_and_name_path_old_and_new(
 
 def test_a_row_can_be_copied_into_an_override() -> None:
     old = example()
-    new = changed(example(), data__repeats={"a.b=c": 5}, trainer__callbacks__ema__decay=0.25)
+    new = example(data__repeats={"a.b=c": 5}, trainer__callbacks__ema__decay=0.25)
     for rows in tables(difference(old, new)).values():
         for path, (_, value) in rows.items():
             apply_override(old, f"{path}={value}")
@@ -109,7 +101,7 @@ def test_a_row_can_be_copied_into_an_override() -> None:
 
 
 def test_columns_are_in_line_and_a_long_value_stands_below_its_path() -> None:
-    config = changed(example(), seed=12345, data__batch_size=8)
+    config = example(seed=12345, data__batch_size=8)
     short = difference(example(), config, names=("a_rather_long_name", "new")).splitlines()
     assert len({(line.rindex("  ") + 2) for line in short if line}) == 1
     assert short[0].split() == ["data", "a_rather_long_name", "new"]
@@ -139,10 +131,10 @@ def test_one_object_in_two_places_differs_from_two_equal_ones_and_is_told_once()
     assert tables(difference(old, new)) == {"(shared)": {paths: ["separate", "one object"]}}
     assert tables(difference(new, old)) == {"(shared)": {paths: ["one object", "separate"]}}
     assert difference(new, shared(example())) == ""
-    without = changed(example(), module__ema=None, trainer__callbacks__ema=None)
+    without = example(module__ema=None, trainer__callbacks__ema=None)
     assert tables(difference(new, without))["(shared)"] == {paths: ["one object", "-"]}
-    more = changed(new, trainer__callbacks__again=new.module.ema)
-    rows = tables(difference(shared(example()), more))["(shared)"]
+    new.trainer.callbacks.again = new.module.ema
+    rows = tables(difference(shared(example()), new))["(shared)"]
     assert rows == {f"{paths}, trainer.callbacks.again": ["separate", "one object"]}
     one, other = (fdl.Config(named, inner=fdl.Config(Ema)) for _ in range(2))  # what is inside is not listed again
     assert list(tables(difference(pair(one, other), pair(one, one)))["(shared)"]) == ["first, second"]
@@ -162,7 +154,7 @@ def _unwrapped(text: str) -> str:
 
 
 def test_markdown_has_a_table_a_part() -> None:
-    config = changed(example(), seed=3, data__batch_size=8)
+    config = example(seed=3, data__batch_size=8)
     lines = difference(example(), config, names=("base", "a|b"), style="markdown").splitlines()
     assert [cells(line) for line in lines if line] == [
         ["data", "base", "a|b"],

@@ -57,8 +57,7 @@ def test_override_reaches_its_parameter(override: str, path: str, value: Any) ->
 
 
 def test_a_full_path_wins_over_endings_and_a_set_value_over_a_default() -> None:
-    config = example()
-    config.data = fdl.Partial(named, seed=1, root="x")
+    config = example(data=fdl.Partial(named, seed=1, root="x"))
     apply_override(config, "seed=5")
     assert (config.seed, config.data.seed) == (5, 1)
     config.trainer.other = fdl.Config(torch.optim.SGD)  # has an lr by default
@@ -68,8 +67,7 @@ def test_a_full_path_wins_over_endings_and_a_set_value_over_a_default() -> None:
 
 
 def test_ambiguous_ending_lists_the_full_paths() -> None:
-    config = example()
-    config.trainer.callbacks.second = fdl.Config(Ema, decay=0.5)
+    config = example(trainer__callbacks__second=fdl.Config(Ema, decay=0.5))
     message = refused("decay=0.1", config)
     assert "trainer.callbacks.ema.decay" in message
     assert "trainer.callbacks.second.decay" in message

@@ -10,6 +10,7 @@ from helpers.long_tail import LONG_TAIL, splits
 
 from jersey.data.split import Split
 from jersey.lint.no_effect import findings
+from jersey.lint.simulate import effects
 
 SPLITS = splits(LONG_TAIL)
 
@@ -21,4 +22,4 @@ def baseline(*changes: str | Change, root: str = "/nowhere") -> Any:
 
 
 def sentences(kind: str, config: Any, data: Mapping[str, Split] | None = SPLITS) -> list[str]:
-    return [each.removeprefix(f"{kind}: ") for each in findings(config, data) if each.startswith(f"{kind}: ")]
+    return [each.removeprefix(f"{kind}: ") for each in findings(effects(config, data)) if each.startswith(f"{kind}: ")]

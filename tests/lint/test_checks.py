@@ -15,16 +15,8 @@ from jersey.lint.checks import check
 from jersey.training.sam import SAM
 
 
-def changed(**values: Any) -> fdl.Config:
-    """The example with values at its paths, in which `__` stands for a dot."""
-    config = example()
-    for path, value in values.items():
-        part(path.replace("__", "."), value)(config)
-    return config
-
-
 def balanced(sampler_power: float, weight_power: float, **values: Any) -> fdl.Config:
-    return changed(data__sampler_power=sampler_power, module__weight_power=weight_power, **values)
+    return example(data__sampler_power=sampler_power, module__weight_power=weight_power, **values)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +25,7 @@ def balanced(sampler_power: float, weight_power: float, **values: Any) -> fdl.Co
         example(),
         *(balanced(0.5, 0.0), balanced(0.0, 0.5), balanced(0, 1)),
         balanced(0.5, 0.5, module=fdl.Partial(named, mine=1)),  # a user's own part
-        changed(trainer__callbacks__last=fdl.Config(Watch)),  # what is not watched has no better side
+        example(trainer__callbacks__last=fdl.Config(Watch)),  # what is not watched has no better side
     ],
 )
 def test_these_configs_pass(config: fdl.Config) -> None:
@@ -50,7 +42,7 @@ def test_balancing_twice_must_be_meant() -> None:
 
 def test_only_plain_values_are_allowed() -> None:
     with pytest.raises(ValueError, match="root") as caught:
-        check(changed(data__root=object()))
+        check(example(data__root=object()))
     assert not isinstance(caught.value, UserError)
 
 
@@ -68,8 +60,7 @@ def test_counts_of_nothing_are_refused_by_path(path: str, value: Any, told: str)
 
 @pytest.mark.parametrize(("metric", "mode"), [("val/loss", "max"), ("val/ece", "max"), ("val/acc_top1", "min")])
 def test_the_worst_epoch_cannot_be_meant(metric: str, mode: str) -> None:
-    config = example()
-    config.trainer.callbacks.checkpoints = fdl.Config(Watch, monitor=metric, mode=mode)
+    config = example(trainer__callbacks__checkpoints=fdl.Config(Watch, monitor=metric, mode=mode))
     wanted = {"min": "max", "max": "min"}[mode]
     with pytest.raises(UserError, match=rf"set trainer\.callbacks\.checkpoints\.mode={wanted}$"):
         check(config)
@@ -132,8 +123,7 @@ def test_variants_that_nobody_can_make_are_refused_before_training(name: str, va
 
 
 def test_the_processes_of_torchrun_must_share_a_batch_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = example()
-    config.data.batch_size = 9
+    config = example(data__batch_size=9)
     check(config)
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)

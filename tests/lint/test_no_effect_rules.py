@@ -24,6 +24,7 @@ from jersey.augment.color import Colour
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.lint.no_effect import findings
+from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS
 from jersey.training.optimizers import adamw, sgd
@@ -149,16 +150,16 @@ def test_the_schedule_is_tried_on_the_labels_of_the_run(is_there: bool) -> None:
 
 
 def test_a_users_own_parts_pass() -> None:
-    assert findings(example()) == []
+    assert findings(effects(example())) == []
     for path in ("module", "trainer", "data"):
-        assert findings(baseline(part(path, fdl.Partial(config_parts.named, mine=1))), SPLITS) == []
+        assert findings(effects(baseline(part(path, fdl.Partial(config_parts.named, mine=1))), SPLITS)) == []
 
 
 def test_the_randomness_of_the_run_to_come_is_left_alone() -> None:
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
-    findings(configs.get_experiment("resnet18_baseline")(), SPLITS)
+    findings(effects(configs.get_experiment("resnet18_baseline")(), SPLITS))
     assert torch.equal(torch.rand(3), wanted)
 
 
@@ -204,4 +205,4 @@ def test_no_registered_experiment_is_accused(name: str, is_there: bool, tmp_path
     config = configs.get_experiment(name)()
     config.data.root = str(tmp_path / "nothing here")
     data = DRAWN if config.data.draw else SPLITS
-    assert findings(config, data if is_there else None) == []
+    assert findings(effects(config, data if is_there else None)) == []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from jersey.core.errors import UserError
 from jersey.lint.checks import check, load
 from jersey.lint.effective_diff import effective_difference
 from jersey.lint.no_effect import findings
+from jersey.lint.simulate import effects
 from jersey.runs import signals
 from jersey.runs.folder import open_run
 from jersey.sweep.plan import plan, shell_lines
@@ -53,11 +54,9 @@ def load_other(other: str) -> fdl.Buildable:
     try:
         return configs.get_experiment(other)()
     except UserError as unknown:
-        try:
+        with suppress(OSError):  # a name that no file can have
             if other and Path(other).exists():
                 return load(Path(other))[1]
-        except OSError:  # a name that no file can have
-            pass
         raise UserError(f"{unknown}; and there is no run folder or {CONFIG} at {other!r}") from None
 
 
@@ -101,7 +100,7 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
             folder,
             aim_repo=Path(workdir, ".aim"),
             flat_config=configs.flatten(config),
-            review=functools.partial(findings, config),
+            review=lambda splits: findings(effects(config, splits)),
         )
 
 
@@ -124,20 +123,9 @@ def sweep(
     jobs: int,
     only_print: bool,
 ) -> int:
-    """Runs every combination of the axes' values, or prints the commands that would.
+    """Runs every combination of the axes' values, or prints the commands that would; returns the exit code.
 
-    Args:
-        name: of the experiment.
-        config: after all other changes.
-        axes: `path=value,value,...`.
-        given: the values of each flag that has led to `config`, by the flag's name; None for none.
-        workdir: the folder of all runs.
-        prefix: put before the name of each run; None for none.
-        jobs: runs at a time.
-        only_print: whether to print a command for each run and start none.
-
-    Returns:
-        The exit code.
+    `given` has the values of each flag that has led to `config`, by the flag's name, None for none.
     """
     if world_size() > 1:
         raise UserError("--sweep starts processes of its own; leave out torchrun")

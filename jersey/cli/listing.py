@@ -4,7 +4,6 @@ Importing them would import torch, which takes seconds. A test compares this wit
 """
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 KINDS = ("experiment", "fiddler")
@@ -16,13 +15,9 @@ def listing(folder: Path) -> str:
     Raises:
         SyntaxError: a file is not Python.
     """
-    functions = [function for path in sorted(folder.glob("*.py")) for function in _functions(path)]
+    modules = [ast.parse(path.read_text(encoding="utf-8"), filename=str(path)) for path in sorted(folder.glob("*.py"))]
+    functions = [node for module in modules for node in module.body if isinstance(node, ast.FunctionDef)]
     return "\n".join(f"{kind}s\n{_table(functions, kind)}" for kind in KINDS)
-
-
-def _functions(path: Path) -> Iterator[ast.FunctionDef]:
-    module = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    return (node for node in module.body if isinstance(node, ast.FunctionDef))
 
 
 def _table(functions: list[ast.FunctionDef], kind: str) -> str:
@@ -34,8 +29,6 @@ def _table(functions: list[ast.FunctionDef], kind: str) -> str:
 
 def _signature(function: ast.FunctionDef) -> str:
     """`smoke` or `class_weights(power=0.5)`: the name, and what may be given besides the config."""
-    names = function.args.args[1:]
-    defaults = [ast.unparse(each) for each in function.args.defaults]
-    texts = [each.arg for each in names[: len(names) - len(defaults)]]
-    texts += [f"{each.arg}={default}" for each, default in zip(names[len(texts) :], defaults, strict=True)]
-    return f"{function.name}({', '.join(texts)})" if texts else function.name
+    arguments = [ast.arg(each.arg) for each in function.args.args[1:]]
+    text = ast.unparse(ast.arguments([], arguments, None, [], [], None, function.args.defaults))
+    return f"{function.name}({text})" if text else function.name

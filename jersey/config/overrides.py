@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import ast
 import difflib
-import re
 import types
+from contextlib import suppress
 from typing import Any
 
 import fiddle as fdl
-from fiddle import signatures
 
 from jersey.config import paths, registry, values
 from jersey.config.paths import Parameter
 from jersey.config.values import UNKNOWN
 from jersey.core.errors import UserError
-
-# The first `=` outside brackets ends the path: a dictionary key may hold one.
-_ASSIGNMENT = re.compile(r"""((?:[^=\[]|\[(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\]'"]*)\])+)=(.*)""", re.DOTALL)
 
 # What is suggested for a path that does not exist: so many, so close to it at least, so much worse than the best.
 _SHOWN, _NEAR, _WORSE = 3, 0.6, 0.1
@@ -37,38 +33,39 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
     the values that the config sets, then among the defaults that it leaves. A parameter of a `**keywords` callable
     can be changed where the config sets it, not added: a misspelt one could not be told from a new one.
     """
-    match = _ASSIGNMENT.fullmatch(override)
-    if match is None:
+    written = override
+    with suppress(values.Mismatch):  # of a bracket that is not closed
+        written = next(values.pieces(override, "="))  # a dictionary key may hold one, in its brackets
+    if not written or written == override:
         raise UserError(f"{_shown(override)} is not an override; write path=value, such as lr=1e-4")
-    path, text = match[1].strip(), match[2]
-    parameter = resolve(config, path)
+    text = override[len(written) + 1 :]
+    parameter = resolve(config, written.strip())
     if parameter.kind == "node":
         _require_none(text, parameter, config)
         parameter.put(None)
     else:
-        is_default = parameter.kind == "unset"
-        parameter.put(_parse(text, parameter.path, parameter.wanted, parameter.value, is_default))
+        parameter.put(_read(text, parameter, parameter.path))
 
 
 def apply_fiddler(config: fdl.Buildable, call: str) -> None:
     """Applies a registered fiddler to `config` in place, from `name` or `name(argument=value)`."""
     name, keywords = _split_call(call)
     fiddler = registry.get_fiddler(name)
-    declared = list(signatures.get_signature(fiddler).parameters.values())[1:]
-    known = {each.name: each for each in declared}
-    hints = signatures.get_type_hints(fiddler)
-    arguments = {}
+    arguments = fdl.Config(fiddler)  # itself a config, whose parameters are read as any others
+    known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without itself and the config to change
     for keyword, text in keywords.items():
         if keyword not in known:
-            near = _suggestion(difflib.get_close_matches(keyword, known)) or f"; it has {', '.join(known) or 'none'}"
+            near = (
+                registry.did_you_mean(difflib.get_close_matches(keyword, known))
+                or f"; it has {', '.join(known) or 'none'}"
+            )
             raise UserError(f"fiddler {name} has no argument {keyword}{near}")
-        default = known[keyword].default
-        wanted = values.wanted_type(hints.get(keyword, UNKNOWN), default)
-        arguments[keyword] = _parse(text, f"{name}({keyword})", wanted, default, True)
-    missing = [each.name for each in declared if each.default is each.empty and each.name not in arguments]
+        known[keyword].put(_read(text, known[keyword], f"{name}({keyword})"))
+    given = fdl.ordered_arguments(arguments)
+    missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
     if missing:
         raise UserError(f"fiddler {name} needs {', '.join(missing)}; write {name}({missing[0]}=...)")
-    fiddler(config, **arguments)
+    fiddler(config, **given)
 
 
 def resolve(config: fdl.Buildable, path: str) -> Parameter:
@@ -79,17 +76,12 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
     endings = [each for each in everything if keys and each.keys[-len(keys) :] == keys]
     for kinds in (("leaf", "element"), ("unset",), ("node",)):
         found = full or [each for each in endings if each.kind in kinds]
+        if len({each.place for each in found}) > 1:
+            raise UserError(f"{_shown(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
         if found:
-            return _the_only(found, path, everything)
-    near = _suggestion(_near(path, everything)) or "; --print_config lists them"
+            return found[0]
+    near = registry.did_you_mean(_near(path, everything)) or "; --print_config lists them"
     raise UserError(f"{_shown(path)}: no such parameter{near}")
-
-
-def _the_only(found: list[Parameter], path: str, everything: list[Parameter]) -> Parameter:
-    if len({each.place for each in found}) > 1:
-        candidates = ", ".join(each.path for each in found)
-        raise UserError(f"{_shown(path)} is ambiguous; write one of {candidates}")
-    return found[0]
 
 
 def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
@@ -103,13 +95,14 @@ def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
     raise UserError(f"{node.path} is a sub-config, not a value; {', or '.join(ways) or 'it sets nothing'}")
 
 
-def _parse(text: str, path: str, wanted: Any, old: Any, is_default: bool) -> Any:
+def _read(text: str, parameter: Parameter, name: str) -> Any:
     try:
-        return values.parse(text, wanted)
+        return values.parse(text, parameter.wanted)
     except values.Mismatch:
-        before = "not set" if old is UNKNOWN else f"{'default' if is_default else 'now'} {_shown(repr(old))}"
+        state = "default" if parameter.kind == "unset" else "now"
+        before = "not set" if parameter.value is UNKNOWN else f"{state} {_shown(repr(parameter.value))}"
         given = repr(_shortened(text)) if text.strip() else "nothing ('' is an empty text)"
-        raise UserError(f"{path} wants {values.describe(wanted)}, not {given} ({before})") from None
+        raise UserError(f"{name} wants {values.describe(parameter.wanted)}, not {given} ({before})") from None
 
 
 def _split_call(call: str) -> tuple[str, dict[str, str]]:
@@ -117,10 +110,9 @@ def _split_call(call: str) -> tuple[str, dict[str, str]]:
     call = call.strip()
     if "(" not in call:
         return call, {}
-    try:
+    parsed = None
+    with suppress(SyntaxError, ValueError, MemoryError, RecursionError):
         parsed = ast.parse(call, mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        parsed = None
     if not isinstance(parsed, ast.Call) or not isinstance(parsed.func, ast.Name) or parsed.args:
         raise UserError(f"{_shown(call)} is not a fiddler; write name or name(argument=value), with text in quotes")
     return parsed.func.id, {str(each.arg): ast.get_source_segment(call, each.value) or "" for each in parsed.keywords}
@@ -147,10 +139,6 @@ def _closeness(wanted: str, parameter: Parameter) -> float:
 def _initials(name: str) -> str:
     words = [word for word in name.split("_") if word]
     return "".join(word[0] for word in words) if len(words) > 1 else ""
-
-
-def _suggestion(near: list[str]) -> str:
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _shown(text: str) -> str:

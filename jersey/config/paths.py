@@ -12,8 +12,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import fiddle as fdl
@@ -37,8 +36,7 @@ class Parameter:
         included; "element" is one member of such a collection; "unset" is a parameter left to its default.
     value: what is set, else the default, else UNKNOWN.
     wanted: the type that a new value must have.
-    place: equal for two paths that lead to one place, through a sub-config that is used twice.
-    put: writes a new value there.
+    place: equal for two paths that lead to one place, through a sub-config that is used twice; ends in the key there.
     """
 
     keys: tuple[str, ...]
@@ -47,19 +45,35 @@ class Parameter:
     value: Any
     wanted: Any
     place: tuple[Any, ...]
-    put: Callable[[Any], None]
+    parent: Parameter | None = dataclasses.field(repr=False)
+
+    def put(self, value: Any) -> None:
+        """Writes a new value there."""
+        assert self.parent is not None, "the root of a config has no place to put another"
+        members, key = self.parent.value, self.place[-1]
+        if isinstance(members, tuple):
+            self.parent.put((*members[:key], value, *members[key + 1 :]))
+        elif isinstance(members, fdl.Buildable) and isinstance(key, str):
+            setattr(members, key, value)
+        else:
+            members[key] = value
+
+
+class Values(dict[str, Any]):
+    """What a config sets or leaves to a default, sub-configs too, by full path; without what cannot be told."""
+
+    def __missing__(self, path: str) -> Any:
+        raise LookupError(f"the config has no {path}")
+
+
+def values_of(config: fdl.Buildable) -> Values:
+    """All values of `config` by path."""
+    return Values((each.path, each.value) for each in parameters(config) if each.value is not UNKNOWN)
 
 
 def parameters(config: fdl.Buildable) -> list[Parameter]:
     """All of `config`: the root first, its path empty, and each node before its members, in signature order."""
-    return list(_walk(Parameter((), "", "node", config, Any, (), _keep_root)))
-
-
-def read(config: fdl.Buildable, path: str, missing: Any = None) -> Any:
-    """The value at the full `path`, set or by default; `missing` where this config has no such parameter."""
-    found = {parameter.path: parameter.value for parameter in parameters(config)}
-    value = found.get(path, UNKNOWN)
-    return missing if value is UNKNOWN else value
+    return list(_walk(Parameter((), "", "node", config, Any, (), None)))
 
 
 def split(path: str) -> tuple[str, ...] | None:
@@ -72,83 +86,58 @@ def split(path: str) -> tuple[str, ...] | None:
 
 def _walk(parameter: Parameter) -> Iterator[Parameter]:
     yield parameter
-    if parameter.kind == "unset":
-        return
-    if isinstance(parameter.value, fdl.Buildable):
-        yield from _each(_set_arguments(parameter))
-        yield from _unset_arguments(parameter)
-    elif isinstance(parameter.value, (dict, list, tuple)):
-        yield from _each(_members(parameter))
+    if parameter.kind != "unset":
+        for child in _arguments(parameter) if isinstance(parameter.value, fdl.Buildable) else _members(parameter):
+            yield from _walk(child)
 
 
-def _each(children: Iterator[Parameter]) -> Iterator[Parameter]:
-    for child in children:
-        yield from _walk(child)
+def _arguments(parent: Parameter) -> Iterator[Parameter]:
+    """What a sub-config sets, in signature order, members of `**keywords` last; then what it leaves to defaults.
 
-
-def _set_arguments(parent: Parameter) -> Iterator[Parameter]:
-    """The arguments that a sub-config sets, in signature order, members of `**keywords` last."""
-    signature, hints = _declared(parent.value)
+    What a Partial cannot be called without is left out: it comes at run time and wins.
+    """
+    function, given = fdl.get_callable(parent.value), fdl.ordered_arguments(parent.value)
+    signature, hints = signatures.get_signature(function).parameters, signatures.get_type_hints(function)
     keywords = next((each.name for each in signature.values() if each.kind is each.VAR_KEYWORD), "")
-    for key, value in fdl.ordered_arguments(parent.value).items():
+    for key, value in given.items():
         default = _default(signature[key]) if key in signature else UNKNOWN
         hint = hints.get(key if key in signature else keywords, UNKNOWN)
         yield _child(parent, key, value, values.wanted_type(hint, value, default))
-
-
-def _unset_arguments(parent: Parameter) -> Iterator[Parameter]:
-    """The arguments left out, except those that a Partial cannot be called without: they come at run time and win."""
-    signature, hints = _declared(parent.value)
-    already = fdl.ordered_arguments(parent.value)
     for name, declared in signature.items():
         is_named = declared.kind in (declared.POSITIONAL_OR_KEYWORD, declared.KEYWORD_ONLY)
         comes_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
-        if is_named and not comes_later and name not in already:
+        if is_named and not comes_later and name not in given:
             default = _default(declared)
             wanted = values.wanted_type(hints.get(name, UNKNOWN), default)
             yield dataclasses.replace(_child(parent, name, default, wanted), kind="unset")
 
 
 def _members(parent: Parameter) -> Iterator[Parameter]:
-    members = parent.value
-    for key, value in members.items() if isinstance(members, dict) else enumerate(members):
-        hint = values.member_annotation(parent.wanted, members, key)
+    for key, value in members_of(parent.value):
+        hint = values.member_annotation(parent.wanted, parent.value, key)
         yield _child(parent, key, value, values.wanted_type(hint, value))
+
+
+def members_of(value: Any) -> list[tuple[Any, Any]]:
+    """Keys and members of a sub-config or a collection; none of another value."""
+    if isinstance(value, fdl.Buildable):
+        return list(fdl.ordered_arguments(value).items())
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, (list, tuple)) else []
 
 
 def _child(parent: Parameter, key: Any, value: Any, wanted: Any) -> Parameter:
     kind: Kind = "node" if _holds_configs(value) else "leaf" if parent.kind == "node" else "element"
     text = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
     place = (id(parent.value), key) if isinstance(parent.value, fdl.Buildable) else (*parent.place, key)
-    path = f"{parent.path}{text}".removeprefix(".")
-    return Parameter((*parent.keys, str(key)), path, kind, value, wanted, place, partial(_put, parent, key))
-
-
-def _put(parent: Parameter, key: Any, value: Any) -> None:
-    if isinstance(parent.value, tuple):
-        parent.put((*parent.value[:key], value, *parent.value[key + 1 :]))
-    elif isinstance(parent.value, fdl.Buildable) and isinstance(key, str):
-        setattr(parent.value, key, value)
-    else:
-        parent.value[key] = value
-
-
-def _keep_root(value: Any) -> None:
-    raise AssertionError("the root of a config has no place to put another")
+    return Parameter(
+        (*parent.keys, str(key)), f"{parent.path}{text}".removeprefix("."), kind, value, wanted, place, parent
+    )
 
 
 def _holds_configs(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_configs, value))
-    if isinstance(value, dict):
-        return any(map(_holds_configs, value.values()))
-    return isinstance(value, fdl.Buildable)
-
-
-def _declared(buildable: fdl.Buildable) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
-    """The signature and the annotations of what `buildable` calls; no annotations if one cannot be resolved."""
-    function = fdl.get_callable(buildable)
-    return signatures.get_signature(function).parameters, signatures.get_type_hints(function)
+    return isinstance(value, fdl.Buildable) or any(_holds_configs(member) for _, member in members_of(value))
 
 
 def _default(declared: inspect.Parameter) -> Any:

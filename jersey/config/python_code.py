@@ -10,12 +10,12 @@ from __future__ import annotations
 import keyword
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import fiddle as fdl
 from fiddle import daglish, signatures
 
+from jersey.config.paths import members_of
 from jersey.config.show import public_name
 
 _HEADER = '''"""The config of a run of {name}, written by jersey.
@@ -29,7 +29,9 @@ def as_python(config: fdl.Buildable, experiment: str) -> str:
     """A module with one function, called as the experiment, that returns a graph equal to `config`."""
     writer = _Writer()
     for number, value in enumerate(_shared(config), start=1):
-        writer.define_shared(f"shared_{number}", value)
+        writer.define(f"shared_{number}", value)
+        writer.lines.append("")
+        writer.variables[id(value)] = f"shared_{number}"
     writer.define("root", config)
     imports = [f"import {module}" for module in sorted(writer.modules)]
     parts = [_HEADER.format(name=experiment), "import fiddle as fdl", *imports, "", "", f"def {experiment}():"]
@@ -42,13 +44,7 @@ class _Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.modules: set[str] = set()
-        self._variables: dict[int, str] = {}
-
-    def define_shared(self, variable: str, value: Any) -> None:
-        """Writes `value`; from here on, `variable` stands for it."""
-        self.define(variable, value)
-        self.lines.append("")
-        self._variables[id(value)] = variable
+        self.variables: dict[int, str] = {}
 
     def define(self, place: str, value: Any) -> None:
         """Writes what puts `value` at `place`."""
@@ -57,11 +53,12 @@ class _Writer:
 
     def _fill(self, place: str, value: Any) -> None:
         """Writes the arguments of the sub-configs in `value`, which stands at `place`."""
-        if id(value) in self._variables:
+        if id(value) in self.variables:
             return
         if isinstance(value, fdl.Buildable):
             self._fill_sub_config(place, value)
-        for key, member in _members(value) if isinstance(value, dict | list | tuple) else ():
+            return
+        for key, member in members_of(value):
             self._fill(f"{place}[{key!r}]", member)
 
     def _fill_sub_config(self, place: str, config: fdl.Buildable) -> None:
@@ -85,8 +82,8 @@ class _Writer:
 
     def _expression(self, value: Any) -> str:
         """What stands for `value`; its sub-configs are still without arguments."""
-        if id(value) in self._variables:
-            return self._variables[id(value)]
+        if id(value) in self.variables:
+            return self.variables[id(value)]
         if isinstance(value, fdl.Buildable):
             module, name = public_name(fdl.get_callable(value))
             self.modules.add(module)
@@ -108,18 +105,9 @@ def _shared(config: fdl.Buildable) -> list[Any]:
     def visit(value: Any) -> None:
         uses[id(value)] += 1
         if uses[id(value)] == 1 and not daglish.is_internable(value):
-            for _, member in _members(value):
+            for _, member in members_of(value):
                 visit(member)
             found.append(value)
 
     visit(config)
     return [value for value in found if uses[id(value)] > 1]
-
-
-def _members(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, fdl.Buildable):
-        yield from fdl.ordered_arguments(value).items()
-    elif isinstance(value, dict):
-        yield from value.items()
-    elif isinstance(value, list | tuple):
-        yield from enumerate(value)

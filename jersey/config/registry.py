@@ -36,22 +36,26 @@ class Registry(Generic[FunctionT]):
 
     def get(self, name: str) -> FunctionT:
         """The function called `name`; a UserError with the near matches when there is none."""
-        if name not in self._functions:
-            raise UserError(f"unknown {self._kind} {name!r}{self._hint(name)}")
-        return self._functions[name]
+        if name in self._functions:
+            return self._functions[name]
+        near = difflib.get_close_matches(name, self._functions, n=3)
+        hint = did_you_mean(near) or ";"
+        if not self._functions:
+            hint = f"; no {self._kind} is registered"
+        elif len(self._functions) <= SHORT_LIST:
+            hint += f" known: {', '.join(self.names())}"
+        elif not near:
+            hint += f" there are {len(self._functions)}, --list shows them"
+        raise UserError(f"unknown {self._kind} {name!r}{hint}")
 
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._functions)
 
-    def _hint(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._functions, n=3)
-        guess = f"; did you mean {' or '.join(near)}?" if near else ";"
-        if not self._functions:
-            return f"; no {self._kind} is registered"
-        if len(self._functions) <= SHORT_LIST:
-            return f"{guess} known: {', '.join(self.names())}"
-        return guess if near else f"; there are {len(self._functions)}, --list shows them"
+
+def did_you_mean(near: list[str]) -> str:
+    """The end of an error that suggests other names; empty without any."""
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 _experiments: Registry[Callable[[], fdl.Buildable]] = Registry("experiment")

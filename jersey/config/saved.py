@@ -3,10 +3,9 @@
 `config.json` is Fiddle's own format with the experiment's name beside it, so that the file alone can repeat the run.
 
 Files are read from anywhere, without running what they name. Fiddle's `load_json` asks a policy about each name, then
-calls some of what passes: the type that stands as metadata of a named tuple, and methods of whatever stands as
-metadata of a sub-config. So a file could start `torch.hub.load` while it is read. Here only three kinds of things come
-out: sub-configs, collections, plain values; a name stands for what a sub-config calls and for nothing else, and is
-never called.
+calls some of what passes, as metadata of named tuples and sub-configs: a file could start `torch.hub.load` while it is
+read. Here only sub-configs, collections and plain values come out; a name stands for what a sub-config calls and for
+nothing else, and is never called.
 
 Two things are not promised. Naming a module of the trusted packages imports it. And a config that was read is not safe
 to build or run: a trusted package may have functions that execute or write files, as torch has.
@@ -20,6 +19,7 @@ import math
 import reprlib
 import types
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from jersey.config.paths import Parameter, parameters
 from jersey.core.errors import UserError
 
 CONFIG = "config.json"
+_PLAIN = bool | int | float | str | None
 
 # The names that the format itself consists of.
 _COLLECTIONS = {("builtins", "list"): list, ("builtins", "tuple"): tuple, ("builtins", "dict"): dict}
@@ -46,10 +47,6 @@ class OtherVersion(UserError):
     """The file is a config, of code that differs from the code here."""
 
 
-class Malformed(ValueError):
-    """The document is not of Fiddle's format."""
-
-
 def to_json(config: fdl.Buildable, experiment: str) -> str:
     """The whole graph, shared sub-configs included, and the name of the experiment whose folder it belongs to."""
     document = {"experiment": experiment, **json.loads(serialization.dump_json(config))}
@@ -62,11 +59,7 @@ def from_json(text: str, packages: Collection[str]) -> fdl.Buildable:
 
 
 def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
-    """The experiment's name and the config of a run: from its folder or from its config.json.
-
-    Args:
-        path: of the folder or the file.
-        packages: top-level packages that the file may name.
+    """The experiment's name and the config of a run, from its folder or its config.json, which may name `packages`.
 
     Raises:
         OtherVersion: it is a config, but of another version of the code.
@@ -115,10 +108,10 @@ def _config(document: dict[str, Any], packages: Collection[str]) -> fdl.Buildabl
                 config = _Reader(objects, packages).value(root)
                 if isinstance(config, fdl.Buildable):
                     return config
-        raise Malformed("it holds no config")
+        raise ValueError("it holds no config")
     except UserError:
         raise
-    except (Malformed, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"not a saved config, or a damaged one: {' '.join(str(error).split())}") from error
 
 
@@ -134,25 +127,22 @@ class _Reader:
         """The value that a node of the document stands for."""
         match node:
             case {"type": "ref", "key": str(key)}:
+                if key not in self._objects:
+                    raise ValueError(f"the object {key!r} is missing")
                 if key not in self._done:
-                    self._done[key] = self.value(self._object(key))
+                    self._done[key] = self.value(self._objects[key])
                 return self._done[key]
             case {"type": {"type": "pyref", "module": str(module), "name": str(name)}, "items": list(items)}:
                 return self._collect((module, name), items, node.get("metadata"))
-            case {"type": "leaf", "value": value} if _is_plain(value):
+            case {"type": "leaf", "value": value} if isinstance(value, _PLAIN):
                 return value
             case {"type": "pyref", "module": str(module), "name": str(name)}:
                 raise UserError(
                     f"the config holds {f'{module}.{name}'!r} as a value; only a sub-config may name things"
                 )
-        if not _is_plain(node):
-            raise Malformed("a value is of no known kind")
+        if not isinstance(node, _PLAIN):
+            raise ValueError("a value is of no known kind")
         return node
-
-    def _object(self, key: str) -> Any:
-        if key not in self._objects:
-            raise Malformed(f"the object {key!r} is missing")
-        return self._objects[key]
 
     def _collect(self, kind: tuple[str, str], items: list[Any], metadata: Any) -> Any:
         if kind not in _COLLECTIONS and kind not in _BUILDABLES:
@@ -167,13 +157,13 @@ class _Reader:
         return _COLLECTIONS[kind](values)
 
     def _sub_config(self, kind: type[fdl.Buildable], values: list[Any], metadata: Any) -> fdl.Buildable:
-        match self._object(metadata["key"]):
+        match self._objects[metadata["key"]]:
             case {"items": [[_, {"type": "pyref", "module": str(module), "name": str(name)}], [_, keys], [_, tags], _]}:
                 if self.value(tags):
-                    raise Malformed("it has tags")
+                    raise ValueError("it has tags")
                 arguments = dict(zip(self.value(keys), values, strict=True))
                 return _configure(kind, importable(module, name, self._packages), arguments, f"{module}.{name}")
-        raise Malformed("a sub-config does not say what it calls")
+        raise ValueError("a sub-config does not say what it calls")
 
 
 def importable(module: str, name: str, packages: Collection[str]) -> Any:
@@ -214,10 +204,6 @@ def _configure(kind: type[fdl.Buildable], target: Any, arguments: dict[Any, Any]
     return config
 
 
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
-
-
 def _misfit(what: str) -> OtherVersion:
     return OtherVersion(f"the config does not fit this version of the code: {what}")
 
@@ -235,8 +221,7 @@ def _fits(parameter: Parameter) -> bool:
     value = parameter.value
     if isinstance(value, float) and not math.isfinite(value):  # no override, but a function may set it
         value = 0.0
-    try:
+    with suppress(values.Mismatch):
         values.fit(value, parameter.wanted)
-    except values.Mismatch:
-        return False
-    return True
+        return True
+    return False

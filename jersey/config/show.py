@@ -9,29 +9,21 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import fiddle as fdl
 
 from jersey.config.paths import Parameter, parameters
 from jersey.config.values import UNKNOWN
-from jersey.core.tables import markdown_table
+from jersey.core.tables import aligned, markdown_table
 
 ROOT, SHARED = "(root)", "(shared)"
 ABSENT, UNSET = "-", "unset"
 
 _LONG = 60  # a longer value gets a line of its own
 
-
-class Row(NamedTuple):
-    """A path, or several of one object, and what stands there in each config."""
-
-    path: str
-    old: str
-    new: str
-
-
-Tables = dict[str, list[Row]]
+Changes = list[tuple[str, str, str]]
+"""A path, or several of one object, and what stands there in each config."""
 
 
 def flatten(config: fdl.Buildable) -> dict[str, Any]:
@@ -84,31 +76,22 @@ def difference(
     to a default is shown where the defaults differ, as those of two optimisers do. Rows of the part "(shared)" say
     where one config has one object in several places and the other has several objects.
     """
-    tables = _tables(old, new)
-    return "\n".join(_markdown_lines(tables, names) if style == "markdown" else _text_lines(tables, names))
-
-
-def _tables(old: fdl.Buildable, new: fdl.Buildable) -> Tables:
     before, after = parameters(old), parameters(new)
     parts = {each.keys[0] for each in (*before, *after) if each.kind == "node" and len(each.keys) == 1}
     part_of = {each.path: each.keys[0] for each in (*before, *after) if each.keys and each.keys[0] in parts}
-    tables: Tables = {}
-    for row in _value_rows(before, after):
-        tables.setdefault(part_of.get(row.path, ROOT), []).append(row)
-    if sharing := _sharing_rows(before, after):
+    tables: dict[str, Changes] = {}
+    for change in _changed_values(before, after):
+        tables.setdefault(part_of.get(change[0], ROOT), []).append(change)
+    if sharing := _changed_sharing(before, after):
         tables[SHARED] = sharing
-    return tables
+    return "\n".join(_markdown_lines(tables, names) if style == "markdown" else _text_lines(tables, names))
 
 
-def _value_rows(before: list[Parameter], after: list[Parameter]) -> list[Row]:
-    old, new = _texts(before), _texts(after)
+def _changed_values(before: list[Parameter], after: list[Parameter]) -> Changes:
+    texts = [{each.path or ROOT: _text(each) for each in every if each.kind != "element"} for every in (before, after)]
     kept = {each.path or ROOT for each in (*before, *after) if each.kind != "unset"}
-    rows = [Row(path, old.get(path, ABSENT), new.get(path, ABSENT)) for path in dict.fromkeys((*old, *new))]
-    return [row for row in rows if row.old != row.new and (row.path in kept or ABSENT not in row)]
-
-
-def _texts(everything: list[Parameter]) -> dict[str, str]:
-    return {each.path or ROOT: _text(each) for each in everything if each.kind != "element"}
+    changes = [(path, *(each.get(path, ABSENT) for each in texts)) for path in dict.fromkeys((*texts[0], *texts[1]))]
+    return [(path, old, new) for path, old, new in changes if old != new and (path in kept or ABSENT not in (old, new))]
 
 
 def _text(parameter: Parameter) -> str:
@@ -119,10 +102,10 @@ def _text(parameter: Parameter) -> str:
     return value_text(parameter.value)
 
 
-def _sharing_rows(before: list[Parameter], after: list[Parameter]) -> list[Row]:
+def _changed_sharing(before: list[Parameter], after: list[Parameter]) -> Changes:
     groups = dict.fromkeys((*_shared(before), *_shared(after)))
-    rows = [Row(", ".join(paths), _sharing(before, paths), _sharing(after, paths)) for paths in groups]
-    return [row for row in rows if row.old != row.new]
+    changes = [(", ".join(paths), _sharing(before, paths), _sharing(after, paths)) for paths in groups]
+    return [change for change in changes if change[1] != change[2]]
 
 
 def _shared(everything: list[Parameter]) -> list[tuple[str, ...]]:
@@ -142,34 +125,30 @@ def _sharing(everything: list[Parameter], paths: tuple[str, ...]) -> str:
     return "one object" if len(found) == 1 else "separate"
 
 
-def _text_lines(tables: Tables, names: tuple[str, str]) -> list[str]:
+def _text_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[str]:
     """Columns in line throughout; a long value stands below its path."""
-    short = [row for rows in tables.values() for row in rows if not _is_long(row)]
-    heads = [Row(part, *names) for part in tables]
-    widths = [max(len(row[column]) for row in (*heads, *short)) for column in (0, 1)] if tables else []
+    short = {part: [row for row in rows if max(map(len, row)) <= _LONG] for part, rows in tables.items()}
+    in_columns = iter(aligned([row for part, rows in short.items() for row in ((part, *names), *rows)]))
     lines = []
-    for head, rows in zip(heads, tables.values(), strict=True):
-        for row in (head, *rows):
-            if row is not head and _is_long(row):
-                lines += [row.path, f"  {names[0]}: {row.old}", f"  {names[1]}: {row.new}"]
+    for part, rows in tables.items():
+        lines.append(next(in_columns))
+        for row in rows:
+            if row in short[part]:
+                lines.append(next(in_columns))
             else:
-                lines.append(f"{row.path:<{widths[0]}}  {row.old:<{widths[1]}}  {row.new}")
+                lines += [row[0], f"  {names[0]}: {row[1]}", f"  {names[1]}: {row[2]}"]
         lines.append("")
     return lines
 
 
-def _markdown_lines(tables: Tables, names: tuple[str, str]) -> list[str]:
-    lines = []
-    for part, rows in tables.items():
-        lines += [*markdown_table([(part, *map(_code, names)), *(tuple(map(_code, row)) for row in rows)]), ""]
-    return lines
+def _markdown_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[str]:
+    coded = {
+        part: [(part, *map(_code, names)), *(tuple(map(_code, row)) for row in rows)] for part, rows in tables.items()
+    }
+    return [line for rows in coded.values() for line in (*markdown_table(rows), "")]
 
 
 def _code(text: str) -> str:
     """`text` as code; a longer fence than any in it keeps its backquotes."""
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     return f"{fence}{text}{fence}"
-
-
-def _is_long(row: Row) -> bool:
-    return max(map(len, row)) > _LONG

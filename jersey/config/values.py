@@ -18,6 +18,8 @@ import re
 import types
 import typing
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 UNKNOWN: Any = inspect.Parameter.empty
@@ -27,9 +29,9 @@ SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, co
 MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 PATHS = (pathlib.Path, pathlib.PurePath, os.PathLike)
 
-_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _LEADING_ZERO = re.compile(r"(?<![\w.])(?<![eE][-+])0[0-9]")
-_LIST_ITEM = re.compile(rf"\s*({_QUOTED}|[^,'\"()\[\]{{}}]+)\s*(?:,|$)")
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 class Mismatch(ValueError):
@@ -46,10 +48,8 @@ def parse(text: str, wanted: Any) -> Any:
     value = literal(text)
     if value is not UNKNOWN:
         for promote in (False, True):
-            try:
+            with suppress(Mismatch):
                 return fit(value, wanted, promote)
-            except Mismatch:
-                continue
     return _parse_bare(text, wanted)
 
 
@@ -57,10 +57,8 @@ def fit(value: Any, wanted: Any, promote: bool = True) -> Any:
     """`value` as `wanted` would hold it (a list as a tuple; with `promote`, an int as a float), else Mismatch."""
     own_kind_first = sorted(alternatives(wanted), key=lambda each: origin_of(each) is not type(value))
     for alternative in own_kind_first:
-        try:
+        with suppress(Mismatch):
             return _fit_one(value, alternative, promote)
-        except Mismatch:
-            continue
     raise Mismatch
 
 
@@ -79,14 +77,14 @@ def _fit_one(value: Any, wanted: Any, promote: bool) -> Any:
         fitted = [fit(each, element, promote) for each, element in zip(value, elements, strict=True)]
         return origin(fitted) if origin in (tuple, list) else kind(fitted)
     if origin in MAPPINGS and kind is dict:
-        key_type, value_type = mapping_types(wanted)
+        key_type, value_type = typing.get_args(wanted) or (Any, Any)
         return {fit(key, key_type, promote): fit(each, value_type, promote) for key, each in value.items()}
     raise Mismatch
 
 
 def literal(text: str) -> Any:
     """What `text` is as a Python literal, or UNKNOWN; a number written with a leading zero is none."""
-    if _LEADING_ZERO.search(re.sub(_QUOTED, "", text)):
+    if _LEADING_ZERO.search(_QUOTED.sub("", text)):
         return UNKNOWN
     try:
         with warnings.catch_warnings():
@@ -105,10 +103,8 @@ def _parse_bare(text: str, wanted: Any) -> Any:
         return text
     for each in found:
         if origin_of(each) in SEQUENCES and "," in text:
-            try:
+            with suppress(Mismatch):
                 return _parse_list(text, each)
-            except Mismatch:
-                continue
     if any(each is str or origin_of(each) in PATHS for each in found) and _is_plain(text):
         return text
     raise Mismatch
@@ -118,16 +114,36 @@ def _parse_list(text: str, wanted: Any) -> Any:
     """`0,00,23`, `(0, 00)` or `'0', 00,` as `wanted` holds it; each item is read by its own type."""
     if text[0] + text[-1] in ("()", "[]"):
         text = text[1:-1]
-    items, end = [], 0
-    while end < len(text):
-        match = _LIST_ITEM.match(text, end)
-        if match is None:
-            raise Mismatch
-        items.append(match[1])
-        end = match.end()
+    items = list(pieces(text.removesuffix(","), ","))
     elements = element_types(wanted, len(items))
     values = [parse(item, element) for item, element in zip(items, elements, strict=True)]
     return values if origin_of(wanted) is list else tuple(values)
+
+
+def pieces(text: str, separator: str) -> Iterator[str]:
+    """What stands between the separators outside brackets and quotes; an apostrophe within a word is no quote.
+
+    Raises:
+        Mismatch: a bracket is not closed; names what would close it.
+    """
+    start, position, closing = 0, 0, ""
+    while position < len(text):
+        character = text[position]
+        may_quote = closing or not text[start:position].strip()
+        if may_quote and (quoted := _QUOTED.match(text, position)):
+            position = quoted.end()
+            continue
+        if character in _CLOSING:
+            closing += _CLOSING[character]
+        elif closing.endswith(character):
+            closing = closing[:-1]
+        elif character == separator and not closing:
+            yield text[start:position]
+            start = position + 1
+        position += 1
+    if closing:
+        raise Mismatch(closing[-1])
+    yield text[start:]
 
 
 def _is_plain(text: str) -> bool:
@@ -150,12 +166,10 @@ def wanted_type(annotation: Any, value: Any, default: Any = UNKNOWN) -> Any:
 
 def type_of(value: Any) -> Any:
     """The type that `value` suggests: an int any number, None anything, an object nothing that a text can name."""
-    if isinstance(value, bool):
-        return bool
-    if isinstance(value, (int, float)):
-        return int | float
-    if isinstance(value, str):
-        return str
+    scalars: dict[Any, Any] = {bool: bool, int: int | float, float: int | float, str: str}
+    for kind, suggested in scalars.items():
+        if isinstance(value, kind):
+            return suggested
     if isinstance(value, tuple):
         return tuple[_common_type(value), ...]  # type: ignore[misc]  # a type made at run time
     if isinstance(value, list):
@@ -200,22 +214,15 @@ def element_types(sequence: Any, count: int) -> list[Any]:
     return list(arguments)
 
 
-def mapping_types(mapping: Any) -> tuple[Any, Any]:
-    """The types of the keys and of the values of a mapping type."""
-    return typing.get_args(mapping) or (Any, Any)
-
-
 def member_annotation(annotation: Any, members: dict[Any, Any] | list[Any] | tuple[Any, ...], key: Any) -> Any:
     """The declared type of the member `key` of a collection annotated so; UNKNOWN when none is declared."""
     for alternative in alternatives(annotation):
         origin = origin_of(alternative)
         if isinstance(members, dict) and origin in MAPPINGS:
-            return mapping_types(alternative)[1]
+            return (typing.get_args(alternative) or (Any, Any))[1]
         if not isinstance(members, dict) and origin in SEQUENCES:
-            try:
+            with suppress(Mismatch):
                 return element_types(alternative, len(members))[key]
-            except Mismatch:
-                continue
     return UNKNOWN
 
 
@@ -228,11 +235,10 @@ def _name(alternative: Any) -> str:
     if origin_of(alternative) is typing.Literal:
         choices = ", ".join(map(repr, typing.get_args(alternative)))
         return f"one of {choices}"
-    special = {Any: "a literal (text in quotes)", bool: "True or False", types.NoneType: "None"}
+    special: dict[Any, str] = {Any: "a literal (text in quotes)", typing.Never: "what only Python code can give"}
+    special |= {bool: "True or False", types.NoneType: "None"}
     if alternative in special:
         return special[alternative]
-    if alternative is typing.Never:
-        return "what only Python code can give"
     if isinstance(alternative, type) and not typing.get_args(alternative):
         return alternative.__name__
     return str(alternative).replace("typing.", "").replace("collections.abc.", "")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import fiddle as fdl
@@ -17,88 +16,98 @@ from lightning.pytorch.callbacks import WeightAveraging
 from jersey.config.paths import parameters
 from jersey.config.values import UNKNOWN
 from jersey.core.tables import aligned, markdown_table
-from jersey.data.sampler import Balance, emphasis
-from jersey.lint.no_effect import findings_of
-from jersey.lint.simulate import SCHEDULED, Effects, Group, effects, members
+from jersey.data.sampler import emphasis
+from jersey.lint.no_effect import findings
+from jersey.lint.simulate import Effects, effects, members
 
 Style = Literal["text", "markdown"]
 Rows = list[tuple[str, ...]]
+Names = tuple[str, str]
+Facts = Mapping[tuple[str, ...], Any]
 
 POINTS_PERCENT = (0, 5, 10, 25, 50, 75, 90, 100)  # of the run
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the comparison: nothing in it when both configs do the same; the first row is the table's head."""
-
-    title: str
-    rows: Rows
-    lines: Sequence[str] = ()
+PERCENTS = tuple(f"{percent} %" for percent in POINTS_PERCENT)
+NOTHING = ("-",) * len(POINTS_PERCENT)
+STRENGTHS = {
+    "mean change of a pixel, 0..255": "change",
+    "points move on average, % of a side": "moved_mean_percent",
+    "95 % of points move less than, % of a side": "moved_p95_percent",
+}
 
 
 def effective_difference(
-    old: fdl.Buildable, new: fdl.Buildable, *, names: tuple[str, str] = ("old", "new"), style: Style = "text"
+    old: fdl.Buildable, new: fdl.Buildable, *, names: Names = ("old", "new"), style: Style = "text"
 ) -> str:
     """What `new` does otherwise than `old`, which changed values do nothing, and the findings about `new`."""
     before, after = effects(old), effects(new)
     notes = [f"{name}: {note}" for name, each in zip(names, (before, after), strict=True) for note in each.notes]
-    compared = (_steps, _groups, _curves, _average, _labels, _classes, _augmentation)
-    sections = [section for compare in compared if (section := compare(before, after, names)) is not None]
-    inert = [f"{path} was changed without effect" for path in changed_without_effect(old, new, before, after)]
-    found = [str(finding) for finding in findings_of(new, after)]
-    blocks = [
-        Section("assumed, or not computed", [], notes),
-        *sections,
-        Section(f"findings about {names[1]}", [], inert + found),
-    ]
-    shown = [_render(block, style) for block in blocks if block.rows or block.lines]
-    same = ", ".join(section.title for section in sections if not section.rows and not section.lines)
-    return "\n".join([*shown, f"no effective difference in {same}\n"] if same else shown)
+    shown, same = [_rendered("assumed, or not computed", [], notes, style)], list[str]()
+    for title, are_enough, field, compare in PARTS:
+        if are_enough(getattr(each, field) is not None for each in (before, after)):
+            head, rows, lines = compare(before, after, names)
+            shown.append(_rendered(title, [head, *rows] if rows else [], lines, style))
+            same += [] if rows or lines else [title]
+    inert = [f"{path} was changed without effect" for path in changed_without_effect(before, after)]
+    shown.append(_rendered(f"findings about {names[1]}", [], inert + findings(after), style))
+    return "\n".join([*filter(None, shown), *([f"no effective difference in {', '.join(same)}\n"] if same else [])])
 
 
-def _steps(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:
-    if old.steps is None or new.steps is None:
-        return None
-    pairs = {
-        "train crops": (old.train_crops, new.train_crops),
-        "batches an epoch": (old.batches, new.batches),
-        "optimizer steps an epoch": (old.epoch_steps, new.epoch_steps),
-        "optimizer steps of the run": (old.steps, new.steps),
+Compared = tuple[tuple[str, ...], Rows, list[str]]
+"""The head of a table, its rows, and lines below it; neither rows nor lines where both do the same."""
+
+
+def _facts_differ(
+    head: tuple[str, ...], facts: Callable[[Effects], Facts], show: Callable[[Any], str]
+) -> Callable[..., Compared]:
+    """Compares fact by fact; those about one thing stay together."""
+
+    def compare(old: Effects, new: Effects, names: Names) -> Compared:
+        before, after = facts(old), facts(new)
+        keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key, "-") != after.get(key, "-")]
+        things = list(dict.fromkeys(key[0] for key in keys))
+        keys.sort(key=lambda key: things.index(key[0]))
+        cells = [[show(each[key]) if key in each else "-" for each in (before, after)] for key in keys]
+        return (*head, *names), [(*key, *pair) for key, pair in zip(keys, cells, strict=True)], []
+
+    return compare
+
+
+def _steps(each: Effects) -> Facts:
+    return {
+        ("train crops",): each.train_crops,
+        ("batches an epoch",): each.batches,
+        ("optimizer steps an epoch",): each.epoch_steps,
+        ("optimizer steps of the run",): each.steps,
     }
-    rows = [(what, *map(_number, pair)) for what, pair in pairs.items() if pair[0] != pair[1]]
-    return Section("steps", _headed(("", *names), rows))
 
 
-def _groups(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:
-    if old.groups is None or new.groups is None:
-        return None
-    rows: Rows = []
-    for name in dict.fromkeys((*old.groups, *new.groups)):
-        before, after = (_facts(each.groups.get(name)) for each in (old, new) if each.groups is not None)
-        rows += [
-            (name, what, before.get(what, "-"), after.get(what, "-"))
-            for what in dict.fromkeys((*before, *after))
-            if before.get(what) != after.get(what)
-        ]
-    return Section("parameter groups", _headed(("group", "", *names), rows))
+def _groups(each: Effects) -> Facts:
+    facts: dict[tuple[str, ...], Any] = {}
+    for name, group in (each.groups or {}).items():
+        facts |= {(name, "tensors"): group.tensors, (name, "parameters"): group.parameters}
+        constant = {what: values for what, values in group.settings.items() if what != "lr" and len(values) == 1}
+        facts |= {(name, what): value for what, (value,) in constant.items()}
+    return facts
 
 
-def _facts(group: Group | None) -> dict[str, str]:
-    if group is None:
-        return {}
-    counted = {"tensors": group.tensors, "parameters": group.parameters}
-    return {what: _number(value) for what, value in (counted | group.settings).items()}
+def _augmentation(each: Effects) -> Facts:
+    return {
+        (name, what): value
+        for name, strength in (each.augmentation or {}).items()
+        for what, field in STRENGTHS.items()
+        if (value := getattr(strength, field)) is not None
+    }
 
 
-def _curves(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:
-    if old.groups is None or new.groups is None:
-        return None
-    every = list(dict.fromkeys((*old.groups, *new.groups)))
+def _curves(old: Effects, new: Effects, names: Names) -> Compared:
+    before, after = old.groups or {}, new.groups or {}
+    every = list(dict.fromkeys((*before, *after)))
     followers: dict[tuple[Any, ...], list[str]] = {}  # groups with the same curves share two rows
     for name in every:
-        for what in SCHEDULED:
-            curves = [_curve(groups.get(name), what) for groups in (old.groups, new.groups)]
-            if curves[0] != curves[1] and max(map(len, curves)) > 1:
+        settings = [groups[name].settings if name in groups else {} for groups in (before, after)]
+        for what in dict.fromkeys((*settings[0], *settings[1])):
+            curves = [each.get(what, ()) for each in settings]
+            if curves[0] != curves[1] and (what == "lr" or max(map(len, curves)) > 1):
                 followers.setdefault((what, *curves), []).append(name)
     rows, lines = [], []
     for (what, *curves), groups in followers.items():
@@ -107,29 +116,16 @@ def _curves(old: Effects, new: Effects, names: tuple[str, str]) -> Section | Non
         if what == "lr" and all(curves):
             peaks = [f"{name} {_peak(curve)}" for name, curve in zip(names, curves, strict=True)]
             lines.append(f"{title}: {', '.join(peaks)}{_most_apart(*curves)}")
-    return Section("learning rate", _headed(("at a share of the run", "", *_percents()), rows), lines)
+    return ("at a share of the run", "", *PERCENTS), rows, lines
 
 
-def _curve(group: Group | None, what: str) -> tuple[Any, ...]:
-    """Step by step; of length 1 for what stays as it is, empty for what is not there."""
-    if group is None:
-        return ()
-    return group.curves.get(what, (group.settings[what],) if what in group.settings else ())
-
-
-def _points(curve: tuple[Any, ...]) -> list[str]:
-    if not curve:
-        return ["-"] * len(POINTS_PERCENT)
-    return [_number(curve[round(percent / 100 * (len(curve) - 1))]) for percent in POINTS_PERCENT]
-
-
-def _percents() -> list[str]:
-    return [f"{percent} %" for percent in POINTS_PERCENT]
+def _points(curve: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(_text(curve[round(part / 100 * (len(curve) - 1))]) for part in POINTS_PERCENT) if curve else NOTHING
 
 
 def _peak(curve: tuple[float, ...]) -> str:
     step = curve.index(max(curve))
-    return f"peak {_number(max(curve))} at step {step + 1:,} of {len(curve):,} ({(step + 1) / len(curve):.0%})"
+    return f"peak {_text(max(curve))} at step {step + 1:,} of {len(curve):,} ({(step + 1) / len(curve):.0%})"
 
 
 def _most_apart(old: tuple[float, ...], new: tuple[float, ...]) -> str:
@@ -137,121 +133,94 @@ def _most_apart(old: tuple[float, ...], new: tuple[float, ...]) -> str:
     if len(old) != len(new):
         return ""
     step = max(range(len(old)), key=lambda each: abs(old[each] - new[each]))
-    return f", most apart at step {step + 1:,} ({_number(old[step])}, {_number(new[step])})"
+    return f", most apart at step {step + 1:,} ({_text(old[step])}, {_text(new[step])})"
 
 
-def _average(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:
-    if old.ema_decay is None and new.ema_decay is None:
-        return None
-    if old.ema_decay == new.ema_decay:
-        return Section("average of the weights", [])
+def _average(old: Effects, new: Effects, names: Names) -> Compared:
     rows, lines = [], []
-    for name, each in zip(names, (old, new), strict=True):
+    for name, each in zip(names, (old, new), strict=True) if old.ema_decay != new.ema_decay else ():
         rows.append((name, *_points(each.ema_decay or ())))
-        lines += [f"{name}: {_half_life(each)}"] if each.ema_decay else []
-    return Section("average of the weights", _headed(("decay at a share of the run", *_percents()), rows), lines)
+        if each.ema_decay and each.epoch_steps:
+            lines.append(f"{name}: {_half_life(each.ema_decay[-1], each.epoch_steps)}")
+    return ("decay at a share of the run", *PERCENTS), rows, lines
 
 
-def _half_life(each: Effects) -> str:
-    assert each.ema_decay is not None
-    assert each.epoch_steps is not None
-    last = each.ema_decay[-1]
-    if not 0 < last < 1:
+def _half_life(decay: float, epoch_steps: int) -> str:
+    if not 0 < decay < 1:
         return "no half-life"
-    steps = math.log(0.5) / math.log(last)
-    return f"half-life at the end {steps:.1f} steps, {steps / each.epoch_steps:.2f} epochs"
+    steps = math.log(0.5) / math.log(decay)
+    return f"half-life at the end {steps:.1f} steps, {steps / epoch_steps:.2f} epochs"
 
 
-def _labels(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:
-    if old.labels is None or new.labels is None:
-        return None
-    added = [name for name in new.labels if name not in old.labels]
-    removed = [name for name in old.labels if name not in new.labels]
-    moved = [
-        f"{name} {old.labels.index(name)} -> {index}"
-        for index, name in enumerate(new.labels)
-        if name in old.labels and old.labels.index(name) != index
-    ]
-    kinds = {"added": added, "removed": removed, "at another index": moved}
-    return Section(
-        "label map", [], [f"{kind} ({len(each)}): {', '.join(each)}" for kind, each in kinds.items() if each]
-    )
+def _labels(old: Effects, new: Effects, names: Names) -> Compared:
+    before, after = ({name: index for index, name in enumerate(each.labels or ())} for each in (old, new))
+    moved = {name: index for name, index in after.items() if before.get(name, index) != index}
+    kinds = {
+        "added": [name for name in after if name not in before],
+        "removed": [name for name in before if name not in after],
+        "at another index": [f"{name} {before[name]} -> {index}" for name, index in moved.items()],
+    }
+    return (), [], [f"{kind} ({len(each)}): {', '.join(each)}" for kind, each in kinds.items() if each]
 
 
-def _classes(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:
-    if old.classes is None or new.classes is None:
-        return None
-    if old.classes == new.classes:
-        return Section("class balance", [])
+def _classes(old: Effects, new: Effects, names: Names) -> Compared:
     head = ("number", "train crops", "drawn", "loss weight", "share of the loss")
+    before, after = old.classes or {}, new.classes or {}
+    if before == after:
+        return head, [], []
     rows = []
-    for number in dict.fromkeys((*old.classes, *new.classes)):
-        cells = zip(*(_balance(each.get(number)) for each in (old.classes, new.classes)), strict=True)
-        rows.append((number, *(before if before == after else f"{before} -> {after}" for before, after in cells)))
-    lines = [f"{name}: {emphasis(each)}" for name, each in zip(names, (old.classes, new.classes), strict=True)]
-    return Section("class balance", _headed(head, rows), lines)
+    for number in dict.fromkeys((*before, *after)):
+        cells = [each[number].cells if number in each else ("-",) * 4 for each in (before, after)]
+        rows.append((number, *(was if was == now else f"{was} -> {now}" for was, now in zip(*cells, strict=True))))
+    return head, rows, [f"{name}: {emphasis(each)}" for name, each in zip(names, (before, after), strict=True)]
 
 
-def _balance(each: Balance | None) -> tuple[str, ...]:
-    return ("-",) * 4 if each is None else each.cells
-
-
-def _augmentation(old: Effects, new: Effects, names: tuple[str, str]) -> Section | None:
-    if old.augmentation is None or new.augmentation is None:
-        return None
-    rows = []
-    for name in dict.fromkeys((*old.augmentation, *new.augmentation)):
-        before, after = old.augmentation.get(name), new.augmentation.get(name)
-        for what, field in _STRENGTHS.items():
-            pair = [getattr(each, field, None) for each in (before, after)]
-            if pair[0] != pair[1]:
-                rows.append((name, what, *(f"{value:.2f}" if value is not None else "-" for value in pair)))
-    return Section("augmentation, measured on 64 crops", _headed(("operation", "", *names), rows))
-
-
-_STRENGTHS = {
-    "mean change of a pixel, 0..255": "change",
-    "points move on average, % of a side": "moved_mean_percent",
-    "95 % of points move less than, % of a side": "moved_p95_percent",
-}
-
-
-def _headed(head: tuple[str, ...], rows: Rows) -> Rows:
-    return [head, *rows] if rows else []
-
-
-def _number(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _render(section: Section, style: Style) -> str:
+PARTS: list[tuple[str, Callable[..., bool], str, Callable[..., Compared]]] = [
+    ("steps", all, "steps", _facts_differ(("",), _steps, _text)),
+    ("parameter groups", all, "groups", _facts_differ(("group", ""), _groups, _text)),
+    ("learning rate", all, "groups", _curves),
+    ("average of the weights", any, "ema_decay", _average),
+    ("label map", all, "labels", _labels),
+    ("class balance", all, "classes", _classes),
+    (
+        "augmentation, measured on 64 crops",
+        all,
+        "augmentation",
+        _facts_differ(("operation", ""), _augmentation, "{:.2f}".format),
+    ),
+]
+"""Title, whether both or one must have it, the field of `Effects` that tells, and how it is compared."""
+
+
+def _rendered(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str:
+    if not rows and not lines:
+        return ""
     if style == "markdown":
-        table = [*markdown_table(section.rows), ""] if section.rows else []
-        return "\n".join([f"**{section.title}**", "", *table, *(f"- {line}" for line in section.lines)]).rstrip() + "\n"
-    return "".join(
-        f"{line}\n" for line in (section.title, *(f"  {line}" for line in (*aligned(section.rows), *section.lines)))
-    )
+        table = [*markdown_table(rows), ""] if rows else []
+        return "\n".join([f"**{title}**", "", *table, *(f"- {line}" for line in lines)]).rstrip() + "\n"
+    return "".join(f"{line}\n" for line in (title, *(f"  {line}" for line in (*aligned(rows), *lines))))
 
 
-def changed_without_effect(old: fdl.Buildable, new: fdl.Buildable, before: Effects, after: Effects) -> Iterator[str]:
+def changed_without_effect(old: Effects, new: Effects) -> Iterator[str]:
     """The paths of changed values that change nothing, among those whose whole influence `Effects` holds."""
     was, now = (
         {each.path: each.value for each in parameters(config) if each.kind in ("leaf", "unset")}
-        for config in (old, new)
+        for config in (old.config, new.config)
     )
     for path in [path for path in was if path in now and was[path] != now[path]]:
-        if UNKNOWN in (was[path], now[path]) or not (_covers(old, before, path) and _covers(new, after, path)):
+        if UNKNOWN in (was[path], now[path]) or not (_covers(old, path) and _covers(new, path)):
             continue
-        if (
-            effects(_with(old, path, now[path]), before.splits) == before
-            and effects(_with(new, path, was[path]), after.splits) == after
-        ):
+        if _effects_with(old, path, now[path]) == old and _effects_with(new, path, was[path]) == new:
             yield path
 
 
-def _covers(config: fdl.Buildable, computed: Effects, path: str) -> bool:
+def _covers(computed: Effects, path: str) -> bool:
     """Whether the value at `path` acts through nothing but what was computed.
 
     Augmentation is left out: 64 crops cannot show that a rare change has become a little more frequent.
@@ -261,14 +230,13 @@ def _covers(config: fdl.Buildable, computed: Effects, path: str) -> bool:
     if path in ("data.sampler_power", "data.labels", "module.weight_power"):
         return computed.classes is not None
     if parent == "module.optimizer":
-        is_in_groups = all(name in group.settings or name in group.curves for group in groups)
-        return bool(groups) and (is_in_groups or name == "backbone_lr_scale")
-    if parent in members(config, "trainer.callbacks", WeightAveraging):
+        return bool(groups) and (name == "backbone_lr_scale" or all(name in group.settings for group in groups))
+    if parent in members(computed.values, "trainer.callbacks", WeightAveraging):
         return name in ("decay", "half_life_epochs") and computed.ema_decay is not None
     return bool(groups) and path.startswith("module.schedule.")
 
 
-def _with(config: fdl.Buildable, path: str, value: Any) -> fdl.Buildable:
-    changed = copy.deepcopy(config)
+def _effects_with(computed: Effects, path: str, value: Any) -> Effects:
+    changed = copy.deepcopy(computed.config)
     next(each for each in parameters(changed) if each.path == path).put(value)
-    return changed
+    return effects(changed, computed.splits)

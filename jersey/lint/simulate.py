@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from jersey.augment.magnitude import Strength, strengths
 from jersey.callbacks.ema import EMA
-from jersey.config.paths import parameters, read
+from jersey.config.paths import Values, parameters, values_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.index import read_splits
@@ -34,24 +34,20 @@ from jersey.data.split import Split, as_used, label_map
 from jersey.data.supplement import RareNumbers
 
 NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # about what the public data set of jersey numbers has for training
-SCHEDULED = ("lr", "momentum", "betas", "weight_decay")  # what torch's schedules move
 
 PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True)
 class Group:
-    """A parameter group of the optimizer.
+    """A parameter group of the optimizer: how many tensors and parameters it has, and its settings by name.
 
-    tensors, parameters: how many.
-    curves: "lr" at every step of the run, and whatever else the schedule moves.
-    settings: what stays as it is.
+    A setting has its value at every step of the run if it is "lr" or the schedule moves it, else one value.
     """
 
     tensors: int
     parameters: int
-    curves: dict[str, tuple[Any, ...]]
-    settings: dict[str, Any]
+    settings: dict[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,7 @@ class Effects:
     labels, classes: the label map, and each of its classes; None without data.
     augmentation: see `jersey.augment.magnitude`.
     class_counts: train crops by label, as the module is given them; equal ones without data.
+    config, values: what all of it follows from.
     """
 
     train_crops: int
@@ -80,10 +77,12 @@ class Effects:
     class_counts: Mapping[str, int] = field(compare=False)
     splits: Mapping[str, Split] | None = field(compare=False, repr=False)
     notes: tuple[str, ...] = field(compare=False)
+    config: fdl.Buildable = field(compare=False, repr=False)
+    values: Values = field(compare=False, repr=False)
 
 
-Rule = Callable[[fdl.Buildable, Effects], str | None]
-"""Says in a sentence what is found in a config with these effects, or None."""
+Rule = Callable[[Effects], Iterator[str]]
+"""Says in a sentence each thing that is found in a config with these effects."""
 
 
 def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) -> Effects:
@@ -97,9 +96,10 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
             notes.append(f"{part}: not computed ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
             return None
 
-    splits, labels, train_crops, assumed = _data(config, splits, notes)
+    values = values_of(config)
+    splits, labels, train_crops, assumed = _data(values, splits, notes)
     counts = {name: splits["train"].labels.count(name) if splits else train_crops // len(labels) for name in labels}
-    batches, epoch_steps, steps = attempt("steps", lambda: count_steps(config, train_crops)) or (None, None, None)
+    batches, epoch_steps, steps = attempt("steps", lambda: count_steps(values, train_crops)) or (None, None, None)
     module = attempt("module", lambda: build_module(config, counts))
     return Effects(
         train_crops=train_crops,
@@ -108,27 +108,32 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
         epoch_steps=epoch_steps,
         steps=steps,
         groups=attempt("learning rates", lambda: step_groups(module, steps)) if module and steps else None,
-        ema_decay=attempt("average", lambda: _ema_decay(config, epoch_steps, steps)) if epoch_steps and steps else None,
+        ema_decay=attempt("average", lambda: _ema_decay(values, epoch_steps, steps)) if epoch_steps and steps else None,
         labels=labels if splits else None,
-        classes=attempt("classes", lambda: _classes(config, module, counts, splits)) if splits and module else None,
+        classes=attempt("classes", lambda: _classes(values, module, counts, splits)) if splits and module else None,
         augmentation=attempt("augmentation", lambda: strengths(module.augment)) if module else None,
         class_counts=counts,
         splits=splits,
         notes=tuple(notes),
+        config=config,
+        values=values,
     )
 
 
 def _data(
-    config: fdl.Buildable, splits: Mapping[str, Split] | None, notes: list[str]
+    values: Values, splits: Mapping[str, Split] | None, notes: list[str]
 ) -> tuple[Mapping[str, Split] | None, tuple[str, ...], int, bool]:
     """The index, the labels, the number of train crops, and whether that is assumed."""
-    root, pinned = Path(str(read(config, "data.root"))), read(config, "data.labels")
+    root, pinned, rare = Path(str(values.get("data.root"))), values.get("data.labels"), values.get("data.rare")
     try:
-        splits = splits or _with_rare(config, as_used(read_splits(root), read(config, "data.unreadable", "train")))
+        if splits is None:
+            splits = as_used(read_splits(root), values.get("data.unreadable", "train"))
+            if makes(rare, RareNumbers):
+                splits = {**splits, "train": fdl.build(rare).added_to(splits["train"])}
         return splits, label_map(splits, pinned).names, len(splits["train"]), False
     except UserError as error:
-        drawn = None if root.exists() else read(config, "data.draw.train")
-        names = pinned or read(config, "data.draw.numbers") or [str(index) for index in range(NOMINAL_CLASSES)]
+        drawn = None if root.exists() else values.get("data.draw.train")
+        names = pinned or values.get("data.draw.numbers") or [str(index) for index in range(NOMINAL_CLASSES)]
         source = "that data.draw will draw" if drawn else "assumed"
         crops = drawn or NOMINAL_CROPS
         reason = str(error).partition(";")[0]
@@ -136,24 +141,16 @@ def _data(
         return None, tuple(names), crops, drawn is None
 
 
-def _with_rare(config: fdl.Buildable, splits: Mapping[str, Split]) -> Mapping[str, Split]:
-    """With the train crops that `data.rare` adds or will add."""
-    rare = read(config, "data.rare")
-    if not (isinstance(rare, fdl.Buildable) and makes(rare, RareNumbers)):
-        return splits
-    return {**splits, "train": fdl.build(rare).added_to(splits["train"])}
-
-
-def count_steps(config: fdl.Buildable, train_crops: int) -> tuple[int, int, int]:
+def count_steps(values: Values, train_crops: int) -> tuple[int, int, int]:
     """Batches and optimizer steps of an epoch, and steps of the run, as Lightning's `estimated_stepping_batches`."""
-    batch_size = _needed(config, "data.batch_size")
+    batch_size = values["data.batch_size"]
     if train_crops < batch_size:
         raise ValueError(f"data.batch_size={batch_size} is more than the {train_crops} train crops")
     batches = train_crops // batch_size  # a last, smaller batch is dropped
-    limit = read(config, "trainer.limit_batches")
+    limit = values.get("trainer.limit_batches")
     batches = batches if limit is None else min(batches, limit)
-    epoch_steps = math.ceil(batches / read(config, "trainer.accumulate", 1))
-    return batches, epoch_steps, epoch_steps * _needed(config, "trainer.epochs")
+    epoch_steps = math.ceil(batches / values.get("trainer.accumulate", 1))
+    return batches, epoch_steps, epoch_steps * values["trainer.epochs"]
 
 
 def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
@@ -176,78 +173,57 @@ def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
 def step_groups(module: Any, steps: int) -> dict[str, Group]:
     """The optimizer's groups by name, with what the schedule does to them in a run of `steps`."""
     optimizer, schedule = module.optimizer_and_schedule(steps)
-    groups = optimizer.param_groups
-    rows: list[list[list[Any]]] = [[] for _ in groups]
+    histories: list[list[dict[str, Any]]] = [[] for _ in optimizer.param_groups]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch misses the optimizer's step before the schedule's
         for _ in range(steps):
-            for history, group in zip(rows, groups, strict=True):
-                history.append([group[key] for key in SCHEDULED if key in group])
+            for history, group in zip(histories, optimizer.param_groups, strict=True):
+                history.append(dict(group))
             schedule.step()
-    return {
-        group.get("name", f"group {index}"): _group(group, history)
-        for index, (group, history) in enumerate(zip(groups, rows, strict=True))
-    }
+    groups = [_group(history) for history in histories]
+    return {group.get("name", f"group {n}"): groups[n] for n, group in enumerate(optimizer.param_groups)}
 
 
-def _group(group: dict[str, Any], history: list[list[Any]]) -> Group:
-    keys = [key for key in SCHEDULED if key in group]
-    columns = {key: tuple(map(_plain, column)) for key, column in zip(keys, zip(*history, strict=True), strict=True)}
-    curves = {key: column for key, column in columns.items() if key == "lr" or len(set(column)) > 1}
-    return Group(
-        tensors=len(group["params"]),
-        parameters=sum(parameter.numel() for parameter in group["params"]),
-        curves=curves,
-        settings={
-            key: _plain(value) for key, value in group.items() if key not in (*curves, "params", "name", "initial_lr")
-        },
-    )
+def _group(history: list[dict[str, Any]]) -> Group:
+    settings = {}
+    for name in [name for name in history[0] if name not in ("params", "name", "initial_lr")]:
+        curve = tuple(each[name].item() if isinstance(each[name], Tensor) else each[name] for each in history)
+        settings[name] = curve if name == "lr" or any(each != curve[0] for each in curve) else curve[:1]
+    tensors = history[0]["params"]
+    return Group(len(tensors), sum(tensor.numel() for tensor in tensors), settings)
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value
-
-
-def members(config: fdl.Buildable, under: str, kind: type | tuple[type, ...]) -> dict[str, fdl.Buildable]:
+def members(values: Values, under: str, kind: type | tuple[type, ...]) -> dict[str, fdl.Buildable]:
     """The sub-configs below the path `under` that make an instance of `kind`, by path."""
-    found = {each.path: each.value for each in parameters(config) if each.path.startswith((f"{under}.", f"{under}["))}
-    return {path: value for path, value in found.items() if isinstance(value, fdl.Buildable) and makes(value, kind)}
+    below = (f"{under}.", f"{under}[")
+    return {path: value for path, value in values.items() if path.startswith(below) and makes(value, kind)}
 
 
-def makes(config: fdl.Buildable, kind: type | tuple[type, ...]) -> bool:
-    """Whether a sub-config, built or called, gives an instance of `kind`."""
-    made = fdl.get_callable(config)
+def makes(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether it is a sub-config that, built or called, gives an instance of `kind`."""
+    made = fdl.get_callable(value) if isinstance(value, fdl.Buildable) else None
     return isinstance(made, type) and issubclass(made, kind)
 
 
-def built_average(config: fdl.Buildable, epoch_steps: int) -> Any:
+def built_average(values: Values, epoch_steps: int) -> Any:
     """The callback that averages the weights, in a run with so many optimizer steps an epoch; None without one."""
-    averages = members(config, "trainer.callbacks", WeightAveraging)
+    averages = members(values, "trainer.callbacks", WeightAveraging)
     average = fdl.build(next(iter(averages.values()))) if averages else None
     if isinstance(average, EMA):
         average.set_epoch_steps(epoch_steps)
     return average
 
 
-def _ema_decay(config: fdl.Buildable, epoch_steps: int, steps: int) -> tuple[float, ...] | None:
-    average = built_average(config, epoch_steps)
-    if average is None:
-        return None
+def _ema_decay(values: Values, epoch_steps: int, steps: int) -> tuple[float, ...] | None:
+    average = built_average(values, epoch_steps)
     # Lightning's first update copies the weights: nothing of the start is kept.
-    return tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
+    return average and tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
 
 
 def _classes(
-    config: fdl.Buildable, module: Any, class_counts: Mapping[str, int], splits: Mapping[str, Split]
+    values: Values, module: Any, class_counts: Mapping[str, int], splits: Mapping[str, Split]
 ) -> dict[str, Balance]:
     labelled = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
     indices = np.append(labelled, np.full(splits["train"].unreadable, ILLEGIBLE_INDEX))
-    sampler = BalancedSampler(indices.tolist(), power=_needed(config, "data.sampler_power"), seed=0)
+    sampler = BalancedSampler(indices.tolist(), power=values["data.sampler_power"], seed=0)
     return class_balance(class_counts, sampler, module.class_weights_K)
-
-
-def _needed(config: fdl.Buildable, path: str) -> Any:
-    value = read(config, path)
-    if value is None:
-        raise LookupError(f"the config has no {path}")
-    return value

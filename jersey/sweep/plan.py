@@ -23,13 +23,7 @@ _LIKE_NO_TEXT = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?|none|true|false")
 
 @dataclass(frozen=True)
 class Assignment:
-    """The value of one axis.
-
-    Args:
-        path: of the parameter, in full.
-        name: the shortest ending of the path that means it, for people.
-        text: the value, as an override takes it.
-    """
+    """The value of one axis: the full path of its parameter, the shortest ending of that, and the override's text."""
 
     path: str
     name: str
@@ -46,12 +40,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Point:
-    """One run's difference from its experiment.
-
-    Args:
-        assignments: a value for each axis, in the order of the axes.
-        config_text: the flat print of the whole config, which identifies it.
-    """
+    """One run's value for each axis, in order, and the flat print of its whole config, which identifies it."""
 
     assignments: tuple[Assignment, ...]
     config_text: str
@@ -62,13 +51,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep.
-
-    Args:
-        point: what it changes.
-        folder: its run folder, which may not exist yet.
-        command: the arguments of a process that does it, or what is left of it.
-    """
+    """One run of a sweep: what it changes, its folder, which may not exist yet, and the command that does it."""
 
     point: Point
     folder: Path
@@ -76,40 +59,30 @@ class Run:
 
 
 def plan(points: Sequence[Point], *, command: Sequence[str], parent: Path, prefix: str | None = None) -> list[Run]:
-    """One run for each point, all in `parent`.
+    """One run for each point, all in `parent`, named with the prefix to keep apart what would have the same name.
 
-    Args:
-        points: of the sweep, in order.
-        command: starts a run of the experiment, without the values of the axes and the run's name.
-        parent: the folder of the experiment's runs.
-        prefix: put before every run's name, to keep apart what would have the same.
+    `command` starts a run of the experiment, without the values of the axes and the run's name.
 
     Raises:
         UserError: a folder holds a run of another config, or the prefix is no folder name.
     """
-    if prefix is not None:
-        _require_plain(prefix)
-    runs = [_run(point, command, parent, f"{prefix}-" if prefix else "") for point in points]
+    if prefix is not None and (
+        not prefix or not prefix.isprintable() or Path(prefix).name != prefix or prefix.startswith(".")
+    ):
+        raise UserError(f"--run={prefix!r} is not a plain folder name; leave out slashes and leading dots")
+    runs = []
+    for point in points:
+        name = (f"{prefix}-" if prefix else "") + folder_name(point.assignments)
+        overrides = [f"--fdl_set={each.override}" for each in point.assignments]
+        runs.append(Run(point, parent / name, (*command, *overrides, f"--run={name}")))
+        _require_same_config(runs[-1])
     assert len({run.folder.name.lower() for run in runs}) == len(runs), "two points share a folder"
-    for run in runs:
-        _require_same_config(run)
     return runs
 
 
 def shell_lines(runs: Sequence[Run]) -> str:
     """A line of shell for each run, which works from any folder; the next line is another run."""
     return "".join(f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(run.command)}\n" for run in runs)
-
-
-def _run(point: Point, command: Sequence[str], parent: Path, prefix: str) -> Run:
-    name = prefix + folder_name(point.assignments)
-    overrides = [f"--fdl_set={each.override}" for each in point.assignments]
-    return Run(point, parent / name, (*command, *overrides, f"--run={name}"))
-
-
-def _require_plain(prefix: str) -> None:
-    if not prefix or not prefix.isprintable() or Path(prefix).name != prefix or prefix.startswith("."):
-        raise UserError(f"--run={prefix!r} is not a plain folder name; leave out slashes and leading dots")
 
 
 def _require_same_config(run: Run) -> None:

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -33,30 +33,20 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A process to start.
-
-    Args:
-        command: its arguments.
-        log: a file to which its output is added; None leaves it on the terminal.
-    """
+    """A process to start; its output is added to the file `log`, or goes to the terminal."""
 
     command: tuple[str, ...]
     log: Path | None = None
 
 
 def run_children(
-    children: Sequence[Child], *, at_once: int, environment: Mapping[str, str], on_start: Callable[[int], None]
-) -> Generator[tuple[int, int], None, None]:
+    children: Sequence[Child], *, at_once: int, environment: Mapping[str, str]
+) -> Generator[tuple[int, int | None], None, None]:
     """Runs all children, `at_once` at a time and in order; close it if it is not read to its end.
 
-    Args:
-        children: what to start.
-        at_once: how many may run at the same time.
-        environment: the variables of every child.
-        on_start: called with the index of each child before it is started.
-
     Yields:
-        Index and exit code of each child, as they end; a negative code is the signal that ended it.
+        The index of each child with None just before its start, and with its exit code when it has ended; a negative
+        code is the signal that ended it.
 
     Raises:
         Stopped: a signal has come; no child is left.
@@ -70,7 +60,7 @@ def run_children(
                     raise Stopped(noted[0])
                 if waiting and len(running) < at_once:
                     index, child = waiting.popleft()
-                    on_start(index)
+                    yield index, None
                     running[index] = _start(child, environment)
                     continue
                 ended = [index for index, process in running.items() if process.poll() is not None]
@@ -103,17 +93,12 @@ def _noted_signals() -> Iterator[list[int]]:
 
 
 def _start(child: Child, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    if child.log is None:
-        return _open(child, environment, None)
-    child.log.parent.mkdir(parents=True, exist_ok=True)
-    with child.log.open("ab") as file:
-        return _open(child, environment, file.fileno())
-
-
-def _open(child: Child, environment: Mapping[str, str], output: int | None) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        child.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, process_group=0
-    )
+    if child.log is not None:
+        child.log.parent.mkdir(parents=True, exist_ok=True)
+    with child.log.open("ab") if child.log else nullcontext() as output:
+        return subprocess.Popen(
+            child.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, process_group=0
+        )
 
 
 def _stop(processes: Collection[subprocess.Popen[bytes]], noted: list[int]) -> None:

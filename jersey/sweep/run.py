@@ -18,7 +18,7 @@ from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
 from jersey.sweep.plan import Run, short_hash
 from jersey.sweep.process_pool import Child, Stopped, run_children
-from jersey.sweep.table import Result, raw_rows, read_result, summary
+from jersey.sweep.table import raw_rows, read_result, summary
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,7 @@ THREADS = "OMP_NUM_THREADS"
 def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
     """Runs what is not finished, `jobs` at a time, then prints the table and writes it beside the run folders.
 
-    Args:
-        runs: from `jersey.sweep.plan.plan`.
-        jobs: with one, a run's output goes to the terminal; with several, to `console.log` in its folder.
+    With one job, a run's output goes to the terminal; with several, to `console.log` in its folder.
 
     Returns:
         The exit code: 0, 1 when runs have failed, 128 and the signal's number when one has stopped the sweep.
@@ -45,7 +43,7 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
     except OSError as error:
         raise UserError(f"cannot create the folder {parent} ({error.strerror}); choose another --workdir") from None
     try:
-        failures = _Sweep(runs, jobs).run()
+        failures = _run_unfinished(runs, jobs)
     except Stopped as stop:
         finished = sum(read_result(run.folder) is not None for run in runs)
         log.info("stopped by %s; %d of %d runs are finished, the same command continues", stop, finished, len(runs))
@@ -55,57 +53,35 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
     return 1 if failures else 0
 
 
-class _Sweep:
-    """The runs on their way, and what is said about them."""
-
-    def __init__(self, runs: Sequence[Run], jobs: int) -> None:
-        self._runs = runs
-        self._jobs = jobs
-        self._to_do = [number for number, run in enumerate(runs, 1) if read_result(run.folder) is None]
-        self._left = len(self._to_do)
-        self._started: dict[int, float] = {}
-        self._minutes: list[float] = []
-
-    def run(self) -> list[str]:
-        """Does all runs; returns a sentence for each that failed."""
-        log.info("%d runs, %d of them finished already", len(self._runs), len(self._runs) - self._left)
-        children = [self._child(self._runs[number - 1]) for number in self._to_do]
-        environment = _environment(min(self._jobs, len(children)))
-        failures = []
-        endings = run_children(children, at_once=self._jobs, environment=environment, on_start=self._on_start)
-        with closing(endings):
-            for index, code in endings:
-                failures.append(self._on_end(index, code))
-        return [failure for failure in failures if failure]
-
-    def _child(self, run: Run) -> Child:
-        return Child(run.command, run.folder / CONSOLE if self._jobs > 1 else None)
-
-    def _on_start(self, index: int) -> None:
-        number = self._to_do[index]
-        self._started[index] = time.monotonic()
-        log.info("run %d of %d starts: %s", number, len(self._runs), self._runs[number - 1].point)
-
-    def _on_end(self, index: int, code: int) -> str:
-        """Tells how a run ended; returns what failed, or nothing."""
-        number = self._to_do[index]
-        run, minutes = self._runs[number - 1], (time.monotonic() - self._started[index]) / 60
-        self._left -= 1
-        # Not the exit code: a run that has finished and then crashed on its way out has its result.
-        result = read_result(run.folder)
-        if result is not None:
-            self._minutes.append(minutes)
-        outcome = f"test top-1 {100 * result.test_top1:.1f} %" if result else f"failed, {_cause(code)}"
-        position = f"run {number} of {len(self._runs)}"
-        log.info("%s ends after %.1f min: %s: %s%s", position, minutes, run.point, outcome, self._remaining())
-        output = run.folder / CONSOLE if self._jobs > 1 else "its output above"
-        return "" if result else f"{run.point}: {_cause(code)}, see {output}"
-
-    def _remaining(self) -> str:
-        if not self._left or not self._minutes:
-            return ""
-        rounds = math.ceil(self._left / self._jobs)
-        return f"; {self._left} to go, about {math.ceil(rounds * mean(self._minutes))} min"
+def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
+    """Tells how each run starts and ends; returns a sentence for each that failed."""
+    to_do = [(f"run {n} of {len(runs)}", run) for n, run in enumerate(runs, 1) if read_result(run.folder) is None]
+    log.info("%d runs, %d of them finished already", len(runs), len(runs) - len(to_do))
+    logs = [run.folder / CONSOLE if jobs > 1 else None for _, run in to_do]
+    children = [Child(run.command, file) for (_, run), file in zip(to_do, logs, strict=True)]
+    started: dict[int, float] = {}
+    minutes: list[float] = []
+    failures: list[str] = []
+    left = len(to_do)
+    with closing(run_children(children, at_once=jobs, environment=_environment(min(jobs, left)))) as events:
+        for index, code in events:
+            position, run = to_do[index]
+            if code is None:
+                started[index] = time.monotonic()
+                log.info("%s starts: %s", position, run.point)
+                continue
+            left, took = left - 1, (time.monotonic() - started[index]) / 60
+            # Not the exit code: a run that has finished and then crashed on its way out has its result.
+            if result := read_result(run.folder):
+                minutes.append(took)
+                outcome = f"test top-1 {100 * result.test_top1:.1f} %"
+            else:
+                outcome = f"failed, {_cause(code)}"
+                failures.append(f"{run.point}: {_cause(code)}, see {logs[index] or 'its output above'}")
+            if left and minutes:
+                outcome += f"; {left} to go, about {math.ceil(math.ceil(left / jobs) * mean(minutes))} min"
+            log.info("%s ends after %.1f min: %s: %s", position, took, run.point, outcome)
+    return failures
 
 
 def _environment(at_once: int) -> dict[str, str]:
@@ -123,7 +99,7 @@ def _cause(code: int) -> str:
 
 def _write_tables(runs: Sequence[Run], parent: Path) -> str:
     """Writes the summary and the numbers of each run, under a name that no other sweep has; returns the summary."""
-    results: list[Result | None] = [read_result(run.folder) for run in runs]
+    results = [read_result(run.folder) for run in runs]
     name = f"sweep-{short_hash(' '.join(run.folder.name for run in runs))}"
     text = summary(runs, results)
     write_text(parent / f"{name}.txt", text)

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -21,14 +21,7 @@ FEW_SEEDS = (
 
 @dataclass(frozen=True)
 class Result:
-    """The scores of the exported weights, as shares of 1.
-
-    Args:
-        best_epoch: the epoch whose weights were tested and exported.
-        val_top1: their score in validation.
-        test_top1: their score in the test.
-        test_f1: their macro F1 in the test.
-    """
+    """The epoch whose weights were tested and exported, and their scores, as shares of 1."""
 
     best_epoch: int
     val_top1: float
@@ -51,26 +44,27 @@ def read_result(folder: Path) -> Result | None:
         return None
 
 
-Group = list[Result | None]
-
-
 def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     """Mean and sample standard deviation over seeds, in percent, of every setting in the order given.
 
-    Args:
-        runs: of the sweep.
-        results: of each run; None for one that failed.
+    A result is None where its run has failed.
     """
-    groups = _groups(runs, results)
-    means = [_mean_val(group) for group in groups.values()]
-    best = max((value for value in means if value is not None), default=None)
+    groups: dict[tuple[Assignment, ...], list[Result | None]] = {}
+    for run, result in zip(runs, results, strict=True):
+        setting = tuple(each for each in run.point.assignments if each.path != SEED)
+        groups.setdefault(setting, []).append(result)
+    finished = {setting: [each for each in group if each is not None] for setting, group in groups.items()}
+    best = max((mean(each.val_top1 for each in group) for group in finished.values() if group), default=None)
     names = [each.name for each in runs[0].point.assignments if each.path != SEED]
     rows = [[*names, "runs", "val top-1 %", "test top-1 %", "test macro F1 %"]]
-    for (setting, group), value in zip(groups.items(), means, strict=True):
-        marked = " *" if value is not None and value == best else ""
-        rows.append([*(each.text for each in setting), *_cells(group, marked)])
+    for setting, group in finished.items():
+        failed = len(groups[setting]) - len(group)
+        is_best = group and mean(each.val_top1 for each in group) == best
+        val, *test = (_spread([getattr(each, name) for each in group]) for name in ("val_top1", "test_top1", "test_f1"))
+        count = f"{len(group)}, {failed} failed" if failed else str(len(group))
+        rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, *test])
     notes = ["* best in validation"] if best is not None else []
-    if any(sum(each is not None for each in group) < ENOUGH_SEEDS for group in groups.values()):
+    if min(map(len, finished.values())) < ENOUGH_SEEDS:
         notes.append(FEW_SEEDS)
     return "".join(f"{line}\n" for line in (*aligned(rows), *notes))
 
@@ -78,44 +72,11 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
 def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[list[str], list[list[str]]]:
     """Header and a row for each run, with its numbers in full."""
     names = [each.name for each in runs[0].point.assignments]
-    header = [*names, "run", "state", "best_epoch", VAL, TEST, TEST_F1]
-    return header, [_raw_row(run, result) for run, result in zip(runs, results, strict=True)]
-
-
-def _raw_row(run: Run, result: Result | None) -> list[str]:
-    settings = [*(each.text for each in run.point.assignments), run.folder.name]
-    if result is None:
-        return [*settings, "failed", "", "", "", ""]
-    scores = (result.best_epoch, result.val_top1, result.test_top1, result.test_f1)
-    return [*settings, "finished", *map(repr, scores)]
-
-
-def _groups(runs: Sequence[Run], results: Sequence[Result | None]) -> dict[tuple[Assignment, ...], Group]:
-    groups: dict[tuple[Assignment, ...], Group] = {}
+    rows = []
     for run, result in zip(runs, results, strict=True):
-        setting = tuple(each for each in run.point.assignments if each.path != SEED)
-        groups.setdefault(setting, []).append(result)
-    return groups
-
-
-def _mean_val(group: Group) -> float | None:
-    values = [result.val_top1 for result in group if result is not None]
-    return mean(values) if values else None
-
-
-def _cells(group: Group, marked: str) -> list[str]:
-    finished = [result for result in group if result is not None]
-    failed = len(group) - len(finished)
-    count = f"{len(finished)}, {failed} failed" if failed else str(len(finished))
-    val, *test = (
-        _spread(values)
-        for values in (
-            [each.val_top1 for each in finished],
-            [each.test_top1 for each in finished],
-            [each.test_f1 for each in finished],
-        )
-    )
-    return [count, val + marked, *test]
+        outcome = ["failed", "", "", "", ""] if result is None else ["finished", *map(repr, astuple(result))]
+        rows.append([*(each.text for each in run.point.assignments), run.folder.name, *outcome])
+    return [*names, "run", "state", "best_epoch", VAL, TEST, TEST_F1], rows
 
 
 def _spread(values: list[float]) -> str:

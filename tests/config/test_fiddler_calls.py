@@ -2,6 +2,7 @@
 
 import fiddle as fdl
 import pytest
+from helpers.config_graphs import assert_works_or_says_why
 from helpers.config_targets import Experiment, example
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,9 +44,7 @@ def test_fiddler_changes_the_config_in_place() -> None:
         ("fewer_epochs(**{'epochs': 2})", "fewer_epochs"),
         ("fewer_epochs(", "name(argument=value)"),
         ("a.b()", "name(argument=value)"),
-        ("fewer_epochs(epochs=__import__('os'))", "int"),
         ("one_number", "needs number"),
-        ("", "unknown fiddler"),
     ],
 )
 def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:
@@ -59,9 +58,4 @@ def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:
 
 @given(st.text() | st.text().map(lambda text: f"fewer_epochs({text})"))
 def test_random_fiddler_works_or_is_a_user_error(call: str) -> None:
-    message = ""
-    try:
-        apply_fiddler(example(), call)
-    except UserError as error:
-        message = str(error)
-    assert "\n" not in message
+    assert_works_or_says_why(lambda: apply_fiddler(example(), call))

@@ -5,12 +5,12 @@ from typing import Any
 import fiddle as fdl
 import pytest
 import torch
-from helpers.config_targets import Data, Ema, example, make_module, named
+from helpers.config_graphs import assert_works_or_says_why
+from helpers.config_targets import Data, Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jersey.config import apply_override, as_text, difference
-from jersey.config.overrides import resolve
 from jersey.config.paths import parameters
 from jersey.core.errors import UserError
 
@@ -30,20 +30,13 @@ def refused(override: str, config: fdl.Buildable | None = None) -> str:
     ("override", "path", "value"),
     [
         ("module.optimizer.lr=1e-3", "module.optimizer.lr", 1e-3),
-        ("optimizer.lr=1", "module.optimizer.lr", 1.0),
         (" lr = 1 ", "module.optimizer.lr", 1.0),
-        ("root=/my/crops", "data.root", "/my/crops"),
-        ("data.root='/my/crops'", "data.root", "/my/crops"),
         ("root=a=b", "data.root", "a=b"),
         ("ema.decay=0.5", "trainer.callbacks.ema.decay", 0.5),
         ("labels=0,00,23", "data.labels", ("0", "00", "23")),
-        ("labels=None", "data.labels", None),
         ("labels[1]=000", "data.labels", ("0", "000", "01")),
         ("seed=7", "seed", 7),
         ("clip_norm=2", "trainer.clip_norm", 2),
-        ("betas=(0.9, 1)", "module.optimizer.betas", (0.9, 1.0)),
-        ("fit_mode=letterbox", "data.fit_mode", "letterbox"),
-        ("cache=/tmp/c", "data.cache", "/tmp/c"),
         ("untyped=4", "module.untyped", 4),
         ("repeats={'0': 1}", "data.repeats", {"0": 1}),
         ("repeats.00=5", "data.repeats", {"00": 5, "a.b=c": 3}),
@@ -63,50 +56,26 @@ def test_override_reaches_its_parameter(override: str, path: str, value: Any) ->
     assert changed == {path}
 
 
-def test_the_built_object_gets_the_value() -> None:
-    config = example()
-    apply_override(config, "lr=0.25")
-    apply_override(config, "amsgrad=true")
-    optimizer = fdl.build(config).module.keywords["optimizer"](torch.nn.Linear(1, 1).parameters())
-    assert optimizer.defaults["lr"] == 0.25
-    assert optimizer.defaults["amsgrad"] is True
-
-
-def test_full_path_wins_over_endings() -> None:
-    config = example()
-    config.data = fdl.Partial(named, seed=1, root="x")
+def test_a_full_path_wins_over_endings_and_a_set_value_over_a_default() -> None:
+    config = example(data=fdl.Partial(named, seed=1, root="x"))
     apply_override(config, "seed=5")
     assert (config.seed, config.data.seed) == (5, 1)
-
-
-def test_a_value_that_is_set_wins_over_a_default_elsewhere() -> None:
-    config = example()
     config.trainer.other = fdl.Config(torch.optim.SGD)  # has an lr by default
     apply_override(config, "lr=0.5")
     assert config.module.optimizer.lr == 0.5
     assert "lr" not in config.trainer.other.__arguments__
 
 
-def test_ending_is_of_whole_names() -> None:
-    assert "no such parameter" in refused("cay=0.5")
-    assert "no such parameter" in refused("size=5")
-
-
 def test_ambiguous_ending_lists_the_full_paths() -> None:
-    config = example()
-    config.trainer.callbacks.second = fdl.Config(Ema, decay=0.5)
+    config = example(trainer__callbacks__second=fdl.Config(Ema, decay=0.5))
     message = refused("decay=0.1", config)
     assert "trainer.callbacks.ema.decay" in message
     assert "trainer.callbacks.second.decay" in message
     apply_override(config, "second.decay=0.1")
     assert config.trainer.callbacks.second.decay == 0.1
-
-
-def test_shared_sub_config_is_one_place() -> None:
-    config = example()
-    config.module.ema = config.trainer.callbacks.ema
-    apply_override(config, "decay=0.1")
-    assert config.module.ema.decay == config.trainer.callbacks.ema.decay == 0.1
+    config.trainer.callbacks.second = config.trainer.callbacks.ema  # a shared sub-config is one place
+    apply_override(config, "decay=0.2")
+    assert config.trainer.callbacks.ema.decay == 0.2
 
 
 def test_members_of_lists_and_tuples_of_sub_configs() -> None:
@@ -127,25 +96,26 @@ def test_unknown_path_names_the_near_ones() -> None:
     assert "data.batch_size?" in refused("batchsize=1")
     assert "trainer.epochs?" in refused("trainer.epoch=1")
     assert "--print_config" in refused("zzzzzzzzzzzz=1")
+    assert refused("a=1", fdl.Config(dict)) == "a: no such parameter; --print_config lists them"
 
 
-def test_what_comes_at_run_time_cannot_be_set() -> None:
-    assert "no such parameter" in refused("class_counts=[1, 2]")
-    assert "no such parameter" in refused("module.optimizer.params=[1]")
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        *(("cay=0.5", "no such parameter"), ("size=5", "no such parameter")),  # an ending is of whole names
+        # What comes at run time cannot be set.
+        *(("class_counts=[1, 2]", "no such parameter"), ("module.optimizer.params=[1]", "no such parameter")),
+        ("trainer.clipnorm=1", "trainer.clip_norm?"),  # a new keyword of a `**keywords` callable is not made up
+    ],
+)
+def test_what_is_no_parameter_is_refused(override: str, told: str) -> None:
+    assert told in refused(override)
 
 
-def test_new_keyword_of_a_keywords_callable_is_not_made_up() -> None:
-    assert "trainer.clip_norm?" in refused("trainer.clipnorm=1")
-
-
-def test_sub_config_that_may_be_left_out_is_left_out_by_none() -> None:
+def test_a_sub_config_is_not_a_value_but_may_be_left_out_by_none() -> None:
     config = example()
     apply_override(config, "callbacks.ema=None")
     assert config.trainer.callbacks.ema is None
-    assert "no such parameter" in refused("ema.decay=0.5", config)
-
-
-def test_sub_config_is_not_a_value() -> None:
     message = refused("optimizer=adamw")
     assert message == "module.optimizer is a sub-config, not a value; set one of module.optimizer.lr"
     assert "trainer.callbacks.ema.decay" in refused("trainer.callbacks=None")
@@ -158,11 +128,8 @@ def test_sub_config_is_not_a_value() -> None:
         ("lr=abc", ["module.optimizer.lr", "float or Tensor", "'abc'", "0.0001"]),
         ("fit_mode=crop", ["data.fit_mode", "'stretch', 'letterbox'", "'crop'"]),
         ("epochs=2.5", ["trainer.epochs", "int", "2.5", "3"]),
-        ("root=None", ["data.root", "str", "None", "data/crops"]),
         ("root=", ["data.root", "nothing", "data/crops"]),
-        ("repeats.00=x", ["data.repeats['00']", "int", "'x'", "2"]),
         ("labels[0]=None", ["data.labels[0]", "str"]),
-        ("shuffle=1", ["data.shuffle", "True or False"]),
         ("epochs=" + "9" * 500, ["trainer.epochs", "999..."]),
     ],
 )
@@ -185,24 +152,8 @@ ENDINGS = PATHS.map(lambda path: path.rpartition(".")[2])
 @given(st.one_of(st.text(), st.tuples(PATHS | ENDINGS | st.text(), st.text()).map("=".join)))
 def test_random_override_works_or_is_a_user_error(override: str) -> None:
     config = example()
-    message = ""
-    try:
-        apply_override(config, override)
-    except UserError as error:
-        message = str(error)
-    assert "\n" not in message
+    assert_works_or_says_why(lambda: apply_override(config, override))
     as_text(config)
-
-
-REACHABLE = [each.path for each in parameters(example()) if each.kind in ("leaf", "element")]
-
-
-@pytest.mark.parametrize("path", REACHABLE)
-def test_printed_value_is_an_override(path: str) -> None:
-    config = example()
-    apply_override(config, f"{path}={resolve(config, path).value!r}")
-    assert as_text(config) == as_text(example())
-    assert config == example()
 
 
 @given(
@@ -234,17 +185,3 @@ def test_every_dictionary_member_can_be_reached_by_its_path(members: dict[str, i
         if each.kind == "element":
             apply_override(config, f"{each.path}={each.value + 1}")
     assert config.repeats == {key: value + 1 for key, value in members.items()}
-
-
-def test_partial_inside_a_partial_keeps_its_own_lr() -> None:
-    config = example()
-    config.module = fdl.Partial(
-        make_module, optimizer=fdl.Partial(named, base=fdl.Partial(torch.optim.SGD, lr=0.1), lr=0.2)
-    )
-    apply_override(config, "base.lr=0.3")
-    assert (config.module.optimizer.base.lr, config.module.optimizer.lr) == (0.3, 0.2)
-    assert "module.optimizer.base.lr" in refused("lr=1", config)
-
-
-def test_a_config_without_parameters_has_none_to_suggest() -> None:
-    assert refused("a=1", fdl.Config(dict)) == "a: no such parameter; --print_config lists them"

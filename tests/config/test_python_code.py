@@ -1,6 +1,5 @@
 """A config as Python: importing it gives the graph back."""
 
-import ast
 import runpy
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,10 @@ from typing import Any
 import fiddle as fdl
 import pytest
 from helpers.config_graphs import graphs, same
-from helpers.config_targets import Ema, example, named
+from helpers.config_targets import Ema, example, named, positional
 from hypothesis import given
 
 from jersey.config import as_python
-
-
-def positional(first: object, /, second: object = 2, *rest: object) -> None:
-    """Takes arguments in each way."""
 
 
 def run(code: str, experiment: str = "some_experiment") -> fdl.Buildable:
@@ -33,8 +28,10 @@ def test_a_module_of_one_function_named_as_the_experiment(tmp_path: Path) -> Non
     assert "some_experiment" in module["__doc__"]
 
 
-def test_each_value_stands_under_its_path() -> None:
+def test_each_value_stands_under_its_path_and_only_what_is_named_is_imported() -> None:
     lines = [line.strip() for line in as_python(example(), "some_experiment").splitlines()]
+    imported = [line for line in lines if line.startswith("import ")]
+    assert imported == ["import fiddle as fdl", "import helpers.config_targets", "import torch.optim"]
     assert "root.trainer.callbacks.ema.decay = 0.998" in lines
     assert "root.module.optimizer = fdl.Partial(torch.optim.AdamW)" in lines
 
@@ -42,12 +39,6 @@ def test_each_value_stands_under_its_path() -> None:
 @given(graphs())
 def test_any_graph_comes_back(config: fdl.Buildable) -> None:
     assert same(run(as_python(config, "some_experiment")), config)
-
-
-def test_a_shared_part_is_written_once() -> None:
-    config = fdl.Config(named, first=SHARED, second=[SHARED, SHARED])
-    lines = as_python(config, "some_experiment").splitlines()
-    assert len([line for line in lines if line.endswith(".decay = 0.5")]) == 1
 
 
 SHARED = fdl.Config(Ema, decay=0.5)
@@ -73,18 +64,14 @@ def test_what_is_hard_to_write_comes_back(config: fdl.Buildable) -> None:
     code.encode()
 
 
-def test_no_number_is_a_value_too() -> None:
+def test_no_number_is_a_value_too_and_a_shared_part_is_written_once() -> None:
     config = run(as_python(fdl.Config(Ema, decay=float("nan")), "some_experiment"))
     assert config.decay != config.decay
+    code = as_python(fdl.Config(named, first=SHARED, second=[SHARED, SHARED]), "some_experiment")
+    assert code.count(".decay = 0.5") == 1
 
 
 def test_members_keep_their_order() -> None:
     """The order of callbacks is the order in which they are called."""
     config = fdl.Config(named, ema=fdl.Config(Ema), progress=None, best=fdl.Config(Ema))
     assert list(fdl.build(run(as_python(config, "some_experiment")))) == ["ema", "progress", "best"]
-
-
-def test_it_imports_only_what_it_names() -> None:
-    tree = ast.parse(as_python(example(), "some_experiment"))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"fiddle", "helpers.config_targets", "torch.optim"}

@@ -1,5 +1,6 @@
 """Random graphs of configs, with sharing, for what must come back as it was written."""
 
+from collections.abc import Callable
 from typing import Any
 
 import fiddle as fdl
@@ -7,6 +8,7 @@ import torch
 from hypothesis import strategies as st
 
 from jersey.config import as_text, difference
+from jersey.core.errors import UserError
 
 FLOATS = st.floats(allow_nan=False)
 PLAIN = st.one_of(
@@ -39,3 +41,13 @@ def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
     assert difference(first, second) == ""
     assert as_text(first) == as_text(second)
     return first == second
+
+
+def assert_works_or_says_why(change: Callable[[], object]) -> None:
+    """Whatever comes in: a change, or a UserError of one line."""
+    message = ""
+    try:
+        change()
+    except UserError as error:
+        message = str(error)
+    assert message.isprintable()

@@ -77,15 +77,18 @@ def named(**members: Any) -> dict[str, Any]:
     return members
 
 
-def baseline(*overrides: str) -> Any:
-    """The config of resnet18_baseline, changed."""
-    config = configs.get_experiment("resnet18_baseline")()
-    for override in overrides:
-        configs.apply_override(config, override)
+Change = Callable[[Any], None]
+
+
+def baseline(*changes: str | Change, name: str = "resnet18_baseline") -> Any:
+    """The config of an experiment, changed by overrides and functions."""
+    config = configs.get_experiment(name)()
+    for change in changes:
+        configs.apply_override(config, change) if isinstance(change, str) else change(config)
     return config
 
 
-def part(path: str, value: Any) -> Callable[[Any], None]:
+def part(path: str, value: Any) -> Change:
     """Puts `value` at the full `path` of a config."""
     *parents, name = path.split(".")
     return lambda config: setattr(functools.reduce(getattr, parents, config), name, value)

@@ -1,6 +1,7 @@
 """Small things to configure, in the shape of an experiment, for the tests of this folder."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,10 @@ def named(**members: Ema | None) -> dict[str, Ema | None]:
     return members
 
 
+def positional(first: object, /, second: object = 2, *rest: object) -> None:
+    """Takes arguments in each way."""
+
+
 def make_trainer(callbacks: dict[str, object], epochs: int = 3, **more: Any) -> None:
     """Stands for a trainer."""
 
@@ -62,9 +67,12 @@ class Experiment:
     seed: int = 0
 
 
-def example() -> fdl.Config[Experiment]:
-    """A config with a nested Partial, a named collection, a dictionary, a tuple and a `**keywords` member."""
-    return fdl.Config(
+def example(**values: Any) -> fdl.Config[Experiment]:
+    """A config with a nested Partial, a named collection, a dictionary, a tuple and a `**keywords` member.
+
+    With `values` at its paths, in which `__` stands for a dot.
+    """
+    config = fdl.Config(
         Experiment,
         data=fdl.Partial(Data, root="data/crops", labels=("0", "00", "01"), repeats={"00": 2, "a.b=c": 3}),
         module=fdl.Partial(make_module, optimizer=fdl.Partial(torch.optim.AdamW, lr=1e-4)),
@@ -72,3 +80,7 @@ def example() -> fdl.Config[Experiment]:
             make_trainer, callbacks=fdl.Config(named, ema=fdl.Config(Ema, decay=0.998)), epochs=3, clip_norm=1.0
         ),
     )
+    for path, value in values.items():
+        *parents, name = path.split("__")
+        setattr(functools.reduce(getattr, parents, config), name, value)
+    return config

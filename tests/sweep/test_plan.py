@@ -1,15 +1,18 @@
-"""Commands and folders of a sweep, and what keeps it from starting."""
+"""Commands and folders of a sweep, whose names are safe, short and unique, and what keeps it from starting."""
 
-import shlex
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.sweep_process import runs_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jersey.core.errors import UserError
-from jersey.sweep.plan import Assignment, Point, plan, shell_lines
+from jersey.sweep.plan import Assignment, Point, folder_name, plan, shell_lines
 
 
 def test_a_run_is_the_command_with_its_values_and_its_name(tmp_path: Path) -> None:
@@ -37,17 +40,6 @@ def test_every_line_of_shell_does_its_run_from_any_folder(tmp_path: Path, monkey
         assert seen.strip() == ascii([str(here), *run.command[4:]])
 
 
-def test_an_array_job_does_the_line_of_its_number(tmp_path: Path) -> None:
-    runs = runs_of(tmp_path / "exp", ["a", "b"], [90])
-    (tmp_path / "exp").mkdir()
-    (tmp_path / "runs.txt").write_text(shell_lines(runs))
-    for number in ("2", "1"):
-        job = f'sed -n "${{SLURM_ARRAY_TASK_ID}}p" {shlex.quote(str(tmp_path / "runs.txt"))} | sh'
-        subprocess.run(job, shell=True, check=True, env={"SLURM_ARRAY_TASK_ID": number, "PATH": "/usr/bin:/bin"})
-    starts = [line for line in (tmp_path / "exp" / "diary.txt").read_text().splitlines() if line.startswith("start")]
-    assert [line.split()[1] for line in starts] == ["task=b,seed=90", "task=a,seed=90"]
-
-
 def test_a_folder_with_another_config_is_refused_with_the_difference(tmp_path: Path) -> None:
     runs = runs_of(tmp_path, ["a", "b"], [1])
     for run in runs:
@@ -66,3 +58,61 @@ def test_a_folder_with_another_config_is_refused_with_the_difference(tmp_path: P
 def test_a_prefix_that_is_no_folder_name_is_refused(tmp_path: Path, prefix: str) -> None:
     with pytest.raises(UserError, match="--run="):
         runs_of(tmp_path, ["a"], [1], prefix=prefix)
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=60)
+    | st.sampled_from(["0", "00", "0.0", "none", "None", "true", "TRUE", "a/b", "a b", "A", "a", "1e-05", "é", "e"])
+)
+VALUES = SCALARS | st.lists(SCALARS, max_size=4).map(tuple)
+
+
+def name_of(*values: Any) -> str:
+    return folder_name(Assignment(f"data.x{n}", f"x{n}", repr(value)) for n, value in enumerate(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ((1e-4, 0), "x0=0.0001,x1=0"),
+        (("stretch", None), "x0=stretch,x1=None"),
+        (("00", True), "x0=00,x1=True"),
+        ((-2.5, 1e-7), "x0=-2.5,x1=1e-07"),
+    ],
+)
+def test_plain_values_are_seen_in_the_name(values: tuple[Any, ...], name: str) -> None:
+    assert name_of(*values) == name
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        *(("0", "00"), (0, "0"), (1.0, "1.0"), (None, "None"), (None, "none"), (True, "true")),
+        *(("a/b", "a_b"), ("A", "a"), ("", "/"), ("a,x1=b", "a"), ((48, 48), (48, 49)), ((1,), [1])),
+        ("x" * 300 + "1", "x" * 300 + "2"),
+    ],
+)
+def test_values_that_look_alike_have_names_of_their_own(value: Any, other: Any) -> None:
+    assert name_of(value).lower() != name_of(other).lower()
+    assert name_of(value, 1).lower() != name_of(other, 1).lower()
+
+
+@given(st.lists(VALUES, min_size=1, max_size=3), st.lists(VALUES, min_size=1, max_size=3))
+def test_names_differ_when_values_do_and_no_file_system_minds_them(values: list[Any], others: list[Any]) -> None:
+    names = [name_of(*values), name_of(*others)]
+    assert (names[0].lower() == names[1].lower()) == (list(map(repr, values)) == list(map(repr, others)))
+    for name in names:
+        assert re.fullmatch(r"x0=[A-Za-z0-9_+.,=-]+", name)
+        assert len(name) < 200
+        assert not name.endswith(".")
+
+
+@given(st.lists(VALUES, min_size=8, max_size=8), st.integers(0, 7))
+def test_a_name_of_many_axes_is_cut_and_still_tells_them_apart(values: list[Any], changed: int) -> None:
+    others = [*values[:changed], (*values, "changed"), *values[changed + 1 :]]
+    assert name_of(*values) != name_of(*others)
+    assert max(len(name_of(*values)), len(name_of(*others))) < 200

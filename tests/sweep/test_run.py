@@ -3,6 +3,7 @@
 import csv
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,17 +54,12 @@ def test_every_point_runs_once_in_order_and_the_same_sweep_again_only_tells(
         (name, name[-2:], f"0.{name[-2:].rstrip('0')}") for name in names
     ]
 
-
-def test_the_table_is_kept_beside_the_runs_and_another_sweep_keeps_its_own(
-    parent: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for seeds in ([90], [90, 91]):
-        run_sweep(runs_of(parent, ["a"], seeds), jobs=1)
-    assert diary(parent, "start") == ["task=a,seed=90", "task=a,seed=91"]
-    out = capfd.readouterr().out
+    run_sweep(runs_of(parent, ["a"], [90, 97]), jobs=1)  # another sweep has a table of its own
+    assert diary(parent, "start") == [*names, "task=a,seed=97"]
     texts = [file.read_text(encoding="utf-8") for file in parent.glob("*.txt") if file.name != "diary.txt"]
     assert len(texts) == len(list(parent.glob("*.csv"))) == 2
-    assert all(text in out for text in texts)
+    told = table + capfd.readouterr().out
+    assert all(text in told for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +85,6 @@ def test_a_failed_run_stops_no_other_and_is_done_again_by_the_same_sweep(
         assert diary(parent, "start")[3:] == [name]
         assert [row["state"] for row in table_of(parent)] == ["finished"] * 3
         assert log.read_text().count(name) == 2
-
-
-def test_a_crash_after_the_result_does_not_cost_it(parent: Path) -> None:
-    assert run_sweep(runs_of(parent, ["crash_at_exit"], [90]), jobs=1) == 0
 
 
 def test_so_many_runs_at_a_time_as_asked(parent: Path) -> None:
@@ -123,17 +115,24 @@ def test_output_goes_to_the_terminal_with_one_job_and_to_files_with_several(
     assert (parent / "task=b,seed=3" / "console.log").read_text() == "task=b,seed=3 has 7 threads\n"
 
 
-def test_progress_counts_all_runs_and_estimates_the_rest(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
-    stand_in.finish(parent / "task=a,seed=1", val=0.5)
+def test_progress_counts_all_runs_and_a_crash_after_the_result_does_not_cost_it(
+    parent: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stand_in.finish(parent / "task=crash_at_exit,seed=1", val=0.5)
     with caplog.at_level(logging.INFO, logger="jersey"):
-        run_sweep(runs_of(parent, ["a"], [1, 2, 3]), jobs=1)
-    messages = caplog.messages
-    assert messages[0] == "3 runs, 1 of them finished already"
-    assert messages[1] == "run 2 of 3 starts: task='a', seed=2"
-    assert messages[2].startswith("run 2 of 3 ends after ")
-    assert "test top-1 50.0 %; 1 to go, about " in messages[2]
-    assert messages[4].startswith("run 3 of 3 ends after ")
-    assert messages[4].endswith("test top-1 50.0 %")
+        assert run_sweep(runs_of(parent, ["crash_at_exit"], [1, 2, 3]), jobs=1) == 0
+    for message, told in zip(
+        caplog.messages,
+        [
+            "3 runs, 1 of them finished already",
+            "run 2 of 3 starts: task='crash_at_exit', seed=2",
+            r"run 2 of 3 ends after 0\.\d min: task='crash_at_exit', seed=2: test top-1 50\.0 %; 1 to go, about \d min",
+            "run 3 of 3 starts: task='crash_at_exit', seed=3",
+            r"run 3 of 3 ends after 0\.\d min: task='crash_at_exit', seed=3: test top-1 50\.0 %",
+        ],
+        strict=True,
+    ):
+        assert re.fullmatch(told, message), message
 
 
 def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None:

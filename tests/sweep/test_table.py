@@ -1,11 +1,13 @@
-"""The table: averages over seeds, what is missing, and how much to believe."""
+"""The table: averages over seeds, what is missing, how much to believe, and the scores that it is made of."""
 
+import json
 from pathlib import Path
 
 import pytest
+from helpers import stand_in
 
 from jersey.sweep.plan import Assignment, Point, Run
-from jersey.sweep.table import FEW_SEEDS, Result, raw_rows, summary
+from jersey.sweep.table import FEW_SEEDS, Result, raw_rows, read_result, summary
 
 LR, SEED, DRAWN = "module.lr", "seed", "data.draw.seed"
 
@@ -51,12 +53,6 @@ def test_one_seed_has_no_spread_and_the_table_says_how_little_that_means() -> No
     assert FEW_SEEDS in text
 
 
-@pytest.mark.parametrize(("count", "are_few"), [(1, True), (2, True), (3, False), (4, False)])
-def test_fewer_than_three_seeds_are_few(count: int, are_few: bool) -> None:
-    runs = [run(lr=lr, seed=seed) for lr in (0.1, 0.2) for seed in range(count)]
-    assert (FEW_SEEDS in summary(runs, [result(0.5)] * len(runs))) == are_few
-
-
 def test_failed_runs_are_counted_and_left_out_of_the_averages() -> None:
     runs = [run(seed=seed, lr=lr) for seed in (0, 1, 2) for lr in (0.1, 0.2)]
     text = summary(runs, [result(0.5), None, result(0.7), None, None, None])
@@ -67,21 +63,47 @@ def test_failed_runs_are_counted_and_left_out_of_the_averages() -> None:
     assert "*" not in summary(runs[:1], [None])
 
 
-def test_only_the_runs_own_seed_is_averaged_over() -> None:
+def test_only_the_runs_own_seed_is_averaged_over_and_two_seeds_are_few() -> None:
     text = summary([run(drawn=1, seed=0), run(drawn=2, seed=0)], [result(0.5), result(0.6)])
     assert [row[0] for row in cells(text)] == ["drawn", "1", "2"]
+    text = summary([run(seed=0), run(seed=1)], [result(0.5), result(0.7)])
+    assert [row[:2] for row in cells(text)] == [["runs", "val top-1 %"], ["2", "60.0 ± 14.1 *"]]
+    assert FEW_SEEDS in text
 
 
-def test_a_sweep_over_seeds_alone_is_one_row() -> None:
-    text = summary([run(seed=n) for n in range(4)], [result(0.5), result(0.5), result(0.7), result(0.7)])
-    assert [row[:2] for row in cells(text)] == [["runs", "val top-1 %"], ["4", "60.0 ± 11.5 *"]]
-
-
-@pytest.mark.parametrize("value", [1 / 3, 0.1 + 0.2])
-def test_raw_rows_hold_every_run_and_every_digit(value: float) -> None:
+def test_raw_rows_hold_every_run_and_every_digit() -> None:
+    value = 0.1 + 0.2
     runs = [run(lr=0.1, seed=0), run(lr=0.1, seed=1)]
     header, rows = raw_rows(runs, [result(value, value, value), None])
     first, second = (dict(zip(header, row, strict=True)) for row in rows)
     assert [float(first[name]) for name in ("val/acc_top1", "test/acc_top1", "test/f1_macro")] == [value] * 3
     assert (first["run"], first["state"], first["best_epoch"]) == (runs[0].folder.name, "finished", "3")
     assert (second["lr"], second["seed"], second["state"], second["val/acc_top1"]) == ("0.1", "1", "failed", "")
+
+
+def test_scores_are_those_of_the_best_epoch_and_of_the_test_row(tmp_path: Path) -> None:
+    stand_in.finish(tmp_path, val=1 / 3, test=0.625, f1=0.1 + 0.2)
+    assert read_result(tmp_path) == Result(stand_in.BEST_EPOCH, 1 / 3, 0.625, 0.1 + 0.2)
+    # When the last epoch was best, it has a row in validation before that of the test.
+    (tmp_path / "metrics.csv").write_text(
+        "epoch,test/acc_top1,test/f1_macro,val/acc_top1\n0,,,0.5\n0,0.25,0.125,\n", encoding="utf-8"
+    )
+    (tmp_path / "status.json").write_text(json.dumps({"stage": "finished", "best_epoch": 0}))
+    assert read_result(tmp_path) == Result(0, 0.5, 0.25, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("status.json", None),
+        ("status.json", '{"stage": "test", "epochs": 3, "best_epoch": 1}'),
+        ("status.json", '{"stage": "finished"}'),
+        ("metrics.csv", None),
+        ("metrics.csv", "epoch,test/acc_top1,test/f1_macro,val/acc_top1\n1,,,0.5\n"),  # the test row is missing
+    ],
+)
+def test_an_unfinished_or_damaged_run_has_no_result(tmp_path: Path, file: str, content: str | None) -> None:
+    assert read_result(tmp_path / "none") is None
+    stand_in.finish(tmp_path, val=0.5)
+    (tmp_path / file).unlink() if content is None else (tmp_path / file).write_text(content)
+    assert read_result(tmp_path) is None

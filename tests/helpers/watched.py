@@ -39,8 +39,8 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _DEEDS:
         seen.append(f"{event} {arguments[:2]!r}")
     elif event in _CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING):
-        # Of these, what is there already comes first but for a rename, whose target matters as well.
-        paths = arguments[:2] if event in ("os.rename", "os.link", "os.symlink") else arguments[:1]
+        # What is there already comes first; a rename changes both, and a link is made where it is named second.
+        paths = arguments[:2] if event in ("os.rename", "os.link") else arguments[event == "os.symlink" :][:1]
         seen += [f"{event} {path!r}" for path in paths if _is_outside(path, folders)]
 
 

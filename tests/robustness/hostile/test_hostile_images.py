@@ -20,10 +20,7 @@ from PIL import Image
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.data.audit import audit_folder
-from jersey.data.datamodule import JerseyDataModule
 from jersey.runs.folder import RunFolder
 
 LABELS = ("0", "=cmd()", "-rf", "..%2f", "../../up", "$(id)$", "<script>alert(1)</script>", "|**[x](javascript:0)`")
@@ -159,95 +156,6 @@ def test_the_run_listens_nowhere(run: Run) -> None:
 def test_a_socket_that_listens_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert server.getsockname()[1] in listening(os.getpid())
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Two classes in folders."""
-    for split in COUNTS:
-        for label in ("0", "00"):
-            (tmp_path / "set" / split / label).mkdir(parents=True)
-            picture(tmp_path / "set" / split / label / "a.png", seed=len(label))
-    return tmp_path / "set"
-
-
-def stray_image(root: Path, name: str) -> None:
-    picture(root / "train" / name, seed=1)
-
-
-def image(root: Path, name: str) -> None:
-    picture(root / "train" / "0" / name, seed=1)
-
-
-def class_folder(root: Path, name: str) -> None:
-    (root / "train" / name).mkdir()
-    picture(root / "train" / name / "a.png", seed=1)
-
-
-def annotated_image(root: Path, name: str) -> None:
-    row = json.dumps({"image": name, "suffix": "0"})
-    (root / "train" / "rows.jsonl").write_text(f"{row}\n", encoding="utf-8")
-
-
-def annotated_label(root: Path, name: str) -> None:
-    row = json.dumps({"image": "0/a.png", "suffix": name})
-    (root / "train" / "rows.jsonl").write_text(f"{row}\n", encoding="utf-8")
-
-
-def opened(root: Path) -> None:
-    JerseyDataModule(str(root), seed=0, size_px=(16, 16)).setup()
-
-
-SEEN = "\x1b]0;owned\x07\x1b[2J"
-
-
-@pytest.mark.parametrize("name", [f"a{SEEN}.png", "a\nerror: all is well.png", "a\r.png", "a\x9b2J.png"])
-@pytest.mark.parametrize("place", [stray_image, image, class_folder, annotated_image, annotated_label])
-def test_names_cannot_speak_to_the_terminal(
-    place: Callable[[Path, str], None], name: str, root: Path, tmp_path: Path
-) -> None:
-    place(root, name)
-    with pytest.raises(UserError) as caught:
-        opened(root)
-    assert str(caught.value).isprintable()
-    audit = audit_folder(root)
-    assert all(line.isprintable() for line in audit.text().split("\n"))
-    assert audit.errors
-
-
-@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "0/../../../x.png", "..", "\0", "a\0.png"])
-def test_annotations_do_not_reach_outside(name: str, root: Path) -> None:
-    annotated_image(root, name)
-    with pytest.raises(UserError) as caught:
-        opened(root)
-    assert str(caught.value).isprintable()
-
-
-def test_an_image_that_lies_outside_is_not_taken(root: Path) -> None:
-    picture(root.with_name("outside.png"), seed=2)
-    annotated_image(root, "../../outside.png")
-    with pytest.raises(UserError, match="outside the data folder"):
-        opened(root)
-
-
-@pytest.mark.parametrize("target", ["/dev/zero", "/dev/random", "/proc/self/mem", "/etc/passwd", "itself"])
-@pytest.mark.timeout(60)
-def test_a_link_to_what_is_no_image_is_told(target: str, root: Path) -> None:
-    link = root / "train" / "0" / "link.png"
-    link.symlink_to(link if target == "itself" else target)
-    assert [each for each in audit_folder(root).findings if each.kind == "bad image" and "link.png" in each.sentence]
-
-
-@pytest.mark.timeout(60)
-def test_a_file_of_a_terabyte_is_not_read(root: Path) -> None:
-    with (root / "train" / "0" / "sparse.png").open("wb") as file:
-        file.truncate(2**40)
-    assert any("bytes" in each.sentence for each in audit_folder(root).findings if each.kind == "bad image")
-
-
-def test_a_pipe_is_not_waited_for(root: Path) -> None:
-    os.mkfifo(root / "train" / "0" / "pipe.png")
-    assert any("is not a file" in each.sentence for each in audit_folder(root).findings)
 
 
 def test_an_experiment_takes_such_labels(shrink: Callable[[fdl.Buildable], None]) -> None:

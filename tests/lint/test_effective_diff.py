@@ -6,7 +6,7 @@ from typing import Any
 import fiddle as fdl
 import pytest
 from helpers import config_parts
-from helpers.long_tail import LONG_TAIL, splits
+from helpers.planted import LONG_TAIL, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs

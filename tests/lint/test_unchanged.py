@@ -7,8 +7,7 @@ import fiddle as fdl
 import pytest
 import torch
 from helpers import config_parts
-from helpers.long_tail import EQUAL, LONG_TAIL, splits
-from helpers.planted import baseline
+from helpers.planted import EQUAL, LONG_TAIL, baseline, splits
 
 import experiments  # noqa: F401  # its import registers them
 from jersey.data.index import Split

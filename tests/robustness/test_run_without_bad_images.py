@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fiddle as fdl
 import pytest
-from helpers.full_run import full_run
+from helpers.run_folders import full_run
 from lightning.pytorch.callbacks import Callback
 
 import experiments  # noqa: F401  # its import registers them

@@ -13,9 +13,8 @@ from pathlib import Path
 import fiddle as fdl
 import numpy as np
 import pytest
-from helpers.full_run import full_run
-from helpers.listening import listening
-from helpers.watched import watched
+from helpers.run_folders import full_run
+from helpers.watched import listening, watched
 from PIL import Image
 
 import experiments  # noqa: F401  # its import registers them

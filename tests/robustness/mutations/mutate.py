@@ -68,45 +68,37 @@ def read_mutations(name: str) -> list[Row]:
     return [row | changes.get(each, {}) for each, row in rows.items() if changes.get(each, {}) is not None]
 
 
-def spans(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, range]]:
+def functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, set[int]]]:
     """Qualified name and lines (from 0) of each function, nested ones too, without decorators."""
     for child in ast.iter_child_nodes(node):
-        inner = prefix
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            inner = f"{prefix}{child.name}."
-            if not isinstance(child, ast.ClassDef):
-                yield inner[:-1], range(child.lineno - 1, child.end_lineno or child.lineno)
-        yield from spans(child, inner)
-
-
-def places(tree: Path, function: str, wanted: list[str]) -> set[tuple[Path, int]]:
-    """File and first line (from 0) of everywhere that these lines stand in a function of that name."""
-    found = set()
-    for path in (tree / "jersey").rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        if wanted[0] in text:
-            lines, functions = [line.strip() for line in text.splitlines()], list(spans(ast.parse(text)))
-            inside = {number for name, numbers in functions for number in numbers if function in (name, "<module>")}
-            area = set(range(len(lines))) - inside if function == "<module>" else inside
-            found |= {(path, at) for at in area if lines[at : at + len(wanted)] == wanted}
-    return found
+        inner = f"{prefix}{child.name}." if hasattr(child, "name") and hasattr(child, "body") else prefix
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield inner[:-1], set(range(child.lineno - 1, child.end_lineno or child.lineno))
+        yield from functions(child, inner)
 
 
 def mutated(tree: Path, mutation: Row) -> tuple[Path, str]:
     """The file that has the fault, and its text with it; a Misfit where that cannot be."""
-    wanted = [line.strip() for line in mutation["before"].splitlines()]
-    found = places(tree, mutation["function"], wanted)
+    wanted, found = [line.strip() for line in mutation["before"].splitlines()], []
+    for path in (tree / "jersey").rglob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        starts = [at for at in range(len(lines)) if [line.strip() for line in lines[at : at + len(wanted)]] == wanted]
+        if starts:
+            areas = list(functions(ast.parse("\n".join(lines))))
+            outside = set(range(len(lines))).difference(*(area for _, area in areas))
+            names = [*areas, ("<module>", outside)]
+            inside = set().union(*(area for name, area in names if name == mutation["function"]))
+            found += [(path, at, lines) for at in starts if at in inside]
     if len(found) != 1:
-        at = ", ".join(f"{path.relative_to(tree)}:{line + 1}" for path, line in sorted(found))
+        at = ", ".join(f"{path.relative_to(tree)}:{line + 1}" for path, line, _ in found)
         raise Misfit(f"{mutation['id']} fits {len(found)} places ({at}): {mutation['function']}")
-    ((path, first),) = found
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
+    ((path, first, lines),) = found
+    before = ast.dump(ast.parse("\n".join(lines)))
     indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
     lines[first : first + len(wanted)] = [f"{indent}{line}" for line in mutation["after"].splitlines()]
     changed = "\n".join(lines) + "\n"
     try:
-        if ast.dump(ast.parse(changed)) == ast.dump(ast.parse(text)):
+        if ast.dump(ast.parse(changed)) == before:
             raise Misfit(f"{mutation['id']} changes nothing")
     except SyntaxError as error:
         raise Misfit(f"{mutation['id']} makes no Python: {error}") from None
@@ -179,18 +171,15 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def pytest_collectreport(self, report: Any) -> None:
-        """A file that cannot be imported."""
-        if report.failed:
-            self.pytest_runtest_logreport(report)
-
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """A test, its fixtures before and after."""
+        """A test, its fixtures before and after; or that a file could be imported or not."""
         row = {"id": report.nodeid, "failed": report.failed, "took": getattr(report, "duration", 0.0)}
         row["is_call"] = getattr(report, "when", "") == "call"
         row["timed_out"] = report.failed and "Timeout (>" in str(report.longrepr)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+    pytest_collectreport = pytest_runtest_logreport
 
 
 class Outcome:
@@ -202,7 +191,7 @@ class Outcome:
         self.code, self.seconds, self.tests = code, seconds, sum(row["is_call"] for row in rows)
         self.failed = [row["id"] for row in rows if row["failed"]]
         self.durations: Counter[str] = Counter()
-        for row in rows:
+        for row in (row for row in rows if row["took"]):
             self.durations[row["id"].partition("::")[0]] += row["took"]
         self.is_bad = bool(self.failed) or is_late or code not in (0, 5)  # 5: there was no test
         self.verdict = {"status": "survived"}
@@ -236,7 +225,7 @@ class Runner:
         for folder in (self._tmp, self.copy / ".hypothesis"):
             shutil.rmtree(folder, ignore_errors=True)
         self._tmp.mkdir()
-        flags = [*FLAGS, "not slow and not gpu", f"--basetemp={self._tmp / 'b'}", *["-x"][: int(x)]]
+        flags = [*FLAGS, f"--basetemp={self._tmp / 'b'}", *["-x"][: int(x)]]
         flags += [f"--deselect={name}" for name in deselected]
         started, record = time.monotonic(), self._tmp / "record.jsonl"
         arguments = (self.copy, [*flags, *files], record, self._logs / f"{label}.log")

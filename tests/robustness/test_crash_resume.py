@@ -6,14 +6,13 @@ from pathlib import Path
 import fiddle as fdl
 import pytest
 import torch
+from helpers.launched import PICTURES
 from helpers.run_folders import config_folder
 from robustness import crash_resume
 from robustness.crash_resume import KINDS, differences, measure, same
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-
-PICTURES = ("samples", "confusion_matrix", "digit_errors", "predictions", "grad_cam", "history", "dataset")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers.run_folders import full_run
 from helpers.watched import listening, watched
+from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 import experiments  # noqa: F401  # its import registers them
@@ -32,6 +33,7 @@ NAMES = (
     "%2e.png",
 )
 STARTS = ("subprocess.Popen", "socket.bind", "socket.connect", "pickle.find_class")
+BAD = "!bad.png"
 COUNTS = {"train": 6, "val": 2, "test": 2}
 
 
@@ -41,7 +43,10 @@ def picture(path: Path, seed: int) -> None:
 
 
 def hostile_set(root: Path) -> Path:
-    """Annotated, so that labels may hold anything that can be seen; one image is a link that leaves the root."""
+    """Annotated, so that labels may hold anything that can be seen; one image is a link that leaves the root.
+
+    An image of each split is bad.
+    """
     for split, count in COUNTS.items():
         folder = root / split
         folder.mkdir(parents=True)
@@ -51,12 +56,24 @@ def hostile_set(root: Path) -> Path:
             for number, name in enumerate(NAMES[:count]):
                 picture(folder / str(index) / name, seed=len(rows) + 1000 * count)
                 rows.append({"image": f"{index}/{NAMES[number]}", "suffix": label})
+        (folder / BAD).touch()
+        rows.append({"image": BAD, "suffix": LABELS[0]})
         (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     linked = root / "train" / "0" / NAMES[0]
     outside = root.with_name("outside.png")
     linked.rename(outside)
     linked.symlink_to(outside)
     return root
+
+
+class Loses(Callback):
+    """Removes a file once nothing but the export is left to do."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def on_test_end(self, trainer: object, pl_module: object) -> None:
+        Path(self.file).unlink()
 
 
 class Run:
@@ -71,7 +88,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     place = tmp_path_factory.mktemp("hostile")
     root, workdir = hostile_set(place / "set"), place / "runs"
     config = configs.get_experiment("resnet18_baseline")()
-    config.data.root = str(root)
+    config.data.root, config.data.on_bad_image = str(root), "skip"
+    config.trainer.callbacks.loses = fdl.Config(Loses, file=str(root / "val" / "0" / NAMES[1]))
     config.data.size_px = (32, 32)
     config.data.batch_size = 16
     config.module.network.weights = None
@@ -125,8 +143,25 @@ def test_tables_hold_the_labels_as_they_are(run: Run) -> None:
 
 
 @pytest.mark.slow
+def test_bad_images_are_nowhere_in_the_results_and_in_the_folder_by_name(run: Run) -> None:
+    """The run also survives that a file vanishes before the export."""
+    for split in ("val", "test"):
+        with (run.folder.path / f"predictions_{split}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == COUNTS[split] * len(LABELS)
+        assert not [row for row in rows if BAD in row["file"]]
+    found = json.loads((run.folder.path / "audit.json").read_text(encoding="utf-8"))["findings"]
+    unreadable = [each["rows"][0] for each in found if each["kind"] == "bad image"]
+    assert unreadable == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
+    assert all(f"{split}/{BAD} is empty" in (run.folder.path / "audit.txt").read_text("utf-8") for split in COUNTS)
+    assert "1 of train, 1 of val, 1 of test" in run.folder.report.read_text(encoding="utf-8")
+    assert run.folder.onnx.exists()
+
+
+@pytest.mark.slow
 def test_the_run_writes_into_its_folder_and_the_cache_alone(run: Run) -> None:
-    written = [deed for deed in run.deeds if deed.partition(" ")[0] not in STARTS]
+    lost = f"os.remove {str(run.root / 'val' / '0' / NAMES[1])!r}"
+    written = [deed for deed in run.deeds if deed.partition(" ")[0] not in STARTS and deed != lost]
     cache_of_torch = f"os.mkdir '{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}'"
     assert set(written) <= {cache_of_torch}
     place = run.root.parent

@@ -43,7 +43,8 @@ PRELOADED = [
     *("onnx", "onnxscript", "onnxruntime.quantization", "sklearn.metrics", "hypothesis", "pytest", "pytest_timeout"),
 ]
 NOT_COPIED = ("__pycache__", ".*_cache", ".hypothesis", "*.egg-info", ".git", ".venv", "runs", "dist")
-FLAGS = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-n", "0", "--hypothesis-seed=0", "--timeout=120", "-m"]
+FLAGS = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-n", "0", "--hypothesis-seed=0", "--timeout=120"]
+FLAGS += ["-m", "not slow and not gpu", "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is preloaded
 INDIRECT_S = 120.0  # of tests that reach the mutated module by another one, the quick files first
 
 Row = dict[str, Any]  # a mutation, or its result: a line of a file
@@ -105,17 +106,6 @@ def mutated(tree: Path, mutation: Row) -> tuple[Path, str]:
     return path, changed
 
 
-def misfits(tree: Path, mutations: Iterable[Row]) -> list[str]:
-    """What is wrong with the mutations in this tree."""
-    problems = []
-    for mutation in mutations:
-        try:
-            mutated(tree, mutation)
-        except Misfit as problem:
-            problems.append(str(problem))
-    return problems
-
-
 @contextmanager
 def put_in(tree: Path, mutations: Iterable[Row]) -> Iterator[list[Row]]:
     """Faults in a tree, taken out again at the end; gives those that have found a place beside the others."""
@@ -132,6 +122,18 @@ def put_in(tree: Path, mutations: Iterable[Row]) -> Iterator[list[Row]]:
     finally:
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
+
+
+def check(tree: Path, mutations: Sequence[Row]) -> int:
+    """Prints what is wrong with the mutations in this tree, and how many fit; the exit code."""
+    problems = []
+    for mutation in mutations:
+        try:
+            mutated(tree, mutation)
+        except Misfit as problem:
+            problems.append(str(problem))
+    print("\n".join([*problems, f"{len(mutations) - len(problems)} of {len(mutations)} mutations fit"]))
+    return 1 if problems else 0
 
 
 def imported(path: Path) -> set[str]:
@@ -349,8 +351,8 @@ class Trials:
 def run(tree: Path, name: str, *, full: bool, only: Collection[str]) -> None:
     """Tries what has no result yet; with `full`, what has survived everything but the whole suite."""
     mutations, results = read_mutations(name), HERE / f"results-{name}.jsonl"
-    if problems := misfits(tree, mutations):
-        raise SystemExit("\n".join(problems))
+    if check(tree, mutations):
+        sys.exit(1)
     work = Path(tempfile.gettempdir()) / "jersey-mutations" / name  # outside of the tree, which is copied there
     trials, known = Trials(Runner(tree, work), work / "control.json", results), read_rows(results)
     wanted = [mutation for mutation in mutations if not only or mutation["id"] in only]
@@ -373,8 +375,7 @@ def summary(name: str) -> str:
     for source in ("read", "drawn", "all"):
         some = Counter(row["status"] for row in rows if source in (row["from"], "all"))
         lines.append(f"| {source} | {some.total()} | {some['caught']} | {some['timeout']} | {some['survived']} |")
-    minutes = sum(row["seconds"] for row in rows) / 60
-    lines += ["", f"{minutes:.0f} minutes of tests, without the runs of the whole suite.", ""]
+    lines += ["", f"{sum(row['seconds'] for row in rows) / 60:.0f} minutes of tests, without the whole suite.", ""]
     for row in rows:
         if row["status"] != "caught":
             state = "all" if row["after"] == "all" else "direct+indirect"
@@ -408,10 +409,7 @@ def main() -> None:
     if flags.command == "summary":
         print("\n".join([*map(summary, flags.names), *([compared(*flags.names)] if len(flags.names) == 2 else [])]))
     elif flags.command == "check":
-        mutations = read_mutations(flags.name)
-        problems = misfits(tree, mutations)
-        print("\n".join([*problems, f"{len(mutations) - len(problems)} of {len(mutations)} mutations fit"]))
-        sys.exit(1 if problems else 0)
+        sys.exit(check(tree, read_mutations(flags.name)))
     elif Path(sys.executable).absolute() != (python := flags.python or tree / ".venv" / "bin" / "python").absolute():
         os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])
     else:

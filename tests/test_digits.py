@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.full_run import full_run
+from helpers.run_folders import full_run
 from PIL import Image
 from sklearn.datasets import load_digits
 

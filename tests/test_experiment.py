@@ -15,7 +15,7 @@ import pytest
 import torch
 from helpers.aim_repository import indexed
 from helpers.countdown import rows_of
-from helpers.full_run import full_run
+from helpers.run_folders import full_run
 from helpers.small_run import small_network
 
 import experiments  # noqa: F401  # its import registers them

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import fiddle as fdl
 import pytest
+from helpers.run_folders import config_folder
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.bench import epoch, startup
-from jersey.cli.commands import config_files
 from jersey.lint.checks import load
 
 ROUNDS, BATCHES = 2, 2
@@ -18,12 +18,9 @@ ROUNDS, BATCHES = 2, 2
 
 @pytest.fixture
 def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
-    """As a run leaves it, as far as its config goes."""
     config = configs.get_experiment("resnet18_small")()
     shrink(config)
-    for name, text in config_files("resnet18_small", config).items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return tmp_path
+    return config_folder(config, "resnet18_small", tmp_path)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.full_run import full_run
+from helpers.run_folders import full_run
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs

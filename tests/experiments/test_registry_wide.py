@@ -7,9 +7,9 @@ from pathlib import Path
 
 import fiddle as fdl
 import pytest
-from helpers.full_run import full_run
 from helpers.registered import EXPERIMENTS as NAMES
 from helpers.registered import FIDDLERS
+from helpers.run_folders import full_run
 
 from jersey import config as configs
 from jersey.augment.mixing import CutMix

@@ -15,9 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
+PICTURES = ("samples", "confusion_matrix", "digit_errors", "predictions", "grad_cam", "history", "dataset")
+"""The callbacks that draw, which takes as long as all else of a small run."""
+NO_PICTURES = tuple(f"--fdl_set=trainer.callbacks.{name}=None" for name in PICTURES)
 
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["experiments", "jersey.cli.commands", "onnxscript", "onnxruntime"])
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["experiments", "jersey.cli.commands", "onnxscript", "onnxruntime"])
 
 
 class Started:
@@ -26,7 +29,7 @@ class Started:
     def __init__(self, flags: Sequence[str], cwd: Path) -> None:
         self._flags = flags
         self._outputs = [cwd / ".stdout", cwd / ".stderr"]
-        self._process = _server.Process(target=_launch, args=(flags, cwd, dict(os.environ), self._outputs))
+        self._process = SERVER.Process(target=run_launch, args=(flags, cwd, dict(os.environ), self._outputs))
         self._process.start()
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -57,7 +60,7 @@ def launched(flags: Sequence[str], cwd: Path, *, timeout_s: float) -> subprocess
     return Started(flags, cwd).ended(timeout_s=timeout_s)
 
 
-def _launch(flags: Sequence[str], cwd: Path, environment: dict[str, str], outputs: Sequence[Path]) -> None:
+def run_launch(flags: Sequence[str], cwd: Path, environment: dict[str, str], outputs: Sequence[Path]) -> None:
     """In the new process: what the interpreter would set up, the program, and what the interpreter does at exit."""
     for number, output in enumerate(outputs, start=1):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

@@ -1,23 +1,22 @@
-"""A file that runs code when it is unpickled: it makes a marker file, so a test can see whether it was."""
+"""Files that run code when they are unpickled: they make a marker file, so that a test can see whether they were."""
 
 import io
 import pickle
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+MARKER = Path(tempfile.gettempdir()) / "jersey-payload-ran"
+
 
 class Payload:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
+    """Creates the marker when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.marker,)
+        return Path.touch, (MARKER,)
 
 
 def _saved(content: Any, **options: bool) -> bytes:
@@ -26,18 +25,15 @@ def _saved(content: Any, **options: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _array(content: Any) -> bytes:
+def _array() -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, np.array([content], dtype=object), allow_pickle=True)
+    np.save(buffer, np.array([Payload()], dtype=object), allow_pickle=True)
     return buffer.getvalue()
 
 
-CHECKPOINTS: dict[str, Callable[[Path], bytes]] = {
-    "a pickle": lambda marker: pickle.dumps(Payload(marker)),
-    "torch's file": lambda marker: _saved({"state_dict": {"a": Payload(marker)}, "epoch": 0}),
-    "torch's old file": lambda marker: _saved(Payload(marker), _use_new_zipfile_serialization=False),
+CHECKPOINTS = {
+    "a pickle": pickle.dumps(Payload()),
+    "torch's file": _saved({"state_dict": {"a": Payload()}, "epoch": 0}),
+    "torch's old file": _saved(Payload(), _use_new_zipfile_serialization=False),
 }
-ARRAYS: dict[str, Callable[[Path], bytes]] = {
-    "an array of objects": lambda marker: _array(Payload(marker)),
-    "a pickle": lambda marker: pickle.dumps(Payload(marker)),
-}
+ARRAYS = {"an array of objects": _array(), "a pickle": CHECKPOINTS["a pickle"]}

@@ -1,4 +1,4 @@
-"""An experiment to plant values in, for the tests of findings."""
+"""An experiment to plant values in, and an index of crops that lie nowhere, as long-tailed as a season."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from helpers import config_parts
 from helpers.config_parts import Change, part
 from helpers.long_tail import LONG_TAIL, splits
 
-from jersey.data.split import Split
+from jersey.data.split import Paths, Split
 from jersey.lint.no_effect import findings
 from jersey.lint.simulate import effects
 

@@ -1,10 +1,16 @@
-"""Folders of finished runs, as a real run leaves them, with what `jersey.compare` reads."""
+"""Folders of runs: what a config leaves before a run, a real whole run, and what `jersey.compare` reads of one."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import fiddle as fdl
+
+from jersey import config as configs
+from jersey.cli.commands import config_files
 from jersey.core.tables import write_csv
+from jersey.lint.checks import check, load
+from jersey.runs.folder import RunFolder, open_run
 
 HEADER = ("file", "bytes", "true number", "read as", "confidence", "probability of the truth", "rank of the truth")
 
@@ -30,4 +36,27 @@ def run_folder(
     write_csv(folder / "predictions_test.csv", HEADER, rows)
     if train is not None:
         write_csv(folder / "dataset.csv", ("number", "train", "val", "test"), [(n, c, 0, 0) for n, c in train.items()])
+    return folder
+
+
+def config_folder(config: fdl.Buildable, experiment: str, folder: Path) -> Path:
+    """A folder as a run leaves it, as far as its config goes."""
+    for name, text in config_files(experiment, config).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def run_again(folder: Path, changes: Sequence[str], workdir: Path, name: str) -> RunFolder:
+    """Does the run of a folder anew, with changes as `--fdl_set`, under a name of its own."""
+    experiment, config = load(folder)
+    for change in changes:
+        configs.apply_override(config, change)
+    check(config)
+    return full_run(config, experiment, workdir, name)
+
+
+def full_run(config: fdl.Buildable, experiment: str, workdir: Path, name: str = "run") -> RunFolder:
+    """A config's whole run, in this process and as launch.py would do it: fit, test, export, report, Aim beside it."""
+    folder = open_run(workdir, experiment, name, documents=config_files(experiment, config))
+    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from helpers.launched import _launch, _server
+from helpers.launched import SERVER, run_launch
 from torch.distributed import TCPStore
 
 PROCESSES = 2
@@ -19,7 +19,7 @@ PROCESSES = 2
 def side_by_side(target: Callable[..., None], *arguments: Any, timeout_s: float = 240) -> list[int]:
     """Calls a function, that of an importable module, in every process; their exit codes by rank."""
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    processes = [_server.Process(target=_as_one_of, args=(each, target, arguments)) for each in environments(store)]
+    processes = [SERVER.Process(target=_as_one_of, args=(each, target, arguments)) for each in environments(store)]
     for process in processes:
         process.start()
     for process in processes:
@@ -60,7 +60,7 @@ def launched_side_by_side(flags: Sequence[str], cwd: Path) -> list[CompletedProc
 
 
 def _launch_as_one_of(flags: Sequence[str], cwd: Path) -> None:
-    _launch(flags, cwd, dict(os.environ), _outputs(cwd, int(os.environ["RANK"])))
+    run_launch(flags, cwd, dict(os.environ), _outputs(cwd, int(os.environ["RANK"])))
 
 
 def _outputs(cwd: Path, rank: int) -> list[Path]:

@@ -1,6 +1,6 @@
-"""What this process does to the world around some folders, told by Python's audit events.
+"""What this process does to the world around some folders, and where a process listens.
 
-Libraries that write with code of their own (RocksDB under Aim) are not seen.
+The first is told by audit events of Python: what libraries write by code of their own (RocksDB) is not seen.
 """
 
 import os
@@ -14,6 +14,8 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = {"os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.symlink", "os.link", "os.rename"}
 _DEEDS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.bind", "socket.connect"}
 _DEEDS |= {"pickle.find_class", "urllib.Request"}
+
+_LISTEN = "0A"  # the kernel's word for a socket that does
 
 _watches: list[tuple[tuple[str, ...], list[str]]] = []
 
@@ -39,8 +41,8 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _DEEDS:
         seen.append(f"{event} {arguments[:2]!r}")
     elif event in _CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING):
-        # Of these, what is there already comes first but for a rename, whose target matters as well.
-        paths = arguments[:2] if event in ("os.rename", "os.link", "os.symlink") else arguments[:1]
+        # What is there already comes first; a rename changes both, and a link is made where it is named second.
+        paths = arguments[:2] if event in ("os.rename", "os.link") else arguments[event == "os.symlink" :][:1]
         seen += [f"{event} {path!r}" for path in paths if _is_outside(path, folders)]
 
 
@@ -50,3 +52,27 @@ def _is_outside(path: Any, folders: tuple[str, ...]) -> bool:
     real = os.path.realpath(os.fsdecode(path))
     is_harmless = real == os.devnull or "__pycache__" in real
     return not is_harmless and not any(real == folder or real.startswith(f"{folder}/") for folder in folders)
+
+
+def listening(pid: int) -> list[int]:
+    """The ports, at any address."""
+    return [port for _, port in addresses(pid)]
+
+
+def addresses(pid: int) -> list[tuple[str, int]]:
+    """(address as the kernel writes it, port) of each socket that listens."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            inodes.add(str(link.readlink()))
+        except OSError:  # closed since
+            continue
+    return [(address, port) for inode, address, port in _sockets(pid) if f"socket:[{inode}]" in inodes]
+
+
+def _sockets(pid: int) -> list[tuple[str, str, int]]:
+    """(inode, address, port) of every socket of the machine that listens."""
+    lines = [line for kind in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]]
+    cells = [line.split() for line in lines]
+    found = [(row[9], *row[1].split(":")) for row in cells if row[3] == _LISTEN]
+    return [(inode, address, int(port, 16)) for inode, address, port in found]

@@ -2,10 +2,11 @@
 
     PYTHONPATH=tests python -m robustness.crash_resume RUN --kills=50 --set=trainer.epochs=2
 
-The run of that folder is done once in peace. Then, for each kill, a process does it anew and gets SIGKILL: at a random
-moment, or when half of a checkpoint is written, or just before a file takes its place (tables, ONNX, checkpoints), or
-right after a call to Aim. The same run is started again, and then compared: averaged and raw weights of the last and of
-the best epoch, optimizer, schedule and counters; `metrics.csv`, `sampler.csv` and the test predictions, byte for byte.
+The run of that folder is done once in peace. Then processes do it anew and get SIGKILL, the same run in all four ways
+one after the other: at a random moment, when half of a checkpoint is written, just before a file takes its place
+(tables, ONNX, checkpoints), and right after a call to Aim. Started once more it ends, and is compared: averaged and raw
+weights of the last and of the best epoch, optimizer, schedule and counters; `metrics.csv`, `sampler.csv` and the test
+predictions, byte for byte.
 
 Inside of epochs a checkpoint is due after every second step here, so that many kills meet one.
 """
@@ -25,16 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from helpers.run_folders import run_again
 from tqdm import tqdm
 
-from jersey import config as configs
-from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
-from jersey.core.tables import aligned
 from jersey.lint.checks import load
 from jersey.runs.aim import AimTracker
-from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, open_run
+from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT
 
 KINDS = ("any moment", "before a file is in place", "in a checkpoint", "after a call to Aim")
 TABLES = ("metrics.csv", "sampler.csv", "predictions_test.csv")
@@ -59,11 +58,7 @@ def start(folder: Path, changes: Sequence[str], workdir: Path, run_name: str, ki
     os.dup2(os.open(workdir / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     started_s, calls = time.perf_counter(), Counter[str]()
     _watch(calls, kind, fatal_call)
-    name, config = load(folder)
-    for change in (*changes, "checkpoints.every_steps=2"):
-        configs.apply_override(config, change)
-    run = open_run(workdir, name, run_name, documents=config_files(name, config))
-    configs.build(config).run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+    run_again(folder, (*changes, "checkpoints.every_steps=2"), workdir, run_name)
     facts = {"seconds": time.perf_counter() - started_s, **calls}
     (workdir / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -91,13 +86,13 @@ def _watch(calls: Counter[str], kind: str, fatal_call: int) -> None:
         setattr(owner, function, counted(this, getattr(owner, function)))
 
 
-def killed(arguments: tuple[Any, ...], kind: str, chance: random.Random, facts: dict[str, Any]) -> bool:
-    """Starts a run and kills it; False if it had ended before."""
+def killed(arguments: tuple[Any, ...], kind: str, chance: random.Random, facts: dict[str, Any], share: float) -> bool:
+    """Starts a run and kills it in the first `share` of what a whole one does; False if it had ended before."""
     # Not the very last calls: Aim's own threads make some of them, not always as many.
-    fatal_call = 0 if kind == KINDS[0] else chance.randint(1, max(1, facts[kind] * 9 // 10))
+    fatal_call = 0 if kind == KINDS[0] else chance.randint(1, max(1, int(facts[kind] * 0.9 * share)))
     process = _processes.Process(target=start, args=(*arguments, kind, fatal_call))
     process.start()
-    process.join(chance.uniform(0, facts["seconds"]) if not fatal_call else None)
+    process.join(chance.uniform(0, facts["seconds"] * share) if not fatal_call else None)
     process.kill()
     process.join()
     return process.exitcode == -signal.SIGKILL
@@ -124,20 +119,20 @@ def same(left: Any, right: Any) -> bool:
     return left == right
 
 
-def measure(folder: Path, changes: Sequence[str], *, kills: int, seed: int) -> list[tuple[str, bool, list[str]]]:
-    """Kind, whether it was killed before its end, and what differs at last, of each."""
+def measure(folder: Path, changes: Sequence[str], *, runs: int, seed: int) -> list[tuple[list[str], list[str]]]:
+    """The kinds of kills that met a run before its end, and what differs at last, for each run."""
     workdir = Path(tempfile.mkdtemp(prefix="jersey-kills-"))  # stays: Aim hangs when its repository is deleted
     name, _ = load(folder)
     _finish((folder, changes, workdir, "whole"))
     facts = json.loads((workdir / FACTS).read_text(encoding="utf-8"))
     chance, rows = random.Random(seed), []
-    for number in tqdm(range(kills), desc="kills", unit="run"):
-        kind = KINDS[number % len(KINDS)]
+    for number in tqdm(range(runs), desc="kills", unit="run"):
         arguments = (folder, changes, workdir, f"killed-{number}")
-        was_killed = killed(arguments, kind, chance, facts)
+        order = enumerate(chance.sample(KINDS, len(KINDS)), start=1)  # the first early, to leave something to the last
+        met = [kind for turn, kind in order if killed(arguments, kind, chance, facts, turn / len(KINDS))]
         _finish(arguments)
         run = workdir / name / f"killed-{number}"
-        rows.append((kind, was_killed, differences(run, workdir / name / "whole")))
+        rows.append((met, differences(run, workdir / name / "whole")))
         shutil.rmtree(run)
     return rows
 
@@ -151,7 +146,7 @@ def _finish(arguments: tuple[Any, ...]) -> None:
 
 
 def main() -> None:
-    """Prints a row a kind, what differed, and a line of JSON."""
+    """Prints what met each run and what differed, and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of the run to do again")
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as --fdl_set of launch.py")
@@ -162,18 +157,12 @@ def main() -> None:
         set_up_console()
         if options.kills < 1:
             raise UserError("--kills must be at least 1")
-        rows = measure(options.folder, options.set, kills=options.kills, seed=options.seed)
-    cells = [["killed", "runs", "before the end", "equal"]]
-    for kind in KINDS:
-        of_kind = [row for row in rows if row[0] == kind]
-        equal = sum(not different for _, _, different in of_kind)
-        cells.append([kind, str(len(of_kind)), str(sum(was_killed for _, was_killed, _ in of_kind)), str(equal)])
-    print("\n".join(aligned(cells)))
-    for number, (kind, _, different) in enumerate(rows):
-        if different:
-            print(f"run {number}, {kind}: {', '.join(different)}")
-    equal = sum(not different for _, _, different in rows)
-    print(json.dumps({"bench": "kills", "seed": options.seed, "kills": len(rows), "equal": equal}))
+        runs = -(-options.kills // len(KINDS))
+        rows = measure(options.folder, options.set, runs=runs, seed=options.seed)
+    for number, (met, different) in enumerate(rows):
+        print(f"run {number}, killed {', '.join(met)}: {', '.join(different) or 'equal'}")
+    kills, equal = sum(len(met) for met, _ in rows), sum(not different for _, different in rows)
+    print(json.dumps({"bench": "kills", "seed": options.seed, "kills": kills, "runs": len(rows), "equal": equal}))
 
 
 if __name__ == "__main__":

@@ -1,30 +1,20 @@
-"""Writers of image files of every kind that turns up among crops: whole in an unusual way, damaged, or no images.
-
-KINDS has them all; a maker gets the path that it shall fill and the picture that it shall show if it can.
+"""Image files of every kind that turns up among crops: whole in an unusual way, damaged, or no images.
 
 Shapes: H W of the picture, C channels.
 """
 
+import io
 import os
 import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 ORIENTATION = 0x0112  # EXIF's tag
-
-Make = Callable[[Path, Image.Image], None]
-
-
-class Kind(NamedTuple):
-    """How a kind of file is called, and made."""
-
-    name: str
-    make: Make
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -73,7 +63,7 @@ def stored_for_orientation(upright_HWC: np.ndarray, orientation: int) -> np.ndar
     }[orientation]
 
 
-def save_oriented(path: Path, picture: Image.Image, *, orientation: int, **options: Any) -> None:
+def save_oriented(path: Path | io.BytesIO, picture: Image.Image, *, orientation: int, **options: Any) -> None:
     """A picture turned or mirrored, and what EXIF says about that."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -81,118 +71,142 @@ def save_oriented(path: Path, picture: Image.Image, *, orientation: int, **optio
     stored.save(path, exif=exif, **options)
 
 
-def _save(path: Path, picture: Image.Image, *, mode: str = "RGB", **options: Any) -> None:
-    picture.convert(mode).save(path, **options)
+def saved(picture: Image.Image, kind: str, mode: str = "RGB", *, turn: int = 0, **options: Any) -> bytes:
+    """The bytes of an image file of a kind, in one of Pillow's modes; with `turn`, in that EXIF orientation."""
+    buffer = io.BytesIO()
+    if turn:
+        save_oriented(buffer, picture, orientation=turn, format=kind)
+    else:
+        _in_mode(picture, mode).save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
-def _cut(path: Path, picture: Image.Image, *, share: float) -> None:
-    picture.save(path)
-    os.truncate(path, int(path.stat().st_size * share))
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    if mode == "P":
+        return picture.quantize(256)
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    if mode == "clear":
+        picture = picture.copy()
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+        return picture
+    return picture.convert(mode)
 
 
-def _bytes(path: Path, picture: Image.Image, *, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def _frames(path: Path, picture: Image.Image) -> None:
+def _frames(picture: Image.Image, kind: str) -> bytes:
     rest = [Image.new("RGB", picture.size, (value, 0, 0)) for value in (100, 200)]
-    picture.save(path, save_all=True, append_images=rest)
+    return saved(picture, kind, save_all=True, append_images=rest)
 
 
-def _grey_16_bit(path: Path, picture: Image.Image) -> None:
-    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(path)
+def _cut(picture: Image.Image, kind: str, share: float = 0.5) -> bytes:
+    content = saved(picture, kind)
+    return content[: int(len(content) * share)]
 
 
-def _colour_16_bit(path: Path, picture: Image.Image) -> None:
-    path.write_bytes(png_16_bit(np.asarray(picture).astype(np.uint16) * 257))
+GREY_TIFF, GIF_BOMB = ("tiff_lzw", "tiff_deflate", "packbits"), b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff"
+READ, DRAWN = "read as 48 x 64 RGB", "read as 48 x 64 RGB, as drawn$"
+IN_GREY = "read as 48 x 64 RGB, as drawn, in grey$"
+NO_IMAGE = "refused or skipped: is not an image of a known kind"
+CUT = "refused or skipped: cannot be decoded"
+TOO_LARGE = "refused or skipped: has more than 20000000 pixels"
+NO_NAME = "refused or skipped: has a name that cannot be shown, with control characters or not in UTF-8"
+
+SUFFIXES = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp", "PPM": "png"}
+Encode = Callable[[Image.Image], bytes]
 
 
-def _float(path: Path, picture: Image.Image) -> None:
-    Image.fromarray(np.asarray(picture.convert("L"), np.float32)).save(path)
+def _whole(expected: str, kind: str, modes: str, **options: Any) -> dict[str, tuple[str, str, Encode]]:
+    found = {}
+    for mode in modes.split():
+        name = " ".join([kind, mode, *(f"{key}={value}" for key, value in options.items())])
+        found[name] = (f"{name}.{SUFFIXES[kind]}", expected, partial(saved, kind=kind, mode=mode, **options))
+    return found
 
 
-def _with_alpha(path: Path, picture: Image.Image) -> None:
-    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-    picture.save(path)
+CONTENTS: dict[str, tuple[str, str, Encode]] = {
+    **_whole(DRAWN, "PNG", "RGB RGBA P"),
+    **_whole(IN_GREY, "PNG", "L LA I;16"),
+    **_whole(READ, "PNG", "1 clear"),
+    **_whole(DRAWN, "PNG", "P", transparency=bytes([0, 128])),
+    **_whole(DRAWN, "JPEG", "RGB CMYK"),
+    **_whole(IN_GREY, "JPEG", "L"),
+    **_whole(DRAWN, "JPEG", "RGB", progressive=True),
+    **{name: row for turn in range(1, 9) for name, row in _whole(DRAWN, "JPEG", "RGB", turn=turn).items()},
+    **_whole(DRAWN, "GIF", "P"),
+    **_whole(IN_GREY, "GIF", "L"),
+    **_whole(DRAWN, "WEBP", "RGB RGBA", lossless=True),
+    **_whole(DRAWN, "WEBP", "RGB RGBA", lossless=False),
+    **_whole(DRAWN, "TIFF", "RGB RGBA P CMYK"),
+    **_whole(IN_GREY, "TIFF", "L I;16"),
+    **{name: row for each in GREY_TIFF for name, row in _whole(DRAWN, "TIFF", "RGB", compression=each).items()},
+    **_whole(DRAWN, "TIFF", "RGB", compression="jpeg"),
+    **_whole(READ, "TIFF", "1"),
+    **_whole(READ, "TIFF", "1", compression="group4"),
+    **_whole("refused or skipped: has pixels of the kind 'F', which has no fixed meaning as a colour", "TIFF", "F"),
+    **_whole(DRAWN, "BMP", "RGB P"),
+    **_whole(IN_GREY, "BMP", "L"),
+    **_whole(READ, "BMP", "1"),
+    **_whole(DRAWN, "PPM", "RGB"),
+    **_whole(IN_GREY, "PPM", "L"),
+    **_whole(READ, "PPM", "1"),
+    **{
+        f"{kind} of three frames": (f"frames.{kind.lower()}", DRAWN, partial(_frames, kind=kind))
+        for kind in ("GIF", "PNG", "WEBP", "TIFF")
+    },
+    **{
+        f"{kind} cut in half": (f"half.{kind.lower()}", CUT, partial(_cut, kind=kind))
+        for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF")
+    },
+    "JPEG without its end": ("end.jpg", CUT, partial(_cut, kind="JPEG", share=0.95)),
+    "zero bytes": ("empty.jpg", "refused or skipped: is empty", lambda _: b""),
+    "PNG with the suffix .jpg": ("png.jpg", DRAWN, partial(saved, kind="PNG")),
+    "JPEG with the suffix .dat": ("jpeg.dat", "not taken for an image", partial(saved, kind="JPEG")),
+    "text": ("text.jpg", NO_IMAGE, lambda _: b"no image at all"),
+    "HTML": ("html.jpg", NO_IMAGE, lambda _: b"<!DOCTYPE html><html><body>404 Not Found</body></html>"),
+    "PostScript": ("postscript.jpg", NO_IMAGE, partial(saved, kind="EPS")),
+    "1 x 1": ("1x1.png", "read as 1 x 1 RGB", lambda picture: saved(picture.resize((1, 1)), "PNG")),
+    "20,000 x 20,000, whole": ("20000.png", TOO_LARGE, lambda _: whole_bomb(20_000)),
+    "60,000 x 60,000, a header": ("60000.png", TOO_LARGE, lambda _: header_of_bomb(60_000)),
+    "GIF of 65,535 x 65,535": ("bomb.gif", TOO_LARGE, lambda _: GIF_BOMB + b"\0\x02\x02D\x01\0;"),
+    "16-bit colour PNG": ("deep.png", DRAWN, lambda it: png_16_bit(np.asarray(it).astype(np.uint16) * 257)),
+    "name with spaces": ("two  words .png", DRAWN, partial(saved, kind="PNG")),
+    "name with a newline": ("two\nlines.png", NO_NAME, partial(saved, kind="PNG")),
+    "name with emoji": ("🏀👨\u200d👩.png", DRAWN, partial(saved, kind="PNG")),
+    "name that is not UTF-8": (os.fsdecode(b"caf\xe9.png"), NO_NAME, partial(saved, kind="PNG")),
+}
+"""File name, what is expected of it, and its bytes for a picture, by kind; no two have one file name."""
 
 
-def _palette(path: Path, picture: Image.Image, **options: Any) -> None:
-    picture.quantize(256).save(path, **options)
-
-
-def _link(path: Path, picture: Image.Image, *, target: str) -> None:
-    path.symlink_to(target)
-
-
-def _closed(path: Path, picture: Image.Image) -> None:
-    picture.save(path)
+def _closed(path: Path) -> None:
+    path.write_bytes(b"closed")
     path.chmod(0)
 
 
-def _pipe(path: Path, picture: Image.Image) -> None:
-    os.mkfifo(path)
-
-
-def _folder(path: Path, picture: Image.Image) -> None:
-    path.mkdir()
-
-
-def _sparse(path: Path, picture: Image.Image) -> None:
+def _sparse(path: Path, size: int) -> None:
     path.touch()
-    os.truncate(path, 20_000_000_000)
+    os.truncate(path, size)
 
 
-GONE = "gone.png"  # which the bench takes away
-TEXT = b"no image at all"
-HTML = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
-GIF_BOMB = b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x02\x02D\x01\0;"
-
-# By file name; every name is another, so that all can lie in one folder.
-KINDS: dict[str, Kind] = {
-    "empty.jpg": Kind("zero bytes", partial(_bytes, content=b"")),
-    "half.jpg": Kind("JPEG cut in half", partial(_cut, share=0.5)),
-    "end.jpg": Kind("JPEG without its end", partial(_cut, share=0.95)),
-    "half.png": Kind("PNG cut in half", partial(_cut, share=0.5)),
-    "half.gif": Kind("GIF cut in half", partial(_cut, share=0.5)),
-    "half.webp": Kind("WebP cut in half", partial(_cut, share=0.5)),
-    "half.tif": Kind("TIFF cut in half", partial(_cut, share=0.5)),
-    "png.jpg": Kind("PNG with the suffix .jpg", partial(_save, format="PNG")),
-    "jpeg.dat": Kind("JPEG with the suffix .dat", partial(_save, format="JPEG")),
-    "text.jpg": Kind("text", partial(_bytes, content=TEXT)),
-    "html.jpg": Kind("HTML", partial(_bytes, content=HTML)),
-    "postscript.jpg": Kind("PostScript", partial(_save, format="EPS")),
-    "one.gif": Kind("GIF", _save),
-    "frames.gif": Kind("GIF of three frames", _frames),
-    "frames.png": Kind("PNG of three frames", _frames),
-    "frames.webp": Kind("WebP of three frames", _frames),
-    "frames.tif": Kind("TIFF of three pages", _frames),
-    "1x1.png": Kind("1 x 1", lambda path, picture: _save(path, picture.resize((1, 1)))),
-    "20000.png": Kind("20,000 x 20,000, whole", lambda path, _: _bytes(path, _, content=whole_bomb(20_000))),
-    "60000.png": Kind("60,000 x 60,000, a header", partial(_bytes, content=header_of_bomb(60_000))),
-    "bomb.gif": Kind("GIF of 65,535 x 65,535 in 35 bytes", partial(_bytes, content=GIF_BOMB)),
-    "sparse.jpg": Kind("20 GB of zeros", _sparse),
-    "grey16.png": Kind("16-bit grey PNG", _grey_16_bit),
-    "grey16.tif": Kind("16-bit grey TIFF", _grey_16_bit),
-    "colour16.png": Kind("16-bit colour PNG", _colour_16_bit),
-    "float.tif": Kind("TIFF of floating point", _float),
-    "cmyk.jpg": Kind("CMYK JPEG", partial(_save, mode="CMYK")),
-    "cmyk.tif": Kind("CMYK TIFF", partial(_save, mode="CMYK")),
-    "palette.png": Kind("palette", _palette),
-    "palette_alpha.png": Kind("palette with transparency", partial(_palette, transparency=bytes([0, 128]))),
-    "alpha.png": Kind("colour with transparency", _with_alpha),
+PLACES: dict[str, tuple[str, str, Callable[[Path], None]]] = {
+    "link to nothing": ("nowhere.png", "refused or skipped: does not exist", lambda path: path.symlink_to("nothing")),
+    "link to itself": (
+        "itself.png",
+        "refused or skipped: cannot be read .Too many",
+        lambda path: path.symlink_to(path),
+    ),
+    "link to its folder": ("above.png", "not taken for an image", lambda path: path.symlink_to(".")),
     **{
-        f"turned{turn}.jpg": Kind(f"EXIF orientation {turn}", partial(save_oriented, orientation=turn))
-        for turn in range(1, 9)
+        f"link to {target}": (f"link{number}.png", "refused or skipped: ", partial(Path.symlink_to, target=target))
+        for number, target in enumerate(("/dev/zero", "/dev/random", "/proc/self/mem", "/etc/passwd"))
     },
-    "two  words .png": Kind("name with spaces", _save),
-    "two\nlines.png": Kind("name with a newline", _save),
-    "🏀👨\u200d👩.png": Kind("name with emoji", _save),
-    os.fsdecode(b"caf\xe9.png"): Kind("name that is not UTF-8", _save),
-    "nowhere.png": Kind("link to nothing", partial(_link, target="nothing.png")),
-    "itself.png": Kind("link to itself", partial(_link, target="itself.png")),
-    "above.png": Kind("link to the folder it lies in", partial(_link, target=".")),
-    "closed.png": Kind("no permission", _closed),
-    "pipe.png": Kind("named pipe", _pipe),
-    "folder.png": Kind("folder with the suffix .png", _folder),
-    GONE: Kind("gone once the index is read", _save),
+    "no permission": ("closed.png", "refused or skipped: cannot be read .Permission denied", _closed),
+    "named pipe": ("pipe.png", "refused or skipped: is not a file", os.mkfifo),
+    "folder with the suffix .png": ("folder.png", "not taken for an image", Path.mkdir),
+    "20 GB of zeros": (
+        "sparse.jpg",
+        "refused or skipped: has 20000000000 bytes",
+        partial(_sparse, size=20_000_000_000),
+    ),
+    "a terabyte of zeros": ("huge.jpg", "refused or skipped: has 1099511627776 bytes", partial(_sparse, size=2**40)),
 }
+"""The same for what is made at a path."""

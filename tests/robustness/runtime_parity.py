@@ -18,7 +18,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,89 +39,36 @@ Runtime = Callable[[Path, Sequence[np.ndarray]], Answer]
 RUNTIMES: Mapping[str, Runtime] = {"onnxruntime-web": in_onnxruntime_web, "OpenCV DNN": in_opencv}
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """How some logits compare with the reference.
-
-    Args:
-        runtime: where they are from.
-        crops: how many.
-        max_logit_difference: the largest, over crops and numbers.
-        mean_logit_difference: over crops, the mean of their largest.
-        other_top1: crops whose first number is another.
-    """
-
-    runtime: str
-    crops: int
-    max_logit_difference: float
-    mean_logit_difference: float
-    other_top1: int
-
-    @classmethod
-    def of(cls, answer: Answer, reference_NK: np.ndarray) -> "Comparison":
-        """Row by row."""
-        difference_N = np.abs(answer.logits_NK - reference_NK).max(axis=1)
-        other_N = answer.logits_NK.argmax(axis=1) != reference_NK.argmax(axis=1)
-        largest, mean = float(difference_N.max()), float(difference_N.mean())
-        return cls(answer.runtime, len(reference_NK), largest, mean, int(other_N.sum()))
-
-    @property
-    def same(self) -> bool:
-        """Whether one may stand for the other; not a number is never the same."""
-        return self.max_logit_difference <= TOLERANCE and not self.other_top1
+def compared(answer: Answer, reference_NK: np.ndarray) -> dict[str, Any]:
+    """How some logits compare with the reference, row by row; what is not a number is never the same."""
+    difference_N = np.abs(answer.logits_NK - reference_NK).max(axis=1)
+    other_top1 = int((answer.logits_NK.argmax(axis=1) != reference_NK.argmax(axis=1)).sum())
+    return {
+        "runtime": answer.runtime,
+        "crops": len(reference_NK),
+        "max_logit_difference": float(difference_N.max()),
+        "mean_logit_difference": float(difference_N.mean()),
+        "other_top1": other_top1,
+        "same": bool(difference_N.max() <= TOLERANCE) and not other_top1,
+    }
 
 
-@dataclass(frozen=True)
-class Pixels:
-    """How the pixels of files compare, decoded by OpenCV and by Pillow.
-
-    Args:
-        files: how many.
-        same_files: how many of them are the same to the last pixel.
-        differing: share of the values (a pixel has three) that differ.
-        largest: difference, of 255.
-    """
-
-    files: int
-    same_files: int
-    differing: float
-    largest: int
-
-    @classmethod
-    def of(cls, pillow_hw3: Sequence[np.ndarray], opencv_hw3: Sequence[np.ndarray]) -> "Pixels":
-        """File by file, each of the same size in both."""
-        pairs = zip(pillow_hw3, opencv_hw3, strict=True)
-        differences = [np.abs(left.astype(int) - right.astype(int)) for left, right in pairs]
-        every = np.concatenate([each.ravel() for each in differences])
-        same = sum(not each.any() for each in differences)
-        return cls(len(differences), same, float((every > 0).mean()), int(every.max()))
+def compared_pixels(pillow_hw3: Sequence[np.ndarray], opencv_hw3: Sequence[np.ndarray]) -> dict[str, Any]:
+    """How pixels of the same files compare: share of the values (a pixel has three) that differ, and by how much."""
+    pairs = zip(pillow_hw3, opencv_hw3, strict=True)
+    differences = [np.abs(left.astype(int) - right.astype(int)) for left, right in pairs]
+    every = np.concatenate([each.ravel() for each in differences])
+    same = sum(not each.any() for each in differences)
+    return {
+        "files": len(differences),
+        "same_files": same,
+        "differing": float((every > 0).mean()),
+        "largest": int(every.max()),
+    }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What has been measured; a text says why something has not.
-
-    Args:
-        reference: the runtime that the others are compared with.
-        runtimes: by name.
-        decoded: the reference on what OpenCV decodes.
-        pixels: what it decodes.
-    """
-
-    reference: str
-    runtimes: Mapping[str, Comparison | str]
-    decoded: Comparison | str
-    pixels: Pixels | None
-
-    @property
-    def passed(self) -> bool:
-        """Whether every runtime that took the file gave the same answers, one at least."""
-        compared = [each for each in self.runtimes.values() if isinstance(each, Comparison)]
-        return bool(compared) and all(each.same for each in compared)
-
-
-def measure(model: Path, files: Sequence[Path], runtimes: Mapping[str, Runtime] = RUNTIMES) -> Outcome:
-    """Hands the file to each runtime.
+def measure(model: Path, files: Sequence[Path], runtimes: Mapping[str, Runtime] = RUNTIMES) -> dict[str, Any]:
+    """Hands the file to each runtime: rows as of `compared`, or a text that says why there is none.
 
     Raises:
         UserError: the model or a crop cannot be read.
@@ -131,19 +77,22 @@ def measure(model: Path, files: Sequence[Path], runtimes: Mapping[str, Runtime] 
     pillow_hw3 = [decode(file) for file in files]
     crops_hw3 = [as_wanted(pixels) for pixels in pillow_hw3]
     reference = in_onnxruntime(model, crops_hw3)
-    compared: dict[str, Comparison | str] = {}
+    rows: dict[str, dict[str, Any] | str] = {}
     for name, runtime in runtimes.items():
         try:
-            compared[name] = Comparison.of(runtime(model, crops_hw3), reference.logits_NK)
+            rows[name] = compared(runtime(model, crops_hw3), reference.logits_NK)
         except Unavailable as error:
-            compared[name] = str(error)
+            rows[name] = str(error)
+    decoded: dict[str, Any] | str
     try:
         opencv_hw3 = decode_with_opencv(files)
+        answer = in_onnxruntime(model, [as_wanted(pixels) for pixels in opencv_hw3])
+        decoded, pixels = compared(answer, reference.logits_NK), compared_pixels(pillow_hw3, opencv_hw3)
     except Unavailable as error:
-        return Outcome(reference.runtime, compared, str(error), None)
-    answer = in_onnxruntime(model, [as_wanted(pixels) for pixels in opencv_hw3])
-    decoded = Comparison.of(answer, reference.logits_NK)
-    return Outcome(reference.runtime, compared, decoded, Pixels.of(pillow_hw3, opencv_hw3))
+        decoded, pixels = str(error), {}
+    verdicts = [row["same"] for row in rows.values() if isinstance(row, dict)]
+    facts = {"bench": "drop_in", "passed": bool(verdicts) and all(verdicts), "tolerance": TOLERANCE}
+    return {**facts, "reference": reference.runtime, "runtimes": rows, "decoded": decoded, "pixels": pixels}
 
 
 def fitting(model: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -174,42 +123,22 @@ def decode_with_opencv(files: Sequence[Path]) -> list[np.ndarray]:
     return [pixels_hw3[..., ::-1] for pixels_hw3 in pixels.values()]
 
 
-def table(outcome: Outcome) -> str:
+def table(found: Mapping[str, Any]) -> str:
     """A row a runtime, and one for the decoder."""
     rows = [["", "crops", "largest logit difference", "mean", "other top-1", ""]]
-    for name, each in {**outcome.runtimes, "decoded by OpenCV": outcome.decoded}.items():
+    for name, each in {**found["runtimes"], "decoded by OpenCV": found["decoded"]}.items():
         if isinstance(each, str):
             rows.append([name, "", "", "", "", each])
             continue
-        verdict = "" if each is outcome.decoded else "the same" if each.same else "NOT THE SAME"
-        differences = f"{each.max_logit_difference:.1e}", f"{each.mean_logit_difference:.1e}"
-        name = name if each is outcome.decoded else each.runtime
-        rows.append([name, str(each.crops), *differences, str(each.other_top1), verdict])
-    lines = [f"Against {outcome.reference}, crop by crop:", "", *aligned(rows)]
-    if pixels := outcome.pixels:
-        lines += ["", f"OpenCV decodes {pixels.same_files} of {pixels.files} files as Pillow does; of all values"]
-        lines[-1] += f" {100 * pixels.differing:.2f} % differ, by {pixels.largest} at most."
+        verdict = "" if each is found["decoded"] else "the same" if each["same"] else "NOT THE SAME"
+        differences = f"{each['max_logit_difference']:.1e}", f"{each['mean_logit_difference']:.1e}"
+        name = name if each is found["decoded"] else each["runtime"]
+        rows.append([name, str(each["crops"]), *differences, str(each["other_top1"]), verdict])
+    lines = [f"Against {found['reference']}, crop by crop:", "", *aligned(rows)]
+    if pixels := found["pixels"]:
+        lines += ["", f"OpenCV decodes {pixels['same_files']} of {pixels['files']} files as Pillow does; of all values"]
+        lines[-1] += f" {100 * pixels['differing']:.2f} % differ, by {pixels['largest']} at most."
     return "\n".join(lines)
-
-
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """The same for machines."""
-    return {"bench": "drop_in", "passed": outcome.passed, "tolerance": TOLERANCE, **asdict(outcome)}
-
-
-def main() -> int:
-    """Prints a table and a line of JSON; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="a model.onnx")
-    parser.add_argument("folder", type=Path, help="of crops; those in folders below it count too")
-    parser.add_argument("--crops", type=int, default=500, help="how many, spread evenly over the folder (500)")
-    with exit_on_user_error():
-        set_up_console()
-        arguments = parser.parse_args()
-        outcome = measure(arguments.model, crops_in(arguments.folder, arguments.crops))
-    print(table(outcome), end="\n\n")
-    print(json.dumps(as_json(outcome)))
-    return 0 if outcome.passed else 1
 
 
 def crops_in(folder: Path, most: int) -> list[Path]:
@@ -221,6 +150,21 @@ def crops_in(folder: Path, most: int) -> list[Path]:
     if not (paths := images_below(folder)):
         raise UserError(f"{folder} holds no images; name a folder of crops")
     return [paths[row] for row in np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)]
+
+
+def main() -> int:
+    """Prints a table and a line of JSON; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a model.onnx")
+    parser.add_argument("folder", type=Path, help="of crops; those in folders below it count too")
+    parser.add_argument("--crops", type=int, default=500, help="how many, spread evenly over the folder (500)")
+    with exit_on_user_error():
+        set_up_console()
+        arguments = parser.parse_args()
+        found = measure(arguments.model, crops_in(arguments.folder, arguments.crops))
+    print(table(found), end="\n\n")
+    print(json.dumps(found))
+    return 0 if found["passed"] else 1
 
 
 if __name__ == "__main__":

@@ -11,11 +11,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,14 +29,8 @@ class Unavailable(Exception):
     """A runtime that is not here, or that cannot take the file, and why."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a runtime made of the crops.
-
-    Args:
-        runtime: its name and version.
-        logits_NK: a row a crop.
-    """
+class Answer(NamedTuple):
+    """What a runtime (name and version) made of the crops, a row a crop."""
 
     runtime: str
     logits_NK: np.ndarray

@@ -18,38 +18,30 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
-from jersey import config as configs
+from helpers.run_folders import run_again
+
 from jersey.bench.harness import machine
-from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
-from jersey.lint.checks import check, load
-from jersey.runs.folder import open_run
 
 SETTLED = 5
 """The run from which growth counts."""
 
 
-@dataclass(frozen=True)
-class Held:
-    """What this process holds at a moment.
-
-    Args:
-        resident_mb: memory in RAM, mapped files included.
-        anonymous_mb: without those.
-        files: open descriptors.
-        threads: of the process, also those that Python does not know.
-        children: processes it has started that still run, or that nobody has waited for.
-    """
+class Held(NamedTuple):
+    """What this process holds at a moment."""
 
     resident_mb: float
+    """Memory in RAM, mapped files included."""
     anonymous_mb: float
     files: int
     threads: int
+    """Also those that Python does not know."""
     children: int
+    """Processes it has started that still run, or that nobody has waited for."""
 
 
 def held() -> Held:
@@ -70,14 +62,9 @@ def held() -> Held:
 
 def soak(folder: Path, changes: Sequence[str], *, runs: int, workdir: Path) -> Iterator[Held]:
     """Does the run so many times; what is held after each."""
-    name, config = load(folder)
-    for change in changes:
-        configs.apply_override(config, change)
-    check(config)
     set_up_console()  # after the import of Lightning, which sets up its own
     for number in range(1, runs + 1):
-        run = open_run(workdir, name, f"run-{number}", documents=config_files(name, config))
-        configs.build(config).run(run, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+        run = run_again(folder, changes, workdir, f"run-{number}")
         shutil.rmtree(run.path)  # some hundred MB each; only the repository has to stay
         del run  # gives up its lock
         yield held()
@@ -105,9 +92,9 @@ def main() -> None:
             raise UserError(f"--runs must be more than {SETTLED}, from which growth counts")
         workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
         found = []
-        print(" ".join(f"{each.name:>12}" for each in fields(Held)))
+        print(" ".join(f"{name:>12}" for name in Held._fields))
         for each in soak(options.folder, options.set, runs=options.runs, workdir=workdir):
-            print(" ".join(f"{value:12.5g}" for value in astuple(each)), flush=True)
+            print(" ".join(f"{value:12.5g}" for value in each), flush=True)
             found.append(each)
     print(json.dumps({"bench": "soak", "machine": machine(), "runs": options.runs, "growth": growth(found)}))
 

@@ -1,4 +1,4 @@
-"""Kills, counted and compared: of a real small run, and of files that differ on purpose."""
+"""Kills of a real small run, and what is found where runs differ on purpose."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,26 +6,29 @@ from pathlib import Path
 import fiddle as fdl
 import pytest
 import torch
-from robustness import crash_resume as kills
+from helpers.launched import PICTURES
+from helpers.run_folders import config_folder
+from robustness import crash_resume
 from robustness.crash_resume import KINDS, differences, measure, same
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.cli.commands import config_files
 
 
 @pytest.fixture
 def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
+    """Of a run that draws nothing."""
     config = configs.get_experiment("resnet18_small")()
     shrink(config)
-    for name, text in config_files("resnet18_small", config).items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return tmp_path
+    config.data.size_px = (24, 24)
+    for name in PICTURES:
+        setattr(config.trainer.callbacks, name, None)
+    return config_folder(config, "resnet18_small", tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_kill_of_each_kind_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kills_of_all_kinds_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[list[str]] = []
 
     def watched(left: Path, right: Path) -> list[str]:
@@ -39,12 +42,11 @@ def test_a_kill_of_each_kind_changes_nothing(folder: Path, monkeypatch: pytest.M
         found.append(differences(left, right))
         return unchanged
 
-    monkeypatch.setattr(kills, "differences", watched)
-    rows = measure(folder, ["measure=False"], kills=len(KINDS), seed=1)
-    assert [kind for kind, _, _ in rows] == list(KINDS)
-    assert any(was_killed for _, was_killed, _ in rows)
-    assert [different for _, _, different in rows] == [[]] * len(KINDS)
-    assert found == [["sampler.csv", "checkpoints/last.ckpt: state_dict"]] * len(KINDS)
+    monkeypatch.setattr(crash_resume, "differences", watched)
+    ((met, different),) = measure(folder, ["measure=False"], runs=1, seed=1)
+    assert len(met) >= len(KINDS) - 1  # a kill at any moment may come too late
+    assert different == []
+    assert found == [["sampler.csv", "checkpoints/last.ckpt: state_dict"]]
 
 
 def test_equal_is_bit_for_bit() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.countdown import rows_of
-from helpers.launched import Started
+from helpers.launched import NO_PICTURES, Started
 from helpers.small_disk import filled, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -22,6 +22,7 @@ FLAGS = (
     "--fdl_set=data.batch_size=16",
     "--fdl_set=weights=None",
     f"--fdl_set=trainer.epochs={EPOCHS}",
+    *NO_PICTURES,
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.aim_repository import hashes_in
-from helpers.launched import Started
+from helpers.launched import NO_PICTURES, Started
 from helpers.repository import NUMBERS
 
 from jersey.synth.generate import generate
@@ -21,7 +21,7 @@ def start(tmp_path: Path) -> Callable[[str], Started]:
     root = tmp_path / "crops"
     generate(root, numbers=NUMBERS, train=48, val=12, test=12, size_px=40, imbalance=2.0, workers=1)
     sets = ("data.size_px=(32, 32)", "batch_size=16", "weights=None", f"epochs={EPOCHS}", f"data.root={root}")
-    flags = ["--exp=resnet18_baseline", "--fiddler=cpu", *(f"--fdl_set={each}" for each in sets)]
+    flags = ["--exp=resnet18_baseline", "--fiddler=cpu", *NO_PICTURES, *(f"--fdl_set={each}" for each in sets)]
     starts = iter(range(100))
 
     def started(name: str) -> Started:

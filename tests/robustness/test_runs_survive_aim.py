@@ -9,11 +9,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from helpers.countdown import rows_of
+from helpers.small_disk import filled, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -56,15 +57,6 @@ def locked(repository: Path) -> Iterator[None]:
     with lock.open("r+b") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)  # waits
         yield
-
-
-@contextmanager
-def full(repository: Path) -> Iterator[None]:
-    """No room is left on its disk."""
-    with (repository / "filler").open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    yield
 
 
 def launch_and_take(
@@ -117,19 +109,7 @@ def test_a_run_outlives_its_repository(
     assert_complete_with_one_warning(result, workdir)
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[None]:
-    """A file system of its own in the place of the repository, with room for the beginning of a run."""
-    place = tmp_path / "runs" / ".aim"
-    place.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", place], check=False).returncode == 0
-    if not mounted:
-        pytest.skip("no file system can be mounted here: that needs root")
-    yield
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
-@pytest.mark.usefixtures("tiny_disk")
 def test_a_run_outlives_a_full_disk(launch: Launch, tmp_path: Path, crops_root: Path) -> None:
-    result = launch_and_take(launch, tmp_path / "runs", crops_root, full)
-    assert_complete_with_one_warning(result, tmp_path / "runs")
+    with small_disk(tmp_path / "runs" / ".aim", size_mb=64):  # with room for the beginning of a run
+        result = launch_and_take(launch, tmp_path / "runs", crops_root, filled)
+        assert_complete_with_one_warning(result, tmp_path / "runs")

@@ -10,11 +10,11 @@ from pathlib import Path
 import fiddle as fdl
 import numpy as np
 import pytest
+from helpers.run_folders import config_folder
 from robustness.soak import SETTLED, Held, growth, held, soak
 
 import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
-from jersey.cli.commands import config_files
 
 
 def test_what_is_held_is_counted() -> None:
@@ -51,8 +51,7 @@ def test_growth_counts_from_where_all_has_settled() -> None:
 def test_a_run_leaves_no_file_thread_or_process_behind(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> None:
     config = configs.get_experiment("quickstart")()
     shrink(config)
-    for name, text in config_files("quickstart", config).items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    config_folder(config, "quickstart", tmp_path)
     _, second, third = soak(tmp_path, ["limit_batches=2"], runs=3, workdir=tmp_path / "runs")
     assert (third.files, third.threads, third.children) == (second.files, second.threads, second.children)
     assert third.anonymous_mb < 1.02 * second.anonymous_mb

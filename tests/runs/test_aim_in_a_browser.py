@@ -10,7 +10,7 @@ import pictures
 import pytest
 from aim_browser import aim_up, browser_page, chromium, column, explorer, open_until
 from helpers.countdown import rows_of
-from helpers.full_run import full_run
+from helpers.run_folders import full_run
 from PIL import Image
 from playwright.sync_api import Page, expect
 

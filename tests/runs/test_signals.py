@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.aim_repository import hashes_in
 from helpers.countdown import rows_of
-from helpers.launched import Started
+from helpers.launched import NO_PICTURES, Started
 from helpers.repository import REPOSITORY
 from helpers.small_run import assert_same_training
 
@@ -89,6 +89,7 @@ TINY = (
     "--fdl_set=measure=False",
     "--fdl_set=checkpoints.every_steps=1",
     "--fdl_set=accelerator=cpu",
+    *NO_PICTURES,
 )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import aim
 import pytest
 from aim_browser import aim_up, browser_page, chromium
-from helpers.listening import addresses
 from helpers.repository import REPOSITORY
+from helpers.watched import addresses
 
 pytestmark = pytest.mark.slow
 

@@ -57,49 +57,27 @@ def test_no_source_can_do_harm(path: Path) -> None:
     assert list(harm(path.read_text(encoding="utf-8"))) == []
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import os\nos.system('id')",
-        "from os import system",
-        "from subprocess import run",
+HARMFUL = [
+    *("import os\nos.system('id')", "from os import system", "from subprocess import run", "eval('1')", "exec(text)"),
+    *(
         "subprocess.run('id', shell=True)",
         "subprocess.run('id', shell=flag)",
         "import pickle",
         "from pickle import load",
-        "eval('1')",
-        "exec(text)",
-        "torch.load(path)",
-        "torch.load(path, weights_only=False)",
-        "torch.load(path, weights_only=choice)",
-        "trainer.fit(module, ckpt_path=last)",
-        "JerseyModule.load_from_checkpoint(path)",
-        "np.load(path, allow_pickle=True)",
-        "np.load(path, allow_pickle=choice)",
-        "choice.get_state_dict(progress=True)",
-        "torch.hub.load('a', 'b')",
-    ],
-)
-def test_harm_is_seen(code: str) -> None:
-    assert len(list(harm(code))) == 1
+    ),
+    *("torch.load(path)", "torch.load(path, weights_only=False)", "torch.load(path, weights_only=choice)"),
+    "from pickle import load",
+    *("trainer.fit(module, ckpt_path=last)", "JerseyModule.load_from_checkpoint(path)", "torch.hub.load('a', 'b')"),
+    *("np.load(path, allow_pickle=True)", "np.load(path, allow_pickle=choice)", "choice.get_state_dict(progress=True)"),
+]
+HARMLESS = [
+    *('"""os.system(1) and eval(2), or pickle.load(3)"""', "# os.system(1)", "network.eval()", "trainer.fit(module)"),
+    *("copy.deepcopy(network).eval()", "from os.path import commonpath", "torch.load(path, weights_only=True)"),
+    *("np.load(path, mmap_mode='c')", "re.compile('a')", "ast.literal_eval('1')"),
+    *("subprocess.run(['git', 'log'], check=True)", "trainer.fit(module, weights_only=True)"),
+]
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        '"""os.system(1) and eval(2), or pickle.load(3)"""',
-        "# os.system(1)",
-        "network.eval()",
-        "copy.deepcopy(network).eval()",
-        "from os.path import commonpath",
-        "trainer.fit(module)",
-        "torch.load(path, weights_only=True)",
-        "np.load(path, mmap_mode='c')",
-        "re.compile('a')",
-        "ast.literal_eval('1')",
-        "subprocess.run(['git', 'log'], check=True)",
-        "trainer.fit(module, weights_only=True)",
-    ],
-)
-def test_what_is_harmless_is_let_pass(code: str) -> None:
-    assert list(harm(code)) == []
+@pytest.mark.parametrize(("code", "count"), [*((code, 1) for code in HARMFUL), *((code, 0) for code in HARMLESS)])
+def test_harm_is_seen_and_what_is_harmless_let_pass(code: str, count: int) -> None:
+    assert len(list(harm(code))) == count

@@ -1,0 +1,197 @@
+"""Tries what jersey reads from others: every kind of the table of damaged inputs, then random ones for so long.
+
+    PYTHONPATH=tests python -m robustness.fuzz --seconds=60 [--target=images]
+
+Prints what becomes of each kind, a line for each target (tried, refused, read, defects), and a last line of JSON. Exit
+code 1 after a defect, with the smallest example of it. Random inputs are those of the table and good ones, with bytes
+overwritten, cut out, put in or put twice, and others that are made of pieces that mean something to some reader.
+"""
+
+import argparse
+import copy
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies as st
+from robustness.damaged import GOOD, SAVED, TABLE
+from robustness.dirty_files import CONTENTS
+from robustness.image_readers import GOOD_ROWS, PICTURE
+from robustness.readers import CONFIGS, EXPERIMENTS, fate
+
+from jersey import config as configs
+from jersey.config.paths import parameters
+from jersey.core.labels import Labels
+from jersey.core.tables import aligned
+
+BATCH = 100  # examples between two looks at the clock
+SEED_BYTES = 10_000  # of the largest input that is damaged further
+
+# Pieces that mean something to some reader.
+_NUMBERS = ["0", "00", "-1", "1e999", "nan", "NaN", "Infinity", "٣", "0x10", "1_0", "1+2j"]
+_CODE = ["None", "True", "()", "[", "(" * 300, "{'a': ", "'", '"', "\\", "__import__('os')", "lambda: 0", "b'x'"]
+_SIGNS = ["=", ",", "\n", "\r\n", "\0", "\x1b[2J", "\u2028", "\u202e", "\ud800", "\ufeff", "é", "*", "**", "..."]
+_NAMES = ["../..", "/", "$(id)", "<script>", "9" * 400, "9" * 5000, "f'{x}'"]
+TEXTS = st.lists(st.sampled_from([*_NUMBERS, *_CODE, *_SIGNS, *_NAMES]) | st.text(max_size=8), max_size=5).map("".join)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+DEEP = st.builds(lambda opening, depth: opening * depth, st.sampled_from(["[", '{"a":']), st.sampled_from([900, 10**5]))
+_LENGTHS = [bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\x1b\x58", b"\x58\x1b\0\0"]
+_BYTES = [*_LENGTHS, b"\xff\xd8", b"\0\0\x40\0", b"\0\x40\0\0", b"PK\x03\x04", b"%!PS", b"\x80\x04"]
+MUTATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "insert", "cut", "repeat", "end"]),
+        st.integers(0, 64) | st.integers(0, 2000),  # headers come first, so most damage is done there
+        st.sampled_from(_BYTES) | st.binary(max_size=6),
+    ),
+    max_size=6,
+)
+
+
+def mutated(content: bytes, mutations: list[tuple[str, int, bytes]]) -> bytes:
+    """The content after each of them, in order."""
+    for kind, place, some in mutations:
+        at = place % (len(content) + 1)
+        before, after = content[:at], content[at:]
+        content = {
+            "write": before + some + after[len(some) :],
+            "insert": before + some + after,
+            "cut": before + after[len(some) :],
+            "repeat": before + after[:16] * 2 + after[16:],
+            "end": before,
+        }[kind]
+    return content
+
+
+def damaged(contents: list[bytes]) -> st.SearchStrategy[bytes]:
+    """One of them, with some bytes overwritten, cut out, put in or put twice."""
+    return st.builds(mutated, st.sampled_from([each for each in contents if len(each) <= SEED_BYTES]), MUTATIONS)
+
+
+def seeds(reader: str) -> st.SearchStrategy[bytes]:
+    """What it reads and what it does not, damaged further."""
+    return damaged([GOOD[reader]]) | damaged([kind.content for kind in TABLE if kind.reader == reader])
+
+
+def lossy(text: str) -> bytes:
+    """As bytes, also where no UTF-8 can say it."""
+    return text.encode("utf-8", errors="surrogatepass")
+
+
+def as_json(values: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
+    return values.map(lambda value: lossy(json.dumps(value, ensure_ascii=False)))
+
+
+@st.composite
+def saved_configs(draw: st.DrawFn) -> bytes:
+    """The config of an experiment, with parts exchanged for others of it, or for anything."""
+    document = json.loads(SAVED[draw(st.sampled_from(EXPERIMENTS))])
+    for _ in range(draw(st.integers(1, 3))):
+        places = _places(document)
+        (container, key), (other, other_key) = (places[draw(st.integers(0, len(places) - 1))] for _ in range(2))
+        container[key] = draw(st.just(copy.deepcopy(other[other_key])) | JSON)
+    return lossy(json.dumps(document, ensure_ascii=False))
+
+
+def _places(tree: Any) -> list[tuple[Any, Any]]:
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [found for key, child in pairs for found in [(tree, key), *_places(child)]]
+
+
+def _honest(names: list[str]) -> dict[str, Any]:
+    """A map whose hash fits, as somebody can compute it who wants to."""
+    forged = object.__new__(Labels)
+    object.__setattr__(forged, "names", tuple(names))
+    try:
+        return json.loads(forged.to_json())
+    except UnicodeEncodeError:
+        return {"labels": names}
+
+
+_PATHS = sorted({each.path for config in CONFIGS.values() for each in parameters(config)[1:]})
+_PARTS = st.sampled_from(_PATHS) | st.sampled_from(_PATHS).map(lambda path: path.rpartition(".")[2]) | TEXTS
+_PLAIN = st.sampled_from(["0", "1", "0.5", "100", "True", "None", "0,00", "(32, 32)", "max", "stretch", "val/acc_top1"])
+_VALUES = _PLAIN | st.integers().map(str) | st.floats().map(str) | TEXTS | JSON.map(repr) | DEEP
+_CALLS = st.tuples(st.sampled_from(configs.fiddler_names()) | TEXTS, TEXTS).map(lambda pair: f"{pair[0]}({pair[1]})")
+_IMAGES = st.sampled_from(["a.png", "./b.png", "../x/a.png"]) | TEXTS | JSON
+_ROW = as_json(st.fixed_dictionaries({"image": _IMAGES, "suffix": st.just("0") | TEXTS | JSON}))
+_ROWS = st.lists(_ROW | TEXTS.map(lossy) | DEEP.map(str.encode), max_size=3).map(b"\n".join)
+_MAP = {"labels": st.lists(TEXTS | JSON, max_size=4) | JSON, "class_to_idx": JSON, "sha256": TEXTS | JSON}
+_MAPS = st.fixed_dictionaries(_MAP) | st.lists(TEXTS, max_size=4).map(_honest)
+_STATUSES = st.fixed_dictionaries(
+    {"stage": st.sampled_from(["fit", "test", "finished"]) | JSON},
+    optional={"epochs": st.integers() | JSON, "best_epoch": st.integers() | JSON},
+)
+_CELLS = st.sampled_from(["", "0", "1", "0.5", "nan", "inf", "1e3", '"', '"0\n"']) | TEXTS
+_TABLE = st.lists(st.lists(_CELLS, max_size=5).map(",".join), max_size=5).map("\n".join)
+_HEADS = st.sampled_from(["epoch,step,val/loss\n", "epoch,step,test/loss,val/loss,val/loss\n", "epoch,step,,epoch\n"])
+_ANY = as_json(JSON) | DEEP.map(str.encode)
+TARGETS: dict[str, st.SearchStrategy[Any]] = {
+    "overrides": st.tuples(st.sampled_from(EXPERIMENTS), st.tuples(_PARTS, _VALUES).map("=".join) | TEXTS),
+    "fiddlers": st.tuples(st.sampled_from(EXPERIMENTS), _CALLS | TEXTS),
+    "saved configs": saved_configs() | _ANY,
+    "annotations": _ROWS.map(GOOD_ROWS.__add__) | seeds("annotations") | st.binary(),
+    "label maps": as_json(_MAPS) | _ANY | seeds("label maps"),
+    "status files": as_json(_STATUSES) | _ANY | seeds("status files"),
+    "metrics": st.builds(lambda head, table: lossy(head + table), _HEADS, _TABLE) | seeds("metrics"),
+    "last checkpoints": seeds("last checkpoints"),
+    "models": seeds("models"),
+    "image": damaged([encode(PICTURE) for _, expected, encode in CONTENTS.values() if expected.startswith("read")]),
+}
+
+
+def fuzz(name: str, seconds: float, seed: int) -> dict[str, int]:
+    """Fuzzes one target until the time is over, or a defect is found; prints its line."""
+    counts: Counter[str] = Counter()
+    end, defects = time.monotonic() + seconds, 0
+    while time.monotonic() < end and not defects:
+        try:
+            _batch(name, counts, seed)()
+        except Exception as error:
+            defects += 1
+            print("\n  ".join([f"{name}: {type(error).__name__}: {error}", *getattr(error, "__notes__", [])]))
+        seed += 1
+    found = {"tried": counts.total(), "refused": counts["refused"], "read": counts["read"], "defects": defects}
+    print(f"{name:<16}", *(f"{what} {count:>7,} " for what, count in found.items()), flush=True)
+    return found
+
+
+def _batch(name: str, counts: Counter[str], seed: int) -> Callable[[], None]:
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=BATCH, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    @hypothesis.given(TARGETS[name])
+    def batch(example: Any) -> None:
+        counts[re.split(r"\W", fate(name, example))[0]] += 1
+
+    return batch
+
+
+def main() -> int:
+    """Tries, prints, and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="PYTHONPATH=tests python -m robustness.fuzz")
+    parser.add_argument("--seconds", type=float, default=60, help="for all targets together")
+    parser.add_argument("--target", choices=TARGETS, help="this one alone, without the table")
+    parser.add_argument("--seed", type=int, default=0, help="other examples")
+    flags = parser.parse_args()
+    rows = [] if flags.target else [(kind, fate(kind.reader, kind.content)) for kind in TABLE]
+    print("\n".join(aligned([[kind.reader, kind.name[:40], found[:120]] for kind, found in rows])))
+    unexpected = [kind.name for kind, found in rows if not re.match(kind.expected, found)]
+    names = [flags.target] if flags.target else list(TARGETS)
+    results = {name: fuzz(name, flags.seconds / len(names), flags.seed) for name in names}
+    facts = {"seconds": flags.seconds, "seed": flags.seed, "kinds": len(rows), "unexpected": unexpected}
+    print(json.dumps({**facts, "targets": results}))
+    return 1 if unexpected or any(each["defects"] for each in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Every kind of the table of damaged inputs ends as it is to end; and what is watched for would be seen."""
+
+import contextlib
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import payload
+from helpers.watched import watched
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from robustness.damaged import GOOD, IMAGES, TABLE, Kind
+from robustness.fuzz import TARGETS, mutated
+from robustness.image_readers import clean_set, opened
+from robustness.readers import fate
+
+from jersey.core.errors import UserError
+from jersey.data.audit import audit_folder
+
+CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", TABLE, ids=lambda kind: f"{kind.reader}: {kind.name}")
+def test_each_kind_ends_as_expected(kind: Kind) -> None:
+    assert re.match(kind.expected, fate(kind.reader, kind.content), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("reader", GOOD)
+def test_what_is_damaged_was_read_before(reader: str) -> None:
+    assert fate(reader, GOOD[reader]) == "read"
+
+
+def test_all_bad_images_of_a_data_set_are_skipped_and_counted(tmp_path: Path) -> None:
+    root = clean_set(tmp_path / "set")
+    for kind in IMAGES:
+        file, make = kind.content
+        make(root / "train" / "23" / file)
+    bad = [kind for kind in IMAGES if kind.expected.startswith("refused")]
+    with pytest.raises(UserError, match=f"{len(bad)} of .* images cannot be used: .*; and {len(bad) - 5} more; "):
+        opened(root)
+    data = opened(root, "skip")
+    assert len(data.skipped["train"]) == len(bad)
+    assert len([each for each in audit_folder(root).findings if each.kind == "bad image"]) == len(bad)
+
+
+def of(name: str, examples: int) -> set[str]:
+    """What became of so many random examples: "read" and "refused", or one of them."""
+    found: set[str] = set()
+
+    @settings(max_examples=examples, suppress_health_check=CHECKS, derandomize=True)  # the command tries others
+    @given(TARGETS[name])
+    def attempt(example: object) -> None:
+        found.add(re.split(r"\W", fate(name, example))[0])
+
+    attempt()
+    return found
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_random_damage_is_read_or_refused(name: str) -> None:
+    assert "refused" in of(name, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_much_random_damage_is_read_or_refused(name: str) -> None:
+    assert of(name, 300) == {"read", "refused"}
+
+
+@settings(max_examples=20, derandomize=True)
+@given(st.binary(min_size=1, max_size=30))
+def test_no_mutation_is_none(content: bytes) -> None:
+    assert mutated(content, []) == content
+
+
+@pytest.mark.parametrize(
+    ("load", "content"),
+    [
+        *((lambda file: torch.load(file, weights_only=False), content) for content in payload.CHECKPOINTS.values()),
+        *((lambda file: np.load(file, allow_pickle=True), content) for content in payload.ARRAYS.values()),
+    ],
+)
+def test_a_payload_runs_where_it_may_be_unpickled_and_is_seen(
+    load: Callable[[io.BytesIO], object], content: bytes
+) -> None:
+    """Without that, the kinds that hold one would prove nothing."""
+    with watched() as seen, contextlib.suppress(RuntimeError):  # said of a plain pickle when it has run
+        load(io.BytesIO(content))
+    assert payload.MARKER.exists()
+    payload.MARKER.unlink()
+    assert any(str(payload.MARKER) in deed for deed in seen)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import config_parts, planted
 from helpers.config_parts import part
-from helpers.long_tail import EQUAL, LONG_TAIL, splits
+from helpers.planted import EQUAL, LONG_TAIL, splits
 
 from jersey.augment.color import Noise
 from jersey.data.index import Split

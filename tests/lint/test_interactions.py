@@ -9,8 +9,7 @@ import pytest
 import torch
 from helpers import config_parts, planted
 from helpers.config_parts import Change, part
-from helpers.long_tail import EQUAL, LONG_TAIL, splits
-from helpers.planted import SPLITS, baseline
+from helpers.planted import EQUAL, LONG_TAIL, SPLITS, baseline, splits
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 
 from jersey.augment.color import Noise

@@ -12,8 +12,7 @@ from helpers import config_parts
 from helpers.config_parts import Change, part
 from helpers.config_targets import example
 from helpers.countdown import Countdown
-from helpers.long_tail import EQUAL, splits
-from helpers.planted import SPLITS, baseline, sentences
+from helpers.planted import EQUAL, SPLITS, baseline, sentences, splits
 from helpers.registered import EXPERIMENTS
 from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import config_parts
 from helpers.config_parts import baseline, part
-from helpers.long_tail import LONG_TAIL, splits
+from helpers.planted import LONG_TAIL, splits
 from helpers.unreadable_crops import draw
 from lightning.pytorch.callbacks import Callback
 

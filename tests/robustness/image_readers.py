@@ -20,7 +20,7 @@ from jersey.core.labels import SPLITS
 from jersey.data.audit import audit_folder
 from jersey.data.cache import Crops, Recipe, load_crops
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.decode import decode, decode_content, picture_of
+from jersey.data.decode import decode, decode_content, read_meta
 from jersey.data.index import read_splits
 from jersey.data.problems import OnBadImage
 from jersey.data.split import label_map
@@ -130,8 +130,8 @@ def image(content: bytes, folder: Path) -> None:
     assert pixels_HW3.dtype == np.uint8
     assert pixels_HW3.shape[2:] == (3,)
     assert pixels_HW3.size > 0
-    picture = picture_of(content, folder / "a.png")
-    assert sorted((picture.width_px, picture.height_px)) == sorted(pixels_HW3.shape[:2])
+    meta = read_meta(content, folder / "a.png")
+    assert sorted((meta["width_px"], meta["height_px"])) == sorted(pixels_HW3.shape[:2])
 
 
 def annotations(content: bytes, folder: Path) -> None:

@@ -166,12 +166,13 @@ def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [each for each in commands("--fiddler") if each not in commands("=benchmark")])
 def test_commands_that_try_something_out(command: str, tmp_path: Path) -> None:
     drawn = [f"--fdl_set=draw.{split}=60" for split in ("train", "val", "test")]
-    said(run(command, tmp_path, *(drawn if "--exp=quickstart" in command else [])))
+    said(run(command, tmp_path, "--fdl_set=measure=False", *(drawn if "--exp=quickstart" in command else [])))
 
 
 def test_the_recipe_that_is_measured_trains(crops_root: Path, tmp_path: Path) -> None:
     (command,) = commands("=benchmark")
-    said(run(command, tmp_path, *SHORT, f"--fdl_set=root={crops_root}", "--fdl_set=draw=None"))
+    sets = (f"--fdl_set=root={crops_root}", "--fdl_set=draw=None", "--fdl_set=measure=False")
+    said(run(command, tmp_path, *SHORT, *sets))
 
 
 def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
@@ -185,20 +186,20 @@ def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
     assert "no difference shown" in said(run(command, tmp_path))
 
 
-def test_several_processes_of_one_machine_and_of_two(crops_root: Path, tmp_path: Path) -> None:
+def test_several_processes_of_two_machines_and_of_one(crops_root: Path, tmp_path: Path) -> None:
+    """On one they find the run that two have finished; `tests/training/test_distributed.py` trains on one."""
     alone, of_two_machines = commands("torchrun")
     few = (f"--fdl_set=root={crops_root}", "--fdl_set=measure=False", *SHORT)
-    for folder in ("alone", "shared"):
-        (tmp_path / folder).mkdir()
-    said(run(alone.replace("=8", "=2"), tmp_path / "alone", *few))
     here = of_two_machines.replace("=8", "=1").replace("HOST", "127.0.0.1")
     with ThreadPoolExecutor() as machines:
         there = here.replace("--node_rank=0", "--node_rank=1")
-        for result in machines.map(lambda command: run(command, tmp_path / "shared", *few), (here, there)):
+        for result in machines.map(lambda command: run(command, tmp_path, *few), (here, there)):
             said(result)
-    for folder in ("alone", "shared"):
-        (report,) = (tmp_path / folder).glob("runs/resnet18_baseline/big/report.md")
-        assert "2 processes" in report.read_text(encoding="utf-8")
+    (report,) = tmp_path.glob("runs/resnet18_baseline/big/report.md")
+    assert "2 processes" in report.read_text(encoding="utf-8")
+    result = run(alone.replace("=8", "=2"), tmp_path, *few)
+    said(result)
+    assert result.stderr.count("big is finished") == 1
 
 
 def test_the_example_of_a_variant_is_an_experiment(tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ To accept a change: `UPDATE_GOLDEN=1 uv run pytest tests/experiments`.
 
 import difflib
 import os
-from pathlib import Path
 
 import pytest
 from helpers.registered import EXPERIMENTS as NAMES
+from helpers.repository import REPOSITORY
 
 from jersey import config as configs
 
-REPOSITORY = Path(__file__).parent.parent.parent
 GOLDEN = REPOSITORY / "tests" / "golden"
 
 

@@ -22,13 +22,14 @@ hypothesis.settings.register_profile("without a clock", deadline=None)  # a busy
 hypothesis.settings.load_profile("without a clock")
 
 
-LONGEST = ("test_readme.py", "test_distributed.py", "test_experiment.py", "test_registry_wide.py", "test_digits.py")
-
-
+@pytest.hookimpl(trylast=True)  # after those that are not to run have been left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first, so that two workers end together."""
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    """The files whose tests are given most time come first, then those with slow tests: so two workers end together."""
+    given_s: dict[Path, float] = {}
+    for item in items:
+        timeout, is_slow = item.get_closest_marker("timeout"), item.get_closest_marker("slow") is not None
+        given_s[item.path] = max(given_s.get(item.path, 0), timeout.args[0] if timeout and is_slow else is_slow)
+    items.sort(key=lambda item: -given_s[item.path])
 
 
 @pytest.fixture(autouse=True)

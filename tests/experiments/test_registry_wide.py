@@ -24,14 +24,10 @@ def test_the_registry_is_not_empty() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_passes_the_checks_and_builds(name: str) -> None:
+def test_it_passes_the_checks_builds_and_tells_its_command(name: str) -> None:
     config = configs.get_experiment(name)()
     check(config)
     assert isinstance(fdl.build(config), Experiment)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_its_docstring_tells_the_command(name: str) -> None:
     assert f"python launch.py --exp={name}" in (inspect.getdoc(configs.get_experiment(name)) or "")
 
 
@@ -94,9 +90,9 @@ def test_a_shrunk_one_trains_a_step_and_its_kind_of_network_is_exported(
         shrink(config)
         config.trainer.limit_batches = 1
     first_of_kind = {configs.as_text(shrunk[each].module.network): each for each in reversed(NAMES)}
-    assert len(first_of_kind) == 5  # two heads by two normalisations, and a ResNet-50
+    assert len(first_of_kind) < len(NAMES)
     experiment = fdl.build(shrunk[name])
-    folder = open_run(tmp_path, name, "run", documents={})
+    folder = open_run(tmp_path, name, "run", documents={"config.txt": "seed = 0\n"})
     state = experiment.prepare(folder, experiment.read_data())
     stages.fit(state)
     tested = stages.test(state)

@@ -15,17 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.planted_model import file_of, planted_model
-from helpers.readme import (
-    BLOCKS,
-    COMMANDS,
-    QUICK_START,
-    README,
-    commands,
-    program,
-    run,
-    run_afresh,
-    run_program,
-)
+from helpers.readme import BLOCKS, COMMANDS, QUICK_START, README, commands, program, run, run_afresh, run_program
 from helpers.repository import REPOSITORY
 from helpers.run_folders import run_folder
 

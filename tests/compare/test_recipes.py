@@ -53,7 +53,7 @@ def finished(experiment: str, root: Path, workdir: Path, *, epochs: int) -> Path
 
 @pytest.fixture(scope="module")
 def compositional(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished("resnet18_small", root, tmp_path_factory.mktemp("runs"), epochs=4)
+    return finished("resnet18_small", root, tmp_path_factory.mktemp("runs"), epochs=6)
 
 
 def share_right(folder: Path, root: Path, numbers: tuple[str, ...]) -> float:

@@ -22,6 +22,16 @@ hypothesis.settings.register_profile("without a clock", deadline=None)  # a busy
 hypothesis.settings.load_profile("without a clock")
 
 
+@pytest.hookimpl(trylast=True)  # after those that are not to run have been left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files whose tests are given most time come first, then those with slow tests: so two workers end together."""
+    given_s: dict[Path, float] = {}
+    for item in items:
+        timeout, is_slow = item.get_closest_marker("timeout"), item.get_closest_marker("slow") is not None
+        given_s[item.path] = max(given_s.get(item.path, 0), timeout.args[0] if timeout and is_slow else is_slow)
+    items.sort(key=lambda item: -given_s[item.path])
+
+
 @pytest.fixture(autouse=True)
 def jersey_log_as_it_was() -> Iterator[None]:
     """A command that ran in a test has set up jersey's log for a terminal of its own."""
@@ -57,6 +67,7 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
         config.module.network.weights = None
         config.trainer.epochs = 1
         config.trainer.accelerator = "cpu"
+        config.measure = False
 
     return apply
 

@@ -25,23 +25,20 @@ HOMES = {
 FORBIDDEN = {"jax", "jaxlib", "flax", "yaml", "omegaconf", "hydra", "pandas"}
 
 
-def sources() -> list[Path]:
-    return [*LIBRARY, *sorted((REPOSITORY / "experiments").glob("*.py")), REPOSITORY / "launch.py"]
+SOURCES = [*LIBRARY, *sorted((REPOSITORY / "experiments").glob("*.py")), REPOSITORY / "launch.py"]
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_dependencies_stay_at_home(path: Path) -> None:
-    relative = path.relative_to(REPOSITORY).as_posix()
-    imported = {name.partition(".")[0] for name in names_imported_by(path)}
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_it_imports_what_is_at_home_there_what_is_below_it_and_no_private_name_of_another(path: Path) -> None:
+    relative, names = path.relative_to(REPOSITORY).as_posix(), list(names_imported_by(path))
+    imported = {name.partition(".")[0] for name in names}
     assert not imported & FORBIDDEN
     for package, homes in HOMES.items():
         assert package not in imported or relative.startswith(homes), f"{relative} imports {package}"
-
-
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_packages_import_downward_and_no_private_name_of_another(path: Path) -> None:
+    if path not in LIBRARY:
+        return
     package = package_of(path)
-    for name in names_imported_by(path):
+    for name in names:
         found = re.match(r"jersey\.(\w+)(.*)", name)
         if found is None or found[1] == package:
             continue
@@ -81,10 +78,7 @@ def test_commands_import_no_more_than_they_need() -> None:
         assert seen == "", f"{modules} imports {seen}"
 
 
-def test_there_is_no_yaml() -> None:
+def test_there_is_no_yaml_and_launch_stays_short() -> None:
     tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout
     assert not [name for name in tracked.splitlines() if name.endswith((".yaml", ".yml"))]
-
-
-def test_launch_stays_short() -> None:
     assert len((REPOSITORY / "launch.py").read_text(encoding="utf-8").splitlines()) <= 60

@@ -1,7 +1,7 @@
-"""The real `launch.py` as a process of its own, forked from one that has imported torch and Lightning already.
+"""The real `launch.py`, or another program, as a process of its own, forked from one that has imported torch already.
 
-Importing them takes longer than most of what the tests want to see. `launch.py` itself, its flags and its exit are as
-in a fresh process; `tests/cli/test_launch.py` and `tests/test_readme.py` also start fresh ones.
+Importing torch and Lightning takes longer than most of what the tests want to see. The program, its flags and its exit
+are as in a fresh process; `tests/cli/test_launch.py` and `tests/test_readme.py` also start fresh ones.
 """
 
 import atexit
@@ -11,6 +11,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,12 +25,12 @@ SERVER.set_forkserver_preload(["experiments", "jersey.cli.commands", "onnxscript
 
 
 class Started:
-    """A process that runs `launch.py`; it writes to two files in its folder."""
+    """A process that runs `launch.py`, or another file or module; it writes to two files in its folder."""
 
-    def __init__(self, flags: Sequence[str], cwd: Path) -> None:
-        self._flags = flags
-        self._outputs = [cwd / ".stdout", cwd / ".stderr"]
-        self._process = SERVER.Process(target=run_launch, args=(flags, cwd, dict(os.environ), self._outputs))
+    def __init__(self, flags: Sequence[str], cwd: Path, program: Path | str = LAUNCH) -> None:
+        self._words = [str(program), *flags]
+        self._outputs = [Path(tempfile.mkstemp(prefix=".said", dir=cwd)[1]) for _ in range(2)]
+        self._process = SERVER.Process(target=run_launch, args=(flags, cwd, dict(os.environ), self._outputs, program))
         self._process.start()
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -46,30 +47,40 @@ class Started:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-            said = self._outputs[1].read_bytes()
-            raise subprocess.TimeoutExpired(["launch.py", *self._flags], timeout_s, stderr=said)
+            raise subprocess.TimeoutExpired(self._words, timeout_s, stderr=self._outputs[1].read_bytes())
         assert self._process.exitcode is not None
         stdout, stderr = (output.read_text(encoding="utf-8") for output in self._outputs)
         for output in self._outputs:
             output.unlink()
-        return subprocess.CompletedProcess(["launch.py", *self._flags], self._process.exitcode, stdout, stderr)
+        return subprocess.CompletedProcess(self._words, self._process.exitcode, stdout, stderr)
 
 
-def launched(flags: Sequence[str], cwd: Path, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+def launched(
+    flags: Sequence[str], cwd: Path, *, timeout_s: float, program: Path | str = LAUNCH
+) -> subprocess.CompletedProcess[str]:
     """What `python launch.py FLAGS` says and how it ends, started in `cwd` with this process's environment."""
-    return Started(flags, cwd).ended(timeout_s=timeout_s)
+    return Started(flags, cwd, program).ended(timeout_s=timeout_s)
 
 
-def run_launch(flags: Sequence[str], cwd: Path, environment: dict[str, str], outputs: Sequence[Path]) -> None:
+def run_launch(
+    flags: Sequence[str],
+    cwd: Path,
+    environment: dict[str, str],
+    outputs: Sequence[Path],
+    program: Path | str = LAUNCH,
+) -> None:
     """In the new process: what the interpreter would set up, the program, and what the interpreter does at exit."""
     for number, output in enumerate(outputs, start=1):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [str(LAUNCH), *flags]
-    sys.orig_argv = [sys.executable, *sys.argv]
+    sys.argv = [str(program), *flags]
+    sys.orig_argv = [sys.executable, *([] if isinstance(program, Path) else ["-m"]), *sys.argv]
     try:
-        runpy.run_path(str(LAUNCH), run_name="__main__")
+        if isinstance(program, Path):
+            runpy.run_path(str(program), run_name="__main__")
+        else:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()  # a forked process would leave them out

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from helpers.launched import LAUNCH, launched
 from helpers.repository import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -14,24 +15,38 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line.partition("#")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 
 
-def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess:
-    """Runs what follows `uv run`, with this Python."""
-    words = shlex.split(command.partition("uv run ")[2])
-    words = [str(REPOSITORY / "launch.py") if word == "launch.py" else word for word in words]
-    if words[0] == "python":
-        words.pop(0)
-    elif words[0] == "torchrun":
-        words[:1] = ["-m", "torch.distributed.run"]
+def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Runs what follows `uv run`, in a process that is forked from one that has imported torch."""
+    words = [*shlex.split(command.partition("uv run ")[2]), *more]
+    if words[:2] == ["python", "-m"]:
+        return launched(words[3:], cwd, timeout_s=800, program=words[2])
+    if words[0] == "torchrun":
+        words = [str(LAUNCH) if word == "launch.py" else word for word in words]
+        return launched(words[1:], cwd, timeout_s=800, program="torch.distributed.run")
+    assert words[0] == "launch.py"
+    return launched(words[1:], cwd, timeout_s=800)
+
+
+def run_afresh(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command of `launch.py` in a process that has imported nothing."""
+    words = shlex.split(command.partition("uv run launch.py")[2])
+    command_here = [sys.executable, str(LAUNCH), *words]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
-        [sys.executable, *words, *more],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
+        command_here, cwd=cwd, env=environment, capture_output=True, text=True, timeout=800, check=False
     )
+
+
+def program(part: str) -> str:
+    """The Python program that holds this."""
+    return next(text for kind, text in BLOCKS if kind == "python" and part in text)
+
+
+def run_program(text: str, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a Python program as a file."""
+    file = cwd / "program.py"
+    file.write_text(text, encoding="utf-8")
+    return launched(arguments, cwd, timeout_s=200, program=file)
 
 
 def commands(part: str) -> list[str]:

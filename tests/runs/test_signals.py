@@ -85,7 +85,7 @@ TINY = (
     "--fdl_set=size_px=(24, 24)",
     "--fdl_set=batch_size=8",
     "--fdl_set=weights=None",
-    "--fdl_set=epochs=4",
+    "--fdl_set=epochs=3",
     "--fdl_set=measure=False",
     "--fdl_set=checkpoints.every_steps=1",
     "--fdl_set=accelerator=cpu",
@@ -113,7 +113,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(crops_root: Path, tmp_p
         assert result.returncode == code, result.stderr
         assert "Traceback" not in result.stderr
         step = torch.load(last, weights_only=True)["global_step"]
-        assert step < 24
+        assert step < 18
     result = Started(flags, stopped).ended(timeout_s=200)
     assert result.returncode == 0, result.stderr
     left, right = (torch.load(folder / last.relative_to(stopped), weights_only=True) for folder in (stopped, whole))

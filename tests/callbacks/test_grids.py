@@ -19,12 +19,12 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.evaluation.grad_cam import grad_cam
 from jersey.evaluation.metrics import Evaluation
 from jersey.models.resnet import Stem, resnet
-from jersey.plots.image_grid import Section, heat_overlay
+from jersey.plots.image_grid import TileSection, heat_overlay
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
 
-def assert_shows_what_is_trained_on(section: Section, data: JerseyDataModule, witness: Witness, epoch: int) -> None:
+def assert_shows_what_is_trained_on(section: TileSection, data: JerseyDataModule, witness: Witness, epoch: int) -> None:
     images_BCHW, labels_B = witness.seen[epoch, 0]
     assert (len(section.tiles), section.out_of) == (9, 16)
     for tile, image_CHW, label in zip(section.tiles, images_BCHW, labels_B.tolist(), strict=False):

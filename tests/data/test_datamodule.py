@@ -3,7 +3,9 @@
 Shapes: B batch, H W the size of the network's input.
 """
 
+import json
 import logging
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -98,6 +100,19 @@ def test_val_and_test_are_the_same_at_every_pass_and_seed_whatever_is_done_to_a_
     assert same(batches(data, split), kept)  # type: ignore[arg-type]
     assert same(batches(opened(root, seed=1, batch_size=3), split), kept)  # type: ignore[arg-type]
     assert rows(data, split) == list(range(10))
+
+
+def test_both_layouts_give_identical_batches(root: Path, tmp_path: Path) -> None:
+    for split in SPLITS:
+        shutil.copytree(root / split, tmp_path / split / "images")
+        rows = [
+            json.dumps({"image": str(path.relative_to(tmp_path / split)), "suffix": path.parent.name})
+            for path in sorted((tmp_path / split / "images").rglob("*.png"))
+        ]
+        (tmp_path / split / "crops.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    folders, annotations = opened(root), opened(tmp_path)
+    assert folders.labels == annotations.labels
+    assert all(same(batches(folders, split), batches(annotations, split)) for split in SPLITS)
 
 
 def test_the_train_order_is_a_function_of_the_seed(root: Path) -> None:

@@ -17,7 +17,7 @@ from jersey.callbacks.monitoring import FiniteLoss, LearningRate, LossScale
 from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
 from jersey.callbacks.training_curves import History
 from jersey.data.datamodule import JerseyDataModule
-from jersey.plots.image_grid import Section
+from jersey.plots.image_grid import TileSection
 from jersey.runs.folder import open_run
 from jersey.training.module import JerseyModule
 from jersey.training.optimizers import adamw
@@ -55,7 +55,7 @@ class LookedAt:
     data: JerseyDataModule
     module: JerseyModule
     recorder: PictureRecorder
-    grids: dict[str, list[Section]]
+    grids: dict[str, list[TileSection]]
     witness: Witness
 
     def where(self, name: str) -> list[dict[str, Any]]:

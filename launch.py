@@ -16,7 +16,7 @@ LIST = flags.DEFINE_bool("list", False, "print the experiments and fiddlers")
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "print the config after all changes, do not run it")
 DIFF = flags.DEFINE_string("diff", None, "print what differs from this experiment, run folder or config.json")
 DIFF_FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "how --diff prints")
-EFFECTIVE = flags.DEFINE_bool("effective", False, "with --diff: compare what the configs do, too")
+DIFF_EFFECTS = flags.DEFINE_bool("diff_effects", False, "with --diff: compare what the configs do, too")
 SWEEP = flags.DEFINE_multi_string("sweep", [], "path=value,value: a run for each combination of all --sweep")
 PRINT_SWEEP = flags.DEFINE_bool("sweep_commands", False, "with --sweep: print a command for each run, start none")
 JOBS = flags.DEFINE_integer("jobs", 1, "with --sweep: runs at a time", lower_bound=1)
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int | None:
         return print(listing(Path(__file__).parent / "experiments"), end="")
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
-    for flag, other in ((EFFECTIVE, DIFF), (DIFF_FORMAT, DIFF), (PRINT_SWEEP, SWEEP), (JOBS, SWEEP)):
+    for flag, other in ((DIFF_EFFECTS, DIFF), (DIFF_FORMAT, DIFF), (PRINT_SWEEP, SWEEP), (JOBS, SWEEP)):
         if flag.present and not other.present:
             raise UserError(f"--{flag.name} has no effect without --{other.name}")
     import experiments  # noqa: F401  # its import registers them
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int | None:
     if PRINT_CONFIG.value:
         return commands.show(config)
     if DIFF.value is not None:
-        return commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=EFFECTIVE.value)
+        return commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=DIFF_EFFECTS.value)
     if SWEEP.value:
         given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
         return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, PRINT_SWEEP.value)

@@ -84,7 +84,7 @@ def runs_table(address: str) -> tuple[str, str]:
 
 
 def curves(address: str) -> tuple[str, str]:
-    """The same for the accuracy of all runs by epoch: a colour for each `lr`, a stroke for each split."""
+    """The same for the accuracy of all runs by epoch: a color for each `lr`, a stroke for each split."""
     grouping = {"color": [f"run.params.{LR}"], "stroke": ["context.subset"], "chart": []}
     query = f"metric.name == 'acc_top1' and metric.context.subset != 'test' and {EXPERIMENT}"
     condition = "document.querySelector('path.Line') !== null"

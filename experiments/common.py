@@ -4,15 +4,15 @@ import fiddle as fdl
 from lightning.pytorch.callbacks import EarlyStopping
 
 from jersey.augment.base import Augment
-from jersey.augment.color import Colour, Noise
+from jersey.augment.color import Color, Noise
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.grids import GradCam, PredictionGrid, SampleGrid
-from jersey.callbacks.monitoring import FiniteLoss, LearningRate, LossScale, ProgressBar
+from jersey.callbacks.grids import GradCam, InputGrid, PredictionGrid
+from jersey.callbacks.monitoring import LearningRate, LossScale, ProgressBar, StopOnNonFinite
 from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
-from jersey.callbacks.training_curves import History
+from jersey.callbacks.training_curves import TrainingCurves
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
 from jersey.models.heads import CompositionalHead
@@ -21,7 +21,7 @@ from jersey.training.losses import CrossEntropy
 from jersey.training.module import JerseyModule
 from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
-from jersey.training.trainer import make_trainer, named
+from jersey.training.trainer import callback_dict, make_trainer
 
 MONITOR = "val/acc_top1"
 
@@ -37,14 +37,14 @@ def data() -> fdl.Partial[JerseyDataModule]:
         JerseyDataModule,
         root="data/jerseys",
         size_px=(224, 224),
-        fit_mode="stretch",
+        resize_mode="stretch",
         batch_size=64,
         eval_batch_size=256,
         sampler_power=0.5,
         cache=".decoded",
         labels=None,
-        on_bad_image="refuse",
-        unreadable="train",
+        on_bad_image="error",
+        illegible="train",
     )
 
 
@@ -57,7 +57,7 @@ def module() -> fdl.Partial[JerseyModule]:
         schedule=fdl.Partial(warmup_cosine, warmup_frac=0.2, final_frac=0.01),
         loss=fdl.Config(CrossEntropy, label_smoothing=0.05),
         augment=augment(),
-        weight_power=0.0,
+        class_weight_power=0.0,
     )
 
 
@@ -67,11 +67,11 @@ def head() -> fdl.Partial[CompositionalHead]:
 
 
 def augment() -> fdl.Config[Augment]:
-    """Small geometric changes and strong colour changes: shape is what carries a number."""
+    """Small geometric changes and strong color changes: shape is what carries a number."""
     return fdl.Config(
         Augment,
         geometry=fdl.Config(Geometry, rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
-        colour=fdl.Config(Colour, brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
+        color=fdl.Config(Color, brightness=0.3, contrast=0.3, saturation=0.3, channel_swap_p=0.3),
         noise=fdl.Config(Noise, std=0.03),
     )
 
@@ -81,7 +81,7 @@ def mild_augment() -> fdl.Config[Augment]:
     return fdl.Config(
         Augment,
         geometry=fdl.Config(Geometry, rotation_deg=8.0, shear_deg=4.0, scale=0.1, shift=0.06),
-        colour=fdl.Config(Colour, brightness=0.2, contrast=0.2, saturation=0.2, swap=0.3),
+        color=fdl.Config(Color, brightness=0.2, contrast=0.2, saturation=0.2, channel_swap_p=0.3),
     )
 
 
@@ -90,25 +90,25 @@ def trainer() -> fdl.Partial[make_trainer]:
     return fdl.Partial(make_trainer, callbacks=callbacks(), epochs=30, precision="auto", clip_norm=1.0, accumulate=1)
 
 
-def callbacks() -> fdl.Config[named]:
+def callbacks() -> fdl.Config[callback_dict]:
     """By name, so that an override can reach each."""
     return fdl.Config(
-        named,
+        callback_dict,
         ema=fdl.Config(EMA, decay=0.99, every_steps=4),
         early_stopping=fdl.Config(EarlyStopping, monitor=MONITOR, mode="max", patience=10),
         dataset=fdl.Config(DatasetStatistics),
         sampler=fdl.Config(SamplerDistribution),
-        samples=fdl.Config(SampleGrid),
+        input_grid=fdl.Config(InputGrid),
         lr_monitor=fdl.Config(LearningRate),
         loss_scale=fdl.Config(LossScale),
-        finite_loss=fdl.Config(FiniteLoss, after_steps=3),
+        stop_on_non_finite=fdl.Config(StopOnNonFinite, max_steps=3),
         confusion_matrix=fdl.Config(ConfusionMatrix),
         digit_errors=fdl.Config(DigitErrors),
         per_class=fdl.Config(PerClassTable),
-        predictions=fdl.Config(PredictionGrid),
-        predictions_table=fdl.Config(PredictionsTable),
+        prediction_grid=fdl.Config(PredictionGrid),
+        predictions_csv=fdl.Config(PredictionsTable),
         grad_cam=fdl.Config(GradCam),
-        history=fdl.Config(History),
+        training_curves=fdl.Config(TrainingCurves),
         progress=fdl.Config(ProgressBar),
         checkpoints=fdl.Config(RunCheckpoint, monitor=MONITOR, mode="max", every_minutes=5.0),
     )

@@ -7,7 +7,7 @@ from jersey.augment.mixing import Mix
 from jersey.config import fiddler
 from jersey.experiment import Experiment
 from jersey.models import heads
-from jersey.synth.benchmark import draw_benchmark
+from jersey.synth.benchmark import ensure_benchmark
 
 
 @fiddler
@@ -69,7 +69,7 @@ def from_scratch(config: fdl.Config[Experiment]) -> None:
 def class_weights(config: fdl.Config[Experiment], power: float = 0.5) -> None:
     """Balances the classes by weights in the loss instead of by sampling."""
     config.data.sampler_power = 0.0
-    config.module.weight_power = power
+    config.module.class_weight_power = power
 
 
 @fiddler
@@ -82,6 +82,6 @@ def linear_head(config: fdl.Config[Experiment]) -> None:
 def benchmark(config: fdl.Config[Experiment], epochs: int = 5) -> None:
     """Trains for few epochs on the drawn set that recipes are compared on, in place of your crops."""
     config.data.root = "data/benchmark"
-    config.data.draw = fdl.Partial(draw_benchmark, size_px=64, seed=0)
+    config.data.generate = fdl.Partial(ensure_benchmark, size_px=64, seed=0)
     config.trainer.epochs = epochs
     config.trainer.callbacks.early_stopping = None

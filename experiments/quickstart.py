@@ -5,7 +5,7 @@ import fiddle as fdl
 from experiments import common
 from jersey.config import experiment
 from jersey.experiment import Experiment
-from jersey.synth.generate import draw_unless_there
+from jersey.synth.generate import ensure_synthetic
 
 NUMBERS = ("23", "0", "7", "00", "11", "4")
 
@@ -20,13 +20,13 @@ def quickstart() -> fdl.Config[Experiment]:
     """
     config = common.base()
     config.data.root = "data/quickstart"
-    config.data.draw = fdl.Partial(
-        draw_unless_there, numbers=NUMBERS, train=3400, val=300, test=600, size_px=64, imbalance=3.0, seed=0
+    config.data.generate = fdl.Partial(
+        ensure_synthetic, numbers=NUMBERS, train=3400, val=300, test=600, size_px=64, imbalance=3.0, seed=0
     )
     config.data.size_px = (48, 48)
     config.data.batch_size = 32
     config.module.network.weights = None
-    config.module.network.normalisation = "crop"
+    config.module.network.normalization = "per_image"
     config.module.optimizer.lr = 1e-3
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 3

@@ -12,7 +12,7 @@ from jersey.augment.base import Augment
 from jersey.augment.per_sample import PerSample
 from jersey.callbacks.ema import EMA
 from jersey.config import experiment
-from jersey.data.supplement import RareNumbers
+from jersey.data.supplement import SyntheticSupplement
 from jersey.experiment import Experiment
 from jersey.models.heads import linear_head
 from jersey.training.schedules import one_cycle, warmup_cosine
@@ -31,7 +31,7 @@ def resnet18_small() -> fdl.Config[Experiment]:
     config = common.base()
     config.data.size_px = (SIZE_PX, SIZE_PX)
     config.module.network.weights = None
-    config.module.network.normalisation = "crop"
+    config.module.network.normalization = "per_image"
     config.module.optimizer.lr = 3e-3
     config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.3)
     config.module.augment = common.mild_augment()
@@ -49,7 +49,7 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0
-    config.module.network.normalisation = "imagenet"
+    config.module.network.normalization = "imagenet"
     config.module.network.head = fdl.Partial(linear_head)
     config.module.optimizer.lr = 1e-3
     config.module.schedule = fdl.Partial(warmup_cosine, warmup_frac=0.2)
@@ -80,7 +80,7 @@ def resnet18_small_imagenet_statistics() -> fdl.Config[Experiment]:
     Seen with seed 0: 62.3 %; rare 47.8 %.
     """
     config = resnet18_small()
-    config.module.network.normalisation = "imagenet"
+    config.module.network.normalization = "imagenet"
     return config
 
 
@@ -145,5 +145,7 @@ def resnet18_small_extra_data() -> fdl.Config[Experiment]:
     Seen with seed 0: 91.9 %; rare 93.0 %. The benchmark set is drawn in the same way, so real crops will gain less.
     """
     config = resnet18_small()
-    config.data.rare = fdl.Config(RareNumbers, folder="data/rare", least=60, size_px=SIZE_PX, seed=2)
+    config.data.supplement = fdl.Config(
+        SyntheticSupplement, folder="data/supplement", min_per_class=60, size_px=SIZE_PX, seed=2
+    )
     return config

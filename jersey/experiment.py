@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from jersey.core.atomic import write_text
-from jersey.core.distributed import rank, rank_zero_first, wait_for_all, world_size
+from jersey.core.distributed import barrier, rank, rank_zero_first, world_size
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.data.audit import fast_audit
@@ -30,14 +30,14 @@ from jersey.data.problems import skipped_summary
 from jersey.data.sampler import class_balance
 from jersey.evaluation.metrics import Evaluation
 from jersey.export.pipeline import ExportResult, export_run
-from jersey.export.variants import LEAST_AGREEMENT, VariantName
+from jersey.export.variants import MIN_AGREEMENT, VariantName
 from jersey.report.model_profile import profile_model
 from jersey.report.report import ReportContent, write_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker, nested
 from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import RunFolder
-from jersey.runs.metrics_csv import EpochLine, MetricsCsv
+from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
 from jersey.runs.provenance import record_start
 from jersey.training.module import JerseyModule
 
@@ -56,18 +56,18 @@ class Experiment:
         trainer: gives the Trainer, called with `run_dir`, `loggers` and `run_state`.
         seed: of weights, train order and augmentation.
         measure: time the exported model and count its parameters; takes some seconds.
-        onnx_variants: forms of the exported file to make beside it: "int8", "fp16", "fixed"; see
+        onnx_variants: forms of the exported file to make beside it: "int8", "fp16", "static"; see
             `jersey.export.variants`.
-        onnx_variant_agreement: the least share of validation crops on which a variant must have torch's top-1.
+        onnx_variant_min_agreement: the least share of validation crops on which a variant must have torch's top-1.
     """
 
     data: Callable[..., JerseyDataModule]
     module: Callable[..., JerseyModule]
     trainer: Callable[..., L.Trainer]
     seed: int = 0
-    measure: bool = True
+    profile: bool = True
     onnx_variants: tuple[VariantName, ...] = ()
-    onnx_variant_agreement: float = LEAST_AGREEMENT
+    onnx_variant_min_agreement: float = MIN_AGREEMENT
 
     def run(
         self,
@@ -99,14 +99,14 @@ class Experiment:
         audit(data, folder, review(data.splits))
         tracker = _tracker(folder, data.labels, commit, aim_repo=aim_repo, flat_config=flat_config)
         with tracker.outcome():
-            loggers = [MetricsCsv(run_dir=folder.path), EpochLine(), tracker]
+            loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker]
             state = self.prepare(folder, data, loggers=loggers, commit=commit, started_s=started_s)
             fit(state)
             tested = test(state)
             exported = export(state, tested)
             tracker.log_facts("export", {"file": str(folder.onnx), **exported.facts})
             report(state, tested, exported)
-        folder.reached("finished", best_epoch=tested.best["epoch"])
+        folder.mark_stage("finished", best_epoch=tested.best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
 
     def read_data(self) -> JerseyDataModule:
@@ -141,7 +141,7 @@ class RunContext:
 
 @dataclass(frozen=True)
 class TestResult:
-    """The best weights on the test split, and what their checkpoint says about itself (see `load_scored_weights`)."""
+    """The best weights on the test split, and what their checkpoint says about itself (see `load_best_weights`)."""
 
     __test__ = False  # pytest takes it for a class of tests otherwise
 
@@ -159,7 +159,7 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
         Labels.load(folder.labels).require_same(data.labels, here=f"the run {folder.path}", there="the data set")
     else:
         data.labels.save(folder.labels)
-    found = fast_audit(data.root, data.splits, data.pictures, skipped=data.skipped, labels=data.labels.names)
+    found = fast_audit(data.root, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     write_text(folder.path / "audit.txt", found.text())
     write_text(folder.path / "audit.json", found.to_json())
     log.info("%s", found.tables())
@@ -181,15 +181,15 @@ def fit(state: RunContext) -> None:
         trainer.fit_loop.max_epochs = folder.status["epochs"]
     if last:
         log.info("resuming %s from %s", folder.path, last.name)
-    with signals.heard():
+    with signals.defer_stop():
         trainer.fit(state.module, datamodule=state.data, ckpt_path=last, weights_only=True)
-    folder.reached("test", epochs=trainer.current_epoch)
-    wait_for_all()  # rank zero has written its last checkpoint
+    folder.mark_stage("test", epochs=trainer.current_epoch)
+    barrier()  # rank zero has written its last checkpoint
 
 
 def test(state: RunContext) -> TestResult:
     """Loads the best weights and evaluates them on the test split."""
-    best = load_scored_weights(state.module, state.folder.best_checkpoint)
+    best = load_best_weights(state.module, state.folder.best_checkpoint)
     state.trainer.test(state.module, datamodule=state.data, verbose=False)
     return TestResult(best, state.module.evaluations["test"])
 
@@ -204,7 +204,7 @@ def export(state: RunContext, tested: TestResult) -> ExportResult:
         test=tested.evaluation,
         commit=state.commit,
         variants=state.experiment.onnx_variants,
-        least_agreement=state.experiment.onnx_variant_agreement,
+        min_agreement=state.experiment.onnx_variant_min_agreement,
     )
 
 
@@ -212,7 +212,7 @@ def report(state: RunContext, tested: TestResult, exported: ExportResult) -> Non
     """Measures the exported model if that is wanted, into `model_info.json`; writes `report.md` and `report.html`."""
     folder, data, network = state.folder, state.data, state.module.network
     info: dict[str, Any] | None = None
-    if state.experiment.measure:
+    if state.experiment.profile:
         device, checkpoint = state.trainer.strategy.root_device, folder.best_checkpoint
         info = profile_model(network, size_px=data.size_px, device=device, checkpoint=checkpoint, onnx=folder.onnx)
         write_text(folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
@@ -254,7 +254,7 @@ def _tracker(
     return tracker
 
 
-def load_scored_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
+def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
     """Puts the weights that earned a checkpoint its score into the module: the average where one was kept.
 
     Lightning's own `ckpt_path="best"` would load the raw weights here (see `WeightAveraging.on_load_checkpoint`).

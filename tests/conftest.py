@@ -57,9 +57,9 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
         from torchvision.transforms import v2  # takes seconds, and most tests do without
 
         config.data.root = str(crops_root)
-        config.data.draw = None
-        if config.data.rare:
-            config.data.rare.folder = str(crops_root.with_name("rare"))
+        config.data.generate = None
+        if config.data.supplement:
+            config.data.supplement.folder = str(crops_root.with_name("rare"))
         config.data.size_px = (32, 32)
         selectors.select(config, v2.RandomResizedCrop, check_nonempty=False).set(size=32)
         config.data.batch_size = 16

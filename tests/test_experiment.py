@@ -47,7 +47,7 @@ def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunF
     config.trainer.epochs = 3
     config.trainer.accelerator = "cpu"
     config.onnx_variants = ("int8",)
-    config.onnx_variant_agreement = 0.0
+    config.onnx_variant_min_agreement = 0.0
     return full_run(config, "resnet18_baseline", tmp_path_factory.mktemp("runs"))
 
 
@@ -187,7 +187,7 @@ def test_a_checkpoint_of_other_labels_and_a_data_set_that_lost_a_class_are_refus
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
     config.data.labels = ("01", "00", "0")
-    folder = open_run(tmp_path, "resnet18_baseline", "run", documents={"config.txt": "a = 1\n"})
+    folder = open_run(tmp_path, "resnet18_baseline", "run", config_files={"config.txt": "a = 1\n"})
     Labels(("0", "00", "01", "1")).save(folder.labels)
     with pytest.raises(UserError, match="without 1;"):
         fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})

@@ -80,7 +80,7 @@ def test_its_model_is_read_by_a_program_with_the_file_alone(quick_start: Path, t
 
 def test_what_its_augmentation_destroys_is_counted(quick_start: Path) -> None:
     lines = on(quick_start, "jersey.cli.label_preservation").splitlines()
-    assert {"geometry", "colour"} <= {line.split()[0] for line in lines}
+    assert {"geometry", "color"} <= {line.split()[0] for line in lines}
 
 
 def test_its_epochs_are_timed_beside_the_usual_ways(quick_start: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_run_on_own_crops_leaves_these_files_and_is_repeated_to_the_same_weigh
     (first,) = tmp_path.glob("runs/resnet18_baseline/*")
     left = {path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()}
     assert left - {".lock"} == files_of_a_run()
-    on(first, "--config", "--run=second", "--fdl_set=measure=False")
+    on(first, "--config", "--run=second", "--fdl_set=profile=False")
     one, two = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
         for folder in (first, first.with_name("second"))
@@ -155,13 +155,13 @@ def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [each for each in commands("--fiddler") if each not in commands("=benchmark")])
 def test_commands_that_try_something_out(command: str, tmp_path: Path) -> None:
-    drawn = [f"--fdl_set=draw.{split}=60" for split in ("train", "val", "test")]
-    said(run(command, tmp_path, "--fdl_set=measure=False", *(drawn if "--exp=quickstart" in command else [])))
+    drawn = [f"--fdl_set=generate.{split}=60" for split in ("train", "val", "test")]
+    said(run(command, tmp_path, "--fdl_set=profile=False", *(drawn if "--exp=quickstart" in command else [])))
 
 
 def test_the_recipe_that_is_measured_trains(crops_root: Path, tmp_path: Path) -> None:
     (command,) = commands("=benchmark")
-    sets = (f"--fdl_set=root={crops_root}", "--fdl_set=draw=None", "--fdl_set=measure=False")
+    sets = (f"--fdl_set=root={crops_root}", "--fdl_set=generate=None", "--fdl_set=profile=False")
     said(run(command, tmp_path, *SHORT, *sets))
 
 
@@ -179,7 +179,7 @@ def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
 def test_several_processes_of_two_machines_and_of_one(crops_root: Path, tmp_path: Path) -> None:
     """On one they find the run that two have finished; `tests/training/test_distributed.py` trains on one."""
     alone, of_two_machines = commands("torchrun")
-    few = (f"--fdl_set=root={crops_root}", "--fdl_set=measure=False", *SHORT)
+    few = (f"--fdl_set=root={crops_root}", "--fdl_set=profile=False", *SHORT)
     here = of_two_machines.replace("=8", "=1").replace("HOST", "127.0.0.1")
     with ThreadPoolExecutor() as machines:
         there = here.replace("--node_rank=0", "--node_rank=1")
@@ -216,8 +216,8 @@ def test_crops_are_read_by_commands_and_by_a_program(tmp_path: Path) -> None:
     planted_model(tmp_path / "model.onnx")
     file_of(tmp_path / "crop.jpg", "23", size_px=(16, 16))
     file_of(tmp_path / "more" / "one.jpg", "10")
-    for track, number in (("a", "00"), ("b", "23")):
-        for place in (f"{folder}/{track}/{frame}.png" for folder in ("crops", "tracks") for frame in range(3)):
+    for tracklet, number in (("a", "00"), ("b", "23")):
+        for place in (f"{folder}/{tracklet}/{frame}.png" for folder in ("crops", "tracks") for frame in range(3)):
             file_of(tmp_path / place, number)
     as_table, answered, tracklets = (said(run(command, tmp_path)).splitlines() for command in commands("inference"))
     assert len(as_table) == 1 + 7

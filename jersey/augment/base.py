@@ -75,6 +75,6 @@ def uniform(shape: Sequence[int], low: float, high: float, generator: Generator)
     return torch.rand(tuple(shape), generator=generator, device=generator.device) * (high - low) + low
 
 
-def chosen(batch: int, p: float, generator: Generator) -> Tensor:
+def bernoulli_mask(batch: int, p: float, generator: Generator) -> Tensor:
     """Which crops of a batch an operation with probability `p` changes, bool [B]."""
     return torch.rand(batch, generator=generator, device=generator.device) < p

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, chosen, uniform
+from jersey.augment.base import Augmentation, bernoulli_mask, uniform
 
 _SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
 
@@ -29,7 +29,7 @@ class Blur(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
-        sigma_B = uniform((batch,), 0, self.sigma_px, generator) * chosen(batch, self.p, generator)
+        sigma_B = uniform((batch,), 0, self.sigma_px, generator) * bernoulli_mask(batch, self.p, generator)
         kernels_BK = gaussian(sigma_B, radius_px=_radius(3 * self.sigma_px, images_BCHW))
         return convolve(convolve(images_BCHW, kernels_BK[:, None, :]), kernels_BK[:, :, None])
 
@@ -46,7 +46,7 @@ class MotionBlur(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
-        length_B = uniform((batch,), 0, self.length_px, generator) * chosen(batch, self.p, generator)
+        length_B = uniform((batch,), 0, self.length_px, generator) * bernoulli_mask(batch, self.p, generator)
         angle_B = uniform((batch,), 0, math.pi, generator)
         steps_B2 = length_B[:, None] * torch.stack([torch.cos(angle_B), torch.sin(angle_B)], dim=1)
         return convolve(images_BCHW, line(steps_B2, radius_px=_radius(self.length_px / 2, images_BCHW)))
@@ -87,7 +87,7 @@ def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
 
 
 @dataclass(eq=False, kw_only=True)
-class LowResolution(Augmentation):
+class RandomDownscale(Augmentation):
     """Shrinks crops, with probability `p`, by factors log-uniform from 1 to `factor`, and enlarges them again."""
 
     factor: float
@@ -95,7 +95,7 @@ class LowResolution(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
-        log_factor_B = uniform((batch,), 0, math.log(self.factor), generator) * chosen(batch, self.p, generator)
+        log_factor_B = uniform((batch,), 0, math.log(self.factor), generator) * bernoulli_mask(batch, self.p, generator)
         rows_BHH, columns_BWW = (
             down_and_up((size / torch.exp(log_factor_B)).round().clamp(min=1), size_px=size)
             for size in images_BCHW.shape[2:]

@@ -1,4 +1,4 @@
-"""Colours and noise: brightness, contrast, saturation, hue, swapped channels, and a sensor's noise.
+"""Colors and noise: brightness, contrast, saturation, hue, swapped channels, and a sensor's noise.
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
 """
@@ -13,21 +13,21 @@ from jersey.augment.base import Augmentation, uniform
 
 
 @dataclass(eq=False, kw_only=True)
-class Colour(Augmentation):
-    """Brightness, contrast, saturation, and number and cloth in other colours: one 3x3 matrix and offset a crop.
+class Color(Augmentation):
+    """Brightness, contrast, saturation, and number and cloth in other colors: one 3x3 matrix and offset a crop.
 
     Args:
         brightness: half-width of the uniform range around a factor of 1.
         contrast: likewise, around the crop's mean luminance.
         saturation: likewise, around the pixel's luminance.
         swap: probability that a crop's channels are put in a random order, and, separately, that it is inverted.
-            Numbers come in every pair of colours; shape is what carries the label.
+            Numbers come in every pair of colors; shape is what carries the label.
     """
 
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
-    swap: float = 0.0
+    channel_swap_p: float = 0.0
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, device = len(images_BCHW), images_BCHW.device
@@ -43,7 +43,9 @@ class Colour(Augmentation):
         offset_B31 = brightness_B11 * (1 - contrast_B11) * mean_B11.expand(batch, 3, 1)
 
         order_B3 = torch.rand((batch, 3), generator=generator, device=device).argsort(dim=1)
-        swapped_B11, inverted_B11 = torch.rand((2, batch, 1, 1), generator=generator, device=device) < self.swap
+        swapped_B11, inverted_B11 = (
+            torch.rand((2, batch, 1, 1), generator=generator, device=device) < self.channel_swap_p
+        )
         matrix_B33 = torch.where(swapped_B11, eye_33[order_B3] @ matrix_B33, matrix_B33)
         matrix_B33 = torch.where(inverted_B11, -matrix_B33, matrix_B33)
         offset_B31 = torch.where(inverted_B11, 1 - offset_B31, offset_B31)
@@ -58,16 +60,16 @@ def _luminance(device: torch.device) -> Tensor:
 
 @dataclass(eq=False, kw_only=True)
 class Hue(Augmentation):
-    """Turns the hues of each crop by up to `turn`, a share of the colour circle; 0.5 is every hue."""
+    """Turns the hues of each crop by up to `turn`, a share of the color circle; 0.5 is every hue."""
 
-    turn: float
+    max_shift: float
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
-        turns_B = uniform((len(images_BCHW),), -self.turn, self.turn, generator)
-        return turn_hue(images_BCHW, turns_B)
+        shifts_B = uniform((len(images_BCHW),), -self.max_shift, self.max_shift, generator)
+        return shift_hue(images_BCHW, shifts_B)
 
 
-def turn_hue(images_BCHW: Tensor, turns_B: Tensor) -> Tensor:
+def shift_hue(images_BCHW: Tensor, shifts_B: Tensor) -> Tensor:
     """Turns the hues of each image by its share of the circle; greys have none and stay.
 
     The one-line inverse of hue, saturation and value: https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
@@ -82,7 +84,7 @@ def turn_hue(images_BCHW: Tensor, turns_B: Tensor) -> Tensor:
         (green - blue) / safe_BHW,
         torch.where(high_BHW == green, 2 + (blue - red) / safe_BHW, 4 + (red - green) / safe_BHW),
     )
-    hue_BHW = hue_BHW + 6 * turns_B[:, None, None]
+    hue_BHW = hue_BHW + 6 * shifts_B[:, None, None]
     away_B3HW = torch.stack([(hue_BHW + offset) % 6 for offset in (5, 3, 1)], dim=1)
     return high_BHW[:, None] - chroma_BHW[:, None] * torch.minimum(away_B3HW, 4 - away_B3HW).clamp(0, 1)
 

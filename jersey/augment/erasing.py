@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, chosen, uniform
+from jersey.augment.base import Augmentation, bernoulli_mask, uniform
 
 _LONGEST = 3.0  # width to height, or height to width, in pixels
 
 
 @dataclass(eq=False, kw_only=True)
-class Erasing(Augmentation):
-    """Paints a rectangle of one random colour over a crop, with probability `p`.
+class RandomErasing(Augmentation):
+    """Paints a rectangle of one random color over a crop, with probability `p`.
 
     Its area is uniform from 0 to `area`, a share of the crop.
     """
@@ -29,16 +29,18 @@ class Erasing(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, channels, height, width = images_BCHW.shape
-        area_px_B = height * width * uniform((batch,), 0, self.area, generator) * chosen(batch, self.p, generator)
+        area_px_B = (
+            height * width * uniform((batch,), 0, self.area, generator) * bernoulli_mask(batch, self.p, generator)
+        )
         log_aspect_B = uniform((batch,), -math.log(_LONGEST), math.log(_LONGEST), generator)
         place_2B = uniform((2, batch), 0, 1, generator)
-        colour_BC11 = uniform((batch, channels, 1, 1), 0, 1, generator)
+        color_BC11 = uniform((batch, channels, 1, 1), 0, 1, generator)
         # Rounded down, so that no rectangle is larger than it may be.
         high_B = torch.sqrt(area_px_B * torch.exp(log_aspect_B)).clamp(max=height).floor()
         wide_B = torch.sqrt(area_px_B * torch.exp(-log_aspect_B)).clamp(max=width).floor()
         rows_BH = _span(high_B, place_2B[0], height)
         columns_BW = _span(wide_B, place_2B[1], width)
-        return torch.where(rows_BH[:, None, :, None] & columns_BW[:, None, None, :], colour_BC11, images_BCHW)
+        return torch.where(rows_BH[:, None, :, None] & columns_BW[:, None, None, :], color_BC11, images_BCHW)
 
 
 def _span(length_px_B: Tensor, place_B: Tensor, size_px: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""JPEG's losses without its file: colours halved in resolution, 8 x 8 blocks rounded in frequency, on the device.
+"""JPEG's losses without its file: colors halved in resolution, 8 x 8 blocks rounded in frequency, on the device.
 
 What the usual encoder of Pillow (libjpeg) does and its decoder undoes, up to its integer arithmetic: ITU-T T.81,
-https://www.w3.org/Graphics/JPEG/itu-t81.pdf, with the tables of its annex K; the colours of JFIF,
+https://www.w3.org/Graphics/JPEG/itu-t81.pdf, with the tables of its annex K; the colors of JFIF,
 https://www.w3.org/Graphics/JPEG/jfif3.pdf.
 
 Shapes: B batch, C channels (3), P pixels, H W size, h w half of it. Images are float in [0, 1].
@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from PIL import Image, JpegImagePlugin
 from torch import Generator, Tensor
 
-from jersey.augment.base import Augmentation, chosen, uniform
+from jersey.augment.base import Augmentation, bernoulli_mask, uniform
 
 _BLOCK = 8
 
 
 @dataclass(eq=False, kw_only=True)
-class Jpeg(Augmentation):
+class RandomJPEG(Augmentation):
     """Compresses a crop, with probability `p`, to a quality that is a whole number, uniform from `quality` to 95."""
 
     quality: int
@@ -34,22 +34,22 @@ class Jpeg(Augmentation):
         batch = len(images_BCHW)
         quality_B = uniform((batch,), self.quality, 96, generator).floor().clamp(max=95)
         compressed_BCHW = compress(images_BCHW, quality_B)
-        return torch.where(chosen(batch, self.p, generator)[:, None, None, None], compressed_BCHW, images_BCHW)
+        return torch.where(bernoulli_mask(batch, self.p, generator)[:, None, None, None], compressed_BCHW, images_BCHW)
 
 
 def compress(images_BCHW: Tensor, quality_B: Tensor) -> Tensor:
     """The images as JPEG of those qualities shows them, in steps of 1/255."""
     height, width = images_BCHW.shape[2:]
     fixed = constants(images_BCHW.device)
-    # Whole blocks of colours at half resolution.
+    # Whole blocks of colors at half resolution.
     bottom, right = -height % (2 * _BLOCK), -width % (2 * _BLOCK)
     whole_BCHW = F.pad((images_BCHW * 255).round(), (0, right, 0, bottom), mode="replicate")
     ycc_BCHW = (fixed.to_ycc_33 @ whole_BCHW.flatten(2) + fixed.offset_31).round().view_as(whole_BCHW)
-    luminance_B1HW = quantise(ycc_BCHW[:, :1], scaled(fixed.luminance_88, quality_B))[..., :height, :width]
+    luminance_B1HW = quantize(ycc_BCHW[:, :1], scaled(fixed.luminance_88, quality_B))[..., :height, :width]
     # Below the picture its last means are repeated, to the right of it its last pixels.
     means_B2hw = halved(ycc_BCHW[:, 1:, : height + height % 2])
     means_B2hw = F.pad(means_B2hw, (0, 0, 0, ycc_BCHW.shape[2] // 2 - means_B2hw.shape[2]), mode="replicate")
-    halved_B2hw = quantise(means_B2hw, scaled(fixed.chrominance_88, quality_B))
+    halved_B2hw = quantize(means_B2hw, scaled(fixed.chrominance_88, quality_B))
     # What only fills the last blocks has no part in enlarging.
     inside_B2hw = halved_B2hw[..., : (height + 1) // 2, : (width + 1) // 2]
     chrominance_B2HW = F.interpolate(inside_B2hw, scale_factor=2, mode="bilinear", align_corners=False).round()
@@ -71,7 +71,7 @@ def scaled(standard_88: Tensor, quality_B: Tensor) -> Tensor:
     return ((standard_88 * percent_B[:, None, None] + 50) / 100).floor().clamp(1, 255)
 
 
-def quantise(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
+def quantize(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
     """Planes in 0..255 after their blocks' frequencies were rounded to multiples of `steps_B88`."""
     batch, channels, height, width = planes_BCHW.shape
     cosines_88 = constants(planes_BCHW.device).cosines_88
@@ -85,7 +85,7 @@ def quantise(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
 
 
 class Constants(NamedTuple):
-    """Of the format: its cosine transform, its colours, and the standard tables, on one device."""
+    """Of the format: its cosine transform, its colors, and the standard tables, on one device."""
 
     cosines_88: Tensor
     to_ycc_33: Tensor

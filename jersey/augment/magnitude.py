@@ -23,7 +23,7 @@ SIZE_PX = 64
 
 
 @dataclass(frozen=True)
-class Strength:
+class Magnitude:
     """Mean absolute change of a pixel, in 0..255; and how far `Geometry` moves a point, in percent of the side: on
     average, and at least for one point in twenty.
     """
@@ -33,15 +33,15 @@ class Strength:
     moved_p95_percent: float | None = None
 
 
-def strengths(augment: Callable[[Tensor, Generator], Tensor] | None) -> dict[str, Strength]:
+def magnitudes(augment: Callable[[Tensor, Generator], Tensor] | None) -> dict[str, Magnitude]:
     """Of each operation alone, by its name, and of all `TOGETHER`; empty for None."""
     if augment is None:
         return {}
     found = {}
     for name, operation in augment.operations.items() if isinstance(augment, Augment) else ():
         moved = _moved_percent(operation) if isinstance(operation, Geometry) else ()
-        found[name] = Strength(mean_change(Augment(operation=cast("Augmentation", operation))), *moved)
-    return found | {TOGETHER: Strength(mean_change(augment))}
+        found[name] = Magnitude(mean_change(Augment(operation=cast("Augmentation", operation))), *moved)
+    return found | {TOGETHER: Magnitude(mean_change(augment))}
 
 
 @torch.no_grad()

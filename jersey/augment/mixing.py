@@ -30,12 +30,12 @@ class Mix:
     """
 
     alpha: float
-    probability: float = 1.0
+    p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.alpha > 0 and 0 < self.probability <= 1):
+        if not (self.alpha > 0 and 0 < self.p <= 1):
             raise UserError(
-                f"module.mix has alpha={self.alpha} and probability={self.probability}; alpha must be above 0 and the "
+                f"module.mix has alpha={self.alpha} and probability={self.p}; alpha must be above 0 and the "
                 "probability in (0, 1], and module.mix=None mixes nothing"
             )
 
@@ -49,17 +49,17 @@ class Mix:
         """
         # torch has no public beta distribution that takes a generator.
         rng = np.random.default_rng(int(torch.randint(2**63 - 1, (), generator=generator)))
-        images_BCHW, own_share = images_BCHW.float(), 1.0
-        if rng.random() < self.probability:
-            images_BCHW, own_share = self.mixed(images_BCHW, float(rng.beta(self.alpha, self.alpha)), rng)
+        images_BCHW, lam = images_BCHW.float(), 1.0
+        if rng.random() < self.p:
+            images_BCHW, lam = self.mixed(images_BCHW, float(rng.beta(self.alpha, self.alpha)), rng)
         columns = num_classes + 1
         shares_BJ = F.one_hot(labels_B % columns, columns).float()  # ILLEGIBLE_INDEX, -1, is the last
-        return images_BCHW, own_share * shares_BJ + (1 - own_share) * shares_BJ.roll(1, 0)
+        return images_BCHW, lam * shares_BJ + (1 - lam) * shares_BJ.roll(1, 0)
 
-    def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+    def mixed(self, images_BCHW: Tensor, lam: float, rng: np.random.Generator) -> tuple[Tensor, float]:
         """Each image mixed with the one before it, and the share of the result that is its own.
 
-        That may differ from the `own_share` that was drawn, where pixels cannot be divided.
+        That may differ from the `lam` that was drawn, where pixels cannot be divided.
         """
         raise NotImplementedError
 
@@ -67,8 +67,8 @@ class Mix:
 class MixUp(Mix):
     """Blends two crops, pixel by pixel: https://arxiv.org/abs/1710.09412."""
 
-    def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
-        return own_share * images_BCHW + (1 - own_share) * images_BCHW.roll(1, 0), own_share
+    def mixed(self, images_BCHW: Tensor, lam: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+        return lam * images_BCHW + (1 - lam) * images_BCHW.roll(1, 0), lam
 
 
 class CutMix(Mix):
@@ -77,17 +77,17 @@ class CutMix(Mix):
     The label follows the area, not the glyphs: a box may cover the 2 of a 12 and leave half the label at 12.
     """
 
-    def mixed(self, images_BCHW: Tensor, own_share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+    def mixed(self, images_BCHW: Tensor, lam: float, rng: np.random.Generator) -> tuple[Tensor, float]:
         height, width = images_BCHW.shape[2:]
-        rows = box_side(height, own_share, rng.integers)
-        columns = box_side(width, own_share, rng.integers)
+        rows = box_side(height, lam, rng.integers)
+        columns = box_side(width, lam, rng.integers)
         pasted_BCHW = images_BCHW.clone()
         pasted_BCHW[:, :, rows, columns] = images_BCHW.roll(1, 0)[:, :, rows, columns]
         area = (rows.stop - rows.start) * (columns.stop - columns.start)
         return pasted_BCHW, 1 - area / (height * width)
 
 
-def box_side(size_px: int, own_share: float, draw: Callable[[int], int]) -> slice:
-    """One side of the box, of sqrt(1 - own_share) of the image's, around a drawn centre, cut at the border."""
-    centre, half = int(draw(size_px)), int(math.sqrt(1 - own_share) / 2 * size_px)
+def box_side(size_px: int, lam: float, draw: Callable[[int], int]) -> slice:
+    """One side of the box, of sqrt(1 - lam) of the image's, around a drawn centre, cut at the border."""
+    centre, half = int(draw(size_px)), int(math.sqrt(1 - lam) / 2 * size_px)
     return slice(max(centre - half, 0), min(centre + half, size_px))

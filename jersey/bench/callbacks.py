@@ -17,7 +17,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.profilers import SimpleProfiler
 
 from jersey.bench import harness
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 
 ONCE = ("setup", "teardown", "on_fit", "on_train_start", "on_train_end", "on_test", "on_load")
 """How the names of hooks outside of epochs begin."""
@@ -58,7 +58,7 @@ def measure(folder: Path, changes: Sequence[str]) -> dict[str, Any]:
     rows = [["callback", "in epochs s", "of the epochs", "once s"]]
     for name, inside, once in (*seconds, ("all", sum(inside_s.values()), sum(once_s.values()))):
         rows.append([name, f"{inside:.2f}", f"{inside / sum(epochs_s):.2%}", f"{once:.2f}"])
-    print("\n".join(aligned(rows)))
+    print("\n".join(format_table(rows)))
     share = sum(inside_s.values()) / sum(epochs_s)
     return {"epochs": len(epochs_s), "epochs_s": round(sum(epochs_s), 1), "share": round(share, 4)}
 

@@ -48,14 +48,14 @@ from jersey.bench.reference_loaders import TrainBatches, reference_loaders
 from jersey.callbacks.base import data_of, module_of
 from jersey.cli.commands import config_files
 from jersey.core.errors import UserError
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 from jersey.core.timing import speedup, wait_for_device
 from jersey.data.loader import Batch
 from jersey.experiment import fit
 from jersey.runs.aim import AimTracker
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.runs.folder import open_run
-from jersey.runs.metrics_csv import EpochLine, MetricsCsv
+from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
 from jersey.training.trainer import AUTOCAST
 
 RIVALS = ("bare step", "torchvision", "timm")
@@ -107,7 +107,7 @@ class BetweenEpochs(L.Callback):
 
     def __init__(self, architecture: str, batches: int) -> None:
         self.architecture, self.batches = architecture, batches
-        self._rivals: dict[str, Plain] = {}
+        self._baselines: dict[str, Plain] = {}
         self._val: list[Batch] = []
         self.times_s: dict[str, Times] = {"training": {}, "epoch": {}}
         self.spans_s: list[tuple[float, float]] = []  # of jersey's epochs
@@ -121,20 +121,20 @@ class BetweenEpochs(L.Callback):
         loaders: dict[str, TrainBatches] = {"bare step": [(batch["images"], batch["labels"]) for batch in train]}
         loaders |= reference_loaders(data, batches=self.batches, device=device)
         networks = {"bare step": own, "torchvision": copy.deepcopy(own)}
-        networks["torchvision"].normalise = nn.Identity()  # its loader does that
+        networks["torchvision"].normalize = nn.Identity()  # its loader does that
         if "timm" in loaders:
             from timm import create_model
 
             network = create_model(self.architecture, num_classes=len(data.labels)).to(device)
             networks["timm"] = network.to(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(str(trainer.precision))
-        self._rivals = {name: Plain(network, loaders[name], dtype) for name, network in networks.items()}
+        self._baselines = {name: Plain(network, loaders[name], dtype) for name, network in networks.items()}
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch:
             self._ended(trainer)
-        for name, rival in self._rivals.items():
-            self._add(name, *rival.epoch(self._val, self._rivals["bare step"].network))
+        for name, rival in self._baselines.items():
+            self._add(name, *rival.epoch(self._val, self._baselines["bare step"].network))
         wait_for_device()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -180,12 +180,14 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     between = BetweenEpochs(configs.flatten(config).get("module.network.architecture", "resnet18"), batches)
     experiment = harness.with_callbacks(configs.build(config), between=between)
     data = experiment.read_data()
-    if any(split.unreadable for split in data.splits.values()):
-        raise UserError(f"{data.root} has unreadable crops, which the rivals take for a class; time a set without any")
-    run, load = open_run(harness.workdir(), name, "bench", documents=config_files(name, config)), GpuLoad()
+    if any(split.illegible for split in data.splits.values()):
+        raise UserError(
+            f"{data.root} has illegible crops, which the baselines take for a class; time a set without any"
+        )
+    run, load = open_run(harness.workdir(), name, "bench", config_files=config_files(name, config)), GpuLoad()
     tracker = AimTracker(repo=run.path / ".aim", experiment=name, run_name="bench", hash_file=run.path / "aim_hash")
     with load.sampled():
-        fit(experiment.prepare(run, data, loggers=[MetricsCsv(run_dir=run.path), EpochLine(), tracker]))
+        fit(experiment.prepare(run, data, loggers=[MetricsCsv(run_dir=run.path), EpochLogger(), tracker]))
     tracker.finalize("finished")
     return Measured(
         times_s={title: _without_first(times_s) for title, times_s in between.times_s.items()},
@@ -243,7 +245,7 @@ def grid(rows: Sequence[dict[str, Any]]) -> str:
     """A line a row; a dash where something was not measured."""
     names = ["crops/s", *(name for name in rows[0] if name.startswith("x ")), "busy", "GB"]
     cells = [[" ".join(each["changes"]), *("-" if each[n] is None else str(each[n]) for n in names)] for each in rows]
-    return "\n".join(aligned([["", *names], *cells]))
+    return "\n".join(format_table([["", *names], *cells]))
 
 
 if __name__ == "__main__":

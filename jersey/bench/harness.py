@@ -23,7 +23,7 @@ from jersey import config as configs
 from jersey.cli.commands import config_files
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 from jersey.core.timing import speedup
 from jersey.experiment import Experiment
 from jersey.lint.checks import check, load
@@ -89,7 +89,7 @@ def with_callbacks(experiment: Experiment, **callbacks: Callback) -> Experiment:
 
 def repeat_run(name: str, config: Any, parent: Path, run_name: str, **callbacks: Callback) -> None:
     """Does a whole run below `parent`, with more callbacks."""
-    run = open_run(parent, name, run_name, documents=config_files(name, config))
+    run = open_run(parent, name, run_name, config_files=config_files(name, config))
     experiment = with_callbacks(configs.build(config), **callbacks)
     experiment.run(run, aim_repo=parent / ".aim", flat_config=configs.flatten(config))
 
@@ -105,7 +105,7 @@ def tell(title: str, times_s: Mapping[str, list[float]], *, against: str, crops:
         rows.append([name, f"{1000 * median_s:.1f}", f"{crops / median_s:.0f}", str(ratio)])
         of_one = {"median_ms": 1000 * median_s, "speed": ratio.median, "low": ratio.low, "high": ratio.high}
         numbers[name] = {key: round(value, 4) for key, value in of_one.items()}
-    print("\n".join([title, *aligned(rows), ""]), flush=True)
+    print("\n".join([title, *format_table(rows), ""]), flush=True)
     return numbers
 
 

@@ -23,8 +23,8 @@ import torch
 from jersey.bench import harness
 from jersey.bench.reference_loaders import reference_loaders
 from jersey.bench.train_step import baseline_augment
-from jersey.core.seeding import counted_generator
-from jersey.core.timing import in_turn
+from jersey.core.seeding import derived_generator
+from jersey.core.timing import interleaved_times
 from jersey.data.datamodule import JerseyDataModule
 from jersey.synth.generate import generate
 
@@ -59,7 +59,7 @@ def epochs(data: JerseyDataModule, *, batches: int) -> dict[str, Callable[[], ob
 
     def jersey() -> None:
         for number, batch in zip(range(batches), own, strict=False):
-            augment(batch["images"].to(device), counted_generator(device, 0, number))
+            augment(batch["images"].to(device), derived_generator(device, 0, number))
 
     return {"jersey": jersey, **{name: partial(deque, loader, maxlen=0) for name, loader in loaders.items()}}
 
@@ -80,7 +80,7 @@ def measure(crops: int = 2000, px: int = 64, batches: int = 20, rounds: int = 5)
             data, seconds, grown_mb = opened(root, px=px)
             print(f"{start:<14} {seconds:7.2f} s  {grown_mb:+8.1f} MB")
             result[start] = {"s": round(seconds, 3), "mb": round(grown_mb, 1)}
-        times_s, taken = in_turn(epochs(data, batches=batches), rounds=rounds), batches * data.batch_size
+        times_s, taken = interleaved_times(epochs(data, batches=batches), rounds=rounds), batches * data.batch_size
         told = harness.tell(f"\nan epoch of {taken} crops", times_s, against="torchvision", crops=taken)
         return {**result, "epochs": told}
 

@@ -30,8 +30,8 @@ from jersey import config as configs
 from jersey.bench import harness
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.core.timing import in_turn, speedup
-from jersey.experiment import load_scored_weights
+from jersey.core.timing import interleaved_times, speedup
+from jersey.experiment import load_best_weights
 from jersey.export.export_module import ExportModule, ExportSettings
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
@@ -50,13 +50,13 @@ MOST = 0.15  # of the time at the largest batch
 
 
 def random_network(side_px: int) -> ExportModule:
-    """A ResNet-18 that has seen noise, so that batch normalisation has statistics."""
+    """A ResNet-18 that has seen noise, so that batch normalization has statistics."""
     torch.manual_seed(0)
     labels = Labels.from_names(map(str, range(CLASSES)))
     network = resnet_classifier(labels=labels, weights=None).train()
     with torch.no_grad():
         network(torch.randint(0, 256, (8, 3, side_px, side_px), dtype=torch.uint8))
-    settings = ExportSettings(labels=labels, size_px=(side_px, side_px), fit_mode="stretch")
+    settings = ExportSettings(labels=labels, size_px=(side_px, side_px), resize_mode="stretch")
     return ExportModule(network, settings)
 
 
@@ -69,8 +69,8 @@ def network_of_run(folder: Path) -> ExportModule:
     data = experiment.data(seed=experiment.seed)
     labels = Labels.load(folder / LABELS)
     module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
-    load_scored_weights(module, folder / BEST_CHECKPOINT)
-    settings = ExportSettings(labels=labels, size_px=data.size_px, fit_mode=data.fit_mode)
+    load_best_weights(module, folder / BEST_CHECKPOINT)
+    settings = ExportSettings(labels=labels, size_px=data.size_px, resize_mode=data.resize_mode)
     return ExportModule(module.network, settings)
 
 
@@ -130,7 +130,7 @@ def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds:
         candidates[name] = lambda model=model: model.output("probabilities", images_NCHW, batch_size=batch)
     candidates["predictor"] = lambda: list(predictor.predict_all(crops_NHW3))
     candidates["predictor, files"] = lambda: list(predictor.predict_all(files))
-    return in_turn(candidates, rounds=rounds)
+    return interleaved_times(candidates, rounds=rounds)
 
 
 def crops_of(count: int, size_px: tuple[int, int]) -> np.ndarray:

@@ -21,7 +21,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from jersey.bench import harness
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 
 LIBRARIES = "import torch, torchvision, lightning"
 COMMANDS = {
@@ -78,7 +78,7 @@ def measure(folder: Path | None = None, rounds: int = 5) -> dict[str, Any]:
         row = {"median_s": median_s, "added_s": added_s, "spread_s": spread_s}
         result[name] = {key: round(value, 2) for key, value in row.items()}
         rows.append([name, *(f"{value:.2f}" for value in row.values())])
-    print("\n".join(aligned(rows)))
+    print("\n".join(format_table(rows)))
     facts: dict[str, Any] = {"libraries": LIBRARIES, "commands": result}
     if folder:
         for module in IMPORTED_LATE:

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from jersey.augment.base import Augment
-from jersey.augment.color import Colour, Noise
+from jersey.augment.color import Color, Noise
 from jersey.augment.geometry import Geometry
 from jersey.bench import harness
 from jersey.callbacks.ema import EMA
 from jersey.core.labels import Labels
-from jersey.core.seeding import counted_generator
-from jersey.core.timing import in_turn
+from jersey.core.seeding import derived_generator
+from jersey.core.timing import interleaved_times
 from jersey.data.loader import Batch
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
@@ -50,7 +50,7 @@ def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[
     labels_B = torch.arange(batch_size, device=device) % len(LABELS)
     batch: Batch = {"images": images_BCHW, "labels": labels_B, "indices": torch.arange(batch_size, device=device)}
     module = _module(architecture).to(device).train()
-    generator = counted_generator(device, 0)
+    generator = derived_generator(device, 0)
     augment = module.augment
     assert augment is not None
 
@@ -80,7 +80,7 @@ def baseline_augment() -> Augment:
     """The augmentation of the baselines."""
     return Augment(
         geometry=Geometry(rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
-        colour=Colour(brightness=0.3, contrast=0.3, saturation=0.3, swap=0.3),
+        color=Color(brightness=0.3, contrast=0.3, saturation=0.3, channel_swap_p=0.3),
         noise=Noise(std=0.03),
     )
 
@@ -139,7 +139,7 @@ def measure(
 ) -> dict[str, Any]:
     """Prints a row a step."""
     facts: dict[str, Any] = {"architecture": architecture, "px": px, "batch_size": batch_size}
-    times_s = in_turn(candidates(**facts), rounds=rounds)
+    times_s = interleaved_times(candidates(**facts), rounds=rounds)
     return {**facts, "steps": harness.tell("steps", times_s, against="bare step", crops=batch_size)}
 
 

@@ -11,18 +11,18 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 
-from jersey.core.atomic import replacing
+from jersey.core.atomic import atomic_write
 from jersey.core.labels import SplitName
 from jersey.core.tables import write_csv
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Paths
 from jersey.evaluation.metrics import Evaluation
-from jersey.evaluation.ranked import Readings
+from jersey.evaluation.ranked import RankedPredictions
 from jersey.training.module import JerseyModule
 
 
 @dataclass(frozen=True)
-class Scored:
+class EvaluatedSplit:
     """A split at a point of the run, and where to put what is made of it; of "train" there may be no evaluation.
 
     After a validation the module's weights may be raw ones again while the logits came from their average.
@@ -42,8 +42,8 @@ class Scored:
         return self.module.labels.names
 
     @property
-    def readings(self) -> Readings:
-        return Readings(self.evaluation, self.names)
+    def ranked(self) -> RankedPredictions:
+        return RankedPredictions(self.evaluation, self.names)
 
     @property
     def paths(self) -> Paths:
@@ -67,7 +67,7 @@ class Scored:
         """Keeps a table as `<name>_<subset>.csv`, the latest."""
         write_csv(Path(self.trainer.default_root_dir) / f"{name}_{self.subset}.csv", header, rows)
 
-    def publish(self, image: Image.Image, name: str) -> None:
+    def save_and_track(self, image: Image.Image, name: str) -> None:
         """Keeps a picture as `<name>_<subset>.png`, the latest, and all of them in Aim, beside the metrics."""
         save(self.trainer, image, f"{name}_{self.subset}")
         # A validation outside fit repeats an epoch that is already there.
@@ -83,18 +83,18 @@ class AfterEvaluation(Callback):
     By then all logits of the split are collected, so nothing needs the network again.
     """
 
-    def evaluated(self, scored: Scored) -> None:
+    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
         """To be written by each callback."""
         raise NotImplementedError
 
     @rank_zero_only
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            self.evaluated(Scored(trainer, module_of(pl_module), "val"))
+            self.on_split_evaluated(EvaluatedSplit(trainer, module_of(pl_module), "val"))
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.evaluated(Scored(trainer, module_of(pl_module), "test"))
+        self.on_split_evaluated(EvaluatedSplit(trainer, module_of(pl_module), "test"))
 
 
 def module_of(module: LightningModule) -> JerseyModule:
@@ -109,7 +109,7 @@ def data_of(trainer: Trainer) -> JerseyDataModule:
 
 def save(trainer: Trainer, image: Image.Image, name: str) -> None:
     """Puts a picture into the run folder, as `<name>.png`, in place of an earlier one."""
-    with replacing(Path(trainer.default_root_dir) / f"{name}.png") as temporary:
+    with atomic_write(Path(trainer.default_root_dir) / f"{name}.png") as temporary:
         image.save(temporary, format="PNG")
 
 

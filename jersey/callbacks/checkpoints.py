@@ -69,7 +69,7 @@ class RunCheckpoint(Checkpoint):
         if self._is_best and trainer.ckpt_path and trainer.is_global_zero:
             # A kill between the two files leaves a `last.ckpt` that has not become `best.ckpt` yet.
             self._run.checkpoint_io.link(Path(trainer.ckpt_path), Path(trainer.default_root_dir) / BEST_CHECKPOINT)
-        signals.take_back_signals()
+        signals.reinstall_handlers()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         # Between the batches of a step their gradients would be lost; after the last batch the epoch's end is near.

@@ -1,6 +1,6 @@
 """What the data set holds of each number, and what the sampler draws of it: tables and pictures.
 
-Unreadable crops, where there are some, are counted like a number. Shapes: K classes.
+Illegible crops, where there are some, are counted like a number. Shapes: K classes.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ class DatasetStatistics(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = data_of(trainer)
         names = list(data.labels.names)
-        counts = [split.counts() | {ILLEGIBLE_NAME: split.unreadable} for split in data.splits.values()]
+        counts = [split.counts() | {ILLEGIBLE_NAME: split.illegible} for split in data.splits.values()]
         if any(of_split[ILLEGIBLE_NAME] for of_split in counts):
             names.append(ILLEGIBLE_NAME)
         table = [[of_split.get(name, 0) for of_split in counts] for name in names]
@@ -37,7 +37,7 @@ class DatasetStatistics(Callback):
 
 
 class SamplerDistribution(Callback):
-    """Writes `sampler.csv` (a column a number, a row "data set", a row an epoch) and `sampler.png`, also to Aim.
+    """Writes `class_sampling.csv` (a column a number, a row "data set", a row an epoch) and `class_sampling.png`, also to Aim.
 
     Epochs are counted as they are drawn: the crops of an incomplete last batch and those beyond
     `trainer.limit_batches` are among them. What an epoch draws is a function of its number, so a resumed run has the
@@ -51,19 +51,19 @@ class SamplerDistribution(Callback):
     @rank_zero_only
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data, is_first = data_of(trainer), not self._drawn
-        unreadable = data.splits["train"].unreadable
+        illegible = data.splits["train"].illegible
         names, held = list(data.labels.names), list(data.class_counts)
-        if unreadable:
-            names, held = [*names, ILLEGIBLE_NAME], [*held, unreadable]
+        if illegible:
+            names, held = [*names, ILLEGIBLE_NAME], [*held, illegible]
         for epoch in range(len(self._drawn), trainer.current_epoch + 1):
-            drawn_K = data.train_sampler.drawn_counts(epoch, num_classes=len(data.labels))
-            rest = [len(data.train_sampler) - drawn_K.sum()] if unreadable else []
+            drawn_K = data.train_sampler.sampled_counts(epoch, num_classes=len(data.labels))
+            rest = [len(data.train_sampler) - drawn_K.sum()] if illegible else []
             self._drawn.append(np.append(drawn_K, rest).astype(np.int64))
         rows = [["data set", *held]]
         rows += [[f"epoch {epoch}", *counts_K.tolist()] for epoch, counts_K in enumerate(self._drawn)]
-        write_csv(Path(trainer.default_root_dir) / "sampler.csv", ("drawn in", *names), rows)
+        write_csv(Path(trainer.default_root_dir) / "class_sampling.csv", ("drawn in", *names), rows)
         if is_first:
             title = f"Sampler, epoch {trainer.current_epoch}: {len(data.train_sampler):,} crops drawn"
             image = sampler_bars(np.array(held), self._drawn[-1], names, title=title)
-            save(trainer, image, "sampler")
-            track(trainer, pl_module, image, "sampler", step=trainer.global_step, subset="train")
+            save(trainer, image, "class_sampling")
+            track(trainer, pl_module, image, "class_sampling", step=trainer.global_step, subset="train")

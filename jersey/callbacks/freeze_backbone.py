@@ -23,13 +23,15 @@ class FreezeBackbone(Callback):
     on meanwhile: the backbone starts at the learning rate it finds.
 
     Args:
-        frac: share of the run's optimizer steps, in [0, 1]; at 1 the head alone is trained.
+        freeze_frac: share of the run's optimizer steps, in [0, 1]; at 1 the head alone is trained.
     """
 
-    def __init__(self, *, frac: float) -> None:
-        if not 0 <= frac <= 1:
-            raise UserError(f"trainer.callbacks.freeze_backbone.frac={frac} is no share of the run; give one in [0, 1]")
-        self.frac = frac
+    def __init__(self, *, freeze_frac: float) -> None:
+        if not 0 <= freeze_frac <= 1:
+            raise UserError(
+                f"trainer.callbacks.freeze_backbone.freeze_frac={freeze_frac} is no share of the run; give one in [0, 1]"
+            )
+        self.freeze_frac = freeze_frac
         self._steps = 0
         self._held: list[Tensor] | None = None
 
@@ -38,7 +40,7 @@ class FreezeBackbone(Callback):
         run.freezes_weights = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._steps = round(self.frac * int(trainer.estimated_stepping_batches))
+        self._steps = round(self.freeze_frac * int(trainer.estimated_stepping_batches))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         # Only while a batch is trained on: whoever looks at the network in between finds it as ever.

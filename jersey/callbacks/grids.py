@@ -7,12 +7,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from jersey.callbacks.base import AfterEvaluation, Scored, data_of, module_of
+from jersey.callbacks.base import AfterEvaluation, EvaluatedSplit, data_of, module_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.data.loader import Batch
 from jersey.evaluation.grad_cam import grad_cam
-from jersey.evaluation.ranked import Readings, spread
+from jersey.evaluation.ranked import RankedPredictions, evenly_spaced
 from jersey.plots import image_grid as plot
 from jersey.plots.image_grid import Tile, TileSection
 
@@ -21,8 +21,8 @@ PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}
 LEAST_POSITIONS = 6
 
 
-class SampleGrid(Callback):
-    """Writes `samples_train.png` (the latest) from the first batch of an epoch, and adds it to Aim as `samples`.
+class InputGrid(Callback):
+    """Writes `inputs_train.png` (the latest) from the first batch of an epoch, and adds it to Aim as `samples`.
 
     Augmentation and mixing run once more and, their randomness being counted, give the pixels that are trained on;
     nothing that is random later is touched. Below a mixed crop stands the number of the stored one alone.
@@ -38,25 +38,25 @@ class SampleGrid(Callback):
 
     @rank_zero_only
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        split, epoch = Scored(trainer, module_of(pl_module), "train"), trainer.current_epoch
+        split, epoch = EvaluatedSplit(trainer, module_of(pl_module), "train"), trainer.current_epoch
         if batch_idx > 0 or (epoch % self.every_epochs if self.every_epochs else epoch) > 0:
             return
         names = [(*split.names, ILLEGIBLE_NAME)[label] for label in batch["labels"][: self.crops].tolist()]  # -1: none
         stages, what = [batch["images"]], "unchanged"
         if split.module.augment is not None or split.module.mix is not None:
             # The whole batch is changed: a part of it would draw other random numbers.
-            stages.append(split.module.training_input(batch, 0)[0])
+            stages.append(split.module.prepare_batch(batch, 0)[0])
             what = "as stored, and as the network gets them"
         views = [stage_BCHW[: self.crops].round().byte().permute(0, 2, 3, 1).cpu().numpy() for stage_BCHW in stages]
         tiles = [Tile(images, (name,)) for *images, name in zip(*views, names, strict=True)]
         section = TileSection(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
-        split.publish(plot.image_grid(split.title, [section], columns=12 // len(views)), "samples")
+        split.save_and_track(plot.image_grid(split.title, [section], columns=12 // len(views)), "inputs")
 
 
 class PredictionGrid(AfterEvaluation):
     """Writes `predictions_val.png` (the latest) and `predictions_test.png`, and adds them to Aim as `predictions`.
 
-    Of the unreadable crops, where there are some, it shows those that were read with most confidence.
+    Of the illegible crops, where there are some, it shows those that were read with most confidence.
 
     Args:
         crops: how many to show of each kind, at most.
@@ -65,34 +65,32 @@ class PredictionGrid(AfterEvaluation):
     def __init__(self, *, crops: int = 10) -> None:
         self.crops = crops
 
-    def evaluated(self, scored: Scored) -> None:
-        evaluation, readings, images_NHW3 = scored.evaluation, scored.readings, scored.images_NCHW.permute(0, 2, 3, 1)
-        right_M, wrong_M, unsure_M = readings.right(), readings.surest_mistakes(), readings.least_sure()
+    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
+        evaluation, ranked, images_NHW3 = scored.evaluation, scored.ranked, scored.images_NCHW.permute(0, 2, 3, 1)
+        right_M, wrong_M, unsure_M = ranked.right(), ranked.confident_errors(), ranked.least_confident()
         sections = []
         for kind, all_M, shown_M in (
-            ("read right, from all over the split", right_M, spread(right_M, self.crops)),
+            ("read right, from all over the split", right_M, evenly_spaced(right_M, self.crops)),
             ("read wrong, the surest first", wrong_M, wrong_M[: self.crops]),
             ("least sure, mistakes framed", unsure_M, unsure_M[: self.crops]),
         ):
             shown = zip(images_NHW3[evaluation.indices_N[shown_M]].numpy(), shown_M.tolist(), strict=True)
-            tiles = [
-                Tile([image], readings.caption(row), is_marked=not readings.is_right_N[row]) for image, row in shown
-            ]
+            tiles = [Tile([image], ranked.caption(row), is_marked=not ranked.is_right_N[row]) for image, row in shown]
             sections.append(TileSection(kind, tiles, out_of=len(all_M)))
-        if evaluation.unreadable:
-            sections.append(self._unreadable(scored))
+        if evaluation.illegible:
+            sections.append(self._illegible(scored))
         title = f"{scored.title}: {len(right_M)} of {len(unsure_M)} crops read right"
-        scored.publish(plot.image_grid(title, sections, columns=10), "predictions")
+        scored.save_and_track(plot.image_grid(title, sections, columns=10), "predictions")
 
-    def _unreadable(self, scored: Scored) -> TileSection:
+    def _illegible(self, scored: EvaluatedSplit) -> TileSection:
         evaluation = scored.evaluation
-        confidence_U, read_U = evaluation.unreadable_confidence_U, evaluation.unreadable_logits_UK.argmax(dim=1)
+        confidence_U, read_U = evaluation.illegible_confidence_U, evaluation.illegible_logits_UK.argmax(dim=1)
         tiles = []
         for row in confidence_U.argsort(descending=True, stable=True)[: self.crops].tolist():
-            image_CHW = scored.images_NCHW[evaluation.unreadable_indices_U[row]]
+            image_CHW = scored.images_NCHW[evaluation.illegible_indices_U[row]]
             caption = (f"{confidence_U[row]:.1%} for {scored.names[read_U[row]]}", ILLEGIBLE_NAME)
             tiles.append(Tile([image_CHW.permute(1, 2, 0).numpy()], caption))
-        return TileSection("unreadable, the surest first", tiles, out_of=evaluation.unreadable)
+        return TileSection("illegible, the surest first", tiles, out_of=evaluation.illegible)
 
 
 class GradCam(AfterEvaluation):
@@ -112,21 +110,21 @@ class GradCam(AfterEvaluation):
         if not all(hasattr(module_of(pl_module).network.backbone, name) for name in PX_PER_POSITION):
             raise UserError("Grad-CAM knows the stages of a ResNet alone; set trainer.callbacks.grad_cam=None")
 
-    def evaluated(self, scored: Scored) -> None:
+    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
         if scored.subset == "val":  # its scored weights may be gone
             return
-        readings = scored.readings
+        ranked = scored.ranked
         stage = stage_for(scored.module.network.backbone, data_of(scored.trainer).size_px)
-        unsure_M = readings.least_sure()
+        unsure_M = ranked.least_confident()
         sections = []
         for kind, rows_M in (
-            ("read wrong, the surest first", readings.surest_mistakes()),
-            ("read right, the least sure first", unsure_M[readings.is_right_N[unsure_M]]),
+            ("read wrong, the surest first", ranked.confident_errors()),
+            ("read right, the least sure first", unsure_M[ranked.is_right_N[unsure_M]]),
         ):
-            tiles = [_heat_tile(scored, readings, row, stage) for row in rows_M[: self.crops].tolist()]
+            tiles = [_heat_tile(scored, ranked, row, stage) for row in rows_M[: self.crops].tolist()]
             sections.append(TileSection(kind, tiles, out_of=len(rows_M)))
         title = f"{scored.title}: where a crop speaks for a number (bright), by Grad-CAM of {stage}"
-        scored.publish(plot.image_grid(title, sections, columns=4), "grad_cam")
+        scored.save_and_track(plot.image_grid(title, sections, columns=4), "grad_cam")
 
 
 def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:
@@ -136,13 +134,13 @@ def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:
     return next((name for name, count in positions.items() if count >= LEAST_POSITIONS), "layer1")
 
 
-def _heat_tile(scored: Scored, readings: Readings, row: int, stage: str) -> Tile:
+def _heat_tile(scored: EvaluatedSplit, ranked: RankedPredictions, row: int, stage: str) -> Tile:
     network, device = scored.module.network, scored.module.device
     image_CHW: Tensor = scored.images_NCHW[scored.evaluation.indices_N[row]]
-    rivals_2 = readings.rivals(row)
+    rivals_2 = ranked.contrast_classes(row)
     twice_2CHW = image_CHW.expand(2, -1, -1, -1).to(device)
     maps_2HW = grad_cam(network, network.backbone.get_submodule(stage), twice_2CHW, rivals_2.to(device)).cpu().numpy()
     image_HW3 = image_CHW.permute(1, 2, 0).numpy()
     views = [image_HW3, *(plot.heat_overlay(image_HW3, map_HW) for map_HW in maps_2HW)]
     read, rival = (scored.names[k] for k in rivals_2.tolist())
-    return Tile(views, [", ".join(readings.caption(row)), f"bright: for {read}, for {rival}"])
+    return Tile(views, [", ".join(ranked.caption(row)), f"bright: for {read}, for {rival}"])

@@ -128,20 +128,20 @@ class _Loss(NamedTuple):
     step: int
 
 
-class FiniteLoss(Callback):
+class StopOnNonFinite(Callback):
     """Ends the run after so many steps in a row whose loss is infinite or not a number.
 
     The crops of the first such batch are then listed in `not_finite.csv` of the run folder, and the checkpoints stay
     those from before. No step waits for the GPU: each loss is looked at when it has arrived, some steps later.
 
     Args:
-        after_steps: how many in a row; with fp16 the loss scale skips single ones.
+        max_steps: how many in a row; with fp16 the loss scale skips single ones.
     """
 
-    def __init__(self, *, after_steps: int = 3) -> None:
-        if after_steps < 1:
-            raise UserError(f"trainer.callbacks.finite_loss.after_steps={after_steps} has to be at least 1")
-        self.after_steps = after_steps
+    def __init__(self, *, max_steps: int = 3) -> None:
+        if max_steps < 1:
+            raise UserError(f"trainer.callbacks.stop_on_non_finite.max_steps={max_steps} has to be at least 1")
+        self.max_steps = max_steps
         self._arriving: deque[_Loss] = deque()
         self._broken: list[_Loss] = []
 
@@ -175,7 +175,7 @@ class FiniteLoss(Callback):
                 self._broken.clear()
                 continue
             self._broken.append(each)
-            if len(self._broken) == self.after_steps:
+            if len(self._broken) == self.max_steps:
                 self._stop(trainer)
 
     def _stop(self, trainer: Trainer) -> None:
@@ -195,7 +195,7 @@ class FiniteLoss(Callback):
 class ProgressBar(TQDMProgressBar):
     """A bar for each epoch, on terminals only: in a log file each refresh would be a line of its own.
 
-    The line that stays is that of `jersey.runs.metrics_csv.EpochLine`.
+    The line that stays is that of `jersey.runs.metrics_csv.EpochLogger`.
     """
 
     @property

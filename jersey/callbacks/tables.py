@@ -8,19 +8,21 @@ from pathlib import Path
 
 import torch
 
-from jersey.callbacks.base import AfterEvaluation, Scored, data_of
+from jersey.callbacks.base import AfterEvaluation, EvaluatedSplit, data_of
 from jersey.evaluation.digit_errors import digit_confusions, error_type, errors_by_type, examples, total
 from jersey.plots import matrices
 
-PREDICTIONS = ("file", "bytes", "true number", "read as", "confidence", "probability of the truth", "rank of the truth")
+PREDICTIONS = ("file", "bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
 
 
 class ConfusionMatrix(AfterEvaluation):
     """Writes `confusion_matrix_<subset>.png`, also to Aim, and the test's counts as a `.csv`."""
 
-    def evaluated(self, scored: Scored) -> None:
+    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
         counts_KK, names = scored.evaluation.confusion_KK, scored.names
-        scored.publish(matrices.confusion_matrix(counts_KK.numpy(), names, title=scored.title), "confusion_matrix")
+        scored.save_and_track(
+            matrices.confusion_matrix(counts_KK.numpy(), names, title=scored.title), "confusion_matrix"
+        )
         if scored.subset == "test":
             rows = ([name, *counts_K] for name, counts_K in zip(names, counts_KK.tolist(), strict=True))
             scored.write("confusion_matrix", ("true/read as", *names), rows)
@@ -33,7 +35,7 @@ class PerClassTable(AfterEvaluation):
     and AUROC of a number without crops, precision of one that was never read.
     """
 
-    def evaluated(self, scored: Scored) -> None:
+    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
         by_class = scored.evaluation
         columns = [by_class.recall_K, by_class.precision_K, by_class.f1_K, by_class.auroc_K]
         rows = [
@@ -49,39 +51,41 @@ class DigitErrors(AfterEvaluation):
     """Writes two tables and a picture.
 
     `digit_errors_<subset>.csv` has a row a type of error (see `jersey.evaluation.digit_errors`): crops, their share of
-    the split, examples. `mistakes_<subset>.csv` has a row a misread crop, the most confident first.
+    the split, examples. `errors_<subset>.csv` has a row a misread crop, the most confident first.
     `digit_errors_<subset>.png` shows the types, and which digit was read as which; it also goes to Aim.
     """
 
-    def evaluated(self, scored: Scored) -> None:
+    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
         names, counts_KK = scored.names, scored.evaluation.confusion_KK.numpy()
         errors, places, crops = errors_by_type(counts_KK, names), digit_confusions(counts_KK, names), counts_KK.sum()
         rows = [(kind, total(of_kind), total(of_kind) / crops, examples(of_kind)) for kind, of_kind in errors.items()]
-        scored.write("digit_errors", ("type", "count", "share", "examples"), rows)
-        scored.publish(matrices.digit_errors(errors, places, crops=int(crops), title=scored.title), "digit_errors")
-        evaluation, readings, paths, mistakes = scored.evaluation, scored.readings, scored.paths, []
-        for row in readings.surest_mistakes().tolist():
-            true, read = names[evaluation.labels_N[row]], names[readings.ranked_NK[row, 0]]
-            confidence = f"{readings.confidence_N[row]:.4f}"
-            mistakes.append((paths[evaluation.indices_N[row]], true, read, confidence, error_type(true, read)))
-        scored.write("mistakes", ("file", "true number", "read as", "confidence", "error"), mistakes)
+        scored.write("digit_errors", ("type", "count", "fraction", "examples"), rows)
+        scored.save_and_track(
+            matrices.digit_errors(errors, places, crops=int(crops), title=scored.title), "digit_errors"
+        )
+        evaluation, ranked, paths, rows = scored.evaluation, scored.ranked, scored.paths, []
+        for row in ranked.confident_errors().tolist():
+            true, read = names[evaluation.labels_N[row]], names[ranked.ranked_NK[row, 0]]
+            confidence = f"{ranked.confidence_N[row]:.4f}"
+            rows.append((paths[evaluation.indices_N[row]], true, read, confidence, error_type(true, read)))
+        scored.write("errors", ("file", "label", "predicted", "confidence", "error"), rows)
 
 
 class PredictionsTable(AfterEvaluation):
     """Writes `predictions_<subset>.csv`: what was read crop by crop, so that runs can be compared on the same crops.
 
     A row a crop, in the order of the split: its file below the data's root, the size of the file (which gives away
-    another image under the same name), the true number, what was read, its probability, the probability of the true
+    another image under the same name), the label, what was read, its probability, the probability of the true
     number and the rank of that, 1 where it was read right. `python -m jersey.compare` reads the table of the test.
     """
 
-    def evaluated(self, scored: Scored) -> None:
-        evaluation, readings, names = scored.evaluation, scored.readings, scored.names
+    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
+        evaluation, ranked, names = scored.evaluation, scored.ranked, scored.names
         paths, root = scored.paths, data_of(scored.trainer).root
         truth_N1 = evaluation.labels_N[:, None]
         true_probability_N = evaluation.probabilities_NK.gather(1, truth_N1)[:, 0].tolist()
-        rank_N = (1 + (readings.ranked_NK == truth_N1).int().argmax(dim=1)).tolist()
-        confidence_N, read_N = readings.confidence_N.tolist(), readings.ranked_NK[:, 0].tolist()
+        rank_N = (1 + (ranked.ranked_NK == truth_N1).int().argmax(dim=1)).tolist()
+        confidence_N, read_N = ranked.confidence_N.tolist(), ranked.ranked_NK[:, 0].tolist()
         rows = []
         for row in evaluation.indices_N.argsort().tolist():
             path = paths[evaluation.indices_N[row]]

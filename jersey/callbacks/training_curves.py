@@ -8,12 +8,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.base import module_of, save, track
-from jersey.plots.history import history
+from jersey.plots.training_curves import training_curves
 from jersey.runs.metrics_csv import Curves, read_metrics
 
 
-class History(Callback):
-    """Keeps `history.png`: losses, top-1, macro scores and learning rates of `metrics.csv`, and the test's scores.
+class TrainingCurves(Callback):
+    """Keeps `curves.png`: losses, top-1, macro scores and learning rates of `metrics.csv`, and the test's scores.
 
     Drawn at the end of training and after the test, then also for Aim, and now and then in between. The best epoch is
     that of the checkpoint callback that monitors a metric.
@@ -54,10 +54,10 @@ class History(Callback):
             title += f"\nbest epoch {best_epoch}: {monitor} {dict(curves[monitor])[best_epoch]:.4g}"
         if (tested := monitor.replace("val/", "test/", 1)) in test:
             title += f", {tested} {test[tested]:.4g}"
-        image = history(curves, test=test, best_epoch=best_epoch, title=title)
-        save(trainer, image, "history")
+        image = training_curves(curves, test=test, best_epoch=best_epoch, title=title)
+        save(trainer, image, "curves")
         if is_final:
-            track(trainer, module, image, "history", step=trainer.global_step)
+            track(trainer, module, image, "curves", step=trainer.global_step)
 
 
 def _best_epoch(curves: Curves, monitor: str, mode: str) -> int | None:

@@ -33,8 +33,8 @@ def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
     for path, texts in map(split_axis, axes):
         parameter = resolve(config, path)
         for other in parameters:
-            shared = min(len(parameter.place), len(other.place))
-            if parameter.place[:shared] == other.place[:shared]:
+            shared = min(len(parameter.slot), len(other.slot))
+            if parameter.slot[:shared] == other.slot[:shared]:
                 raise UserError(f"two axes of the sweep set {other.path}; put all its values in one --sweep")
         parameters.append(parameter)
         assignments.append(_assignments(config, parameter, texts))
@@ -46,7 +46,7 @@ def split_axis(axis: str) -> tuple[str, list[str]]:
     try:
         path = next(values.pieces(axis, "="))
         texts = [text.strip() for text in values.pieces(axis[len(path) + 1 :], ",")]
-    except values.Mismatch as missing:
+    except values.TypeMismatch as missing:
         raise UserError(f"--sweep={axis!r} lacks a {missing}; a text with a bracket in it needs quotes") from None
     if not path.strip() or path == axis:
         raise UserError(f"--sweep={axis!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
@@ -74,7 +74,7 @@ def _shortest_name(config: fdl.Buildable, parameter: Parameter) -> str:
     for start in reversed(range(len(parameter.keys))):
         name = ".".join(parameter.keys[start:])
         with suppress(UserError):  # another parameter ends so too
-            if not parameter.keys[start].isdigit() and resolve(config, name).place == parameter.place:
+            if not parameter.keys[start].isdigit() and resolve(config, name).slot == parameter.slot:
                 return name
     return parameter.path
 

@@ -14,10 +14,10 @@ from jersey import config as configs
 from jersey.cli.axes import sweep_points
 from jersey.config.saved import CONFIG, OtherVersion
 from jersey.core.console import set_up_console
-from jersey.core.distributed import joined, world_size
+from jersey.core.distributed import process_group, world_size
 from jersey.core.errors import UserError
 from jersey.lint.checks import check, load
-from jersey.lint.effective_diff import effective_difference
+from jersey.lint.effective_diff import effective_diff
 from jersey.lint.no_effect import findings
 from jersey.lint.simulate import effects
 from jersey.runs import signals
@@ -69,7 +69,7 @@ def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
     }
     if name in configs.experiment_names():
         names = ("registered", "this run")
-        texts["config_diff.txt"] = configs.difference(configs.get_experiment(name)(), config, names=names)
+        texts["config_diff.txt"] = configs.diff(configs.get_experiment(name)(), config, names=names)
     return texts
 
 
@@ -82,10 +82,10 @@ def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text",
     """Prints what differs from `other`; returns the exit code, 1 when anything does."""
     other_config = load_other(other)
     names = (other, name) if other != name else ("registered", "changed")
-    text = configs.difference(other_config, config, names=names, style=style)
+    text = configs.diff(other_config, config, names=names, style=style)
     print(text, end="")
     if text and effective:
-        print("\n" + effective_difference(other_config, config, names=names, style=style), end="")
+        print("\n" + effective_diff(other_config, config, names=names, style=style), end="")
     return 1 if text else 0
 
 
@@ -94,8 +94,8 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
     set_up_console()
     if run_name:
         _require_this_version(Path(workdir, name, run_name))
-    with signals.on_signals(), joined():
-        folder = open_run(Path(workdir), name, run_name, documents=config_files(name, config))
+    with signals.handle_signals(), process_group():
+        folder = open_run(Path(workdir), name, run_name, config_files=config_files(name, config))
         fdl.build(config).run(
             folder,
             aim_repo=Path(workdir, ".aim"),

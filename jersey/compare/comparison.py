@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jersey.compare.runs import FinishedRun, rarest, remarks, require_comparable
+from jersey.compare.runs import FinishedRun, caveats, rarest, require_comparable
 from jersey.compare.statistics import Bools, Gain, gain_between, mcnemar_p
 from jersey.core.errors import UserError
-from jersey.core.tables import aligned, mean_and_spread
+from jersey.core.tables import format_table, mean_and_spread
 from jersey.runs.folder import changed_lines
 
 SEED = 0  # of the random draws, so that the same runs always give the same words
@@ -37,7 +37,7 @@ class Comparison:
         more_b: crops that a larger share of B's runs reads right.
         mcnemar: p of McNemar's exact test; None unless it is one run against one: then nothing is known of other seeds.
         gains: by the name of the score.
-        remarks: what to know before believing it.
+        caveats: what to know before believing it.
     """
 
     a: Sequence[FinishedRun]
@@ -48,7 +48,7 @@ class Comparison:
     more_b: int
     mcnemar: float | None
     gains: dict[str, Gain]
-    remarks: list[str]
+    caveats: list[str]
 
 
 def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) -> Comparison:
@@ -85,7 +85,7 @@ def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) ->
         more_b=more_b,
         mcnemar=mcnemar_p(more_a, more_b) if len(a) == len(b) == 1 else None,
         gains=gains,
-        remarks=remarks(a, b),
+        caveats=caveats(a, b),
     )
 
 
@@ -94,8 +94,15 @@ def comparison_text(found: Comparison) -> str:
     lines = [f"A: {_named(found.a)}", f"B: {_named(found.b)}"]
     if changed := changed_lines(found.a[0].config, found.b[0].config):
         lines.append(f"B differs from A: {changed}")
-    lines += [f"warning: {remark}" for remark in found.remarks]
-    lines += ["", _crops(found), "", *aligned([HEADER, *(_row(*item) for item in found.gains.items())]), LEGEND, ""]
+    lines += [f"warning: {remark}" for remark in found.caveats]
+    lines += [
+        "",
+        _crops(found),
+        "",
+        *format_table([HEADER, *(_row(*item) for item in found.gains.items())]),
+        LEGEND,
+        "",
+    ]
     lines += [f"{name}: {verdict(gain)}" for name, gain in found.gains.items()]
     return "\n".join([*lines, *([ONE_PAIR] if found.mcnemar is not None else [])]) + "\n"
 
@@ -103,7 +110,7 @@ def comparison_text(found: Comparison) -> str:
 def verdict(gain: Gain) -> str:
     """B is better, B is worse, or neither is shown."""
     interval = f"95 % interval {_interval(gain)}"
-    if gain.is_shown:
+    if gain.is_significant:
         return f"B is {'better' if gain.gain > 0 else 'worse'} by {100 * abs(gain.gain):.2f} points, {interval}"
     if gain.low <= 0 <= gain.high:
         return f"no difference shown, {interval}"
@@ -119,8 +126,8 @@ def comparison_json(found: Comparison) -> str:
             "gain": gain.gain,
             "interval": [gain.low, gain.high],
             "p": gain.p,
-            "smallest_gain": gain.smallest,
-            "verdict": ("better" if gain.gain > 0 else "worse") if gain.is_shown else "no difference shown",
+            "smallest_gain": gain.min_detectable,
+            "verdict": ("better" if gain.gain > 0 else "worse") if gain.is_significant else "no difference shown",
         }
         for name, gain in found.gains.items()
     }
@@ -134,7 +141,7 @@ def comparison_json(found: Comparison) -> str:
         "crops_read_better_by_b": found.more_b,
         "mcnemar_p": found.mcnemar,
         "scores": scores,
-        "warnings": found.remarks,
+        "warnings": found.caveats,
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -153,7 +160,7 @@ def _crops(found: Comparison) -> str:
 
 def _row(name: str, gain: Gain) -> list[str]:
     a, b = (mean_and_spread(score_S.tolist()) for score_S in (gain.a_S, gain.b_S))
-    return [name, a, b, _points(gain.gain), _interval(gain), f"{100 * gain.smallest:.2f}"]
+    return [name, a, b, _points(gain.gain), _interval(gain), f"{100 * gain.min_detectable:.2f}"]
 
 
 def _interval(gain: Gain) -> str:

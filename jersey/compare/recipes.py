@@ -30,10 +30,10 @@ from jersey.compare.runs import FinishedRun, read_run, require_comparable
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import Labels
-from jersey.core.tables import aligned, mean_and_spread
+from jersey.core.tables import format_table, mean_and_spread
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.resize import FitMode
-from jersey.experiment import load_scored_weights
+from jersey.data.resize import ResizeMode
+from jersey.experiment import load_best_weights
 from jersey.lint.checks import load
 from jersey.models.parts import NUMBERS as ALL_NUMBERS
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS
@@ -66,9 +66,9 @@ def score(run: FinishedRun) -> RecipeScore:
     if not {*RARE} <= {*labels.names} or not (data.root / UNSEEN).is_dir():
         raise UserError(f"{run.folder} was not trained on the benchmark set; name runs of --fiddler=benchmark")
     module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
-    load_scored_weights(module, run.folder / BEST_CHECKPOINT)
+    load_best_weights(module, run.folder / BEST_CHECKPOINT)
     seen, unseen = (
-        _open_accuracy(module, *_test_split(str(root), data.size_px, data.fit_mode))
+        _open_accuracy(module, *_test_split(str(root), data.size_px, data.resize_mode))
         for root in (data.root, data.root / UNSEEN)
     )
     rare_files = [file for file, (_, number) in run.crops.items() if number in RARE]
@@ -77,9 +77,9 @@ def score(run: FinishedRun) -> RecipeScore:
 
 
 @functools.cache
-def _test_split(root: str, size_px: tuple[int, int], fit_mode: FitMode) -> tuple[Tensor, tuple[str, ...]]:
+def _test_split(root: str, size_px: tuple[int, int], resize_mode: ResizeMode) -> tuple[Tensor, tuple[str, ...]]:
     """The test crops below a root, uint8 [N,3,H,W], and their numbers."""
-    data = JerseyDataModule(root, seed=0, size_px=size_px, fit_mode=fit_mode, unreadable="drop")
+    data = JerseyDataModule(root, seed=0, size_px=size_px, resize_mode=resize_mode, illegible="drop")
     data.setup()
     return data.decoded["test"].images_NCHW, data.splits["test"].labels
 
@@ -87,14 +87,16 @@ def _test_split(root: str, size_px: tuple[int, int], fit_mode: FitMode) -> tuple
 @torch.inference_mode()
 def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[str]) -> float:
     network = module.network.eval()
-    if not network.reads_open_vocabulary:
+    if not network.has_open_vocabulary:
         return 0.0
-    return open_accuracy(torch.cat([network.open_logits(part) for part in images_NCHW.split(_BATCH)]), numbers)
+    return open_accuracy(
+        torch.cat([network.open_vocabulary_logits(part) for part in images_NCHW.split(_BATCH)]), numbers
+    )
 
 
-def open_accuracy(open_logits_NM: Tensor, numbers: Sequence[str]) -> float:
+def open_accuracy(open_vocabulary_logits_NM: Tensor, numbers: Sequence[str]) -> float:
     """Share of crops whose number has the highest of the scores of all numbers."""
-    read = [ALL_NUMBERS[index] for index in open_logits_NM.argmax(dim=1).tolist()]
+    read = [ALL_NUMBERS[index] for index in open_vocabulary_logits_NM.argmax(dim=1).tolist()]
     return sum(true == said for true, said in zip(numbers, read, strict=True)) / len(read)
 
 
@@ -103,7 +105,7 @@ def recipe_table(scores: dict[str, list[RecipeScore]]) -> str:
     rows = [["", "runs", *COLUMNS]]
     for name, each in sorted(scores.items(), key=lambda item: -statistics.mean(s.all for s in item[1])):
         rows.append([name, str(len(each)), *map(mean_and_spread, zip(*map(astuple, each), strict=True))])
-    return "\n".join(aligned(rows))
+    return "\n".join(format_table(rows))
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ class FinishedRun:
     """A finished run.
 
     Attributes:
-        crops: (size in bytes, true number) of each file of the test split.
+        crops: (size in bytes, label) of each file of the test split.
         read: what was read on each file.
         config: the lines `path = value` of its config but for the seed.
     """
@@ -60,8 +60,8 @@ def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str
     try:
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
-                crops[row["file"]] = row["bytes"], row["true number"]
-                read[row["file"]] = row["read as"]
+                crops[row["file"]] = row["bytes"], row["label"]
+                read[row["file"]] = row["predicted"]
     except FileNotFoundError:
         advice = "run it again with the callback PredictionsTable"
         raise UserError(f"the run {table.parent} has no {PREDICTIONS}; {advice}") from None
@@ -99,7 +99,7 @@ def _difference(first: dict[str, tuple[str, str]], other: dict[str, tuple[str, s
     return ""
 
 
-def remarks(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> list[str]:
+def caveats(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> list[str]:
     """What to know of the runs before believing a comparison of them."""
     found = []
     for side, runs in (("A", a), ("B", b)):

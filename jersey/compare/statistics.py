@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-DRAWS = 10_000
+BOOTSTRAP_SAMPLES = 10_000
 LEVEL = 0.95  # of intervals; the test that must agree errs in the rest
 POWER = 0.8
 
@@ -50,16 +50,16 @@ class Gain:
     low: float
     high: float
     p: float
-    smallest: float
+    min_detectable: float
 
     @property
-    def is_shown(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether this is a difference: the interval leaves 0 out, and enough crops say so."""
         return not self.low <= 0 <= self.high and self.p <= 1 - LEVEL
 
 
 def gain_between(
-    right_a_SN: Bools, right_b_SN: Bools, group_N: Ints, *, rng: np.random.Generator, draws: int = DRAWS
+    right_a_SN: Bools, right_b_SN: Bools, group_N: Ints, *, rng: np.random.Generator, draws: int = BOOTSTRAP_SAMPLES
 ) -> Gain:
     """The gain in the mean, over groups, of the share of crops that were read right.
 
@@ -78,7 +78,7 @@ def gain_between(
     gain_C, group_C = cells_2C[0], cells_2C[1].astype(np.int64)
     drawn_R = _resampled(gain_C, group_C, crops_C, rng, draws) + _other_seeds(a_S, b_S, rng, draws)
     low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
-    p = _swapped(gain_C, group_C, crops_C, rng, draws)
+    p = _permutation_p(gain_C, group_C, crops_C, rng, draws)
     smallest = float(np.quantile(abs(drawn_R - gain), LEVEL) + np.quantile(drawn_R - gain, POWER))
     return Gain(a_S, b_S, gain, low, high, p, smallest)
 
@@ -107,7 +107,7 @@ def _other_seeds(a_S: Floats, b_S: Floats, rng: np.random.Generator, draws: int)
     return rng.standard_t(freedom, size=draws) * math.sqrt(variance * (1 / len(a_S) + 1 / len(b_S)))
 
 
-def _swapped(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, draws: int) -> float:
+def _permutation_p(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, draws: int) -> float:
     """Share of draws with at least this gain, up or down, when chance decides crop by crop which side is which.
 
     Fisher's randomisation test. Of one pair of runs it is McNemar's, up to the chance of the draws. It keeps a handful

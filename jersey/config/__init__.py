@@ -10,7 +10,7 @@ from jersey.config.overrides import apply_fiddler, apply_override
 from jersey.config.python_code import as_python
 from jersey.config.registry import experiment, experiment_names, fiddler, fiddler_names, get_experiment, get_fiddler
 from jersey.config.saved import to_json
-from jersey.config.show import as_text, difference, flatten
+from jersey.config.show import as_text, diff, flatten
 
 __all__ = [
     "apply_fiddler",
@@ -18,7 +18,7 @@ __all__ = [
     "as_python",
     "as_text",
     "build",
-    "difference",
+    "diff",
     "experiment",
     "experiment_names",
     "fiddler",

@@ -34,7 +34,7 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
     can be changed where the config sets it, not added: a misspelt one could not be told from a new one.
     """
     written = override
-    with suppress(values.Mismatch):  # of a bracket that is not closed
+    with suppress(values.TypeMismatch):  # of a bracket that is not closed
         written = next(values.pieces(override, "="))  # a dictionary key may hold one, in its brackets
     if not written or written == override:
         raise UserError(f"{_shown(override)} is not an override; write path=value, such as lr=1e-4")
@@ -42,9 +42,9 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
     parameter = resolve(config, written.strip())
     if parameter.kind == "node":
         _require_none(text, parameter, config)
-        parameter.put(None)
+        parameter.set(None)
     else:
-        parameter.put(_read(text, parameter, parameter.path))
+        parameter.set(_read(text, parameter, parameter.path))
 
 
 def apply_fiddler(config: fdl.Buildable, call: str) -> None:
@@ -60,7 +60,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
                 or f"; it has {', '.join(known) or 'none'}"
             )
             raise UserError(f"fiddler {name} has no argument {keyword}{near}")
-        known[keyword].put(_read(text, known[keyword], f"{name}({keyword})"))
+        known[keyword].set(_read(text, known[keyword], f"{name}({keyword})"))
     given = fdl.ordered_arguments(arguments)
     missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
     if missing:
@@ -76,7 +76,7 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
     endings = [each for each in everything if keys and each.keys[-len(keys) :] == keys]
     for kinds in (("leaf", "element"), ("unset",), ("node",)):
         found = full or [each for each in endings if each.kind in kinds]
-        if len({each.place for each in found}) > 1:
+        if len({each.slot for each in found}) > 1:
             raise UserError(f"{_shown(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
         if found:
             return found[0]
@@ -86,7 +86,7 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
 
 def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
     """A flag can put None in the place of a sub-config that may be left out, and nothing else."""
-    may_be_left_out = types.NoneType in values.alternatives(node.wanted)
+    may_be_left_out = types.NoneType in values.alternatives(node.expected_type)
     if text.strip() == "None" and may_be_left_out:
         return
     under = [each for each in paths.parameters(config) if each.keys[: len(node.keys)] == node.keys]
@@ -97,12 +97,12 @@ def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
 
 def _read(text: str, parameter: Parameter, name: str) -> Any:
     try:
-        return values.parse(text, parameter.wanted)
-    except values.Mismatch:
+        return values.parse(text, parameter.expected_type)
+    except values.TypeMismatch:
         state = "default" if parameter.kind == "unset" else "now"
         before = "not set" if parameter.value is UNKNOWN else f"{state} {_shown(repr(parameter.value))}"
         given = repr(_shortened(text)) if text.strip() else "nothing ('' is an empty text)"
-        raise UserError(f"{name} wants {values.describe(parameter.wanted)}, not {given} ({before})") from None
+        raise UserError(f"{name} wants {values.describe(parameter.expected_type)}, not {given} ({before})") from None
 
 
 def _split_call(call: str) -> tuple[str, dict[str, str]]:

@@ -43,16 +43,16 @@ class Parameter:
     path: str
     kind: Kind
     value: Any
-    wanted: Any
-    place: tuple[Any, ...]
+    expected_type: Any
+    slot: tuple[Any, ...]
     parent: Parameter | None = dataclasses.field(repr=False)
 
-    def put(self, value: Any) -> None:
+    def set(self, value: Any) -> None:
         """Writes a new value there."""
         assert self.parent is not None, "the root of a config has no place to put another"
-        members, key = self.parent.value, self.place[-1]
+        members, key = self.parent.value, self.slot[-1]
         if isinstance(members, tuple):
-            self.parent.put((*members[:key], value, *members[key + 1 :]))
+            self.parent.set((*members[:key], value, *members[key + 1 :]))
         elif isinstance(members, fdl.Buildable) and isinstance(key, str):
             setattr(members, key, value)
         else:
@@ -102,20 +102,20 @@ def _arguments(parent: Parameter) -> Iterator[Parameter]:
     for key, value in given.items():
         default = _default(signature[key]) if key in signature else UNKNOWN
         hint = hints.get(key if key in signature else keywords, UNKNOWN)
-        yield _child(parent, key, value, values.wanted_type(hint, value, default))
+        yield _child(parent, key, value, values.expected_type(hint, value, default))
     for name, declared in signature.items():
         is_named = declared.kind in (declared.POSITIONAL_OR_KEYWORD, declared.KEYWORD_ONLY)
         comes_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
         if is_named and not comes_later and name not in given:
             default = _default(declared)
-            wanted = values.wanted_type(hints.get(name, UNKNOWN), default)
+            wanted = values.expected_type(hints.get(name, UNKNOWN), default)
             yield dataclasses.replace(_child(parent, name, default, wanted), kind="unset")
 
 
 def _members(parent: Parameter) -> Iterator[Parameter]:
     for key, value in members_of(parent.value):
-        hint = values.member_annotation(parent.wanted, parent.value, key)
-        yield _child(parent, key, value, values.wanted_type(hint, value))
+        hint = values.member_annotation(parent.expected_type, parent.value, key)
+        yield _child(parent, key, value, values.expected_type(hint, value))
 
 
 def members_of(value: Any) -> list[tuple[Any, Any]]:
@@ -130,7 +130,7 @@ def members_of(value: Any) -> list[tuple[Any, Any]]:
 def _child(parent: Parameter, key: Any, value: Any, wanted: Any) -> Parameter:
     kind: Kind = "node" if _holds_configs(value) else "leaf" if parent.kind == "node" else "element"
     text = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
-    place = (id(parent.value), key) if isinstance(parent.value, fdl.Buildable) else (*parent.place, key)
+    place = (id(parent.value), key) if isinstance(parent.value, fdl.Buildable) else (*parent.slot, key)
     return Parameter(
         (*parent.keys, str(key)), f"{parent.path}{text}".removeprefix("."), kind, value, wanted, place, parent
     )

@@ -212,16 +212,16 @@ def _require_types(config: fdl.Buildable) -> None:
     """A file can hold any value anywhere, where an override could not have put it."""
     for each in parameters(config)[1:]:
         if each.kind in ("leaf", "node") and not _fits(each):
-            raise _misfit(f"{each.path} wants {values.describe(each.wanted)}, not {reprlib.repr(each.value)}")
+            raise _misfit(f"{each.path} wants {values.describe(each.expected_type)}, not {reprlib.repr(each.value)}")
 
 
 def _fits(parameter: Parameter) -> bool:
     if parameter.kind == "node":
-        return not all(map(values.is_of_values, values.alternatives(parameter.wanted)))
+        return not all(map(values.is_of_values, values.alternatives(parameter.expected_type)))
     value = parameter.value
     if isinstance(value, float) and not math.isfinite(value):  # no override, but a function may set it
         value = 0.0
-    with suppress(values.Mismatch):
-        values.fit(value, parameter.wanted)
+    with suppress(values.TypeMismatch):
+        values.coerce(value, parameter.expected_type)
         return True
     return False

@@ -15,7 +15,7 @@ import fiddle as fdl
 
 from jersey.config.paths import Parameter, parameters
 from jersey.config.values import UNKNOWN
-from jersey.core.tables import aligned, markdown_table
+from jersey.core.tables import format_table, markdown_table
 
 ROOT, SHARED = "(root)", "(shared)"
 ABSENT, UNSET = "-", "unset"
@@ -63,7 +63,7 @@ def _shown(config: fdl.Buildable) -> list[Parameter]:
     return [each for each in parameters(config) if each.kind == "leaf" or isinstance(each.value, fdl.Buildable)]
 
 
-def difference(
+def diff(
     old: fdl.Buildable,
     new: fdl.Buildable,
     *,
@@ -113,7 +113,7 @@ def _shared(everything: list[Parameter]) -> list[tuple[str, ...]]:
     places: dict[int, dict[tuple[Any, ...], str]] = {}
     for each in everything:
         if isinstance(each.value, fdl.Buildable):
-            places.setdefault(id(each.value), {}).setdefault(each.place, each.path)
+            places.setdefault(id(each.value), {}).setdefault(each.slot, each.path)
     return [tuple(paths.values()) for paths in places.values() if len(paths) > 1]
 
 
@@ -128,7 +128,7 @@ def _sharing(everything: list[Parameter], paths: tuple[str, ...]) -> str:
 def _text_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[str]:
     """Columns in line throughout; a long value stands below its path."""
     short = {part: [row for row in rows if max(map(len, row)) <= _LONG] for part, rows in tables.items()}
-    in_columns = iter(aligned([row for part, rows in short.items() for row in ((part, *names), *rows)]))
+    in_columns = iter(format_table([row for part, rows in short.items() for row in ((part, *names), *rows)]))
     lines = []
     for part, rows in tables.items():
         lines.append(next(in_columns))

@@ -34,7 +34,7 @@ _LEADING_ZERO = re.compile(r"(?<![\w.])(?<![eE][-+])0[0-9]")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-class Mismatch(ValueError):
+class TypeMismatch(ValueError):
     """A value or a text that the wanted type does not allow."""
 
 
@@ -48,21 +48,21 @@ def parse(text: str, wanted: Any) -> Any:
     value = literal(text)
     if value is not UNKNOWN:
         for promote in (False, True):
-            with suppress(Mismatch):
-                return fit(value, wanted, promote)
+            with suppress(TypeMismatch):
+                return coerce(value, wanted, promote)
     return _parse_bare(text, wanted)
 
 
-def fit(value: Any, wanted: Any, promote: bool = True) -> Any:
+def coerce(value: Any, wanted: Any, promote: bool = True) -> Any:
     """`value` as `wanted` would hold it (a list as a tuple; with `promote`, an int as a float), else Mismatch."""
     own_kind_first = sorted(alternatives(wanted), key=lambda each: origin_of(each) is not type(value))
     for alternative in own_kind_first:
-        with suppress(Mismatch):
-            return _fit_one(value, alternative, promote)
-    raise Mismatch
+        with suppress(TypeMismatch):
+            return _coerce_one(value, alternative, promote)
+    raise TypeMismatch
 
 
-def _fit_one(value: Any, wanted: Any, promote: bool) -> Any:
+def _coerce_one(value: Any, wanted: Any, promote: bool) -> Any:
     kind: Any = type(value)
     wanted = kind if wanted is Any else wanted
     origin = origin_of(wanted)
@@ -74,12 +74,12 @@ def _fit_one(value: Any, wanted: Any, promote: bool) -> Any:
         return wanted(_sane(value))
     if origin in SEQUENCES and kind in (tuple, list):
         elements = element_types(wanted, len(value))
-        fitted = [fit(each, element, promote) for each, element in zip(value, elements, strict=True)]
+        fitted = [coerce(each, element, promote) for each, element in zip(value, elements, strict=True)]
         return origin(fitted) if origin in (tuple, list) else kind(fitted)
     if origin in MAPPINGS and kind is dict:
         key_type, value_type = typing.get_args(wanted) or (Any, Any)
-        return {fit(key, key_type, promote): fit(each, value_type, promote) for key, each in value.items()}
-    raise Mismatch
+        return {coerce(key, key_type, promote): coerce(each, value_type, promote) for key, each in value.items()}
+    raise TypeMismatch
 
 
 def literal(text: str) -> Any:
@@ -103,11 +103,11 @@ def _parse_bare(text: str, wanted: Any) -> Any:
         return text
     for each in found:
         if origin_of(each) in SEQUENCES and "," in text:
-            with suppress(Mismatch):
+            with suppress(TypeMismatch):
                 return _parse_list(text, each)
     if any(each is str or origin_of(each) in PATHS for each in found) and _is_plain(text):
         return text
-    raise Mismatch
+    raise TypeMismatch
 
 
 def _parse_list(text: str, wanted: Any) -> Any:
@@ -142,7 +142,7 @@ def pieces(text: str, separator: str) -> Iterator[str]:
             start = position + 1
         position += 1
     if closing:
-        raise Mismatch(closing[-1])
+        raise TypeMismatch(closing[-1])
     yield text[start:]
 
 
@@ -154,11 +154,11 @@ def _is_plain(text: str) -> bool:
 def _sane(number: float) -> float:
     """`number`, if it is finite and no larger than a machine integer; a longer one cannot even be printed."""
     if not math.isfinite(number) if isinstance(number, float) else abs(number) >= 2**63:
-        raise Mismatch
+        raise TypeMismatch
     return number
 
 
-def wanted_type(annotation: Any, value: Any, default: Any = UNKNOWN) -> Any:
+def expected_type(annotation: Any, value: Any, default: Any = UNKNOWN) -> Any:
     """The type a new value must have: the annotation, else the type of `value`; and None where it was None before."""
     wanted = type_of(value) if annotation in (UNKNOWN, Any, object) else annotation
     return typing.Optional[wanted] if value is None or default is None else wanted  # noqa: UP045 (`|` fails on some)
@@ -210,7 +210,7 @@ def element_types(sequence: Any, count: int) -> list[Any]:
     if origin_of(sequence) is not tuple or arguments[-1] is Ellipsis:
         return [arguments[0]] * count
     if len(arguments) != count:
-        raise Mismatch
+        raise TypeMismatch
     return list(arguments)
 
 
@@ -221,7 +221,7 @@ def member_annotation(annotation: Any, members: dict[Any, Any] | list[Any] | tup
         if isinstance(members, dict) and origin in MAPPINGS:
             return (typing.get_args(alternative) or (Any, Any))[1]
         if not isinstance(members, dict) and origin in SEQUENCES:
-            with suppress(Mismatch):
+            with suppress(TypeMismatch):
                 return element_types(alternative, len(members))[key]
     return UNKNOWN
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(hours=6)  # one process may draw or decode a large data set while the others wait
+TIMEOUT = timedelta(hours=6)  # one process may draw or decode a large data set while the others wait
 A_LINE = timedelta(seconds=10)  # is printed by then
 SAID = "jersey/said"  # a key of torchrun's store
 
@@ -49,13 +49,13 @@ def _by_torchrun(variable: str, *, alone: int) -> int:
     return int(os.environ[variable]) if "TORCHELASTIC_RUN_ID" in os.environ else alone
 
 
-def own_counters() -> tuple[int, ...]:
+def rank_counters() -> tuple[int, ...]:
     """For counted randomness: what sets a process apart from the others, nothing where it is alone."""
     return (rank(),) if world_size() > 1 else ()
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Around all that the processes do together; they leave together, too, unless one fails.
 
     Lightning takes the process group as it finds it. What is said on the CPU (gloo) needs no GPU, so a run on the CPU
@@ -68,14 +68,14 @@ def joined() -> Iterator[None]:
     from torch import distributed
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    _store().set_timeout(PATIENCE)
-    distributed.init_process_group(backend, store=_store(), rank=rank(), world_size=world_size(), timeout=PATIENCE)
+    _store().set_timeout(TIMEOUT)
+    distributed.init_process_group(backend, store=_store(), rank=rank(), world_size=world_size(), timeout=TIMEOUT)
     yield
-    wait_for_all()  # torchrun ends what is left over a failure; a process that waited for the dead would not end
+    barrier()  # torchrun ends what is left over a failure; a process that waited for the dead would not end
     distributed.destroy_process_group()
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Returns when every process has come here."""
     if world_size() > 1:
         from torch import distributed
@@ -87,13 +87,13 @@ def wait_for_all() -> None:
 def rank_zero_first() -> Iterator[None]:
     """Around what makes files: rank zero does it alone, then the others, who find it done where they see its disk."""
     if rank() > 0:
-        wait_for_all()
+        barrier()
     yield
     if rank() == 0:
-        wait_for_all()
+        barrier()
 
 
-def of_rank_zero(value: T) -> T:
+def broadcast(value: T) -> T:
     """What rank zero has given, in every process."""
     if world_size() == 1:
         return value
@@ -104,7 +104,7 @@ def of_rank_zero(value: T) -> T:
     return values[0]
 
 
-def interleaved(own_N: "Tensor") -> "Tensor":
+def all_gather_interleaved(own_N: "Tensor") -> "Tensor":
     """The rows of all processes: the first of each, the second of each, and so on."""
     if world_size() == 1:
         return own_N
@@ -116,8 +116,8 @@ def interleaved(own_N: "Tensor") -> "Tensor":
     return torch.stack(parts, dim=1).flatten(0, 1)
 
 
-def own_share(rows_N: "Tensor") -> "Tensor":
-    """This process's rows of what `interleaved` gave."""
+def rank_slice(rows_N: "Tensor") -> "Tensor":
+    """This process's rows of what `all_gather_interleaved` gave."""
     return rows_N[rank() :: world_size()]
 
 
@@ -133,7 +133,7 @@ def print_once(text: str) -> None:
             _store().wait([SAID], A_LINE)
 
 
-def has_been_said() -> bool:
+def error_was_printed() -> bool:
     """Whether a process has printed once; what fails in another one after that fails because that one has gone."""
     if world_size() == 1:
         return False

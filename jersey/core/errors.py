@@ -53,7 +53,7 @@ def exit_on_user_error() -> Iterator[None]:
         distributed.print_once(f"error: {error}")
         sys.exit(2)
     except Exception as error:
-        if distributed.has_been_said():
+        if distributed.error_was_printed():
             sys.exit(2)
         if (disk := full_disk(error)) is not None:
             sentence = _sentence(disk)

@@ -24,7 +24,8 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 ILLEGIBLE = ""  # the label of a crop on which nobody can read a number
 ILLEGIBLE_INDEX = -1  # its class index
-ILLEGIBLE_NAME = "unreadable"  # its folder in a data set, and what reports call it
+ILLEGIBLE_NAME = "illegible"  # its folder in a data set, and its name in reports
+ILLEGIBLE_FOLDERS = (ILLEGIBLE_NAME, "unreadable")  # what a data set may call that folder
 
 JERSEY_NUMBER = re.compile("[0-9]{1,2}")
 

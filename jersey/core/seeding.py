@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def counted_generator(device: torch.device, *counters: int) -> torch.Generator:
+def derived_generator(device: torch.device, *counters: int) -> torch.Generator:
     """A torch generator on `device`, seeded by non-negative counters such as (seed, epoch, batch)."""
     # SeedSequence ignores trailing zeros; with their number in front, (1, 2) and (1, 2, 0) differ.
     state = np.random.SeedSequence([len(counters), *counters]).generate_state(1, np.uint64)[0]

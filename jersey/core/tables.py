@@ -22,7 +22,7 @@ def csv_line(cells: Sequence[Any]) -> str:
     return text.getvalue()
 
 
-def aligned(rows: Sequence[Sequence[str]], *, is_numeric: bool = False) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]], *, is_numeric: bool = False) -> list[str]:
     """A line a row, its cells in columns; all but the first column of a numeric table are aligned to the right."""
     formats = [
         f"{{:{'>' if is_numeric and index else '<'}{max(map(len, column))}}}"

@@ -26,13 +26,13 @@ class Ratio:
         return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def in_turn(ways: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
+def interleaved_times(candidates: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
     """Seconds of one call, by way, a value a round; every second round goes backwards."""
-    calls = {name: math.ceil(TURN_S / max(_time_s(way, 1), 1e-6)) for name, way in ways.items()}
-    times_s: dict[str, list[float]] = {name: [] for name in ways}
+    calls = {name: math.ceil(TURN_S / max(_time_s(way, 1), 1e-6)) for name, way in candidates.items()}
+    times_s: dict[str, list[float]] = {name: [] for name in candidates}
     for round_ in range(rounds):
-        for name in list(ways)[:: (-1) ** round_]:
-            times_s[name].append(_time_s(ways[name], calls[name]))
+        for name in list(candidates)[:: (-1) ** round_]:
+            times_s[name].append(_time_s(candidates[name], calls[name]))
     return times_s
 
 

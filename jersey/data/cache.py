@@ -22,64 +22,64 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
-from jersey.core.atomic import replacing
-from jersey.data.decode import IMAGE_META, BadImage, UnreadImage, decode_all
+from jersey.core.atomic import atomic_write
+from jersey.data.decode import IMAGE_META, BadImage, ImageReadError, decode_all
 
 log = logging.getLogger(__name__)
 
 VERSION = 3  # to be raised when `decode` or `fit` change what a row holds
-KEPT = 3  # files of a split at a size, the ones used last
+MAX_CACHED = 3  # files of a split at a size, the ones used last
 TICK_S = 0.1  # two writes so far apart have different times
 
 
 @dataclass(frozen=True)
-class Crops:
+class DecodedCrops:
     """Rows in the order of the image files that can be used, uint8 and IMAGE_META; others by their place among all."""
 
     images_NCHW: np.ndarray
-    pictures_N: np.ndarray
+    image_meta_N: np.ndarray
     bad: Mapping[int, BadImage]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Preprocessing:
     """How image files become rows: `fit` leads from uint8 RGB [h,w,3] to uint8 [3,H,W], and is called in threads.
 
     What else it depends on is said by `settings`.
     """
 
-    fit: Callable[[np.ndarray], np.ndarray]
+    resize: Callable[[np.ndarray], np.ndarray]
     size_px: tuple[int, int]
     settings: str
 
-    def decode(self, paths: Sequence[Path], images_NCHW: np.ndarray, *, name: str) -> Crops:
+    def decode(self, paths: Sequence[Path], images_NCHW: np.ndarray, *, name: str) -> DecodedCrops:
         """Fills the rows, with a progress bar; those of bad images are left over at the end."""
 
         def keep(row: int, pixels_hw3: np.ndarray) -> None:
-            images_NCHW[row] = self.fit(pixels_hw3)
+            images_NCHW[row] = self.resize(pixels_hw3)
 
-        pictures_N, bad = decode_all(paths, keep, description=f"decoding {name}")
+        image_meta_N, bad = decode_all(paths, keep, description=f"decoding {name}")
         good = [row for row in range(len(paths)) if row not in bad]
         for place, row in enumerate(good):
             if place < row:
                 images_NCHW[place] = images_NCHW[row]
-        return Crops(images_NCHW[: len(good)], pictures_N[good], bad)
+        return DecodedCrops(images_NCHW[: len(good)], image_meta_N[good], bad)
 
 
-def load_crops(paths: Sequence[Path], recipe: Recipe, *, name: str, folder: Path | None) -> Crops:
+def load_crops(paths: Sequence[Path], preprocessing: Preprocessing, *, name: str, folder: Path | None) -> DecodedCrops:
     """Decodes the image files of a split of this name, at least one, or maps what an earlier run has decoded.
 
     Without a folder the crops are kept in memory, and, with a warning, where the folder takes no files.
     """
     if folder is not None:
-        prefix = f"{name}-{recipe.size_px[0]}x{recipe.size_px[1]}-"
-        file = folder / f"{prefix}{_key(paths, recipe.settings)}.npy"
+        prefix = f"{name}-{preprocessing.size_px[0]}x{preprocessing.size_px[1]}-"
+        file = folder / f"{prefix}{_key(paths, preprocessing.settings)}.npy"
         try:
-            return _mapped(file, paths) or _made(file, paths, recipe, name=name, prefix=prefix)
+            return _load(file, paths) or _build(file, paths, preprocessing, name=name, prefix=prefix)
         except OSError as error:
             so = f"cannot keep decoded crops in {folder} ({error.strerror or error}), so every start decodes them again"
             log.warning("%s; set data.cache to a folder that takes them, or to None", so)
-    return recipe.decode(paths, np.empty((len(paths), 3, *recipe.size_px), np.uint8), name=name)
+    return preprocessing.decode(paths, np.empty((len(paths), 3, *preprocessing.size_px), np.uint8), name=name)
 
 
 def _key(paths: Sequence[Path], settings: str) -> str:
@@ -100,46 +100,46 @@ def _stat(path: Path) -> tuple[int, int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _mapped(file: Path, paths: Sequence[Path]) -> Crops | None:
+def _load(file: Path, paths: Sequence[Path]) -> DecodedCrops | None:
     """None where there is no such file, or one that something has damaged."""
     try:
-        with np.load(_beside(file)) as known:
-            pictures_N, bad_rows, reasons = known["pictures_N"], known["bad_rows"], known["reasons"]
+        with np.load(_sidecar(file)) as known:
+            image_meta_N, bad_rows, reasons = known["image_meta_N"], known["bad_rows"], known["reasons"]
         # Copied on write: torch wants an array that it could write to, and the file must stay as it is.
-        images_NCHW = np.load(file, mmap_mode="c")[: len(pictures_N)]
-        if (images_NCHW.dtype, pictures_N.dtype) != (np.uint8, IMAGE_META):
+        images_NCHW = np.load(file, mmap_mode="c")[: len(image_meta_N)]
+        if (images_NCHW.dtype, image_meta_N.dtype) != (np.uint8, IMAGE_META):
             return None
     except Exception:  # numpy takes what begins like a zip file for one, and its header at its word
         return None
     with suppress(OSError):
         os.utime(file)  # see `_prune`
     bad = zip(bad_rows.tolist(), reasons.tolist(), strict=True)
-    return Crops(images_NCHW, pictures_N, {row: BadImage(paths[row], reason) for row, reason in bad})
+    return DecodedCrops(images_NCHW, image_meta_N, {row: BadImage(paths[row], reason) for row, reason in bad})
 
 
-def _made(file: Path, paths: Sequence[Path], recipe: Recipe, *, name: str, prefix: str) -> Crops:
+def _build(file: Path, paths: Sequence[Path], preprocessing: Preprocessing, *, name: str, prefix: str) -> DecodedCrops:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(file.parent):
-        if crops := _mapped(file, paths):
+    with _lock(file.parent):
+        if crops := _load(file, paths):
             return crops
-        with replacing(file) as temporary, replacing(_beside(file)) as temporary_beside:
-            shape = (len(paths), 3, *recipe.size_px)
+        with atomic_write(file) as temporary, atomic_write(_sidecar(file)) as temporary_beside:
+            shape = (len(paths), 3, *preprocessing.size_px)
             images_NCHW = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             with temporary.open("r+b") as opened:  # a full disk shall say so here, and not kill the process later
                 os.posix_fallocate(opened.fileno(), 0, temporary.stat().st_size)
-            made = recipe.decode(paths, images_NCHW, name=name)
+            made = preprocessing.decode(paths, images_NCHW, name=name)
             reasons = np.array([problem.reason for problem in made.bad.values()], np.str_)
-            np.savez(temporary_beside, pictures_N=made.pictures_N, bad_rows=[*made.bad], reasons=reasons)
+            np.savez(temporary_beside, image_meta_N=made.image_meta_N, bad_rows=[*made.bad], reasons=reasons)
             images_NCHW.flush()
         _prune(file.parent, prefix)
-        crops = _mapped(file, paths)
+        crops = _load(file, paths)
         assert crops is not None
-        if any(isinstance(problem, UnreadImage) for problem in made.bad.values()):
+        if any(isinstance(problem, ImageReadError) for problem in made.bad.values()):
             _remove(file)  # the mapping stays
         return crops
 
 
-def _alone(folder: Path) -> AbstractContextManager:
+def _lock(folder: Path) -> AbstractContextManager:
     """Holds the lock of the folder, from now on."""
     lock = FileLock(folder / ".lock")
     try:
@@ -149,18 +149,18 @@ def _alone(folder: Path) -> AbstractContextManager:
         return lock.acquire()
 
 
-def _beside(file: Path) -> Path:
+def _sidecar(file: Path) -> Path:
     return file.with_suffix(".files.npz")
 
 
 def _remove(file: Path) -> None:
     file.unlink(missing_ok=True)
-    _beside(file).unlink(missing_ok=True)
+    _sidecar(file).unlink(missing_ok=True)
 
 
 def _prune(folder: Path, prefix: str) -> None:
     """Removes what a killed process left, and all but the files used last. Who has mapped one keeps it."""
-    for file in sorted(folder.glob(f"{prefix}*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)[KEPT:]:
+    for file in sorted(folder.glob(f"{prefix}*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)[MAX_CACHED:]:
         _remove(file)
     for file in folder.glob(".*.partial.np[yz]"):
         file.unlink(missing_ok=True)

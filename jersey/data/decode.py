@@ -52,7 +52,7 @@ class BadImage(UserError):
         self.reason = reason
 
 
-class UnreadImage(BadImage):
+class ImageReadError(BadImage):
     """A file whose bytes could not be had now; another user, or another day, may get them."""
 
 
@@ -67,16 +67,16 @@ def read_content(path: Path) -> bytes:
             raise BadImage(path, "has a name that cannot be shown, with control characters or not in UTF-8")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
-            raise UnreadImage(path, "is not a file")
+            raise ImageReadError(path, "is not a file")
         if found.st_size > MAX_BYTES:
             raise BadImage(path, f"has {found.st_size} bytes, more than {MAX_BYTES}")
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UnreadImage(path, "does not exist") from None
+        raise ImageReadError(path, "does not exist") from None
     except UnicodeEncodeError:  # a locale of ASCII only
-        raise UnreadImage(path, "has a name that this system's locale cannot write") from None
+        raise ImageReadError(path, "has a name that this system's locale cannot write") from None
     except OSError as error:
-        raise UnreadImage(path, f"cannot be read ({error.strerror})") from None
+        raise ImageReadError(path, f"cannot be read ({error.strerror})") from None
     if not content:
         raise BadImage(path, "is empty")
     return content
@@ -138,21 +138,21 @@ def decode_all(
         try:
             content = read_content(paths[row])
             pixels_HW3 = decode_content(content, paths[row]) if keep else None
-            pictures_N[row] = read_meta(content, paths[row])
+            image_meta_N[row] = read_meta(content, paths[row])
         except BadImage as error:
             return error
         if keep and pixels_HW3 is not None:
             keep(row, pixels_HW3)
         return None
 
-    pictures_N = np.zeros(len(paths), IMAGE_META)
+    image_meta_N = np.zeros(len(paths), IMAGE_META)
     with ThreadPoolExecutor() as pool:
         starts = range(0, len(paths), _AT_A_TIME)
         results = chain.from_iterable(pool.map(attempt, range(len(paths))[i : i + _AT_A_TIME]) for i in starts)
         is_quiet = True if rank() > 0 else None  # None: on a terminal only
         bar = tqdm(results, desc=description, total=len(paths), unit="image", disable=is_quiet)
         bad = {row: error for row, error in enumerate(bar) if error}
-    return pictures_N, bad
+    return image_meta_N, bad
 
 
 def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
@@ -169,5 +169,5 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
         black.paste(rgba, mask=rgba)
         return black
     if image.mode not in CONVERTIBLE:
-        raise BadImage(path, f"has pixels of the kind {image.mode!r}, which has no fixed meaning as a colour")
+        raise BadImage(path, f"has pixels of the kind {image.mode!r}, which has no fixed meaning as a color")
     return image if image.mode == "RGB" else image.convert("RGB")

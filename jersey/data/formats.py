@@ -1,4 +1,4 @@
-"""Annotation rows, {"image": "crop.jpg", "suffix": "23", "track": "7"}: one a line, and one rule for all who read them.
+"""Annotation rows, {"image": "crop.jpg", "suffix": "23", "tracklet": "7"}: one a line, and one rule for all who read them.
 
 Training and audit need a label in every row, the predictor none. Decoding will tell whether the images are there.
 """
@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jersey.core.errors import UserError
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_FOLDERS
 from jersey.data.files import OnProblem, validate_name
 from jersey.data.problems import ConflictingLabels
 
 
 class Annotation(NamedTuple):
-    """A row of an annotation file: the path as written, the label or ILLEGIBLE, and the track, "" if it is unknown."""
+    """A row of an annotation file: the path as written, the label or ILLEGIBLE, and the tracklet, "" if it is unknown."""
 
     image: str
     label: str
-    track: str
+    tracklet: str
 
 
 def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
@@ -40,19 +40,22 @@ def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
     if not isinstance(row, dict) or "image" not in row or (needs_label and "suffix" not in row):
         example = '{"image": "crop.jpg", "suffix": "23"}' if needs_label else '{"image": "crop.jpg"}'
         raise UserError(f"{where}: not a row like {example}; mend or remove the line")
-    image, label, track = row["image"], row["suffix"] if needs_label else ILLEGIBLE, row.get("track", "")
+    image, label = row["image"], row["suffix"] if needs_label else ILLEGIBLE
+    tracklet = row.get("tracklet", row.get("track", ""))
     if not isinstance(label, str):
         wrong = f"the label {reprlib.repr(label)} is not a string"
         raise UserError(f"{where}: {wrong}; put it in quotes, or 00 would become 0")
     if not isinstance(image, str) or not image or "\0" in image:
         raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
-    if not isinstance(track, str):
-        raise UserError(f"{where}: the track {reprlib.repr(track)} is not a string; put it in quotes, or leave it out")
-    if label == ILLEGIBLE_NAME:
-        raise UserError(f'{where}: the label {label!r} is no number; write "suffix": "" for an unreadable crop')
+    if not isinstance(tracklet, str):
+        raise UserError(
+            f"{where}: the tracklet {reprlib.repr(tracklet)} is not a string; put it in quotes, or leave it out"
+        )
+    if label in ILLEGIBLE_FOLDERS:
+        raise UserError(f'{where}: the label {label!r} is no number; write "suffix": "" for an illegible crop')
     validate_name(label, where=where)
-    validate_name(track, what="track", where=where)
-    return Annotation(image, label, track)
+    validate_name(tracklet, what="tracklet", where=where)
+    return Annotation(image, label, tracklet)
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
@@ -74,30 +77,30 @@ def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
 def read_annotations(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Each image with its label, an empty one only where no row gives another, and the track of each that has one."""
+    """Each image with its label, an empty one only where no row gives another, and the tracklet of each that has one."""
     label_of: dict[str, str] = {}
-    track_of: dict[str, str] = {}
+    tracklet_of: dict[str, str] = {}
     labelled: set[tuple[str, str]] = set()
-    unreadable: set[str] = set()
-    for where, path, label, track in _labelled_rows(root, annotations, on_problem):
-        if track and track_of.setdefault(path, track) != track:
-            both = f"{track_of[path]!r} and {track!r}"
-            on_problem(UserError(f"{where}: the image {path} has the tracks {both}; keep the right one"))
+    illegible: set[str] = set()
+    for where, path, label, tracklet in _labelled_rows(root, annotations, on_problem):
+        if tracklet and tracklet_of.setdefault(path, tracklet) != tracklet:
+            both = f"{tracklet_of[path]!r} and {tracklet!r}"
+            on_problem(UserError(f"{where}: the image {path} has the tracklets {both}; keep the right one"))
         if label == ILLEGIBLE:
-            unreadable.add(path)
+            illegible.add(path)
             continue
         labelled.add((path, label))
         if label_of.setdefault(path, label) != label:
             both = f"{label_of[path]!r} and {label!r}"
             on_problem(ConflictingLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
-    labelled.update((path, ILLEGIBLE) for path in unreadable if path not in label_of)
-    return labelled, track_of
+    labelled.update((path, ILLEGIBLE) for path in illegible if path not in label_of)
+    return labelled, tracklet_of
 
 
 def _labelled_rows(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yields (file:line, image, label, track) of each row."""
+    """Yields (file:line, image, label, tracklet) of each row."""
     for file in annotations:
         folder = file.parent.relative_to(root).as_posix()
         try:
@@ -112,7 +115,7 @@ def _labelled_rows(
             except UserError as problem:
                 on_problem(problem)
             else:
-                yield where, path, sys.intern(row.label), sys.intern(row.track)
+                yield where, path, sys.intern(row.label), sys.intern(row.tracklet)
 
 
 def _inside_root(folder: str, image: str, *, where: str) -> str:

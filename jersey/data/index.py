@@ -7,8 +7,8 @@ Two layouts are detected automatically, separately for each split:
 
 Where there is an annotation file, all of them are merged, and folders mean nothing. Hidden files and folders are
 ignored. Rows are sorted by label, file name and path, so that the same images train to the same weights in either
-layout. Illegible crops, in a folder `unreadable` or with an empty "suffix", come last. Crops of one player in a row, a
-track, lie in one folder below the label's, or have the same "track" in their rows. No image is opened here.
+layout. Illegible crops, in a folder `illegible` or with an empty "suffix", come last. Crops of one player in a row, a
+tracklet, lie in one folder below the label's, or have the same "tracklet" in their rows. No image is opened here.
 """
 
 import os
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jersey.core.errors import UserError, summarize
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SPLITS
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_FOLDERS, SPLITS
 from jersey.data.files import OnProblem, entries, is_folder, is_image, suffix_of, validate_name, walk
 from jersey.data.formats import read_annotations
 from jersey.data.problems import combined
@@ -61,15 +61,15 @@ def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
     files = list(_files_below(folder, on_problem))
     annotations = sorted(Path(file) for file in files if suffix_of(file) == ".jsonl")
     if annotations:
-        labelled, track_of = read_annotations(root, annotations, on_problem)
+        labelled, tracklet_of = read_annotations(root, annotations, on_problem)
     else:
-        labelled, track_of = _read_class_folders(folder, files, on_problem)
+        labelled, tracklet_of = _read_class_folders(folder, files, on_problem)
     if all(label == ILLEGIBLE for _, label in labelled):
         source = "the annotation files" if annotations else "class folders"
         on_problem(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
     rows = sorted(labelled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
-    tracks = tuple(track_of.get(path, "") for path, _ in rows)
-    return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracks)
+    tracklets = tuple(tracklet_of.get(path, "") for path, _ in rows)
+    return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracklets)
 
 
 def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
@@ -81,17 +81,17 @@ def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
 def _read_class_folders(
     split_folder: Path, files: Iterable[str], on_problem: OnProblem
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Each image with its label, and the track of each that has one."""
-    labelled, track_of = set(), {}
+    """Each image with its label, and the tracklet of each that has one."""
+    labelled, tracklet_of = set(), {}
     start = len(f"{split_folder}/")
     for path in files:
         if not is_image(path):
             continue
         label, slash, rest = path[start:].partition("/")
         if slash:
-            labelled.add((path, sys.intern(ILLEGIBLE if label == ILLEGIBLE_NAME else label)))
+            labelled.add((path, sys.intern(ILLEGIBLE if label in ILLEGIBLE_FOLDERS else label)))
             if "/" in rest:
-                track_of[path] = sys.intern(posixpath.dirname(path[start:]))
+                tracklet_of[path] = sys.intern(posixpath.dirname(path[start:]))
         else:
             on_problem(UserError(f"the image {path} lies in no class folder; move it into one or remove it"))
     for label in sorted({label for _, label in labelled}):
@@ -99,4 +99,4 @@ def _read_class_folders(
             validate_name(label, where=str(split_folder / label))
         except UserError as problem:
             on_problem(problem)
-    return labelled, track_of
+    return labelled, tracklet_of

@@ -30,7 +30,7 @@ class Batch(TypedDict):
 
 
 @dataclass(frozen=True)
-class DecodedSplit:
+class InMemorySplit:
     """A split in memory: images uint8, and class indices or ILLEGIBLE_INDEX, int64."""
 
     images_NCHW: Tensor
@@ -43,11 +43,11 @@ class DecodedSplit:
         """The crops of these rows, on the device of the split; any crop for PADDING."""
         return {"images": self.images_NCHW[indices_B], "labels": self.labels_N[indices_B], "indices": indices_B}
 
-    def on(self, device: torch.device) -> "DecodedSplit":
+    def on(self, device: torch.device) -> "InMemorySplit":
         """The split on a device if its images fit there; else as it is."""
         if device.type != "cuda" or self.images_NCHW.nbytes > SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
             return self
-        return DecodedSplit(self.images_NCHW.to(device), self.labels_N.to(device))
+        return InMemorySplit(self.images_NCHW.to(device), self.labels_N.to(device))
 
 
 class BatchLoader:
@@ -67,7 +67,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        split: DecodedSplit,
+        split: InMemorySplit,
         sampler: Sampler[int],
         *,
         batch_size: int,
@@ -130,7 +130,7 @@ def own_rows(order_N: Tensor, *, rank: int, processes: int) -> Tensor:
 
 def uneven_share(batch_size: int, processes: int) -> str | None:
     """What is wrong with sharing a train batch between so many processes; None where nothing is."""
-    is_enough = batch_size >= 2 * processes  # batch normalisation has no variance of one crop
+    is_enough = batch_size >= 2 * processes  # batch normalization has no variance of one crop
     if processes == 1 or (batch_size % processes == 0 and is_enough):
         return None
     shared = f"data.batch_size={batch_size} is shared by {processes} processes"

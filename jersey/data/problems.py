@@ -10,7 +10,7 @@ from jersey.core.labels import in_order
 from jersey.data.decode import BadImage
 from jersey.data.split import Split
 
-OnBadImage = Literal["refuse", "skip"]
+OnBadImage = Literal["error", "skip"]
 
 SHOWN = 5
 

@@ -16,12 +16,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-FitMode = Literal["stretch", "letterbox"]
+ResizeMode = Literal["stretch", "letterbox"]
 
 PARTS = 2.0**16  # of one in the weights; 255 times as many are just below 2^24
 
 
-def fit(images_BChw: Tensor, *, height_px: int, width_px: int, mode: FitMode = "stretch") -> Tensor:
+def resize(images_BChw: Tensor, *, height_px: int, width_px: int, mode: ResizeMode = "stretch") -> Tensor:
     """Resizes uint8 images to uint8 [B,C,height_px,width_px]; those that have that size come back with the same values.
 
     "stretch" changes the aspect ratio; "letterbox" keeps it and centres the crop on black.
@@ -38,10 +38,10 @@ def fit(images_BChw: Tensor, *, height_px: int, width_px: int, mode: FitMode = "
     return (rows_Hh @ narrowed_BChW).round().clamp(0, 255).to(torch.uint8)
 
 
-def resampling_weights(size_px: int, size: Tensor, fitted_px: int, step: Tensor) -> Tensor:
-    """Weights [fitted_px, size_px] that map one axis; `step` is the distance between outputs in input pixels."""
-    margin = (fitted_px - size / step) / 2
-    outputs = torch.arange(fitted_px, dtype=torch.float32, device=size.device)
+def resampling_weights(size_px: int, size: Tensor, resized_px: int, step: Tensor) -> Tensor:
+    """Weights [resized_px, size_px] that map one axis; `step` is the distance between outputs in input pixels."""
+    margin = (resized_px - size / step) / 2
+    outputs = torch.arange(resized_px, dtype=torch.float32, device=size.device)
     inputs = torch.arange(size_px, dtype=torch.float32, device=size.device) + 0.5
     centres = (outputs + 0.5 - margin) * step
     # Wider than one pixel when shrinking, which is what keeps thin strokes from vanishing.

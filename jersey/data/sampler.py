@@ -30,22 +30,24 @@ def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
 class BalancedSampler(Sampler[int]):
     """Draws as many crops an epoch as the split has, each class in proportion to `count^(1 - power)`.
 
-    Unreadable crops are one class more.
+    Illegible crops are one class more.
 
     Systematic resampling (Kitagawa 1996, https://doi.org/10.2307/1390750): a crop, or a class, that should appear e
     times an epoch on average appears floor(e) or ceil(e) times, so an epoch holds no chance duplicates, and power 0
     is a plain shuffle. What is drawn is a function of (seed, epoch) alone.
 
-    With `repeated` an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
+    With `overfit_indices` an epoch is as long as ever, but made of the first so many draws of epoch 0, again and again.
     """
 
-    def __init__(self, class_indices_N: Sequence[int], *, power: float, seed: int, repeated: int | None = None) -> None:
+    def __init__(
+        self, class_indices_N: Sequence[int], *, power: float, seed: int, overfit_indices: int | None = None
+    ) -> None:
         self.class_indices_N = np.asarray(class_indices_N, dtype=np.int64)
         _, class_N, counts = np.unique(self.class_indices_N, return_inverse=True, return_counts=True)
         share_N = counts.astype(np.float64)[class_N] ** -power
         self.expected_N = share_N * len(share_N) / share_N.sum()
         self.seed = seed
-        self.repeated = repeated
+        self.repeated = overfit_indices
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -66,12 +68,12 @@ class BalancedSampler(Sampler[int]):
 
     def expected_counts(self, *, num_classes: int) -> np.ndarray:
         """How many crops of each class an epoch draws on average, float64 [K]."""
-        is_readable_N = self.class_indices_N != ILLEGIBLE_INDEX
-        readable = self.class_indices_N[is_readable_N]
-        return np.bincount(readable, weights=self.expected_N[is_readable_N], minlength=num_classes)
+        is_legible_N = self.class_indices_N != ILLEGIBLE_INDEX
+        legible = self.class_indices_N[is_legible_N]
+        return np.bincount(legible, weights=self.expected_N[is_legible_N], minlength=num_classes)
 
-    def drawn_counts(self, epoch: int, *, num_classes: int) -> np.ndarray:
-        """How many crops of each class the epoch draws, int64 [K]; the others of its draws are unreadable."""
+    def sampled_counts(self, epoch: int, *, num_classes: int) -> np.ndarray:
+        """How many crops of each class the epoch draws, int64 [K]; the others of its draws are illegible."""
         drawn_N = self.class_indices_N[self.draw(epoch)]
         return np.bincount(drawn_N[drawn_N != ILLEGIBLE_INDEX], minlength=num_classes)
 
@@ -83,7 +85,7 @@ class BalancedSampler(Sampler[int]):
 
 
 @dataclass(frozen=True)
-class Balance:
+class ClassSampling:
     """A class: its train crops, the probability that a draw is one of them, its loss weight, its share of the loss."""
 
     crops: int
@@ -97,17 +99,19 @@ class Balance:
         return f"{self.crops:,}", f"{self.probability:.2%}", f"{self.weight:.3f}", f"{self.share:.2%}"
 
 
-def class_balance(counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor) -> dict[str, Balance]:
+def class_balance(
+    counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor
+) -> dict[str, ClassSampling]:
     """What sampler and loss weights together make of the classes, by name; `counts` are of train, in label order."""
     probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
     weight_K = class_weights_K.double().cpu().numpy()
     share_K = probability_K * weight_K / (probability_K * weight_K).sum()
     # Rounded, so that equal classes are equal whatever the power.
     columns = (counts.values(), *(column.round(12).tolist() for column in (probability_K, weight_K, share_K)))
-    return {name: Balance(*row) for name, *row in zip(counts, *columns, strict=True)}
+    return {name: ClassSampling(*row) for name, *row in zip(counts, *columns, strict=True)}
 
 
-def emphasis(classes: Mapping[str, Balance]) -> str:
+def imbalance_summary(classes: Mapping[str, ClassSampling]) -> str:
     """How much the imbalance of the crops is still one in the loss, as a phrase."""
     present = {name: each for name, each in classes.items() if each.crops}
     rare, common = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))

@@ -1,8 +1,8 @@
 """The images of a split as rows, the label map of all splits, and what becomes of the crops that nobody can read.
 
-Trained, an unreadable crop's target is the uniform distribution over the labels: the network is to be unsure of it (as
+Trained, an illegible crop's target is the uniform distribution over the labels: the network is to be unsure of it (as
 in https://arxiv.org/abs/1711.09325), and not to know one label more, so that its confidence tells such crops from
-others. Scored, it has a part in no score but `auroc_readable` (see `jersey.evaluation.metrics`).
+others. Scored, it has a part in no score but `auroc_legible` (see `jersey.evaluation.metrics`).
 """
 
 from collections import Counter
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal, SupportsIndex
 
 from jersey.core.errors import UserError, summarize
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, Labels
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_FOLDERS, Labels
 
-Unreadable = Literal["train", "score", "drop"]
+Illegible = Literal["train", "score", "drop"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Paths(Sequence[Path]):
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split, in a fixed order: of each row the file, the label or ILLEGIBLE, and the track or ""."""
+    """The images of one split, in a fixed order: of each row the file, the label or ILLEGIBLE, and the tracklet or ""."""
 
     name: str
     paths: Paths
     labels: tuple[str, ...]
-    tracks: tuple[str, ...]
+    tracklets: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        assert len(self.paths) == len(self.labels) == len(self.tracks)
+        assert len(self.paths) == len(self.labels) == len(self.tracklets)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -50,18 +50,18 @@ class Split:
         return dict(Counter(label for label in self.labels if label != ILLEGIBLE))
 
     @property
-    def unreadable(self) -> int:
-        """Number of unreadable images."""
+    def illegible(self) -> int:
+        """Number of illegible images."""
         return self.labels.count(ILLEGIBLE)
 
     def only(self, rows: Sequence[int]) -> "Split":
         """The split of these rows."""
-        columns = (self.paths.texts, self.labels, self.tracks)
-        paths, labels, tracks = (tuple(column[row] for row in rows) for column in columns)
-        return Split(self.name, Paths(paths), labels, tracks)
+        columns = (self.paths.texts, self.labels, self.tracklets)
+        paths, labels, tracklets = (tuple(column[row] for row in rows) for column in columns)
+        return Split(self.name, Paths(paths), labels, tracklets)
 
-    def readable(self) -> "Split":
-        """The split without its unreadable images."""
+    def legible(self) -> "Split":
+        """The split without its illegible images."""
         return self.only([row for row, label in enumerate(self.labels) if label != ILLEGIBLE])
 
 
@@ -75,8 +75,8 @@ def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) 
     if len(labels) < 2:
         names = ", ".join(labels.names)
         raise UserError(f"{source} has fewer than two classes ({names}); add images of other numbers")
-    if ILLEGIBLE_NAME in labels.names:
-        raise UserError(f"{source} has {ILLEGIBLE_NAME!r}, which is no class; crops of that name need no label")
+    if named := set(ILLEGIBLE_FOLDERS).intersection(labels.names):
+        raise UserError(f"{source} has {min(named)!r}, which is no class; crops of that name need no label")
     for split in splits.values():
         if unknown := sorted(set(split.counts()) - set(labels.names)):
             lacks = f"the {split.name} split has labels that {source} lacks: {summarize(unknown, most=10)}"
@@ -90,7 +90,7 @@ def missing_labels(split: Split, labels: Labels) -> tuple[str, ...]:
     return tuple(name for name in labels.names if name not in present)
 
 
-def as_used(splits: Mapping[str, Split], unreadable: Unreadable) -> dict[str, Split]:
-    """The splits with their unreadable crops, or without them: "train" keeps all, "score" those of val and test."""
-    without = {"train": (), "score": ("train",), "drop": tuple(splits)}[unreadable]
-    return {name: split.readable() if name in without else split for name, split in splits.items()}
+def select_illegible(splits: Mapping[str, Split], illegible: Illegible) -> dict[str, Split]:
+    """The splits with their illegible crops, or without them: "train" keeps all, "score" those of val and test."""
+    without = {"train": (), "score": ("train",), "drop": tuple(splits)}[illegible]
+    return {name: split.legible() if name in without else split for name, split in splits.items()}

@@ -46,7 +46,7 @@ class KnownDigits:
     digits_ND: Tensor
     templates_NTP: Tensor
 
-    def pictures(self) -> Tensor:
+    def image_meta(self) -> Tensor:
         """The numbers, light on dark, 0 to 255, [N,H,W]."""
         return DARK + (LIGHT - DARK) * self.ink_NDHW.amax(dim=1)
 
@@ -69,11 +69,11 @@ class KnownDigits:
         Absolute, as a dark number on light cloth reads as well as a light one on dark.
         """
         seen_NDP = look(pictures_NHW - pictures_NHW.mean(dim=(1, 2), keepdim=True), points_NDP2)
-        return (standardised(seen_NDP) @ self.templates_NTP.mT).abs()
+        return (standardized(seen_NDP) @ self.templates_NTP.mT).abs()
 
     def is_sure(self) -> bool:
         """Whether the reader tells every digit from the nine others before anything has happened to them."""
-        similarities_NDT = self.similarities(self.pictures(), self.box_points())
+        similarities_NDT = self.similarities(self.image_meta(), self.box_points())
         own_NDT = F.one_hot(self.digits_ND.clamp(min=0), 10).bool()
         own_ND, other_ND = (similarities_NDT.masked_fill(out, 0).amax(dim=2) for out in (~own_NDT, own_NDT))
         return bool(((own_ND > other_ND + _MARGIN) | (self.digits_ND < 0)).all())
@@ -97,7 +97,7 @@ def _draw(number: str, size_px: int, attempt: int) -> KnownDigits:
     ink_DHW[: len(crop.digits_DHW)] = crop.digits_DHW / 255
     boxes = [Image.fromarray((ink_HW > 0.5).astype(np.uint8)).getbbox() or (0, 0, 1, 1) for ink_HW in ink_DHW]
     digits = [int(number[place]) if place < len(number) else -1 for place in range(2)]
-    templates_TP = standardised(torch.from_numpy(templates(crop.typeface)).float().flatten(1))
+    templates_TP = standardized(torch.from_numpy(templates(crop.typeface)).float().flatten(1))
     values = (torch.from_numpy(ink_DHW), torch.tensor(boxes).float(), torch.tensor(digits), templates_TP)
     return KnownDigits((number,), *(value[None] for value in values))
 
@@ -115,7 +115,7 @@ def look(pictures_NHW: Tensor, points_NDP2: Tensor) -> Tensor:
     return F.grid_sample(pictures_NHW[:, None], grid_NDP2, padding_mode="zeros", align_corners=False)[:, 0]
 
 
-def standardised(values: Tensor) -> Tensor:
+def standardized(values: Tensor) -> Tensor:
     """With mean 0 and length 1 along the last axis; 0 where all are equal."""
     centred = values - values.mean(dim=-1, keepdim=True)
     return centred / centred.norm(dim=-1, keepdim=True).clamp(min=1e-3)

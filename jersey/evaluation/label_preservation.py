@@ -6,8 +6,8 @@ dark and a light frame, and nine spots of light around each number. Where the sp
 where dark and light still differ tells what it left in view. Then a label counts as
 
 - deleted, when less than half of a digit's ink is in view;
-- turned, when a digit, moved back, looks more like another digit of its typeface. Moving back undoes what is small:
-  turns below 45 degrees, scale, shear, shift; a mirrored or half-turned number stays so;
+- changed, when a digit, moved back, looks more like another digit of its typeface. Moving back undoes what is small:
+  turns below 45 degrees, scale, shear, shift; a mirrored or half-changed number stays so;
 - faded, when a digit looks less than half as much like itself as it did before.
 
 Shapes: N crops, D digits, T templates, P points, K spots, H W size. Points are (x, y) in pixels.
@@ -22,15 +22,15 @@ import torch
 from torch import Generator, Tensor
 
 from jersey.augment.base import Augment, Augmentation
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 from jersey.evaluation.known_digits import DARK, LIGHT, KnownDigits, cell_centres, known_digits, look
 from jersey.evaluation.motion import Motion, motion
 
 TOGETHER = "all together"
-KINDS = ("survived", "deleted", "turned", "faded")
+KINDS = ("preserved", "deleted", "changed", "faded")
 ROUNDS = 5
-LEAST_IN_VIEW = 0.5
-LEAST_ALIKE = 0.5
+MIN_IN_VIEW = 0.5
+MIN_SIMILARITY = 0.5
 _VISIBLE = 4.0  # levels of 255: less contrast than that is none
 _SPOTS = 3  # a side
 
@@ -38,41 +38,44 @@ Augmenting = Callable[[Tensor, Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Survival:
+class LabelPreservation:
     """What became of `labels` labels: shares that sum to 1, and the commonest loss, such as "16 -> 91"."""
 
     labels: int
-    survived: float
+    preserved: float
     deleted: float
-    turned: float
+    changed: float
     faded: float
     example: str
 
 
-def survival(augment: Augmenting | None, *, size_px: int = 64, rounds: int = ROUNDS) -> Survival:
+def label_preservation(augment: Augmenting | None, *, size_px: int = 64, rounds: int = ROUNDS) -> LabelPreservation:
     """Of about a hundred drawn numbers, each augmented `rounds` times; the same at every call."""
     augmenting = augment or (lambda images_BCHW, generator: images_BCHW.float())
     known = known_digits(size_px)
-    fates = [fate for seed in range(rounds) for fate in _fates(augmenting, known, seed)]
+    fates = [fate for seed in range(rounds) for fate in _outcomes(augmenting, known, seed)]
     counts = Counter(kind for kind, _ in fates)
-    lost = Counter(loss for kind, loss in fates if kind != "survived")
+    lost = Counter(loss for kind, loss in fates if kind != "preserved")
     shares = {kind: counts[kind] / len(fates) for kind in KINDS}
-    return Survival(labels=len(fates), example=lost.most_common(1)[0][0] if lost else "", **shares)
+    return LabelPreservation(labels=len(fates), example=lost.most_common(1)[0][0] if lost else "", **shares)
 
 
-def by_operation(augment: Augmenting | None, *, size_px: int = 64, rounds: int = ROUNDS) -> dict[str, Survival]:
+def by_operation(
+    augment: Augmenting | None, *, size_px: int = 64, rounds: int = ROUNDS
+) -> dict[str, LabelPreservation]:
     """Of each operation alone, by its name, and of all `TOGETHER`."""
     operations = augment.operations.items() if isinstance(augment, Augment) else ()
     alone: dict[str, Augmenting] = {name: Augment(only=cast("Augmentation", each)) for name, each in operations}
     return {
-        name: survival(each, size_px=size_px, rounds=rounds) for name, each in [*alone.items(), (TOGETHER, augment)]
+        name: label_preservation(each, size_px=size_px, rounds=rounds)
+        for name, each in [*alone.items(), (TOGETHER, augment)]
     }
 
 
 @torch.no_grad()
-def _fates(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str, str]]:
+def _outcomes(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str, str]]:
     """Of each crop what happened, and its number and what is left to read."""
-    picture_NHW, spots_NKHW = known.pictures(), _spots(known)
+    picture_NHW, spots_NKHW = known.image_meta(), _spots(known)
     frames = [torch.full_like(picture_NHW, level) for level in (DARK, LIGHT)]
     number_NHW, dark_NHW, light_NHW, *moved = (
         _augmented(augment, probe_NHW, seed) for probe_NHW in (picture_NHW, *frames, *spots_NKHW.unbind(dim=1))
@@ -87,19 +90,19 @@ def _fates(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str
     own_ND1 = known.digits_ND.clamp(min=0)[..., None]
     alike_ND = (after_NDT.gather(2, own_ND1) / before_NDT.gather(2, own_ND1))[..., 0]
     rows = zip(in_view_ND.tolist(), after_NDT.argmax(dim=2).tolist(), alike_ND.tolist(), strict=True)
-    return [_fate(number, *row) for number, row in zip(known.numbers, rows, strict=True)]
+    return [_outcome(number, *row) for number, row in zip(known.numbers, rows, strict=True)]
 
 
-def _fate(number: str, in_view: list[float], read: list[int], alike: list[float]) -> tuple[str, str]:
+def _outcome(number: str, in_view: list[float], read: list[int], alike: list[float]) -> tuple[str, str]:
     # The lists hold two digits, whatever the number.
     digits = list(zip(number, in_view, map(str, read), alike, strict=False))
-    seen = "".join(digit for _, share, digit, _ in digits if share >= LEAST_IN_VIEW)
+    seen = "".join(digit for _, share, digit, _ in digits if share >= MIN_IN_VIEW)
     loss = f"{number} -> {seen or 'nothing'}"
     if len(seen) < len(number):
         return "deleted", loss
     if seen != number:
-        return "turned", loss
-    return "faded" if any(share < LEAST_ALIKE for *_, share in digits) else "survived", loss
+        return "changed", loss
+    return "faded" if any(share < MIN_SIMILARITY for *_, share in digits) else "preserved", loss
 
 
 def _augmented(augment: Augmenting, pictures_NHW: Tensor, seed: int) -> Tensor:
@@ -128,16 +131,16 @@ def _share_in_view(known: KnownDigits, in_view_NHW: Tensor, moves: Motion) -> Te
     return (ink_NDP * seen_N1P).sum(dim=2) / ink_NDP.sum(dim=2).clamp(min=1e-6) * moves.told_N[:, None]
 
 
-def worst(found: dict[str, Survival]) -> str | None:
+def worst(found: dict[str, LabelPreservation]) -> str | None:
     """The operation that alone destroys most labels; None when none destroys any."""
-    alone = {name: each.survived for name, each in found.items() if name != TOGETHER and each.survived < 1}
+    alone = {name: each.preserved for name, each in found.items() if name != TOGETHER and each.preserved < 1}
     return min(alone, key=alone.__getitem__, default=None)
 
 
-def preservation_table(found: dict[str, Survival]) -> str:
+def preservation_table(found: dict[str, LabelPreservation]) -> str:
     """A row an operation, the worst first, the whole last."""
     rows = [["operation", *(f"{kind:>9}" for kind in KINDS), "commonest loss"]]
-    for name, each in sorted(found.items(), key=lambda item: (item[0] == TOGETHER, item[1].survived)):
+    for name, each in sorted(found.items(), key=lambda item: (item[0] == TOGETHER, item[1].preserved)):
         _, *shares, example = astuple(each)
         rows.append([name, *(f"{share:9.2%}" for share in shares), example])
-    return "\n".join(aligned(rows))
+    return "\n".join(format_table(rows))

@@ -4,9 +4,9 @@ Classes without a crop in the split are left out of the averages (`classes_prese
 instead of counting as 0. A crop that is read as one of them is a mistake like any other: it lowers the recall and F1
 of its true class. The reference in the tests is scikit-learn.
 
-Unreadable crops have no true class, and no part in any score but `auroc_readable`.
+Illegible crops have no true class, and no part in any score but `auroc_legible`.
 
-Shapes: N crops with a label, U unreadable ones, K classes, J <= K classes present; of one class P crops are positive,
+Shapes: N crops with a label, U illegible ones, K classes, J <= K classes present; of one class P crops are positive,
 M = N - P negative. Scores of each class are float64 [K], and nan where they are 0/0.
 """
 
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from jersey.core.distributed import interleaved, own_share
+from jersey.core.distributed import all_gather_interleaved, rank_slice
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.loader import PADDING, Batch
 from jersey.evaluation.calibration import expected_calibration_error
@@ -32,8 +32,8 @@ class Evaluation:
     logits_NK: Tensor
     labels_N: Tensor
     indices_N: Tensor
-    unreadable_logits_UK: Tensor = field(default_factory=lambda: torch.empty(0))
-    unreadable_indices_U: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    illegible_logits_UK: Tensor = field(default_factory=lambda: torch.empty(0))
+    illegible_indices_U: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     @cached_property
     def confusion_KK(self) -> Tensor:
@@ -76,21 +76,21 @@ class Evaluation:
         return torch.stack([_auroc(p_N, self.labels_N == k) for k, p_N in enumerate(self.probabilities_NK.T)])
 
     @property
-    def unreadable(self) -> int:
-        """Number of unreadable crops, U."""
-        return len(self.unreadable_indices_U)
+    def illegible(self) -> int:
+        """Number of illegible crops, U."""
+        return len(self.illegible_indices_U)
 
     @cached_property
-    def unreadable_confidence_U(self) -> Tensor:
-        """The probability of the number that was read, on each unreadable crop, float64 [U]."""
-        return self.unreadable_logits_UK.double().softmax(dim=1).amax(dim=1)
+    def illegible_confidence_U(self) -> Tensor:
+        """The probability of the number that was read, on each illegible crop, float64 [U]."""
+        return self.illegible_logits_UK.double().softmax(dim=1).amax(dim=1)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
         """All scores by name; `loss` is the plain negative log likelihood, comparable between recipes.
 
-        `auroc_readable`, the probability that a crop with a label is read with more confidence than an unreadable one,
-        is among them only where there are unreadable crops.
+        `auroc_legible`, the probability that a crop with a label is read with more confidence than an illegible one,
+        is among them only where there are illegible crops.
         """
         confidence_N, predicted_N = self.probabilities_NK.max(dim=1)
         # Stable, so that the first of equal logits wins, as in argmax and in the confusion matrix; topk differs.
@@ -106,9 +106,9 @@ class Evaluation:
             "ece": expected_calibration_error(confidence_N.numpy(), (predicted_N == self.labels_N).numpy()),
             "classes_present": len(self.present_J),
         }
-        if self.unreadable:
-            confidence = torch.cat([confidence_N, self.unreadable_confidence_U])
-            scores["auroc_readable"] = _auroc(confidence, torch.arange(len(confidence)) < len(self.labels_N))
+        if self.illegible:
+            confidence = torch.cat([confidence_N, self.illegible_confidence_U])
+            scores["auroc_legible"] = _auroc(confidence, torch.arange(len(confidence)) < len(self.labels_N))
         return {name: float(value) for name, value in scores.items()}
 
 
@@ -147,25 +147,26 @@ class Collector:
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Goes on from there; each process takes its share."""
-        self._parts = [tuple(own_share(state_dict[name]) for name in self.NAMES)]
+        self._parts = [tuple(rank_slice(state_dict[name]) for name in self.NAMES)]
 
     def evaluation(self) -> Evaluation:
         """Everything since the last call, of all processes, moved to the CPU; each of them gets the same."""
         logits_NK, labels_N, indices_N = (part.cpu() for part in self._gathered())
         self._parts.clear()
         is_crop_N = indices_N != PADDING
-        is_readable_N = is_crop_N & (labels_N != ILLEGIBLE_INDEX)
-        is_unreadable_N = is_crop_N & (labels_N == ILLEGIBLE_INDEX)
+        is_legible_N = is_crop_N & (labels_N != ILLEGIBLE_INDEX)
+        is_illegible_N = is_crop_N & (labels_N == ILLEGIBLE_INDEX)
         return Evaluation(
-            logits_NK[is_readable_N],
-            labels_N[is_readable_N],
-            indices_N[is_readable_N],
-            unreadable_logits_UK=logits_NK[is_unreadable_N],
-            unreadable_indices_U=indices_N[is_unreadable_N],
+            logits_NK[is_legible_N],
+            labels_N[is_legible_N],
+            indices_N[is_legible_N],
+            illegible_logits_UK=logits_NK[is_illegible_N],
+            illegible_indices_U=indices_N[is_illegible_N],
         )
 
     def _gathered(self) -> tuple[Tensor, ...]:
         device = self._parts[-1][0].device  # what a checkpoint held comes from the CPU
         return tuple(
-            interleaved(torch.cat([each.to(device) for each in part])) for part in zip(*self._parts, strict=True)
+            all_gather_interleaved(torch.cat([each.to(device) for each in part]))
+            for part in zip(*self._parts, strict=True)
         )

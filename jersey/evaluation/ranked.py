@@ -11,7 +11,7 @@ from torch import Tensor
 from jersey.evaluation.metrics import Evaluation
 
 
-class Readings:
+class RankedPredictions:
     """What was read on each crop of a scored split, and how surely; ties keep the order of the split."""
 
     def __init__(self, evaluation: Evaluation, names: Sequence[str]) -> None:
@@ -25,12 +25,12 @@ class Readings:
         """Rows that were read right, in the order of the split."""
         return self.is_right_N.nonzero()[:, 0]
 
-    def surest_mistakes(self) -> Tensor:
+    def confident_errors(self) -> Tensor:
         """Rows that were read wrong, the most confident first."""
         wrong_M = (~self.is_right_N).nonzero()[:, 0]
         return wrong_M[self.confidence_N[wrong_M].argsort(descending=True, stable=True)]
 
-    def least_sure(self) -> Tensor:
+    def least_confident(self) -> Tensor:
         """All rows, the least confident first."""
         return self.confidence_N.argsort(stable=True)
 
@@ -39,12 +39,12 @@ class Readings:
         read, label = int(self.ranked_NK[row, 0]), int(self.evaluation.labels_N[row])
         return f"{self.confidence_N[row]:.1%} for {self.names[read]}", f"true {self.names[label]}"
 
-    def rivals(self, row: int) -> Tensor:
+    def contrast_classes(self, row: int) -> Tensor:
         """The class that was read and the one to hold against it (the true one, or the runner-up), int64 [2]."""
         first_2 = self.ranked_NK[row, :2]
         return first_2 if self.is_right_N[row] else torch.stack([first_2[0], self.evaluation.labels_N[row]])
 
 
-def spread(rows_M: Tensor, most: int) -> Tensor:
+def evenly_spaced(rows_M: Tensor, most: int) -> Tensor:
     """At most so many of the rows, at equal distances, the first and the last included."""
     return rows_M[torch.linspace(0, len(rows_M) - 1, min(most, len(rows_M))).round().long()]

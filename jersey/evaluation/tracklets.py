@@ -2,8 +2,8 @@
 
     python -m jersey.evaluation.tracklets MODEL.onnx data/benchmark/tracklets/test [--roster=12]
 
-The folder holds `<number>/<track>/*.jpg`. Every 1, 3, 10 and 30 frames in a row are read as one, without a roster and
-with one: for each track a team of so many numbers is drawn, its own among them. An answer that is not the track's
+The folder holds `<number>/<tracklet>/*.jpg`. Every 1, 3, 10 and 30 frames in a row are read as one, without a roster and
+with one: for each tracklet a team of so many numbers is drawn, its own among them. An answer that is not the tracklet's
 number is wrong, and so is none; the fraction that is answered with a precision stands beside it.
 
 Shapes: N crops of a split, F frames, K classes.
@@ -25,19 +25,19 @@ from tqdm import tqdm
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_INDEX
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 from jersey.evaluation.calibration import wilson_interval
 from jersey.inference import Predictor
-from jersey.inference.decision import Decision, Reading, confidence_for
+from jersey.inference.decision import DecisionRule, Prediction, confidence_for
 from jersey.inference.sources import images_below
-from jersey.inference.tracklet import pooled
+from jersey.inference.tracklet import pool_frames
 
 FRAMES = (1, 3, 10, 30)
 CORRELATIONS = np.linspace(0, 1, 51)
 
 
 @dataclass(frozen=True)
-class Track:
+class Tracklet:
     """The crops of one player, in order: the calibrated probabilities of each, and the class index of the number."""
 
     probabilities_FK: NDArray[np.float64]
@@ -66,47 +66,49 @@ class TrackletScore:
     precision: float | None
 
 
-def tracks_of(
+def tracklets_of(
     probabilities_NK: NDArray[np.float64], labels_N: NDArray[np.int64], names_N: Sequence[str]
-) -> list[Track]:
-    """The tracks among the crops of a split; a crop without a name is in none.
+) -> list[Tracklet]:
+    """The tracklets among the crops of a split; a crop without a name is in none.
 
-    A crop that is unreadable by itself belongs to its track as every other. A track without a number is left out, and
+    A crop that is illegible by itself belongs to its tracklet as every other. A tracklet without a number is left out, and
     so is one with two.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(names_N):
         if name:
             rows_of[name].append(row)
-    tracks = []
+    tracklets = []
     for rows in rows_of.values():
         labels = set(labels_N[rows].tolist()) - {ILLEGIBLE_INDEX}
         if len(labels) == 1:
-            tracks.append(Track(probabilities_NK[rows], labels.pop()))
-    return tracks
+            tracklets.append(Tracklet(probabilities_NK[rows], labels.pop()))
+    return tracklets
 
 
-def windows(track: Track, frames: int, *, correlation: float) -> list[NDArray[np.float64]]:
+def windows(tracklet: Tracklet, frames: int, *, correlation: float) -> list[NDArray[np.float64]]:
     """What each `frames` crops in a row say together, [K]; no crop is in two windows."""
-    starts = range(0, len(track.probabilities_FK) - frames + 1, frames)
-    return [pooled(track.probabilities_FK[start : start + frames], correlation=correlation) for start in starts]
+    starts = range(0, len(tracklet.probabilities_FK) - frames + 1, frames)
+    return [pool_frames(tracklet.probabilities_FK[start : start + frames], correlation=correlation) for start in starts]
 
 
-def fit_correlation(tracks: Sequence[Track]) -> float | None:
-    """The correlation of frames under which whole tracks make their numbers the likeliest; None without tracks."""
-    several = [track for track in tracks if len(track.probabilities_FK) > 1]
+def fit_correlation(tracklets: Sequence[Tracklet]) -> float | None:
+    """The correlation of frames under which whole tracklets make their numbers the likeliest; None without tracklets."""
+    several = [tracklet for tracklet in tracklets if len(tracklet.probabilities_FK) > 1]
     if not several:
         return None
 
     def loss(correlation: float) -> float:
-        shares = [pooled(track.probabilities_FK, correlation=correlation)[track.label] for track in several]
+        shares = [
+            pool_frames(tracklet.probabilities_FK, correlation=correlation)[tracklet.label] for tracklet in several
+        ]
         return float(-np.log(np.maximum(shares, 1e-12)).mean())
 
     return float(min(CORRELATIONS, key=loss))
 
 
 def tracklet_scores(
-    tracks: Sequence[Track],
+    tracklets: Sequence[Tracklet],
     numbers: Sequence[str],
     *,
     frames: Sequence[int] = FRAMES,
@@ -115,10 +117,10 @@ def tracklet_scores(
     threshold: float = 0.0,
     seed: int = 0,
 ) -> list[TrackletScore]:
-    """A score for each number of frames that some track has, with each size of roster.
+    """A score for each number of frames that some tracklet has, with each size of roster.
 
     Args:
-        tracks: to be read.
+        tracklets: to be read.
         numbers: of the classes.
         frames: at a time.
         rosters: their sizes; 0 is none.
@@ -129,19 +131,19 @@ def tracklet_scores(
     found = []
     for count, roster in itertools.product(frames, rosters):
         chance, pairs = random.Random(seed), []
-        for track in tracks:
-            true = numbers[track.label]
+        for tracklet in tracklets:
+            true = numbers[tracklet.label]
             others = [number for number in numbers if number != true]
             team = [true, *chance.sample(others, roster - 1)] if roster else None
-            if pooled_WK := windows(track, count, correlation=correlation):
-                decision = Decision(numbers, labels=numbers, roster=team, top_k=1)
-                pairs += [(true, reading) for reading in decision.readings(np.array(pooled_WK))]
+            if pooled_WK := windows(tracklet, count, correlation=correlation):
+                decision = DecisionRule(numbers, labels=numbers, roster=team, top_k=1)
+                pairs += [(true, reading) for reading in decision.predictions(np.array(pooled_WK))]
         if pairs:
             found.append(_score(count, roster, pairs, threshold))
     return found
 
 
-def _score(frames: int, roster: int, pairs: Sequence[tuple[str, Reading]], threshold: float) -> TrackletScore:
+def _score(frames: int, roster: int, pairs: Sequence[tuple[str, Prediction]], threshold: float) -> TrackletScore:
     right = [reading.number == true for true, reading in pairs]
     is_answer = [reading.number is not None and reading.confidence >= threshold for _, reading in pairs]
     answered = list(itertools.compress(right, is_answer))
@@ -156,8 +158,8 @@ def _score(frames: int, roster: int, pairs: Sequence[tuple[str, Reading]], thres
     )
 
 
-def read_tracks(predictor: Predictor, folder: Path) -> list[Track]:
-    """The tracks below a folder, with what is read on each frame.
+def read_tracklets(predictor: Predictor, folder: Path) -> list[Tracklet]:
+    """The tracklets below a folder, with what is read on each frame.
 
     Raises:
         UserError: there are none, one has a number that the model does not read, or an image is none.
@@ -166,18 +168,18 @@ def read_tracks(predictor: Predictor, folder: Path) -> list[Track]:
     numbers = [path.parent.parent.name for path in paths]
     if unknown := sorted(set(numbers) - set(predictor.numbers)):
         raise UserError(
-            f"{folder} has tracks of {unknown[0]!r}, which the model does not read; name a folder of "
-            "<number>/<track>/*.jpg with the model's own numbers"
+            f"{folder} has tracklets of {unknown[0]!r}, which the model does not read; name a folder of "
+            "<number>/<tracklet>/*.jpg with the model's own numbers"
         )
     if not paths:
-        raise UserError(f"{folder} holds no images; name a folder of <number>/<track>/*.jpg")
+        raise UserError(f"{folder} holds no images; name a folder of <number>/<tracklet>/*.jpg")
     found = []
     for each in tqdm(predictor.probabilities(paths), total=len(paths), unit="image", disable=None):
         if isinstance(each, UserError):
             raise each
         found.append(each)
     labels_N = np.array([predictor.numbers.index(number) for number in numbers])
-    return tracks_of(np.array(found), labels_N, [str(path.parent) for path in paths])
+    return tracklets_of(np.array(found), labels_N, [str(path.parent) for path in paths])
 
 
 def tracklet_table(found: Sequence[TrackletScore], min_precision: float) -> str:
@@ -190,14 +192,14 @@ def tracklet_table(found: Sequence[TrackletScore], min_precision: float) -> str:
         accuracy = [f"{each.right / each.windows:.1%}", f"{low:.1%} to {high:.1%}"]
         precision = "-" if each.precision is None else f"{each.precision:.2%}"
         rows.append([*counts, *accuracy, f"{each.confidence:.1%}", f"{each.answered:.1%}", precision])
-    return "\n".join(aligned(rows))
+    return "\n".join(format_table(rows))
 
 
 def main() -> None:
     """Prints a table and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a model.onnx")
-    parser.add_argument("folder", type=Path, help="of <number>/<track>/*.jpg")
+    parser.add_argument("folder", type=Path, help="of <number>/<tracklet>/*.jpg")
     parser.add_argument("--roster", type=int, default=12, metavar="N", help="numbers of a team (12)")
     parser.add_argument("--min_precision", type=float, default=0.99, help="0.95, 0.98 or 0.99 (0.99)")
     options = parser.parse_args()
@@ -208,10 +210,10 @@ def main() -> None:
         if not 2 <= options.roster <= len(numbers):
             raise UserError(f"--roster={options.roster} is no team; take 2 to {len(numbers)} numbers")
         threshold = confidence_for(options.min_precision, predictor.model.thresholds)
-        tracks = read_tracks(predictor, options.folder)
+        tracklets = read_tracklets(predictor, options.folder)
     rosters = (0, options.roster)
-    found = tracklet_scores(tracks, numbers, rosters=rosters, correlation=correlation, threshold=threshold)
-    print(f"{len(tracks)} tracks, frames correlate by {correlation:g}", end="\n\n")
+    found = tracklet_scores(tracklets, numbers, rosters=rosters, correlation=correlation, threshold=threshold)
+    print(f"{len(tracklets)} tracklets, frames correlate by {correlation:g}", end="\n\n")
     print(tracklet_table(found, options.min_precision), end="\n\n")
     print(json.dumps({"bench": "tracklets", "scores": [asdict(each) for each in found]}))
 

@@ -1,6 +1,6 @@
 """model.onnx with its convolutions in integers of 8 bits: a quarter of the file, and faster where the CPU has them.
 
-From the first convolution to the last; what is before (the fit, the normalisation) and behind (the head) stays float,
+From the first convolution to the last; what is before (the fit, the normalization) and behind (the head) stays float,
 since a logit in 8 bits is too coarse to tell the best from the next. Static: the range of every activation is read off
 real crops beforehand. Ranges found anew for each batch would make an answer depend on what else is in the batch.
 
@@ -21,7 +21,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from jersey.export.onnx_file import save_with_facts
+from jersey.export.onnx_file import save_with_metadata
 
 BATCH = 32
 QUANTIZED = ("Conv", "Relu", "Add", "MaxPool")
@@ -45,7 +45,7 @@ def write_int8(source: Path, path: Path, facts: Mapping[str, str], *, calibratio
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        save_with_facts(onnx.load(quantized), path, facts)
+        save_with_metadata(onnx.load(quantized), path, facts)
 
 
 def convolutional_part(graph: onnx.GraphProto) -> list[str]:

@@ -2,7 +2,7 @@
 
 Input `input`: uint8 RGB [batch,3,height,width] of any size (fitted to the training size inside the graph, by the
 lines that fitted the training crops). Outputs: `logits` float32 [batch,K], `probabilities` float32 [batch,K], and with
-the compositional head `open_probabilities` float32 [batch,110] of every string of at most two digits.
+the compositional head `open_vocabulary_probabilities` float32 [batch,110] of every string of at most two digits.
 
 Shapes: N crops, K classes, H W the network's input size.
 """
@@ -17,10 +17,10 @@ import numpy as np
 import onnx
 import torch
 
-from jersey.core.atomic import replacing
+from jersey.core.atomic import atomic_write
 from jersey.export.export_module import ExportModule
-from jersey.export.parity import Agreement, Reference, check_parity
-from jersey.inference.onnx_model import OnnxModel, sealed
+from jersey.export.parity import ParityResult, Reference, check_parity
+from jersey.inference.onnx_model import OnnxModel, with_checksum
 
 SAME = 1e-4  # of two probabilities
 
@@ -29,13 +29,13 @@ class ExportError(RuntimeError):
     """The ONNX file does not do what the network does; none was left behind."""
 
 
-def export_onnx(module: ExportModule, path: Path, *, reference: Reference, metadata: Mapping[str, str]) -> Agreement:
+def export_onnx(module: ExportModule, path: Path, *, reference: Reference, metadata: Mapping[str, str]) -> ParityResult:
     """Writes `path`, with `metadata` beside the module's facts, if the file gives the network's top-1 on every crop.
 
     Raises:
         ExportError: the file and the network disagree.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         write_onnx(module, temporary, metadata)
         model = OnnxModel(temporary)
         agreement = check_parity(model, reference)
@@ -58,7 +58,7 @@ def _check_probabilities(model: OnnxModel, temperature: float, reference: Refere
 
 
 def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes one unchecked file that holds everything, with batch normalisation folded into the convolutions."""
+    """Writes one unchecked file that holds everything, with batch normalization folded into the convolutions."""
     axes = {0: "batch"} if module.settings.is_static else {0: "batch", 2: "height", 3: "width"}
     # Two crops of another size than the network's: a batch of one, or that size, could be baked into the graph.
     height_px, width_px = module.settings.size_px
@@ -77,7 +77,7 @@ def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) ->
             verbose=False,
         )
     assert program is not None
-    save_with_facts(program.model_proto, path, {**module.facts, **metadata})
+    save_with_metadata(program.model_proto, path, {**module.facts, **metadata})
 
 
 @contextmanager
@@ -93,8 +93,8 @@ def _forgetting_code() -> Iterator[None]:
             linecache.cache.pop(name, None)
 
 
-def save_with_facts(model: onnx.ModelProto, path: Path, facts: Mapping[str, str]) -> None:
+def save_with_metadata(model: onnx.ModelProto, path: Path, facts: Mapping[str, str]) -> None:
     """Writes a sound model with these facts as its metadata, and no others, and its seal."""
     onnx.helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(sealed(model.SerializeToString()))
+    path.write_bytes(with_checksum(model.SerializeToString()))

@@ -40,7 +40,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ParityResult:
     """How onnxruntime and torch compare on the same crops.
 
     Attributes:
@@ -63,14 +63,14 @@ class Agreement:
         return 1 - len(self.disagreements) / self.crops
 
 
-def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequence[int] = BATCH_SIZES) -> Agreement:
+def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequence[int] = BATCH_SIZES) -> ParityResult:
     """Holds a file against torch's logits on every crop, at each batch size.
 
     One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does. A file that
     has gone since the training began is compared as it was decoded then. A file of one size gets fitted crops.
     """
     expected_NK, files, crops_NCHW = reference.logits_NK, reference.files, reference.crops_NCHW.numpy()
-    from_files_NK = model.logits(crops_NCHW, batch_size=1) if model.is_fixed else _from_files(model, files, crops_NCHW)
+    from_files_NK = model.logits(crops_NCHW, batch_size=1) if model.is_static else _from_files(model, files, crops_NCHW)
     in_batches = [model.logits(crops_NCHW, batch_size=size) for size in batch_sizes if size > 1]
     difference = 0.0
     differing: set[int] = set()
@@ -79,11 +79,11 @@ def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequenc
         differing.update(np.flatnonzero(got_NK.argmax(axis=1) != expected_NK.argmax(axis=1)).tolist())
     top_two_N2 = np.sort(expected_NK, axis=1)[:, -2:]
     tied_N = top_two_N2[:, 1] - top_two_N2[:, 0] < TIE
-    readable_N = reference.labels_N.numpy() >= 0
+    legible_N = reference.labels_N.numpy() >= 0
     right_N = from_files_NK.argmax(axis=1) == reference.labels_N.numpy()
-    return Agreement(
+    return ParityResult(
         crops=len(files),
-        accuracy=float(right_N[readable_N].mean()),
+        accuracy=float(right_N[legible_N].mean()),
         max_logit_difference=difference,
         ties=[str(files[i]) for i in sorted(differing) if tied_N[i]],
         disagreements=[str(files[i]) for i in sorted(differing) if not tied_N[i]],

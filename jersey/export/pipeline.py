@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from jersey.core.atomic import replacing
+from jersey.core.atomic import atomic_write
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.evaluation.calibration import Calibration, Predictions, calibrate
 from jersey.evaluation.metrics import Evaluation
-from jersey.evaluation.tracklets import Track, TrackletScore, fit_correlation, tracklet_scores, tracks_of
+from jersey.evaluation.tracklets import Tracklet, TrackletScore, fit_correlation, tracklet_scores, tracklets_of
 from jersey.export.export_module import ExportModule, ExportSettings
 from jersey.export.onnx_file import export_onnx
-from jersey.export.parity import Agreement, Reference
+from jersey.export.parity import ParityResult, Reference
 from jersey.export.variants import Variant, VariantName, calibration_rows, export_variants
 from jersey.models.network import Network
 from jersey.runs.folder import RunFolder
@@ -32,19 +32,19 @@ PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was exported; `by_frames` tells how well tracks of the test split are read, and is empty without tracks."""
+    """What was exported; `tracklet_accuracy` tells how well tracklets of the test split are read, and is empty without tracklets."""
 
-    agreement: Agreement
+    parity: ParityResult
     calibration: Calibration
-    by_frames: Sequence[TrackletScore]
+    tracklet_accuracy: Sequence[TrackletScore]
     variants: Sequence[Variant]
 
     @property
     def facts(self) -> dict[str, str | int | float]:
         """For the tracker, by name."""
         facts: dict[str, str | int | float] = {
-            "val_acc_top1": self.agreement.accuracy,
-            "ties": len(self.agreement.ties),
+            "val_acc_top1": self.parity.accuracy,
+            "ties": len(self.parity.ties),
             "temperature": self.calibration.temperature,
             "test_calibration_error": self.calibration.after.value,
         }
@@ -60,7 +60,7 @@ def export_run(
     test: Evaluation,
     commit: str,
     variants: Sequence[VariantName],
-    least_agreement: float,
+    min_agreement: float,
 ) -> ExportResult:
     """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder, or raises ExportError.
 
@@ -72,25 +72,27 @@ def export_run(
         test: their evaluation on the test split.
         commit: of the code.
         variants: which to make.
-        least_agreement: see `export_variants`.
+        min_agreement: see `export_variants`.
     """
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
     train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
-    module = ExportModule(network, ExportSettings(labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode))
+    module = ExportModule(
+        network, ExportSettings(labels=data.labels, size_px=data.size_px, resize_mode=data.resize_mode)
+    )
     reference = Reference.of(module.network, val.images_NCHW, val.labels_N, splits["val"].paths)
     val_predictions, test_predictions = Predictions(reference.logits_NK, val.labels_N.numpy()), _predictions(test)
     calibration = calibrate(val_predictions, test_predictions)
     temperature = calibration.temperature
-    test_rows = torch.cat([test.indices_N, test.unreadable_indices_U]).tolist()
-    val_tracks = _tracks(val_predictions.at(temperature), splits["val"], range(len(val)))
-    test_tracks = _tracks(test_predictions.at(temperature), splits["test"], test_rows)
-    module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracks))
+    test_rows = torch.cat([test.indices_N, test.illegible_indices_U]).tolist()
+    val_tracklets = _tracklets(val_predictions.at(temperature), splits["val"], range(len(val)))
+    test_tracklets = _tracklets(test_predictions.at(temperature), splits["test"], test_rows)
+    module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracklets))
     facts = _run_facts(folder, data, best=best, test=test, commit=commit) | calibration.facts
-    agreement = export_onnx(module, folder.onnx, reference=reference, metadata=facts)
+    parity = export_onnx(module, folder.onnx, reference=reference, metadata=facts)
     calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
-    made = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, least_agreement)
+    made = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, min_agreement)
     _draw_calibration(folder, test_predictions, calibration, crops=len(test.labels_N))
-    return ExportResult(agreement, calibration, tracklet_scores(test_tracks, data.labels.names), made)
+    return ExportResult(parity, calibration, tracklet_scores(test_tracklets, data.labels.names), made)
 
 
 def _run_facts(
@@ -112,7 +114,7 @@ def _run_facts(
 def _draw_calibration(folder: RunFolder, test: Predictions, calibration: Calibration, *, crops: int) -> None:
     from jersey.plots import calibration as plot  # matplotlib takes half a second to import
 
-    with replacing(folder.path / "calibration_test.png") as path:
+    with atomic_write(folder.path / "calibration_test.png") as path:
         plot.calibration(test, calibration, title=f"test, {crops:,} crops with a number").save(path)
 
 
@@ -129,21 +131,21 @@ def data_sha256(data: JerseyDataModule) -> str:
     digest = hashlib.sha256()
     for name, split in data.splits.items():
         digest.update(f"{name} {len(split)}\n".encode())
-        for label, content in zip(split.labels, data.pictures[name]["digest"], strict=True):
+        for label, content in zip(split.labels, data.image_meta[name]["digest"], strict=True):
             digest.update(json.dumps(label).encode() + content.tobytes())
     return digest.hexdigest()
 
 
 def _predictions(evaluation: Evaluation) -> Predictions:
     """On legible crops, then on illegible ones."""
-    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.unreadable, ILLEGIBLE_INDEX))
-    return Predictions(torch.cat([evaluation.logits_NK, evaluation.unreadable_logits_UK]).numpy(), labels_N)
+    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.illegible, ILLEGIBLE_INDEX))
+    return Predictions(torch.cat([evaluation.logits_NK, evaluation.illegible_logits_UK]).numpy(), labels_N)
 
 
-def _tracks(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Track]:
+def _tracklets(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Tracklet]:
     """Those of a split, their crops in the order of the files' paths; `rows` of the split, one a prediction."""
-    if not any(split.tracks):
+    if not any(split.tracklets):
         return []
     order = sorted(range(len(rows)), key=lambda place: split.paths.texts[rows[place]])
-    names = [split.tracks[rows[place]] for place in order]
-    return tracks_of(predictions.probabilities_NK[order], predictions.labels_N[order], names)
+    names = [split.tracklets[rows[place]] for place in order]
+    return tracklets_of(predictions.probabilities_NK[order], predictions.labels_N[order], names)

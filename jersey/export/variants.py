@@ -1,7 +1,7 @@
 """Other forms of model.onnx, with the same inputs, outputs and facts; each is offered only where it holds.
 
 A variant gives other answers than the network now and then, so it has to earn its place twice: by torch's top-1 on
-nearly all validation crops, and by being faster than the float32 file at batch 1, here, on the CPU; "fixed", which is
+nearly all validation crops, and by being faster than the float32 file at batch 1, here, on the CPU; "static", which is
 for runtimes that cannot take crops of any size, by the first alone. One that does not is not written, and the report
 says why. Scores among a variant's facts are those of the float32 weights.
 
@@ -18,22 +18,22 @@ from typing import Any, Literal
 
 from torch import Tensor, cat
 
-from jersey.core.atomic import replacing
-from jersey.core.timing import Ratio, in_turn, speedup
-from jersey.evaluation.ranked import spread
+from jersey.core.atomic import atomic_write
+from jersey.core.timing import Ratio, interleaved_times, speedup
+from jersey.evaluation.ranked import evenly_spaced
 from jersey.export.export_module import ExportModule
 from jersey.export.onnx_file import write_onnx
-from jersey.export.parity import Agreement, Reference, check_parity
+from jersey.export.parity import ParityResult, Reference, check_parity
 from jersey.inference.onnx_model import OnnxModel
 
 log = logging.getLogger(__name__)
 
-VariantName = Literal["fixed", "fp16", "int8"]
+VariantName = Literal["static", "fp16", "int8"]
 
 # An answer that changes moves the accuracy by one crop at most, so with 0.99 by a point at most: less than the
 # accuracy itself is known to, until there are thousands of crops (3,500 at 90 %).
-LEAST_AGREEMENT = 0.99
-LEAST_SPEEDUP = 1.05  # in three of four pairs: of two files alike, one is ahead in half of them
+MIN_AGREEMENT = 0.99
+MIN_SPEEDUP = 1.05  # in three of four pairs: of two files alike, one is ahead in half of them
 CALIBRATION_CROPS = 256
 ROUNDS = 21
 BATCH_SIZES = (1, 64)
@@ -55,7 +55,7 @@ class Variant:
     name: VariantName
     file: str
     refused: str
-    agreement: Agreement | None = None
+    agreement: ParityResult | None = None
     speedup: Ratio | None = None
     size_bytes: int = 0
 
@@ -83,7 +83,7 @@ def export_variants(
     path: Path,
     reference: Reference,
     calibration_NCHW: Tensor,
-    least_agreement: float = LEAST_AGREEMENT,
+    min_agreement: float = MIN_AGREEMENT,
 ) -> list[Variant]:
     """Makes each variant beside the float32 file, measures it, and leaves it there if it holds.
 
@@ -93,9 +93,9 @@ def export_variants(
         path: of the float32 file, whose facts the variants take over. "model.onnx" gives "model.int8.onnx".
         reference: what to compare with.
         calibration_NCHW: uint8, fitted crops of the train split, as `calibration_rows` chooses them.
-        least_agreement: share of the crops on which a variant must have torch's top-1.
+        min_agreement: share of the crops on which a variant must have torch's top-1.
     """
-    return [_offer(name, module, path, reference, calibration_NCHW, least_agreement) for name in names]
+    return [_offer(name, module, path, reference, calibration_NCHW, min_agreement) for name in names]
 
 
 def _offer(
@@ -104,7 +104,7 @@ def _offer(
     path: Path,
     reference: Reference,
     calibration_NCHW: Tensor,
-    least_agreement: float,
+    min_agreement: float,
 ) -> Variant:
     target, measured = path.with_suffix(f".{name}{path.suffix}"), dict[str, Any]()
     target.unlink(missing_ok=True)  # one of an earlier export belongs to another float32 file
@@ -117,22 +117,22 @@ def _offer(
             model = OnnxModel(candidate)
             agreement = check_parity(model, reference, batch_sizes=BATCH_SIZES)
             ratio = _speedup(float32, model, reference.crops_NCHW[:1])
-            refused = _refusal(agreement, ratio, least_agreement, 0.0 if name == "fixed" else LEAST_SPEEDUP)
+            refused = _refusal(agreement, ratio, min_agreement, 0.0 if name == "static" else MIN_SPEEDUP)
             measured = {"agreement": agreement, "speedup": ratio, "size_bytes": candidate.stat().st_size}
         except Exception as error:  # an extra that fails must not cost the run, whose network is already there
             refused = f"it could not be made ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         if refused:
             log.warning("%s is not offered: %s", target, refused)
         else:
-            with replacing(target) as final:
+            with atomic_write(target) as final:
                 shutil.copyfile(candidate, final)
     return Variant(name, target.name, refused, **measured)
 
 
 def _write(name: VariantName, module: ExportModule, float32: OnnxModel, path: Path, calibration_NCHW: Tensor) -> None:
     facts = {**float32.facts, "variant": name}
-    if name == "fixed":
-        facts.pop("open_numbers", None)
+    if name == "static":
+        facts.pop("vocabulary", None)
         write_onnx(module.changed(is_static=True), path, facts)
     elif name == "fp16":
         write_onnx(module.changed(is_half=True), path, facts)
@@ -144,21 +144,23 @@ def _write(name: VariantName, module: ExportModule, float32: OnnxModel, path: Pa
 
 def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio:
     crop = crop_1CHW.numpy()
-    times_s = in_turn({"float32": lambda: float32.logits(crop), "variant": lambda: variant.logits(crop)}, rounds=ROUNDS)
+    times_s = interleaved_times(
+        {"float32": lambda: float32.logits(crop), "variant": lambda: variant.logits(crop)}, rounds=ROUNDS
+    )
     return speedup(times_s["float32"], times_s["variant"])
 
 
-def _refusal(agreement: Agreement, ratio: Ratio, least_agreement: float, least_speedup: float) -> str:
+def _refusal(agreement: ParityResult, ratio: Ratio, min_agreement: float, min_speedup: float) -> str:
     """Why a variant is not worth having; empty when it is."""
     reasons = []
-    if agreement.share < least_agreement:
+    if agreement.share < min_agreement:
         reasons.append(
             f"its top-1 is torch's on {agreement.share:.2%} of {agreement.crops:,} validation crops, and "
-            f"{least_agreement:.2%} are wanted"
+            f"{min_agreement:.2%} are wanted"
         )
-    if ratio.low < least_speedup:
+    if ratio.low < min_speedup:
         reasons.append(
-            f"one crop at a time it is {ratio} times as fast as float32, and {least_speedup} in three of four pairs "
+            f"one crop at a time it is {ratio} times as fast as float32, and {min_speedup} in three of four pairs "
             "is wanted"
         )
     return "; ".join(reasons)
@@ -168,4 +170,4 @@ def calibration_rows(labels_N: Tensor, most: int = CALIBRATION_CROPS) -> Tensor:
     """Rows of a split, about equally many of each class and one at least, spread over the crops of the class."""
     classes = labels_N.unique().tolist()
     each = max(1, most // len(classes))
-    return cat([spread((labels_N == k).nonzero()[:, 0], each) for k in classes])
+    return cat([evenly_spaced((labels_N == k).nonzero()[:, 0], each) for k in classes])

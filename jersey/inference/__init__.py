@@ -1,6 +1,6 @@
 """Reading numbers with the ONNX file alone: numpy, Pillow and onnxruntime, no torch."""
 
-from jersey.inference.decision import Reading
+from jersey.inference.decision import Prediction
 from jersey.inference.predictor import Predictor
 
-__all__ = ["Predictor", "Reading"]
+__all__ = ["Prediction", "Predictor"]

@@ -1,7 +1,7 @@
 """Reads crops with an exported file: `python -m jersey.inference model.onnx PATH...`.
 
 A PATH is an image, a folder, a pattern in quotes, an annotation file (.jsonl), or - for standard input: a path a line,
-or rows {"image": "crop.jpg", "track": "7"}. With --tracklets the crops of one folder, or of one track, are read as one.
+or rows {"image": "crop.jpg", "tracklet": "7"}. With --tracklets the crops of one folder, or of one tracklet, are read as one.
 """
 
 import argparse
@@ -36,13 +36,15 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument("model", metavar="MODEL", help="a model.onnx of jersey")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="what to read")
     parser.add_argument("--format", choices=("jsonl", "csv", "table"), default="jsonl")
-    parser.add_argument("--topk", type=int, default=5, metavar="N", help="name the N likeliest numbers (5)")
+    parser.add_argument("--top_k", type=int, default=5, metavar="N", help="name the N likeliest numbers (5)")
     parser.add_argument("--roster", metavar="4,8,23,00", help="the numbers that may occur")
-    parser.add_argument("--tracklets", action="store_true", help="one row for the crops of a folder or track")
+    parser.add_argument("--tracklets", action="store_true", help="one row for the crops of a folder or tracklet")
     parser.add_argument(
         "--min_precision", type=float, metavar="0.99", help="answer only where 0.95, 0.98 or 0.99 of answers are right"
     )
-    parser.add_argument("--open", action="store_true", help="also read numbers that the model was not trained on")
+    parser.add_argument(
+        "--open_vocabulary", action="store_true", help="also read numbers that the model was not trained on"
+    )
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="crops at a time (64)")
     parser.add_argument("--provider", metavar="NAME", help="cpu, cuda or tensorrt; else the GPU where there is one")
     return parser.parse_args()
@@ -61,18 +63,20 @@ def main() -> int:
         batch_size=flags.batch_size,
         min_precision=flags.min_precision,
         roster=None if flags.roster is None else [part.strip() for part in flags.roster.split(",") if part.strip()],
-        top_k=flags.topk,
-        open=flags.open,
+        top_k=flags.top_k,
+        open_vocabulary=flags.open,
     )
     # With rows on the same terminal there is progress to be seen, and a bar would tear them.
     bar = partial(tqdm, total=total, unit="image", disable=sys.stdout.isatty() or None)
     if flags.tracklets:
         known = list(items)
-        crops = Counter(item.track for item in known)
-        rows = _tracklet_rows(predictor, bar(known), crops, is_open=flags.open)
+        crops = Counter(item.tracklet for item in known)
+        rows = _tracklet_rows(predictor, bar(known), crops, is_open_vocabulary=flags.open)
     else:
-        rows = _crop_rows(predictor, bar(items), is_open=flags.open)
-    header, line_of = format_of(flags.format, is_open=flags.open, tracklets=flags.tracklets, top_k=flags.topk)
+        rows = _crop_rows(predictor, bar(items), is_open_vocabulary=flags.open)
+    header, line_of = format_of(
+        flags.format, is_open_vocabulary=flags.open, tracklets=flags.tracklets, top_k=flags.top_k
+    )
     count = errors = 0
     for row in rows:
         if header and not count:
@@ -85,33 +89,38 @@ def main() -> int:
     return 1 if errors else 0
 
 
-def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open: bool) -> Iterator[AnswerRow]:
+def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open_vocabulary: bool) -> Iterator[AnswerRow]:
     for item, reading in _paired(items, predictor.predict_all):
         if isinstance(reading, UserError):
             yield failure(reading, image=item.name)
         else:
-            yield answer(reading, is_open=is_open, image=item.name)
+            yield answer(reading, is_open_vocabulary=is_open_vocabulary, image=item.name)
 
 
 def _tracklet_rows(
-    predictor: Predictor, items: Iterable[Item], left: Counter[str | None], *, is_open: bool
+    predictor: Predictor, items: Iterable[Item], left: Counter[str | None], *, is_open_vocabulary: bool
 ) -> Iterator[AnswerRow]:
-    """A row a track, as soon as none of its crops is left, and one for each crop that cannot be read."""
+    """A row a tracklet, as soon as none of its crops is left, and one for each crop that cannot be read."""
     frames: dict[str, list[np.ndarray]] = defaultdict(list)
     for item, probabilities_K in _paired(items, predictor.probabilities):
-        track = item.track
+        tracklet = item.tracklet
         if isinstance(probabilities_K, UserError):
-            yield failure(probabilities_K, **({} if track is None else {"track": track}), image=item.name)
-        elif track is not None:
-            frames[track].append(probabilities_K)
-        left[track] -= 1
-        if track is None or left[track]:
+            yield failure(probabilities_K, **({} if tracklet is None else {"tracklet": tracklet}), image=item.name)
+        elif tracklet is not None:
+            frames[tracklet].append(probabilities_K)
+        left[tracklet] -= 1
+        if tracklet is None or left[tracklet]:
             continue
-        if found := frames.pop(track, []):
-            yield answer(predictor.tracklet_of(np.stack(found)), is_open=is_open, track=track, frames=len(found))
+        if found := frames.pop(tracklet, []):
+            yield answer(
+                predictor.tracklet_of(np.stack(found)),
+                is_open_vocabulary=is_open_vocabulary,
+                tracklet=tracklet,
+                frames=len(found),
+            )
         else:
-            error = UserError(f"no image of the tracklet {track} could be read; see their rows")
-            yield failure(error, track=track, frames=0)
+            error = UserError(f"no image of the tracklet {tracklet} could be read; see their rows")
+            yield failure(error, tracklet=tracklet, frames=0)
 
 
 def _paired(

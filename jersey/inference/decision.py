@@ -1,6 +1,6 @@
 """From probabilities to an answer: what the roster makes of them, and when to abstain.
 
-The roster is a prior. Its numbers share all but `LEAK` of it, evenly, and the other numbers share `LEAK`: a crop of
+The roster is a prior. Its numbers share all but `OFF_ROSTER_PROBABILITY` of it, evenly, and the other numbers share `OFF_ROSTER_PROBABILITY`: a crop of
 somebody who is not on the roster (a referee, the other team) is rare but does occur. By Bayes the network's
 probabilities are multiplied by the prior and normalized; what the network took for its own prior is near to even, since
 training balances the numbers. So an unsure reading moves to the roster's likeliest number, and a sure one stays where
@@ -22,12 +22,12 @@ import numpy as np
 from jersey.core.errors import UserError
 from jersey.inference.onnx_model import Threshold
 
-LEAK = 0.01
+OFF_ROSTER_PROBABILITY = 0.01
 """How probable it is, before the crop is seen, that its number is not on the roster."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Prediction:
     """What was read on a crop, or on several crops of one player.
 
     Attributes:
@@ -43,7 +43,7 @@ class Reading:
     unseen: bool = False
 
 
-class Decision:
+class DecisionRule:
     """Turns probabilities into readings.
 
     Args:
@@ -72,7 +72,7 @@ class Decision:
         self.is_listed_K = _listed(self.numbers, roster)
         self.prior_K = None if roster is None else _prior(self.is_listed_K)
 
-    def readings(self, probabilities_NK: np.ndarray) -> list[Reading]:
+    def predictions(self, probabilities_NK: np.ndarray) -> list[Prediction]:
         """A reading a row."""
         if self.prior_K is not None:
             probabilities_NK = probabilities_NK * self.prior_K
@@ -85,7 +85,7 @@ class Decision:
         for top_k, shares_k, is_answer in zip(top_Nk.tolist(), shares_Nk.tolist(), answers_N.tolist(), strict=True):
             named = tuple(zip([self.numbers[index] for index in top_k], shares_k, strict=True))
             number, unseen = (named[0][0], self.unseen_K[top_k[0]]) if is_answer else (None, False)
-            readings.append(Reading(number, shares_k[0], named, unseen))
+            readings.append(Prediction(number, shares_k[0], named, unseen))
         return readings
 
 
@@ -134,4 +134,4 @@ def _prior(is_listed_K: np.ndarray) -> np.ndarray:
     """The probability of each number before the crop is seen; its scale does not matter."""
     listed = is_listed_K.sum()
     others = max(len(is_listed_K) - listed, 1)
-    return np.where(is_listed_K, (1 - LEAK) / listed, LEAK / others)
+    return np.where(is_listed_K, (1 - OFF_ROSTER_PROBABILITY) / listed, OFF_ROSTER_PROBABILITY / others)

@@ -21,14 +21,14 @@ import onnxruntime
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 
-CONTRACT = "1"
+FORMAT_VERSION = "1"
 """Of inputs, outputs and facts, as the README tells them. A file of another one is refused."""
 
-SEAL_KEY = b"sha256"
+CHECKSUM_KEY = b"sha256"
 _DIGEST_BYTES = 64  # in hex
 # A StringStringEntryProto of key and value, as field 14 of ModelProto, metadata_props.
-_ENTRY = bytes([0x0A, len(SEAL_KEY), *SEAL_KEY, 0x12, _DIGEST_BYTES])
-_SEAL = bytes([0x72, len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY
+_ENTRY = bytes([0x0A, len(CHECKSUM_KEY), *CHECKSUM_KEY, 0x12, _DIGEST_BYTES])
+_CHECKSUM = bytes([0x72, len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -62,7 +62,7 @@ class OnnxModel:
 
     def __init__(self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
         self.path = path
-        content = read_sealed(path)
+        content = read_verified(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0  # 0 is its word for choosing
         options.log_severity_level = 3  # errors; its warnings concern its own graph rewriting
@@ -72,9 +72,9 @@ class OnnxModel:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        contract = self.metadata.get("contract")
-        if contract != CONTRACT:
-            found = f"{path} follows contract {contract or 'none'}, and this jersey knows {CONTRACT}"
+        contract = self.metadata.get("format_version")
+        if contract != FORMAT_VERSION:
+            found = f"{path} follows contract {contract or 'none'}, and this jersey knows {FORMAT_VERSION}"
             raise UserError(f"{found}; export it again, or take the jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
         shapes = {output.name: output.shape for output in self.session.get_outputs()}
@@ -94,34 +94,34 @@ class OnnxModel:
     @cached_property
     def temperature(self) -> float:
         """What logits are divided by before they become probabilities."""
-        return float(self._fact("calibration")["temperature"])
+        return float(self._metadata_value("calibration")["temperature"])
 
     @cached_property
     def frame_correlation(self) -> float | None:
         """Of the crops of one player; None where no validation crops told."""
-        return self._fact("calibration").get("frame_correlation")
+        return self._metadata_value("calibration").get("frame_correlation")
 
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
         """By rising precision."""
-        return tuple(Threshold(**each) for each in self._fact("thresholds"))
+        return tuple(Threshold(**each) for each in self._metadata_value("thresholds"))
 
     @cached_property
-    def open_numbers(self) -> tuple[str, ...]:
-        """The numbers of the output `open_probabilities`; none where the network knows whole numbers only."""
-        return tuple(self._fact("open_numbers")) if "open_probabilities" in self.outputs else ()
+    def vocabulary(self) -> tuple[str, ...]:
+        """The numbers of the output `open_vocabulary_probabilities`; none where the network knows whole numbers only."""
+        return tuple(self._metadata_value("vocabulary")) if "open_vocabulary_probabilities" in self.outputs else ()
 
     @property
-    def is_fixed(self) -> bool:
+    def is_static(self) -> bool:
         """Whether it takes crops of the network's own size only."""
         return not isinstance(self.session.get_inputs()[0].shape[2], str)
 
     @property
     def facts(self) -> dict[str, str]:
         """The metadata without the seal, which belongs to this very file."""
-        return {key: value for key, value in self.metadata.items() if key != SEAL_KEY.decode()}
+        return {key: value for key, value in self.metadata.items() if key != CHECKSUM_KEY.decode()}
 
-    def _fact(self, name: str) -> Any:
+    def _metadata_value(self, name: str) -> Any:
         try:
             return json.loads(self.metadata[name])
         except (KeyError, ValueError) as error:
@@ -135,22 +135,22 @@ class OnnxModel:
             )
 
 
-def sealed(content: bytes) -> bytes:
+def with_checksum(content: bytes) -> bytes:
     """A serialized ModelProto with its seal."""
-    return content + _SEAL + hashlib.sha256(content).hexdigest().encode()
+    return content + _CHECKSUM + hashlib.sha256(content).hexdigest().encode()
 
 
-def read_sealed(path: Path) -> bytes:
+def read_verified(path: Path) -> bytes:
     """The file's content; UserError where it cannot be read, is not whole, or is not as jersey wrote it."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the model {path} ({error.strerror}); name one that a run has exported") from None
-    body, seal = content[: -len(_SEAL) - _DIGEST_BYTES], content[-len(_SEAL) - _DIGEST_BYTES :]
-    if not body or not seal.startswith(_SEAL):
+    body, seal = content[: -len(_CHECKSUM) - _DIGEST_BYTES], content[-len(_CHECKSUM) - _DIGEST_BYTES :]
+    if not body or not seal.startswith(_CHECKSUM):
         found = f"{path} is no model that jersey has exported, or not all of it: it does not end with jersey's seal"
         raise UserError(f"{found}; copy it again from the run, or export it again")
-    if hashlib.sha256(body).hexdigest().encode() != seal[len(_SEAL) :]:
+    if hashlib.sha256(body).hexdigest().encode() != seal[len(_CHECKSUM) :]:
         raise UserError(f"{path} was changed after its export: its SHA-256 is not the one in its seal; copy it again")
     return content
 

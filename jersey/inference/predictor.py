@@ -18,9 +18,9 @@ import numpy as np
 from jersey.core.errors import UserError
 from jersey.data.files import images_below
 from jersey.inference.batching import Crop, SizeBuckets, decoded, pixels_of
-from jersey.inference.decision import Decision, Reading, confidence_for
+from jersey.inference.decision import DecisionRule, Prediction, confidence_for
 from jersey.inference.onnx_model import OnnxModel, chosen_providers, require_started
-from jersey.inference.tracklet import FRAME_CORRELATION, pooled
+from jersey.inference.tracklet import FRAME_CORRELATION, pool_frames
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Predictor:
             None always answers.
         roster: the numbers that may occur, see `jersey.inference.decision`; None for any.
         top_k: how many numbers a reading names.
-        open: whether numbers may be read that the network was not trained on; needs the compositional head.
+        open_vocabulary: whether numbers may be read that the network was not trained on; needs the compositional head.
         threads: how many onnxruntime takes on the CPU; None lets it choose.
 
     Raises:
@@ -52,24 +52,24 @@ class Predictor:
         min_precision: float | None = None,
         roster: Sequence[str] | None = None,
         top_k: int = 5,
-        open: bool = False,
+        open_vocabulary: bool = False,
         threads: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size} holds no crop; set it to 1 or more")
         self.model = OnnxModel(Path(path), threads=threads, providers=chosen_providers(providers))
-        if self.model.is_fixed:
+        if self.model.is_static:
             raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
         require_started(self.model.session, providers)
         self.batch_size = batch_size
-        if open and not self.model.open_numbers:
+        if open_vocabulary and not self.model.vocabulary:
             raise UserError(
                 f"{path} reads only the numbers it was trained on, as it has no compositional head; "
                 "leave `open` out, or train with module.network.head=CompositionalHead"
             )
-        self.numbers = self.model.open_numbers if open else self.model.labels.names
-        self._output = "open_probabilities" if open else "probabilities"
-        self._decision = Decision(
+        self.numbers = self.model.vocabulary if open_vocabulary else self.model.labels.names
+        self._output = "open_vocabulary_probabilities" if open_vocabulary else "probabilities"
+        self._decision = DecisionRule(
             self.numbers,
             labels=self.model.labels.names,
             roster=roster,
@@ -79,28 +79,28 @@ class Predictor:
         found = self.model.frame_correlation
         self.frame_correlation = FRAME_CORRELATION if found is None else found
 
-    def predict(self, crop: Crop) -> Reading:
+    def predict(self, crop: Crop) -> Prediction:
         """Reads one crop; UserError where it is none."""
         pixels_hw3 = pixels_of(crop)
         if isinstance(pixels_hw3, UserError):
             raise pixels_hw3
         images_1Chw = np.ascontiguousarray(pixels_hw3.transpose(2, 0, 1)[None])
-        return self._decision.readings(self._run(images_1Chw))[0]
+        return self._decision.predictions(self._run(images_1Chw))[0]
 
-    def predict_all(self, crops: Iterable[Crop | UserError]) -> Iterator[Reading | UserError]:
+    def predict_all(self, crops: Iterable[Crop | UserError]) -> Iterator[Prediction | UserError]:
         """Reads crops as they come, in their order; what is no crop gives its error and the rest go on.
 
         Crops are arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3]. A crop waits for others of its size,
         at most for eight batches.
         """
-        return self._in_batches(crops, lambda images_NChw: self._decision.readings(self._run(images_NChw)))
+        return self._in_batches(crops, lambda images_NChw: self._decision.predictions(self._run(images_NChw)))
 
-    def predict_folder(self, folder: str | Path) -> Iterator[tuple[Path, Reading | UserError]]:
+    def predict_folder(self, folder: str | Path) -> Iterator[tuple[Path, Prediction | UserError]]:
         """Reads the images in a folder and below it, sorted by path; UserError where there is no such folder."""
         paths = images_below(Path(folder))
         return zip(paths, self.predict_all(paths), strict=True)
 
-    def predict_tracklet(self, crops: Iterable[Crop | UserError]) -> Reading:
+    def predict_tracklet(self, crops: Iterable[Crop | UserError]) -> Prediction:
         """Reads crops of one player as one, see `jersey.inference.tracklet`; what is no crop is left out.
 
         Raises a UserError where no crop is left.
@@ -116,10 +116,10 @@ class Predictor:
         """The calibrated probabilities [K] of `numbers`, of each crop, without the roster; else as `predict_all`."""
         return self._in_batches(crops, self._run)
 
-    def tracklet_of(self, probabilities_NK: np.ndarray) -> Reading:
+    def tracklet_of(self, probabilities_NK: np.ndarray) -> Prediction:
         """`predict_tracklet`, of what `probabilities` gave."""
-        together_K = pooled(probabilities_NK, correlation=self.frame_correlation)
-        return self._decision.readings(together_K[None])[0]
+        together_K = pool_frames(probabilities_NK, correlation=self.frame_correlation)
+        return self._decision.predictions(together_K[None])[0]
 
     def _in_batches(
         self, crops: Iterable[Crop | UserError], run: Callable[[np.ndarray], Sequence[T]]

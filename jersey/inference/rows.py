@@ -11,20 +11,20 @@ from typing import Any
 
 from jersey.core.errors import UserError, escape_control
 from jersey.core.tables import csv_line
-from jersey.inference.decision import Reading
+from jersey.inference.decision import Prediction
 
 DIGITS = 6
 WIDTH = 11  # of a column of the table: "confidence" and a space
 AnswerRow = dict[str, Any]
 
 
-def answer(reading: Reading, *, is_open: bool, **names: str | int) -> AnswerRow:
+def answer(reading: Prediction, *, is_open_vocabulary: bool, **names: str | int) -> AnswerRow:
     """The row of a reading; `names` say of what."""
     return {
         **_shown(names),
         "number": reading.number,
         "confidence": round(reading.confidence, DIGITS),
-        **({"unseen": reading.unseen} if is_open else {}),
+        **({"unseen": reading.unseen} if is_open_vocabulary else {}),
         "top_k": [[number, round(share, DIGITS)] for number, share in reading.top_k],
     }
 
@@ -39,15 +39,15 @@ def _shown(names: dict[str, str | int]) -> AnswerRow:
 
 
 def format_of(
-    name: str, *, is_open: bool, tracklets: bool, top_k: int
+    name: str, *, is_open_vocabulary: bool, tracklets: bool, top_k: int
 ) -> tuple[str | None, Callable[[AnswerRow], str]]:
     """The header of "jsonl", "csv" or "table", if it has one, and what makes a line of a row."""
-    what = ["track", "image", "frames"] if tracklets else ["image"]
+    what = ["tracklet", "image", "frames"] if tracklets else ["image"]
     if name == "csv":
-        columns = [*what, "number", "confidence", *(["unseen"] if is_open else []), "top_k", "error"]
+        columns = [*what, "number", "confidence", *(["unseen"] if is_open_vocabulary else []), "top_k", "error"]
         return csv_line(columns), partial(as_csv, columns=columns)
     if name == "table":
-        names = [column for column in ("frames", "track", "image") if column in what]
+        names = [column for column in ("frames", "tracklet", "image") if column in what]
         width = max(WIDTH, len("00 0.999, ") * top_k)
         header = _table_line("number", "confidence", "likeliest", names, width=width)
         return header, partial(as_table_line, columns=names, width=width)

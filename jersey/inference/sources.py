@@ -20,11 +20,11 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to read: its name in answers, the path of the file or what is wrong with its line, and the track."""
+    """An image to read: its name in answers, the path of the file or what is wrong with its line, and the tracklet."""
 
     name: str
     crop: str | UserError
-    track: str | None = None
+    tracklet: str | None = None
 
 
 def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
@@ -83,4 +83,4 @@ def _row(text: str, where: str, folder: str) -> Item:
     except UserError as problem:
         return Item(where, problem)
     path = posixpath.join(folder, row.image)
-    return Item(path, path, row.track or path)  # without a track it is alone
+    return Item(path, path, row.tracklet or path)  # without a tracklet it is alone

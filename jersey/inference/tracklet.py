@@ -20,7 +20,7 @@ FRAME_CORRELATION = 0.9
 _LEAST = 1e-9  # a frame cannot rule a number out for ever
 
 
-def sureness(probabilities_FK: np.ndarray) -> np.ndarray:
+def confidence_weight(probabilities_FK: np.ndarray) -> np.ndarray:
     """The weight of each frame [F]: 0 for even probabilities, 1 for certainty."""
     shares_FK = np.asarray(probabilities_FK, np.float64).clip(_LEAST, 1)
     entropy_F = -(shares_FK * np.log(shares_FK)).sum(axis=1)
@@ -35,9 +35,9 @@ def effective_frames(weights_F: np.ndarray, *, correlation: float) -> float:
     return float(frames / (1 + (frames - 1) * correlation))
 
 
-def pooled(probabilities_FK: np.ndarray, *, correlation: float = FRAME_CORRELATION) -> np.ndarray:
-    """What the frames, calibrated and without a prior, say together, float64 [K]: multiply by a prior and normalise."""
-    weights_F = sureness(probabilities_FK)
+def pool_frames(probabilities_FK: np.ndarray, *, correlation: float = FRAME_CORRELATION) -> np.ndarray:
+    """What the frames, calibrated and without a prior, say together, float64 [K]: multiply by a prior and normalize."""
+    weights_F = confidence_weight(probabilities_FK)
     log_evidence_FK = np.log(np.asarray(probabilities_FK, np.float64).clip(_LEAST, 1))
     mean_K = weights_F @ log_evidence_FK / max(weights_F.sum(), _LEAST)
     sum_K = mean_K * effective_frames(weights_F, correlation=correlation)

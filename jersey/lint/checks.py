@@ -19,19 +19,19 @@ from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
 from jersey.data.loader import uneven_share
 from jersey.export.variants import VariantName
-from jersey.training.sam import gathers_too_much
+from jersey.training.sam import accumulation_error
 
 PACKAGES = ("jersey", "experiments", "torch", "torchvision", "lightning")
 """What a saved config may name: nothing else is imported for a file."""
 
 LEAST = {
     "seed": 0,
-    "onnx_variant_agreement": 0,
+    "onnx_variant_min_agreement": 0,
     "data.size_px": 8,
-    "data.batch_size": 2,  # batch normalisation has no variance of one crop
+    "data.batch_size": 2,  # batch normalization has no variance of one crop
     "data.eval_batch_size": 1,
     "data.sampler_power": 0,
-    "module.weight_power": 0,
+    "module.class_weight_power": 0,
     "module.optimizer.lr": 0,
     "trainer.epochs": 1,
     "trainer.accumulate": 1,
@@ -63,11 +63,11 @@ def check(config: fdl.Buildable) -> None:
 def balanced_once(values: Values) -> Iterator[str]:
     """A balancing sampler and class weights multiply: a rare class would be pushed up twice."""
     sampler_power = values.get("data.sampler_power", 0)
-    weight_power = values.get("module.weight_power", 0)
-    if sampler_power > 0 and weight_power > 0 and not values.get("module.weights_on_top_of_sampler"):
+    class_weight_power = values.get("module.class_weight_power", 0)
+    if sampler_power > 0 and class_weight_power > 0 and not values.get("module.allow_weights_and_sampler"):
         yield (
-            f"data.sampler_power={sampler_power} and module.weight_power={weight_power} both balance the classes and"
-            " multiply; set one of them to 0, or module.weights_on_top_of_sampler=True"
+            f"data.sampler_power={sampler_power} and module.class_weight_power={class_weight_power} both balance the classes and"
+            " multiply; set one of them to 0, or module.allow_weights_and_sampler=True"
         )
 
 
@@ -101,7 +101,7 @@ def watches_what_is_there(values: Values) -> Iterator[str]:
 def parts_can_share_a_batch(values: Values) -> Iterator[str]:
     """SAM looks uphill from one batch; torchrun's processes take equal shares of one."""
     accumulate = values.get("trainer.accumulate") or 1
-    if values.get("module.sam") is not None and (wrong := gathers_too_much(accumulate)):
+    if values.get("module.sam") is not None and (wrong := accumulation_error(accumulate)):
         yield wrong
     if (size := values.get("data.batch_size")) is not None and (wrong := uneven_share(size, world_size())):
         yield wrong
@@ -114,8 +114,8 @@ def variants_can_be_made(values: Values) -> Iterator[str]:
         yield f"onnx_variants={names!r} holds {unknown[0]!r}, which is none of {', '.join(known)}"
     if len(set(names)) < len(names):
         yield f"onnx_variants={names!r} names a variant twice; name each once"
-    if (share := values.get("onnx_variant_agreement", 0)) > 1:
-        yield f"onnx_variant_agreement={share} is a share of crops, so no variant would reach it; 1 is the most"
+    if (share := values.get("onnx_variant_min_agreement", 0)) > 1:
+        yield f"onnx_variant_min_agreement={share} is a share of crops, so no variant would reach it; 1 is the most"
 
 
 RULES: list[Callable[[Values], Iterator[str]]] = [

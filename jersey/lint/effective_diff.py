@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import WeightAveraging
 
 from jersey.config.paths import parameters
 from jersey.config.values import UNKNOWN
-from jersey.core.tables import aligned, markdown_table
-from jersey.data.sampler import emphasis
+from jersey.core.tables import format_table, markdown_table
+from jersey.data.sampler import imbalance_summary
 from jersey.lint.no_effect import findings
 from jersey.lint.simulate import Effects, effects, members
 
@@ -35,7 +35,7 @@ STRENGTHS = {
 }
 
 
-def effective_difference(
+def effective_diff(
     old: fdl.Buildable, new: fdl.Buildable, *, names: Names = ("old", "new"), style: Style = "text"
 ) -> str:
     """What `new` does otherwise than `old`, which changed values do nothing, and the findings about `new`."""
@@ -172,7 +172,7 @@ def _classes(old: Effects, new: Effects, names: Names) -> Compared:
     for number in dict.fromkeys((*before, *after)):
         cells = [each[number].cells if number in each else ("-",) * 4 for each in (before, after)]
         rows.append((number, *(was if was == now else f"{was} -> {now}" for was, now in zip(*cells, strict=True))))
-    return head, rows, [f"{name}: {emphasis(each)}" for name, each in zip(names, (before, after), strict=True)]
+    return head, rows, [f"{name}: {imbalance_summary(each)}" for name, each in zip(names, (before, after), strict=True)]
 
 
 def _text(value: Any) -> str:
@@ -204,7 +204,7 @@ def _rendered(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str
     if style == "markdown":
         table = [*markdown_table(rows), ""] if rows else []
         return "\n".join([f"**{title}**", "", *table, *(f"- {line}" for line in lines)]).rstrip() + "\n"
-    return "".join(f"{line}\n" for line in (title, *(f"  {line}" for line in (*aligned(rows), *lines))))
+    return "".join(f"{line}\n" for line in (title, *(f"  {line}" for line in (*format_table(rows), *lines))))
 
 
 def changed_without_effect(old: Effects, new: Effects) -> Iterator[str]:
@@ -227,7 +227,7 @@ def _covers(computed: Effects, path: str) -> bool:
     """
     parent, _, name = path.rpartition(".")
     groups = (computed.groups or {}).values()
-    if path in ("data.sampler_power", "data.labels", "module.weight_power"):
+    if path in ("data.sampler_power", "data.labels", "module.class_weight_power"):
         return computed.classes is not None
     if parent == "module.optimizer":
         return bool(groups) and (name == "backbone_lr_scale" or all(name in group.settings for group in groups))
@@ -238,5 +238,5 @@ def _covers(computed: Effects, path: str) -> bool:
 
 def _effects_with(computed: Effects, path: str, value: Any) -> Effects:
     changed = copy.deepcopy(computed.config)
-    next(each for each in parameters(changed) if each.path == path).put(value)
+    next(each for each in parameters(changed) if each.path == path).set(value)
     return effects(changed, computed.splits)

@@ -13,7 +13,7 @@ import numpy as np
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
 from jersey.augment.base import Augmentation
-from jersey.augment.erasing import Erasing
+from jersey.augment.erasing import RandomErasing
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.lint.simulate import Effects, Group, Rule, members
 
@@ -26,9 +26,9 @@ LEFT = 0.5  # of a weight that decays to less, most is gone without any gradient
 
 def balanced_twice(computed: Effects) -> Iterator[str]:
     sampler_power = computed.values.get("data.sampler_power", 0)
-    weight_power = computed.values.get("module.weight_power", 0)
+    class_weight_power = computed.values.get("module.class_weight_power", 0)
     present = {name: each for name, each in (computed.classes or {}).items() if each.crops}
-    if not present or sampler_power <= 0 or weight_power <= 0:
+    if not present or sampler_power <= 0 or class_weight_power <= 0:
         return
     rare, common = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
     few, many = present[rare], present[common]
@@ -37,7 +37,7 @@ def balanced_twice(computed: Effects) -> Iterator[str]:
         weighted = few.weight / many.weight
         yield (
             f"data.sampler_power={sampler_power} lifts {rare} ({few.crops:,} train crops) {drawn:.3g} times against"
-            f" {common} ({many.crops:,}), module.weight_power={weight_power} {weighted:.3g} times, both together"
+            f" {common} ({many.crops:,}), module.class_weight_power={class_weight_power} {weighted:.3g} times, both together"
             f" {drawn * weighted:.3g} times"
         )
 
@@ -73,7 +73,7 @@ def decay_alone_shrinks(computed: Effects) -> Iterator[str]:
 def left_by_decay(group: Group) -> float:
     """Share of a weight after the run when only decay acts, in AdamW and in SGD, whose momentum multiplies it.
 
-    Adam's own decay passes through its normalisation, where its size is lost: nothing is said of it.
+    Adam's own decay passes through its normalization, where its size is lost: nothing is said of it.
     """
     is_known = "dampening" in group.settings or any(group.settings.get("decoupled_weight_decay", ()))  # SGD; AdamW
     lr, decay, momentum = (np.array(group.settings.get(name, (0,))) for name in ("lr", "weight_decay", "momentum"))
@@ -118,7 +118,7 @@ def an_epoch_in_one_step(computed: Effects) -> Iterator[str]:
 def digits_erased(computed: Effects) -> Iterator[str]:
     if computed.augmentation is None:  # values that Erasing refuses
         return
-    for path in members(computed.values, "module.augment", Erasing):
+    for path in members(computed.values, "module.augment", RandomErasing):
         area, p = (computed.values[f"{path}.{name}"] for name in ("area", "p"))
         share = p * (1 - HIDING / area) if area else 0  # areas are uniform from 0
         if share > HIDDEN:

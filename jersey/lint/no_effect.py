@@ -24,7 +24,7 @@ from jersey.lint.simulate import Effects, Rule, build_module, built_average, mem
 from jersey.training.sam import SAM
 
 INVISIBLE = 0.05  # mean change of a pixel, 0..255; a resampling that moves nothing is off by 1e-5
-POWERS = ("data.sampler_power", "module.weight_power")
+POWERS = ("data.sampler_power", "module.class_weight_power")
 
 
 def findings(computed: Effects) -> list[str]:
@@ -69,7 +69,7 @@ def unused_schedule_values(computed: Effects) -> Iterator[str]:
         if each.kind != "leaf" or not each.path.startswith("module.schedule.") or not is_amount or not each.value:
             continue
         changed = copy.deepcopy(computed.config)
-        parameters(changed)[index].put(type(each.value)())
+        parameters(changed)[index].set(type(each.value)())
         try:
             groups = step_groups(build_module(changed, computed.class_counts), computed.steps)
         except Exception:  # a schedule that cannot do without a value uses it
@@ -101,7 +101,7 @@ def balancing_the_balanced(computed: Effects) -> Iterator[str]:
 
 
 def loss_ignores_weights(computed: Effects) -> Iterator[str]:
-    power, loss = computed.values.get("module.weight_power"), computed.values.get("module.loss")
+    power, loss = computed.values.get("module.class_weight_power"), computed.values.get("module.loss")
     if not power or not isinstance(loss, fdl.Buildable):
         return
     logits_BK, labels_B = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
@@ -111,13 +111,13 @@ def loss_ignores_weights(computed: Effects) -> Iterator[str]:
     except Exception:  # a loss that takes other things
         return
     if torch.equal(equal, unequal):
-        yield f"module.weight_power={power}: module.loss ignores the weights"
+        yield f"module.class_weight_power={power}: module.loss ignores the weights"
 
 
 def permission_unused(computed: Effects) -> Iterator[str]:
     off = [f"{path}={power}" for path in POWERS if not (power := computed.values.get(path, 0))]
-    if computed.values.get("module.weights_on_top_of_sampler") and off:
-        yield f"module.weights_on_top_of_sampler=True allows what is not done: {' and '.join(off)}"
+    if computed.values.get("module.allow_weights_and_sampler") and off:
+        yield f"module.allow_weights_and_sampler=True allows what is not done: {' and '.join(off)}"
 
 
 def patience_outlasts_the_run(computed: Effects) -> Iterator[str]:

@@ -23,15 +23,15 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
-from jersey.augment.magnitude import Strength, strengths
+from jersey.augment.magnitude import Magnitude, magnitudes
 from jersey.callbacks.ema import EMA
 from jersey.config.paths import Values, parameters, values_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.index import read_splits
-from jersey.data.sampler import Balance, BalancedSampler, class_balance
-from jersey.data.split import Split, as_used, label_map
-from jersey.data.supplement import RareNumbers
+from jersey.data.sampler import BalancedSampler, ClassSampling, class_balance
+from jersey.data.split import Split, label_map, select_illegible
+from jersey.data.supplement import SyntheticSupplement
 
 NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # about what the public data set of jersey numbers has for training
 
@@ -54,7 +54,7 @@ class Group:
 class Effects:
     """What a config does; None stands for what does not exist (no average) or could not be computed (see `notes`).
 
-    train_crops: of the data; as `data.draw` will draw them; else `assumed`.
+    train_crops: of the data; as `data.generate` will draw them; else `assumed`.
     batches, epoch_steps, steps: batches and optimizer steps of an epoch, and optimizer steps of the whole run.
     groups: by name.
     ema_decay: of the average, at every step.
@@ -72,8 +72,8 @@ class Effects:
     groups: dict[str, Group] | None
     ema_decay: tuple[float, ...] | None
     labels: tuple[str, ...] | None
-    classes: dict[str, Balance] | None
-    augmentation: dict[str, Strength] | None
+    classes: dict[str, ClassSampling] | None
+    augmentation: dict[str, Magnitude] | None
     class_counts: Mapping[str, int] = field(compare=False)
     splits: Mapping[str, Split] | None = field(compare=False, repr=False)
     notes: tuple[str, ...] = field(compare=False)
@@ -111,7 +111,7 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
         ema_decay=attempt("average", lambda: _ema_decay(values, epoch_steps, steps)) if epoch_steps and steps else None,
         labels=labels if splits else None,
         classes=attempt("classes", lambda: _classes(values, module, counts, splits)) if splits and module else None,
-        augmentation=attempt("augmentation", lambda: strengths(module.augment)) if module else None,
+        augmentation=attempt("augmentation", lambda: magnitudes(module.augment)) if module else None,
         class_counts=counts,
         splits=splits,
         notes=tuple(notes),
@@ -124,17 +124,17 @@ def _data(
     values: Values, splits: Mapping[str, Split] | None, notes: list[str]
 ) -> tuple[Mapping[str, Split] | None, tuple[str, ...], int, bool]:
     """The index, the labels, the number of train crops, and whether that is assumed."""
-    root, pinned, rare = Path(str(values.get("data.root"))), values.get("data.labels"), values.get("data.rare")
+    root, pinned, rare = Path(str(values.get("data.root"))), values.get("data.labels"), values.get("data.supplement")
     try:
         if splits is None:
-            splits = as_used(read_splits(root), values.get("data.unreadable", "train"))
-            if makes(rare, RareNumbers):
+            splits = select_illegible(read_splits(root), values.get("data.illegible", "train"))
+            if makes(rare, SyntheticSupplement):
                 splits = {**splits, "train": fdl.build(rare).added_to(splits["train"])}
         return splits, label_map(splits, pinned).names, len(splits["train"]), False
     except UserError as error:
-        drawn = None if root.exists() else values.get("data.draw.train")
-        names = pinned or values.get("data.draw.numbers") or [str(index) for index in range(NOMINAL_CLASSES)]
-        source = "that data.draw will draw" if drawn else "assumed"
+        drawn = None if root.exists() else values.get("data.generate.train")
+        names = pinned or values.get("data.generate.numbers") or [str(index) for index in range(NOMINAL_CLASSES)]
+        source = "that data.generate will draw" if drawn else "assumed"
         crops = drawn or NOMINAL_CROPS
         reason = str(error).partition(";")[0]
         notes.append(f"{reason}: {crops:,} train crops of {len(names)} numbers {source}, no class table")
@@ -159,7 +159,7 @@ def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
     for parameter in parameters(config):
         has_weights = parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights"
         if has_weights or parameter.path == "module.compile_network":
-            parameter.put(None)
+            parameter.set(None)
     make = fdl.build(config.module)
 
     def network(**keywords: Any) -> Any:
@@ -222,8 +222,8 @@ def _ema_decay(values: Values, epoch_steps: int, steps: int) -> tuple[float, ...
 
 def _classes(
     values: Values, module: Any, class_counts: Mapping[str, int], splits: Mapping[str, Split]
-) -> dict[str, Balance]:
+) -> dict[str, ClassSampling]:
     labelled = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
-    indices = np.append(labelled, np.full(splits["train"].unreadable, ILLEGIBLE_INDEX))
+    indices = np.append(labelled, np.full(splits["train"].illegible, ILLEGIBLE_INDEX))
     sampler = BalancedSampler(indices.tolist(), power=values["data.sampler_power"], seed=0)
     return class_balance(class_counts, sampler, module.class_weights_K)

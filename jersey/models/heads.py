@@ -36,9 +36,9 @@ class CompositionalHead(nn.Module):
     """
 
     composition_PK: Tensor
-    open_composition_PN: Tensor
-    same_KN: Tensor
-    readable_N: Tensor
+    open_vocabulary_composition_PN: Tensor
+    label_to_number_KN: Tensor
+    legible_N: Tensor
 
     def __init__(self, *, features: int, labels: Labels, holistic_scale: float = 0.5) -> None:
         super().__init__()
@@ -48,14 +48,14 @@ class CompositionalHead(nn.Module):
         self.parts = nn.Linear(features, PARTS)
         nn.init.zeros_(self.parts.weight)
         nn.init.zeros_(self.parts.bias)
-        composition_PK, open_composition_PN = composition(labels.names), composition(NUMBERS)
+        composition_PK, open_vocabulary_composition_PN = composition(labels.names), composition(NUMBERS)
         unlearnt_P = (composition_PK.sum(dim=1) == 0).float()
         self._constant("composition_PK", composition_PK)
-        self._constant("open_composition_PN", open_composition_PN)
+        self._constant("open_vocabulary_composition_PN", open_vocabulary_composition_PN)
         self._constant(
-            "same_KN", torch.tensor([[float(name == number) for number in NUMBERS] for name in labels.names])
+            "label_to_number_KN", torch.tensor([[float(name == number) for number in NUMBERS] for name in labels.names])
         )
-        self._constant("readable_N", unlearnt_P @ open_composition_PN == 0)
+        self._constant("legible_N", unlearnt_P @ open_vocabulary_composition_PN == 0)
 
     def _constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)  # the labels of a checkpoint say it all
@@ -63,7 +63,7 @@ class CompositionalHead(nn.Module):
     def forward(self, features_BD: Tensor) -> Tensor:
         return self.holistic_scale * self.holistic(features_BD) + self.parts(features_BD) @ self.composition_PK
 
-    def open_logits(self, features_BD: Tensor) -> Tensor:
+    def open_vocabulary_logits(self, features_BD: Tensor) -> Tensor:
         """Scores [B,N] of NUMBERS, those that are no labels too; -inf where a digit was in no label at that place.
 
         Length and digits treat all numbers alike. The holistic term exists for labels only, and its level is
@@ -72,12 +72,12 @@ class CompositionalHead(nn.Module):
         without such a term: an unseen number that the digits read right stays right. (Labels would otherwise win too
         often, as known classes do: https://arxiv.org/abs/1605.04253.)
         """
-        scores_BN = self.parts(features_BD) @ self.open_composition_PN
-        holistic_BN = self.holistic_scale * self.holistic(features_BD) @ self.same_KN
-        is_label_N = self.same_KN.sum(dim=0) > 0
+        scores_BN = self.parts(features_BD) @ self.open_vocabulary_composition_PN
+        holistic_BN = self.holistic_scale * self.holistic(features_BD) @ self.label_to_number_KN
+        is_label_N = self.label_to_number_KN.sum(dim=0) > 0
         highest_B1 = holistic_BN.masked_fill(~is_label_N, -torch.inf).amax(dim=1, keepdim=True)
         scores_BN = scores_BN + torch.where(is_label_N, holistic_BN - highest_B1, 0.0)
-        return scores_BN.masked_fill(~self.readable_N, -torch.inf)
+        return scores_BN.masked_fill(~self.legible_N, -torch.inf)
 
 
 def _check(labels: Labels, holistic_scale: float) -> None:

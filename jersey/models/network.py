@@ -1,6 +1,6 @@
-"""The network that is trained, evaluated and exported: normalise, backbone, head.
+"""The network that is trained, evaluated and exported: normalize, backbone, head.
 
-Normalisation is inside, so that nobody outside can get it wrong: the input is RGB in 0..255, uint8 or float.
+Normalization is inside, so that nobody outside can get it wrong: the input is RGB in 0..255, uint8 or float.
 
 Shapes: B batch, H W size, D features, K classes, N = 110 numbers.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
-from jersey.models.normalization import ByImageNet, Normalisation, normaliser
+from jersey.models.normalization import ImageNetNormalize, Normalization, normalizer
 from jersey.models.resnet import Architecture, Stem, resnet
 
 
@@ -24,12 +24,12 @@ class Network(nn.Module):
     Args:
         backbone: float [B,3,H,W] to features [B,D].
         head: features [B,D] to logits [B,K].
-        normalise: pixels in 0..255 to what the backbone takes.
+        normalize: pixels in 0..255 to what the backbone takes.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, normalise: nn.Module | None = None) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, normalize: nn.Module | None = None) -> None:
         super().__init__()
-        self.normalise = normalise or ByImageNet()
+        self.normalize = normalize or ImageNetNormalize()
         self.backbone = backbone
         self.head = head
 
@@ -38,18 +38,18 @@ class Network(nn.Module):
 
     def features(self, images_BCHW: Tensor) -> Tensor:
         """The input of the head, [B,D]."""
-        return self.backbone(self.normalise(images_BCHW).contiguous(memory_format=torch.channels_last))
+        return self.backbone(self.normalize(images_BCHW).contiguous(memory_format=torch.channels_last))
 
     @property
-    def reads_open_vocabulary(self) -> bool:
+    def has_open_vocabulary(self) -> bool:
         """Whether the head can read numbers that are not among the labels."""
         return isinstance(self.head, CompositionalHead)
 
-    def open_logits(self, images_BCHW: Tensor) -> Tensor:
-        """Scores [B,N] of every string of at most two digits, see `open_logits_of_features`."""
-        return self.open_logits_of_features(self.features(images_BCHW))
+    def open_vocabulary_logits(self, images_BCHW: Tensor) -> Tensor:
+        """Scores [B,N] of every string of at most two digits, see `open_vocabulary_logits_of_features`."""
+        return self.open_vocabulary_logits_of_features(self.features(images_BCHW))
 
-    def open_logits_of_features(self, features_BD: Tensor) -> Tensor:
+    def open_vocabulary_logits_of_features(self, features_BD: Tensor) -> Tensor:
         """The same from what `features` returns: scores of `jersey.models.parts.NUMBERS`.
 
         Raises:
@@ -60,7 +60,7 @@ class Network(nn.Module):
                 "this network knows whole numbers only, so it can read no other than its labels; train one with the "
                 "compositional head (module.network.head)"
             )
-        return self.head.open_logits(features_BD)
+        return self.head.open_vocabulary_logits(features_BD)
 
     def half_precision(self) -> "Network":
         """A copy with backbone and head in float16.
@@ -68,7 +68,7 @@ class Network(nn.Module):
         It normalizes in float32: pixels of 0 to 255 between float16's steps would round otherwise than in training.
         """
         copied = copy.deepcopy(self)
-        return Network(copied.backbone.half(), copied.head.half(), nn.Sequential(copied.normalise, _ToHalf())).train(
+        return Network(copied.backbone.half(), copied.head.half(), nn.Sequential(copied.normalize, _ToHalf())).train(
             self.training
         )
 
@@ -84,7 +84,7 @@ def resnet_classifier(
     architecture: Architecture = "resnet18",
     weights: str | None = "imagenet",
     stem: Stem = "imagenet",
-    normalisation: Normalisation = "imagenet",
+    normalization: Normalization = "imagenet",
     head: Callable[..., nn.Module] = linear_head,
 ) -> Network:
     """A ResNet with a head on top, in channels-last memory format.
@@ -94,9 +94,9 @@ def resnet_classifier(
         architecture: which ResNet.
         weights: see `jersey.models.resnet.resnet`.
         stem: see `jersey.models.resnet.resnet`.
-        normalisation: see `jersey.models.normalization.normaliser`.
+        normalization: see `jersey.models.normalization.normalizer`.
         head: called with `features`, their number, and `labels`; see `jersey.models.heads`.
     """
     backbone, features = resnet(architecture, weights=weights, stem=stem)
-    network = Network(backbone, head(features=features, labels=labels), normaliser(normalisation))
+    network = Network(backbone, head(features=features, labels=labels), normalizer(normalization))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs

@@ -52,11 +52,11 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 
 def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
     """One line such as "8 read as 3: 5 of 12, 1 read as 7: 2 of 9": the most frequent mistakes first, at most six."""
-    mistakes_KK = counts_KK * ~np.eye(len(names), dtype=bool)
-    pairs = np.argwhere(mistakes_KK)
-    worst_first = np.argsort(-mistakes_KK[tuple(pairs.T)], kind="stable")[:CONFUSED_PAIRS]
+    errors_KK = counts_KK * ~np.eye(len(names), dtype=bool)
+    pairs = np.argwhere(errors_KK)
+    worst_first = np.argsort(-errors_KK[tuple(pairs.T)], kind="stable")[:CONFUSED_PAIRS]
     confusions = [
-        f"{names[true]} read as {names[predicted]}: {mistakes_KK[true, predicted]} of {counts_KK[true].sum()}"
+        f"{names[true]} read as {names[predicted]}: {errors_KK[true, predicted]} of {counts_KK[true].sum()}"
         for true, predicted in pairs[worst_first]
     ]
     return ", ".join(confusion.replace(" ", NO_BREAK_SPACE) for confusion in confusions) or "no mistakes"
@@ -84,7 +84,7 @@ def _explain_colors(sheet: Sheet, *, x_px: int, y_px: int, height_px: int) -> No
         y_share_px = y_px + (1 - share**0.5) * (height_px - 1)
         sheet.fill("black", x_px + 14, y_share_px, 4, 1)
         sheet.write(f"{share:.0%}", x_px + 22, y_share_px, at="left", size_px=12)
-    legend = "colour: share of the true number; in the cells: crops"
+    legend = "color: share of the true number; in the cells: crops"
     sheet.write(legend, x_px + 22 + width_px("100%", 12) + GAP_PX, y_px + height_px / 2, at="left", is_upright=True)
 
 
@@ -127,7 +127,7 @@ def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *,
 
 def _draw_places(sheet: Sheet, places: Mapping[str, np.ndarray], *, y_px: int) -> None:
     side_px = CELL_PX * len(DIGITS)
-    legend = "colour: share of the true digit; in the cells: crops; hatched: no crops; only equally long readings"
+    legend = "color: share of the true digit; in the cells: crops; hatched: no crops; only equally long readings"
     sheet.write(legend, 0, y_px + side_px + 64, at="left", size_px=12)
     for index, (place, counts_DD) in enumerate(places.items()):
         x_px = index * (side_px + PANEL_GAP_PX)

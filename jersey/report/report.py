@@ -10,7 +10,7 @@ from typing import Any
 
 from jersey.core.atomic import write_text
 from jersey.core.labels import Labels
-from jersey.data.sampler import Balance, emphasis
+from jersey.data.sampler import ClassSampling, imbalance_summary
 from jersey.evaluation.calibration import Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
 from jersey.evaluation.metrics import Evaluation
@@ -22,7 +22,7 @@ from jersey.report.model_profile import profile_rows
 
 WORST_CLASSES = 8
 PICTURES = {  # each is there if the config has its callback
-    "curves": {"history.png": "loss, accuracy and learning rate, epoch by epoch"},
+    "curves": {"curves.png": "loss, accuracy and learning rate, epoch by epoch"},
     "errors": {
         "confusion_matrix_test.png": "test crops of each number (row) and what they were read as (column)",
         "digit_errors_test.png": "errors of the test by what happened to the digits",
@@ -32,8 +32,8 @@ PICTURES = {  # each is there if the config has its callback
     "sureness": {"calibration_test.png": "confidence against truth, and what it buys to answer only the surest crops"},
     "data": {
         "dataset.png": "crops of each number in each split",
-        "sampler.png": "how often each number was drawn for training",
-        "samples_train.png": "crops as the network saw them in training",
+        "class_sampling.png": "how often each number was drawn for training",
+        "inputs_train.png": "crops as the network saw them in training",
     },
 }
 
@@ -57,7 +57,7 @@ class ReportContent:
     val: Mapping[str, float]
     test: Evaluation
     labels: Labels
-    balance: Mapping[str, Balance]
+    balance: Mapping[str, ClassSampling]
     exported: ExportResult
     info: Mapping[str, Any] | None
 
@@ -93,13 +93,13 @@ def report_page(result: ReportContent) -> list[Block]:
             ("number", "test crops", "read right", "train crops", "drawn", "loss weight", "share of the loss"),
             _worst(test, labels, result.balance),
         ),
-        Text(f"Balance of training, {emphasis(result.balance)}."),
+        Text(f"Balance of training, {imbalance_summary(result.balance)}."),
         *_pictures(result.folder, "errors"),
         *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
         Heading("How sure it is"),
         *_sureness(result.exported.calibration),
         *_pictures(result.folder, "sureness"),
-        *_tracklets(result.exported.by_frames),
+        *_tracklets(result.exported.tracklet_accuracy),
         Heading("The exported model"),
         *_exported(result),
     ]
@@ -121,7 +121,7 @@ def _errors(test: Evaluation, labels: Labels) -> Block:
     return TableBlock(header, rows) if rows else Text("None in the test split.")
 
 
-def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, Balance]) -> list[tuple[str, ...]]:
+def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for k in test.present_J[test.recall_K[test.present_J].argsort(stable=True)[:WORST_CLASSES]].tolist():
         name, right = labels.names[k], f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
@@ -161,11 +161,13 @@ def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
     )
 
 
-def _tracklets(by_frames: Sequence[TrackletScore]) -> list[Block]:
-    if not by_frames:
+def _tracklets(tracklet_accuracy: Sequence[TrackletScore]) -> list[Block]:
+    if not tracklet_accuracy:
         return []
-    shares = ("{} ({} to {})".format(*_accuracy(each.right, each.windows)) for each in by_frames)
-    rows = [(str(each.frames), f"{each.windows:,}", share) for each, share in zip(by_frames, shares, strict=True)]
+    shares = ("{} ({} to {})".format(*_accuracy(each.right, each.windows)) for each in tracklet_accuracy)
+    rows = [
+        (str(each.frames), f"{each.windows:,}", share) for each, share in zip(tracklet_accuracy, shares, strict=True)
+    ]
     return [
         Text("Crops of one player in a row, read as one, by how many they are (95 % interval):"),
         TableBlock(("crops", "times in the test split", "read right"), rows),
@@ -173,17 +175,17 @@ def _tracklets(by_frames: Sequence[TrackletScore]) -> list[Block]:
 
 
 def _exported(result: ReportContent) -> list[Block]:
-    agreement, variants = result.exported.agreement, result.exported.variants
+    parity, variants = result.exported.parity, result.exported.variants
     blocks: list[Block] = [
         Text(
-            f"model.onnx agrees with torch on the top-1 of all {agreement.crops:,} validation crops, at batch sizes 1 "
+            f"model.onnx agrees with torch on the top-1 of all {parity.crops:,} validation crops, at batch sizes 1 "
             f"(the files as they lie on disk), 2, 7 and 64; no logit differs by more than "
-            f"{agreement.max_logit_difference:.1e}. onnxruntime alone, from the files, reads {agreement.accuracy:.2%} "
+            f"{parity.max_logit_difference:.1e}. onnxruntime alone, from the files, reads {parity.accuracy:.2%} "
             "of them right."
         )
     ]
-    if agreement.ties:
-        blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(agreement.ties)}."))
+    if parity.ties:
+        blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(parity.ties)}."))
     if variants:
         blocks += [
             Text(

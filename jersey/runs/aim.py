@@ -23,7 +23,7 @@ from jersey.core.atomic import write_text
 from jersey.core.labels import SPLITS
 from jersey.runs.metrics_csv import PlainLogger
 from jersey.runs.state import RunState
-from jersey.runs.timeouts import OutOfPatience, Patient
+from jersey.runs.timeouts import CallTimeout, TimeoutThread
 
 if TYPE_CHECKING:
     import aim
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("jersey")
 
 CREATION_TIMEOUT_S = 60
-PATIENCE_S = 120  # with one call, the first one makes the repository
+TIMEOUT_S = 120  # with one call, the first one makes the repository
 ROOM_BYTES = 16 * 2**20  # more than Aim holds in memory before it writes
 
 
@@ -64,7 +64,7 @@ class AimTracker(PlainLogger):
         self._repo, self._hash_file = repo.absolute(), hash_file
         self._system_tracking_interval = system_tracking_interval
         self._run: aim.Run | None = None
-        self._patient = Patient(PATIENCE_S)
+        self._patient = TimeoutThread(TIMEOUT_S)
         self._has_failed = False
 
     def join(self, run: RunState) -> None:
@@ -137,7 +137,7 @@ class AimTracker(PlainLogger):
         try:
             self._patient.call(lambda: action(self._open_run()))
         except Exception as error:
-            self._give_up(error)
+            self._disable(error)
 
     def _open_run(self) -> "aim.Run":
         if self._repo.exists() and shutil.disk_usage(self._repo).free < ROOM_BYTES:
@@ -148,7 +148,7 @@ class AimTracker(PlainLogger):
             _calm_threads(self._run, self._repo)
             # What is registered last runs first: our careful closing comes before Aim's, which could hang.
             atexit.register(self.finalize, "exit")
-            self._introduce(self._run)
+            self._write_tags(self._run)
         elif not self._holds(self._run.hash):
             # Writes into deleted files would succeed, and closing the run would then never return.
             raise FileNotFoundError("the repository was deleted while the run was open")
@@ -176,7 +176,7 @@ class AimTracker(PlainLogger):
             capture_terminal_logs=False,
         )
 
-    def _introduce(self, run: "aim.Run") -> None:
+    def _write_tags(self, run: "aim.Run") -> None:
         if run.hash != self._known_hash():
             write_text(self._hash_file, run.hash)
             run.name = self._run_name
@@ -194,7 +194,7 @@ class AimTracker(PlainLogger):
         # Aim's `run_exists` remembers its answer for half a second, in which a run can appear.
         return (self._repo / "meta" / "chunks" / run_hash).is_dir()
 
-    def _give_up(self, error: Exception) -> None:
+    def _disable(self, error: Exception) -> None:
         self._has_failed = True
         log.warning(
             "Aim stops recording this run, everything else goes on (repository %s: %s: %s)",
@@ -204,7 +204,7 @@ class AimTracker(PlainLogger):
         )
         run: Any = self._run
         self._run = None
-        if run is not None and not isinstance(error, OutOfPatience):
+        if run is not None and not isinstance(error, CallTimeout):
             with suppress(Exception):
                 self._patient.call(run._resources.close)
         _forget_cleanup()

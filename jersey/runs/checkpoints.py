@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from jersey.core.atomic import replacing
+from jersey.core.atomic import atomic_write
 from jersey.core.errors import UserError
 from jersey.runs.folder import RunFolder
 
@@ -58,7 +58,7 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Given a path, torch would not say what went wrong with it.
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         torch.save(checkpoint, file)
 
 

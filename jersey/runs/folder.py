@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from jersey.core.atomic import write_text
-from jersey.core.distributed import of_rank_zero, rank
+from jersey.core.distributed import broadcast, rank
 from jersey.core.errors import UserError
 
 STATUS = "status.json"
@@ -70,28 +70,28 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.md"
 
-    def reached(self, stage: str, **facts: Any) -> None:
+    def mark_stage(self, stage: str, **facts: Any) -> None:
         """Notes that everything before `stage` is done, with facts that a resumed run needs."""
         self.status |= {"stage": stage, **facts}
         if self._lock is not None:
             write_text(self.path / STATUS, json.dumps(self.status, indent=2) + "\n")
 
 
-def open_run(workdir: Path, experiment: str, name: str | None, *, documents: Mapping[str, str]) -> RunFolder:
+def open_run(workdir: Path, experiment: str, name: str | None, *, config_files: Mapping[str, str]) -> RunFolder:
     """Opens a new run, or continues an unfinished one of the same config; rank zero does, and the others are told.
 
     Args:
         workdir: the folder of all runs.
         experiment: name of the experiment.
         name: of the run; None continues the latest unfinished run with this config, or starts one named by the time.
-        documents: what a new run keeps of its config, text by file name; "config.txt" identifies it.
+        config_files: what a new run keeps of its config, text by file name; "config.txt" identifies it.
 
     Raises:
         UserError: the named run has another config, or belongs to a process that is still running, or is on a disk
             that a process does not see.
     """
-    held = _hold(workdir, experiment, name, documents) if rank() == 0 else None
-    path, status = of_rank_zero((held.path.absolute(), held.status) if held else (workdir, {}))
+    held = _hold(workdir, experiment, name, config_files) if rank() == 0 else None
+    path, status = broadcast((held.path.absolute(), held.status) if held else (workdir, {}))
     if held:
         return held
     if not (path / CONFIG).exists():
@@ -99,17 +99,17 @@ def open_run(workdir: Path, experiment: str, name: str | None, *, documents: Map
     return RunFolder(path, experiment, status, None)
 
 
-def _hold(workdir: Path, experiment: str, name: str | None, documents: Mapping[str, str]) -> RunFolder:
+def _hold(workdir: Path, experiment: str, name: str | None, config_files: Mapping[str, str]) -> RunFolder:
     parent = workdir / experiment
     if name is None:
         for path in sorted(parent.glob(f"*/{CONFIG}"), reverse=True):
-            run = _open(path.parent, experiment) if read_config(path.parent) == documents[CONFIG] else None
+            run = _open(path.parent, experiment) if read_config(path.parent) == config_files[CONFIG] else None
             if run is not None and run.stage != "finished":
                 return run
         name = _unused_name(parent)
     elif not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"--run={name} is not a plain folder name; leave out slashes and leading dots")
-    return _open_named(parent / name, experiment, documents)
+    return _open_named(parent / name, experiment, config_files)
 
 
 def _unused_name(parent: Path) -> str:
@@ -119,7 +119,7 @@ def _unused_name(parent: Path) -> str:
     return next(candidate for candidate in candidates if not (parent / candidate).exists())
 
 
-def _open_named(path: Path, experiment: str, documents: Mapping[str, str]) -> RunFolder:
+def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) -> RunFolder:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -129,10 +129,10 @@ def _open_named(path: Path, experiment: str, documents: Mapping[str, str]) -> Ru
         raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")
     known = path / CONFIG
     if not known.exists():
-        for name in sorted(documents, key=CONFIG.__eq__):  # the one that identifies the run comes last
-            write_text(path / name, documents[name])
-        run.reached("fit")
-    elif difference := changed_lines(read_config(path), documents[CONFIG]):
+        for name in sorted(config_files, key=CONFIG.__eq__):  # the one that identifies the run comes last
+            write_text(path / name, config_files[name])
+        run.mark_stage("fit")
+    elif difference := changed_lines(read_config(path), config_files[CONFIG]):
         raise UserError(f"the run {path} has another config ({difference}); choose another --run, or the same config")
     return run
 

@@ -129,7 +129,7 @@ def _are_from_test(cells: Iterable[str]) -> bool:
     return any(name.startswith("test/") for name in cells)
 
 
-class EpochLine(PlainLogger):
+class EpochLogger(PlainLogger):
     """Lightning logger that writes the losses and main scores of each epoch to jersey's log.
 
     A logger and not a callback, since callbacks run before the module has scored the epoch.

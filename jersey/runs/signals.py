@@ -29,7 +29,7 @@ def exit_code() -> int | None:
 
 
 @contextmanager
-def on_signals() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Around a run: a signal ends it with SystemExit, so that what is open gets closed."""
     before = {number: signal.signal(number, _asked) for number in SIGNALS}
     _Request.exit_code, _Request.is_heard = None, False
@@ -41,7 +41,7 @@ def on_signals() -> Iterator[None]:
 
 
 @contextmanager
-def heard() -> Iterator[None]:
+def defer_stop() -> Iterator[None]:
     """Around a part of a run that asks for `exit_code` from time to time: there a signal ends nothing by itself."""
     _Request.is_heard = signal.getsignal(signal.SIGTERM) is _asked
     try:
@@ -50,7 +50,7 @@ def heard() -> Iterator[None]:
         _Request.is_heard = False
 
 
-def take_back_signals() -> None:
+def reinstall_handlers() -> None:
     """From Lightning, whose own handlers talk to other processes from inside of a signal."""
     if _Request.is_heard:
         for number in SIGNALS:

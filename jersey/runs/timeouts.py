@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class OutOfPatience(TimeoutError):
+class CallTimeout(TimeoutError):
     """A call has not returned in time, and never may."""
 
 
-class Patient:
+class TimeoutThread:
     """Makes calls one after the other, all in one thread.
 
     Args:
@@ -39,7 +39,7 @@ class Patient:
         except TimeoutError:
             if future.done():  # the function's own
                 raise
-            raise OutOfPatience(f"no answer for {self._limit_s:g} s") from None
+            raise CallTimeout(f"no answer for {self._limit_s:g} s") from None
 
     def close(self) -> None:
         """Ends the thread after its last call; a later call starts another."""

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import mean
 
-from jersey.core.tables import aligned, mean_and_spread
+from jersey.core.tables import format_table, mean_and_spread
 from jersey.runs.folder import read_status
 from jersey.sweep.plan import Assignment, Run
 
@@ -66,7 +66,7 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     notes = ["* best in validation"] if best is not None else []
     if min(map(len, finished.values())) < ENOUGH_SEEDS:
         notes.append(FEW_SEEDS)
-    return "".join(f"{line}\n" for line in (*aligned(rows), *notes))
+    return "".join(f"{line}\n" for line in (*format_table(rows), *notes))
 
 
 def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[list[str], list[list[str]]]:

@@ -38,8 +38,8 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument("--imbalance", type=float, default=1.0, help=ratio)
     parser.add_argument("--layout", choices=LAYOUTS, default="folders")
     parser.add_argument("--seed", type=int, default=0)
-    share = "unreadable crops more in each split, as a share of its crops"
-    parser.add_argument("--unreadable", type=float, default=0.0, help=share)
+    share = "illegible crops more in each split, as a share of its crops"
+    parser.add_argument("--illegible", type=float, default=0.0, help=share)
     frames = "pictures of each player; above 1, tracklets are drawn and counted"
     parser.add_argument("--frames", type=int, default=1, help=frames)
     return parser.parse_args()
@@ -53,7 +53,7 @@ def main() -> None:
     generate(out, numbers=numbers, **flags)
     drawn = "crops" if flags["frames"] == 1 else f"tracklets ({flags['frames']} frames each)"
     counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test {drawn}"
-    more = f", {100 * flags['unreadable']:g} % unreadable ones more" if flags["unreadable"] else ""
+    more = f", {100 * flags['illegible']:g} % illegible ones more" if flags["illegible"] else ""
     print(f"{out} holds {counts} of {len(numbers)} numbers{more}, {flags['size_px']} x {flags['size_px']} pixels")
 
 

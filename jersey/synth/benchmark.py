@@ -4,7 +4,7 @@ Forty-three numbers as a team brings them: few are frequent, most are rare. Vali
 typefaces that training never sees. Below it lies a second data set of eight numbers that the first lacks, for heads
 that read digit by digit: nothing that trains on the first meets them, and each of their digits is in the first in its
 place. Only the test split of the second is of use; the others are there because a data set has three. A third data set
-holds tracklets of the first's numbers, a test split only: `ROOT/tracklets/test/<number>/<track>/<frame>.jpg`.
+holds tracklets of the first's numbers, a test split only: `ROOT/tracklets/test/<number>/<tracklet>/<frame>.jpg`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
-from jersey.synth.generate import draw_unless_there, generate
+from jersey.synth.generate import ensure_synthetic, generate
 from jersey.synth.settings import MANIFEST
 
 # All of 00, 0 to 9 and 10 to 49 but the unseen ones, shuffled: from frequent to rare.
@@ -35,19 +35,19 @@ TRACKLETS_OF_EACH = 3
 FRAMES = 30
 
 
-def draw_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, unreadable: float = 0.0) -> None:
+def ensure_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, illegible: float = 0.0) -> None:
     """Draws the three data sets unless they are there; a folder that somebody else has filled is left alone.
 
     6,000 train, 1,500 val and 1,500 test crops in `root`; 400 test crops of the unseen numbers in `root/unseen`;
     129 tracklets of 30 frames in `root/tracklets`.
 
-    Crops on which no number can be read (`unreadable`, as a share of each split's crops) are for the first alone.
+    Crops on which no number can be read (`illegible`, as a share of each split's crops) are for the first alone.
 
     Raises:
         UserError: `root` holds crops that were drawn with other settings.
     """
     more: dict[str, Any] = {"train": TRAIN_COUNTS, "val": EVAL_CROPS, "test": EVAL_CROPS, "imbalance": 1.0}
-    draw_unless_there(root, numbers=NUMBERS, size_px=size_px, seed=seed, unreadable=unreadable, **more)
+    ensure_synthetic(root, numbers=NUMBERS, size_px=size_px, seed=seed, illegible=illegible, **more)
     if not (root / MANIFEST).exists():
         return
     others, tracklets = len(UNSEEN_NUMBERS), TRACKLETS_OF_EACH * len(NUMBERS)
@@ -63,7 +63,7 @@ if __name__ == "__main__":
     parser.add_argument("root", type=Path, help="folder to make")
     parser.add_argument("--size_px", type=int, default=64, help="side of a crop (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--unreadable", type=float, default=0.0, help="share of unreadable crops more in each split")
+    parser.add_argument("--illegible", type=float, default=0.0, help="share of illegible crops more in each split")
     with exit_on_user_error():
         set_up_console()
-        draw_benchmark(**vars(parser.parse_args()))
+        ensure_benchmark(**vars(parser.parse_args()))

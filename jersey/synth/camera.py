@@ -158,7 +158,7 @@ def _bearable_blur(picture: Image.Image, digit_height_px: float, rng: np.random.
 
 
 def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Exposure, contrast, colour cast, and a gradient across the picture."""
+    """Exposure, contrast, color cast, and a gradient across the picture."""
     image_HW3 = np.asarray(picture, dtype=np.float32) / 255
     gain = np.exp(rng.normal(-0.08, 0.16)).clip(0.65, 1.2) * (1 + rng.normal(0, 0.05, 3).clip(-0.1, 0.1))
     gradient = np.linspace(-1, 1, picture.width) * rng.uniform(-0.2, 0.2)

@@ -1,4 +1,4 @@
-"""Colours of teams, skin and halls, and the contrast that keeps a number readable on its cloth."""
+"""Colors of teams, skin and halls, and the contrast that keeps a number legible on its cloth."""
 
 from dataclasses import dataclass
 
@@ -22,13 +22,13 @@ HALL: tuple[Color, ...] = (
 BALL: tuple[Color, ...] = ((196, 98, 44), (170, 80, 40))
 BALL_SEAM: Color = (40, 25, 20)
 
-# On the 0-255 scale of luma; at 70 the eye separates fill and cloth even under noise and a colour cast.
+# On the 0-255 scale of luma; at 70 the eye separates fill and cloth even under noise and a color cast.
 MIN_CONTRAST = 70
 
 
 @dataclass(frozen=True)
 class Kit:
-    """The colours of one jersey."""
+    """The colors of one jersey."""
 
     cloth: Color
     fill: Color
@@ -48,7 +48,7 @@ def shade(color: Color, factor: float) -> Color:
 
 
 def pick(colors: tuple[Color, ...], rng: np.random.Generator, *, jitter: int = 14) -> Color:
-    """One of the colours, slightly changed."""
+    """One of the colors, slightly changed."""
     red, green, blue = np.clip(
         np.array(colors[rng.integers(len(colors))]) + rng.integers(-jitter, jitter + 1, 3), 0, 255
     )
@@ -56,7 +56,7 @@ def pick(colors: tuple[Color, ...], rng: np.random.Generator, *, jitter: int = 1
 
 
 def contrasting(color: Color, rng: np.random.Generator, *, least: float = MIN_CONTRAST) -> Color:
-    """A team colour whose luma differs from that of `color` by at least `least`, at most 110."""
+    """A team color whose luma differs from that of `color` by at least `least`, at most 110."""
     while True:
         candidate = pick(CLOTH, rng)
         if abs(luma(candidate) - luma(color)) >= least:
@@ -64,7 +64,7 @@ def contrasting(color: Color, rng: np.random.Generator, *, least: float = MIN_CO
 
 
 def pick_kit(rng: np.random.Generator) -> Kit:
-    """Cloth, number and trim colours; fill and cloth always contrast, and so does each outline with what it borders."""
+    """Cloth, number and trim colors; fill and cloth always contrast, and so does each outline with what it borders."""
     cloth = pick(CLOTH, rng) if rng.random() > 0.2 else pick(CLOTH[:2], rng, jitter=8)
     fill = contrasting(cloth, rng)
     outlines: tuple[Color, ...] = ()

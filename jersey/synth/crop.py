@@ -72,7 +72,7 @@ class Kind:
     """Whether a number can be read, and why not."""
 
     back: Back = "number"
-    hidden: bool = False  # something is before the number, instead of leaving it readable
+    hidden: bool = False  # something is before the number, instead of leaving it legible
     blur: Blur | None = None  # in the place of the blur that a number bears
 
 

@@ -1,6 +1,6 @@
 """Generates a whole data set: splits with their own typefaces, on all cores, whole or not at all.
 
-Crop or tracklet i of a split is a function of (seed, split, i) and its number alone; the unreadable crops come after
+Crop or tracklet i of a split is a function of (seed, split, i) and its number alone; the illegible crops come after
 all others, so that these are the same with and without them. The workers are processes of their own rather
 than a pool: started as `python -m jersey.synth.generate FOLDER WORKER WORKERS`, they never import the caller's main
 module, and with it torch. Each reads the settings from FOLDER's manifest.
@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import jersey
-from jersey.core.atomic import naming, write_text
+from jersey.core.atomic import with_filename, write_text
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_NAME, SPLITS, SplitName
 from jersey.synth.crop import KINDS, LEGIBLE, Crop, render_crop
@@ -56,7 +56,7 @@ def generate(root: Path, *, workers: int | None = None, **settings: Any) -> None
         _generate_and_rename(root, wanted, workers or os.cpu_count() or 1)
 
 
-def draw_unless_there(
+def ensure_synthetic(
     root: Path,
     *,
     numbers: tuple[str, ...],
@@ -66,7 +66,7 @@ def draw_unless_there(
     size_px: int,
     imbalance: float,
     seed: int,
-    unreadable: float = 0.0,
+    illegible: float = 0.0,
 ) -> None:
     """Draws a data set into `root`, or leaves a folder alone that somebody else has filled.
 
@@ -112,7 +112,7 @@ def _prepare(root: Path, settings: Settings) -> None:
         if settings.layout == "annotations" and labels:
             rows = [
                 {"image": path.relative_to(split).as_posix(), "suffix": label}
-                | ({"track": path.parent.name} if settings.frames > 1 else {})
+                | ({"tracklet": path.parent.name} if settings.frames > 1 else {})
                 for label, frames in zip(labels, paths, strict=True)
                 for path in frames
             ]
@@ -177,7 +177,7 @@ def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -
                 rng = np.random.default_rng([settings.seed, split_index, index])
                 crops = _render(settings, split, index, label, rng)
                 for path, crop in zip(_paths(settings, split, index, label), crops, strict=True):
-                    with naming(root / path):
+                    with with_filename(root / path):
                         Image.fromarray(crop.image_HW3).save(root / path, quality=_JPEG_QUALITY)
                     yield
 

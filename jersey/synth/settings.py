@@ -17,7 +17,7 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 MANIFEST = "synth.json"
 # Settings that older manifests lack, as what those record was drawn.
-_NEWER = {"unreadable": 0.0, "frames": 1}
+_NEWER = {"illegible": 0.0, "frames": 1}
 _MOST_FRAMES = 1000
 # Raise it with every change that alters the pixels of a crop.
 GENERATOR_VERSION = 1
@@ -36,10 +36,10 @@ class Settings:
         imbalance: how many times more train crops the first number has than the last; for a `train` in all.
         layout: "folders" (`<split>/<number>/*.jpg`) or "annotations" (`<split>/annotations.jsonl` with `images/`).
         seed: crops are a function of it.
-        unreadable: how many crops on which no number can be read each split has more, as a share of its crops; they lie
-            in `<split>/unreadable`, or have an empty suffix.
+        illegible: how many crops on which no number can be read each split has more, as a share of its crops; they lie
+            in `<split>/illegible`, or have an empty suffix.
         frames: pictures of each player; above 1, tracklets are drawn and counted, each a folder of pictures of one
-            player, or rows with one "track".
+            player, or rows with one "tracklet".
         generator_version: that of the pixels.
     """
 
@@ -51,7 +51,7 @@ class Settings:
     imbalance: float = 1.0
     layout: Layout = "folders"
     seed: int = 0
-    unreadable: float = 0.0
+    illegible: float = 0.0
     frames: int = 1
     generator_version: int = GENERATOR_VERSION
 
@@ -59,14 +59,14 @@ class Settings:
         self._check_numbers()
         for split in SPLITS:
             self._check_crops(split)
-        share, frames, imbalance = self.unreadable, self.frames, self.imbalance
+        share, frames, imbalance = self.illegible, self.frames, self.imbalance
         many = f"give 1 for crops, or up to {_MOST_FRAMES} pictures of each player"
         ratio = "give the ratio of the most to the least frequent number"
         for is_fine, problem in (
             (any((self.train, self.val, self.test)), "train, val and test are all 0; ask for crops in one of them"),
-            (0 <= share <= 1, f"unreadable={share} is not a share; give 0 to 1 of the crops of each split"),
+            (0 <= share <= 1, f"illegible={share} is not a share; give 0 to 1 of the crops of each split"),
             (1 <= frames <= _MOST_FRAMES, f"frames={frames} cannot be drawn; {many}"),
-            (frames == 1 or not share, "unreadable is for crops, and tracklets have hard frames anyway; leave it at 0"),
+            (frames == 1 or not share, "illegible is for crops, and tracklets have hard frames anyway; leave it at 0"),
             (32 <= self.size_px <= 512, f"size_px={self.size_px} cannot be drawn; choose a size from 32 to 512 pixels"),
             (imbalance >= 1, f"imbalance={imbalance} is below 1; {ratio}"),
             (self.layout in LAYOUTS, f"layout={self.layout!r} is unknown; choose one of {', '.join(LAYOUTS)}"),
@@ -97,7 +97,7 @@ class Settings:
             raise UserError(f"imbalance={self.imbalance} does nothing where {split} counts each number; leave it at 1")
 
     def numbers_of(self, split: SplitName) -> list[str]:
-        """The number on each readable crop of a split, or of each tracklet, in order."""
+        """The number on each legible crop of a split, or of each tracklet, in order."""
         crops, imbalance = getattr(self, split), self.imbalance if split == "train" else 1.0
         if crops == 0:
             return []
@@ -106,9 +106,9 @@ class Settings:
         return np.repeat(self.numbers, crops).tolist()
 
     def labels_of(self, split: SplitName) -> list[str]:
-        """The same, with an empty string for each unreadable crop at the end."""
+        """The same, with an empty string for each illegible crop at the end."""
         numbers = self.numbers_of(split)
-        return [*numbers, *[ILLEGIBLE] * round(self.unreadable * len(numbers))]
+        return [*numbers, *[ILLEGIBLE] * round(self.illegible * len(numbers))]
 
     def to_json(self) -> str:
         """The content of the manifest."""
@@ -128,7 +128,7 @@ class Settings:
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{root} exists and was not drawn by jersey.synth; choose another root") from None
         except ValueError as error:
-            raise UserError(f"{root / MANIFEST} is not readable ({error}); {mend}") from None
+            raise UserError(f"{root / MANIFEST} is not legible ({error}); {mend}") from None
         wanted = json.loads(self.to_json())
         for field in fields(self):
             was, now = found.get(field.name), wanted[field.name]

@@ -7,7 +7,7 @@ mixed crop is the mixture of the losses it would have under each label j, with i
 
 so weights, smoothing and focus act on each label as they would on an unmixed crop of it.
 
-An unreadable crop has no label. It costs what it would cost on average over all labels (`jersey.data.split`), without
+An illegible crop has no label. It costs what it would cost on average over all labels (`jersey.data.split`), without
 class weights, which would make it lean to the rare ones.
 """
 
@@ -42,10 +42,10 @@ class CrossEntropy(nn.Module):
         e, classes = self.label_smoothing, logits_BK.shape[1]
         smoothing_B1 = -log_p_BK.sum(dim=1, keepdim=True)
         losses_BK = (1 - e) * self.of_labels(log_p_BK) + e / classes * smoothing_B1
-        unreadable_B = losses_BK.mean(dim=1)
+        illegible_B = losses_BK.mean(dim=1)
         if targets.ndim == 1:
             targets = torch.eye(classes + 1, device=targets.device)[targets]  # ILLEGIBLE_INDEX, -1, takes the last row
-        losses_B = (targets[:, :-1] * class_weights_K * losses_BK).sum(dim=1) + targets[:, -1] * unreadable_B
+        losses_B = (targets[:, :-1] * class_weights_K * losses_BK).sum(dim=1) + targets[:, -1] * illegible_B
         return losses_B.mean()
 
     def of_labels(self, log_p_BK: Tensor) -> Tensor:

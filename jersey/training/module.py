@@ -20,16 +20,16 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from jersey.augment.base import Augment
 from jersey.augment.mixing import MIXING, Mix
-from jersey.core.distributed import interleaved, own_counters, own_share
+from jersey.core.distributed import all_gather_interleaved, rank_counters, rank_slice
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS, Labels, SplitName
-from jersey.core.seeding import counted_generator
+from jersey.core.seeding import derived_generator
 from jersey.data.loader import Batch
 from jersey.data.sampler import class_weights
 from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
 from jersey.runs.state import RunState
-from jersey.training.sam import SAM, gathers_too_much
+from jersey.training.sam import SAM, accumulation_error
 
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
@@ -54,10 +54,10 @@ class JerseyModule(L.LightningModule):
         mix: mixes the crops of a training batch after augmentation; None for none. The train split then has a loss and
             no scores: a mixed crop is of no one number.
         sam: lets every optimizer step look uphill first; None for plain steps.
-        weight_power: loss weights are `count^-weight_power`; 0 for none.
+        class_weight_power: loss weights are `count^-class_weight_power`; 0 for none.
         compile_network: let torch.compile translate the network, in this mode of its; pays on a GPU and in long runs.
             None leaves the network as it is.
-        weights_on_top_of_sampler: tells `jersey.lint.checks` that weights and a balanced sampler at once are meant.
+        allow_weights_and_sampler: tells `jersey.lint.checks` that weights and a balanced sampler at once are meant.
 
     Attributes:
         run_state: what the parts of the run tell each other.
@@ -79,9 +79,9 @@ class JerseyModule(L.LightningModule):
         augment: Augment | None = None,
         mix: Mix | None = None,
         sam: SAM | None = None,
-        weight_power: float = 0.0,
+        class_weight_power: float = 0.0,
         compile_network: CompileMode | None = None,
-        weights_on_top_of_sampler: bool = False,
+        allow_weights_and_sampler: bool = False,
     ) -> None:
         super().__init__()
         self.run_state = RunState()
@@ -97,13 +97,13 @@ class JerseyModule(L.LightningModule):
         self.augment = augment
         self.mix = mix
         self.sam = sam
-        self.register_buffer("class_weights_K", class_weights(class_counts, power=weight_power), persistent=False)
+        self.register_buffer("class_weights_K", class_weights(class_counts, power=class_weight_power), persistent=False)
         self.evaluations: dict[str, Evaluation] = {}
         self._collectors = {split: Collector() for split in SPLITS}
         self._losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images_BCHW, targets = self.training_input(batch, batch_idx)
+        images_BCHW, targets = self.prepare_batch(batch, batch_idx)
         logits_BK = self.network(images_BCHW)
         loss = self.loss(logits_BK, targets, self.class_weights_K)
         if self.sam is None or not self.sam.is_uphill:  # a batch's second pass is of no weights that stay
@@ -112,7 +112,7 @@ class JerseyModule(L.LightningModule):
                 self._collectors["train"].add(logits_BK, batch)
         return loss
 
-    def training_input(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+    def prepare_batch(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """What this epoch's training takes: images, and labels [B] or, with `mix`, shares of labels [B,K+1].
 
         It is the same at every call, as randomness is counted.
@@ -127,7 +127,7 @@ class JerseyModule(L.LightningModule):
 
     def _generator(self, device: torch.device, *counters: int) -> torch.Generator:
         # Each process has other crops, and draws other numbers for them.
-        return counted_generator(device, self.seed, self.current_epoch, *counters, *own_counters())
+        return derived_generator(device, self.seed, self.current_epoch, *counters, *rank_counters())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._collectors["val"].add(self._evaluate(batch), batch)
@@ -162,7 +162,7 @@ class JerseyModule(L.LightningModule):
         return {f"{split}/{name}": score for name, score in self.evaluations[split].metrics.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        if self.sam is not None and (sentence := gathers_too_much(self.trainer.accumulate_grad_batches)):
+        if self.sam is not None and (sentence := accumulation_error(self.trainer.accumulate_grad_batches)):
             raise UserError(sentence)
         plugin = self.trainer.precision_plugin
         # With a loss scale gradients are unscaled before they are clipped; a fused optimizer would do it after that.
@@ -191,7 +191,7 @@ class JerseyModule(L.LightningModule):
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
         if self.sam is not None and optimizer_closure is not None:
-            optimizer_closure = self.sam.two_passes(self.network, optimizer_closure)
+            optimizer_closure = self.sam.wrap_closure(self.network, optimizer_closure)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -202,7 +202,7 @@ class JerseyModule(L.LightningModule):
             "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }
         if self._losses:  # inside of an epoch
-            checkpoint["jersey_epoch"] = {"losses": interleaved(self._epoch_losses)}
+            checkpoint["jersey_epoch"] = {"losses": all_gather_interleaved(self._epoch_losses)}
             if train := self._collectors["train"]:
                 checkpoint["jersey_epoch"]["train"] = train.state_dict()
 
@@ -210,6 +210,6 @@ class JerseyModule(L.LightningModule):
         stored = Labels(tuple(checkpoint["jersey"]["labels"]))
         self.labels.require_same(stored, here="the data set", there="the checkpoint")
         if epoch := checkpoint.get("jersey_epoch"):
-            self._losses = list(own_share(epoch["losses"]))
+            self._losses = list(rank_slice(epoch["losses"]))
             if "train" in epoch:
                 self._collectors["train"].load_state_dict(epoch["train"])

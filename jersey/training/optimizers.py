@@ -66,8 +66,8 @@ def torch_optimizer(
         name = getattr(make.func if isinstance(make, partial) else make, "__name__", repr(make))
         raise UserError(f"module.optimizer.make={name} takes no {' and no '.join(missing)}; choose another optimizer")
     groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
-    is_open = {defaults.get(name, False) for name in ("fused", "foreach")} == {None}
-    fused = {"fused": True} if may_fuse and is_open else {}
+    is_open_vocabulary = {defaults.get(name, False) for name in ("fused", "foreach")} == {None}
+    fused = {"fused": True} if may_fuse and is_open_vocabulary else {}
     return make(groups, lr=lr, weight_decay=weight_decay, **fused)
 
 

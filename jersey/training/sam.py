@@ -32,7 +32,7 @@ class SAM:
         self.rho = rho
         self.is_uphill = False
 
-    def two_passes(self, network: nn.Module, closure: Callable[[], Any]) -> Callable[[], Any]:
+    def wrap_closure(self, network: nn.Module, closure: Callable[[], Any]) -> Callable[[], Any]:
         """A closure for the optimizer that leaves the gradients of the second pass at the weights as they were.
 
         The one it gets clears the gradients, computes the loss of one and the same batch, and its gradients.
@@ -40,14 +40,14 @@ class SAM:
 
         def climb_and_look() -> Any:
             loss = closure()
-            with self._uphill(network):
+            with self._ascend(network):
                 closure()
             return loss
 
         return climb_and_look
 
     @contextmanager
-    def _uphill(self, network: nn.Module) -> Iterator[None]:
+    def _ascend(self, network: nn.Module) -> Iterator[None]:
         """Weights moved by rho along their gradient; they come back bit for bit, and no statistics are gathered."""
         weights = [weight for weight in network.parameters() if weight.grad is not None]
         tracking = [part for part in network.modules() if isinstance(part, BatchNorm) and part.track_running_stats]
@@ -74,7 +74,7 @@ def _track(batch_norms: list[BatchNorm], *, is_on: bool) -> None:
         each.track_running_stats = is_on
 
 
-def gathers_too_much(accumulate: int) -> str | None:
+def accumulation_error(accumulate: int) -> str | None:
     """What is wrong with so many batches a step, as both passes must see the same; None where nothing is."""
     if accumulate <= 1:
         return None

@@ -1,7 +1,7 @@
 """Lightning's Trainer, set up the one way jersey uses it: on one device, or on as many as torchrun starts processes.
 
 Several processes train by DDP what one would train, as far as that goes: they share each batch, and the mean of their
-gradients is the batch's. Batch normalisation sees the whole batch where it can, on GPUs (SyncBatchNorm refuses the
+gradients is the batch's. Batch normalization sees the whole batch where it can, on GPUs (SyncBatchNorm refuses the
 CPU). On the CPU each process normalises its share, and the running statistics are those of rank zero.
 """
 
@@ -24,7 +24,7 @@ AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 """What a precision computes in, where that is less than single precision."""
 
 
-def named(**members: Callback | None) -> dict[str, Callback | None]:
+def callback_dict(**members: Callback | None) -> dict[str, Callback | None]:
     """A dict, as a callable: config paths to its members read `callbacks.ema.decay`."""
     return members
 

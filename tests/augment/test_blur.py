@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.blur import Blur, LowResolution, MotionBlur, convolve, down_and_up, gaussian, line
+from jersey.augment.blur import Blur, MotionBlur, RandomDownscale, convolve, down_and_up, gaussian, line
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 48)])
@@ -95,7 +95,7 @@ def test_down_and_up_is_torchvisions(size: tuple[int, int]) -> None:
 def test_every_crop_is_shrunk_by_its_own_factor_up_to_the_largest() -> None:
     """Found again among torchvision's results; both axes by the same factor."""
     image_CHW = noise(1, 3, 24, 48)[0]
-    changed_BCHW = LowResolution(factor=3)(image_CHW.expand(300, -1, -1, -1).contiguous(), generator())
+    changed_BCHW = RandomDownscale(factor=3)(image_CHW.expand(300, -1, -1, -1).contiguous(), generator())
     sizes = [(rows, columns) for columns in range(12, 49) for rows in {int(columns / 2), int((columns + 1) / 2)}]
     results_SCHW = torch.stack([by_torchvision(image_CHW, *each) for each in sizes])
     distance_BS = torch.cdist(changed_BCHW.flatten(1), results_SCHW.flatten(1))

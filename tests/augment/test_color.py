@@ -1,4 +1,4 @@
-"""Colours, hue and noise against torchvision, with the random parameters recovered from what came out.
+"""Colors, hue and noise against torchvision, with the random parameters recovered from what came out.
 
 Shapes: B batch, C channels, H W size. Images are float in [0, 1] unless said otherwise.
 """
@@ -11,11 +11,11 @@ from helpers.augment_pictures import generator, half_width, mild, noise, smooth
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.color import Colour, Hue, Noise, turn_hue
+from jersey.augment.color import Color, Hue, Noise, shift_hue
 
 
 def affine_of(before_CHW: Tensor, after_CHW: Tensor) -> tuple[Tensor, Tensor]:
-    """The 3x3 matrix and the offset that lead from the colours before to those after; fails where none does."""
+    """The 3x3 matrix and the offset that lead from the colors before to those after; fails where none does."""
     pixels_P4 = torch.cat([before_CHW.flatten(1), torch.ones(1, before_CHW[0].numel())]).T.double()
     fitted = torch.linalg.lstsq(pixels_P4, after_CHW.flatten(1).T.double())
     torch.testing.assert_close(pixels_P4 @ fitted.solution, after_CHW.flatten(1).T.double(), atol=1e-4, rtol=0)
@@ -24,7 +24,7 @@ def affine_of(before_CHW: Tensor, after_CHW: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_colours_are_torchvisions_saturation_then_contrast_then_brightness() -> None:
     images_BCHW = mild(64, 32, 32)
-    changed_BCHW = Colour(brightness=0.2, contrast=0.2, saturation=0.2)(images_BCHW, generator())
+    changed_BCHW = Color(brightness=0.2, contrast=0.2, saturation=0.2)(images_BCHW, generator())
     factors = []
     for image, changed in zip(images_BCHW, changed_BCHW, strict=True):
         matrix_33, offset_3 = affine_of(image, changed)
@@ -48,7 +48,7 @@ def test_colours_are_torchvisions_saturation_then_contrast_then_brightness() -> 
 def test_swap_reorders_the_channels_and_inverts_each_with_its_own_chance() -> None:
     batch = 240
     image_CHW = mild(1, 8, 8)[0]
-    changed_BCHW = Colour(swap=0.5)(image_CHW.expand(batch, -1, -1, -1).contiguous(), generator())
+    changed_BCHW = Color(channel_swap_p=0.5)(image_CHW.expand(batch, -1, -1, -1).contiguous(), generator())
     counts: dict[tuple[tuple[int, ...], bool], int] = {}
     for changed in changed_BCHW:
         matrix_33, offset_3 = affine_of(image_CHW, changed)
@@ -65,12 +65,12 @@ def test_swap_reorders_the_channels_and_inverts_each_with_its_own_chance() -> No
         assert abs(count - expected[key]) < 5 * math.sqrt(expected[key]), (key, count)
 
 
-def test_swap_keeps_the_colour_changes() -> None:
+def test_swap_keeps_the_color_changes() -> None:
     """Without and with swapping, the same generator gives the same crops up to the order of channels and inversion."""
     images_BCHW = mild(16, 8, 8)
     strengths = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
-    plain_BCHW = Colour(**strengths)(images_BCHW, generator())
-    swapped_BCHW = Colour(**strengths, swap=1.0)(images_BCHW, generator())
+    plain_BCHW = Color(**strengths)(images_BCHW, generator())
+    swapped_BCHW = Color(**strengths, channel_swap_p=1.0)(images_BCHW, generator())
     torch.testing.assert_close((1 - swapped_BCHW).sum(dim=1), plain_BCHW.sum(dim=1))
     torch.testing.assert_close((1 - swapped_BCHW).sort(dim=1).values, plain_BCHW.sort(dim=1).values)
 
@@ -92,20 +92,20 @@ def test_noise_has_its_own_strength_in_every_crop() -> None:
 def test_a_turn_is_torchvisions(size: tuple[int, int]) -> None:
     images_BCHW = torch.cat([smooth(6, *size), noise(5, 3, *size)])
     turns_B = torch.linspace(-0.5, 0.5, 11)
-    turned_BCHW = turn_hue(images_BCHW, turns_B)
+    turned_BCHW = shift_hue(images_BCHW, turns_B)
     for image, turned, turn in zip(images_BCHW, turned_BCHW, turns_B.tolist(), strict=True):
         torch.testing.assert_close(turned, tv.adjust_hue(image, turn), atol=1e-4, rtol=0)
 
 
 def test_grey_has_no_hue() -> None:
     grey_BCHW = noise(4, 1, 16, 16).expand(-1, 3, -1, -1).contiguous()
-    torch.testing.assert_close(Hue(turn=0.5)(grey_BCHW, generator()), grey_BCHW)
+    torch.testing.assert_close(Hue(max_shift=0.5)(grey_BCHW, generator()), grey_BCHW)
 
 
 def test_turns_fill_their_range() -> None:
     """Green of a red crop rises with the turn, to 1 at a sixth of the circle; blue falls likewise."""
     red_BCHW = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
-    turned_BCHW = Hue(turn=0.1)(red_BCHW, generator())
+    turned_BCHW = Hue(max_shift=0.1)(red_BCHW, generator())
     turns_B = (turned_BCHW[:, 1, 0, 0] - turned_BCHW[:, 2, 0, 0]) / 6
     assert turns_B.abs().max() <= 0.1 + 1e-6
     quartiles_3 = turns_B.quantile(torch.tensor([0.25, 0.5, 0.75]))

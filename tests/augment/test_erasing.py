@@ -6,7 +6,7 @@ from helpers.augment_pictures import generator, noise
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.erasing import Erasing
+from jersey.augment.erasing import RandomErasing
 
 
 def rectangles(changed_BHW: Tensor) -> list[tuple[int, int, int, int]]:
@@ -25,20 +25,20 @@ def rectangles(changed_BHW: Tensor) -> list[tuple[int, int, int, int]]:
 
 
 @pytest.mark.parametrize("size", [(40, 40), (24, 60), (9, 8)])
-def test_it_is_torchvisions_rectangle_of_one_colour_and_never_larger_than_allowed(size: tuple[int, int]) -> None:
+def test_it_is_torchvisions_rectangle_of_one_color_and_never_larger_than_allowed(size: tuple[int, int]) -> None:
     images_BCHW = noise(300, 3, *size)
-    erased_BCHW = Erasing(area=0.2)(images_BCHW, generator())
+    erased_BCHW = RandomErasing(area=0.2)(images_BCHW, generator())
     for image, erased, (top, left, height, width) in zip(
         images_BCHW, erased_BCHW, rectangles((images_BCHW != erased_BCHW).any(dim=1)), strict=True
     ):
-        colour_311 = erased[:, top : top + 1, left : left + 1]
-        assert torch.equal(erased, tv.erase(image, top, left, height, width, colour_311))
+        color_311 = erased[:, top : top + 1, left : left + 1]
+        assert torch.equal(erased, tv.erase(image, top, left, height, width, color_311))
         assert height * width <= 0.2 * size[0] * size[1]
 
 
 def test_sizes_shapes_places_and_colours_vary_over_their_range() -> None:
     images_BCHW = torch.full((2000, 3, 100, 100), -1.0)
-    erased_BCHW = Erasing(area=0.2)(images_BCHW, generator())
+    erased_BCHW = RandomErasing(area=0.2)(images_BCHW, generator())
     found = torch.tensor(rectangles((erased_BCHW >= 0).all(dim=1))).float()
     top_B, left_B, height_B, width_B = found[found[:, 2] > 5].T
     area_B = height_B * width_B / 10_000
@@ -51,11 +51,11 @@ def test_sizes_shapes_places_and_colours_vary_over_their_range() -> None:
         torch.testing.assert_close(
             place_B.quantile(torch.tensor([0.0, 0.25, 0.5, 0.75, 1])), torch.linspace(0, 1, 5), atol=0.06, rtol=0
         )
-    colours_B3 = erased_BCHW.amax(dim=(2, 3))[found[:, 2] > 0]
-    torch.testing.assert_close(colours_B3.std(dim=0), torch.full((3,), 12**-0.5), atol=0.02, rtol=0)
+    colors_B3 = erased_BCHW.amax(dim=(2, 3))[found[:, 2] > 0]
+    torch.testing.assert_close(colors_B3.std(dim=0), torch.full((3,), 12**-0.5), atol=0.02, rtol=0)
 
 
 def test_the_whole_crop_may_be_allowed() -> None:
     images_BCHW = noise(200, 3, 10, 30)
-    found = rectangles((Erasing(area=1)(images_BCHW, generator()) != images_BCHW).any(dim=1))
+    found = rectangles((RandomErasing(area=1)(images_BCHW, generator()) != images_BCHW).any(dim=1))
     assert max(height * width for _, _, height, width in found) > 200

@@ -9,12 +9,12 @@ from helpers.augment_pictures import generator, noise, smooth
 from torchvision.transforms import v2
 
 from jersey.augment.base import Augment, Augmentation
-from jersey.augment.blur import Blur, LowResolution, MotionBlur
-from jersey.augment.color import Colour, Hue, Noise
-from jersey.augment.erasing import Erasing
+from jersey.augment.blur import Blur, MotionBlur, RandomDownscale
+from jersey.augment.color import Color, Hue, Noise
+from jersey.augment.erasing import RandomErasing
 from jersey.augment.geometry import Geometry
-from jersey.augment.jpeg import Jpeg
-from jersey.augment.magnitude import strengths
+from jersey.augment.jpeg import RandomJPEG
+from jersey.augment.magnitude import magnitudes
 from jersey.augment.per_sample import PerSample
 from jersey.core.errors import UserError
 
@@ -25,21 +25,21 @@ OPERATIONS: dict[type[Augmentation], tuple[dict[str, Any], dict[str, Any], dict[
         {"rotation_deg": 5},
         {},
     ),
-    Colour: ({"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "swap": 0.5}, {"brightness": 0.1}, {}),
+    Color: ({"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "swap": 0.5}, {"brightness": 0.1}, {}),
     Noise: ({"std": 0.1}, {"std": 0.02}, {"std": 0}),
     Hue: ({"turn": 0.5}, {"turn": 0.05}, {"turn": 0}),
     Blur: ({"sigma_px": 3}, {"sigma_px": 0.8}, {"sigma_px": 0}),
     MotionBlur: ({"length_px": 9}, {"length_px": 3}, {"length_px": 0}),
-    LowResolution: ({"factor": 4}, {"factor": 1.5}, {"factor": 1}),
-    Jpeg: ({"quality": 5}, {"quality": 80}, {"quality": 5, "p": 0}),
-    Erasing: ({"area": 0.5}, {"area": 0.05, "p": 0.5}, {"area": 0}),
+    RandomDownscale: ({"factor": 4}, {"factor": 1.5}, {"factor": 1}),
+    RandomJPEG: ({"quality": 5}, {"quality": 80}, {"quality": 5, "p": 0}),
+    RandomErasing: ({"area": 0.5}, {"area": 0.05, "p": 0.5}, {"area": 0}),
     PerSample: (
         {"transform": v2.RandAugment(num_ops=3)},
         {"transform": v2.ColorJitter(0.1)},
         {"transform": v2.Identity()},
     ),
 }
-WITH_CHANCE = (Blur, MotionBlur, LowResolution, Jpeg, Erasing)
+WITH_CHANCE = (Blur, MotionBlur, RandomDownscale, RandomJPEG, RandomErasing)
 NOTHING = [(kind, settings[2]) for kind, settings in OPERATIONS.items()]
 NOTHING += [(kind, OPERATIONS[kind][0] | {"p": 0}) for kind in WITH_CHANCE]
 SIZES = [(8, 21), (33, 20)]
@@ -85,7 +85,7 @@ def test_without_strength_nothing_changes(
 
 @of_each
 def test_every_operation_shows_and_a_stronger_one_more(kind: type[Augmentation]) -> None:
-    strong_change, change, none = (strengths(Augment(it=kind(**each)))["it"].change for each in OPERATIONS[kind])
+    strong_change, change, none = (magnitudes(Augment(it=kind(**each)))["it"].change for each in OPERATIONS[kind])
     assert strong_change * 0.9 > change > 0.3 > 0.02 > none
 
 
@@ -130,13 +130,13 @@ def test_p_is_the_share_of_crops_that_are_changed(kind: type[Augmentation]) -> N
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: Hue(turn=0.6), "Hue has turn=0.6"),
+        (lambda: Hue(max_shift=0.6), "Hue has turn=0.6"),
         (lambda: Blur(sigma_px=-1), "Blur has sigma_px=-1; give a value of at least 0"),
         (lambda: Blur(sigma_px=1, p=1.5), "Blur has p=1.5; give a value from 0 to 1"),
         (lambda: MotionBlur(length_px=float("nan")), "MotionBlur has length_px=nan"),
-        (lambda: LowResolution(factor=0.5), "LowResolution has factor=0.5"),
-        (lambda: Jpeg(quality=0), "Jpeg has quality=0"),
-        (lambda: Erasing(area=1.2), "Erasing has area=1.2"),
+        (lambda: RandomDownscale(factor=0.5), "LowResolution has factor=0.5"),
+        (lambda: RandomJPEG(quality=0), "Jpeg has quality=0"),
+        (lambda: RandomErasing(area=1.2), "Erasing has area=1.2"),
     ],
 )
 def test_an_impossible_strength_is_refused(make: Callable[[], Augmentation], named: str) -> None:
@@ -144,7 +144,7 @@ def test_an_impossible_strength_is_refused(make: Callable[[], Augmentation], nam
         make()
 
 
-@pytest.mark.parametrize("kind", [Geometry, Colour])
+@pytest.mark.parametrize("kind", [Geometry, Color])
 def test_autocast_does_not_coarsen_the_arithmetic(kind: type[Augmentation]) -> None:
     """The training step runs in autocast, whose 8-bit products would move sampling points by half a pixel at 224."""
     images_BCHW, augment = pictures(4, (64, 64)), Augment(only=strong(kind))

@@ -9,7 +9,7 @@ from helpers.augment_pictures import generator, noise
 from PIL import Image
 from torch import Tensor
 
-from jersey.augment.jpeg import Jpeg, compress, constants, scaled
+from jersey.augment.jpeg import RandomJPEG, compress, constants, scaled
 from jersey.augment.magnitude import reference_crops
 
 
@@ -57,7 +57,7 @@ def test_noise_is_pillows_too() -> None:
 
 def test_every_crop_has_its_own_quality_in_the_range() -> None:
     images_BCHW = noise(1, 3, 32, 32).expand(150, -1, -1, -1).contiguous()
-    jpegs_BCHW = Jpeg(quality=88)(images_BCHW, generator())
+    jpegs_BCHW = RandomJPEG(quality=88)(images_BCHW, generator())
     candidates_QCHW = compress(images_BCHW[:96], torch.arange(1.0, 97.0))
     chosen_B = torch.cdist(jpegs_BCHW.flatten(1), candidates_QCHW.flatten(1)).argmin(dim=1) + 1
     assert set(chosen_B.tolist()) == set(range(88, 96))

@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from jersey.augment.base import Augment, Augmentation
-from jersey.augment.color import Colour, Noise
+from jersey.augment.color import Color, Noise
 from jersey.augment.geometry import Geometry
-from jersey.augment.magnitude import TOGETHER, mean_change, reference_crops, strengths
+from jersey.augment.magnitude import TOGETHER, magnitudes, mean_change, reference_crops
 
 
 class FromTorch(Augmentation):
@@ -29,28 +29,28 @@ def test_the_crops_show_numbers_and_fill_the_range() -> None:
 
 def test_known_changes_are_measured_as_they_are() -> None:
     """E|N(0, s)| is s x sqrt(2 / pi), and s is uniform below 0.02: too little for the range's ends to matter much."""
-    assert strengths(lambda images, _: images.float() + 10)[TOGETHER].change == pytest.approx(10)
-    change = strengths(Augment(noise=Noise(std=0.02)))["noise"].change
+    assert magnitudes(lambda images, _: images.float() + 10)[TOGETHER].change == pytest.approx(10)
+    change = magnitudes(Augment(noise=Noise(std=0.02)))["noise"].change
     assert change == pytest.approx(255 * 0.01 * math.sqrt(2 / math.pi), rel=0.1)
 
 
 def test_a_shift_moves_points_by_its_share_of_a_side() -> None:
     """Both offsets are uniform in +-0.1 of a side: 0.1 x 0.765 apart on average (a square's mean radius)."""
-    strength = strengths(Augment(geometry=Geometry(shift=0.1)))["geometry"]
+    strength = magnitudes(Augment(geometry=Geometry(shift=0.1)))["geometry"]
     assert strength.moved_mean_percent == pytest.approx(10 * 0.7652, rel=0.15)
     assert strength.moved_p95_percent is not None
     assert 10 < strength.moved_p95_percent < 10 * math.sqrt(2)
-    still = strengths(Augment(geometry=Geometry()))
+    still = magnitudes(Augment(geometry=Geometry()))
     assert [each.change for each in still.values()] == pytest.approx([0] * 2, abs=1e-3)
     assert still["geometry"].moved_p95_percent == pytest.approx(0, abs=1e-3)
 
 
 def test_each_operation_is_measured_alone_and_all_together() -> None:
-    both = strengths(Augment(colour=Colour(brightness=0.2), noise=Noise(std=0.1)))
-    assert list(both) == ["colour", "noise", TOGETHER]
-    assert both["noise"].change == strengths(Augment(noise=Noise(std=0.1)))[TOGETHER].change
-    assert both[TOGETHER].change > max(both["colour"].change, both["noise"].change)
-    assert strengths(None) == {}
+    both = magnitudes(Augment(color=Color(brightness=0.2), noise=Noise(std=0.1)))
+    assert list(both) == ["color", "noise", TOGETHER]
+    assert both["noise"].change == magnitudes(Augment(noise=Noise(std=0.1)))[TOGETHER].change
+    assert both[TOGETHER].change > max(both["color"].change, both["noise"].change)
+    assert magnitudes(None) == {}
 
 
 def test_it_is_repeatable_and_leaves_the_callers_randomness_alone() -> None:
@@ -64,6 +64,6 @@ def test_it_is_repeatable_and_leaves_the_callers_randomness_alone() -> None:
 
 
 def test_more_rounds_see_rarer_changes() -> None:
-    rare = Augment(colour=Colour(swap=0.002))
+    rare = Augment(color=Color(channel_swap_p=0.002))
     assert mean_change(rare) == 0
     assert mean_change(rare, rounds=30) > 0

@@ -116,7 +116,7 @@ def test_the_generator_alone_decides(kind: type[Mix]) -> None:
 
 
 @pytest.mark.parametrize("kind", [MixUp, CutMix])
-def test_an_unreadable_crop_has_a_share_of_no_label(kind: type[Mix]) -> None:
+def test_an_illegible_crop_has_a_share_of_no_label(kind: type[Mix]) -> None:
     labels_B = torch.tensor([4, ILLEGIBLE_INDEX, ILLEGIBLE_INDEX, 2, 1, 3])
     images_BCHW, shares_BJ = kind(alpha=1.0)(images(), labels_B, generator(3), num_classes=CLASSES)
     expected_BCHW, expected_BK = mixed(kind(alpha=1.0), 3)

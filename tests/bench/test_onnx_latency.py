@@ -32,7 +32,7 @@ def test_too_large_a_share_of_the_largest_batch_does_not_pass(
 def test_every_candidate_is_timed_at_every_batch_size() -> None:
     labels = Labels(("0", "00", "01"))
     network = small_network(labels=labels)
-    settings = ExportSettings(labels=labels, size_px=(32, 32), fit_mode="stretch")
+    settings = ExportSettings(labels=labels, size_px=(32, 32), resize_mode="stretch")
     by_batch = times_of(ExportModule(network, settings), {1: 2, 3: 4})
     assert list(by_batch) == [1, 3]
     names = {"torch", "onnx", "onnx, no fit", "fp16", "int8", "predictor", "predictor, files"}

@@ -57,7 +57,7 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 def everything(seen: dict[int, list[int]]) -> list[Callback]:
     early = EarlyStopping(monitor="val/loss", patience=EPOCHS)
-    return [Batches(seen), EMA(decay=0.9, every_steps=4), early, LearningRate(), FreezeBackbone(frac=0.2)]
+    return [Batches(seen), EMA(decay=0.9, every_steps=4), early, LearningRate(), FreezeBackbone(freeze_frac=0.2)]
 
 
 KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {

@@ -38,12 +38,12 @@ def test_a_row_a_number_as_the_folders_have_it_and_a_resumed_run_has_all_its_epo
     for name, *counts in rows:
         assert [int(count) for count in counts] == [len(list((crops_root / s / name).glob("*"))) for s in SPLITS]
     assert len({count for row in rows for count in row[1:]}) > 2, "the data set is too even to show a mix-up"
-    assert table(tmp_path / "parts" / "sampler.csv") == table(tmp_path / "whole" / "sampler.csv")
+    assert table(tmp_path / "parts" / "class_sampling.csv") == table(tmp_path / "whole" / "class_sampling.csv")
 
 
 def test_the_table_holds_what_the_loader_really_draws(looked_at: LookedAt) -> None:
     data = looked_at.data
-    header, natural, *epochs = table(looked_at.folder / "sampler.csv")
+    header, natural, *epochs = table(looked_at.folder / "class_sampling.csv")
     assert header == ["drawn in", "0", "00", "01"]
     assert natural == ["data set", *map(str, data.class_counts)]
     assert [row[0] for row in epochs] == [f"epoch {epoch}" for epoch in range(EPOCHS)]
@@ -53,7 +53,7 @@ def test_the_table_holds_what_the_loader_really_draws(looked_at: LookedAt) -> No
         assert [int(cell) for cell in row[1:]] == labels_N.bincount(minlength=3).tolist()
 
 
-@pytest.mark.parametrize(("name", "subset"), [("dataset", None), ("sampler", "train")])
+@pytest.mark.parametrize(("name", "subset"), [("dataset", None), ("class_sampling", "train")])
 def test_the_picture_is_that_of_the_table_and_goes_to_aim_once_at_the_start(
     looked_at: LookedAt, name: str, subset: str | None
 ) -> None:

@@ -22,7 +22,7 @@ State = dict[str, Tensor]
 
 
 class Small(L.LightningModule):
-    """A network with batch normalisation: float buffers and an integer one, besides the weights."""
+    """A network with batch normalization: float buffers and an integer one, besides the weights."""
 
     def __init__(self) -> None:
         super().__init__()

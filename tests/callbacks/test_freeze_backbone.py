@@ -60,10 +60,10 @@ def test_weights_and_statistics_stand_still_for_that_share_of_the_steps(
     data: JerseyDataModule, tmp_path: Path, optimizer: Any, frac: float, accumulate: int, frozen_batches: int
 ) -> None:
     module, recorder = tiny_module(data, optimizer=optimizer), Recorder()
-    modes: list[bool] = []  # frozen, a batch is normalised as in evaluation
+    modes: list[bool] = []  # frozen, a batch is normalized as in evaluation
     module.network.backbone.register_forward_hook(lambda part, *_: modes.append(part[1].training))
     start = copy_of(module.network.backbone)
-    fitted(tmp_path, data, module, FreezeBackbone(frac=frac), recorder, accumulate=accumulate)
+    fitted(tmp_path, data, module, FreezeBackbone(freeze_frac=frac), recorder, accumulate=accumulate)
     assert changes([start, *recorder.backbones]) == [batch >= frozen_batches for batch in range(BATCHES)]
     assert modes.count(True) == BATCHES - frozen_batches
     assert all(changes(recorder.heads)) == (accumulate == 1)
@@ -76,7 +76,7 @@ def test_what_never_learns_is_not_woken(data: JerseyDataModule, tmp_path: Path) 
     module = tiny_module(data)
     kept = module.network.backbone.get_parameter("0.weight").requires_grad_(False)
     start = kept.clone()
-    fitted(tmp_path, data, module, FreezeBackbone(frac=0.3))
+    fitted(tmp_path, data, module, FreezeBackbone(freeze_frac=0.3))
     assert not kept.requires_grad
     assert torch.equal(kept, start)
 
@@ -84,4 +84,4 @@ def test_what_never_learns_is_not_woken(data: JerseyDataModule, tmp_path: Path) 
 @pytest.mark.parametrize("frac", [-0.1, 1.5])
 def test_no_share_of_the_run_is_refused(frac: float) -> None:
     with pytest.raises(UserError, match=rf"freeze_backbone\.frac={frac}"):
-        FreezeBackbone(frac=frac)
+        FreezeBackbone(freeze_frac=frac)

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import nn
 
 from jersey.augment.mixing import CutMix, Mix
-from jersey.callbacks.base import Scored
-from jersey.callbacks.grids import GradCam, PredictionGrid, SampleGrid, stage_for
+from jersey.callbacks.base import EvaluatedSplit
+from jersey.callbacks.grids import GradCam, InputGrid, PredictionGrid, stage_for
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 from jersey.evaluation.grad_cam import grad_cam
@@ -43,8 +43,8 @@ def test_the_pictured_pixels_are_those_the_network_gets(looked_at: LookedAt) -> 
     for epoch, (section,) in zip((0, 2), sections.values(), strict=True):
         assert_shows_what_is_trained_on(section, looked_at.data, looked_at.witness, epoch)
         assert "unchanged" not in section.heading
-    assert [where["epoch"] for where in looked_at.where("samples")] == [0, 2]
-    assert Image.open(looked_at.folder / "samples_train.png").format == "PNG"
+    assert [where["epoch"] for where in looked_at.where("inputs")] == [0, 2]
+    assert Image.open(looked_at.folder / "inputs_train.png").format == "PNG"
     assert len(looked_at.witness.seen) == 3 * EPOCHS
 
 
@@ -54,7 +54,7 @@ def test_mixing_alone_is_a_change_and_training_is_the_same_without_the_picture(
 ) -> None:
     """By default only the first epoch is drawn."""
     data, grids, states = small_data(crops_root), watch_grids(monkeypatch), []
-    for name, callbacks in {"without": [], "with": [SampleGrid(crops=9)]}.items():
+    for name, callbacks in {"without": [], "with": [InputGrid(crops=9)]}.items():
         module, witness = small_module(data, is_augmented=False, mix=mix), Witness()
         trainer_in(tmp_path / name, module, witness, *callbacks, epochs=2).fit(module, datamodule=data)
         states.append(module.state_dict() | {"generator": torch.get_rng_state()})
@@ -100,7 +100,7 @@ def test_crops_are_found_by_their_row_in_the_split(
     rows = torch.tensor([7, 0, 11])
     labels_N = data.decoded["test"].labels_N[rows]
     module.evaluations["test"] = Evaluation(3 * torch.eye(3)[labels_N], labels_N, rows)
-    callback.evaluated(Scored(trainer, module, "test"))
+    callback.on_split_evaluated(EvaluatedSplit(trainer, module, "test"))
     ((right, _, _),) = grids.values()
     assert [row_of(tile.images[0], data, "test") for tile in right.tiles] == rows.tolist()
 

@@ -9,7 +9,7 @@ import torch
 from helpers.small_run import STEPS, fitted, tiny_data, tiny_module
 from torch import Tensor, nn
 
-from jersey.callbacks.monitoring import FILE, FiniteLoss
+from jersey.callbacks.monitoring import FILE, StopOnNonFinite
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 
@@ -36,7 +36,7 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 
 def fit(folder: Path, data: JerseyDataModule, instead: dict[int, float], **settings: Any) -> dict[str, Any]:
-    return fitted(folder, data, tiny_module(data, loss=Breaking(instead)), FiniteLoss(after_steps=3), **settings)
+    return fitted(folder, data, tiny_module(data, loss=Breaking(instead)), StopOnNonFinite(max_steps=3), **settings)
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_fewer_in_a_row_are_borne(data: JerseyDataModule, tmp_path: Path) -> Non
 
 def test_it_is_a_step_at_least() -> None:
     with pytest.raises(UserError, match="after_steps=0"):
-        FiniteLoss(after_steps=0)
+        StopOnNonFinite(max_steps=0)

@@ -74,7 +74,7 @@ def test_the_confusion_matrix_is_that_of_the_collected_answers(looked_at: Looked
 
 @SUBSETS
 def test_every_misread_crop_has_a_row_that_names_its_file(looked_at: LookedAt, subset: str) -> None:
-    rows, split = table(looked_at.folder / f"mistakes_{subset}.csv"), looked_at.data.splits[subset]
+    rows, split = table(looked_at.folder / f"errors_{subset}.csv"), looked_at.data.splits[subset]
     names = looked_at.data.labels.names
     probabilities_NK = looked_at.module.evaluations[subset].logits_NK.double().softmax(dim=1)
     expected = {
@@ -84,9 +84,9 @@ def test_every_misread_crop_has_a_row_that_names_its_file(looked_at: LookedAt, s
     }
     assert len(rows) == len(expected) > 0
     for row in rows:
-        assert (row["true number"], row["read as"], row["confidence"]) == expected[row["file"]]
-        assert row["error"] == error_type(row["true number"], row["read as"])
-        assert Path(row["file"]).parent.name == row["true number"], "as the file's folder says"
+        assert (row["label"], row["predicted"], row["confidence"]) == expected[row["file"]]
+        assert row["error"] == error_type(row["label"], row["predicted"])
+        assert Path(row["file"]).parent.name == row["label"], "as the file's folder says"
     confidences = [float(row["confidence"]) for row in rows]
     assert confidences == sorted(confidences, reverse=True)
     types = table(looked_at.folder / f"digit_errors_{subset}.csv")
@@ -106,12 +106,12 @@ def test_every_crop_has_its_prediction_in_the_order_of_the_split(looked_at: Look
     rows, split = table(looked_at.folder / f"predictions_{subset}.csv"), data.splits[subset]
     assert [data.root / row["file"] for row in rows] == list(split.paths)
     assert [Path(row["file"]).parent.name for row in rows] == list(split.labels), "as the files' folders say"
-    assert [row["true number"] for row in rows] == list(split.labels)
+    assert [row["label"] for row in rows] == list(split.labels)
     assert [int(row["bytes"]) for row in rows] == [len(path.read_bytes()) for path in split.paths]
-    assert [row["read as"] for row in rows] == [data.labels.names[k] for k in evaluation.logits_NK.argmax(dim=1)]
+    assert [row["predicted"] for row in rows] == [data.labels.names[k] for k in evaluation.logits_NK.argmax(dim=1)]
     for row, p_K, k in zip(rows, evaluation.logits_NK.double().softmax(dim=1), evaluation.labels_N, strict=True):
-        assert (float(row["confidence"]), float(row["probability of the truth"])) == (p_K.max(), p_K[k])
-        assert int(row["rank of the truth"]) == 1 + int((p_K > p_K[k]).sum())
+        assert (float(row["confidence"]), float(row["label_probability"])) == (p_K.max(), p_K[k])
+        assert int(row["label_rank"]) == 1 + int((p_K > p_K[k]).sum())
 
 
 def test_the_comparison_of_runs_scores_what_the_module_said(looked_at: LookedAt, tmp_path: Path) -> None:
@@ -164,15 +164,15 @@ def test_files_are_found_by_their_rows_in_the_split_and_odd_names_are_kept(tmp_p
     paths = (tmp_path / "тест" / 'no "0", ñ.png', tmp_path / "b.png", tmp_path / "c, d.png")
     paths[1].write_bytes(b"12345")
     rows = evaluate(PredictionsTable(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
-    assert [[*list(row.values())[:4], row["rank of the truth"]] for row in rows] == [
+    assert [[*list(row.values())[:4], row["label_rank"]] for row in rows] == [
         ['тест/no "0", ñ.png', "", "00", "Ж7", "2"],
         ["b.png", "5", "Ж7", "00", "3"],
         ["c, d.png", "", "0", "0", "1"],
     ]
     (tmp_path / "predictions_test.csv").unlink()
     rows = evaluate(DigitErrors(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
-    rows = table(tmp_path / "mistakes_test.csv")
-    assert [(row["file"], row["true number"], row["read as"], row["error"]) for row in rows] == [
+    rows = table(tmp_path / "errors_test.csv")
+    assert [(row["file"], row["label"], row["predicted"], row["error"]) for row in rows] == [
         (str(paths[1]), "Ж7", "00", "other"),
         (str(paths[0]), "00", "Ж7", "other"),
     ]
@@ -181,7 +181,7 @@ def test_files_are_found_by_their_rows_in_the_split_and_odd_names_are_kept(tmp_p
 def test_of_equal_logits_the_first_is_read_as_in_the_metrics(tmp_path: Path) -> None:
     evaluation = Evaluation(torch.zeros(2, 3), torch.tensor([0, 2]), torch.arange(2))
     rows = evaluate(PredictionsTable(), evaluation, ("0", "00", "7"), tmp_path, (tmp_path / "a", tmp_path / "b"))
-    assert [(row["read as"], row["rank of the truth"]) for row in rows] == [("0", "1"), ("0", "3")]
+    assert [(row["predicted"], row["label_rank"]) for row in rows] == [("0", "1"), ("0", "3")]
     assert evaluation.metrics["acc_top1"] == 0.5
 
 
@@ -191,5 +191,5 @@ def test_without_a_mistake_the_files_are_there_and_say_so(tmp_path: Path) -> Non
         folder = tmp_path / type(callback).__name__
         folder.mkdir()
         evaluate(callback, evaluation, ("0", "00"), folder, ())
-    assert table(tmp_path / "DigitErrors" / "mistakes_test.csv") == []
+    assert table(tmp_path / "DigitErrors" / "errors_test.csv") == []
     assert {row["count"] for row in table(tmp_path / "DigitErrors" / "digit_errors_test.csv")} == {"0"}

@@ -14,8 +14,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from jersey.callbacks.checkpoints import RunCheckpoint
-from jersey.callbacks.training_curves import History
-from jersey.plots.history import history
+from jersey.callbacks.training_curves import TrainingCurves
+from jersey.plots.training_curves import training_curves
 from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 
 LOADER: Any = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2)
@@ -36,11 +36,11 @@ class Watcher(Callback):
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
         if len(self.is_drawn) == trainer.current_epoch:
-            self.is_drawn.append((Path(trainer.default_root_dir) / "history.png").exists())
+            self.is_drawn.append((Path(trainer.default_root_dir) / "curves.png").exists())
 
 
 def pixels(folder: Path) -> bytes:
-    return Image.open(folder / "history.png").tobytes()
+    return Image.open(folder / "curves.png").tobytes()
 
 
 @pytest.mark.parametrize(("mode", "best_epoch", "best"), [("min", 0, "10"), ("max", 3, "13")])
@@ -48,7 +48,9 @@ def test_a_resumed_and_tested_run_is_shown_whole(folder: Path, mode: str, best_e
     """The module's val/loss is 10 + epoch and its test/loss 0.5."""
     for epochs in (2, 4):
         module = Countdown()
-        trainer = trainer_in(folder, module, History(), RunCheckpoint(monitor="val/loss", mode=mode), epochs=epochs)
+        trainer = trainer_in(
+            folder, module, TrainingCurves(), RunCheckpoint(monitor="val/loss", mode=mode), epochs=epochs
+        )
         last = folder / "last.ckpt"
         trainer.fit(module, LOADER, LOADER, ckpt_path=last if last.exists() else None)
         trainer.save_checkpoint(last)
@@ -60,7 +62,7 @@ def test_a_resumed_and_tested_run_is_shown_whole(folder: Path, mode: str, best_e
     assert curves == {"train/loss": [(e, float(e)) for e in range(4)], "val/loss": [(e, 10.0 + e) for e in range(4)]}
     assert [row["step"] for row in rows_of(folder)] == ["1", "3", "5", "7", "7"]
     title = f"quickstart/first\nbest epoch {best_epoch}: val/loss {best}, test/loss 0.5"
-    expected = history(curves, test={"test/loss": 0.5}, best_epoch=best_epoch, title=title)
+    expected = training_curves(curves, test={"test/loss": 0.5}, best_epoch=best_epoch, title=title)
     assert pixels(folder) == expected.tobytes()
 
 
@@ -69,13 +71,13 @@ def test_the_interval_spares_short_epochs_and_aim_gets_the_ends_of_training_and_
     folder: Path, interval_s: float, drawn: list[bool]
 ) -> None:
     recorder, watcher, module = PictureRecorder(folder), Watcher(), Countdown()
-    trainer = trainer_in(folder, module, History(interval_s=interval_s), watcher, recorder=recorder, epochs=3)
+    trainer = trainer_in(folder, module, TrainingCurves(interval_s=interval_s), watcher, recorder=recorder, epochs=3)
     trainer.fit(module, LOADER, LOADER)
     assert watcher.is_drawn == drawn
     trained = pixels(folder)
     trainer.test(module, LOADER, verbose=False)
     where = {"step": 6, "epoch": 3, "subset": None}
-    assert [(name, place) for name, _, place in recorder.images] == [("history", where)] * 2
+    assert [(name, place) for name, _, place in recorder.images] == [("curves", where)] * 2
     assert [image.tobytes() for _, image, _ in recorder.images] == [trained, pixels(folder)]
     assert trained != pixels(folder)
 
@@ -87,9 +89,9 @@ def test_a_run_that_stops_early(folder: Path) -> None:
             self.trainer.should_stop = True
 
     module = Stops()
-    trainer_in(folder, module, History(), epochs=9).fit(module, LOADER, LOADER)
+    trainer_in(folder, module, TrainingCurves(), epochs=9).fit(module, LOADER, LOADER)
     curves: dict[str, list[tuple[int, float]]] = {"train/loss": [(0, 0.0)], "val/loss": [(0, 10.0)]}
-    assert pixels(folder) == history(curves, test={}, best_epoch=None, title="quickstart/first").tobytes()
+    assert pixels(folder) == training_curves(curves, test={}, best_epoch=None, title="quickstart/first").tobytes()
 
 
 def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path) -> None:
@@ -97,11 +99,11 @@ def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path) -> None:
     for epoch, value in enumerate(values):
         MetricsCsv(run_dir=folder).log_metrics({"val/acc_top1": value, "epoch": epoch}, step=epoch)
     module = Countdown()
-    trainer = trainer_in(folder, module, History(), RunCheckpoint(monitor="val/acc_top1", mode="max"))
+    trainer = trainer_in(folder, module, TrainingCurves(), RunCheckpoint(monitor="val/acc_top1", mode="max"))
     trainer.test(module, LOADER, verbose=False)
     title = "quickstart/first\nbest epoch 2: val/acc_top1 0.5"
     curves = {"val/acc_top1": list(enumerate(values))}
-    assert pixels(folder) == history(curves, test={"test/loss": 0.5}, best_epoch=2, title=title).tobytes()
+    assert pixels(folder) == training_curves(curves, test={"test/loss": 0.5}, best_epoch=2, title=title).tobytes()
 
 
 def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
@@ -116,8 +118,8 @@ def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
 
 def test_nothing_to_draw_is_no_error(folder: Path) -> None:
     module = Countdown()
-    trainer = trainer_in(folder, module, History(interval_s=0.0))
+    trainer = trainer_in(folder, module, TrainingCurves(interval_s=0.0))
     trainer.loggers = []
     trainer.fit(module, LOADER, LOADER)
     trainer.test(module, LOADER, verbose=False)
-    assert not (folder / "history.png").exists()
+    assert not (folder / "curves.png").exists()

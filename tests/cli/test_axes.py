@@ -123,7 +123,7 @@ def test_a_name_is_as_long_as_it_must_be_and_a_shared_sub_config_is_one_paramete
         (["labels=('0',),['0']"], ["data.labels", "twice"]),
         (["lr=1e-4", "optimizer.lr=3e-4"], ["two axes", "module.optimizer.lr"]),
         (["labels=None", "labels[0]=1"], ["two axes", "data.labels"]),
-        (["sampler_power=0,1", "weight_power=0,1"], ["sampler_power=1.0, weight_power=1.0", "multiply"]),
+        (["sampler_power=0,1", "class_weight_power=0,1"], ["sampler_power=1.0, class_weight_power=1.0", "multiply"]),
         (["seed=0,-1"], ["seed=-1", "too small"]),
     ],
 )

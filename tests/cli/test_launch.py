@@ -66,7 +66,7 @@ def test_print_config_shows_fiddlers_first_then_overrides_and_starts_nothing(lau
         (("--exp=quickstart", "--fiddler=smok"), ("smok", "smoke")),
         (("--exp=quickstart", "--config=here"), ("--exp", "--config")),
         (("--config=/no/such/run",), ("/no/such/run",)),
-        (("--exp=quickstart", "--effective"), ("--effective", "--diff")),
+        (("--exp=quickstart", "--diff_effects"), ("--diff_effects", "--diff")),
         (("--exp=quickstart", "--diff_format=markdown"), ("--diff_format", "--diff")),
         (("--exp=quickstart", "--diff=resnet18_basline"), ("resnet18_basline", "resnet18_baseline")),
         (("--exp=quickstart", "--jobs=2"), ("--jobs", "--sweep")),
@@ -168,7 +168,7 @@ def test_a_run_opens_with_an_audit_and_goes_on(launch: Launch, crops_root: Path,
     root = tmp_path / "crops"
     shutil.copytree(crops_root, root)
     shutil.copy(next((root / "train" / "00").iterdir()), root / "val" / "00" / "again.jpg")
-    result = launch(*TINY, "--fiddler=smoke", "--fdl_set=measure=False", "--run=one", f"--fdl_set=root={root}")
+    result = launch(*TINY, "--fiddler=smoke", "--fdl_set=profile=False", "--run=one", f"--fdl_set=root={root}")
     assert result.returncode == 0, result.stderr
     assert "warning: leak: 00 in train and val" in result.stderr
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"

@@ -6,7 +6,7 @@ import pytest
 from helpers.run_folders import run_folder
 
 from jersey.compare.comparison import compare
-from jersey.compare.runs import rarest, read_run, remarks, require_comparable
+from jersey.compare.runs import caveats, rarest, read_run, require_comparable
 from jersey.core.errors import UserError
 
 TRUE = ("0", "00", "7", "7")
@@ -64,8 +64,8 @@ def test_a_run_is_named_once_however_it_is_spelt(tmp_path: Path) -> None:
         ("config.txt", None, "not the folder of a run"),
         ("predictions_test.csv", None, "PredictionsTable"),
         ("predictions_test.csv", "", "cut off or empty"),
-        ("predictions_test.csv", "file,bytes,true number,read as\n", "cut off or empty"),
-        ("predictions_test.csv", "file,bytes,true number,read as\na.jpg,3,7\n", "cut off or empty"),
+        ("predictions_test.csv", "file,bytes,label,predicted\n", "cut off or empty"),
+        ("predictions_test.csv", "file,bytes,label,predicted\na.jpg,3,7\n", "cut off or empty"),
         ("predictions_test.csv", "file,true\na.jpg,7\n", "cannot read"),
         ("predictions_test.csv", "file\n\xff", "cannot read"),
     ],
@@ -85,10 +85,10 @@ def test_runs_of_a_side_should_differ_in_their_seeds_alone(tmp_path: Path) -> No
         read_run(run_folder(tmp_path / name, TRUE, true=TRUE, seed=seed, config=config))
         for name, seed, config in (("a", 0, "lr = 1"), ("b", 1, "lr = 1"), ("c", 1, "lr = 1"), ("d", 2, "lr = 2"))
     ]
-    assert remarks(runs[:2], [runs[2], runs[3]]) == ["the runs of B differ in more than the seed, d: lr was 1, now 2"]
-    assert remarks(runs[:1], runs[1:2]) == []
-    assert "share a seed (1, 1)" in remarks(runs[:2], runs[1:3])[0]
-    assert "1 and B 2 runs" in remarks(runs[2:3], runs[:2])[0]
+    assert caveats(runs[:2], [runs[2], runs[3]]) == ["the runs of B differ in more than the seed, d: lr was 1, now 2"]
+    assert caveats(runs[:1], runs[1:2]) == []
+    assert "share a seed (1, 1)" in caveats(runs[:2], runs[1:3])[0]
+    assert "1 and B 2 runs" in caveats(runs[2:3], runs[:2])[0]
 
 
 def test_the_rarest_numbers_are_those_of_the_train_split_that_are_tested(tmp_path: Path) -> None:

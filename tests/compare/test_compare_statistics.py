@@ -45,7 +45,7 @@ MORE_EQUALS: list[dict[str, object]] = [
 @pytest.mark.parametrize("worlds", [EQUALS, pytest.param(MORE_EQUALS, marks=SLOW)], ids=("few", "more"))
 def test_of_equals_at_most_one_in_twenty_is_called_different(worlds: list[dict[str, object]]) -> None:
     """In all worlds together; in one of them chance makes 16 of 200 out of 5 % once in forty times."""
-    wrong = [sum(gain.is_shown for gain in repeated(**world)) for world in worlds]
+    wrong = [sum(gain.is_significant for gain in repeated(**world)) for world in worlds]
     assert sum(wrong) <= 0.05 * COMPARISONS * len(worlds), wrong
     assert max(wrong) <= 16, wrong
 
@@ -61,15 +61,15 @@ def test_of_equals_at_most_one_in_twenty_is_called_different(worlds: list[dict[s
 )
 def test_three_points_are_found_on_1500_crops_four_times_in_five(world: dict[str, object]) -> None:
     """Runs at 90 %, of which two read right or wrong with a correlation of 0.5."""
-    found = [gain for gain in repeated(gain=0.03, **world) if gain.is_shown]
+    found = [gain for gain in repeated(gain=0.03, **world) if gain.is_significant]
     assert len(found) >= 0.8 * COMPARISONS
     assert all(gain.gain > 0 for gain in found)
 
 
 @SLOW
 def test_the_smallest_gain_is_found_four_times_in_five_and_intervals_hold_the_truth() -> None:
-    smallest = float(np.median([gain.smallest for gain in repeated(accuracy=0.85)]))
-    found = sum(gain.is_shown for gain in repeated(accuracy=0.85, gain=smallest))
+    smallest = float(np.median([gain.min_detectable for gain in repeated(accuracy=0.85)]))
+    found = sum(gain.is_significant for gain in repeated(accuracy=0.85, gain=smallest))
     assert 0.7 * COMPARISONS < found < 0.9 * COMPARISONS
     assert sum(gain.low <= 0.02 <= gain.high for gain in repeated(gain=0.02, **THREE_RUNS)) >= 0.95 * COMPARISONS
 
@@ -148,7 +148,7 @@ def test_four_crops_are_too_few_though_hardly_a_resample_misses_them_all() -> No
     a_SN[0, :4] = False
     found = gain_between(a_SN, b_SN, one_group(a_SN), rng=rng())
     assert found.low > 0
-    assert not found.is_shown
+    assert not found.is_significant
 
 
 def test_exchanging_the_sides_turns_the_gain_round() -> None:
@@ -156,11 +156,11 @@ def test_exchanging_the_sides_turns_the_gain_round() -> None:
     there, back = (gain_between(*sides, one_group(a_SN), rng=rng()) for sides in ((a_SN, b_SN), (b_SN, a_SN)))
     assert there.gain == pytest.approx(-back.gain)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=0.001)
-    assert there.is_shown
-    assert back.is_shown
+    assert there.is_significant
+    assert back.is_significant
     alike = gain_between(a_SN, a_SN[::-1], one_group(a_SN), rng=rng())
     assert alike.gain == 0
-    assert not alike.is_shown
+    assert not alike.is_significant
     a_SN, b_SN = two_sides(rng(), runs=(2, 2), seed_spread=(0.03, 0.03))
     alone, together = (gain_between(a_SN[:runs], b_SN[:runs], one_group(a_SN), rng=rng()) for runs in (1, 2))
     assert together.high - together.low > 1.5 * (alone.high - alone.low), "one run a side says nothing of seeds"

@@ -15,7 +15,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.data.decode import decode
 from jersey.data.index import read_splits
-from jersey.experiment import load_scored_weights
+from jersey.experiment import load_best_weights
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import load
 from jersey.models.parts import NUMBERS as ALL_NUMBERS
@@ -45,7 +45,7 @@ def finished(experiment: str, root: Path, workdir: Path, *, epochs: int) -> Path
     config.trainer.epochs = epochs
     config.module.optimizer.lr = 1e-3
     config.trainer.accelerator = "cpu"
-    for name in ("grad_cam", "progress", "samples", "predictions", "history"):
+    for name in ("grad_cam", "progress", "input_grid", "prediction_grid", "training_curves"):
         setattr(config.trainer.callbacks, name, None)
     config.measure = False
     return full_run(config, experiment, workdir).path
@@ -78,14 +78,14 @@ def test_unseen_numbers_are_read_crop_by_crop(compositional: Path, root: Path) -
     module = configs.build(load(compositional)[1]).module(
         labels=Labels.from_names(NUMBERS), class_counts=[1] * len(NUMBERS), seed=0
     )
-    load_scored_weights(module, compositional / "checkpoints" / "best.ckpt")
+    load_best_weights(module, compositional / "checkpoints" / "best.ckpt")
     module.eval()
     right = {}
     for name, folder in (("open", root), ("unseen", root / UNSEEN)):
         test = read_splits(folder)["test"]
         crops = [torch.from_numpy(decode(path)).permute(2, 0, 1)[None] for path in test.paths]
         with torch.inference_mode():
-            read = [ALL_NUMBERS[module.network.open_logits(crop_1CHW).argmax()] for crop_1CHW in crops]
+            read = [ALL_NUMBERS[module.network.open_vocabulary_logits(crop_1CHW).argmax()] for crop_1CHW in crops]
         right[name] = np.mean([said == true for said, true in zip(read, test.labels, strict=True)])
     scored = score(read_run(compositional))
     assert (scored.open, scored.unseen) == pytest.approx((right["open"], right["unseen"]))

@@ -126,7 +126,7 @@ def test_a_sub_config_is_not_a_value_but_may_be_left_out_by_none() -> None:
     ("override", "parts"),
     [
         ("lr=abc", ["module.optimizer.lr", "float or Tensor", "'abc'", "0.0001"]),
-        ("fit_mode=crop", ["data.fit_mode", "'stretch', 'letterbox'", "'crop'"]),
+        ("resize_mode=crop", ["data.resize_mode", "'stretch', 'letterbox'", "'crop'"]),
         ("epochs=2.5", ["trainer.epochs", "int", "2.5", "3"]),
         ("root=", ["data.root", "nothing", "data/crops"]),
         ("labels[0]=None", ["data.labels[0]", "str"]),

@@ -33,10 +33,10 @@ def test_text_is_a_line_a_value_in_a_stable_order() -> None:
     ]
     reordered = example()
     reordered.module = fdl.Partial(
-        fdl.get_callable(reordered.module), weight_power=0.5, optimizer=reordered.module.optimizer
+        fdl.get_callable(reordered.module), class_weight_power=0.5, optimizer=reordered.module.optimizer
     )
     paths = [line.partition(" = ")[0] for line in as_text(reordered).splitlines()]
-    assert paths.index("module.optimizer") < paths.index("module.weight_power")
+    assert paths.index("module.optimizer") < paths.index("module.class_weight_power")
 
 
 def test_newlines_stay_inside_their_line() -> None:

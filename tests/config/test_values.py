@@ -88,7 +88,7 @@ def test_text_is_read_as_its_type(text: str, wanted: Any, value: Any) -> None:
     ],
 )
 def test_what_the_type_does_not_allow_is_refused(text: str, wanted: Any) -> None:
-    with pytest.raises(values.Mismatch):
+    with pytest.raises(values.TypeMismatch):
         values.parse(text, wanted)
 
 
@@ -119,7 +119,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_print_and_parse_give_the_value_back(value: Any) -> None:
-    wanted = values.wanted_type(values.UNKNOWN, value)
+    wanted = values.expected_type(values.UNKNOWN, value)
     found = values.parse(repr(value), wanted)
     assert repr(found) == repr(value)
 
@@ -128,9 +128,9 @@ def test_print_and_parse_give_the_value_back(value: Any) -> None:
 def test_random_text_is_a_value_of_the_type_or_refused(text: str, wanted: Any) -> None:
     try:
         value = values.parse(text, wanted)
-    except values.Mismatch:
+    except values.TypeMismatch:
         return
-    assert values.fit(value, wanted, promote=False) == value
+    assert values.coerce(value, wanted, promote=False) == value
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jersey.core.atomic import replacing, write_text
+from jersey.core.atomic import atomic_write, write_text
 
 
 class Interruption(Exception):
@@ -14,7 +14,7 @@ class Interruption(Exception):
 def test_the_new_file_takes_the_place_of_the_old_only_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         assert temporary.parent == path.parent
         temporary.write_bytes(b"new")
         assert path.read_bytes() == b"old"
@@ -23,7 +23,7 @@ def test_the_new_file_takes_the_place_of_the_old_only_at_the_end(tmp_path: Path)
 
 
 def write_and_fail(path: Path, written: bytes | None) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         if written is not None:
             temporary.write_bytes(written)
         raise Interruption
@@ -58,6 +58,6 @@ def test_a_full_disk_is_told_with_the_file_that_was_to_be(tmp_path: Path) -> Non
 
 
 def write_where_there_is_no_room(path: Path) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.symlink_to("/dev/full")
         temporary.write_text("new")

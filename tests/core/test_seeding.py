@@ -4,13 +4,13 @@ import itertools
 
 import torch
 
-from jersey.core.seeding import counted_generator
+from jersey.core.seeding import derived_generator
 
 CPU = torch.device("cpu")
 
 
 def draw(*counters: int) -> tuple[float, ...]:
-    return tuple(torch.rand(4, generator=counted_generator(CPU, *counters)).tolist())
+    return tuple(torch.rand(4, generator=derived_generator(CPU, *counters)).tolist())
 
 
 def test_the_counters_alone_decide_and_the_global_generator_is_left_alone() -> None:

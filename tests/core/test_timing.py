@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from jersey.core import timing
-from jersey.core.timing import in_turn, speedup
+from jersey.core.timing import interleaved_times, speedup
 
 
 class Clock:
@@ -34,14 +34,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_value_is_of_one_call_and_the_first_of_a_turn_does_not_count(clock: Clock) -> None:
-    times_s = in_turn(
+    times_s = interleaved_times(
         {"a": clock.way("a", takes_s=0.001, first_s=5.0), "b": clock.way("b", takes_s=3.0, first_s=5.0)}, rounds=4
     )
     assert times_s == {"a": [pytest.approx(0.001)] * 4, "b": [pytest.approx(3.0)] * 4}
 
 
 def test_ways_take_turns_and_every_second_round_goes_backwards(clock: Clock) -> None:
-    in_turn({name: clock.way(name, takes_s=9.0) for name in "abc"}, rounds=3)
+    interleaved_times({name: clock.way(name, takes_s=9.0) for name in "abc"}, rounds=3)
     measured = "".join(clock.order)[6:]  # what is before was to warm up
     assert measured == "aabbcc" + "ccbbaa" + "aabbcc"
 

@@ -162,26 +162,26 @@ def test_labels_are_compared_as_strings_with_those_of_train_or_a_pinned_map(tmp_
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_unreadable_crops_are_counted_apart_and_are_no_label_astray(tmp_path: Path, layout: Layout) -> None:
+def test_illegible_crops_are_counted_apart_and_are_no_label_astray(tmp_path: Path, layout: Layout) -> None:
     tree = Tree(tmp_path, layout).fill()
     for seed in (400, 401):
         tree.add("val", "", encoded(crop("0", seed)))
     audit = audit_folder(tree.root)
     assert audit.findings == ()
     content = json.loads(audit.to_json())
-    assert content["unreadable"] == {"train": 0, "val": 2, "test": 0}
+    assert content["illegible"] == {"train": 0, "val": 2, "test": 0}
     assert "" not in content["counts"]["val"]
     lines = [line.split() for line in audit.tables().splitlines()]
     assert lines[len(LABELS) + 1 : len(LABELS) + 4] == [
         ["total", *["3"] * 3, "9"],
         ["labels", *["3"] * 4],
-        ["unreadable", "-", "2", "-", "2"],
+        ["illegible", "-", "2", "-", "2"],
     ]
     same = encoded(crop("0", 402))
     tree.add("train", "0", same), tree.add("test", "", same)
     (found,) = audit_folder(tree.root).findings
-    assert found.sentence.startswith("0 and unreadable in train and test")
-    assert "(unreadable)" in found.sentence
+    assert found.sentence.startswith("0 and illegible in train and test")
+    assert "(illegible)" in found.sentence
 
 
 def test_tables_show_counts_and_sizes(tree: Tree) -> None:

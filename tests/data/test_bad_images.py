@@ -34,14 +34,14 @@ def tree(tmp_path: Path) -> Tree:
     return tree
 
 
-def test_bad_unreadable_crops_are_skipped_like_others_and_may_be_all_of_them(tree: Tree) -> None:
+def test_bad_illegible_crops_are_skipped_like_others_and_may_be_all_of_them(tree: Tree) -> None:
     tree.add("train", "", b"", name="bad.png")
     for number in range(2):
         tree.add("val", "", encoded(crop("0", 500 + number), "PNG"), name=f"{number}.png")
     tree.add("val", "", b"", name="0a.png")
     data = opened(tree)
-    assert data.splits["train"].unreadable == 0
-    assert data.splits["val"].unreadable == 2
+    assert data.splits["train"].illegible == 0
+    assert data.splits["val"].illegible == 2
     assert data.decoded["val"].labels_N.tolist() == [*np.repeat([0, 1, 2], GOOD_EACH), -1, -1]
     assert [each.label for each in data.skipped["train"]] == [""]
 
@@ -94,7 +94,7 @@ def test_skipping_is_as_if_the_files_had_never_been(tree: Tree) -> None:
     for split in SPLITS:
         assert torch.equal(data.decoded[split].images_NCHW, clean.decoded[split].images_NCHW)
         assert torch.equal(data.decoded[split].labels_N, clean.decoded[split].labels_N)
-        np.testing.assert_array_equal(data.pictures[split], clean.pictures[split])
+        np.testing.assert_array_equal(data.image_meta[split], clean.image_meta[split])
 
 
 def test_skipped_files_are_known_and_told_once_a_split(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ import pytest
 from helpers.small_disk import filled, small_disk
 from PIL import Image
 
-from jersey.data.cache import KEPT, Crops, Recipe, load_crops
+from jersey.data.cache import MAX_CACHED, DecodedCrops, Preprocessing, load_crops
 from jersey.data.decode import read_meta
 
 SIZE_PX = (6, 8)
@@ -44,10 +44,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "of crops"
 
 
-def load(paths: list[Path], folder: Path | None, *, settings: str = "stretch") -> tuple[Crops, int]:
+def load(paths: list[Path], folder: Path | None, *, settings: str = "stretch") -> tuple[DecodedCrops, int]:
     """The crops, and how many had to be decoded."""
     fit = Counted()
-    crops = load_crops(paths, Recipe(fit=fit, size_px=SIZE_PX, settings=settings), name="train", folder=folder)
+    crops = load_crops(
+        paths, Preprocessing(resize=fit, size_px=SIZE_PX, settings=settings), name="train", folder=folder
+    )
     return crops, fit.calls
 
 
@@ -113,11 +115,11 @@ def test_a_damaged_file_is_made_again(paths: list[Path], folder: Path) -> None:
 
 
 def test_only_those_used_last_are_kept(paths: list[Path], folder: Path) -> None:
-    for count in range(1, KEPT + 3):
+    for count in range(1, MAX_CACHED + 3):
         load(paths[:count], folder)
-    load(paths[: KEPT + 2], folder)
-    assert [load(paths[:count], folder)[1] for count in range(KEPT + 2, 2, -1)] == [0] * KEPT
-    assert len(list(folder.glob("*.npy"))) == len(list(folder.glob("*.npz"))) == KEPT
+    load(paths[: MAX_CACHED + 2], folder)
+    assert [load(paths[:count], folder)[1] for count in range(MAX_CACHED + 2, 2, -1)] == [0] * MAX_CACHED
+    assert len(list(folder.glob("*.npy"))) == len(list(folder.glob("*.npz"))) == MAX_CACHED
 
 
 @pytest.mark.parametrize("rows", [[], [3], [0, 1, 7], [11], list(range(12))])
@@ -132,8 +134,8 @@ def test_rows_are_the_good_images_in_order_and_a_second_start_decodes_nothing(
         crops, count = load(paths, place)
         decoded.append(count)
         np.testing.assert_array_equal(crops.images_NCHW, expected(good))
-        assert len(crops.pictures_N) == len(good)
-        for meta, path in zip(crops.pictures_N, good, strict=True):
+        assert len(crops.image_meta_N) == len(good)
+        for meta, path in zip(crops.image_meta_N, good, strict=True):
             np.testing.assert_array_equal(meta, read_meta(path.read_bytes(), path))
         assert {row: each.path for row, each in crops.bad.items()} == {row: paths[row] for row in rows}
         assert all(("known kind" if row % 2 else "empty") in each.reason for row, each in crops.bad.items())

@@ -18,7 +18,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
-from jersey.data.resize import fit
+from jersey.data.resize import resize
 
 LABELS = ("0", "00", "01", "7", "23")
 CROPS_EACH = {"train": 6, "val": 2, "test": 2}
@@ -71,7 +71,7 @@ def same(left: list[Batch], right: list[Batch]) -> bool:
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_row_is_the_fitted_file_that_its_index_names(root: Path, split: str, mode: str) -> None:
-    data = opened(root, fit_mode=mode)
+    data = opened(root, resize_mode=mode)
     for batch in batches(data, split):
         assert set(batch) == {"images", "labels", "indices"}
         assert batch["images"].dtype == torch.uint8
@@ -80,7 +80,7 @@ def test_a_row_is_the_fitted_file_that_its_index_names(root: Path, split: str, m
             path = data.splits[split].paths[index]
             assert path.parent.name == data.labels.names[label] == data.splits[split].labels[index]
             pixels = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)
-            fitted = fit(pixels[None], height_px=HEIGHT_PX, width_px=WIDTH_PX, mode=mode)[0]  # type: ignore[arg-type]
+            fitted = resize(pixels[None], height_px=HEIGHT_PX, width_px=WIDTH_PX, mode=mode)[0]  # type: ignore[arg-type]
             assert torch.equal(image, fitted)
 
 
@@ -177,7 +177,7 @@ def test_building_reads_nothing_and_a_missing_data_set_is_drawn_before_it_is_rea
     data = JerseyDataModule(str(tmp_path / "new"), seed=0)
     with pytest.raises(UserError, match="does not exist"):
         data.setup()
-    assert len(opened(tmp_path / "new", draw=draw_crops).decoded["train"]) == 30
+    assert len(opened(tmp_path / "new", generate=draw_crops).decoded["train"]) == 30
 
 
 def test_processes_of_torchrun_take_their_shares_and_are_told_of_the_cache(

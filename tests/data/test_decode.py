@@ -55,8 +55,8 @@ BIG_ENDIAN = Image.frombytes("I;16B", GREY_HW.shape[::-1], WIDE_HW.astype(">u2")
 # The image, the suffixes of the files that hold it, the mode in which Pillow opens them if that matters, what is to be
 # decoded, and by how much it may be off.
 KINDS = {
-    "colour": (RGB, ("png", "bmp", "tif", "tiff", "ppm"), None, RGB_HW3, 0),
-    "lossy colour": (RGB, ("jpg", "webp"), None, RGB_HW3, LOSSY),
+    "color": (RGB, ("png", "bmp", "tif", "tiff", "ppm"), None, RGB_HW3, 0),
+    "lossy color": (RGB, ("jpg", "webp"), None, RGB_HW3, LOSSY),
     "grey": (GREY, ("png", "tif", "gif"), None, grey3(GREY_HW), 0),
     "lossy grey": (GREY, ("jpg",), None, grey3(GREY_HW), LOSSY),
     "one bit": (Image.fromarray(GREY_HW > 100), ("png",), None, grey3((GREY_HW > 100) * np.uint8(255)), 0),
@@ -170,11 +170,11 @@ def test_many_files_keep_their_rows_in_threads_and_bad_ones_are_told(numbered: l
     for path in numbered[3:10]:
         path.write_bytes(b"")
     good = [*range(3), *range(10, 50)]
-    pictures_N, bad = decode_all(numbered, keep, description="test")
+    image_meta_N, bad = decode_all(numbered, keep, description="test")
     assert sorted(reds.items()) == [(row, row) for row in good]
     assert threading.main_thread() not in threads
     for row in good:
-        digest, *facts = pictures_N[row].tolist()
+        digest, *facts = image_meta_N[row].tolist()
         assert digest.tobytes() == hashlib.sha256(numbered[row].read_bytes()).digest()
         assert facts == [5, 3, b"PNG RGB"]
     assert {row: (each.path, each.reason) for row, each in bad.items()} == {
@@ -185,8 +185,8 @@ def test_many_files_keep_their_rows_in_threads_and_bad_ones_are_told(numbered: l
 def test_headers_alone_tell_no_damage_to_pixels(numbered: list[Path]) -> None:
     numbered[1].write_bytes(numbered[1].read_bytes()[:-30])
     assert list(decode_all(numbered, lambda row, pixels: None, description="test")[1]) == [1]
-    pictures_N, bad = decode_all(numbered, None, description="test")
-    assert (bad, pictures_N["width_px"].tolist()) == ({}, [5] * 50)
+    image_meta_N, bad = decode_all(numbered, None, description="test")
+    assert (bad, image_meta_N["width_px"].tolist()) == ({}, [5] * 50)
 
 
 def test_a_defect_in_keep_is_not_taken_for_a_bad_image(numbered: list[Path]) -> None:

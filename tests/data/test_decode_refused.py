@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from robustness.dirty_files import header_of_bomb, png, whole_bomb
 
-from jersey.data.decode import MAX_BYTES, MAX_PIXELS, BadImage, UnreadImage, decode
+from jersey.data.decode import MAX_BYTES, MAX_PIXELS, BadImage, ImageReadError, decode
 
 # pytest replaces the filters that the module has set; that they work is tested in a process of its own.
 PILLOW_MAY_WARN = pytest.mark.filterwarnings(r"ignore:::PIL\.")
@@ -37,7 +37,7 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("<html>404 Not Found</html>")
     Image.new("RGB", (4, 4)).save(tmp_path / "PostScript, which is never run", format="EPS")
-    (tmp_path / "no pixels").write_bytes(png(0, 5, bits=8, colour=2, lines=b""))
+    (tmp_path / "no pixels").write_bytes(png(0, 5, bits=8, color=2, lines=b""))
     unread = {"nowhere": "does not exist", "dangling": "does not exist", "pipe": "is not a file", ".": "is not a file"}
     unread |= {"long" * 100: "too long", "round": "symbolic links"}
     other = "not an image of a known kind"
@@ -46,7 +46,7 @@ def test_what_is_no_image(tmp_path: Path) -> None:
         assert why in reason(tmp_path / name)
         with pytest.raises(BadImage) as caught:
             decode(tmp_path / name)
-        assert isinstance(caught.value, UnreadImage) == (name in unread)
+        assert isinstance(caught.value, ImageReadError) == (name in unread)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])

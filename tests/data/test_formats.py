@@ -31,29 +31,29 @@ def test_repeated_rows_blank_lines_byte_order_marks_and_unicode_line_separators(
     assert read_splits(annotated)["train"].counts() == {"0": 1, "00": 1, "5": 1}
 
 
-def test_an_image_with_an_empty_label_is_unreadable_unless_another_row_gives_its_number(annotated: Path) -> None:
+def test_an_image_with_an_empty_label_is_illegible_unless_another_row_gives_its_number(annotated: Path) -> None:
     touch(annotated / "train" / "images" / "c.jpg")
     annotate(annotated / "train" / "0.jsonl", ("images/c.jpg", ""), ("images/a.jpg", ""), ("images/c.jpg", ""))
     annotate(annotated / "train" / "zzz.jsonl", ("images/b.jpg", ""))
     splits = read_splits(annotated)
     assert rows(splits["train"]) == [("0", "a.jpg"), ("00", "b.jpg"), (ILLEGIBLE, "c.jpg")]
-    assert splits["train"].unreadable == 1
-    assert splits["val"].unreadable == 0
+    assert splits["train"].illegible == 1
+    assert splits["val"].illegible == 0
 
 
 def test_rows_may_name_the_track_of_an_image(annotated: Path) -> None:
-    track = "game 1, player 7"
+    tracklet = "game 1, player 7"
     lines = [
-        {"image": "images/c.jpg", "suffix": "", "track": track},
-        {"image": "images/a.jpg", "suffix": "0", "track": track},
+        {"image": "images/c.jpg", "suffix": "", "tracklet": tracklet},
+        {"image": "images/a.jpg", "suffix": "0", "tracklet": tracklet},
         {"image": "images/a.jpg", "suffix": "0"},
-        {"image": "images/b.jpg", "suffix": "00", "track": ""},
+        {"image": "images/b.jpg", "suffix": "00", "tracklet": ""},
     ]
-    (annotated / "train" / "tracks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (annotated / "train" / "tracklets.jsonl").write_text("\n".join(map(json.dumps, lines)))
     train = read_splits(annotated)["train"]
     assert rows(train) == [("0", "a.jpg"), ("00", "b.jpg"), (ILLEGIBLE, "c.jpg")]
-    assert train.tracks == (track, "", track)
-    assert train.tracks[0] is train.tracks[2], "one string in memory"
+    assert train.tracklets == (tracklet, "", tracklet)
+    assert train.tracklets[0] is train.tracklets[2], "one string in memory"
 
 
 def test_an_image_with_two_labels_or_in_two_tracks_names_both(annotated: Path) -> None:
@@ -62,10 +62,10 @@ def test_an_image_with_two_labels_or_in_two_tracks_names_both(annotated: Path) -
     assert str(annotated / "train" / "images" / "a.jpg") in message
     assert "'0' and '00'" in message
     (annotated / "train" / "zzz.jsonl").unlink()
-    lines = [{"image": "images/a.jpg", "suffix": "0", "track": track} for track in ("p7", "p8")]
-    (annotated / "train" / "tracks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    lines = [{"image": "images/a.jpg", "suffix": "0", "tracklet": tracklet} for tracklet in ("p7", "p8")]
+    (annotated / "train" / "tracklets.jsonl").write_text("\n".join(map(json.dumps, lines)))
     message = refusal(annotated)
-    for words in (str(annotated / "train" / "images" / "a.jpg"), "tracks.jsonl:2", "'p7' and 'p8'"):
+    for words in (str(annotated / "train" / "images" / "a.jpg"), "tracklets.jsonl:2", "'p7' and 'p8'"):
         assert words in message
 
 
@@ -87,11 +87,11 @@ def test_links_to_images_outside_the_root_are_fine(annotated: Path, tmp_path_fac
         (b'{"image": "images/a.jpg", "suffix": null}', "label None is not a string"),
         (b'{"image": "images/a.jpg", "suffix": "0 "}', "'0 ' has white space"),
         (b'{"image": "images/a.jpg", "suffix": "\\ud800"}', r"'\ud800' has characters"),
-        (b'{"image": "images/a.jpg", "suffix": "unreadable"}', 'write "suffix": "" for an unreadable crop'),
-        (b'{"image": "images/a.jpg", "suffix": "0", "track": 7}', "track 7 is not a string"),
-        (b'{"image": "images/a.jpg", "suffix": "0", "track": null}', "track None is not a string"),
-        (b'{"image": "images/a.jpg", "suffix": "0", "track": ["p7"]}', "track ['p7'] is not a string"),
-        (b'{"image": "images/a.jpg", "suffix": "0", "track": " p7"}', "track ' p7' has white space"),
+        (b'{"image": "images/a.jpg", "suffix": "illegible"}', 'write "suffix": "" for an illegible crop'),
+        (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": 7}', "tracklet 7 is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": null}', "tracklet None is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": ["p7"]}', "tracklet ['p7'] is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": " p7"}', "tracklet ' p7' has white space"),
         (b'{"image": 7, "suffix": "0"}', "image 7 is not the path"),
         (b'{"image": "", "suffix": "0"}', "image '' is not the path"),
         (b'{"image": "a\\u0000.jpg", "suffix": "0"}', r"image 'a\x00.jpg' is not the path"),

@@ -156,11 +156,11 @@ def test_paths_are_a_sequence_of_paths() -> None:
 
 
 def test_folders_below_a_class_folder_are_tracks(root: Path) -> None:
-    track_of = {"1": "23/p7", "2": "23/p7", "3": "unreadable/p7", "4": "unreadable/game 2/p7"}
-    for name, track in track_of.items():
-        touch(root / "train" / track / f"{name}.jpg")
-    touch(root / "train" / "unreadable" / "5.jpg")
+    tracklet_of = {"1": "23/p7", "2": "23/p7", "3": "illegible/p7", "4": "illegible/game 2/p7"}
+    for name, tracklet in tracklet_of.items():
+        touch(root / "train" / tracklet / f"{name}.jpg")
+    touch(root / "train" / "illegible" / "5.jpg")
     train = read_splits(root)["train"]
-    found = {path.stem: track for path, track in zip(train.paths, train.tracks, strict=True)}
-    assert {name: track for name, track in found.items() if track} == track_of
-    assert len({id(track) for track in train.tracks if track == "23/p7"}) == 1, "one string in memory"
+    found = {path.stem: tracklet for path, tracklet in zip(train.paths, train.tracklets, strict=True)}
+    assert {name: tracklet for name, tracklet in found.items() if tracklet} == tracklet_of
+    assert len({id(tracklet) for tracklet in train.tracklets if tracklet == "23/p7"}) == 1, "one string in memory"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from jersey.data.loader import PADDING, BatchLoader, DecodedSplit, uneven_share
+from jersey.data.loader import PADDING, BatchLoader, InMemorySplit, uneven_share
 from jersey.data.sampler import BalancedSampler
 
 CPU = torch.device("cpu")
@@ -15,20 +15,20 @@ COUNT = 11
 
 
 @pytest.fixture
-def split() -> DecodedSplit:
+def split() -> InMemorySplit:
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (COUNT, 3, 4, 5), generator=generator, dtype=torch.uint8)
-    return DecodedSplit(images_NCHW, torch.arange(COUNT) % 3)
+    return InMemorySplit(images_NCHW, torch.arange(COUNT) % 3)
 
 
-def in_order(split: DecodedSplit, *, device: torch.device = CPU, **settings: Any) -> BatchLoader:
+def in_order(split: InMemorySplit, *, device: torch.device = CPU, **settings: Any) -> BatchLoader:
     return BatchLoader(split, SequentialSampler(split.labels_N), device=device, **settings)
 
 
 @pytest.mark.parametrize("drop_last", [True, False])
 @pytest.mark.parametrize("batch_size", [1, 4, COUNT, COUNT + 1])
 def test_every_crop_comes_once_with_its_label_in_batches_of_one_size(
-    split: DecodedSplit, batch_size: int, drop_last: bool
+    split: InMemorySplit, batch_size: int, drop_last: bool
 ) -> None:
     loader = in_order(split, batch_size=batch_size, drop_last=drop_last)
     batches = list(loader)
@@ -43,7 +43,7 @@ def test_every_crop_comes_once_with_its_label_in_batches_of_one_size(
         assert torch.equal(torch.cat([batch["labels"] for batch in batches]), split.labels_N[:count])
 
 
-def test_the_epoch_reaches_the_sampler(split: DecodedSplit) -> None:
+def test_the_epoch_reaches_the_sampler(split: InMemorySplit) -> None:
     def rows(epoch: int) -> Tensor:
         loader.sampler.set_epoch(epoch)
         return torch.cat([batch["indices"] for batch in loader])
@@ -54,7 +54,7 @@ def test_the_epoch_reaches_the_sampler(split: DecodedSplit) -> None:
     assert rows(1).tolist() == sampler.draw(1).tolist() != sampler.draw(0).tolist()
 
 
-def shares(split: DecodedSplit, processes: int, *, batch_size: int, drop_last: bool) -> list[list[Tensor]]:
+def shares(split: InMemorySplit, processes: int, *, batch_size: int, drop_last: bool) -> list[list[Tensor]]:
     """The rows of every batch, by rank."""
     sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
     loaders = [
@@ -69,7 +69,7 @@ def shares(split: DecodedSplit, processes: int, *, batch_size: int, drop_last: b
 
 
 @pytest.mark.parametrize(("processes", "batch_size"), [(2, 4), (2, 2), (3, 6), (4, 8)])
-def test_processes_share_each_train_batch_of_one(split: DecodedSplit, processes: int, batch_size: int) -> None:
+def test_processes_share_each_train_batch_of_one(split: InMemorySplit, processes: int, batch_size: int) -> None:
     ((*alone,),) = shares(split, 1, batch_size=batch_size, drop_last=True)
     together = shares(split, processes, batch_size=batch_size, drop_last=True)
     for batch, *parts in zip(alone, *together, strict=True):
@@ -79,7 +79,7 @@ def test_processes_share_each_train_batch_of_one(split: DecodedSplit, processes:
 @pytest.mark.parametrize("processes", [2, 3, COUNT + 1, 2 * COUNT + 1])
 @pytest.mark.parametrize("batch_size", [1, 4, COUNT + 1])
 def test_processes_see_every_crop_once_in_as_many_equal_batches(
-    split: DecodedSplit, processes: int, batch_size: int
+    split: InMemorySplit, processes: int, batch_size: int
 ) -> None:
     ((*alone,),) = shares(split, 1, batch_size=batch_size, drop_last=False)
     together = shares(split, processes, batch_size=batch_size, drop_last=False)
@@ -89,7 +89,7 @@ def test_processes_see_every_crop_once_in_as_many_equal_batches(
     assert (rows == PADDING).sum() < processes
 
 
-def test_a_padded_batch_is_whole(split: DecodedSplit) -> None:
+def test_a_padded_batch_is_whole(split: InMemorySplit) -> None:
     *_, last = in_order(split, batch_size=4, rank=1, processes=2)
     assert last["indices"].tolist() == [9, PADDING]
     assert len(last["images"]) == len(last["labels"]) == 2
@@ -106,7 +106,7 @@ def test_a_batch_that_cannot_be_shared_is_told_with_one_that_can(batch_size: int
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("fits", [True, False])
-def test_on_a_gpu_they_arrive_there(split: DecodedSplit, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_gpu_they_arrive_there(split: InMemorySplit, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jersey.data.loader.SHARE_OF_GPU", 0.25 if fits else 0.0)
     device = torch.device("cuda", 0)
     loader = in_order(split, batch_size=4, device=device)
@@ -117,7 +117,7 @@ def test_on_a_gpu_they_arrive_there(split: DecodedSplit, fits: bool, monkeypatch
 
 
 @pytest.mark.gpu
-def test_no_batch_of_a_split_on_the_gpu_waits_for_it(split: DecodedSplit) -> None:
+def test_no_batch_of_a_split_on_the_gpu_waits_for_it(split: InMemorySplit) -> None:
     batches = iter(in_order(split, batch_size=4, device=torch.device("cuda", 0)))
     next(batches)  # brings the order of the epoch
     torch.cuda.set_sync_debug_mode("error")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jersey.data.resize import PARTS, fit, resampling_weights
+from jersey.data.resize import PARTS, resampling_weights, resize
 
 # Heights and widths before and after: down, up, one axis each, odd, thin, and a single pixel.
 SIZES = [
@@ -36,7 +36,7 @@ def distance(left: Tensor, right: Tensor) -> float:
 @pytest.mark.parametrize(("before", "after"), SIZES)
 def test_stretch_is_torchs_antialiased_bilinear_resize(before: tuple[int, int], after: tuple[int, int]) -> None:
     images_BChw = noise(2, *before)
-    fitted_BCHW = fit(images_BChw, height_px=after[0], width_px=after[1])
+    fitted_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1])
     assert fitted_BCHW.dtype == torch.uint8
     reference_BCHW = F.interpolate(images_BChw.float(), after, mode="bilinear", antialias=True, align_corners=False)
     assert distance(fitted_BCHW, reference_BCHW) <= 1 + 0.05  # two roundings, and that of the weights
@@ -47,7 +47,7 @@ def test_stretch_is_torchs_antialiased_bilinear_resize(before: tuple[int, int], 
 @pytest.mark.parametrize("size", [(224, 224), (37, 61), (1, 1), (1024, 768)])
 def test_the_wanted_size_comes_back_unchanged(mode: str, size: tuple[int, int]) -> None:
     images_BChw = noise(1, *size)
-    fitted_BCHW = fit(images_BChw, height_px=size[0], width_px=size[1], mode=mode)  # type: ignore[arg-type]
+    fitted_BCHW = resize(images_BChw, height_px=size[0], width_px=size[1], mode=mode)  # type: ignore[arg-type]
     assert torch.equal(fitted_BCHW, images_BChw)
 
 
@@ -67,7 +67,7 @@ def test_no_order_of_summation_makes_another_pixel(before: tuple[int, int], afte
         assert torch.equal((images_BChw.float() @ columns_Ww.T).double(), exact_BChW)
         assert torch.equal((images_BChw.float().flip(3) @ columns_Ww.flip(1).T).double(), exact_BChW)
         exact_BCHW = rows_Hh.double() @ exact_BChW.round()
-        fitted_BCHW = fit(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
+        fitted_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
         assert torch.equal(fitted_BCHW.double(), exact_BCHW.round().clamp(0, 255))
         assert max(exact_BChW.max(), exact_BCHW.max()) * PARTS < 2**24
 
@@ -77,10 +77,10 @@ def test_letterbox_is_a_stretch_to_the_right_shape_between_black_bars(
     before: tuple[int, int], inner: tuple[int, int]
 ) -> None:
     images_BChw = noise(1, *before).clamp(min=1)
-    fitted_BCHW = fit(images_BChw, height_px=64, width_px=64, mode="letterbox")
+    fitted_BCHW = resize(images_BChw, height_px=64, width_px=64, mode="letterbox")
     top, left = (64 - inner[0]) // 2, (64 - inner[1]) // 2
     expected_BCHW = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    expected_BCHW[..., top : top + inner[0], left : left + inner[1]] = fit(
+    expected_BCHW[..., top : top + inner[0], left : left + inner[1]] = resize(
         images_BChw, height_px=inner[0], width_px=inner[1]
     )
     assert distance(fitted_BCHW, expected_BCHW) <= 1
@@ -89,7 +89,7 @@ def test_letterbox_is_a_stretch_to_the_right_shape_between_black_bars(
 @pytest.mark.parametrize("before", [(97, 31), (31, 97), (64, 63), (5, 64), (640, 480)])
 def test_letterbox_keeps_the_aspect_ratio_and_the_center(before: tuple[int, int]) -> None:
     white_BChw = torch.full((1, 3, *before), 255, dtype=torch.uint8)
-    fitted_HW = fit(white_BChw, height_px=64, width_px=64, mode="letterbox")[0, 0]
+    fitted_HW = resize(white_BChw, height_px=64, width_px=64, mode="letterbox")[0, 0]
     rows, columns = (fitted_HW.amax(dim=side).nonzero()[:, 0] for side in (1, 0))
     for places, size in zip((rows, columns), before, strict=True):
         assert abs(len(places) - size * 64 / max(before)) <= 1

@@ -58,7 +58,7 @@ def test_crops_and_classes_are_drawn_floor_or_ceil_of_their_expectation(
     wanted_N = (wanted_K / np.maximum(counts, 1))[classes_N]
     for times, wanted in (
         (np.bincount(draw_N, minlength=len(classes_N)), wanted_N),
-        (drawn.drawn_counts(epoch, num_classes=len(counts_K)), wanted_K),
+        (drawn.sampled_counts(epoch, num_classes=len(counts_K)), wanted_K),
     ):
         assert (times >= np.floor(wanted - 1e-9)).all()
         assert (times <= np.ceil(wanted + 1e-9)).all()
@@ -68,7 +68,7 @@ def test_expected_counts_are_the_average_of_the_drawn_ones() -> None:
     """Over 400 epochs; an epoch's count is the floor or the ceiling, a spread of at most half a crop."""
     drawn = sampler(power=0.6)
     expected_K = drawn.expected_counts(num_classes=5)
-    counted_K = np.mean([drawn.drawn_counts(epoch, num_classes=5) for epoch in range(400)], axis=0)
+    counted_K = np.mean([drawn.sampled_counts(epoch, num_classes=5) for epoch in range(400)], axis=0)
     np.testing.assert_allclose(counted_K, expected_K, atol=5 * 0.5 / np.sqrt(400))
     assert expected_K[4] == 0
     assert expected_K.sum() == pytest.approx(len(CLASSES_N))
@@ -114,27 +114,27 @@ def test_the_order_is_mixed() -> None:
 def test_repeated_draws_are_the_first_of_epoch_zero_in_every_batch_of_every_epoch() -> None:
     labels_N, power = [0] * 12 + [1] * 4 + [2] * 2, 0.5
     first = BalancedSampler(labels_N, power=power, seed=3).draw(0)[:6].tolist()
-    sampler = BalancedSampler(labels_N, power=power, seed=3, repeated=6)
+    sampler = BalancedSampler(labels_N, power=power, seed=3, overfit_indices=6)
     for epoch in (0, 5):
         sampler.set_epoch(epoch)
         assert list(sampler) == first * 3
     counts = [3 * sum(labels_N[i] == k for i in first) for k in range(3)]
-    assert sampler.drawn_counts(1, num_classes=3).tolist() == counts
+    assert sampler.sampled_counts(1, num_classes=3).tolist() == counts
 
 
-@given(counts_K=counts_of_classes, unreadable=st.integers(1, 60), power=powers, seed=seeds)
-def test_unreadable_crops_are_drawn_as_one_class_more(
-    counts_K: list[int], unreadable: int, power: float, seed: int
+@given(counts_K=counts_of_classes, illegible=st.integers(1, 60), power=powers, seed=seeds)
+def test_illegible_crops_are_drawn_as_one_class_more(
+    counts_K: list[int], illegible: int, power: float, seed: int
 ) -> None:
     labelled_N = np.repeat(np.arange(len(counts_K)), counts_K)
     classes = len(counts_K) + 1
-    with_class = BalancedSampler([*labelled_N, *[classes - 1] * unreadable], power=power, seed=seed)
-    without = BalancedSampler([*labelled_N, *[ILLEGIBLE_INDEX] * unreadable], power=power, seed=seed)
+    with_class = BalancedSampler([*labelled_N, *[classes - 1] * illegible], power=power, seed=seed)
+    without = BalancedSampler([*labelled_N, *[ILLEGIBLE_INDEX] * illegible], power=power, seed=seed)
     expected_K = with_class.expected_counts(num_classes=classes)
     np.testing.assert_allclose(without.expected_counts(num_classes=classes - 1), expected_K[:-1])
     assert without.expected_N.sum() == pytest.approx(len(without))
     drawn = without.draw(3)
     assert len(drawn) == len(without)
-    unreadable_drawn = (drawn >= len(labelled_N)).sum()
-    assert abs(unreadable_drawn - expected_K[-1]) < 1 + 1e-9
-    assert without.drawn_counts(3, num_classes=classes - 1).sum() == len(drawn) - unreadable_drawn
+    illegible_drawn = (drawn >= len(labelled_N)).sum()
+    assert abs(illegible_drawn - expected_K[-1]) < 1 + 1e-9
+    assert without.sampled_counts(3, num_classes=classes - 1).sum() == len(drawn) - illegible_drawn

@@ -11,7 +11,7 @@ from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import read_splits
 from jersey.data.split import Paths, Split
-from jersey.data.supplement import RareNumbers
+from jersey.data.supplement import SyntheticSupplement
 
 
 def split_of(**counts: int) -> Split:
@@ -20,10 +20,10 @@ def split_of(**counts: int) -> Split:
 
 
 def test_only_what_is_rare_and_can_be_drawn_is_filled_up(tmp_path: Path) -> None:
-    rare = RareNumbers(folder=str(tmp_path / "rare"), least=5)
+    rare = SyntheticSupplement(folder=str(tmp_path / "rare"), min_per_class=5)
     assert rare.missing(split_of(n7=3, n00=5, n0=1, n23=9)) == {"0": 4, "7": 2}
     train = split_of(A7=1, n100=2)
-    rare.draw(train)
+    rare.generate(train)
     assert rare.added_to(train) == train
     assert not (tmp_path / "rare").exists()
 
@@ -31,8 +31,8 @@ def test_only_what_is_rare_and_can_be_drawn_is_filled_up(tmp_path: Path) -> None
 def test_the_data_module_trains_on_them_and_evaluates_without(crops_root: Path, tmp_path: Path) -> None:
     own = read_splits(crops_root)
     least = max(own["train"].counts().values()) + 1
-    rare = RareNumbers(folder=str(tmp_path / "rare"), least=least, size_px=40, seed=5)
-    data = JerseyDataModule(str(crops_root), seed=0, size_px=(32, 32), batch_size=4, rare=rare)
+    rare = SyntheticSupplement(folder=str(tmp_path / "rare"), min_per_class=least, size_px=40, seed=5)
+    data = JerseyDataModule(str(crops_root), seed=0, size_px=(32, 32), batch_size=4, supplement=rare)
     data.setup()
     assert data.class_counts == [least] * len(data.labels)
     assert len(data.decoded["train"]) == sum(data.class_counts)
@@ -42,7 +42,7 @@ def test_the_data_module_trains_on_them_and_evaluates_without(crops_root: Path, 
     assert Counter(path.parent.name for path in drawn) == {
         name: least - count for name, count in own["train"].counts().items()
     }
-    audit = fast_audit(crops_root, data.splits, data.pictures, skipped=data.skipped)
+    audit = fast_audit(crops_root, data.splits, data.image_meta, skipped=data.skipped)
     assert audit.findings == ()
     assert all((crops_root / row.image).is_file() for row in audit.rows)
 
@@ -50,8 +50,8 @@ def test_the_data_module_trains_on_them_and_evaluates_without(crops_root: Path, 
 def test_crops_drawn_for_another_state_of_the_data_are_refused(crops_root: Path, tmp_path: Path) -> None:
     changed = tmp_path / "changed"
     shutil.copytree(crops_root, changed)
-    rare = RareNumbers(folder=str(tmp_path / "rare"), least=30, size_px=40)
-    rare.draw(read_splits(changed)["train"])
+    rare = SyntheticSupplement(folder=str(tmp_path / "rare"), min_per_class=30, size_px=40)
+    rare.generate(read_splits(changed)["train"])
     next((changed / "train" / "00").iterdir()).unlink()
     with pytest.raises(UserError, match="train="):
-        rare.draw(read_splits(changed)["train"])
+        rare.generate(read_splits(changed)["train"])

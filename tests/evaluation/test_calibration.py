@@ -80,11 +80,11 @@ def test_a_calibrated_network_has_the_error_of_chance_and_no_other() -> None:
     assert too_sure.low < too_sure.value < too_sure.high
 
 
-def test_unreadable_crops_have_no_calibration() -> None:
-    readable = simulated(200, temperature=1.0)
-    both = Predictions(np.concatenate([readable.logits_NK, np.eye(5) * 9]), np.append(readable.labels_N, [-1] * 5))
-    assert calibration_error(both) == calibration_error(readable)
-    assert calibrate(both, both).temperature == calibrate(readable, readable).temperature
+def test_illegible_crops_have_no_calibration() -> None:
+    legible = simulated(200, temperature=1.0)
+    both = Predictions(np.concatenate([legible.logits_NK, np.eye(5) * 9]), np.append(legible.labels_N, [-1] * 5))
+    assert calibration_error(both) == calibration_error(legible)
+    assert calibrate(both, both).temperature == calibrate(legible, legible).temperature
 
 
 def test_a_threshold_counts_the_next_crop_as_wrong() -> None:

@@ -23,7 +23,7 @@ NUMBERS = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in r
 ARABIC_7, ARABIC_37 = "\N{ARABIC-INDIC DIGIT SEVEN}", "\N{ARABIC-INDIC DIGIT THREE}\N{ARABIC-INDIC DIGIT SEVEN}"
 LABELS = st.one_of(
     st.sampled_from(NUMBERS),
-    st.sampled_from(["", "A7", "007", "unreadable", "7\n", " 7", "-1", ARABIC_7, ARABIC_37, "\N{SUPERSCRIPT TWO}"]),
+    st.sampled_from(["", "A7", "007", "illegible", "7\n", " 7", "-1", ARABIC_7, ARABIC_37, "\N{SUPERSCRIPT TWO}"]),
     st.text(alphabet="0123", max_size=3),
     st.text(),
 )

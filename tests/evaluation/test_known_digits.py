@@ -2,7 +2,7 @@
 
 import torch
 
-from jersey.evaluation.known_digits import NUMBERS, known_digits, look, standardised
+from jersey.evaluation.known_digits import NUMBERS, known_digits, look, standardized
 
 
 def test_every_number_is_drawn_and_read_right() -> None:
@@ -39,7 +39,7 @@ def test_corners_are_those_of_the_whole_number() -> None:
         ]
 
 
-def test_looking_at_the_centres_of_pixels_gives_the_pixels_and_standardised_products_are_correlations() -> None:
+def test_looking_at_the_centres_of_pixels_gives_the_pixels_and_standardized_products_are_correlations() -> None:
     pictures_NHW = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
     points = torch.tensor([[[0.5, 0.5], [6.5, 4.5], [3.5, 1.5], [-2.0, 1.0]]])
     seen = look(pictures_NHW, points.expand(2, 1, -1, -1))
@@ -49,5 +49,5 @@ def test_looking_at_the_centres_of_pixels_gives_the_pixels_and_standardised_prod
     assert (seen[:, 0, 3] == 0).all()
     first, second = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
     correlation = torch.corrcoef(torch.stack([first, second]))[0, 1]
-    torch.testing.assert_close(standardised(first) @ standardised(second), correlation)
-    assert (standardised(torch.full((9,), 3.0)) == 0).all()
+    torch.testing.assert_close(standardized(first) @ standardized(second), correlation)
+    assert (standardized(torch.full((9,), 3.0)) == 0).all()

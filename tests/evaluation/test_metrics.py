@@ -1,6 +1,6 @@
 """Scores against scikit-learn and by hand: all classes there, some absent, one only, two in all, ties, nan.
 
-Shapes: N crops, K classes, U unreadable crops.
+Shapes: N crops, K classes, U illegible crops.
 """
 
 import math
@@ -180,11 +180,11 @@ def test_collector_leaves_out_the_padding() -> None:
     assert found.indices_N.tolist() == [4, 0, 5]
     assert torch.equal(found.logits_NK, logits_NK[[0, 2, 3]])
     assert found.labels_N.tolist() == [0, 2, 0]
-    assert found.unreadable_indices_U.tolist() == [3]
+    assert found.illegible_indices_U.tolist() == [3]
 
 
-def with_unreadable(case: Evaluation, logits_UK: Tensor) -> Evaluation:
-    """As the collector gives it, the unreadable crops first and last."""
+def with_illegible(case: Evaluation, logits_UK: Tensor) -> Evaluation:
+    """As the collector gives it, the illegible crops first and last."""
     half, crops = len(logits_UK) // 2, len(case.labels_N) + len(logits_UK)
     labels = torch.full((crops,), ILLEGIBLE_INDEX)
     labels[half : half + len(case.labels_N)] = case.labels_N
@@ -194,33 +194,33 @@ def with_unreadable(case: Evaluation, logits_UK: Tensor) -> Evaluation:
 LOGITS_UK = torch.randn(25, 4, generator=torch.Generator().manual_seed(1))
 
 
-def test_unreadable_crops_change_no_score_but_their_own() -> None:
+def test_illegible_crops_change_no_score_but_their_own() -> None:
     plain = example(60, 4)
-    case = with_unreadable(plain, LOGITS_UK)
+    case = with_illegible(plain, LOGITS_UK)
     assert torch.equal(case.logits_NK, plain.logits_NK)
     assert torch.equal(case.labels_N, plain.labels_N)
     assert case.indices_N.tolist() == list(range(12, 72))
-    assert case.unreadable_indices_U.tolist() == [*range(12), *range(72, 85)]
-    assert torch.equal(case.unreadable_logits_UK, LOGITS_UK)
-    assert case.metrics | {"auroc_readable": None} == plain.metrics | {"auroc_readable": None}
-    assert "auroc_readable" not in plain.metrics
-    assert (plain.unreadable, case.unreadable) == (0, 25)
+    assert case.illegible_indices_U.tolist() == [*range(12), *range(72, 85)]
+    assert torch.equal(case.illegible_logits_UK, LOGITS_UK)
+    assert case.metrics | {"auroc_legible": None} == plain.metrics | {"auroc_legible": None}
+    assert "auroc_legible" not in plain.metrics
+    assert (plain.illegible, case.illegible) == (0, 25)
 
 
 def test_auroc_of_readable_crops_is_scikit_learns() -> None:
     plain, logits_UK = example(60, 4), LOGITS_UK.round()
-    case = with_unreadable(evaluation(plain.logits_NK.round(), plain.labels_N), logits_UK)
+    case = with_illegible(evaluation(plain.logits_NK.round(), plain.labels_N), logits_UK)
     confidence = torch.cat([case.logits_NK, logits_UK]).double().softmax(dim=1).amax(dim=1).numpy()
     expected = sk.roc_auc_score([1] * 60 + [0] * 25, confidence)
     assert 0 < expected < 1
-    assert case.metrics["auroc_readable"] == pytest.approx(expected, abs=1e-12)
-    np.testing.assert_array_equal(case.unreadable_confidence_U, confidence[60:])
+    assert case.metrics["auroc_legible"] == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_array_equal(case.illegible_confidence_U, confidence[60:])
 
 
 def test_auroc_of_readable_crops_is_nan_where_nothing_can_be_ranked() -> None:
-    diverged = with_unreadable(example(10, 4), torch.full((3, 4), math.nan))
-    assert math.isnan(diverged.metrics["auroc_readable"])
+    diverged = with_illegible(example(10, 4), torch.full((3, 4), math.nan))
+    assert math.isnan(diverged.metrics["auroc_legible"])
     assert math.isfinite(diverged.metrics["acc_top1"])
-    only = with_unreadable(evaluation(torch.empty(0, 4), torch.empty(0, dtype=torch.int64)), torch.zeros(3, 4))
-    assert math.isnan(only.metrics["auroc_readable"])
+    only = with_illegible(evaluation(torch.empty(0, 4), torch.empty(0, dtype=torch.int64)), torch.zeros(3, 4))
+    assert math.isnan(only.metrics["auroc_legible"])
     assert math.isnan(only.metrics["acc_top1"])

@@ -51,7 +51,7 @@ def test_an_affine_map_is_found(matrix_22: Tensor, shift_px: tuple[float, float]
     after, map_23 = moved_by(matrix_22, shift_px)
     points_P2 = torch.tensor([[20.0, 20.0], [40.0, 25.0], [30.0, 45.0]])
     expected_P2 = points_P2 @ map_23[:, :2].T + map_23[:, 2]
-    # Other colours, noise around and lost spots do not matter.
+    # Other colors, noise around and lost spots do not matter.
     spoilt = 30 - 0.4 * after + torch.rand(after.shape, generator=torch.Generator().manual_seed(0))
     spoilt[:, (0, 4, 7)] = 12
     for seen, atol in ((after, 0.5), (spoilt, 0.6)):

@@ -1,4 +1,4 @@
-"""Tracks of a split, windows of frames and the correlation of frames: by hand, simulated, and on a planted file."""
+"""Tracklets of a split, windows of frames and the correlation of frames: by hand, simulated, and on a planted file."""
 
 import json
 import sys
@@ -11,43 +11,50 @@ from scipy.special import softmax
 
 from jersey.core.errors import UserError
 from jersey.evaluation import tracklets
-from jersey.evaluation.tracklets import Track, fit_correlation, read_tracks, tracklet_scores, tracks_of, windows
+from jersey.evaluation.tracklets import (
+    Tracklet,
+    fit_correlation,
+    read_tracklets,
+    tracklet_scores,
+    tracklets_of,
+    windows,
+)
 from jersey.inference import Predictor
-from jersey.inference.tracklet import pooled
+from jersey.inference.tracklet import pool_frames
 
 
-def simulated(correlation: float, *, seed: int = 1) -> list[Track]:
-    """Two hundred tracks of 30 frames; of the noise in each frame's evidence, a share is that of the whole track.
+def simulated(correlation: float, *, seed: int = 1) -> list[Tracklet]:
+    """Two hundred tracklets of 30 frames; of the noise in each frame's evidence, a share is that of the whole tracklet.
 
     With evidence of variance s^2 about +-s^2 / 2, the probabilities are right frame by frame.
     """
     rng = np.random.default_rng(seed)
-    spread, tracks = 0.5, []
+    spread, tracklets = 0.5, []
     for number in range(200):
         shared, own = rng.normal(0, spread, 1), rng.normal(0, spread, 30)
         noise_F = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
         label = number % 2
         evidence_F = noise_F + (label - 0.5) * spread**2
-        tracks.append(Track(softmax(np.stack([-evidence_F / 2, evidence_F / 2], axis=1), axis=1), label))
-    return tracks
+        tracklets.append(Tracklet(softmax(np.stack([-evidence_F / 2, evidence_F / 2], axis=1), axis=1), label))
+    return tracklets
 
 
 def test_rows_of_a_name_are_a_track_and_lend_it_their_number() -> None:
     probabilities_NK = np.arange(12).reshape(6, 2) / 12
-    tracks = tracks_of(probabilities_NK, np.array([0, 1, 0, -1, 1, -1]), ["a", "", "a", "a", "b", "c"])
-    assert [track.label for track in tracks] == [0, 1]
-    np.testing.assert_array_equal(tracks[0].probabilities_FK, probabilities_NK[[0, 2, 3]])
-    np.testing.assert_array_equal(tracks[1].probabilities_FK, probabilities_NK[[4]])
-    assert tracks_of(probabilities_NK[:2], np.array([0, 1]), ["a", "a"]) == [], "two numbers are none"
+    tracklets = tracklets_of(probabilities_NK, np.array([0, 1, 0, -1, 1, -1]), ["a", "", "a", "a", "b", "c"])
+    assert [tracklet.label for tracklet in tracklets] == [0, 1]
+    np.testing.assert_array_equal(tracklets[0].probabilities_FK, probabilities_NK[[0, 2, 3]])
+    np.testing.assert_array_equal(tracklets[1].probabilities_FK, probabilities_NK[[4]])
+    assert tracklets_of(probabilities_NK[:2], np.array([0, 1]), ["a", "a"]) == [], "two numbers are none"
 
 
 def test_windows_share_no_frame() -> None:
     rng = np.random.default_rng(0)
-    track = Track(softmax(rng.normal(size=(7, 3)), axis=1), 2)
-    first, second = windows(track, 3, correlation=0.3)
-    np.testing.assert_allclose(first, pooled(track.probabilities_FK[:3], correlation=0.3))
-    np.testing.assert_allclose(second, pooled(track.probabilities_FK[3:6], correlation=0.3))
-    assert windows(track, 8, correlation=0.3) == []
+    tracklet = Tracklet(softmax(rng.normal(size=(7, 3)), axis=1), 2)
+    first, second = windows(tracklet, 3, correlation=0.3)
+    np.testing.assert_allclose(first, pool_frames(tracklet.probabilities_FK[:3], correlation=0.3))
+    np.testing.assert_allclose(second, pool_frames(tracklet.probabilities_FK[3:6], correlation=0.3))
+    assert windows(tracklet, 8, correlation=0.3) == []
 
 
 def test_more_frames_are_read_better() -> None:
@@ -74,7 +81,7 @@ def test_the_correlation_that_is_found_makes_tracks_as_sure_as_they_are_right() 
 def test_without_tracks_there_is_none() -> None:
     assert fit_correlation([]) is None
     assert tracklet_scores([], "01") == []
-    assert fit_correlation([Track(np.array([[0.5, 0.5]]), 0)]) is None
+    assert fit_correlation([Tracklet(np.array([[0.5, 0.5]]), 0)]) is None
 
 
 @pytest.fixture
@@ -83,7 +90,7 @@ def predictor(tmp_path: Path) -> Predictor:
 
 
 def draw(folder: Path, number: str, frames: list[tuple[str, int]]) -> None:
-    """A track: what each frame looks like, and how surely."""
+    """A tracklet: what each frame looks like, and how surely."""
     for index, (seen, sureness) in enumerate(frames):
         file_of(folder / number / "a" / f"{index:04d}.png", seen, sureness=sureness)
 
@@ -91,10 +98,10 @@ def draw(folder: Path, number: str, frames: list[tuple[str, int]]) -> None:
 def test_sure_frames_outweigh_others_and_a_roster_rules_numbers_out(predictor: Predictor, tmp_path: Path) -> None:
     draw(tmp_path / "tracks", "0", [("0", 255), ("00", 60), ("0", 255)])
     draw(tmp_path / "tracks", "23", [("10", 40), ("10", 40), ("23", 255)])
-    tracks = read_tracks(predictor, tmp_path / "tracks")
-    assert [LABELS[track.label] for track in tracks] == ["0", "23"]
+    tracklets = read_tracklets(predictor, tmp_path / "tracks")
+    assert [LABELS[tracklet.label] for tracklet in tracklets] == ["0", "23"]
     settings = {"correlation": predictor.frame_correlation, "threshold": 0.5}
-    scored = tracklet_scores(tracks, predictor.numbers, rosters=(0, 2, 5), **settings)  # type: ignore[arg-type]
+    scored = tracklet_scores(tracklets, predictor.numbers, rosters=(0, 2, 5), **settings)  # type: ignore[arg-type]
     found = {(each.frames, each.roster): each for each in scored}
     assert set(found) == {(frames, roster) for frames in (1, 3) for roster in (0, 2, 5)}
     assert (found[1, 0].windows, found[1, 0].right) == (6, 3)
@@ -103,8 +110,8 @@ def test_sure_frames_outweigh_others_and_a_roster_rules_numbers_out(predictor: P
     assert found[1, 5].right == 3  # a roster of all numbers says nothing
     assert found[1, 2].right >= 3
     draw(tmp_path / "tracks", "99", [("0", 255)])
-    with pytest.raises(UserError, match="tracks of '99'"):
-        read_tracks(predictor, tmp_path / "tracks")
+    with pytest.raises(UserError, match="tracklets of '99'"):
+        read_tracklets(predictor, tmp_path / "tracks")
 
 
 def test_it_prints_a_table_and_a_line_of_json(

@@ -9,26 +9,28 @@ from experiments import common
 from jersey import config as configs
 from jersey.augment.geometry import Geometry
 from jersey.augment.per_sample import PerSample
-from jersey.evaluation.label_preservation import Survival, by_operation, preservation_table, survival
+from jersey.evaluation.label_preservation import LabelPreservation, by_operation, label_preservation, preservation_table
 
 MOST_DESTROYED = 0.01
 SIZE_PX = 64  # what is measured in pixels does most to small crops
 WITH_THE_USUAL_CROP = ["resnet18_small_plain", "resnet18_small_plain_augment"]
-_measured: dict[str, Survival] = {}
+_measured: dict[str, LabelPreservation] = {}
 
 
-def measured(augment: fdl.Buildable | None) -> Survival:
+def measured(augment: fdl.Buildable | None) -> LabelPreservation:
     """Once for each pipeline, as most experiments share one."""
     key = "" if augment is None else configs.as_text(augment)
     if key not in _measured:
-        _measured[key] = survival(None if augment is None else configs.build(augment), size_px=SIZE_PX, rounds=2)
+        _measured[key] = label_preservation(
+            None if augment is None else configs.build(augment), size_px=SIZE_PX, rounds=2
+        )
     return _measured[key]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_THE_USUAL_CROP])
 def test_labels_survive_its_augmentation(name: str) -> None:
     augment = configs.get_experiment(name)().module.augment
-    if 1 - measured(augment).survived > MOST_DESTROYED:
+    if 1 - measured(augment).preserved > MOST_DESTROYED:
         pytest.fail(
             f"{name} destroys labels:\n{preservation_table(by_operation(configs.build(augment), size_px=SIZE_PX))}"
         )
@@ -36,7 +38,7 @@ def test_labels_survive_its_augmentation(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_THE_USUAL_CROP)
 def test_the_usual_crop_is_caught(name: str) -> None:
-    assert 1 - measured(configs.get_experiment(name)().module.augment).survived > MOST_DESTROYED
+    assert 1 - measured(configs.get_experiment(name)().module.augment).preserved > MOST_DESTROYED
 
 
 PLANTED = {
@@ -50,4 +52,4 @@ PLANTED = {
 def test_a_planted_destroyer_of_labels_is_caught(planted: str) -> None:
     augment = common.augment()
     augment.planted = PLANTED[planted]
-    assert 1 - survival(configs.build(augment), size_px=SIZE_PX, rounds=1).survived > 2 * MOST_DESTROYED
+    assert 1 - label_preservation(configs.build(augment), size_px=SIZE_PX, rounds=1).preserved > 2 * MOST_DESTROYED

@@ -92,11 +92,11 @@ def test_a_shrunk_one_trains_a_step_and_its_kind_of_network_is_exported(
     first_of_kind = {configs.as_text(shrunk[each].module.network): each for each in reversed(NAMES)}
     assert len(first_of_kind) < len(NAMES)
     experiment = fdl.build(shrunk[name])
-    folder = open_run(tmp_path, name, "run", documents={"config.txt": "seed = 0\n"})
+    folder = open_run(tmp_path, name, "run", config_files={"config.txt": "seed = 0\n"})
     state = experiment.prepare(folder, experiment.read_data())
     stages.fit(state)
     tested = stages.test(state)
     assert 0 <= tested.evaluation.metrics["acc_top1"] <= 1
     if name in first_of_kind.values():
-        assert stages.export(state, tested).agreement.disagreements == []
+        assert stages.export(state, tested).parity.disagreements == []
         assert folder.onnx.exists()

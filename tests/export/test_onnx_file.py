@@ -29,10 +29,10 @@ def test_one_checked_file_with_names_shapes_and_facts(network: Network, float32:
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
     model = OnnxModel(float32)
     assert model.facts["labels_sha256"] == LABELS.sha256
-    about = [model.facts[name] for name in ("input_height_px", "input_width_px", "fit_mode", "experiment")]
+    about = [model.facts[name] for name in ("input_height_px", "input_width_px", "resize_mode", "experiment")]
     assert about == ["32", "48", "stretch", "test"]
     assert network.training  # the export has not changed it
-    assert (model.temperature, model.open_numbers) == (TEMPERATURE, ())
+    assert (model.temperature, model.vocabulary) == (TEMPERATURE, ())
     expected_NK = torch.from_numpy(model.logits(crops.images_NCHW.numpy()) / TEMPERATURE).softmax(dim=1)
     np.testing.assert_allclose(model.output("probabilities", crops.images_NCHW.numpy()), expected_NK, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""A network that leaves with unreadable crops and tracks in its data: what is told of them is what the file does."""
+"""A network that leaves with illegible crops and tracklets in its data: what is told of them is what the file does."""
 
 import json
 from importlib.metadata import version
@@ -6,14 +6,14 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
+from helpers.illegible_crops import EACH, NUMBERS, draw, network, opened
 from helpers.small_run import small_trainer, tiny_module
-from helpers.unreadable_crops import EACH, NUMBERS, draw, network, opened
 
 from jersey.data.datamodule import JerseyDataModule
 from jersey.export import pipeline
 from jersey.export.pipeline import ExportResult, export_run
 from jersey.inference.onnx_model import OnnxModel
-from jersey.inference.tracklet import pooled
+from jersey.inference.tracklet import pool_frames
 from jersey.runs.folder import RunFolder, open_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
@@ -40,7 +40,7 @@ def exported(data: JerseyDataModule, folder: RunFolder) -> ExportResult:
     about = {"best": best, "test": module.evaluations["test"], "commit": "none"}
     with pytest.MonkeyPatch.context() as patch:  # a checkout that is not installed has no version
         patch.setattr(pipeline, "PRODUCERS", ("torch", "nobody-has-installed-this"))
-        return export_run(module.network, data, folder, **about, variants=(), least_agreement=1.0)
+        return export_run(module.network, data, folder, **about, variants=(), min_agreement=1.0)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def probabilities_NK(exported: ExportResult, folder: RunFolder, data: JerseyData
     return OnnxModel(folder.onnx).output("probabilities", data.decoded["test"].images_NCHW.numpy())
 
 
-def test_answers_to_unreadable_crops_are_wrong_answers(
+def test_answers_to_illegible_crops_are_wrong_answers(
     folder: RunFolder, data: JerseyDataModule, probabilities_NK: np.ndarray
 ) -> None:
     labels_N = data.decoded["test"].labels_N.numpy()
@@ -66,16 +66,16 @@ def test_tracks_are_read_as_a_reader_would(
     exported: ExportResult, data: JerseyDataModule, probabilities_NK: np.ndarray
 ) -> None:
     split = data.splits["test"]
-    readable = EACH["test"][0] * len(NUMBERS)
-    one, three = exported.by_frames
-    assert (one.frames, one.windows) == (1, readable)
+    legible = EACH["test"][0] * len(NUMBERS)
+    one, three = exported.tracklet_accuracy
+    assert (one.frames, one.windows) == (1, legible)
     assert one.right == (probabilities_NK.argmax(axis=1) == data.decoded["test"].labels_N.numpy()).sum()
     assert (three.frames, three.windows) == (3, len(NUMBERS))
     right = 0
     for label, number in enumerate(NUMBERS):
-        rows = [row for row, track in enumerate(split.tracks) if track == f"{number}/p0"]
+        rows = [row for row, tracklet in enumerate(split.tracklets) if tracklet == f"{number}/p0"]
         assert len(rows) == 3
-        right += int(pooled(probabilities_NK[rows]).argmax() == label)
+        right += int(pool_frames(probabilities_NK[rows]).argmax() == label)
     assert three.right == right
 
 

@@ -33,17 +33,17 @@ def made(
     crops: Crops,
     *names: VariantName,
     is_dark: bool = False,
-    least_agreement: float = 0.99,
+    min_agreement: float = 0.99,
 ) -> list[Variant]:
     """Calibrated on black crops, no activation of a bright one fits the range."""
     module, calibration_NCHW = module_of(network), crops.images_NCHW * (not is_dark)
-    return export_variants(names, module, path, crops.reference(module), calibration_NCHW, least_agreement)
+    return export_variants(names, module, path, crops.reference(module), calibration_NCHW, min_agreement)
 
 
 @pytest.fixture
 def path(float32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a float32 file, in a world where every variant is fast enough."""
-    monkeypatch.setattr(variants, "LEAST_SPEEDUP", 0.0)
+    monkeypatch.setattr(variants, "MIN_SPEEDUP", 0.0)
     return Path(shutil.copy(float32, tmp_path))
 
 
@@ -52,8 +52,8 @@ def exported(network: Network, float32: Path, crops: Crops, tmp_path_factory: py
     """All variants, from one export."""
     path = Path(shutil.copy(float32, tmp_path_factory.mktemp("all")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variants, "LEAST_SPEEDUP", 0.0)
-        return Exported(path, made(network, path, crops, "fp16", "int8", "fixed"))
+        patch.setattr(variants, "MIN_SPEEDUP", 0.0)
+        return Exported(path, made(network, path, crops, "fp16", "int8", "static"))
 
 
 def surface(model: onnx.ModelProto) -> list[tuple[str, bytes]]:
@@ -71,12 +71,12 @@ def weights_of(model: onnx.ModelProto, op_type: str) -> list[np.ndarray]:
 
 def test_variants_look_like_the_float32_file_and_say_what_they_are(exported: Exported) -> None:
     path, found = exported
-    files = [f"model.{name}.onnx" for name in ("fp16", "int8", "fixed")]
+    files = [f"model.{name}.onnx" for name in ("fp16", "int8", "static")]
     assert [variant.file for variant in found] == files
     assert {file.name for file in path.parent.iterdir()} == {"model.onnx", *files}
     for variant in found:
         model = onnx.load(path.with_name(variant.file))
-        assert (surface(model) == surface(onnx.load(path))) is (variant.name != "fixed")
+        assert (surface(model) == surface(onnx.load(path))) is (variant.name != "static")
         facts = {each.key: each.value for each in model.metadata_props if each.key != "sha256"}
         assert facts == {**OnnxModel(path).facts, "variant": variant.name}
         assert facts["labels_sha256"] == LABELS.sha256
@@ -88,7 +88,7 @@ def test_fp16_has_half_the_weights_and_fits_in_float32(exported: Exported) -> No
     place = [node.op_type for node in model.graph.node].index("Conv")
     before = [node for node in model.graph.node[:place] if node.op_type == "Cast"]
     to_half = [node for node in before if node.attribute[0].i == onnx.TensorProto.FLOAT16]
-    assert len(to_half) == 1  # after the fit and the normalisation
+    assert len(to_half) == 1  # after the fit and the normalization
     assert to_half[0].output[0] == model.graph.node[place].input[0]
 
 
@@ -145,7 +145,7 @@ def test_a_variant_that_answers_otherwise_is_not_left_nor_is_an_older_one(
     assert share < 0.99
     assert f"{share:.2%} of 30 validation crops" in found.refused
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
-    (lenient,) = made(network, path, crops, "int8", is_dark=True, least_agreement=share)
+    (lenient,) = made(network, path, crops, "int8", is_dark=True, min_agreement=share)
     assert lenient.refused == ""
     assert older.exists()
     # Libraries say nothing meanwhile.
@@ -157,14 +157,14 @@ def test_a_variant_that_answers_otherwise_is_not_left_nor_is_an_older_one(
 def test_a_variant_that_is_not_faster_is_not_left(
     network: Network, path: Path, crops: Crops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In three of four pairs, whatever the median; "fixed" need not be faster."""
-    monkeypatch.setattr(variants, "LEAST_SPEEDUP", 2.0)
+    """In three of four pairs, whatever the median; "static" need not be faster."""
+    monkeypatch.setattr(variants, "MIN_SPEEDUP", 2.0)
     monkeypatch.setattr(variants, "speedup", lambda *_: Ratio(3.0, 1.9, 4.0))
-    found, fixed = made(network, path, crops, "int8", "fixed")
+    found, fixed = made(network, path, crops, "int8", "static")
     assert "it is 3.000 (1.900 to 4.000) times as fast" in found.refused
     assert "validation crops" not in found.refused
     assert fixed.refused == ""
-    assert {file.name for file in path.parent.iterdir()} == {"model.onnx", "model.fixed.onnx"}
+    assert {file.name for file in path.parent.iterdir()} == {"model.onnx", "model.static.onnx"}
 
 
 def test_a_variant_that_cannot_be_made_does_not_cost_the_run(
@@ -200,8 +200,8 @@ def test_calibration_takes_classes_alike_and_spreads_over_each(most: int, expect
 
 
 def test_fixed_takes_one_size(exported: Exported, crops: Crops) -> None:
-    fixed, float32 = OnnxModel(exported.path.with_name("model.fixed.onnx")), OnnxModel(exported.path)
-    assert (fixed.is_fixed, float32.is_fixed) == (True, False)
+    fixed, float32 = OnnxModel(exported.path.with_name("model.static.onnx")), OnnxModel(exported.path)
+    assert (fixed.is_static, float32.is_static) == (True, False)
     images = crops.images_NCHW.numpy()
     for size in (1, 7):
         np.testing.assert_allclose(fixed.logits(images, batch_size=size), float32.logits(images), atol=1e-5)
@@ -214,8 +214,8 @@ def test_fixed_takes_one_size(exported: Exported, crops: Crops) -> None:
 def test_fixed_has_no_open_reading(crops: Crops, path: Path) -> None:
     network = trained(crops, CompositionalHead(features=8, labels=LABELS))
     export(network, path, crops)
-    made(network, path, crops, "fixed", least_agreement=0.0)
-    fixed, float32 = OnnxModel(path.with_name("model.fixed.onnx")), OnnxModel(path)
-    assert float32.outputs == ("logits", "probabilities", "open_probabilities")
+    made(network, path, crops, "static", min_agreement=0.0)
+    fixed, float32 = OnnxModel(path.with_name("model.static.onnx")), OnnxModel(path)
+    assert float32.outputs == ("logits", "probabilities", "open_vocabulary_probabilities")
     assert fixed.outputs == ("logits", "probabilities")
-    assert float32.facts.items() - fixed.facts.items() == {("open_numbers", float32.facts["open_numbers"])}
+    assert float32.facts.items() - fixed.facts.items() == {("vocabulary", float32.facts["vocabulary"])}

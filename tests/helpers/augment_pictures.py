@@ -15,7 +15,7 @@ def noise(*shape: int, seed: int = 5) -> Tensor:
 
 
 def smooth(batch: int, height: int, width: int) -> Tensor:
-    """Pictures without symmetry, in all colours, float in [0, 1]."""
+    """Pictures without symmetry, in all colors, float in [0, 1]."""
     return F.interpolate(noise(batch, 3, 6, 6), (height, width), mode="bicubic").clamp(0, 1)
 
 

@@ -63,7 +63,7 @@ def brightener() -> Callable[..., Tensor]:
 
 
 def tiny_network(*, labels: Labels) -> Network:
-    """Eight features of an image's mean colour."""
+    """Eight features of an image's mean color."""
     backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8, bias=False))
     return Network(backbone, nn.Linear(8, len(labels)))
 

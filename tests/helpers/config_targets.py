@@ -12,7 +12,7 @@ import torch
 @dataclasses.dataclass
 class Data:
     root: str
-    fit_mode: Literal["stretch", "letterbox"] = "stretch"
+    resize_mode: Literal["stretch", "letterbox"] = "stretch"
     labels: tuple[str, ...] | None = None
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     batch_size: int = 64
@@ -40,8 +40,8 @@ def make_module(
     class_counts: list[int],
     ema: Ema | None = None,
     smoothing: float = 0.0,
-    weight_power: float = 0.0,
-    weights_on_top_of_sampler: bool = False,
+    class_weight_power: float = 0.0,
+    allow_weights_and_sampler: bool = False,
     untyped=3,  # type: ignore[no-untyped-def]
 ) -> None:
     """Stands for a LightningModule; the class counts come at run time."""

@@ -81,10 +81,10 @@ class Tree:
             (root / split).mkdir(parents=True)
 
     def add(self, split: str, label: str, content: bytes, name: str | None = None) -> AuditRow:
-        """Writes an image file with its label; an empty one is that of an unreadable crop."""
+        """Writes an image file with its label; an empty one is that of an illegible crop."""
         self.count += 1
         name = name or f"{self.count:04d}.jpg"
-        folder = (label or "unreadable") if self.layout == "folders" else "images"
+        folder = (label or "illegible") if self.layout == "folders" else "images"
         row = AuditRow(split, label, f"{split}/{folder}/{name}")
         path = self.root / row.image
         path.parent.mkdir(parents=True, exist_ok=True)

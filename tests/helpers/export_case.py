@@ -10,10 +10,10 @@ from PIL import Image
 from torch import nn
 
 from jersey.core.labels import Labels
-from jersey.data.resize import fit
+from jersey.data.resize import resize
 from jersey.export.export_module import ExportModule, ExportSettings
 from jersey.export.onnx_file import export_onnx
-from jersey.export.parity import Agreement, Reference
+from jersey.export.parity import ParityResult, Reference
 from jersey.models.network import Network
 
 SIZE_PX = (32, 48)
@@ -33,7 +33,7 @@ class Crops:
             Image.fromarray(pixels).save(file)
         arrays = (torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None] for file in self.files)
         height_px, width_px = SIZE_PX
-        self.images_NCHW = torch.cat([fit(each, height_px=height_px, width_px=width_px) for each in arrays])
+        self.images_NCHW = torch.cat([resize(each, height_px=height_px, width_px=width_px) for each in arrays])
 
     def reference(self, module: ExportModule) -> Reference:
         return Reference.of(module.network, self.images_NCHW, self.labels_N, self.files)
@@ -53,10 +53,10 @@ def trained(crops: Crops, head: nn.Module | None = None) -> Network:
 
 
 def module_of(network: Network) -> ExportModule:
-    settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, fit_mode="stretch", temperature=TEMPERATURE)
+    settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, resize_mode="stretch", temperature=TEMPERATURE)
     return ExportModule(network, settings)
 
 
-def export(network: Network, path: Path, crops: Crops, metadata: Mapping[str, str] | None = None) -> Agreement:
+def export(network: Network, path: Path, crops: Crops, metadata: Mapping[str, str] | None = None) -> ParityResult:
     module = module_of(network)
     return export_onnx(module, path, reference=crops.reference(module), metadata=metadata or {"experiment": "test"})

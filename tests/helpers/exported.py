@@ -16,15 +16,15 @@ SIZE_PX = (32, 32)
 TEMPERATURE = 0.5
 
 
-def tiny_model(folder: Path, *, is_open: bool = True, seed: int = 0) -> Path:
+def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) -> Path:
     """`model.onnx` with random weights; its thresholds are those of invented answers, and 0.99 is out of reach."""
     torch.manual_seed(seed)
     network = small_network(labels=LABELS)
-    if is_open:
+    if is_open_vocabulary:
         network.head = CompositionalHead(features=8, labels=LABELS)
         torch.nn.init.normal_(network.head.parts.weight)
-    network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalisation
-    settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, fit_mode="stretch", temperature=TEMPERATURE)
+    network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalization
+    settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, resize_mode="stretch", temperature=TEMPERATURE)
     facts = {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).facts}
     write_onnx(ExportModule(network, settings), folder / "model.onnx", facts)
     return folder / "model.onnx"

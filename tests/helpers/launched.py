@@ -16,7 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
-PICTURES = ("samples", "confusion_matrix", "digit_errors", "predictions", "grad_cam", "history", "dataset")
+PICTURES = (
+    "input_grid",
+    "confusion_matrix",
+    "digit_errors",
+    "prediction_grid",
+    "grad_cam",
+    "training_curves",
+    "dataset",
+)
 """The callbacks that draw, which takes as long as all else of a small run."""
 NO_PICTURES = tuple(f"--fdl_set=trainer.callbacks.{name}=None" for name in PICTURES)
 

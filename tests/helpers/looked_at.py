@@ -12,10 +12,10 @@ from torch import Tensor
 
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
-from jersey.callbacks.grids import GradCam, PredictionGrid, SampleGrid
-from jersey.callbacks.monitoring import FiniteLoss, LearningRate, LossScale
+from jersey.callbacks.grids import GradCam, InputGrid, PredictionGrid
+from jersey.callbacks.monitoring import LearningRate, LossScale, StopOnNonFinite
 from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
-from jersey.callbacks.training_curves import History
+from jersey.callbacks.training_curves import TrainingCurves
 from jersey.data.datamodule import JerseyDataModule
 from jersey.plots.image_grid import TileSection
 from jersey.runs.folder import open_run
@@ -65,9 +65,9 @@ class LookedAt:
 
 def every_callback(witness: Witness) -> list[Callback]:
     return [
-        *(witness, DatasetStatistics(), SamplerDistribution(), SampleGrid(crops=9, every_epochs=2)),
-        *(LearningRate(), LossScale(), FiniteLoss(), ConfusionMatrix(), DigitErrors(), PerClassTable()),
-        *(PredictionGrid(crops=3), PredictionsTable(), GradCam(crops=3), History(interval_s=0.0)),
+        *(witness, DatasetStatistics(), SamplerDistribution(), InputGrid(crops=9, every_epochs=2)),
+        *(LearningRate(), LossScale(), StopOnNonFinite(), ConfusionMatrix(), DigitErrors(), PerClassTable()),
+        *(PredictionGrid(crops=3), PredictionsTable(), GradCam(crops=3), TrainingCurves(interval_s=0.0)),
         RunCheckpoint(monitor="val/loss", mode="min"),
     ]
 
@@ -84,5 +84,5 @@ def looked_at(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Loo
         trainer.fit(module, datamodule=data)
         trainer.validate(module, datamodule=data, verbose=False)
         trainer.test(module, datamodule=data, verbose=False)
-    run.reached("finished")
+    run.mark_stage("finished")
     return LookedAt(run.path, data, module, recorder, grids, witness)

@@ -1,6 +1,6 @@
 """An exported file whose answers are known without training: red says which number, green how surely.
 
-A crop of one colour (red, green, any blue) gets the logits -(red / STEP - i)^2 * green / 100 over the numbers i. So red
+A crop of one color (red, green, any blue) gets the logits -(red / STEP - i)^2 * green / 100 over the numbers i. So red
 `STEP * i` reads number i, and with green 0 all numbers are alike.
 
 Shapes: h w any size, K numbers.
@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from jersey.core.labels import Labels
-from jersey.inference.onnx_model import CONTRACT, sealed
+from jersey.inference.onnx_model import FORMAT_VERSION, with_checksum
 
 STEP = 2
 LABELS = ("0", "00", "01", "10", "23")
@@ -45,18 +45,18 @@ def expected(number: str, *, sureness: int = 255, numbers: Sequence[str] = LABEL
     return shares_K / shares_K.sum()
 
 
-def planted_model(path: Path, *, labels: Sequence[str] = LABELS, is_open: bool = True, **facts: str) -> Path:
+def planted_model(path: Path, *, labels: Sequence[str] = LABELS, is_open_vocabulary: bool = True, **facts: str) -> Path:
     """Writes it; `facts` replace or are added to the usual ones."""
     label_map = Labels(tuple(labels))
     usual = {
-        "contract": CONTRACT,
+        "format_version": FORMAT_VERSION,
         "labels_mapping": label_map.to_json(),
         "labels_sha256": label_map.sha256,
         "calibration": json.dumps({"temperature": 1.0, "crops": 100}),
         "thresholds": json.dumps([_threshold(*each) for each in THRESHOLDS.items()]),
-        **({"open_numbers": json.dumps(OPEN_NUMBERS)} if is_open else {}),
+        **({"vocabulary": json.dumps(OPEN_NUMBERS)} if is_open_vocabulary else {}),
     }
-    path.write_bytes(sealed(_model(len(labels), is_open, usual | facts).SerializeToString()))
+    path.write_bytes(with_checksum(_model(len(labels), is_open_vocabulary, usual | facts).SerializeToString()))
     return path
 
 
@@ -70,11 +70,11 @@ def _threshold(precision: float, confidence: float | None) -> dict[str, float | 
     }
 
 
-def _model(classes: int, is_open: bool, facts: dict[str, str]) -> onnx.ModelProto:
+def _model(classes: int, is_open_vocabulary: bool, facts: dict[str, str]) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["pixels", "axes"], ["colour"], keepdims=0),
-        helper.make_node("Split", ["colour"], ["red", "green", "blue"], axis=1, num_outputs=3),
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["color"], keepdims=0),
+        helper.make_node("Split", ["color"], ["red", "green", "blue"], axis=1, num_outputs=3),
         helper.make_node("Div", ["red", "step"], ["place"]),
         helper.make_node("Div", ["green", "minus_hundred"], ["slope"]),
         *_scores("numbers", "logits"),
@@ -87,10 +87,13 @@ def _model(classes: int, is_open: bool, facts: dict[str, str]) -> onnx.ModelProt
         helper.make_tensor("numbers", TensorProto.FLOAT, [1, classes], range(classes)),
     ]
     outputs = {"logits": classes, "probabilities": classes}
-    if is_open:
-        nodes += [*_scores("all", "open_logits"), helper.make_node("Softmax", ["open_logits"], ["open_probabilities"])]
+    if is_open_vocabulary:
+        nodes += [
+            *_scores("all", "open_vocabulary_logits"),
+            helper.make_node("Softmax", ["open_vocabulary_logits"], ["open_vocabulary_probabilities"]),
+        ]
         constants += [helper.make_tensor("all", TensorProto.FLOAT, [1, len(OPEN_NUMBERS)], range(len(OPEN_NUMBERS)))]
-        outputs["open_probabilities"] = len(OPEN_NUMBERS)
+        outputs["open_vocabulary_probabilities"] = len(OPEN_NUMBERS)
     graph = helper.make_graph(
         nodes,
         "planted",

@@ -12,7 +12,7 @@ from jersey.core.tables import write_csv
 from jersey.lint.checks import check, load
 from jersey.runs.folder import RunFolder, open_run
 
-HEADER = ("file", "bytes", "true number", "read as", "confidence", "probability of the truth", "rank of the truth")
+HEADER = ("file", "bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
 
 
 def run_folder(
@@ -25,7 +25,7 @@ def run_folder(
     stage: str = "finished",
     train: Mapping[str, int] | None = None,
 ) -> Path:
-    """A run that has read these numbers on `test/<true number>/<index>.jpg`."""
+    """A run that has read these numbers on `test/<label>/<index>.jpg`."""
     folder.mkdir(parents=True)
     (folder / "status.json").write_text(json.dumps({"stage": stage, "epochs": 1}), encoding="utf-8")
     (folder / "config.txt").write_text(f"seed = {seed}\n{config}\n", encoding="utf-8")

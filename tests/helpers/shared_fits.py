@@ -1,6 +1,6 @@
 """Fits that one process does alone, or several do together, to be compared: nothing in them depends on how many.
 
-No batch normalisation, which on the CPU sees a process's share alone, and no augmentation, which each process draws for
+No batch normalization, which on the CPU sees a process's share alone, and no augmentation, which each process draws for
 itself; "random" has both.
 """
 
@@ -20,7 +20,7 @@ from jersey.augment.color import Noise
 from jersey.augment.mixing import MixUp
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
-from jersey.core.distributed import joined, rank
+from jersey.core.distributed import process_group, rank
 from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
@@ -59,14 +59,14 @@ PLAIN: dict[str, Callable[[], dict[str, Any]]] = {
     "plain": lambda: {"callbacks": [EMA(decay=0.7)]},
     "sam": lambda: {"sam": SAM(rho=0.5)},
     "accumulated": lambda: {"accumulate": 2},
-    "frozen": lambda: {"callbacks": [FreezeBackbone(frac=0.5)]},
+    "frozen": lambda: {"callbacks": [FreezeBackbone(freeze_frac=0.5)]},
     "continued": lambda: {"callbacks": [EMA(decay=0.7)]},
 }
 
 
 def fit_all(root: Path, folder: Path) -> None:
     """Does every fit in `folder`, and leaves `<name>.<rank>.pt` there."""
-    with joined():
+    with process_group():
         data = opened(root)
         for name, settings in PLAIN.items():
             fit(data, folder, name, network=plain_network, **settings())

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from jersey.augment.base import Augment
-from jersey.augment.color import Colour, Noise
+from jersey.augment.color import Color, Noise
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.core.labels import Labels
@@ -74,7 +74,7 @@ def tiny_module(data: JerseyDataModule, **settings: Any) -> JerseyModule:
 
 
 def small_module(data: JerseyDataModule, *, is_augmented: bool = True, **settings: Any) -> JerseyModule:
-    augment = Augment(geometry=Geometry(rotation_deg=10), colour=Colour(swap=0.5), noise=Noise(std=0.1))
+    augment = Augment(geometry=Geometry(rotation_deg=10), color=Color(channel_swap_p=0.5), noise=Noise(std=0.1))
     return tiny_module(data, network=small_network, augment=augment if is_augmented else None, **settings)
 
 

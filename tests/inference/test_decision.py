@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from jersey.core.errors import UserError
-from jersey.inference.decision import LEAK, Decision, Reading, confidence_for
+from jersey.inference.decision import OFF_ROSTER_PROBABILITY, DecisionRule, Prediction, confidence_for
 from jersey.inference.onnx_model import Threshold
 
 NUMBERS = ("0", "00", "01", "10", "23")
 NEAREST = {"3": "23", "1": "01", "000": "00", "24": "23"}
 
 
-def read(*shares: float, **options: object) -> Reading:
-    decision = Decision(options.pop("numbers", NUMBERS), **{"labels": NUMBERS, **options})  # type: ignore[arg-type]
-    (reading,) = decision.readings(np.array([shares], np.float32))
+def read(*shares: float, **options: object) -> Prediction:
+    decision = DecisionRule(options.pop("numbers", NUMBERS), **{"labels": NUMBERS, **options})  # type: ignore[arg-type]
+    (reading,) = decision.predictions(np.array([shares], np.float32))
     return reading
 
 
@@ -29,16 +29,16 @@ def test_of_equal_numbers_the_first_is_taken_as_argmax_does() -> None:
     shares_NK = np.random.default_rng(0).integers(1, 4, (50, 110)).astype(np.float32)
     numbers = [f"{number:03d}" for number in range(110)]
     for top_k in (1, 5, 110, 500):
-        readings = Decision(numbers, labels=numbers, top_k=top_k).readings(shares_NK)
+        readings = DecisionRule(numbers, labels=numbers, top_k=top_k).predictions(shares_NK)
         assert {len(reading.top_k) for reading in readings} == {min(top_k, 110)}
         assert [reading.number for reading in readings] == [numbers[index] for index in shares_NK.argmax(axis=1)]
 
 
 def test_each_row_is_read_for_itself() -> None:
     shares_NK = np.random.default_rng(0).dirichlet(np.ones(len(NUMBERS)), 200)
-    decision = Decision(NUMBERS, labels=NUMBERS, roster=["00", "23"], threshold=0.6)
-    alone = [decision.readings(row_K[None])[0] for row_K in shares_NK]
-    assert decision.readings(shares_NK) == alone
+    decision = DecisionRule(NUMBERS, labels=NUMBERS, roster=["00", "23"], threshold=0.6)
+    alone = [decision.predictions(row_K[None])[0] for row_K in shares_NK]
+    assert decision.predictions(shares_NK) == alone
     assert len({reading.number for reading in alone}) == 3
 
 
@@ -53,7 +53,7 @@ def test_below_the_threshold_there_is_no_answer_but_still_a_likeliest() -> None:
 def test_a_roster_is_a_prior() -> None:
     # On the roster (1 - LEAK) / 2 each, the other three LEAK / 3 each.
     reading = read(0.2, 0.3, 0.1, 0.1, 0.3, roster=["00", "10"], top_k=5)
-    listed, other = (1 - LEAK) / 2, LEAK / 3
+    listed, other = (1 - OFF_ROSTER_PROBABILITY) / 2, OFF_ROSTER_PROBABILITY / 3
     whole = listed * (0.3 + 0.1) + other * (0.2 + 0.1 + 0.3)
     assert dict(reading.top_k) == pytest.approx(
         {"00": listed * 0.3 / whole, "10": listed * 0.1 / whole, "23": other * 0.3 / whole}
@@ -92,7 +92,7 @@ def test_numbers_that_are_no_labels_are_marked() -> None:
 )
 def test_a_wrong_roster_is_one_sentence(roster: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says) as raised:
-        Decision(NUMBERS, labels=NUMBERS, roster=roster)
+        DecisionRule(NUMBERS, labels=NUMBERS, roster=roster)
     assert "\n" not in str(raised.value)
 
 

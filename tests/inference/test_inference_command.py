@@ -24,9 +24,9 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model and six crops of two players, one of which is no image."""
     planted_model(tmp_path / "model.onnx")
-    for track, number in (("p1", "00"), ("p2", "23")):
+    for tracklet, number in (("p1", "00"), ("p2", "23")):
         for frame in range(3):
-            file_of(tmp_path / "crops" / track / f"{frame}.png", number, sureness=50 + 20 * frame)
+            file_of(tmp_path / "crops" / tracklet / f"{frame}.png", number, sureness=50 + 20 * frame)
     (tmp_path / "crops" / "p2" / "1.png").write_bytes(b"no image")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -59,7 +59,7 @@ def start(folder: Path) -> Callable[..., subprocess.Popen[str]]:
 
 
 def test_a_folder_is_read_as_the_predictor_reads_it_and_a_bad_file_has_its_row(folder: Path, rows: Callable) -> None:
-    code, found = rows("crops", "--batch_size=2", "--topk=2")
+    code, found = rows("crops", "--batch_size=2", "--top_k=2")
     assert code == 1
     expected = list(Predictor(folder / "model.onnx", top_k=2).predict_folder("crops"))
     assert [row["image"] for row in found] == [str(path) for path, _ in expected]
@@ -78,35 +78,41 @@ def test_flags_reach_the_predictor_and_without_a_bad_file_the_exit_code_is_0(fol
     for flag, number in (("--roster=0, 10", "0"), ("--min_precision=0.98", None)):
         assert {row["number"] for row in rows("crops/p1", flag)[1]} == {number}
     file_of(folder / "new" / "77.png", "77")
-    _, (row,) = rows("new", "--open")
+    _, (row,) = rows("new", "--open_vocabulary")
     assert (row["number"], row["unseen"]) == ("77", True)
 
 
 def test_tracklets_are_folders(folder: Path, rows: Callable) -> None:
     code, found = rows("crops", "--tracklets")
     assert code == 1
-    tracks = {row["track"]: row for row in found if "number" in row}
-    assert [(track, row["number"], row["frames"]) for track, row in tracks.items()] == [
+    tracklets = {row["tracklet"]: row for row in found if "number" in row}
+    assert [(tracklet, row["number"], row["frames"]) for tracklet, row in tracklets.items()] == [
         ("crops/p1", "00", 3),
         ("crops/p2", "23", 2),
     ]
     (bad,) = [row for row in found if "error" in row]
-    assert (bad["track"], bad["image"]) == ("crops/p2", "crops/p2/1.png")
+    assert (bad["tracklet"], bad["image"]) == ("crops/p2", "crops/p2/1.png")
     together = Predictor(folder / "model.onnx").predict_tracklet(sorted((folder / "crops" / "p1").iterdir()))
-    assert tracks["crops/p1"]["confidence"] == pytest.approx(together.confidence, abs=1e-6)
+    assert tracklets["crops/p1"]["confidence"] == pytest.approx(together.confidence, abs=1e-6)
 
 
 def test_tracklets_are_tracks_that_may_be_mixed_and_without_any_image(folder: Path, rows: Callable) -> None:
     listed = [("p1/0.png", "a"), ("p2/0.png", "b"), ("p1/1.png", "a"), ("p2/1.png", "c"), ("p2/2.png", "b")]
-    text = "".join(json.dumps({"image": image, "suffix": "0", "track": track}) + "\n" for image, track in listed)
+    text = "".join(
+        json.dumps({"image": image, "suffix": "0", "tracklet": tracklet}) + "\n" for image, tracklet in listed
+    )
     (folder / "crops" / "list.jsonl").write_text(text + "nonsense\n", encoding="utf-8")
     code, found = rows("crops/list.jsonl", "--tracklets")
     assert code == 1
-    assert [(row["track"], row["number"], row["frames"]) for row in found if "number" in row] == [
+    assert [(row["tracklet"], row["number"], row["frames"]) for row in found if "number" in row] == [
         ("a", "00", 2),
         ("b", "23", 2),
     ]
-    assert [row.get("track", row.get("image")) for row in found if "error" in row] == ["c", "c", "crops/list.jsonl:6"]
+    assert [row.get("tracklet", row.get("image")) for row in found if "error" in row] == [
+        "c",
+        "c",
+        "crops/list.jsonl:6",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,14 +127,14 @@ def test_tracklets_are_tracks_that_may_be_mixed_and_without_any_image(folder: Pa
         (["model.onnx", "crops", "--roster="], "empty"),
         (["model.onnx", "crops", "--min_precision=0.99"], "0.98"),
         (["model.onnx", "crops", "--provider=abacus"], "abacus"),
-        (["closed.onnx", "crops", "--open"], "compositional head"),
+        (["closed.onnx", "crops", "--open_vocabulary"], "compositional head"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(
     folder: Path, flags: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "empty").mkdir()
-    planted_model(folder / "closed.onnx", is_open=False)
+    planted_model(folder / "closed.onnx", is_open_vocabulary=False)
     monkeypatch.setattr(sys, "argv", ["jersey.inference", *flags])
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: PTH123, SIM115
     with pytest.raises(SystemExit) as ended, exit_on_user_error():

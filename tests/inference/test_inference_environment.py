@@ -69,10 +69,13 @@ def test_an_environment_without_torch_reads_the_same(uv: str, wheel: Path, folde
     said(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
     # In the repository uv takes the versions that are pinned there.
     said(uv, "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", cwd=REPOSITORY)
-    here = [reading for _, reading in Predictor(folder / "model.onnx", open=True).predict_folder(folder / "crops")]
+    here = [
+        reading
+        for _, reading in Predictor(folder / "model.onnx", open_vocabulary=True).predict_folder(folder / "crops")
+    ]
     assert all(isinstance(reading, Reading) for reading in here)
     there = json.loads(said(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))
-    words = ["-m", "jersey.inference", "model.onnx", "crops", "--open"]
+    words = ["-m", "jersey.inference", "model.onnx", "crops", "--open_vocabulary"]
     rows = [json.loads(line) for line in said(str(python), *words, cwd=folder).splitlines()]
     for reading, (number, confidence, top_k, unseen), row in zip(here, there, rows, strict=True):
         assert number == row["number"] == reading.number

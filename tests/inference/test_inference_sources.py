@@ -67,28 +67,28 @@ def test_standard_input_gives_a_path_a_line(folder: Path) -> None:
     assert names("-", stdin="c/a.webp\n\n  \r\nname with blanks .png\r\n") == ["c/a.webp", "name with blanks .png"]
     assert names("c/b", "-", stdin="\ufeffz.png") == ["c/b/10.png", "c/b/2.JPG", "z.png"]
     assert names("-") == []
-    assert [item.track for item in items("c")] == ["c", "c/b", "c/b"], "their folders"
-    assert [item.track for item in items("-", stdin="x.png\nd/x.png")] == [".", "d"]
+    assert [item.tracklet for item in items("c")] == ["c", "c/b", "c/b"], "their folders"
+    assert [item.tracklet for item in items("-", stdin="x.png\nd/x.png")] == [".", "d"]
 
 
 def test_rows_name_images_and_tracks(folder: Path) -> None:
     alone = {"image": "b/10.png", "suffix": "00"}
-    rows = [{"image": "a.webp", "track": "p7"}, {"image": "b/2.JPG", "track": "12"}, alone]
+    rows = [{"image": "a.webp", "tracklet": "p7"}, {"image": "b/2.JPG", "tracklet": "12"}, alone]
     text = "\n".join(json.dumps(row) for row in rows)
     (folder / "c" / "list.jsonl").write_text("\ufeff" + text + "\n\n", encoding="utf-8")
     found = items("c/list.jsonl")
     assert [item.crop for item in found] == ["c/a.webp", "c/b/2.JPG", "c/b/10.png"]
-    assert [item.track for item in found] == ["p7", "12", "c/b/10.png"]
+    assert [item.tracklet for item in found] == ["p7", "12", "c/b/10.png"]
     assert [item.crop for item in items("-", stdin=text)] == ["a.webp", "b/2.JPG", "b/10.png"]
 
 
 @pytest.mark.parametrize(
-    "line", ['{"image": 7}', '{"suffix": "7"}', "a.png", '{"image": "a.png", "track": null}', '{"a": ' * 9999]
+    "line", ['{"image": 7}', '{"suffix": "7"}', "a.png", '{"image": "a.png", "tracklet": null}', '{"a": ' * 9999]
 )
 def test_a_wrong_row_is_the_error_of_one_image(folder: Path, line: str) -> None:
     (folder / "list.jsonl").write_text(f'{line}\n{{"image": "c/a.webp"}}\n', encoding="utf-8")
     wrong, right = items("list.jsonl")
     assert isinstance(wrong.crop, UserError)
     assert "list.jsonl:1" in str(wrong.crop)
-    assert wrong.track is None
+    assert wrong.tracklet is None
     assert right.crop == "c/a.webp"

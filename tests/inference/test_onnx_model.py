@@ -97,8 +97,8 @@ def edited(part: str, value: object) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"contract": "99"}, "follows contract 99"),
-        ({"contract": ""}, "follows contract none"),
+        ({"format_version": "99"}, "follows contract 99"),
+        ({"format_version": ""}, "follows contract none"),
         ({"labels_mapping": OTHER.to_json(), "labels_sha256": OTHER.sha256}, "2 labels, 5 classes"),
         ({"labels_sha256": Labels(LABELS[::-1]).sha256}, "another hash"),
         (edited("labels", LABELS[::-1]), "label map .* was edited"),

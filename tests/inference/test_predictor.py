@@ -11,8 +11,8 @@ from helpers.planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of
 
 from jersey.core.errors import UserError
 from jersey.inference import Predictor
-from jersey.inference.onnx_model import sealed
-from jersey.inference.tracklet import pooled
+from jersey.inference.onnx_model import with_checksum
+from jersey.inference.tracklet import pool_frames
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +66,18 @@ def test_a_roster_decides_between_close_numbers(model: Path) -> None:
 
 
 def test_numbers_outside_the_labels_are_read_and_marked_when_asked_for(model: Path, tmp_path: Path) -> None:
-    closed, wide = Predictor(model), Predictor(model, open=True)
+    closed, wide = Predictor(model), Predictor(model, open_vocabulary=True)
     assert closed.predict(crop_of("77")).number == "23"
     for number, unseen in (("77", True), ("23", False)):
         reading = wide.predict(crop_of(number))
         assert (reading.number, reading.unseen) == (number, unseen)
-    assert Predictor(model, open=True, roster=["5", "77"]).predict(crop_of("50", sureness=10)).number == "77"
+    assert Predictor(model, open_vocabulary=True, roster=["5", "77"]).predict(crop_of("50", sureness=10)).number == "77"
     with pytest.raises(UserError, match="'78'"):
-        Predictor(model, open=True, roster=["78"])
-    whole = planted_model(tmp_path / "model.onnx", is_open=False)
+        Predictor(model, open_vocabulary=True, roster=["78"])
+    whole = planted_model(tmp_path / "model.onnx", is_open_vocabulary=False)
     assert Predictor(whole).predict(crop_of("10")).number == "10"
     with pytest.raises(UserError, match="compositional head"):
-        Predictor(whole, open=True)
+        Predictor(whole, open_vocabulary=True)
 
 
 def test_bad_crops_give_their_errors_and_the_rest_go_on(model: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_frames_of_a_tracklet_are_pooled_before_the_roster_is_asked(model: Path)
     predictor = Predictor(model)
     crops = [crop_of("01", sureness=3), crop_of("10", sureness=2)]
     assert dict(predictor.predict_tracklet(crops).top_k) == pytest.approx(
-        dict(zip(LABELS, pooled(shares_FK), strict=True)), rel=1e-4
+        dict(zip(LABELS, pool_frames(shares_FK), strict=True)), rel=1e-4
     )
     with_roster = Predictor(model, roster=["10", "23"])
     single = with_roster.predict(crops[0])
@@ -122,7 +122,7 @@ def test_unsure_frames_count_together_as_their_correlation_in_the_model_says(tmp
         predictor = Predictor(path, min_precision=0.98)
         reading = predictor.predict_tracklet(frames)
         sure.append(reading.confidence)
-        assert reading.confidence == pytest.approx(pooled(shares_FK, correlation=correlation).max(), rel=1e-5)
+        assert reading.confidence == pytest.approx(pool_frames(shares_FK, correlation=correlation).max(), rel=1e-5)
         assert reading.number == (None if correlation == 1 else "10")
         assert predictor.predict(frames[0]).number is None
         assert predictor.predict_tracklet([crop_of("10", sureness=0)] * 10).number is None
@@ -171,6 +171,6 @@ def test_a_file_of_one_size_is_refused_with_the_one_to_take(model: Path, tmp_pat
     del content.metadata_props[-1]  # the seal
     for axis in (2, 3):
         content.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 8
-    (tmp_path / "model.fixed.onnx").write_bytes(sealed(content.SerializeToString()))
+    (tmp_path / "model.static.onnx").write_bytes(with_checksum(content.SerializeToString()))
     with pytest.raises(UserError, match=r"takes crops of one size only; use the model\.onnx beside it"):
-        Predictor(tmp_path / "model.fixed.onnx")
+        Predictor(tmp_path / "model.static.onnx")

@@ -15,8 +15,8 @@ from jersey.lint.checks import check
 from jersey.training.sam import SAM
 
 
-def balanced(sampler_power: float, weight_power: float, **values: Any) -> fdl.Config:
-    return example(data__sampler_power=sampler_power, module__weight_power=weight_power, **values)
+def balanced(sampler_power: float, class_weight_power: float, **values: Any) -> fdl.Config:
+    return example(data__sampler_power=sampler_power, module__weight_power=class_weight_power, **values)
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ def test_these_configs_pass(config: fdl.Config) -> None:
 
 def test_balancing_twice_must_be_meant() -> None:
     config = balanced(0.5, 0.25)
-    with pytest.raises(UserError, match=r"=0\.5 and .*=0\.25 .* module\.weights_on_top_of_sampler=True$"):
+    with pytest.raises(UserError, match=r"=0\.5 and .*=0\.25 .* module\.allow_weights_and_sampler=True$"):
         check(config)
-    config.module.weights_on_top_of_sampler = True
+    config.module.allow_weights_and_sampler = True
     check(config)
 
 
@@ -101,7 +101,9 @@ def test_variants_of_the_exported_file_can_be_chosen_by_a_flag(override: str) ->
     assert configs.build(config).onnx_variants == tuple(word for word in ("int8", "fp16") if word in override)
 
 
-@pytest.mark.parametrize("override", ['onnx_variants=("int4",)', "onnx_variants=int8", "onnx_variant_agreement=all"])
+@pytest.mark.parametrize(
+    "override", ['onnx_variants=("int4",)', "onnx_variants=int8", "onnx_variant_min_agreement=all"]
+)
 def test_a_flag_that_asks_for_no_variant_is_refused(override: str) -> None:
     with pytest.raises(UserError, match=rf"^{override.partition('=')[0]} wants .*, not ") as caught:
         baseline(override)
@@ -113,8 +115,8 @@ def test_a_flag_that_asks_for_no_variant_is_refused(override: str) -> None:
     [
         ("onnx_variants", ("int8", "int4"), "'int4', which is none of fixed, fp16, int8"),
         ("onnx_variants", ("int8", "fp16", "int8"), "name each once"),
-        ("onnx_variant_agreement", 99, "1 is the most"),
-        ("onnx_variant_agreement", -0.1, "the least is 0"),
+        ("onnx_variant_min_agreement", 99, "1 is the most"),
+        ("onnx_variant_min_agreement", -0.1, "the least is 0"),
     ],
 )
 def test_variants_that_nobody_can_make_are_refused_before_training(name: str, value: Any, says: str) -> None:

@@ -14,7 +14,7 @@ from helpers.planted import EQUAL, LONG_TAIL, splits
 
 from jersey.augment.color import Noise
 from jersey.data.index import Split
-from jersey.lint.effective_diff import PARTS, changed_without_effect, effective_difference
+from jersey.lint.effective_diff import PARTS, changed_without_effect, effective_diff
 from jersey.lint.simulate import effects
 from jersey.training.optimizers import torch_optimizer
 
@@ -53,7 +53,7 @@ def sections(text: str) -> dict[str, list[str]]:
         ("betas=(0.9, 0.99)", {"parameter groups"}),
         ("ema.decay=0.999", {"average of the weights"}),
         ("sampler_power=1.0", {"class balance"}),
-        ("weight_power=0.5", {"class balance"}),
+        ("class_weight_power=0.5", {"class balance"}),
         ("noise.std=0.1", {"augmentation, measured on 64 crops"}),
         ("seed=4", set()),
     ],
@@ -61,14 +61,14 @@ def sections(text: str) -> dict[str, list[str]]:
 def test_a_change_shows_where_it_acts_and_all_else_is_called_equal(
     baseline: Any, override: str, titles: set[str]
 ) -> None:
-    *_, same = found = sections(effective_difference(baseline(), baseline(override)))
+    *_, same = found = sections(effective_diff(baseline(), baseline(override)))
     assert TITLES & set(found) == titles
     assert same.startswith("no effective difference in ")
     assert {title for title in TITLES if title in same} == TITLES - titles
 
 
 def test_curves_stand_side_by_side_with_their_peaks(baseline: Any) -> None:
-    text = effective_difference(baseline(), baseline("backbone_lr_scale=0.1"), names=("base", "slow"))
+    text = effective_diff(baseline(), baseline("backbone_lr_scale=0.1"), names=("base", "slow"))
     head, old, new, line = sections(text)["learning rate"]
     assert head.endswith("  100 %")
     title = "lr of backbone_decay"
@@ -86,23 +86,23 @@ def test_curves_stand_side_by_side_with_their_peaks(baseline: Any) -> None:
 def test_a_difference_between_the_points_of_the_table_is_told(baseline: Any) -> None:
     schedules = [fdl.Partial(config_parts.in_steps, milestones=(step,), gamma=0.1) for step in (10, 12)]
     old, new = (baseline("lr=1.0", "epochs=1", part("module.schedule", schedule)) for schedule in schedules)
-    _, before, after, line = sections(effective_difference(old, new))["learning rate"]
+    _, before, after, line = sections(effective_diff(old, new))["learning rate"]
     assert before.split()[-8:] == after.split()[-8:]
     assert line.endswith("most apart at step 11 (0.1, 1)")
 
 
 def test_the_average_has_its_half_life(baseline: Any) -> None:
-    lines = sections(effective_difference(baseline(), baseline("ema.decay=0.5")))["average of the weights"]
+    lines = sections(effective_diff(baseline(), baseline("ema.decay=0.5")))["average of the weights"]
     assert lines[-1] == f"new: half-life at the end 1.0 steps, {1 / 34:.2f} epochs"
     without = baseline(part("trainer.callbacks.ema", None))
-    lines = sections(effective_difference(baseline(), without))["average of the weights"]
+    lines = sections(effective_diff(baseline(), without))["average of the weights"]
     assert lines[2].split() == ["new", *["-"] * 8]
 
 
 def test_classes_are_a_table_with_the_extremes_below(baseline: Any) -> None:
     """Weights of power 1 over a natural draw: every number has the same share of the loss."""
-    old, new = baseline("sampler_power=0.0"), baseline("sampler_power=0.0", "weight_power=1.0")
-    lines = sections(effective_difference(old, new))["class balance"]
+    old, new = baseline("sampler_power=0.0"), baseline("sampler_power=0.0", "class_weight_power=1.0")
+    lines = sections(effective_diff(old, new))["class balance"]
     rows = {line.split()[0]: line.split() for line in lines[1 : 1 + len(LONG_TAIL)]}
     assert list(rows) == sorted(LONG_TAIL, key=lambda name: (len(name), name))
     crops = sum(LONG_TAIL.values())
@@ -116,7 +116,7 @@ def test_classes_are_a_table_with_the_extremes_below(baseline: Any) -> None:
 def test_the_label_map_says_what_came_went_and_moved(baseline: Any) -> None:
     names = sorted(LONG_TAIL, key=lambda name: (len(name), name))
     other = ["00", *(name for name in names if name != "00"), "99"]
-    text = effective_difference(baseline(), baseline(f"labels={','.join(other)}"))
+    text = effective_diff(baseline(), baseline(f"labels={','.join(other)}"))
     moved = {"00": (names.index("00"), 0), **{name: (names.index(name), other.index(name)) for name in names[:3]}}
     added, shifted = sections(text)["label map"]
     assert added == "added (1): 99"
@@ -127,7 +127,7 @@ def test_the_label_map_says_what_came_went_and_moved(baseline: Any) -> None:
 
 def test_an_operation_that_is_new_stands_beside_a_dash(baseline: Any) -> None:
     new = baseline(part("module.augment.grain", fdl.Config(Noise, std=0.2)))
-    lines = sections(effective_difference(baseline(), new))["augmentation, measured on 64 crops"]
+    lines = sections(effective_diff(baseline(), new))["augmentation, measured on 64 crops"]
     (grain,) = [line for line in lines if line.startswith("grain")]
     assert grain.split()[-2] == "-"
     assert float(grain.split()[-1]) > 5
@@ -135,12 +135,12 @@ def test_an_operation_that_is_new_stands_beside_a_dash(baseline: Any) -> None:
 
 def test_what_another_schedule_moves_is_told_for_every_group(baseline: Any) -> None:
     new = baseline(part("module.schedule", fdl.Partial(config_parts.one_cycle, max_lr=0.1)))
-    found = sections(effective_difference(baseline(), new))
+    found = sections(effective_diff(baseline(), new))
     assert any(line.startswith("betas of every group") and "(0.9, 0.999)" in line for line in found["learning rate"])
 
 
 def test_idle_changes_and_findings_come_last(baseline: Any) -> None:
-    text = effective_difference(baseline(), baseline("warmup_frac=0.20001", "clip_norm=0.0"), names=("a", "b"))
+    text = effective_diff(baseline(), baseline("warmup_frac=0.20001", "clip_norm=0.0"), names=("a", "b"))
     inert, finding = sections(text)["findings about b"]
     assert inert == "module.schedule.warmup_frac was changed without effect"
     assert finding.startswith("no effect: trainer.clip_norm=0.0 ")
@@ -152,7 +152,7 @@ def test_what_is_assumed_or_failed_comes_first_and_is_not_called_equal(baseline:
         baseline(nowhere),
         baseline(nowhere, "epochs=40", part("module.schedule", fdl.Partial(config_parts.broken))),
     )
-    text = effective_difference(old, new)
+    text = effective_diff(old, new)
     found = sections(text)
     title = "assumed, or not computed"
     assert text.startswith(f"{title}\n")
@@ -162,7 +162,7 @@ def test_what_is_assumed_or_failed_comes_first_and_is_not_called_equal(baseline:
 
 
 def test_markdown_has_whole_tables(baseline: Any) -> None:
-    text = effective_difference(baseline(), baseline("lr=2e-4", "sampler_power=1.0"), style="markdown")
+    text = effective_diff(baseline(), baseline("lr=2e-4", "sampler_power=1.0"), style="markdown")
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
     assert len(tables) == 2
     for table in tables:
@@ -184,7 +184,7 @@ CHANGES: list[tuple[str, list[str], list[str], list[str]]] = [
     ("long tail", [], ["lr=2e-4", "warmup_frac=0.20001"], ["module.schedule.warmup_frac"]),
     ("long tail", ["warmup_frac=1.0"], ["warmup_frac=1.0", "final_frac=0.5"], ["module.schedule.final_frac"]),
     ("equal", [], ["sampler_power=1.0"], ["data.sampler_power"]),
-    ("equal", [], ["weight_power=1.0"], ["module.weight_power"]),
+    ("equal", [], ["class_weight_power=1.0"], ["module.class_weight_power"]),
     ("equal", [], ["labels=0,00,01,23"], ["data.labels"]),  # as they come
     ("none", ["ema.decay=0.9999"], ["ema.decay=0.999"], ["trainer.callbacks.ema.decay"]),
     ("long tail", ["lr=0.0", "backbone_lr_scale=0.5"], ["lr=0.0"], ["module.optimizer.backbone_lr_scale"]),
@@ -192,12 +192,12 @@ CHANGES: list[tuple[str, list[str], list[str], list[str]]] = [
     ("long tail", [], ["lr=2e-4"], []),
     ("long tail", [], ["sampler_power=1.0"], []),
     ("none", [], ["sampler_power=1.0"], []),  # not to be seen without counts
-    ("none", [], ["weight_power=0.5"], []),
+    ("none", [], ["class_weight_power=0.5"], []),
     ("none", [], ["labels=0,00"], []),
     ("equal", [], ["labels=00,0,01,23"], []),
     ("long tail", [], ["ema.decay=0.999"], []),
     ("long tail", [], ["betas=(0.9, 0.99)"], []),
-    ("long tail", [], ["colour.swap=0.301"], []),  # 64 crops cannot show it
+    ("long tail", [], ["color.channel_swap_p=0.301"], []),  # 64 crops cannot show it
     ("long tail", [], ["label_smoothing=0.1"], []),  # not among the effects
     ("long tail", [], ["clip_norm=0.5"], []),
     ("long tail", [], ["accumulate=1", "betas=(0.9, 0.999)"], []),  # defaults written out

@@ -13,7 +13,7 @@ from helpers.planted import EQUAL, LONG_TAIL, SPLITS, baseline, splits
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 
 from jersey.augment.color import Noise
-from jersey.augment.erasing import Erasing
+from jersey.augment.erasing import RandomErasing
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
@@ -40,7 +40,7 @@ def weights(value: str | None, scale: float, *, frozen: float | None = None) -> 
     def change(config: Any) -> None:
         config.module.network = fdl.Partial(config_parts.weighted_network, weights=value)
         config.module.optimizer.backbone_lr_scale = scale
-        config.trainer.callbacks.freeze = None if frozen is None else fdl.Config(FreezeBackbone, frac=frozen)
+        config.trainer.callbacks.freeze = None if frozen is None else fdl.Config(FreezeBackbone, freeze_frac=frozen)
 
     return change
 
@@ -50,13 +50,13 @@ def stem(value: str) -> Change:
 
 
 def erasing(**settings: float) -> Change:
-    return part("module.augment.erasing", fdl.Config(Erasing, **settings))
+    return part("module.augment.erasing", fdl.Config(RandomErasing, **settings))
 
 
-BOTH = ["weight_power=0.5", "weights_on_top_of_sampler=True"]
+BOTH = ["class_weight_power=0.5", "allow_weights_and_sampler=True"]
 
 PAIRS: list[tuple[list[str | Change], list[str]]] = [
-    ([*BOTH], ["data.sampler_power=0.5", "module.weight_power=0.5"]),
+    ([*BOTH], ["data.sampler_power=0.5", "module.class_weight_power=0.5"]),
     ([part("module.augment.grain", fdl.Config(Noise, std=0.1))], ["module.augment.noise ", "module.augment.grain"]),
     (
         [part("trainer.callbacks.slow", fdl.Config(EMA, decay=0.9))],
@@ -70,14 +70,14 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([sgd(lr=0.05, momentum=0.9, weight_decay=0.01)], ["optimizer.lr=0.05", "module.optimizer.weight_decay=0.01"]),
     (["backbone_lr_scale=5.0"], ["module.optimizer.backbone_lr_scale=5.0", "module.optimizer.lr=0.0001"]),
     ([weights(None, 0.0)], ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
-    ([weights(None, 1.0, frozen=0.2)], ["module.network.weights=None", "trainer.callbacks.freeze.frac=0.2"]),
+    ([weights(None, 1.0, frozen=0.2)], ["module.network.weights=None", "trainer.callbacks.freeze.freeze_frac=0.2"]),
     ([weights(None, 0.0, frozen=1.0)], ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
     (["size_px=200,128", stem("small")], ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
     (["accumulate=34", "ema.decay=0.5"], ["data.batch_size=64", "trainer.accumulate=34"]),
     ([erasing(area=0.2, p=0.22)], ["module.augment.erasing.area=0.2", "module.augment.erasing.p=0.22"]),
     # A little less of both, or one alone.
     (["sampler_power=1.0"], []),
-    (["weight_power=1.0", "sampler_power=0.0"], []),
+    (["class_weight_power=1.0", "sampler_power=0.0"], []),
     ([part("trainer.callbacks.ema", None)], []),
     (["lr=0.01"], []),  # 0.75 of a weight is left
     ([sgd(lr=0.05, momentum=0.0, weight_decay=0.01)], []),
@@ -124,7 +124,7 @@ def test_both_kinds_of_balancing_have_their_factors_and_the_product() -> None:
     rare, common = labels.index("00"), labels.index("0")
     indices = [labels.index(label) for label in SPLITS["train"].labels]
     drawn = BalancedSampler(indices, power=1.0, seed=0)
-    counts = np.mean([drawn.drawn_counts(epoch, num_classes=len(labels)) for epoch in range(100)], axis=0)
+    counts = np.mean([drawn.sampled_counts(epoch, num_classes=len(labels)) for epoch in range(100)], axis=0)
     lifted = counts[rare] / counts[common] * 120 / 4
     weighted = class_weights([LONG_TAIL[name] for name in labels], power=0.5)
     heavier = (weighted[rare] / weighted[common]).item()
@@ -134,7 +134,9 @@ def test_both_kinds_of_balancing_have_their_factors_and_the_product() -> None:
 
 def test_the_share_of_painted_crops_by_simulation() -> None:
     (found,) = sentences(baseline(erasing(area=0.3, p=0.6)))
-    erased_BCHW = Erasing(area=0.3, p=0.6)(torch.full((4000, 1, 100, 100), -1.0), torch.Generator().manual_seed(0))
+    erased_BCHW = RandomErasing(area=0.3, p=0.6)(
+        torch.full((4000, 1, 100, 100), -1.0), torch.Generator().manual_seed(0)
+    )
     share = ((erased_BCHW >= 0).float().mean(dim=(1, 2, 3)) >= 0.1).float().mean().item()
     assert float(found.split()[-4].rstrip("%")) / 100 == pytest.approx(share, abs=0.04)
 

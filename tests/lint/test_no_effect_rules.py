@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from jersey import config as configs
 from jersey.augment.base import Augment
-from jersey.augment.color import Colour
+from jersey.augment.color import Color
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.lint.no_effect import findings
@@ -43,7 +43,7 @@ def half_life(epochs: float) -> list[str | Change]:
 
 
 def freezing(frac: float) -> Change:
-    return part("trainer.callbacks.freeze", fdl.Config(FreezeBackbone, frac=frac))
+    return part("trainer.callbacks.freeze", fdl.Config(FreezeBackbone, freeze_frac=frac))
 
 
 def sam(rho: float) -> Change:
@@ -61,18 +61,18 @@ VALUES: list[tuple[list[str | Change], list[str]]] = [
     ([milestones(1020, 5000)], ["module.schedule.milestones=(1020, 5000)", "module.schedule.gamma=0.1"]),
     ([part("module.schedule", fdl.Partial(config_parts.rising))], ["module.schedule raises"]),
     (["weight_decay=1e-4"], ["module.optimizer.weight_decay=0.0001"]),
-    (["weights_on_top_of_sampler=True"], ["module.weights_on_top_of_sampler=True", "module.weight_power"]),
+    (["allow_weights_and_sampler=True"], ["module.allow_weights_and_sampler=True", "module.class_weight_power"]),
     (
-        ["weight_power=0.5", "sampler_power=0.0", part("module.loss", fdl.Config(config_parts.PlainLoss))],
-        ["module.weight_power=0.5", "module.loss"],
+        ["class_weight_power=0.5", "sampler_power=0.0", part("module.loss", fdl.Config(config_parts.PlainLoss))],
+        ["module.class_weight_power=0.5", "module.loss"],
     ),
     (["patience=29"], ["trainer.callbacks.early_stopping.patience=29", "trainer.epochs=30"]),
     (["limit_batches=34"], ["trainer.limit_batches=34", "train 34"]),
     (["accumulate=35", "ema.decay=0.5"], ["trainer.accumulate=35", "34 batches"]),
     (["clip_norm=0.0"], ["trainer.clip_norm=0.0"]),
     (["clip_norm=-1.0"], ["trainer.clip_norm=-1.0"]),
-    ([freezing(0.0)], ["trainer.callbacks.freeze.frac=0.0"]),
-    ([freezing(0.0004)], ["trainer.callbacks.freeze.frac=0.0004", "1,020"]),
+    ([freezing(0.0)], ["trainer.callbacks.freeze.freeze_frac=0.0"]),
+    ([freezing(0.0004)], ["trainer.callbacks.freeze.freeze_frac=0.0004", "1,020"]),
     ([sam(0.0)], ["module.sam.rho=0.0"]),
     (["noise.std=0.0"], ["module.augment.noise"]),
     ([part("module.augment.geometry", fdl.Config(Geometry))], ["module.augment.geometry"]),
@@ -91,8 +91,8 @@ VALUES: list[tuple[list[str | Change], list[str]]] = [
     (["weight_decay=0.0"], []),
     ([optimizer(adamw, lr=1e-6)], []),  # a decay nobody chose
     ([optimizer(sgd, lr=1e-4, momentum=0.9, weight_decay=1e-4)], []),
-    (["weight_power=0.5", "weights_on_top_of_sampler=True"], []),
-    (["weight_power=0.5", "sampler_power=0.0"], []),
+    (["class_weight_power=0.5", "allow_weights_and_sampler=True"], []),
+    (["class_weight_power=0.5", "sampler_power=0.0"], []),
     (["patience=28"], []),
     ([part("trainer.callbacks.early_stopping", None)], []),
     (["limit_batches=33"], []),
@@ -102,7 +102,7 @@ VALUES: list[tuple[list[str | Change], list[str]]] = [
     ([freezing(0.0005)], []),  # one step
     ([sam(0.001)], []),
     (["noise.std=0.01"], []),
-    ([part("module.augment.colour", fdl.Config(Colour, swap=0.02))], []),  # 1 crop in 25
+    ([part("module.augment.color", fdl.Config(Color, channel_swap_p=0.02))], []),  # 1 crop in 25
     ([part("module.augment", None)], []),
 ]
 
@@ -118,8 +118,8 @@ def test_classes_a_crop_apart_are_not_equal() -> None:
     (found,) = sentences("no effect", baseline(), splits(EQUAL))
     assert "data.sampler_power=0.5" in found
     assert "500 train crops" in found
-    (found,) = sentences("no effect", baseline("sampler_power=0", "weight_power=0.7"), splits(EQUAL))
-    assert "module.weight_power=0.7" in found
+    (found,) = sentences("no effect", baseline("sampler_power=0", "class_weight_power=0.7"), splits(EQUAL))
+    assert "module.class_weight_power=0.7" in found
     assert sentences("no effect", baseline("sampler_power=0"), splits(EQUAL)) == []
     assert sentences("no effect", baseline(), splits(EQUAL | {"00": 501})) == []
 
@@ -142,7 +142,7 @@ def test_the_schedule_is_tried_on_the_labels_of_the_run(is_there: bool) -> None:
     """Without a holistic term this head takes numbers of at most two digits, so no labels that count to 110."""
     config = config_parts.baseline("warmup_frac=0.0001")
     config.data.root = "/nowhere"
-    config.data.draw = fdl.Partial(config_parts.named, numbers=NUMBERS, train=20 * len(NUMBERS))
+    config.data.generate = fdl.Partial(config_parts.named, numbers=NUMBERS, train=20 * len(NUMBERS))
     config.module.network.head = fdl.Partial(CompositionalHead, holistic_scale=0.0)
     said = sentences("no effect", config, splits(dict.fromkeys(NUMBERS, 20)) if is_there else None)
     assert any("module.schedule.warmup_frac=0.0001" in sentence for sentence in said), said
@@ -203,5 +203,5 @@ DRAWN = splits({"23": 1200, "0": 900, "7": 700, "00": 500, "11": 400, "4": 300})
 def test_no_registered_experiment_is_accused(name: str, is_there: bool, tmp_path: Path) -> None:
     config = configs.get_experiment(name)()
     config.data.root = str(tmp_path / "nothing here")
-    data = DRAWN if config.data.draw else SPLITS
+    data = DRAWN if config.data.generate else SPLITS
     assert findings(effects(config, data if is_there else None)) == []

@@ -11,20 +11,20 @@ import pytest
 import torch
 from helpers import config_parts
 from helpers.config_parts import baseline, part
+from helpers.illegible_crops import draw
 from helpers.planted import LONG_TAIL, splits
-from helpers.unreadable_crops import draw
 from lightning.pytorch.callbacks import Callback
 
 from jersey import config as configs
 from jersey.augment.base import Augment
 from jersey.callbacks.ema import EMA
 from jersey.core.labels import Labels
-from jersey.data.supplement import RareNumbers
+from jersey.data.supplement import SyntheticSupplement
 from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.models.parts import PARTS
-from jersey.training.trainer import named
+from jersey.training.trainer import callback_dict
 
 SPLITS = splits(LONG_TAIL)
 
@@ -68,7 +68,7 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
     config.data.batch_size, config.trainer.epochs, config.trainer.limit_batches = 5, 2, limit_batches
     config.module.network = fdl.Partial(config_parts.tiny_network)
     config.trainer.callbacks = fdl.Config(
-        named, ema=fdl.Config(RecordingEMA, **average), rates=fdl.Config(RecordLearningRates)
+        callback_dict, ema=fdl.Config(RecordingEMA, **average), rates=fdl.Config(RecordLearningRates)
     )
     computed = effects(config)
 
@@ -93,7 +93,7 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
 def test_the_share_of_the_loss_by_hand() -> None:
     """8 and 2 crops: drawn as their roots, 2 to 1; weighted as 1/8 to 1/2, scaled to a mean of 1 over the crops."""
     computed = effects(
-        baseline("sampler_power=0.5", "weight_power=1.0", "batch_size=2"), splits({"0": 8, "00": 2}, evaluation=1)
+        baseline("sampler_power=0.5", "class_weight_power=1.0", "batch_size=2"), splits({"0": 8, "00": 2}, evaluation=1)
     )
     assert computed.classes is not None
     assert [(name, each.crops) for name, each in computed.classes.items()] == [("0", 8), ("00", 2)]
@@ -155,13 +155,13 @@ def test_without_data_a_count_is_assumed_and_said(tmp_path: Path) -> None:
 
 
 def test_data_to_be_drawn_has_its_count_before(tmp_path: Path) -> None:
-    to_draw = ("draw.train=500", "data.batch_size=40", "trainer.epochs=7")
+    to_draw = ("generate.train=500", "data.batch_size=40", "trainer.epochs=7")
     computed = effects(baseline(f"root={tmp_path / 'none'}", *to_draw, name="quickstart"))
     assert not computed.assumed
     assert (computed.train_crops, computed.steps) == (500, 12 * 7)
-    assert "data.draw" in computed.notes[0]
+    assert "data.generate" in computed.notes[0]
     assert (computed.groups or {})["head_no_decay"].parameters == 6 + PARTS
-    (tmp_path / "train").mkdir()  # unreadable data is not taken for data to be drawn
+    (tmp_path / "train").mkdir()  # illegible data is not taken for data to be drawn
     computed = effects(baseline(f"root={tmp_path}", name="quickstart"))
     assert computed.assumed
     assert "val, test" in computed.notes[0]
@@ -179,10 +179,10 @@ def test_a_batch_larger_than_the_split_is_a_line() -> None:
         ("module.schedule", fdl.Partial(config_parts.broken), "learning rates: not computed (RuntimeError: no"),
         ("module", fdl.Partial(config_parts.broken), "module: not computed (TypeError"),
         ("trainer.callbacks.ema", fdl.Config(config_parts.EveryEpoch), "average: not computed"),
-        ("trainer", fdl.Partial(named), "steps: not computed (LookupError: the config has no trainer.epochs)"),
+        ("trainer", fdl.Partial(callback_dict), "steps: not computed (LookupError: the config has no trainer.epochs)"),
         (
             "data",
-            fdl.Partial(named, batch_size=64),
+            fdl.Partial(callback_dict, batch_size=64),
             "classes: not computed (LookupError: the config has no data.sampler",
         ),
     ],
@@ -213,18 +213,18 @@ def test_it_is_the_same_every_time_and_leaves_the_config_alone() -> None:
 
 
 def test_crops_that_are_to_be_drawn_count_and_are_not_drawn(crops_root: Path, tmp_path: Path) -> None:
-    rare = fdl.Config(RareNumbers, folder=str(tmp_path / "rare"), least=30)
-    computed = effects(baseline("batch_size=4", f"root={crops_root}", part("data.rare", rare)))
+    rare = fdl.Config(SyntheticSupplement, folder=str(tmp_path / "rare"), min_per_class=30)
+    computed = effects(baseline("batch_size=4", f"root={crops_root}", part("data.supplement", rare)))
     assert computed.classes is not None
     assert {name: each.crops for name, each in computed.classes.items()} == dict.fromkeys(("0", "00", "01"), 30)
     assert computed.batches == 3 * 30 // 4
     assert not (tmp_path / "rare").exists()
 
 
-@pytest.mark.parametrize("unreadable", ["train", "score", "drop"])
-def test_unreadable_crops_are_counted_as_a_run_trains_them(tmp_path: Path, unreadable: str) -> None:
+@pytest.mark.parametrize("illegible", ["train", "score", "drop"])
+def test_illegible_crops_are_counted_as_a_run_trains_them(tmp_path: Path, illegible: str) -> None:
     root = draw(tmp_path / "crops", "folders")
-    config = baseline(f"root={root}", "batch_size=8", "sampler_power=0.5", f"unreadable={unreadable}")
+    config = baseline(f"root={root}", "batch_size=8", "sampler_power=0.5", f"illegible={illegible}")
     computed = effects(config)
     data = fdl.build(config.data)(seed=0)
     data.size_px, data.cache = (16, 16), None

@@ -48,7 +48,7 @@ def test_training_moves_the_parts_and_averaging_keeps_the_constants(
 
 def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataModule, tmp_path: Path) -> None:
     images_NCHW, labels_N = data.decoded["val"].images_NCHW, data.decoded["val"].labels_N
-    settings = ExportSettings(labels=data.labels, size_px=data.size_px, fit_mode=data.fit_mode, temperature=2.0)
+    settings = ExportSettings(labels=data.labels, size_px=data.size_px, resize_mode=data.resize_mode, temperature=2.0)
     module = ExportModule(fitted.network, settings)
     reference = Reference.of(module.network, images_NCHW, labels_N, data.splits["val"].paths)
     agreement = export_onnx(module, tmp_path / "model.onnx", reference=reference, metadata={})
@@ -56,10 +56,12 @@ def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataMod
     assert agreement.max_logit_difference < 1e-4
     with torch.inference_mode():
         expected_NK = fitted.network(images_NCHW)
-        open_NM = fitted.network.open_logits(images_NCHW)
+        open_NM = fitted.network.open_vocabulary_logits(images_NCHW)
     assert expected_NK.std(dim=0).min() > 0
     model, images = OnnxModel(tmp_path / "model.onnx"), images_NCHW.numpy()
     np.testing.assert_allclose(model.logits(images), expected_NK, atol=1e-4)
     np.testing.assert_allclose(model.output("probabilities", images), (expected_NK / 2).softmax(dim=1), atol=1e-5)
-    assert model.open_numbers == NUMBERS
-    np.testing.assert_allclose(model.output("open_probabilities", images), (open_NM / 2).softmax(dim=1), atol=1e-5)
+    assert model.vocabulary == NUMBERS
+    np.testing.assert_allclose(
+        model.output("open_vocabulary_probabilities", images), (open_NM / 2).softmax(dim=1), atol=1e-5
+    )

@@ -22,7 +22,7 @@ def features_BD() -> Tensor:
 
 def digits_alone(head: CompositionalHead, features_BD: Tensor) -> Tensor:
     """Scores [B,N] of all numbers by length and digits alone."""
-    return (head.parts(features_BD) @ head.open_composition_PN).masked_fill(~head.readable_N, -torch.inf)
+    return (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(~head.legible_N, -torch.inf)
 
 
 def trained(labels: Labels = LABELS, *, seed: int = 0, holistic_scale: float = 0.5) -> CompositionalHead:
@@ -63,12 +63,12 @@ def test_every_weight_learns_from_the_start(features_BD: Tensor) -> None:
 
 def test_without_the_holistic_term_labels_are_sums_of_digits_alone(features_BD: Tensor) -> None:
     head = trained(Labels(("0", "00", "23")), holistic_scale=0)
-    scores_BN = head.open_logits(features_BD)
+    scores_BN = head.open_vocabulary_logits(features_BD)
     torch.testing.assert_close(head(features_BD), scores_BN[:, [NUMBERS.index(name) for name in ("0", "00", "23")]])
 
 
 @pytest.mark.parametrize(
-    ("labels", "readable"),
+    ("labels", "legible"),
     [
         (("23", "45", "7", "007"), {"3", "5", "7", "23", "25", "27", "43", "45", "47"}),
         (("23", "45"), {"23", "25", "43", "45"}),
@@ -76,10 +76,10 @@ def test_without_the_holistic_term_labels_are_sums_of_digits_alone(features_BD: 
         (NUMBERS, set(NUMBERS)),
     ],
 )
-def test_readable_is_what_its_digits_were_learnt_for(labels: tuple[str, ...], readable: set[str]) -> None:
-    scores_BN = trained(Labels(labels)).open_logits(torch.ones(2, FEATURES))
+def test_readable_is_what_its_digits_were_learnt_for(labels: tuple[str, ...], legible: set[str]) -> None:
+    scores_BN = trained(Labels(labels)).open_vocabulary_logits(torch.ones(2, FEATURES))
     assert not scores_BN.isnan().any()
-    assert {number for number, score in zip(NUMBERS, scores_BN[1].tolist(), strict=True) if score > -1e30} == readable
+    assert {number for number, score in zip(NUMBERS, scores_BN[1].tolist(), strict=True) if score > -1e30} == legible
 
 
 @hypothesis.given(st.integers(0, 10**6), st.floats(0.01, 3))
@@ -88,7 +88,7 @@ def test_labels_keep_their_differences_and_are_never_lifted(seed: int, holistic_
     head = trained(labels, seed=seed, holistic_scale=holistic_scale)
     features_BD = torch.randn(20, FEATURES, generator=torch.Generator().manual_seed(seed + 1))
     alone_BN = digits_alone(head, features_BD)
-    both_BN = head.open_logits(features_BD)
+    both_BN = head.open_vocabulary_logits(features_BD)
     columns = [NUMBERS.index(name) for name in labels.names[:-1]]
     shift_BK = head(features_BD)[:, :-1] - both_BN[:, columns]
     torch.testing.assert_close(shift_BK, shift_BK[:, :1].expand_as(shift_BK), atol=1e-4, rtol=1e-4)

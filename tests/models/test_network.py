@@ -1,4 +1,4 @@
-"""The network's contract: normalisation inside, uint8 or float alike, any number of classes."""
+"""The network's contract: normalization inside, uint8 or float alike, any number of classes."""
 
 from typing import get_args
 
@@ -10,7 +10,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.network import Network, resnet_classifier
-from jersey.models.normalization import Normalisation
+from jersey.models.normalization import Normalization
 from jersey.models.parts import NUMBERS
 
 SIZE_PX = 64
@@ -65,23 +65,23 @@ def test_a_checkpoint_holds_weights_and_no_constants_and_every_weight_learns(
 def test_every_number_is_scored_by_the_features_of_the_crop(images_BCHW: Tensor) -> None:
     network = resnet_classifier(labels=LABELS, weights=None, head=CompositionalHead).eval()
     nn.init.normal_(network.head.parts.weight)
-    scores_BN = network.open_logits(images_BCHW)
+    scores_BN = network.open_vocabulary_logits(images_BCHW)
     assert scores_BN.shape == (4, len(NUMBERS))
     columns = [NUMBERS.index(name) for name in LABELS.names[:-1]]
     assert torch.equal(scores_BN[:, columns].argmax(dim=1), network(images_BCHW)[:, :-1].argmax(dim=1))
-    assert torch.equal(scores_BN, network.head.open_logits(network.features(images_BCHW)))
+    assert torch.equal(scores_BN, network.head.open_vocabulary_logits(network.features(images_BCHW)))
 
 
 def test_a_head_without_digits_reads_no_other_number(images_BCHW: Tensor) -> None:
     with pytest.raises(UserError, match=r"no other than its labels; .*module\.network\.head"):
-        resnet_classifier(labels=LABELS, weights=None).open_logits(images_BCHW)
+        resnet_classifier(labels=LABELS, weights=None).open_vocabulary_logits(images_BCHW)
 
 
 @torch.no_grad()
-def test_normalisation_and_stem_are_inside(images_BCHW: Tensor) -> None:
+def test_normalization_and_stem_are_inside(images_BCHW: Tensor) -> None:
     torch.manual_seed(0)
     by_imagenet, by_crop = (
-        resnet_classifier(labels=LABELS, weights=None, normalisation=kind).eval() for kind in get_args(Normalisation)
+        resnet_classifier(labels=LABELS, weights=None, normalization=kind).eval() for kind in get_args(Normalization)
     )
     by_crop.load_state_dict(by_imagenet.state_dict())
     dim_BCHW = images_BCHW.float() / 2

@@ -40,16 +40,16 @@ def head() -> CompositionalHead:
 def test_unseen_numbers_are_read(head: CompositionalHead) -> None:
     for numbers in (SEEN.names, UNSEEN):
         features_BD, shown = crops_of(numbers, each=10, seed=1)
-        assert open_accuracy(head.open_logits(features_BD), shown) > 0.8  # by chance: one in 110
+        assert open_accuracy(head.open_vocabulary_logits(features_BD), shown) > 0.8  # by chance: one in 110
 
 
 @torch.no_grad()
 def test_the_holistic_term_loses_no_unseen_number(head: CompositionalHead) -> None:
     features_BD, shown = crops_of(UNSEEN, each=200, seed=2)
     true_B = torch.tensor([NUMBERS.index(number) for number in shown])
-    alone_BN = (head.parts(features_BD) @ head.open_composition_PN).masked_fill(~head.readable_N, -torch.inf)
+    alone_BN = (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(~head.legible_N, -torch.inf)
     alone_B = alone_BN.argmax(dim=1) == true_B
-    both_B = head.open_logits(features_BD).argmax(dim=1) == true_B
+    both_B = head.open_vocabulary_logits(features_BD).argmax(dim=1) == true_B
     assert 0 < alone_B.sum() < len(true_B)
     assert both_B[alone_B].all()
 

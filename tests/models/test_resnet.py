@@ -185,7 +185,7 @@ DOWNLOADS: dict[str, Exception | WrongBytes] = {
     "no network": URLError("Name or service not known"),
     "forbidden": HTTPError(URL, 403, "Forbidden", None, None),  # type: ignore[arg-type]
     "cut off": ConnectionResetError("reset by peer"),
-    "wrong content": WrongBytes(saved({})),  # readable, so only its hash tells
+    "wrong content": WrongBytes(saved({})),  # legible, so only its hash tells
 }
 
 

@@ -12,11 +12,11 @@ SPLITS = ("train", "val", "test")
 
 
 def names_of(*, classes: int) -> list[str]:
-    return ["unreadable, all of it", "$\\frac$", "Ünï", "00", *map(str, range(classes))][:classes]
+    return ["illegible, all of it", "$\\frac$", "Ünï", "00", *map(str, range(classes))][:classes]
 
 
 def bar_lengths(image: Image.Image, color: str = DARK) -> list[int]:
-    """Pixels of a colour in each row of bars, from above; what is thinner than a bar is none."""
+    """Pixels of a color in each row of bars, from above; what is thinner than a bar is none."""
     lengths_H = is_color(image, color).sum(axis=1)
     edges = np.flatnonzero(np.diff(lengths_H > 2, prepend=False, append=False))
     return [int(np.median(lengths_H[a:b])) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 5]

@@ -67,7 +67,7 @@ def cells_of(image: Image.Image, *, classes: int) -> np.ndarray:
 
 
 def corners_of(image: Image.Image, *, classes: int) -> np.ndarray:
-    """Colours [K,K,C] near the upper left corner of the cells."""
+    """Colors [K,K,C] near the upper left corner of the cells."""
     return cells_of(image, classes=classes)[:, :, 2, 2]
 
 

@@ -23,7 +23,7 @@ def bar_widths_px(image: Image.Image) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "names", [["7"], EVERYTHING, ["unreadable", "a very long name, and a bit more of it" * 3, "٣", "$\\frac$"]]
+    "names", [["7"], EVERYTHING, ["illegible", "a very long name, and a bit more of it" * 3, "٣", "$\\frac$"]]
 )
 @pytest.mark.parametrize("crops", [0, 4000])
 def test_nothing_touches_the_border(names: list[str], crops: int) -> None:

@@ -15,7 +15,7 @@ def grid_of(*tiles: Tile, columns: int = 2, title: str = "test") -> np.ndarray:
 
 
 def box_of(pixels_HW3: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the pixels of a colour, which must fill the box."""
+    """Left, top, right, bottom of the pixels of a color, which must fill the box."""
     is_there_HW = (pixels_HW3 == color).all(axis=2)
     rows, columns = np.flatnonzero(is_there_HW.any(axis=1)), np.flatnonzero(is_there_HW.any(axis=0))
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1

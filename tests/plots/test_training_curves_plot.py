@@ -8,7 +8,7 @@ from helpers.pictures import assert_nothing_touches_the_border, grey_of, is_colo
 from PIL import Image
 
 from jersey.plots.canvas import DARK, RED
-from jersey.plots.history import LOSSES, RATE_STYLES, SCORES, Styles, history
+from jersey.plots.training_curves import LOSSES, RATE_STYLES, SCORES, Styles, training_curves
 
 
 def curves_of(*, epochs: int) -> dict[str, list[tuple[int, float]]]:
@@ -28,12 +28,12 @@ def curve_in(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 
 def plain(curves: dict[str, list[tuple[int, float]]], **changed: object) -> Image.Image:
     settings: dict[str, object] = {"test": {}, "best_epoch": None, "title": ""}
-    return history(curves, **(settings | changed))  # type: ignore[arg-type]
+    return training_curves(curves, **(settings | changed))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("epochs", [1, 5, 100])
 def test_nothing_touches_the_border(epochs: int) -> None:
-    image = history(
+    image = training_curves(
         curves_of(epochs=epochs),
         test={"test/loss": 0.5, "test/acc_top1": 0.9},
         best_epoch=epochs - 1,

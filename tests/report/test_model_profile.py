@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from jersey.core.labels import Labels
-from jersey.inference.onnx_model import CONTRACT, sealed
+from jersey.inference.onnx_model import FORMAT_VERSION, with_checksum
 from jersey.models.network import Network
 from jersey.report.model_profile import flops, parameter_counts, profile_model, profile_rows
 
@@ -55,10 +55,10 @@ def files(tmp_path: Path) -> dict[str, Path]:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     labels = Labels(("0", "00", "1"))
-    facts = {"contract": CONTRACT, "labels_mapping": labels.to_json(), "labels_sha256": labels.sha256}
+    facts = {"format_version": FORMAT_VERSION, "labels_mapping": labels.to_json(), "labels_sha256": labels.sha256}
     helper.set_model_props(model, facts)
     paths = {"onnx": tmp_path / "model.onnx", "checkpoint": tmp_path / "best.ckpt"}
-    paths["onnx"].write_bytes(sealed(model.SerializeToString()))
+    paths["onnx"].write_bytes(with_checksum(model.SerializeToString()))
     paths["checkpoint"].write_bytes(bytes(1234))
     return paths
 

@@ -13,7 +13,7 @@ from jersey.data.sampler import BalancedSampler, class_balance
 from jersey.evaluation.calibration import Calibration, CalibrationError
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import TrackletScore
-from jersey.export.parity import Agreement
+from jersey.export.parity import ParityResult
 from jersey.export.pipeline import ExportResult
 from jersey.export.variants import Variant
 from jersey.inference.onnx_model import Threshold
@@ -29,7 +29,7 @@ CALIBRATION = Calibration(
     after=GAP,
     thresholds=(Threshold(0.95, 0.6, 0.9, 0.96, 0.8), Threshold(0.99, None, 0.0, None, 0.0)),
 )
-AGREEMENT = Agreement(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[])
+AGREEMENT = ParityResult(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[])
 COUNTS = {"0": 6, "00": 3, "01": 1, "7": 0}
 
 
@@ -93,20 +93,20 @@ def test_the_difference_from_the_registered_experiment_is_shown(result: ReportCo
 
 def test_pictures_that_a_run_made_are_shown_and_no_others(result: ReportContent) -> None:
     assert "![" not in page(result)
-    for name in ("history.png", "confusion_matrix_test.png"):
+    for name in ("curves.png", "confusion_matrix_test.png"):
         Image.new("RGB", (2, 2)).save(result.folder / name)
     assert page(result).count("![") == 2
     assert as_html("run", report_page(result), result.folder).count("data:image/png") == 2
 
 
 def test_ties_and_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result: ReportContent) -> None:
-    agreement = replace(result.exported.agreement, ties=["val/00/a_b.jpg"], accuracy=0.7, disagreements=["val/0/a.jpg"])
-    fp16, slower = replace(agreement, disagreements=[]), Ratio(0.5, 0.4, 0.6)
+    parity = replace(result.exported.parity, ties=["val/00/a_b.jpg"], accuracy=0.7, disagreements=["val/0/a.jpg"])
+    fp16, slower = replace(parity, disagreements=[]), Ratio(0.5, 0.4, 0.6)
     variants = [
-        Variant("int8", "model.int8.onnx", "", agreement, Ratio(3.0, 2.5, 3.25), 11_600_000),
+        Variant("int8", "model.int8.onnx", "", parity, Ratio(3.0, 2.5, 3.25), 11_600_000),
         Variant("fp16", "model.fp16.onnx", "it is slower", fp16, slower, 22_000_000),
     ]
-    text = page(replace(result, exported=replace(result.exported, agreement=agreement, variants=variants)))
+    text = page(replace(result, exported=replace(result.exported, parity=parity, variants=variants)))
     assert "val/00/a\\_b.jpg" in text
     assert "| model.int8.onnx | 90.00% | 70.00% | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
     assert "| model.fp16.onnx | 100.00% | 70.00% | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text

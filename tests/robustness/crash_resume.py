@@ -5,7 +5,7 @@
 The run of that folder is done once in peace. Then processes do it anew and get SIGKILL, the same run in all four ways
 one after the other: at a random moment, when half of a checkpoint is written, just before a file takes its place
 (tables, ONNX, checkpoints), and right after a call to Aim. Started once more it ends, and is compared: averaged and raw
-weights of the last and of the best epoch, optimizer, schedule and counters; `metrics.csv`, `sampler.csv` and the test
+weights of the last and of the best epoch, optimizer, schedule and counters; `metrics.csv`, `class_sampling.csv` and the test
 predictions, byte for byte.
 
 Inside of epochs a checkpoint is due after every second step here, so that many kills meet one.
@@ -36,7 +36,7 @@ from jersey.runs.aim import AimTracker
 from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT
 
 KINDS = ("any moment", "before a file is in place", "in a checkpoint", "after a call to Aim")
-TABLES = ("metrics.csv", "sampler.csv", "predictions_test.csv")
+TABLES = ("metrics.csv", "class_sampling.csv", "predictions_test.csv")
 FACTS = "facts.json"
 
 _processes = multiprocessing.get_context("forkserver")

@@ -22,9 +22,9 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
 
 
-def png(width: int, height: int, *, bits: int, colour: int, lines: bytes) -> bytes:
+def png(width: int, height: int, *, bits: int, color: int, lines: bytes) -> bytes:
     """A PNG file of compressed lines, which Pillow may be unable to write, or which are missing."""
-    header = width.to_bytes(4) + height.to_bytes(4) + bytes([bits, colour, 0, 0, 0])
+    header = width.to_bytes(4) + height.to_bytes(4) + bytes([bits, color, 0, 0, 0])
     chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", lines) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
@@ -33,19 +33,19 @@ def png_16_bit(pixels_HWC: np.ndarray) -> bytes:
     """A PNG of uint16 with three (RGB) or four (RGBA) channels."""
     height, width, channels = pixels_HWC.shape
     lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels_HWC)
-    return png(width, height, bits=16, colour={3: 2, 4: 6}[channels], lines=zlib.compress(lines))
+    return png(width, height, bits=16, color={3: 2, 4: 6}[channels], lines=zlib.compress(lines))
 
 
 def header_of_bomb(side: int) -> bytes:
     """A PNG that promises so many pixels a side, and has none."""
-    return png(side, side, bits=8, colour=2, lines=b"")
+    return png(side, side, bits=8, color=2, lines=b"")
 
 
 def whole_bomb(side: int) -> bytes:
     """A PNG that has them: black, of one bit, thousands of times smaller than its pixels."""
     compressor, line = zlib.compressobj(9), bytes(1 + -(-side // 8))
     parts = [compressor.compress(line) for _ in range(side)]
-    return png(side, side, bits=1, colour=0, lines=b"".join([*parts, compressor.flush()]))
+    return png(side, side, bits=1, color=0, lines=b"".join([*parts, compressor.flush()]))
 
 
 def stored_for_orientation(upright_HWC: np.ndarray, orientation: int) -> np.ndarray:
@@ -142,7 +142,7 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     **_whole(DRAWN, "TIFF", "RGB", compression="jpeg"),
     **_whole(READ, "TIFF", "1"),
     **_whole(READ, "TIFF", "1", compression="group4"),
-    **_whole("refused or skipped: has pixels of the kind 'F', which has no fixed meaning as a colour", "TIFF", "F"),
+    **_whole("refused or skipped: has pixels of the kind 'F', which has no fixed meaning as a color", "TIFF", "F"),
     **_whole(DRAWN, "BMP", "RGB P"),
     **_whole(IN_GREY, "BMP", "L"),
     **_whole(READ, "BMP", "1"),
@@ -168,7 +168,7 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     "20,000 x 20,000, whole": ("20000.png", TOO_LARGE, lambda _: whole_bomb(20_000)),
     "60,000 x 60,000, a header": ("60000.png", TOO_LARGE, lambda _: header_of_bomb(60_000)),
     "GIF of 65,535 x 65,535": ("bomb.gif", TOO_LARGE, lambda _: GIF_BOMB + b"\0\x02\x02D\x01\0;"),
-    "16-bit colour PNG": ("deep.png", DRAWN, lambda it: png_16_bit(np.asarray(it).astype(np.uint16) * 257)),
+    "16-bit color PNG": ("deep.png", DRAWN, lambda it: png_16_bit(np.asarray(it).astype(np.uint16) * 257)),
     "name with spaces": ("two  words .png", DRAWN, partial(saved, kind="PNG")),
     "name with a newline": ("two\nlines.png", NO_NAME, partial(saved, kind="PNG")),
     "name with emoji": ("🏀👨\u200d👩.png", DRAWN, partial(saved, kind="PNG")),

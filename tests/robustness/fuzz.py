@@ -27,7 +27,7 @@ from robustness.readers import CONFIGS, EXPERIMENTS, fate
 from jersey import config as configs
 from jersey.config.paths import parameters
 from jersey.core.labels import Labels
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 
 BATCH = 100  # examples between two looks at the clock
 SEED_BYTES = 10_000  # of the largest input that is damaged further
@@ -184,7 +184,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="other examples")
     flags = parser.parse_args()
     rows = [] if flags.target else [(kind, fate(kind.reader, kind.content)) for kind in TABLE]
-    print("\n".join(aligned([[kind.reader, kind.name[:40], found[:120]] for kind, found in rows])))
+    print("\n".join(format_table([[kind.reader, kind.name[:40], found[:120]] for kind, found in rows])))
     unexpected = [kind.name for kind, found in rows if not re.match(kind.expected, found)]
     names = [flags.target] if flags.target else list(TARGETS)
     results = {name: fuzz(name, flags.seconds / len(names), flags.seed) for name in names}

@@ -18,7 +18,7 @@ from PIL import Image
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.data.audit import audit_folder
-from jersey.data.cache import Crops, Recipe, load_crops
+from jersey.data.cache import DecodedCrops, Preprocessing, load_crops
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.decode import decode, decode_content, read_meta
 from jersey.data.index import read_splits
@@ -58,7 +58,7 @@ def clean_set(root: Path) -> Path:
     return root
 
 
-def opened(root: Path, on_bad_image: OnBadImage = "refuse") -> JerseyDataModule:
+def opened(root: Path, on_bad_image: OnBadImage = "error") -> JerseyDataModule:
     """As a run opens it."""
     data = JerseyDataModule(str(root), seed=0, size_px=SIZE_PX, on_bad_image=on_bad_image)
     data.setup()
@@ -152,15 +152,15 @@ def decoded_crops(content: bytes, folder: Path, *, pattern: str) -> str:
     paths = [folder / f"{index}.png" for index in range(3)]
     for path in paths:
         PICTURE.save(path)
-    recipe = Recipe(fit=lambda pixels_hw3: pixels_hw3.transpose(2, 0, 1), size_px=SIZE_PX, settings="stretch")
+    recipe = Preprocessing(fit=lambda pixels_hw3: pixels_hw3.transpose(2, 0, 1), size_px=SIZE_PX, settings="stretch")
     first, again = (_load(paths, recipe, folder / "cache", pattern, each) for each in (None, content))
     np.testing.assert_array_equal(again.images_NCHW, first.images_NCHW)
-    np.testing.assert_array_equal(again.pictures_N, first.pictures_N)
+    np.testing.assert_array_equal(again.image_meta_N, first.image_meta_N)
     (file,) = (folder / "cache").glob(pattern)
     return "kept" if file.read_bytes() == content else "made again"
 
 
-def _load(paths: list[Path], recipe: Recipe, folder: Path, pattern: str, content: bytes | None) -> Crops:
+def _load(paths: list[Path], recipe: Preprocessing, folder: Path, pattern: str, content: bytes | None) -> DecodedCrops:
     for file in folder.glob(pattern):
         file.unlink()  # the crops that are held go on in the old file
         file.write_bytes(content or b"")

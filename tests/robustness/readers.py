@@ -30,7 +30,7 @@ from jersey.compare.runs import read_run
 from jersey.config.saved import from_json
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
-from jersey.experiment import load_scored_weights
+from jersey.experiment import load_best_weights
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import PACKAGES, check, load
 from jersey.runs.checkpoints import usable_checkpoint
@@ -144,7 +144,7 @@ def status(content: bytes, folder: Path, *, name: str | None) -> None:
     (path / "status.json").write_bytes(content)
     try:
         all_refuse(
-            lambda: open_run(folder, "exp", name, documents=DOCUMENTS).reached("finished", best_epoch=0),
+            lambda: open_run(folder, "exp", name, documents=DOCUMENTS).mark_stage("finished", best_epoch=0),
             lambda: read_run(path),
         )
     except UserError:
@@ -187,7 +187,7 @@ def checkpoint(content: bytes, folder: Path) -> None:
     """Takes its weights."""
     (folder / "best.ckpt").write_bytes(content)
     module = fdl.build(baseline().module)(labels=Labels(("0", "00", "01")), class_counts=[1, 1, 1], seed=0)
-    load_scored_weights(module, folder / "best.ckpt")
+    load_best_weights(module, folder / "best.ckpt")
 
 
 def last_checkpoint(content: bytes, folder: Path) -> str:

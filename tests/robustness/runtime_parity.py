@@ -27,10 +27,10 @@ from robustness.runtimes import Answer, Unavailable, in_onnxruntime, in_onnxrunt
 
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 from jersey.data.decode import decode
 from jersey.data.files import images_below
-from jersey.data.resize import fit
+from jersey.data.resize import resize
 from jersey.inference.onnx_model import OnnxModel
 
 TOLERANCE = 1e-4  # of a logit
@@ -98,14 +98,14 @@ def measure(model: Path, files: Sequence[Path], runtimes: Mapping[str, Runtime] 
 def fitting(model: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Crops as the file takes them: as they are, but for a file of one size."""
     loaded = OnnxModel(model)
-    if not loaded.is_fixed:
+    if not loaded.is_static:
         return lambda pixels_hw3: pixels_hw3
     height_px, width_px = loaded.session.get_inputs()[0].shape[2:]
-    mode: Any = loaded.metadata["fit_mode"]
+    mode: Any = loaded.metadata["resize_mode"]
 
     def fitted(pixels_hw3: np.ndarray) -> np.ndarray:
         images_13hw = torch.from_numpy(pixels_hw3).permute(2, 0, 1)[None]
-        return fit(images_13hw, height_px=height_px, width_px=width_px, mode=mode)[0].permute(1, 2, 0).numpy()
+        return resize(images_13hw, height_px=height_px, width_px=width_px, mode=mode)[0].permute(1, 2, 0).numpy()
 
     return fitted
 
@@ -134,7 +134,7 @@ def table(found: Mapping[str, Any]) -> str:
         differences = f"{each['max_logit_difference']:.1e}", f"{each['mean_logit_difference']:.1e}"
         name = name if each is found["decoded"] else each["runtime"]
         rows.append([name, str(each["crops"]), *differences, str(each["other_top1"]), verdict])
-    lines = [f"Against {found['reference']}, crop by crop:", "", *aligned(rows)]
+    lines = [f"Against {found['reference']}, crop by crop:", "", *format_table(rows)]
     if pixels := found["pixels"]:
         lines += ["", f"OpenCV decodes {pixels['same_files']} of {pixels['files']} files as Pillow does; of all values"]
         lines[-1] += f" {100 * pixels['differing']:.2f} % differ, by {pixels['largest']} at most."

@@ -33,7 +33,7 @@ def test_kills_of_all_kinds_change_nothing(folder: Path, monkeypatch: pytest.Mon
 
     def watched(left: Path, right: Path) -> list[str]:
         unchanged = differences(left, right)
-        (left / "sampler.csv").write_text("")
+        (left / "class_sampling.csv").write_text("")
         last = left / "checkpoints" / "last.ckpt"
         content = torch.load(last, weights_only=True)
         next(iter(content["state_dict"].values())).add_(1.0)  # in place: a flattened channels-last weight is a copy
@@ -46,7 +46,7 @@ def test_kills_of_all_kinds_change_nothing(folder: Path, monkeypatch: pytest.Mon
     ((met, different),) = measure(folder, ["measure=False"], runs=1, seed=1)
     assert len(met) >= len(KINDS) - 1  # a kill at any moment may come too late
     assert different == []
-    assert found == [["sampler.csv", "checkpoints/last.ckpt: state_dict"]]
+    assert found == [["class_sampling.csv", "checkpoints/last.ckpt: state_dict"]]
 
 
 def test_equal_is_bit_for_bit() -> None:

@@ -89,7 +89,7 @@ def test_a_folder_without_crops_is_one_line_and_exit_code_2(
 
 
 def test_what_opencv_decodes_otherwise_is_told(models: tuple[Path, Path], tmp_path: Path) -> None:
-    """It drops transparency, under which any colour may lie; jersey puts such a crop on black."""
+    """It drops transparency, under which any color may lie; jersey puts such a crop on black."""
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     Image.new("RGBA", (40, 30), (200, 100, 50, 0)).save(tmp_path / "clear.png")
     Image.new("RGB", (40, 30), (200, 100, 50)).save(tmp_path / "solid.png")

@@ -35,7 +35,7 @@ def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunF
     """The quick start, made small."""
     config = configs.get_experiment("quickstart")()
     config.data.root = str(crops_root)
-    config.data.draw = None
+    config.data.generate = None
     config.data.size_px = (32, 32)
     config.trainer.epochs = EPOCHS
     config.trainer.accelerator = "cpu"

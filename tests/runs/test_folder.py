@@ -13,7 +13,7 @@ CONFIG = "lr = 0.1\ndata.labels = ('0', '00')\n"
 
 
 def open_(workdir: Path, name: str | None = None, config: str = CONFIG) -> RunFolder:
-    return open_run(workdir, "exp", name, documents={"config.txt": config, "config.json": "{}"})
+    return open_run(workdir, "exp", name, config_files={"config.txt": config, "config.json": "{}"})
 
 
 def test_a_new_run_keeps_its_config(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_new_run_keeps_its_config(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_of_the_same_config_is_continued_and_a_finished_one_is_not(tmp_path: Path) -> None:
     run = open_(tmp_path)
-    run.reached("test", epochs=4)
+    run.mark_stage("test", epochs=4)
     path = run.path
     del run  # as the end of its process would, this gives up the lock
     other = open_(tmp_path, config="lr = 0.2\n")
@@ -33,7 +33,7 @@ def test_an_unfinished_run_of_the_same_config_is_continued_and_a_finished_one_is
     again = open_(tmp_path)
     assert again.path == path
     assert again.status == {"stage": "test", "epochs": 4}
-    again.reached("finished")
+    again.mark_stage("finished")
     del again
     assert open_(tmp_path).path != path
 
@@ -48,7 +48,7 @@ def test_a_named_run_with_another_config_is_refused_with_the_difference(tmp_path
 def test_a_run_held_by_another_process_is_refused_by_name_and_passed_over_without(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from jersey.runs.folder import open_run\n"
-        f"run = open_run(Path(sys.argv[1]), 'exp', 'one', documents={{'config.txt': {CONFIG!r}}})\n"
+        f"run = open_run(Path(sys.argv[1]), 'exp', 'one', config_files={{'config.txt': {CONFIG!r}}})\n"
         "print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

@@ -74,7 +74,7 @@ def test_afterwards_signals_do_what_they_did_before() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     from jersey.runs import signals
 
-    with signals.on_signals():
+    with signals.handle_signals():
         assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] != before
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
@@ -86,7 +86,7 @@ TINY = (
     "--fdl_set=batch_size=8",
     "--fdl_set=weights=None",
     "--fdl_set=epochs=3",
-    "--fdl_set=measure=False",
+    "--fdl_set=profile=False",
     "--fdl_set=checkpoints.every_steps=1",
     "--fdl_set=accelerator=cpu",
     *NO_PICTURES,

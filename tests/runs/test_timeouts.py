@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from jersey.runs.timeouts import OutOfPatience, Patient
+from jersey.runs.timeouts import CallTimeout, TimeoutThread
 
 
 def fail(error: Exception) -> None:
@@ -13,7 +13,7 @@ def fail(error: Exception) -> None:
 
 
 def test_calls_happen_in_order_in_one_thread_and_give_what_they_give() -> None:
-    patient = Patient(30)
+    patient = TimeoutThread(30)
     threads = [patient.call(threading.get_ident) for _ in range(3)]
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
@@ -25,15 +25,15 @@ def test_calls_happen_in_order_in_one_thread_and_give_what_they_give() -> None:
 
 @pytest.mark.timeout(20)
 def test_a_call_that_hangs_is_left_behind() -> None:
-    patient, never = Patient(0.05), threading.Event()
+    patient, never = TimeoutThread(0.05), threading.Event()
     for _ in range(2):
-        with pytest.raises(OutOfPatience):
+        with pytest.raises(CallTimeout):
             patient.call(never.wait)
     never.set()
 
 
 def test_closing_ends_the_thread_and_a_later_call_starts_another() -> None:
-    patient = Patient(30)
+    patient = TimeoutThread(30)
     for _ in range(2):
         thread = patient.call(threading.current_thread)
         patient.close()

@@ -9,7 +9,7 @@ from helpers import stand_in
 from jersey.sweep.plan import Assignment, Point, Run
 from jersey.sweep.table import FEW_SEEDS, Result, raw_rows, read_result, summary
 
-LR, SEED, DRAWN = "module.lr", "seed", "data.draw.seed"
+LR, SEED, DRAWN = "module.lr", "seed", "data.generate.seed"
 
 
 def run(**values: float) -> Run:

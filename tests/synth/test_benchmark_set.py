@@ -10,7 +10,7 @@ from jersey.core.errors import UserError
 from jersey.data.index import read_splits
 from jersey.data.split import label_map
 from jersey.synth import benchmark
-from jersey.synth.benchmark import NUMBERS, TRACKLETS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, draw_benchmark
+from jersey.synth.benchmark import NUMBERS, TRACKLETS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, ensure_benchmark
 
 
 def test_forty_three_numbers_from_1200_crops_down_to_6_and_the_rarest_have_one_digit_and_two() -> None:
@@ -48,7 +48,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def test_both_data_sets_are_read_and_the_first_does_not_meet_the_second(tmp_path: Path, small: dict[str, int]) -> None:
     root = tmp_path / "benchmark"
-    draw_benchmark(root, size_px=32)
+    ensure_benchmark(root, size_px=32)
     splits = read_splits(root)
     assert splits["train"].counts() == small
     assert set(splits["val"].counts().values()) == set(splits["test"].counts().values()) == {1}
@@ -56,18 +56,18 @@ def test_both_data_sets_are_read_and_the_first_does_not_meet_the_second(tmp_path
     assert not any(UNSEEN in path.relative_to(root).parts for split in splits.values() for path in split.paths)
     unseen = read_splits(root / UNSEEN)["test"]
     assert unseen.counts() == dict.fromkeys(UNSEEN_NUMBERS, 2)
-    tracks = list((root / TRACKLETS / "test").glob("*/*"))
-    assert Counter(track.parent.name for track in tracks) == dict.fromkeys(NUMBERS, 1)
-    assert all(len(list(track.iterdir())) == 2 for track in tracks)
+    tracklets = list((root / TRACKLETS / "test").glob("*/*"))
+    assert Counter(tracklet.parent.name for tracklet in tracklets) == dict.fromkeys(NUMBERS, 1)
+    assert all(len(list(tracklet.iterdir())) == 2 for tracklet in tracklets)
 
 
-def test_unreadable_crops_are_for_the_first_data_set(tmp_path: Path, small: dict[str, int]) -> None:
+def test_illegible_crops_are_for_the_first_data_set(tmp_path: Path, small: dict[str, int]) -> None:
     root = tmp_path / "benchmark"
-    draw_benchmark(root, size_px=32, unreadable=0.1)
-    found = {path.relative_to(root).parts[:-1] for path in root.rglob("*.jpg") if "unreadable" in path.parts}
-    assert found == {(split, "unreadable") for split in ("train", "val", "test")}
-    with pytest.raises(UserError, match=r"unreadable=0\.1"):
-        draw_benchmark(root, size_px=32)
+    ensure_benchmark(root, size_px=32, illegible=0.1)
+    found = {path.relative_to(root).parts[:-1] for path in root.rglob("*.jpg") if "illegible" in path.parts}
+    assert found == {(split, "illegible") for split in ("train", "val", "test")}
+    with pytest.raises(UserError, match=r"illegible=0\.1"):
+        ensure_benchmark(root, size_px=32)
 
 
 def test_an_interrupted_second_set_is_made_up_for_and_whole_ones_are_left(
@@ -80,20 +80,20 @@ def test_an_interrupted_second_set_is_made_up_for_and_whole_ones_are_left(
 
     monkeypatch.setattr(benchmark, "generate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        draw_benchmark(root, size_px=32)
+        ensure_benchmark(root, size_px=32)
     monkeypatch.setattr(benchmark, "generate", real)
-    draw_benchmark(root, size_px=32)
+    ensure_benchmark(root, size_px=32)
     made = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert (root / UNSEEN / "test").is_dir()
-    draw_benchmark(root, size_px=32)
+    ensure_benchmark(root, size_px=32)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == made
     with pytest.raises(UserError, match="size_px=32"):
-        draw_benchmark(root, size_px=40)
+        ensure_benchmark(root, size_px=40)
 
 
 def test_the_crops_of_others_are_left_alone(tmp_path: Path) -> None:
     mine = tmp_path / "train" / "7" / "mine.jpg"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"precious")
-    draw_benchmark(tmp_path)
+    ensure_benchmark(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]

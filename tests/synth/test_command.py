@@ -26,16 +26,16 @@ def test_it_draws_and_says_where(tmp_path: Path) -> None:
     assert "8 train, 4 val and 4 test" in last
 
 
-def test_tracklets_and_unreadable_crops(tmp_path: Path) -> None:
+def test_tracklets_and_illegible_crops(tmp_path: Path) -> None:
     flags = ("--numbers=0,00", "--val=2", "--test=2", "--size_px=32")
     done = command(str(tmp_path / "tracklets"), *flags, "--train=0", "--frames=3")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "tracklets" / "test" / "00" / "000001").iterdir())) == 3
     assert "0 train, 2 val and 2 test tracklets (3 frames each)" in done.stdout
-    done = command(str(tmp_path / "crops"), *flags, "--train=20", "--unreadable=0.1")
+    done = command(str(tmp_path / "crops"), *flags, "--train=20", "--illegible=0.1")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "crops" / "train" / "unreadable").iterdir())) == 2
-    assert "10 % unreadable ones more" in done.stdout
+    assert len(list((tmp_path / "crops" / "train" / "illegible").iterdir())) == 2
+    assert "10 % illegible ones more" in done.stdout
 
 
 @pytest.mark.parametrize("flag", ["--numbers=a", "--numbers=9-12", "--numbers=", "--train=2", "--seed=x"])

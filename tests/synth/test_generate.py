@@ -13,13 +13,13 @@ from PIL import Image
 from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
 from jersey.synth.crop import KINDS, Kind
-from jersey.synth.generate import draw_unless_there, generate
+from jersey.synth.generate import ensure_synthetic, generate
 from jersey.synth.settings import LAYOUTS
 from jersey.synth.typefaces import TRAIN, UNSEEN
 
 NUMBERS = ("7", "0", "00", "01")
 SMALL = {"numbers": NUMBERS, "train": 12, "val": 5, "test": 4, "size_px": 32}
-ILLEGIBLE = {**SMALL, "train": 24, "val": 12, "test": 9, "unreadable": 0.5}
+ILLEGIBLE = {**SMALL, "train": 24, "val": 12, "test": 9, "illegible": 0.5}
 TRACKLETS = {**SMALL, "train": 0, "val": 0, "test": 8, "frames": 5}
 
 
@@ -97,7 +97,7 @@ def test_annotations_list_the_pictures_of_the_folders_with_their_label_and_track
     found = set()
     for file in (tmp_path / "annotations").glob("*/annotations.jsonl"):
         for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
-            parts = [row["suffix"] or "unreadable", *([row["track"]] if "track" in row else [])]
+            parts = [row["suffix"] or "illegible", *([row["tracklet"]] if "tracklet" in row else [])]
             found.add((file.parent.name, *parts, (file.parent / row["image"]).read_bytes()))
     expected = {(*Path(name).parts[:-1], content) for name, content in pictures(tmp_path / "folders").items()}
     assert found == expected
@@ -121,9 +121,9 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, settings: dict
 
 def test_legible_crops_are_the_same_with_and_without_a_fraction_of_illegible_ones(tmp_path: Path) -> None:
     generate(tmp_path / "mixed", **ILLEGIBLE)
-    generate(tmp_path / "plain", **(ILLEGIBLE | {"unreadable": 0.0}))
+    generate(tmp_path / "plain", **(ILLEGIBLE | {"illegible": 0.0}))
     mixed = pictures(tmp_path / "mixed")
-    legible = {name: content for name, content in mixed.items() if "unreadable" not in Path(name).parts}
+    legible = {name: content for name, content in mixed.items() if "illegible" not in Path(name).parts}
     assert legible == pictures(tmp_path / "plain")
     counts = Counter(Path(name).parts[0] for name in mixed.keys() - legible.keys())
     assert counts == {"train": 12, "val": 6, "test": round(4.5)}
@@ -132,16 +132,16 @@ def test_legible_crops_are_the_same_with_and_without_a_fraction_of_illegible_one
 def test_a_tracklet_is_a_folder_below_its_number(tmp_path: Path) -> None:
     generate(tmp_path / "set", **(TRACKLETS | {"numbers": ("7", "00"), "test": 4}))
     names = sorted(pictures(tmp_path / "set"))
-    tracks = ("00/000002", "00/000003", "7/000000", "7/000001")
-    assert names == [f"test/{track}/{frame:04d}.jpg" for track in tracks for frame in range(5)]
+    tracklets = ("00/000002", "00/000003", "7/000000", "7/000001")
+    assert names == [f"test/{tracklet}/{frame:04d}.jpg" for tracklet in tracklets for frame in range(5)]
     assert [path.name for path in (tmp_path / "set").iterdir() if path.is_dir()] == ["test"]
 
 
 def test_a_first_run_generates_once_and_refuses_other_settings(tmp_path: Path) -> None:
     root = tmp_path / "drawn"
-    draw_unless_there(root, **SMALL, imbalance=1.0, seed=0)
+    ensure_synthetic(root, **SMALL, imbalance=1.0, seed=0)
     drawn = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    draw_unless_there(root, **SMALL, imbalance=1.0, seed=0)
+    ensure_synthetic(root, **SMALL, imbalance=1.0, seed=0)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == drawn
     with pytest.raises(UserError, match="seed=0"):
-        draw_unless_there(root, **SMALL, imbalance=1.0, seed=1)
+        ensure_synthetic(root, **SMALL, imbalance=1.0, seed=1)

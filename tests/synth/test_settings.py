@@ -57,9 +57,9 @@ def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
         ({"imbalance": float("nan")}, "imbalance=nan"),
         ({"layout": "zip"}, "layout='zip'"),
         ({"seed": -1}, "seed=-1"),
-        *(({"unreadable": share}, f"unreadable={share} is not a share") for share in (-0.1, 1.5, float("nan"))),
+        *(({"illegible": share}, f"illegible={share} is not a share") for share in (-0.1, 1.5, float("nan"))),
         *(({"frames": frames}, f"frames={frames} cannot be drawn") for frames in (0, -2, 100_000)),
-        ({"frames": 5, "unreadable": 0.1}, "unreadable is for crops"),
+        ({"frames": 5, "illegible": 0.1}, "illegible is for crops"),
     ],
 )
 def test_what_cannot_be_made_is_one_sentence(tmp_path: Path, change: dict, told: str) -> None:
@@ -83,7 +83,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"train": (3, 3, 3, 3)}, "train=12, now it is 3,3,3,3"),
         ({"numbers": ("7", "0", "00", "1")}, "numbers=7,0,00,01"),
         ({"seed": 3}, "seed=0"),
-        ({"unreadable": 0.5}, r"unreadable=0\.0, now it is 0\.5"),
+        ({"illegible": 0.5}, r"illegible=0\.0, now it is 0\.5"),
         ({"frames": 2}, "frames=1, now it is 2"),
     ],
 )
@@ -99,12 +99,12 @@ def test_a_manifest_from_before_has_no_illegible_crops_and_no_tracklets_but_an_o
     made: Path, tmp_path: Path
 ) -> None:
     manifest = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
-    old = {name: value for name, value in manifest.items() if name not in ("unreadable", "frames")}
+    old = {name: value for name, value in manifest.items() if name not in ("illegible", "frames")}
     assert len(old) == len(manifest) - 2
     (tmp_path / MANIFEST).write_text(json.dumps(old), encoding="utf-8")
     generate(tmp_path, **SMALL)
-    with pytest.raises(UserError, match=r"unreadable=0\.0, now it is 0\.5"):
-        generate(tmp_path, **SMALL, unreadable=0.5)
+    with pytest.raises(UserError, match=r"illegible=0\.0, now it is 0\.5"):
+        generate(tmp_path, **SMALL, illegible=0.5)
     (tmp_path / MANIFEST).write_text(json.dumps(manifest | {"generator_version": 0}), encoding="utf-8")
     with pytest.raises(UserError, match="generator_version=0"):
         generate(tmp_path, **SMALL)

@@ -27,7 +27,7 @@ import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.core import distributed
 from jersey.evaluation.metrics import Collector
-from jersey.experiment import load_scored_weights
+from jersey.experiment import load_best_weights
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import load
 from jersey.runs.folder import RunFolder, open_run
@@ -41,19 +41,19 @@ def test_without_torchrun_there_is_one_process_whatever_else_is_set(monkeypatch:
     for name, value in {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     assert (distributed.rank(), distributed.world_size(), distributed.local_world_size()) == (0, 1, 1)
-    assert distributed.own_counters() == ()
+    assert distributed.rank_counters() == ()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert (distributed.rank(), distributed.world_size(), distributed.local_world_size()) == (1, 4, 2)
-    assert distributed.own_counters() == (1,)
+    assert distributed.rank_counters() == (1,)
 
 
 def test_alone_nothing_is_waited_for_or_sent() -> None:
-    with distributed.joined(), distributed.rank_zero_first():
-        distributed.wait_for_all()
+    with distributed.process_group(), distributed.rank_zero_first():
+        distributed.barrier()
     assert not torch.distributed.is_initialized()
     rows_N = torch.arange(3)
-    assert distributed.of_rank_zero(rows_N) is distributed.interleaved(rows_N) is rows_N
-    assert not distributed.has_been_said()
+    assert distributed.broadcast(rows_N) is distributed.all_gather_interleaved(rows_N) is rows_N
+    assert not distributed.error_was_printed()
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_without_batch_statistics_they_learn_and_score_what_one_does(alone: Path
 @slow
 @pytest.mark.parametrize("name", [*PLAIN, "random"])
 def test_all_processes_end_with_the_same_weights(together: Path, name: str) -> None:
-    """Averages too, which a module holds at its end, and the statistics of batch normalisation."""
+    """Averages too, which a module holds at its end, and the statistics of batch normalization."""
     first, *others = (seen(together, name, rank) for rank in range(PROCESSES))
     for other in others:
         assert all(torch.equal(value, other["end"][key]) for key, value in first["end"].items())
@@ -223,7 +223,7 @@ def test_what_torchrun_scored_one_process_scores_from_the_checkpoint(finished: R
     data = experiment.data(seed=0)
     data.setup()
     module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=0)
-    best = load_scored_weights(module, finished.best_checkpoint)
+    best = load_best_weights(module, finished.best_checkpoint)
     *_, tested = rows_of(finished.path)
     for split, scored in (("val", best["val"]), ("test", {k[5:]: v for k, v in tested.items() if k[:5] == "test/"})):
         collector = Collector()

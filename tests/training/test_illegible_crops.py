@@ -1,6 +1,6 @@
 """Fits on data with crops that show no number: what reaches the loss, the scores and what is written.
 
-Shapes: N crops with a label, U unreadable ones, B batch, K classes, J = K + 1.
+Shapes: N crops with a label, U illegible ones, B batch, K classes, J = K + 1.
 """
 
 import csv
@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import unreadable_crops
+from helpers import illegible_crops
 from helpers.countdown import rows_of
+from helpers.illegible_crops import EACH, NUMBERS, draw, opened
 from helpers.several_processes import PROCESSES, side_by_side
 from helpers.small_run import KillAt, Killed, assert_same_training, fitted, tiny_module, trainer_in, watch_grids
-from helpers.unreadable_crops import EACH, NUMBERS, draw, opened
 from PIL import Image
 
 from jersey.augment.mixing import CutMix, MixUp
 from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.grids import PredictionGrid, SampleGrid
+from jersey.callbacks.grids import InputGrid, PredictionGrid
 from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX
 from jersey.data.audit.survey import fast_audit
@@ -39,7 +39,7 @@ CALLBACKS = (
     PerClassTable,
     PredictionGrid,
     PredictionsTable,
-    SampleGrid,
+    InputGrid,
     SamplerDistribution,
 )
 
@@ -63,7 +63,7 @@ def score_test(folder: Path, data: JerseyDataModule, module: JerseyModule, *call
     trainer_in(folder, module, *callbacks).test(module, datamodule=data, verbose=False)
 
 
-def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
+def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_illegible(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, grids = opened(root), watch_grids(monkeypatch)
@@ -72,37 +72,37 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
     score_test(tmp_path, data, module, *(make() for make in CALLBACKS))
 
     for subset in ("val", "test"):
-        each, unreadable = EACH[subset]
+        each, illegible = EACH[subset]
         evaluation = module.evaluations[subset]
         assert evaluation.support_K.tolist() == [each] * 3
         assert evaluation.indices_N.tolist() == list(range(3 * each))
-        assert evaluation.unreadable_indices_U.tolist() == list(range(3 * each, 3 * each + unreadable))
-        assert evaluation.unreadable_logits_UK.shape == (unreadable, 3)
-        assert 0 <= evaluation.metrics["auroc_readable"] <= 1
+        assert evaluation.illegible_indices_U.tolist() == list(range(3 * each, 3 * each + illegible))
+        assert evaluation.illegible_logits_UK.shape == (illegible, 3)
+        assert 0 <= evaluation.metrics["auroc_legible"] <= 1
         predictions = table(tmp_path / f"predictions_{subset}.csv")
-        assert [row["true number"] for row in predictions] == [number for number in NUMBERS for _ in range(each)]
+        assert [row["label"] for row in predictions] == [number for number in NUMBERS for _ in range(each)]
         wrong = int((evaluation.logits_NK.argmax(dim=1) != evaluation.labels_N).sum())
-        assert len(table(tmp_path / f"mistakes_{subset}.csv")) == wrong
+        assert len(table(tmp_path / f"errors_{subset}.csv")) == wrong
     assert len(table(tmp_path / "confusion_matrix_test.csv")) == 3
     assert [row["number"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
 
     *numbers, last = table(tmp_path / "dataset.csv")
     assert [row["number"] for row in numbers] == list(NUMBERS)
-    assert last == {"number": "unreadable"} | {split: str(EACH[split][1]) for split in EACH}
-    natural, *epochs = table(tmp_path / "sampler.csv")
-    assert natural == {"drawn in": "data set"} | dict.fromkeys(NUMBERS, "16") | {"unreadable": "14"}
+    assert last == {"number": "illegible"} | {split: str(EACH[split][1]) for split in EACH}
+    natural, *epochs = table(tmp_path / "class_sampling.csv")
+    assert natural == {"drawn in": "data set"} | dict.fromkeys(NUMBERS, "16") | {"illegible": "14"}
     for epoch, row in enumerate(epochs):
         drawn_N = data.decoded["train"].labels_N[data.train_sampler.draw(epoch)]
-        assert int(row["unreadable"]) == int((drawn_N == ILLEGIBLE_INDEX).sum()) > 0
-        assert sum(int(row[name]) for name in (*NUMBERS, "unreadable")) == len(data.splits["train"])
+        assert int(row["illegible"]) == int((drawn_N == ILLEGIBLE_INDEX).sum()) > 0
+        assert sum(int(row[name]) for name in (*NUMBERS, "illegible")) == len(data.splits["train"])
 
     samples = next(sections for title, sections in grids.items() if title.startswith("train"))
     data.train_sampler.set_epoch(0)
     shown = next(iter(data.train_dataloader()))["labels"].tolist()
     assert ILLEGIBLE_INDEX in shown
-    assert [tile.caption[0] for tile in samples[0].tiles] == [(*NUMBERS, "unreadable")[label] for label in shown]
+    assert [tile.caption[0] for tile in samples[0].tiles] == [(*NUMBERS, "illegible")[label] for label in shown]
     found = next(sections for title, sections in grids.items() if title.startswith("test"))[-1]
-    assert (found.heading, found.out_of, len(found.tiles)) == ("unreadable, the surest first", 4, 4)
+    assert (found.heading, found.out_of, len(found.tiles)) == ("illegible, the surest first", 4, 4)
     images_UHW3 = data.decoded["test"].images_NCHW[-4:].permute(0, 2, 3, 1).numpy()
     pictures = {image_HW3.tobytes() for image_HW3 in images_UHW3}
     assert {tile.images[0].tobytes() for tile in found.tiles} == pictures
@@ -111,19 +111,19 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_unreadable(
 
     audit = fast_audit(data.root, data.splits, data.pictures, skipped=data.skipped, labels=data.labels.names)
     assert audit.findings == ()
-    assert "unreadable" in audit.tables()
-    for name in ("dataset", "sampler", "samples_train", "predictions_test", "confusion_matrix_test"):
+    assert "illegible" in audit.tables()
+    for name in ("dataset", "sampler", "inputs_train", "predictions_test", "confusion_matrix_test"):
         assert Image.open(tmp_path / f"{name}.png").width > 0
 
 
-def test_scores_of_readable_crops_are_those_without_unreadable_ones(folders: Path, tmp_path: Path) -> None:
+def test_scores_of_readable_crops_are_those_without_illegible_ones(folders: Path, tmp_path: Path) -> None:
     """One network, tested on the split with and without them."""
     module = tiny_module(opened(folders))
     scores = {}
-    for unreadable in ("score", "drop"):
-        score_test(tmp_path, opened(folders, unreadable=unreadable), module)
-        scores[unreadable] = module.evaluations["test"].metrics
-    assert scores["score"].pop("auroc_readable") >= 0
+    for illegible in ("score", "drop"):
+        score_test(tmp_path, opened(folders, illegible=illegible), module)
+        scores[illegible] = module.evaluations["test"].metrics
+    assert scores["score"].pop("auroc_legible") >= 0
     assert scores["score"] == pytest.approx(scores["drop"], rel=1e-6)
 
 
@@ -135,7 +135,7 @@ def test_both_layouts_train_to_the_same_weights_and_have_the_tracks_of_the_files
         for split in data.splits.values():
             for path, label, track in zip(split.paths, split.labels, split.tracks, strict=True):
                 assert track.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
-                assert "/" not in track or track.split("/")[0] == (label or "unreadable")
+                assert "/" not in track or track.split("/")[0] == (label or "illegible")
             assert ILLEGIBLE in split.labels
     assert_same_training(*checkpoints)
 
@@ -143,10 +143,10 @@ def test_both_layouts_train_to_the_same_weights_and_have_the_tracks_of_the_files
 @pytest.mark.parametrize(
     "settings",
     [
-        {"mix": MixUp(alpha=1.0), "weight_power": 0.5},
+        {"mix": MixUp(alpha=1.0), "class_weight_power": 0.5},
         {"mix": CutMix(alpha=1.0), "loss": FocalLoss(label_smoothing=0.1)},
         {"sam": SAM(rho=0.1)},
-        {"weight_power": 1.0},
+        {"class_weight_power": 1.0},
     ],
 )
 def test_a_run_that_was_cut_off_inside_an_epoch_goes_on_as_if_it_had_not(
@@ -164,25 +164,25 @@ def test_a_run_that_was_cut_off_inside_an_epoch_goes_on_as_if_it_had_not(
     for parts_row, whole_row in zip(parts_rows, whole_rows, strict=True):
         scores = {name for name in whole_row if "/" in name}
         assert {name: parts_row[name] for name in scores} == {name: whole_row[name] for name in scores}
-    assert "val/auroc_readable" in whole_rows[0]
-    assert ("train/auroc_readable" in whole_rows[0]) == ("mix" not in settings)
+    assert "val/auroc_legible" in whole_rows[0]
+    assert ("train/auroc_legible" in whole_rows[0]) == ("mix" not in settings)
 
 
-@pytest.mark.parametrize("settings", [{}, {"mix": MixUp(alpha=0.4)}, {"loss": FocalLoss(), "weight_power": 1.0}])
-def test_training_towards_no_number_tells_unreadable_crops_from_others(
+@pytest.mark.parametrize("settings", [{}, {"mix": MixUp(alpha=0.4)}, {"loss": FocalLoss(), "class_weight_power": 1.0}])
+def test_training_towards_no_number_tells_illegible_crops_from_others(
     folders: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     auroc, doubted = {}, {}
-    for unreadable in ("train", "score"):
-        data = opened(folders, unreadable=unreadable)
+    for illegible in ("train", "score"):
+        data = opened(folders, illegible=illegible)
         optimizer = partial(adamw, lr=0.02, weight_decay=0.05)
-        module = tiny_module(data, network=unreadable_crops.network, optimizer=optimizer, **settings)
-        fitted(tmp_path / unreadable, data, module, epochs=15)
+        module = tiny_module(data, network=illegible_crops.network, optimizer=optimizer, **settings)
+        fitted(tmp_path / illegible, data, module, epochs=15)
         score_test(tmp_path, data, module)
         scored = module.evaluations["test"]
         assert scored.metrics["acc_top1"] > 0.9
-        auroc[unreadable] = scored.metrics["auroc_readable"]
-        doubted[unreadable] = bool((scored.unreadable_confidence_U < 0.5).all())
+        auroc[illegible] = scored.metrics["auroc_legible"]
+        doubted[illegible] = bool((scored.illegible_confidence_U < 0.5).all())
     assert auroc["train"] > 0.95
     assert auroc["train"] > auroc["score"]
     assert doubted == {"train": True, "score": False}
@@ -193,17 +193,17 @@ def test_two_processes_do_what_one_does(folders: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     for folder in (alone, together):
         folder.mkdir()
-    unreadable_crops.record_fit(folders, alone)
-    assert side_by_side(unreadable_crops.record_fit, folders, together) == [0] * PROCESSES
+    illegible_crops.record_fit(folders, alone)
+    assert side_by_side(illegible_crops.record_fit, folders, together) == [0] * PROCESSES
     files = (alone / "seen.0.pt", together / "seen.0.pt", together / "seen.1.pt")
     one, *both = (torch.load(file, weights_only=True) for file in files)
-    each, unreadable = EACH["val"]
+    each, illegible = EACH["val"]
     for seen in (one, *both):
         assert seen["rows"].tolist() == list(range(3 * each))
-        assert seen["unreadable_rows"].tolist() == seen["is_unreadable"].nonzero()[:, 0].tolist()
-        assert len(seen["unreadable_rows"]) == unreadable
+        assert seen["illegible_rows"].tolist() == seen["is_illegible"].nonzero()[:, 0].tolist()
+        assert len(seen["illegible_rows"]) == illegible
         assert ILLEGIBLE_INDEX not in seen["labels"]
         torch.testing.assert_close(seen["weights"], one["weights"], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(seen["unreadable_logits"], one["unreadable_logits"], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(seen["illegible_logits"], one["illegible_logits"], atol=1e-5, rtol=1e-4)
         assert seen["val"] == pytest.approx(one["val"], rel=1e-3, abs=1e-5)
-        assert "auroc_readable" in seen["val"]
+        assert "auroc_legible" in seen["val"]

@@ -68,7 +68,7 @@ def test_by_hand(gamma: float, smoothing: float) -> None:
 
 @each_loss
 def test_weights_do_not_depend_on_the_rest_of_the_batch(logits_BK: Tensor, loss: CrossEntropy) -> None:
-    """A batch costs the mean of what its crops cost, unreadable ones too, which torch's weighted mean is not."""
+    """A batch costs the mean of what its crops cost, illegible ones too, which torch's weighted mean is not."""
     targets_B = LABELS_B.where(torch.arange(6) != 4, ILLEGIBLE_INDEX)
     alone = [loss(logits_BK[i : i + 1], targets_B[i : i + 1], WEIGHTS_K) for i in range(6)]
     torch.testing.assert_close(loss(logits_BK, targets_B, WEIGHTS_K), torch.stack(alone).mean())

@@ -11,7 +11,7 @@ from torch import Tensor
 from jersey.augment.base import Augment
 from jersey.augment.color import Noise
 from jersey.augment.mixing import MixUp
-from jersey.callbacks.training_curves import History
+from jersey.callbacks.training_curves import TrainingCurves
 from jersey.data.datamodule import JerseyDataModule
 from jersey.training.losses import FocalLoss
 
@@ -37,22 +37,22 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 def test_mixed_batches_are_shares_and_give_the_train_split_a_loss_alone(data: JerseyDataModule, tmp_path: Path) -> None:
     loss = Watched()
-    module = noisy_module(data, mix=MixUp(alpha=1.0, probability=0.5), loss=loss)
-    fitted(tmp_path, data, module, History(interval_s=0.0))
+    module = noisy_module(data, mix=MixUp(alpha=1.0, p=0.5), loss=loss)
+    fitted(tmp_path, data, module, TrainingCurves(interval_s=0.0))
     assert {bool((targets_BK.max(dim=1).values < 1).any()) for targets_BK in loss.targets} == {True, False}
     rows = rows_of(tmp_path)
     assert len(rows) == EPOCHS
     assert [name for name in rows[0] if name.startswith("train/")] == ["train/loss"]
     assert all(float(row["train/loss"]) > 0 and float(row["val/acc_top1"]) >= 0 for row in rows)
-    assert (tmp_path / "history.png").stat().st_size > 0
+    assert (tmp_path / "curves.png").stat().st_size > 0
 
 
 def test_mixing_leaves_the_augmentation_as_it_is(data: JerseyDataModule) -> None:
     """Crops are mixed after they are augmented, by numbers of their own: unmixed batches are those without mixing."""
     batch = next(iter(data.train_dataloader()))
-    plain, rarely = noisy_module(data), noisy_module(data, mix=MixUp(alpha=1.0, probability=1e-9))
-    images_BCHW, targets_BK = rarely.training_input(batch, 3)
-    assert torch.equal(images_BCHW, plain.training_input(batch, 3)[0])
+    plain, rarely = noisy_module(data), noisy_module(data, mix=MixUp(alpha=1.0, p=1e-9))
+    images_BCHW, targets_BK = rarely.prepare_batch(batch, 3)
+    assert torch.equal(images_BCHW, plain.prepare_batch(batch, 3)[0])
     assert torch.equal(targets_BK.argmax(dim=1), batch["labels"])
 
 
@@ -72,7 +72,7 @@ def test_mixing_and_augmentation_draw_from_different_streams(data: JerseyDataMod
     seeds: list[int] = []
     module = tiny_module(data, augment=Augment(noise=WatchedNoise(std=0.1)), mix=WatchedMix(alpha=1.0))
     for index in range(3):
-        module.training_input(next(iter(data.train_dataloader())), index)
+        module.prepare_batch(next(iter(data.train_dataloader())), index)
     assert len(seeds) == len(set(seeds)) == 6
 
 
@@ -82,12 +82,12 @@ def test_batches_seeds_and_processes_have_numbers_of_their_own_and_the_same_at_e
     batch = next(iter(data.train_dataloader()))
     module, other = noisy_module(data, mix=MixUp(alpha=1.0)), noisy_module(data, mix=MixUp(alpha=1.0))
     other.seed = 1
-    seen = [each.training_input(batch, index) for each, index in ((module, 0), (module, 0), (module, 1), (other, 0))]
+    seen = [each.prepare_batch(batch, index) for each, index in ((module, 0), (module, 0), (module, 1), (other, 0))]
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     for rank in ("0", "1", "1"):
         monkeypatch.setenv("RANK", rank)
-        seen.append(module.training_input(batch, 0))
+        seen.append(module.prepare_batch(batch, 0))
     different = [seen[index] for index in (0, 2, 3, 4, 5)]
     for part in (0, 1):
         assert len({tuple(each[part].flatten().tolist()) for each in different}) == 5

@@ -8,7 +8,7 @@ import fiddle as fdl
 import lightning as L
 import pytest
 import torch
-from helpers.unreadable_crops import draw
+from helpers.illegible_crops import draw
 from lightning.pytorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -65,7 +65,7 @@ def watched(config: fdl.Buildable, folder: Path, make_watcher: Callable[[], Any]
 
 @pytest.fixture
 def config(shrink: Callable[[fdl.Buildable], None], tmp_path: Path) -> fdl.Buildable:
-    """Of a data set with unreadable crops."""
+    """Of a data set with illegible crops."""
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
     config.data.root = str(draw(tmp_path / "crops", "folders"))

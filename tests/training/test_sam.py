@@ -41,7 +41,7 @@ def step(network: Quadratic, optimizer: torch.optim.Optimizer, *, rho: float) ->
         loss.backward()
         return loss
 
-    return optimizer.step(SAM(rho=rho).two_passes(network, closure)).item()  # type: ignore[arg-type, union-attr]
+    return optimizer.step(SAM(rho=rho).wrap_closure(network, closure)).item()  # type: ignore[arg-type, union-attr]
 
 
 def test_a_step_on_a_quadratic_by_hand() -> None:
@@ -93,7 +93,7 @@ def test_the_train_split_is_scored_once_at_the_weights_themselves(data: JerseyDa
     assert rows_of(tmp_path / "sam") == rows_of(tmp_path / "plain")
 
 
-# Adam would make a full step of the rounding noise that is the gradient of a bias before batch normalisation.
+# Adam would make a full step of the rounding noise that is the gradient of a bias before batch normalization.
 SGD = partial(sgd, lr=0.1, momentum=0.9, weight_decay=0.01)
 
 
@@ -102,7 +102,7 @@ def by_hand(data: JerseyDataModule, *, rho: float, clip_norm: float) -> dict[str
     module = noisy_module(data, optimizer=SGD)
     optimizer, schedule = module.optimizer_and_schedule(STEPS)
     for index, batch in enumerate(data.train_dataloader()):
-        images_BCHW, labels_B = module.training_input(batch, index)
+        images_BCHW, labels_B = module.prepare_batch(batch, index)
         above = copy.deepcopy(module.network)
         gradients = gradients_of(module, module.network, images_BCHW, labels_B)
         length = torch.cat([gradient.flatten() for gradient in gradients]).norm()

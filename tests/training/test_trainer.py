@@ -45,7 +45,7 @@ def test_alone_one_device_trains(tmp_path: Path) -> None:
 def test_torchrun_says_how_many_and_ddp_looks_for_weights_without_gradient_where_some_are_frozen(
     torchrun: None, tmp_path: Path
 ) -> None:
-    for callback in (None, FreezeBackbone(frac=0.5)):
+    for callback in (None, FreezeBackbone(freeze_frac=0.5)):
         made = trainer(tmp_path, callback)
         assert (made.world_size, made.num_devices, made.num_nodes) == (6, 2, 3)
         assert isinstance(made.strategy, DDPStrategy)

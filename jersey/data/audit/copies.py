@@ -127,5 +127,5 @@ def same_picture(first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8]) 
 
 
 def _contrast(thumbs_PTTC: NDArray[np.float32]) -> NDArray[np.float32]:
-    mean_colour = thumbs_PTTC.mean(axis=(1, 2), keepdims=True)
-    return np.sqrt(np.square(thumbs_PTTC - mean_colour).mean(axis=(1, 2, 3)))
+    mean_color = thumbs_PTTC.mean(axis=(1, 2), keepdims=True)
+    return np.sqrt(np.square(thumbs_PTTC - mean_color).mean(axis=(1, 2, 3)))

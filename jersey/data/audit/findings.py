@@ -87,17 +87,17 @@ def copies(
     for key, group in groups.items():
         if len(group) > 1:
             contents = {digests_N32[place_of[row.image]].tobytes() for row in group}
-            likeness = "byte for byte" if len(contents) == 1 else "mirrored" if key in mirrored else "nearly the same"
-            findings.append(_copies_of_one(group, likeness))
+            match_kind = "byte for byte" if len(contents) == 1 else "mirrored" if key in mirrored else "nearly the same"
+            findings.append(_copies_of_one(group, match_kind))
     return findings
 
 
-def _copies_of_one(group: Sequence[AuditRow], likeness: str) -> AuditFinding:
+def _copies_of_one(group: Sequence[AuditRow], match_kind: str) -> AuditFinding:
     labels = in_order({row.shown_label for row in group})
     splits = list(dict.fromkeys(row.split for row in group))
     files = len({row.image for row in group})
     kind: Kind = "two labels" if len(labels) > 1 else "leak" if len(splits) > 1 else "duplicates"
-    what = "one file" if files == 1 else f"{files} files, {likeness}"
+    what = "one file" if files == 1 else f"{files} files, {match_kind}"
     # First one image of each split and label.
     firsts = {(row.split, row.label): row for row in reversed(group)}.values()
     ordered = list(dict.fromkeys([*reversed(firsts), *group]))

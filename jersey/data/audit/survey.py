@@ -12,7 +12,7 @@ import numpy as np
 
 from jersey.core.errors import UserError, escape_control
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SPLITS, SplitName, in_order
-from jersey.core.tables import aligned
+from jersey.core.tables import format_table
 from jersey.data.audit.copies import FINGERPRINT, fingerprint
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow, bad_images, copies, labels_astray
 from jersey.data.decode import decode_all
@@ -60,14 +60,14 @@ class Audit:
 
     def to_json(self) -> str:
         """All of it, for machines; every image of every finding is in it."""
-        counts, unreadable = self._counts()
+        counts, illegible = self._counts()
         content = {
             "root": str(self.root),
             "fast": self.fast,
             "errors": len(self.errors),
             "warnings": len(self.findings) - len(self.errors),
             "counts": counts,
-            "unreadable": unreadable,
+            "illegible": illegible,
             "sizes": self.sizes,
             "findings": [
                 {"severity": each.severity, "kind": each.kind, "sentence": each.sentence}
@@ -78,12 +78,12 @@ class Audit:
         return json.dumps(content, indent=2) + "\n"
 
     def _counts(self) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-        """Of the images of each label, and of the unreadable ones, by split."""
+        """Of the images of each label, and of the illegible ones, by split."""
         counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         for row in self.rows:
             counts[row.split][row.label] += 1
-        unreadable = {split: of_split.pop(ILLEGIBLE, 0) for split, of_split in counts.items()}
-        return {split: dict(of_split) for split, of_split in counts.items()}, unreadable
+        illegible = {split: of_split.pop(ILLEGIBLE, 0) for split, of_split in counts.items()}
+        return {split: dict(of_split) for split, of_split in counts.items()}, illegible
 
 
 def audit_folder(root: Path, *, fast: bool = False) -> Audit:
@@ -106,17 +106,17 @@ def audit_folder(root: Path, *, fast: bool = False) -> Audit:
     images = list(dict.fromkeys(row.image for row in rows))
     looks_N = np.zeros(0 if fast else len(images), FINGERPRINT)
     paths = [root / image for image in images]
-    pictures_N, bad = decode_all(paths, None if fast else keep, description="reading images")
+    image_meta_N, bad = decode_all(paths, None if fast else keep, description="reading images")
     problems += bad_images(rows, {images[place]: error.reason for place, error in bad.items()})
     good = [place for place in range(len(images)) if place not in bad]
     known = [images[place] for place in good]
-    return _audit(root, rows, known, pictures_N[good], None if fast else looks_N[good], problems)
+    return _audit(root, rows, known, image_meta_N[good], None if fast else looks_N[good], problems)
 
 
 def fast_audit(
     root: Path,
     splits: Mapping[str, Split],
-    pictures: Mapping[str, np.ndarray],
+    image_meta: Mapping[str, np.ndarray],
     *,
     skipped: Mapping[str, Sequence[Skipped]],
     labels: Sequence[str] | None = None,
@@ -128,7 +128,7 @@ def fast_audit(
     Args:
         root: the folder that holds the splits.
         splits: as they are used.
-        pictures: IMAGE_META of the rows of each split.
+        image_meta: IMAGE_META of the rows of each split.
         skipped: what each split goes without.
         labels: the names of the label map; None takes the labels of the train split.
     """
@@ -136,8 +136,8 @@ def fast_audit(
     pairs = [(name, each) for name in skipped for each in skipped[name]]
     unused = [(AuditRow(name, each.label, _seen_from(root, each.problem.path)), each.problem) for name, each in pairs]
     problems = bad_images([row for row, _ in unused], {row.image: problem.reason for row, problem in unused})
-    pictures_N = np.concatenate([pictures[name] for name in splits])
-    return _audit(root, rows, [row.image for row in rows], pictures_N, None, problems, labels=labels)
+    image_meta_N = np.concatenate([image_meta[name] for name in splits])
+    return _audit(root, rows, [row.image for row in rows], image_meta_N, None, problems, labels=labels)
 
 
 def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[AuditRow, ...]:
@@ -157,7 +157,7 @@ def _audit(
     root: Path,
     rows: tuple[AuditRow, ...],
     images: Sequence[str],
-    pictures_N: np.ndarray,
+    image_meta_N: np.ndarray,
     looks_N: np.ndarray | None,
     problems: Sequence[AuditFinding],
     *,
@@ -165,33 +165,33 @@ def _audit(
 ) -> Audit:
     """With what is known of the `images`, in this order; without `looks_N` no pixel was looked at."""
     place_of = {image: place for place, image in enumerate(images)}
-    findings = [*problems, *copies(rows, place_of, pictures_N["digest"], looks_N), *labels_astray(rows, labels)]
+    findings = [*problems, *copies(rows, place_of, image_meta_N["digest"], looks_N), *labels_astray(rows, labels)]
     read = {split: {row.image for row in rows if row.split == split} & place_of.keys() for split in SPLITS}
-    sizes = {split: _sizes(pictures_N[[place_of[image] for image in some]]) for split, some in read.items()}
+    sizes = {split: _sizes(image_meta_N[[place_of[image] for image in some]]) for split, some in read.items()}
     in_report_order = sorted(findings, key=lambda finding: list(KINDS).index(finding.kind))
     return Audit(root, looks_N is None, rows, sizes, tuple(in_report_order))
 
 
-def _sizes(pictures_N: np.ndarray) -> dict[str, Any] | None:
+def _sizes(image_meta_N: np.ndarray) -> dict[str, Any] | None:
     """The least, median and greatest width and height of files, and how many there are of each kind; None of none."""
-    if not len(pictures_N):
+    if not len(image_meta_N):
         return None
-    places = [0, (len(pictures_N) - 1) // 2, -1]
-    ranges = {name: np.sort(pictures_N[name])[places].tolist() for name in ("width_px", "height_px")}
-    return ranges | {"kinds": dict(Counter(kind.decode() for kind in pictures_N["kind"].tolist()).most_common())}
+    places = [0, (len(image_meta_N) - 1) // 2, -1]
+    ranges = {name: np.sort(image_meta_N[name])[places].tolist() for name in ("width_px", "height_px")}
+    return ranges | {"kinds": dict(Counter(kind.decode() for kind in image_meta_N["kind"].tolist()).most_common())}
 
 
-def _count_table(counts: Mapping[str, Mapping[str, int]], unreadable: Mapping[str, int]) -> str:
-    """A line for each label, a column for each split, and a line of the unreadable images of each split."""
+def _count_table(counts: Mapping[str, Mapping[str, int]], illegible: Mapping[str, int]) -> str:
+    """A line for each label, a column for each split, and a line of the illegible images of each split."""
     lines = [["label", *counts, "all"]]
     for label in in_order(label for of_split in counts.values() for label in of_split):
         lines.append([escape_control(label), *_with_sum([of_split.get(label, 0) for of_split in counts.values()])])
     lines.append(["total", *_with_sum([sum(of_split.values()) for of_split in counts.values()])])
     labels_of = [set(of_split) for of_split in counts.values()]
     lines.append(["labels", *map(_number, map(len, [*labels_of, set().union(*labels_of)]))])
-    if any(unreadable.values()):
-        lines.append([ILLEGIBLE_NAME, *_with_sum([unreadable[split] for split in counts])])
-    return "".join(f"{line}\n" for line in aligned(lines, is_numeric=True))
+    if any(illegible.values()):
+        lines.append([ILLEGIBLE_NAME, *_with_sum([illegible[split] for split in counts])])
+    return "".join(f"{line}\n" for line in format_table(lines, is_numeric=True))
 
 
 def _size_table(sizes: Mapping[SplitName, dict[str, Any] | None]) -> str:
@@ -202,7 +202,7 @@ def _size_table(sizes: Mapping[SplitName, dict[str, Any] | None]) -> str:
         if found is not None:
             lines.append([split, *map(_number, (*found["width_px"], *found["height_px"]))])
             kinds.append(", ".join(f"{kind} {_number(count)}" for kind, count in found["kinds"].items()))
-    numbers = aligned(lines, is_numeric=True)
+    numbers = format_table(lines, is_numeric=True)
     return "".join(f"{line}   {kind}".rstrip() + "\n" for line, kind in zip(numbers, kinds, strict=True))
 
 

@@ -138,7 +138,7 @@ def test_tables_hold_the_labels_as_they_are(run: Run) -> None:
         assert {row[0] for row in csv.reader(file)} >= set(LABELS)
     with (run.folder.path / "predictions_test.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["true number"] for row in rows} == set(LABELS)
+    assert {row["label"] for row in rows} == set(LABELS)
     assert not [row["file"] for row in rows if row["file"][0] in "=+-@"]  # a spreadsheet would compute it
 
 
@@ -151,8 +151,8 @@ def test_bad_images_are_nowhere_in_the_results_and_in_the_folder_by_name(run: Ru
         assert len(rows) == COUNTS[split] * len(LABELS)
         assert not [row for row in rows if BAD in row["file"]]
     found = json.loads((run.folder.path / "audit.json").read_text(encoding="utf-8"))["findings"]
-    unreadable = [each["rows"][0] for each in found if each["kind"] == "bad image"]
-    assert unreadable == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
+    illegible = [each["rows"][0] for each in found if each["kind"] == "bad image"]
+    assert illegible == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
     assert all(f"{split}/{BAD} is empty" in (run.folder.path / "audit.txt").read_text("utf-8") for split in COUNTS)
     assert "1 of train, 1 of val, 1 of test" in run.folder.report.read_text(encoding="utf-8")
     assert run.folder.onnx.exists()

@@ -1,6 +1,6 @@
 """A small data set in which some crops show no number, and fits on it.
 
-The number is the place of a bright square on a dark ground; on unreadable crops something else is in the way.
+The number is the place of a bright square on a dark ground; on illegible crops something else is in the way.
 """
 
 import json
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from jersey.callbacks.ema import EMA
-from jersey.core.distributed import joined, rank
+from jersey.core.distributed import process_group, rank
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.models.network import Network
@@ -24,24 +24,24 @@ from jersey.training.optimizers import sgd
 
 NUMBERS = ("0", "00", "01")
 SIZE_PX = 16
-EACH = {"train": (16, 14), "val": (7, 6), "test": (5, 4)}  # crops of each number, and unreadable ones
+EACH = {"train": (16, 14), "val": (7, 6), "test": (5, 4)}  # crops of each number, and illegible ones
 EPOCHS = 2
 
 
 def draw(root: Path, layout: str, *, seed: int = 0) -> Path:
-    """The same crops in either layout, in tracks of three."""
+    """The same crops in either layout, in tracklets of three."""
     rng = np.random.default_rng(seed)
-    for split, (readable, unreadable) in EACH.items():
+    for split, (legible, illegible) in EACH.items():
         rows = []
-        for label, count in [*((number, readable) for number in NUMBERS), ("", unreadable)]:
+        for label, count in [*((number, legible) for number in NUMBERS), ("", illegible)]:
             for index in range(count):
-                name, track = f"{label}_{index:02d}.png", f"p{index // 3}"
+                name, tracklet = f"{label}_{index:02d}.png", f"p{index // 3}"
                 is_annotated = layout == "annotations"
-                folder = "images" if is_annotated else f"{label or 'unreadable'}/{track}"
+                folder = "images" if is_annotated else f"{label or 'illegible'}/{tracklet}"
                 path = root / split / folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(_pixels(label, rng)).save(path)
-                rows.append({"image": f"{folder}/{name}", "suffix": label, "track": track})
+                rows.append({"image": f"{folder}/{name}", "suffix": label, "tracklet": tracklet})
         if is_annotated:
             (root / split / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return root
@@ -68,7 +68,7 @@ def network(*, labels: Labels) -> Network:
 
 def record_fit(root: Path, folder: Path) -> None:
     """Fits, in as many processes as there are, and leaves `seen.<rank>.pt` there; nothing depends on how many."""
-    with joined():
+    with process_group():
         data = opened(root)
         module = tiny_module(
             data, network=plain_network, optimizer=partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.01)
@@ -80,8 +80,8 @@ def record_fit(root: Path, folder: Path) -> None:
             "val": last["jersey"]["val"],
             "rows": val.indices_N,
             "labels": val.labels_N,
-            "unreadable_rows": val.unreadable_indices_U,
-            "unreadable_logits": val.unreadable_logits_UK,
-            "is_unreadable": data.decoded["val"].labels_N == ILLEGIBLE_INDEX,
+            "illegible_rows": val.illegible_indices_U,
+            "illegible_logits": val.illegible_logits_UK,
+            "is_illegible": data.decoded["val"].labels_N == ILLEGIBLE_INDEX,
         }
         torch.save(seen, folder / f"seen.{rank()}.pt")

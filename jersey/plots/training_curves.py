@@ -39,7 +39,7 @@ RATE_STYLES: Sequence[Mapping[str, Any]] = ({"color": DARK}, {"color": LIGHT}, {
 
 
 @rc_context(STYLE)
-def history(
+def training_curves(
     curves: Mapping[str, Points], *, test: Mapping[str, float], best_epoch: int | None, title: str
 ) -> Image.Image:
     """Draws what of losses, top-1, macro scores and learning rates is there; a panel without any is left out.

@@ -63,12 +63,12 @@ class DigitErrors(AfterEvaluation):
         scored.save_and_track(
             matrices.digit_errors(errors, places, crops=int(crops), title=scored.title), "digit_errors"
         )
-        evaluation, ranked, paths, rows = scored.evaluation, scored.ranked, scored.paths, []
+        evaluation, ranked, paths, misread = scored.evaluation, scored.ranked, scored.paths, []
         for row in ranked.confident_errors().tolist():
             true, read = names[evaluation.labels_N[row]], names[ranked.ranked_NK[row, 0]]
             confidence = f"{ranked.confidence_N[row]:.4f}"
-            rows.append((paths[evaluation.indices_N[row]], true, read, confidence, error_type(true, read)))
-        scored.write("errors", ("file", "label", "predicted", "confidence", "error"), rows)
+            misread.append((paths[evaluation.indices_N[row]], true, read, confidence, error_type(true, read)))
+        scored.write("errors", ("file", "label", "predicted", "confidence", "error"), misread)
 
 
 class PredictionsTable(AfterEvaluation):

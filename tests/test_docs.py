@@ -1,4 +1,4 @@
-"""Every command and program of the README, run as it stands there but for its paths and its length."""
+"""Every command and program of README.md and docs/*.md, run as written except for paths and length."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, program, run, run_afresh, run_program
 from helpers.planted_model import file_of, planted_model
-from helpers.readme import BLOCKS, COMMANDS, QUICK_START, README, commands, program, run, run_afresh, run_program
 from helpers.repository import REPOSITORY
 from helpers.run_folders import run_folder
 
@@ -26,7 +26,30 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 # A smaller run of the same kind, for the commands whose length or download is not the point.
 SHORT = ("--fiddler=smoke", "--fiddler=cpu", "--fdl_set=data.size_px=(32,32)", "--fdl_set=weights=None")
 
-TEST = [command for command in COMMANDS if command.endswith("uv run pytest")]  # this very run
+CI = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+RUN_BY_CI = [
+    command for command in COMMANDS if all(part in f"{CI} .ci/run pip install uv" for part in command.split(" && "))
+]
+
+
+# Every part that docs/contributing.md adds is used in one batch, one evaluated split, and one config.
+CONTRIBUTED = """
+from jersey.lint.checks import check
+
+config = resnet18_small_long()
+config.module.network = fdl.Partial(mobilenet_classifier)
+config.module.augment.gamma = fdl.Config(Gamma, range=0.3)
+config.trainer.callbacks.error_count = fdl.Config(ErrorCount)
+check(config)
+images_BCHW = torch.full((4, 3, 32, 32), 100, dtype=torch.uint8)
+views = fdl.build(config.module.augment)(images_BCHW, torch.Generator().manual_seed(0))
+assert len({view.mean().item() for view in views}) == 4
+labels = Labels(("0", "00", "23"))
+assert mobilenet_classifier(labels=labels).eval()(images_BCHW).shape == (4, 3)
+logits_NK = torch.eye(3)[[0, 1, 1]]
+evaluation = Evaluation(logits_NK=logits_NK, labels_N=torch.tensor([0, 1, 2]), indices_N=torch.arange(3))
+assert worst_recall(evaluation) == 0
+"""
 
 
 def said(result: subprocess.CompletedProcess[str], code: int = 0) -> str:
@@ -37,8 +60,9 @@ def said(result: subprocess.CompletedProcess[str], code: int = 0) -> str:
 def test_every_command_is_run_below() -> None:
     parts = ("--print_config", "--list", "--fiddler", "root=/my/crops", "jersey.data.audit", "jersey.synth", "aim up")
     parts += ("--diff", "--sweep", "--config", "jersey.cli", "jersey.compare", "jersey.bench", "torchrun")
-    run_below = {command for part in (*parts, "jersey.inference") for command in commands(part)}
-    assert set(COMMANDS) == run_below | set(QUICK_START) | set(TEST)
+    parts += ("jersey.inference", "robustness.fuzz")
+    run_below = {command for part in parts for command in commands(part)}
+    assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +79,7 @@ def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on(folder: Path, part: str, *more: str) -> str:
-    """What the README's command with this part says of a run, beside whose `runs` it is called."""
+    """The output of the command that contains `part`, for the run in `folder`."""
     (command,) = commands(part)
     cwd = folder.parents[2]
     return said(run(command.replace("runs/quickstart/RUN", str(folder.relative_to(cwd))), cwd, *more))
@@ -109,9 +133,9 @@ def test_it_is_in_aim(quick_start: Path) -> None:
 
 
 def files_of_a_run() -> set[str]:
-    """As the README's table names them: `..._test.png` and `last.ckpt` go on like the first of their row."""
+    """As the table of docs/runs.md names them: `..._test.png` and `last.ckpt` go on like the first of their row."""
     names = set()
-    for row in re.findall(r"^\| (`.*?`) \|", README[README.index("## What a run leaves") :], flags=re.MULTILINE):
+    for row in re.findall(r"^\| (`.*?`) \|", PAGES["docs/runs.md"], flags=re.MULTILINE):
         first, *others = re.findall(r"`([^`]+)`", row)
         folder, stem = first.rpartition("/")[0], first.rpartition("_")[0]
         others = [other.replace("...", stem) for other in others]
@@ -122,7 +146,7 @@ def files_of_a_run() -> set[str]:
 def test_a_run_on_own_crops_leaves_these_files_and_is_repeated_to_the_same_weights(
     crops_root: Path, tmp_path: Path
 ) -> None:
-    for command in commands("root=/my/crops"):
+    for command in sorted(set(commands("root=/my/crops")) - set(commands("--print_config"))):
         said(run(command.replace("/my/crops", str(crops_root)), tmp_path, *SHORT))
     (first,) = tmp_path.glob("runs/resnet18_baseline/*")
     left = {path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()}
@@ -231,13 +255,27 @@ def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:
     assert "72 images, 0 errors" in said(run(command.replace("/my/crops", str(crops_root)), tmp_path))
 
 
-def test_drawing_crops(tmp_path: Path) -> None:
+def test_crops_are_generated(tmp_path: Path) -> None:
     (command,) = commands("jersey.synth")
     said(run(command, tmp_path))
-    numbers = {path.name for path in (tmp_path / "drawn" / "train").iterdir()}
+    numbers = {path.name for path in (tmp_path / "generated" / "train").iterdir()}
     assert numbers == {"0", "00", "7", "10", "11", "12", "13", "14", "15"}
 
 
-def test_pictures_and_files_it_names_exist() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (REPOSITORY / path).stat().st_size > 0
+@pytest.mark.parametrize("page", PAGES)
+def test_linked_files_exist(page: str) -> None:
+    folder = (REPOSITORY / page).parent
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page]):
+        assert "://" in link or (folder / link).stat().st_size > 0, link
+
+
+def test_damaged_input_is_counted(tmp_path: Path) -> None:
+    (command,) = commands("robustness.fuzz")
+    counts = json.loads(said(run(command.replace("=60", "=1"), tmp_path)).splitlines()[-1])
+    assert counts["kinds"] > 0
+    assert not counts["unexpected"]
+
+
+def test_the_examples_of_contributing_work_together(tmp_path: Path) -> None:
+    examples = "\n".join(re.findall(r"```python\n(.*?)```", PAGES["docs/contributing.md"], flags=re.DOTALL))
+    said(run_program(examples + CONTRIBUTED, tmp_path))

@@ -1,4 +1,4 @@
-"""The README's commands and programs, for tests that run them as they stand there."""
+"""The commands and programs of README.md and docs/*.md, for tests that run them as written."""
 
 import os
 import re
@@ -10,9 +10,13 @@ from pathlib import Path
 from helpers.launched import LAUNCH, launched
 from helpers.repository import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [line.partition("#")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+PAGES = {
+    path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8")
+    for path in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+}
+BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```(\w*)\n(.*?)```", page, flags=re.DOTALL)]
+LINES = [line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+COMMANDS = list(dict.fromkeys(line for line in LINES if line))  # a command may stand on several pages
 
 
 def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +55,7 @@ def run_program(text: str, cwd: Path, *arguments: str) -> subprocess.CompletedPr
 
 def commands(part: str) -> list[str]:
     found = [command for command in COMMANDS if part in command]
-    assert found, f"the README has no command with {part}"
+    assert found, f"no page has a command with {part}"
     return found
 
 

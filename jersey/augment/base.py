@@ -20,7 +20,7 @@ from jersey.core.errors import UserError
 RANGES = {
     "p": (0, 1),
     "area": (0, 1),
-    "turn": (0, 0.5),
+    "max_shift": (0, 0.5),
     "sigma_px": (0, math.inf),
     "length_px": (0, math.inf),
     "factor": (1, math.inf),

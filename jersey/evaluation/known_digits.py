@@ -46,7 +46,7 @@ class KnownDigits:
     digits_ND: Tensor
     templates_NTP: Tensor
 
-    def image_meta(self) -> Tensor:
+    def pictures(self) -> Tensor:
         """The numbers, light on dark, 0 to 255, [N,H,W]."""
         return DARK + (LIGHT - DARK) * self.ink_NDHW.amax(dim=1)
 

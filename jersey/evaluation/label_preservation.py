@@ -75,7 +75,7 @@ def by_operation(
 @torch.no_grad()
 def _outcomes(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str, str]]:
     """Of each crop what happened, and its number and what is left to read."""
-    picture_NHW, spots_NKHW = known.image_meta(), _spots(known)
+    picture_NHW, spots_NKHW = known.pictures(), _spots(known)
     frames = [torch.full_like(picture_NHW, level) for level in (DARK, LIGHT)]
     number_NHW, dark_NHW, light_NHW, *moved = (
         _augmented(augment, probe_NHW, seed) for probe_NHW in (picture_NHW, *frames, *spots_NKHW.unbind(dim=1))

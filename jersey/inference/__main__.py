@@ -64,18 +64,18 @@ def main() -> int:
         min_precision=flags.min_precision,
         roster=None if flags.roster is None else [part.strip() for part in flags.roster.split(",") if part.strip()],
         top_k=flags.top_k,
-        open_vocabulary=flags.open,
+        open_vocabulary=flags.open_vocabulary,
     )
     # With rows on the same terminal there is progress to be seen, and a bar would tear them.
     bar = partial(tqdm, total=total, unit="image", disable=sys.stdout.isatty() or None)
     if flags.tracklets:
         known = list(items)
         crops = Counter(item.tracklet for item in known)
-        rows = _tracklet_rows(predictor, bar(known), crops, is_open_vocabulary=flags.open)
+        rows = _tracklet_rows(predictor, bar(known), crops, is_open_vocabulary=flags.open_vocabulary)
     else:
-        rows = _crop_rows(predictor, bar(items), is_open_vocabulary=flags.open)
+        rows = _crop_rows(predictor, bar(items), is_open_vocabulary=flags.open_vocabulary)
     header, line_of = format_of(
-        flags.format, is_open_vocabulary=flags.open, tracklets=flags.tracklets, top_k=flags.top_k
+        flags.format, is_open_vocabulary=flags.open_vocabulary, tracklets=flags.tracklets, top_k=flags.top_k
     )
     count = errors = 0
     for row in rows:

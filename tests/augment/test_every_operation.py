@@ -130,13 +130,13 @@ def test_p_is_the_share_of_crops_that_are_changed(kind: type[Augmentation]) -> N
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: Hue(max_shift=0.6), "Hue has turn=0.6"),
+        (lambda: Hue(max_shift=0.6), "Hue has max_shift=0.6"),
         (lambda: Blur(sigma_px=-1), "Blur has sigma_px=-1; give a value of at least 0"),
         (lambda: Blur(sigma_px=1, p=1.5), "Blur has p=1.5; give a value from 0 to 1"),
         (lambda: MotionBlur(length_px=float("nan")), "MotionBlur has length_px=nan"),
-        (lambda: RandomDownscale(factor=0.5), "LowResolution has factor=0.5"),
-        (lambda: RandomJPEG(quality=0), "Jpeg has quality=0"),
-        (lambda: RandomErasing(area=1.2), "Erasing has area=1.2"),
+        (lambda: RandomDownscale(factor=0.5), "RandomDownscale has factor=0.5"),
+        (lambda: RandomJPEG(quality=0), "RandomJPEG has quality=0"),
+        (lambda: RandomErasing(area=1.2), "RandomErasing has area=1.2"),
     ],
 )
 def test_an_impossible_strength_is_refused(make: Callable[[], Augmentation], named: str) -> None:

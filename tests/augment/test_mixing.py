@@ -89,7 +89,7 @@ def test_boxes_lie_everywhere_and_nowhere_in_particular() -> None:
 
 @pytest.mark.parametrize("kind", [MixUp, CutMix])
 def test_the_probability_is_that_of_a_batch(kind: type[Mix]) -> None:
-    mix, unmixed = kind(alpha=1.0, probability=0.3), 0
+    mix, unmixed = kind(alpha=1.0, p=0.3), 0
     for seed in range(500):
         mixed_BCHW, targets_BK = mixed(mix, seed)
         if torch.equal(mixed_BCHW, images().float()):

@@ -83,5 +83,5 @@ def test_what_never_learns_is_not_woken(data: JerseyDataModule, tmp_path: Path) 
 
 @pytest.mark.parametrize("frac", [-0.1, 1.5])
 def test_no_share_of_the_run_is_refused(frac: float) -> None:
-    with pytest.raises(UserError, match=rf"freeze_backbone\.frac={frac}"):
+    with pytest.raises(UserError, match=rf"freeze_backbone\.freeze_frac={frac}"):
         FreezeBackbone(freeze_frac=frac)

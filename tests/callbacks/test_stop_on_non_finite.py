@@ -66,5 +66,5 @@ def test_fewer_in_a_row_are_borne(data: JerseyDataModule, tmp_path: Path) -> Non
 
 
 def test_it_is_a_step_at_least() -> None:
-    with pytest.raises(UserError, match="after_steps=0"):
+    with pytest.raises(UserError, match="max_steps=0"):
         StopOnNonFinite(max_steps=0)

@@ -132,7 +132,7 @@ def test_a_config_that_names_what_is_not_allowed_is_refused_unread(launch: Launc
     (tmp_path / "foreign.py").write_text("open('imported', 'w').close()\n\ndef part():\n    return 1\n")
     saved = configs.to_json(configs.get_experiment("quickstart")(), "quickstart")
     saved = re.sub(r"\s+", " ", saved)
-    known = '"module": "jersey.training.trainer", "name": "named"'
+    known = '"module": "jersey.training.trainer", "name": "callback_dict"'
     assert known in saved
     text = saved.replace(known, '"module": "foreign", "name": "part"')
     (tmp_path / "config.json").write_text(text, encoding="utf-8")

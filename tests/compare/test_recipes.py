@@ -47,7 +47,7 @@ def finished(experiment: str, root: Path, workdir: Path, *, epochs: int) -> Path
     config.trainer.accelerator = "cpu"
     for name in ("grad_cam", "progress", "input_grid", "prediction_grid", "training_curves"):
         setattr(config.trainer.callbacks, name, None)
-    config.measure = False
+    config.profile = False
     return full_run(config, experiment, workdir).path
 
 

@@ -26,9 +26,9 @@ def tables(text: str) -> dict[str, dict[str, list[str]]]:
 
 
 def test_equal_configs_and_a_default_written_out_have_no_difference() -> None:
-    assert difference(example(), example()) == difference(example(), example(), style="markdown") == ""
+    assert diff(example(), example()) == diff(example(), example(), style="markdown") == ""
     written_out = example(module__optimizer__eps=1e-8)
-    assert difference(example(), written_out) == difference(written_out, example()) == ""
+    assert diff(example(), written_out) == diff(written_out, example()) == ""
 
 
 EMA = "<Config:helpers.config_targets.Ema>"
@@ -88,25 +88,25 @@ EMA = "<Config:helpers.config_targets.Ema>"
 def test_rows_are_grouped_by_part_and_name_path_old_and_new(
     old: fdl.Buildable, new: fdl.Buildable, wanted: Any
 ) -> None:
-    assert tables(difference(old, new)) == wanted
+    assert tables(diff(old, new)) == wanted
 
 
 def test_a_row_can_be_copied_into_an_override() -> None:
     old = example()
     new = example(data__repeats={"a.b=c": 5}, trainer__callbacks__ema__decay=0.25)
-    for rows in tables(difference(old, new)).values():
+    for rows in tables(diff(old, new)).values():
         for path, (_, value) in rows.items():
             apply_override(old, f"{path}={value}")
-    assert difference(old, new) == ""
+    assert diff(old, new) == ""
 
 
 def test_columns_are_in_line_and_a_long_value_stands_below_its_path() -> None:
     config = example(seed=12345, data__batch_size=8)
-    short = difference(example(), config, names=("a_rather_long_name", "new")).splitlines()
+    short = diff(example(), config, names=("a_rather_long_name", "new")).splitlines()
     assert len({(line.rindex("  ") + 2) for line in short if line}) == 1
     assert short[0].split() == ["data", "a_rather_long_name", "new"]
     config.data.root = "x" * 200
-    long = difference(example(), config, names=("a_rather_long_name", "new")).splitlines()
+    long = diff(example(), config, names=("a_rather_long_name", "new")).splitlines()
     assert [line for line in long if line in short] == short
     assert set(long) - set(short) == {"data.root", "  a_rather_long_name: 'data/crops'", f"  new: {'x' * 200!r}"}
 
@@ -128,16 +128,16 @@ def pair(first: fdl.Config, second: fdl.Config) -> fdl.Config:
 def test_one_object_in_two_places_differs_from_two_equal_ones_and_is_told_once() -> None:
     paths = "module.ema, trainer.callbacks.ema"
     old, new = separate(example()), shared(example())
-    assert tables(difference(old, new)) == {"(shared)": {paths: ["separate", "one object"]}}
-    assert tables(difference(new, old)) == {"(shared)": {paths: ["one object", "separate"]}}
-    assert difference(new, shared(example())) == ""
+    assert tables(diff(old, new)) == {"(shared)": {paths: ["separate", "one object"]}}
+    assert tables(diff(new, old)) == {"(shared)": {paths: ["one object", "separate"]}}
+    assert diff(new, shared(example())) == ""
     without = example(module__ema=None, trainer__callbacks__ema=None)
-    assert tables(difference(new, without))["(shared)"] == {paths: ["one object", "-"]}
+    assert tables(diff(new, without))["(shared)"] == {paths: ["one object", "-"]}
     new.trainer.callbacks.again = new.module.ema
-    rows = tables(difference(shared(example()), new))["(shared)"]
+    rows = tables(diff(shared(example()), new))["(shared)"]
     assert rows == {f"{paths}, trainer.callbacks.again": ["separate", "one object"]}
     one, other = (fdl.Config(named, inner=fdl.Config(Ema)) for _ in range(2))  # what is inside is not listed again
-    assert list(tables(difference(pair(one, other), pair(one, one)))["(shared)"]) == ["first, second"]
+    assert list(tables(diff(pair(one, other), pair(one, one)))["(shared)"]) == ["first, second"]
 
 
 def cells(line: str) -> list[str]:
@@ -155,7 +155,7 @@ def _unwrapped(text: str) -> str:
 
 def test_markdown_has_a_table_a_part() -> None:
     config = example(seed=3, data__batch_size=8)
-    lines = difference(example(), config, names=("base", "a|b"), style="markdown").splitlines()
+    lines = diff(example(), config, names=("base", "a|b"), style="markdown").splitlines()
     assert [cells(line) for line in lines if line] == [
         ["data", "base", "a|b"],
         ["---"] * 3,
@@ -170,7 +170,7 @@ def test_markdown_has_a_table_a_part() -> None:
 @given(PLAIN | st.text("`|\\\n '\"a"), st.text("`|\\\n '\"a"))
 def test_any_value_stays_in_its_markdown_cell(value: object, key: str) -> None:
     old, new = fdl.Config(named, **{key: None}), fdl.Config(named, **{key: (value,)})
-    *_, row = difference(old, new, style="markdown").splitlines()
+    *_, row = diff(old, new, style="markdown").splitlines()
     path, before, after = cells(row)
     assert (before, after) == ("None", repr((value,)))
     assert path == parameters(new)[1].path

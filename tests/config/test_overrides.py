@@ -52,7 +52,7 @@ def test_override_reaches_its_parameter(override: str, path: str, value: Any) ->
     found = next(each for each in parameters(config) if each.path == path)
     assert found.value == value
     assert found.kind == "leaf"
-    changed = {line.split()[0] for line in difference(example(), config).splitlines()[1:]}
+    changed = {line.split()[0] for line in diff(example(), config).splitlines()[1:]}
     assert changed == {path}
 
 

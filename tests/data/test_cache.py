@@ -191,7 +191,7 @@ def fit(pixels):
     return pixels.transpose(2, 0, 1)
 
 paths = sorted(pathlib.Path(sys.argv[1]).glob("*.png"))
-crops = load_crops(paths, Recipe(fit=fit, size_px=(6, 8), settings=""), name="train", folder=pathlib.Path(sys.argv[2]))
+crops = load_crops(paths, Recipe(resize=fit, size_px=(6, 8), settings=""), name="train", folder=pathlib.Path(sys.argv[2]))
 print("sum", int(crops.images_NCHW.sum()))
 """
 

@@ -26,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> JerseyDataModule:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return open_run(tmp_path_factory.mktemp("runs"), "tiny", "run", documents={"config.txt": ""})
+    return open_run(tmp_path_factory.mktemp("runs"), "tiny", "run", config_files={"config.txt": ""})
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from helpers.exported import tiny_model
 from helpers.repository import REPOSITORY
 from PIL import Image
 
-from jersey.inference import Predictor, Reading
+from jersey.inference import Prediction, Predictor
 
 PROGRAM = """
 import importlib.util, json, sys
@@ -73,7 +73,7 @@ def test_an_environment_without_torch_reads_the_same(uv: str, wheel: Path, folde
         reading
         for _, reading in Predictor(folder / "model.onnx", open_vocabulary=True).predict_folder(folder / "crops")
     ]
-    assert all(isinstance(reading, Reading) for reading in here)
+    assert all(isinstance(reading, Prediction) for reading in here)
     there = json.loads(said(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))
     words = ["-m", "jersey.inference", "model.onnx", "crops", "--open_vocabulary"]
     rows = [json.loads(line) for line in said(str(python), *words, cwd=folder).splitlines()]

@@ -16,7 +16,7 @@ from jersey.training.sam import SAM
 
 
 def balanced(sampler_power: float, class_weight_power: float, **values: Any) -> fdl.Config:
-    return example(data__sampler_power=sampler_power, module__weight_power=class_weight_power, **values)
+    return example(data__sampler_power=sampler_power, module__class_weight_power=class_weight_power, **values)
 
 
 @pytest.mark.parametrize(

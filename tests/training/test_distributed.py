@@ -195,7 +195,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     assert said.count("resuming ") == said.count("test top-1 ") == 1
     (path,) = shared.glob("*/shared")
     documents = {"config.txt": (path / "config.txt").read_text(encoding="utf-8")}
-    return open_run(shared, path.parent.name, path.name, documents=documents)
+    return open_run(shared, path.parent.name, path.name, config_files=documents)
 
 
 @slow

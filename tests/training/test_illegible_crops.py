@@ -109,7 +109,7 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_illegible(
     sureness = [float(tile.caption[0].split("%")[0]) for tile in found.tiles]
     assert sureness == sorted(sureness, reverse=True)
 
-    audit = fast_audit(data.root, data.splits, data.pictures, skipped=data.skipped, labels=data.labels.names)
+    audit = fast_audit(data.root, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     assert audit.findings == ()
     assert "illegible" in audit.tables()
     for name in ("dataset", "sampler", "inputs_train", "predictions_test", "confusion_matrix_test"):

@@ -11,7 +11,7 @@ from helpers.config_targets import Data, Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.config import apply_override, difference
+from jersey.config import apply_override, diff
 from jersey.config.paths import parameters
 
 

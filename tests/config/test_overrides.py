@@ -10,7 +10,7 @@ from helpers.config_targets import Data, Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jersey.config import apply_override, as_text, difference
+from jersey.config import apply_override, as_text, diff
 from jersey.config.paths import parameters
 from jersey.core.errors import UserError
 

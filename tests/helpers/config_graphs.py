@@ -7,7 +7,7 @@ import fiddle as fdl
 import torch
 from hypothesis import strategies as st
 
-from jersey.config import as_text, difference
+from jersey.config import as_text
 from jersey.core.errors import UserError
 
 FLOATS = st.floats(allow_nan=False)

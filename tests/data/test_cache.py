@@ -183,7 +183,7 @@ def test_a_disk_without_room_costs_one_warning_and_nothing_is_left(
 PROGRAM = """
 import sys, time, pathlib
 import numpy as np
-from jersey.data.cache import Recipe, load_crops
+from jersey.data.cache import Preprocessing, load_crops
 
 def fit(pixels):
     time.sleep(float(sys.argv[3]))
@@ -191,7 +191,7 @@ def fit(pixels):
     return pixels.transpose(2, 0, 1)
 
 paths = sorted(pathlib.Path(sys.argv[1]).glob("*.png"))
-crops = load_crops(paths, Recipe(resize=fit, size_px=(6, 8), settings=""), name="train", folder=pathlib.Path(sys.argv[2]))
+crops = load_crops(paths, Preprocessing(resize=fit, size_px=(6, 8), settings=""), name="train", folder=pathlib.Path(sys.argv[2]))
 print("sum", int(crops.images_NCHW.sum()))
 """
 

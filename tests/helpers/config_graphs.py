@@ -38,7 +38,7 @@ def graphs(draw: st.DrawFn) -> fdl.Config[Any]:
 
 def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
     """Equal values, equal sharing (of collections too, which Fiddle's `==` compares), in the same order."""
-    assert difference(first, second) == ""
+    assert diff(first, second) == ""
     assert as_text(first) == as_text(second)
     return first == second
 

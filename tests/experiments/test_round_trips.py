@@ -16,7 +16,7 @@ CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
 
 def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
     """Equal values, equal sharing, in the same order."""
-    assert configs.difference(first, second) == ""
+    assert configs.diff(first, second) == ""
     assert configs.as_text(first) == configs.as_text(second)
     return first == second
 

@@ -37,7 +37,7 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
     with suppress(values.TypeMismatch):  # a bracket is not closed
         written = next(values.pieces(override, "="))  # a dictionary key in brackets may contain "="
     if not written or written == override:
-        raise UserError(f"{_shown(override)} is not an override; write path=value, such as lr=1e-4")
+        raise UserError(f"{_quote(override)} is not an override; write path=value, such as lr=1e-4")
     text = override[len(written) + 1 :]
     parameter = resolve(config, written.strip())
     if parameter.kind == "node":
@@ -77,11 +77,11 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
     for kinds in (("leaf", "element"), ("unset",), ("node",)):
         found = full or [each for each in endings if each.kind in kinds]
         if len({each.slot for each in found}) > 1:
-            raise UserError(f"{_shown(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
+            raise UserError(f"{_quote(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
         if found:
             return found[0]
-    near = registry.did_you_mean(_near(path, everything)) or "; --print_config lists them"
-    raise UserError(f"{_shown(path)}: no such parameter{near}")
+    near = registry.did_you_mean(_suggestions(path, everything)) or "; --print_config lists them"
+    raise UserError(f"{_quote(path)}: no such parameter{near}")
 
 
 def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
@@ -99,8 +99,8 @@ def _read(text: str, parameter: Parameter, name: str) -> Any:
         return values.parse(text, parameter.expected_type)
     except values.TypeMismatch:
         source = "default" if parameter.kind == "unset" else "now"
-        current = "not set" if parameter.value is UNKNOWN else f"{source} {_shown(repr(parameter.value))}"
-        given = repr(_shortened(text)) if text.strip() else "nothing (write '' for an empty string)"
+        current = "not set" if parameter.value is UNKNOWN else f"{source} {_quote(repr(parameter.value))}"
+        given = repr(_shorten(text)) if text.strip() else "nothing (write '' for an empty string)"
         raise UserError(f"{name} expects {values.describe(parameter.expected_type)}, not {given} ({current})") from None
 
 
@@ -113,11 +113,11 @@ def _split_call(call: str) -> tuple[str, dict[str, str]]:
     with suppress(SyntaxError, ValueError, MemoryError, RecursionError):
         parsed = ast.parse(call, mode="eval").body
     if not isinstance(parsed, ast.Call) or not isinstance(parsed.func, ast.Name) or parsed.args:
-        raise UserError(f"{_shown(call)} is not a fiddler; write name or name(argument=value), with strings in quotes")
+        raise UserError(f"{_quote(call)} is not a fiddler; write name or name(argument=value), with quoted strings")
     return parsed.func.id, {str(each.arg): ast.get_source_segment(call, each.value) or "" for each in parsed.keywords}
 
 
-def _near(path: str, everything: list[Parameter]) -> list[str]:
+def _suggestions(path: str, everything: list[Parameter]) -> list[str]:
     """Returns the paths most similar to `path`, best first; values that the config sets come before defaults."""
     candidates = [each for each in everything if each.kind != "node" and not each.keys[-1].isdigit()]
     similarity = {each.path: _similarity(path, each) for each in candidates}
@@ -140,10 +140,10 @@ def _initials(name: str) -> str:
     return "".join(word[0] for word in words) if len(words) > 1 else ""
 
 
-def _shown(text: str) -> str:
-    text = _shortened(text)
+def _quote(text: str) -> str:
+    text = _shorten(text)
     return text if text.isprintable() and text else repr(text)
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."

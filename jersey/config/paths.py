@@ -33,8 +33,7 @@ class Parameter:
     """One place in a config graph.
 
     Attributes:
-        keys: the path as a tuple of strings.
-        path: the path as it is written.
+        keys, path: the path as a tuple of strings, and as it is written.
         kind: "node" contains sub-configs; "leaf" is a set value, which may be a list, tuple or dictionary of plain
             values; "element" is one member of such a collection; "unset" is a parameter left to its default.
         value: the set value, else the default, else UNKNOWN.

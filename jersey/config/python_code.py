@@ -50,7 +50,6 @@ class _Writer:
         self._fill(place, value)
 
     def _fill(self, place: str, value: Any) -> None:
-        """Writes the arguments of the sub-configs in `value`, which has been assigned to `place`."""
         if id(value) in self.variables:
             return
         if isinstance(value, fdl.Buildable):
@@ -79,7 +78,6 @@ class _Writer:
                 self._fill(f"getattr({place}, {key!r})", value)
 
     def _expression(self, value: Any) -> str:
-        """Returns the code of `value`, in which sub-configs have no arguments yet."""
         if id(value) in self.variables:
             return self.variables[id(value)]
         if isinstance(value, fdl.Buildable):

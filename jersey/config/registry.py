@@ -19,7 +19,7 @@ MAX_LISTED = 12  # names in an error; a longer registry is only counted
 
 
 class Registry(Generic[FunctionT]):
-    """Functions of one kind, found by their names."""
+    """Maps names to functions of one kind."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind

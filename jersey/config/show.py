@@ -33,13 +33,13 @@ def flatten(config: fdl.Buildable) -> dict[str, Any]:
     """
     return {
         each.path or ROOT: value_text(each.value) if isinstance(each.value, fdl.Buildable) else each.value
-        for each in _shown(config)
+        for each in _printed(config)
     }
 
 
 def as_text(config: fdl.Buildable) -> str:
     """Returns one line `path = value` per parameter, for --print_config, config.txt and the golden files."""
-    return "".join(f"{each.path or ROOT} = {value_text(each.value)}\n" for each in _shown(config))
+    return "".join(f"{each.path or ROOT} = {value_text(each.value)}\n" for each in _printed(config))
 
 
 def value_text(value: Any) -> str:
@@ -59,7 +59,7 @@ def public_name(function: Any) -> tuple[str, str]:
     return function.__module__, name
 
 
-def _shown(config: fdl.Buildable) -> list[Parameter]:
+def _printed(config: fdl.Buildable) -> list[Parameter]:
     return [each for each in parameters(config) if each.kind == "leaf" or isinstance(each.value, fdl.Buildable)]
 
 

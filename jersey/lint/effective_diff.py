@@ -28,7 +28,7 @@ Quantities = Mapping[tuple[str, ...], Any]
 POINTS_PERCENT = (0, 5, 10, 25, 50, 75, 90, 100)  # of the run
 PERCENTS = tuple(f"{percent} %" for percent in POINTS_PERCENT)
 NOTHING = ("-",) * len(POINTS_PERCENT)
-STRENGTHS = {
+MAGNITUDES = {
     "mean change of a pixel, 0..255": "change",
     "mean shift of a point, % of a side": "moved_mean_percent",
     "95th percentile of the shift, % of a side": "moved_p95_percent",
@@ -92,9 +92,9 @@ def _groups(each: Effects) -> Quantities:
 def _augmentation(each: Effects) -> Quantities:
     return {
         (name, what): value
-        for name, strength in (each.augmentation or {}).items()
-        for what, field in STRENGTHS.items()
-        if (value := getattr(strength, field)) is not None
+        for name, magnitude in (each.augmentation or {}).items()
+        for what, field in MAGNITUDES.items()
+        if (value := getattr(magnitude, field)) is not None
     }
 
 

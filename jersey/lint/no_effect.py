@@ -60,7 +60,7 @@ def warmup_fills_the_run(computed: Effects) -> Iterator[str]:
 
 
 def unused_schedule_values(computed: Effects) -> Iterator[str]:
-    """Numbers of the schedule that could be 0, and sequences that could be empty, with the same learning rates."""
+    """Finds values of the schedule that could be 0, or an empty sequence, without changing any learning rate."""
     if not computed.groups or not computed.steps or computed.assumed or max(_highest_curve(computed)) <= 0:
         return
     unused = []
@@ -88,8 +88,8 @@ def decay_below_precision(computed: Effects) -> Iterator[str]:
     multiplies = any(any(each.settings.get("decoupled_weight_decay", ())) for each in (computed.groups or {}).values())
     if is_set and decay and multiplies and lr > 0 and torch.tensor(1 - lr * decay, dtype=torch.float32) == 1:
         yield (
-            f"{path}={decay} changes no weight: even at the highest learning rate, {lr:.3g}, float32 rounds the decay"
-            " of a step to nothing"
+            f"{path}={decay} changes no weight: even at the highest learning rate, {lr:.3g}, the decay of a step is"
+            " lost in float32 rounding"
         )
 
 

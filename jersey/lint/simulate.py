@@ -60,10 +60,9 @@ class Effects:
         batches, epoch_steps, steps: batches and optimizer steps per epoch, and optimizer steps in total.
         groups: the parameter groups by name.
         ema_decay: the EMA decay at every optimizer step.
-        labels, classes: the label map and the sampling of each class; None without data.
+        labels, classes, splits: the label map, the sampling of each class, and the index; None without data.
         augmentation: the magnitude of each operation, see `jersey.augment.magnitude`.
         class_counts: train crops by label as passed to the module; equal counts without data.
-        splits: the index of the data; None without data.
         notes: what was assumed or could not be computed, one line each.
         config, values: the config, and its values by path.
     """

@@ -105,7 +105,6 @@ def short_hash(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Returns `text` in safe characters, followed by a hash if characters were replaced."""
     plain = _without_quotes(text)
     if _SAFE.fullmatch(plain) or text in ("None", "True", "False"):
         return _cut(plain, MAX_VALUE)

@@ -106,7 +106,7 @@ def _stop(processes: Collection[subprocess.Popen[bytes]], recorded: list[int]) -
     if not processes:
         return
     signals_before, deadline = len(recorded), time.monotonic() + GRACE_S  # before the message invites a second one
-    log.info("stopping %d running processes; press Ctrl-C again to kill them", len(processes))
+    log.info("stopping %d running processes; a second signal kills them", len(processes))
     for process in processes:
         _signal_group(process, signal.SIGTERM)
     while any(process.poll() is None for process in processes):

@@ -54,7 +54,6 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
 
 
 def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
-    """Logs the start and the end of each run; returns one sentence per failed run."""
     to_do = [(f"run {n} of {len(runs)}", run) for n, run in enumerate(runs, 1) if read_result(run.folder) is None]
     log.info("%d runs, %d of them already finished", len(runs), len(runs) - len(to_do))
     logs = [run.folder / CONSOLE if jobs > 1 else None for _, run in to_do]

@@ -60,7 +60,10 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     for setting, group in finished.items():
         failed = len(groups[setting]) - len(group)
         is_best = group and mean(each.val_top1 for each in group) == best
-        val, *test = (_spread([getattr(each, name) for each in group]) for name in ("val_top1", "test_top1", "test_f1"))
+        val, *test = (
+            _mean_and_deviation([getattr(each, name) for each in group])
+            for name in ("val_top1", "test_top1", "test_f1")
+        )
         count = f"{len(group)}, {failed} failed" if failed else str(len(group))
         rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, *test])
     notes = ["* best on the validation split"] if best is not None else []
@@ -79,7 +82,7 @@ def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[lis
     return [*names, "run", "state", "best_epoch", VAL, TEST, TEST_F1], rows
 
 
-def _spread(values: list[float]) -> str:
+def _mean_and_deviation(values: list[float]) -> str:
     if not values:
         return "-"
     return mean_and_spread(values) + (" ± -" if len(values) == 1 else "")

@@ -202,8 +202,8 @@ def test_a_run_writes_all_files_and_is_never_overwritten(launch: Launch, crops_r
     for name in left.split():
         assert (folder / name).stat().st_size > 0, name
     for image in folder.glob("*.png"):
-        with Image.open(image) as picture:
-            picture.verify()
+        with Image.open(image) as opened:
+            opened.verify()
     assert (tmp_path / "runs" / ".aim").is_dir()
     assert json.loads((folder / "labels_mapping.json").read_text())["labels"] == list(NUMBERS)
     assert [row["epoch"] for row in rows_of(folder)] == ["0", "1", "1"]

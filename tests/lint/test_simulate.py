@@ -198,9 +198,9 @@ def test_a_part_that_cannot_be_computed_is_noted_and_the_others_are_computed(pat
 
 def test_a_custom_augmentation_is_measured_as_a_whole() -> None:
     for augment, changes in ((fdl.Config(config_parts.brightener), [10]), (fdl.Config(Augment), [0]), (None, [])):
-        strengths = effects(baseline(part("module.augment", augment)), SPLITS).augmentation
-        assert strengths is not None
-        assert [strength.change for strength in strengths.values()] == pytest.approx(changes)
+        augmentation = effects(baseline(part("module.augment", augment)), SPLITS).augmentation
+        assert augmentation is not None
+        assert [magnitude.change for magnitude in augmentation.values()] == pytest.approx(changes)
 
 
 def test_effects_are_deterministic_and_the_config_is_not_changed() -> None:

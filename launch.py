@@ -1,4 +1,13 @@
-"""Trains an experiment: `python launch.py --exp=quickstart`. Start with `--list`; the README says the rest."""
+"""Trains an experiment: `python launch.py --exp=quickstart`.
+
+Start with `--list`. README.md and docs/configs.md explain the flags, which are grouped by purpose:
+
+    select  --exp, --config
+    change  --fiddler, --fdl_set
+    show    --list, --print_config, --diff, --diff_format, --diff_effects
+    sweep   --sweep, --sweep_commands, --jobs
+    run     --run, --workdir
+"""
 
 import re
 from pathlib import Path
@@ -8,20 +17,49 @@ from absl import app, flags
 from jersey.cli.listing import listing
 from jersey.core.errors import UserError, exit_on_user_error
 
-EXP = flags.DEFINE_string("exp", None, "name of the experiment, see --list")
-CONFIG = flags.DEFINE_string("config", None, "instead of --exp: a run folder or its config.json, to do it again")
-FIDDLERS = flags.DEFINE_multi_string("fiddler", [], "name or name(argument=value); applied before every --fdl_set")
-OVERRIDES = flags.DEFINE_multi_string("fdl_set", [], "path=value, any unique ending of a path; or --fdl.path=value")
-LIST = flags.DEFINE_bool("list", False, "print the experiments and fiddlers")
-PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "print the config after all changes, do not run it")
-DIFF = flags.DEFINE_string("diff", None, "print what differs from this experiment, run folder or config.json")
-DIFF_FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "how --diff prints")
-DIFF_EFFECTS = flags.DEFINE_bool("diff_effects", False, "with --diff: compare what the configs do, too")
-SWEEP = flags.DEFINE_multi_string("sweep", [], "path=value,value: a run for each combination of all --sweep")
-PRINT_SWEEP = flags.DEFINE_bool("sweep_commands", False, "with --sweep: print a command for each run, start none")
-JOBS = flags.DEFINE_integer("jobs", 1, "with --sweep: runs at a time", lower_bound=1)
-RUN = flags.DEFINE_string("run", None, "name of the run's folder; the same command again continues it")
-WORKDIR = flags.DEFINE_string("workdir", "runs", "folder of all runs and of the Aim repository")
+# select
+EXP = flags.DEFINE_string("exp", None, "[select] name of an experiment, e.g. --exp=quickstart")
+CONFIG = flags.DEFINE_string(
+    "config", None, "[select] run folder or config.json to repeat, instead of --exp, e.g. --config=runs/quickstart/RUN"
+)
+# change
+FIDDLERS = flags.DEFINE_multi_string(
+    "fiddler", [], "[change] fiddler, applied before every --fdl_set, e.g. --fiddler=cpu --fiddler='smoke(batches=1)'"
+)
+OVERRIDES = flags.DEFINE_multi_string(
+    "fdl_set", [], "[change] path=value; any unique ending of the path will do, e.g. --fdl_set=lr=1e-4 or --fdl.lr=1e-4"
+)
+# show
+LIST = flags.DEFINE_bool("list", False, "[show] print the experiments and fiddlers, e.g. launch.py --list")
+PRINT_CONFIG = flags.DEFINE_bool(
+    "print_config", False, "[show] print the changed config instead of running it, e.g. --exp=quickstart --print_config"
+)
+DIFF = flags.DEFINE_string(
+    "diff", None, "[show] print what differs from an experiment, run folder or config.json, e.g. --diff=quickstart"
+)
+DIFF_FORMAT = flags.DEFINE_enum(
+    "diff_format", "text", ["text", "markdown"], "[show] output format of --diff, e.g. --diff_format=markdown"
+)
+DIFF_EFFECTS = flags.DEFINE_bool(
+    "diff_effects",
+    False,
+    "[show] also compare learning rates, EMA, classes and so on, e.g. --diff=RUN --diff_effects",
+)
+# sweep
+SWEEP = flags.DEFINE_multi_string(
+    "sweep", [], "[sweep] path=value,value; every combination of all --sweep is one run, e.g. --sweep=lr=1e-4,3e-4"
+)
+PRINT_SWEEP = flags.DEFINE_bool(
+    "sweep_commands", False, "[sweep] print one command per run, start none, e.g. --sweep=seed=0,1 --sweep_commands"
+)
+JOBS = flags.DEFINE_integer("jobs", 1, "[sweep] number of concurrent runs, e.g. --jobs=2", lower_bound=1)
+# run
+RUN = flags.DEFINE_string(
+    "run", None, "[run] name of the run folder; the same command again resumes the run, e.g. --run=first"
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", "runs", "[run] folder of all runs and of the Aim repository, e.g. --workdir=/data/runs"
+)
 
 
 def main(argv: list[str]) -> int | None:
@@ -33,14 +71,14 @@ def main(argv: list[str]) -> int | None:
     for flag, other in ((DIFF_EFFECTS, DIFF), (DIFF_FORMAT, DIFF), (PRINT_SWEEP, SWEEP), (JOBS, SWEEP)):
         if flag.present and not other.present:
             raise UserError(f"--{flag.name} has no effect without --{other.name}")
-    import experiments  # noqa: F401  # its import registers them
+    import experiments  # noqa: F401  # importing the package registers the experiments and fiddlers
     from jersey.cli import commands
 
     name, config = commands.select(EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value)
     if PRINT_CONFIG.value:
         return commands.show(config)
     if DIFF.value is not None:
-        return commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, effective=DIFF_EFFECTS.value)
+        return commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, simulate=DIFF_EFFECTS.value)
     if SWEEP.value:
         given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
         return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, PRINT_SWEEP.value)
@@ -48,7 +86,7 @@ def main(argv: list[str]) -> int | None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Flags as absl reads them, `--fdl.a.b=1` as `--fdl_set=a.b=1`; its complaints become the user errors they are."""
+    """Parses the flags with absl, `--fdl.a.b=1` as `--fdl_set=a.b=1`, and turns absl's errors into user errors."""
     try:
         return flags.FLAGS([re.sub(r"^--?fdl\.", "--fdl_set=", argument) for argument in argv])
     except flags.Error as error:

@@ -1,1 +1,1 @@
-"""The verbs of launch.py."""
+"""The commands of launch.py."""

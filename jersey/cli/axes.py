@@ -1,6 +1,6 @@
-"""`--sweep=path=value,value`: the axes of a sweep, and the points that they span, checked before anything starts.
+"""Parses `--sweep=path=value,value` into the axes and points of a sweep, and checks them before any run starts.
 
-A value may be whatever an override takes. It becomes the `repr` of what it means, so that `1e-4` and `0.0001` are one.
+Any value of an override is allowed. It is replaced by the `repr` of its meaning, so `1e-4` and `0.0001` are equal.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from jersey.sweep.plan import Assignment, Point
 
 
 def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
-    """The product of all axes `path=value,value,...`, the last varying fastest; `config` is left as it is.
+    """Returns the product of all axes `path=value,value,...`, the last varying fastest, without changing `config`.
 
     Raises:
-        UserError: something is wrong with an axis, or with any one of the points.
+        UserError: an axis or a point is invalid.
     """
     parameters: list[Parameter] = []
     assignments: list[list[Assignment]] = []
@@ -42,16 +42,16 @@ def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
 
 
 def split_axis(axis: str) -> tuple[str, list[str]]:
-    """The path and the texts of the values, which are cut at commas outside brackets and quotes."""
+    """Returns the path and the texts of the values, split at commas outside brackets and quotes."""
     try:
         path = next(values.pieces(axis, "="))
         texts = [text.strip() for text in values.pieces(axis[len(path) + 1 :], ",")]
-    except values.TypeMismatch as missing:
-        raise UserError(f"--sweep={axis!r} lacks a {missing}; a text with a bracket in it needs quotes") from None
+    except values.TypeMismatch as bracket:
+        raise UserError(f"--sweep={axis!r} lacks a {bracket}; a string that contains a bracket needs quotes") from None
     if not path.strip() or path == axis:
         raise UserError(f"--sweep={axis!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
     if "" in texts:
-        raise UserError(f"--sweep={axis!r} has an empty value; take out the comma, or write '' for an empty text")
+        raise UserError(f"--sweep={axis!r} has an empty value; remove the comma, or write '' for an empty string")
     return path.strip(), texts
 
 
@@ -63,17 +63,17 @@ def _assignments(config: fdl.Buildable, parameter: Parameter, texts: list[str]) 
         apply_override(changed, f"{parameter.path}={text}")
         value = resolve(changed, parameter.path).value
         if value in found:
-            twin = texts[found.index(value)]
-            raise UserError(f"the sweep over {parameter.path} has one value twice, as {twin} and {text}; leave one out")
+            first = texts[found.index(value)]
+            raise UserError(f"the sweep over {parameter.path} has one value twice, as {first} and {text}; remove one")
         found.append(value)
     return [Assignment(parameter.path, name, repr(value)) for value in found]
 
 
 def _shortest_name(config: fdl.Buildable, parameter: Parameter) -> str:
-    """The shortest ending of the path that an override would take; the index of an element needs its list."""
+    """Returns the shortest unique ending of the path, which does not start with the index of an element."""
     for start in reversed(range(len(parameter.keys))):
         name = ".".join(parameter.keys[start:])
-        with suppress(UserError):  # another parameter ends so too
+        with suppress(UserError):  # another parameter has this ending too
             if not parameter.keys[start].isdigit() and resolve(config, name).slot == parameter.slot:
                 return name
     return parameter.path

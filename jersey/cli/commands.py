@@ -1,4 +1,4 @@
-"""The verbs of `launch.py`, free of flags: choose a config, change it, show it, compare it, run it."""
+"""The commands of `launch.py`, independent of its flags: select, change, show, compare, run and sweep configs."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from jersey.sweep.run import run_sweep
 def select(
     exp: str | None, saved: str | None, fiddlers: Sequence[str], overrides: Sequence[str]
 ) -> tuple[str, fdl.Buildable]:
-    """The name and the changed config of an experiment, or of a saved run (its folder or its config.json).
+    """Returns the name and the changed config of the experiment `exp`, or of the run folder or config.json `saved`.
 
-    All fiddlers come before all overrides, each in the order given; then the outcome is checked.
+    All fiddlers are applied before all overrides, each in the order given. Then the config is checked.
     """
     if exp and saved:
-        raise UserError("--exp and --config both name a config; give one of them")
+        raise UserError("--exp and --config both select a config; use one of them")
     if saved:
         name, config = load(Path(saved))
     elif exp:
         name, config = exp, configs.get_experiment(exp)()
     else:
-        raise UserError(f"--exp is missing; choose one of {', '.join(configs.experiment_names())}")
+        raise UserError(f"--exp is missing; use one of {', '.join(configs.experiment_names())}")
     for call in fiddlers:
         configs.apply_fiddler(config, call)
     for override in overrides:
@@ -50,18 +50,18 @@ def select(
 
 
 def load_other(other: str) -> fdl.Buildable:
-    """The config of an experiment, else of a run folder, else of a config.json."""
+    """Returns the config of an experiment, of a run folder or of a config.json; an experiment takes precedence."""
     try:
         return configs.get_experiment(other)()
     except UserError as unknown:
-        with suppress(OSError):  # a name that no file can have
+        with suppress(OSError):  # the text cannot be a file name
             if other and Path(other).exists():
                 return load(Path(other))[1]
         raise UserError(f"{unknown}; and there is no run folder or {CONFIG} at {other!r}") from None
 
 
 def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
-    """What a run keeps of its config, by file name; no difference when the experiment is not registered here."""
+    """Returns the texts of a run's config files by name; without a diff if the experiment is not registered."""
     texts = {
         "config.txt": configs.as_text(config),
         CONFIG: configs.to_json(config, name),
@@ -74,23 +74,23 @@ def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
 
 
 def show(config: fdl.Buildable) -> None:
-    """Prints the config, a line a parameter."""
+    """Prints the config, one line per parameter."""
     print(configs.as_text(config), end="")
 
 
-def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text", "markdown"], effective: bool) -> int:
-    """Prints what differs from `other`; returns the exit code, 1 when anything does."""
+def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text", "markdown"], simulate: bool) -> int:
+    """Prints the differences from `other`; returns the exit code, which is 1 if there are any."""
     other_config = load_other(other)
     names = (other, name) if other != name else ("registered", "changed")
     text = configs.diff(other_config, config, names=names, style=style)
     print(text, end="")
-    if text and effective:
+    if text and simulate:
         print("\n" + effective_diff(other_config, config, names=names, style=style), end="")
     return 1 if text else 0
 
 
 def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) -> None:
-    """Starts or continues a run, and does all of it, with all processes that torchrun has started."""
+    """Starts or resumes a run and finishes it, in every process that torchrun has started."""
     set_up_console()
     if run_name:
         _require_this_version(Path(workdir, name, run_name))
@@ -105,11 +105,11 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
 
 
 def _require_this_version(folder: Path) -> None:
-    """Refuses to continue a run of another version of the code, whose config differs in every name."""
+    """Raises a UserError if another version of the code wrote the run, whose config would differ everywhere."""
     try:
         load(folder)
     except UserError as error:
-        if isinstance(error.__cause__, OtherVersion):  # what else is wrong with the folder, `open_run` says
+        if isinstance(error.__cause__, OtherVersion):  # `open_run` reports other errors
             raise
 
 
@@ -123,12 +123,12 @@ def sweep(
     jobs: int,
     only_print: bool,
 ) -> int:
-    """Runs every combination of the axes' values, or prints the commands that would; returns the exit code.
+    """Runs every combination of the axes' values, or prints the commands for that; returns the exit code.
 
-    `given` has the values of each flag that has led to `config`, by the flag's name, None for none.
+    `given` contains the values of each flag that led to `config`, by the flag's name; None if the flag was not given.
     """
     if world_size() > 1:
-        raise UserError("--sweep starts processes of its own; leave out torchrun")
+        raise UserError("--sweep starts its own processes; run it without torchrun")
     set_up_console()
     words = [f"--{flag}={value}" for flag, values in given.items() for value in values if value is not None]
     command = [sys.executable, str(Path(sys.argv[0]).resolve()), *words, f"--workdir={workdir}"]

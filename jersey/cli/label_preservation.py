@@ -1,8 +1,8 @@
-"""Measures how many labels the augmentation of a run destroys, operation by operation.
+"""Measures what fraction of the labels stays correct under the augmentation of a run, per operation.
 
     python -m jersey.cli.label_preservation runs/quickstart/RUN
 
-See `jersey.evaluation.label_preservation`.
+The method is described in `jersey.evaluation.label_preservation`.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from jersey.lint.checks import load
 
 
 def main() -> None:
-    """Prints a row an operation, the worst first, and what the whole does."""
+    """Prints one row per operation, the worst first, and one for all operations together."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run, or its config.json")
-    parser.add_argument("--size_px", type=int, help="of the drawn crops; the run's own when left out")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("run", type=Path, help="run folder or its config.json, e.g. runs/quickstart/RUN")
+    parser.add_argument("--size_px", type=int, help="size of the synthetic crops, e.g. 64 (default: that of the run)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"augmentations of each crop (default: {ROUNDS})")
     flags = parser.parse_args()
     with exit_on_user_error():
         set_up_console()
@@ -30,7 +30,7 @@ def main() -> None:
         augment = configs.build(config.module).keywords.get("augment")
         found = by_operation(augment, size_px=flags.size_px or min(config.data.size_px), rounds=flags.rounds)
     print(preservation_table(found))
-    print(json.dumps({"bench": "survival", "worst": worst(found), **asdict(found[TOGETHER])}))
+    print(json.dumps({"bench": "label_preservation", "worst": worst(found), **asdict(found[TOGETHER])}))
 
 
 if __name__ == "__main__":

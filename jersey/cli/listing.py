@@ -1,6 +1,6 @@
-"""The experiments and fiddlers, as `--list` shows them: read from their sources, so that nothing is imported.
+"""Lists the experiments and fiddlers for `--list` from their source code, without importing them.
 
-Importing them would import torch, which takes seconds. A test compares this with what the import registers.
+Importing them would import torch, which takes seconds. A test compares the list with the registries.
 """
 
 import ast
@@ -10,10 +10,10 @@ KINDS = ("experiment", "fiddler")
 
 
 def listing(folder: Path) -> str:
-    """A table of each of KINDS: the functions in `folder` that have it as decorator, each with its first line.
+    """Returns a table for each of KINDS: the functions in `folder` with that decorator, and their first lines.
 
     Raises:
-        SyntaxError: a file is not Python.
+        SyntaxError: a file is not valid Python.
     """
     modules = [ast.parse(path.read_text(encoding="utf-8"), filename=str(path)) for path in sorted(folder.glob("*.py"))]
     functions = [node for module in modules for node in module.body if isinstance(node, ast.FunctionDef)]
@@ -28,7 +28,6 @@ def _table(functions: list[ast.FunctionDef], kind: str) -> str:
 
 
 def _signature(function: ast.FunctionDef) -> str:
-    """`smoke` or `class_weights(power=0.5)`: the name, and what may be given besides the config."""
     arguments = [ast.arg(each.arg) for each in function.args.args[1:]]
     text = ast.unparse(ast.arguments([], arguments, None, [], [], None, function.args.defaults))
     return f"{function.name}({text})" if text else function.name

@@ -1,7 +1,7 @@
-"""A toolkit for config graphs of Fiddle: named experiments, overrides by path, prints, differences, files.
+"""A toolkit for Fiddle config graphs: named experiments, overrides by path, prints, diffs, files.
 
-It knows nothing of what is configured. These names are what those who use configs need; `build` is Fiddle's,
-so that they need not import Fiddle themselves. What reads files of others stands in `saved` alone.
+It is independent of what is configured. `build` is Fiddle's, re-exported so that callers need not import Fiddle.
+Only `jersey.config.saved` reads files that somebody else may have written.
 """
 
 from fiddle import build

@@ -1,8 +1,8 @@
 """`--fdl_set=path=value` and `--fiddler=name(arg=1)`: changes to a config, checked before anything is built.
 
-Fiddle's own flags want full paths, parse `00` as 0 and check no types. Here a path may be shortened to any ending that
-only one parameter has, and a value must fit the parameter's annotation. Whatever text comes in, the outcome is a
-changed config or a UserError of one line.
+Fiddle's own flags require full paths, parse `00` as 0 and do not check types. Here a path may be shortened to any
+ending that only one parameter has, and a value must match the parameter's annotation. Any text results in a changed
+config or in a UserError of one line.
 
 A sub-config that is used in two places is one object: changing it under one path changes it under both.
 """
@@ -22,22 +22,22 @@ from jersey.config.paths import Parameter
 from jersey.config.values import UNKNOWN
 from jersey.core.errors import UserError
 
-# What is suggested for a path that does not exist: so many, so close to it at least, so much worse than the best.
-_SHOWN, _NEAR, _WORSE = 3, 0.6, 0.1
+# Suggestions for an unknown path: their number, their similarity to it, and how far they may be behind the best one.
+_MAX_SUGGESTIONS, _MIN_SIMILARITY, _MAX_MARGIN = 3, 0.6, 0.1
 
 
 def apply_override(config: fdl.Buildable, override: str) -> None:
-    """Sets one parameter of `config` in place, from `path=value`.
+    """Sets one parameter of `config` in place, from `path=value`; raises a UserError if that is impossible.
 
-    A full path from the root wins; else any ending on whole names that only one parameter has, looked for first among
-    the values that the config sets, then among the defaults that it leaves. A parameter of a `**keywords` callable
-    can be changed where the config sets it, not added: a misspelt one could not be told from a new one.
+    A full path from the root takes precedence. Otherwise an ending made of whole names is looked up, first among the
+    values that the config sets, then among the defaults. A parameter of a `**keywords` callable can be changed if the
+    config sets it, but not added, because a misspelled name could not be distinguished from a new one.
     """
     written = override
-    with suppress(values.TypeMismatch):  # of a bracket that is not closed
-        written = next(values.pieces(override, "="))  # a dictionary key may hold one, in its brackets
+    with suppress(values.TypeMismatch):  # a bracket is not closed
+        written = next(values.pieces(override, "="))  # a dictionary key in brackets may contain "="
     if not written or written == override:
-        raise UserError(f"{_shown(override)} is not an override; write path=value, such as lr=1e-4")
+        raise UserError(f"{_quote(override)} is not an override; write path=value, such as lr=1e-4")
     text = override[len(written) + 1 :]
     parameter = resolve(config, written.strip())
     if parameter.kind == "node":
@@ -48,11 +48,11 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
 
 
 def apply_fiddler(config: fdl.Buildable, call: str) -> None:
-    """Applies a registered fiddler to `config` in place, from `name` or `name(argument=value)`."""
+    """Applies the registered fiddler of `call`, which is `name` or `name(argument=value)`, to `config` in place."""
     name, keywords = _split_call(call)
     fiddler = registry.get_fiddler(name)
-    arguments = fdl.Config(fiddler)  # itself a config, whose parameters are read as any others
-    known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without itself and the config to change
+    arguments = fdl.Config(fiddler)  # a config too, so its parameters are parsed like any others
+    known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without the root and the config argument
     for keyword, text in keywords.items():
         if keyword not in known:
             near = (
@@ -64,12 +64,12 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
     given = fdl.ordered_arguments(arguments)
     missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
     if missing:
-        raise UserError(f"fiddler {name} needs {', '.join(missing)}; write {name}({missing[0]}=...)")
+        raise UserError(f"fiddler {name} requires {', '.join(missing)}; write {name}({missing[0]}=...)")
     fiddler(config, **given)
 
 
 def resolve(config: fdl.Buildable, path: str) -> Parameter:
-    """The one parameter that `path` names in full or by its ending; a UserError when there is none or several."""
+    """Returns the parameter that `path` names in full or by its ending; raises a UserError unless it is unique."""
     keys = paths.split(path)
     everything = paths.parameters(config)[1:]
     full = [each for each in everything if each.keys == keys]
@@ -77,36 +77,35 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
     for kinds in (("leaf", "element"), ("unset",), ("node",)):
         found = full or [each for each in endings if each.kind in kinds]
         if len({each.slot for each in found}) > 1:
-            raise UserError(f"{_shown(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
+            raise UserError(f"{_quote(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
         if found:
             return found[0]
-    near = registry.did_you_mean(_near(path, everything)) or "; --print_config lists them"
-    raise UserError(f"{_shown(path)}: no such parameter{near}")
+    near = registry.did_you_mean(_suggestions(path, everything)) or "; --print_config lists them"
+    raise UserError(f"{_quote(path)}: no such parameter{near}")
 
 
 def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
-    """A flag can put None in the place of a sub-config that may be left out, and nothing else."""
-    may_be_left_out = types.NoneType in values.alternatives(node.expected_type)
-    if text.strip() == "None" and may_be_left_out:
+    is_optional = types.NoneType in values.alternatives(node.expected_type)
+    if text.strip() == "None" and is_optional:
         return
     under = [each for each in paths.parameters(config) if each.keys[: len(node.keys)] == node.keys]
     members = [each.path for each in under if each.kind == "leaf"]
-    ways = [f"set one of {', '.join(members)}"] * bool(members) + ["leave it out with None"] * may_be_left_out
-    raise UserError(f"{node.path} is a sub-config, not a value; {', or '.join(ways) or 'it sets nothing'}")
+    ways = [f"set one of {', '.join(members)}"] * bool(members) + ["remove it with None"] * is_optional
+    raise UserError(f"{node.path} is a sub-config, not a value; {', or '.join(ways) or 'it has no values to set'}")
 
 
 def _read(text: str, parameter: Parameter, name: str) -> Any:
     try:
         return values.parse(text, parameter.expected_type)
     except values.TypeMismatch:
-        state = "default" if parameter.kind == "unset" else "now"
-        before = "not set" if parameter.value is UNKNOWN else f"{state} {_shown(repr(parameter.value))}"
-        given = repr(_shortened(text)) if text.strip() else "nothing ('' is an empty text)"
-        raise UserError(f"{name} wants {values.describe(parameter.expected_type)}, not {given} ({before})") from None
+        source = "default" if parameter.kind == "unset" else "now"
+        current = "not set" if parameter.value is UNKNOWN else f"{source} {_quote(repr(parameter.value))}"
+        given = repr(_shorten(text)) if text.strip() else "nothing (write '' for an empty string)"
+        raise UserError(f"{name} expects {values.describe(parameter.expected_type)}, not {given} ({current})") from None
 
 
 def _split_call(call: str) -> tuple[str, dict[str, str]]:
-    """The name and the keyword arguments' texts of `name` or `name(argument=value, ...)`."""
+    """Returns the name and the source of each keyword argument of `name` or `name(argument=value, ...)`."""
     call = call.strip()
     if "(" not in call:
         return call, {}
@@ -114,26 +113,26 @@ def _split_call(call: str) -> tuple[str, dict[str, str]]:
     with suppress(SyntaxError, ValueError, MemoryError, RecursionError):
         parsed = ast.parse(call, mode="eval").body
     if not isinstance(parsed, ast.Call) or not isinstance(parsed.func, ast.Name) or parsed.args:
-        raise UserError(f"{_shown(call)} is not a fiddler; write name or name(argument=value), with text in quotes")
+        raise UserError(f"{_quote(call)} is not a fiddler; write name or name(argument=value), with quoted strings")
     return parsed.func.id, {str(each.arg): ast.get_source_segment(call, each.value) or "" for each in parsed.keywords}
 
 
-def _near(path: str, everything: list[Parameter]) -> list[str]:
-    """The full paths that `path` may have meant, best first; what the config sets comes before what it leaves."""
+def _suggestions(path: str, everything: list[Parameter]) -> list[str]:
+    """Returns the paths most similar to `path`, best first; values that the config sets come before defaults."""
     candidates = [each for each in everything if each.kind != "node" and not each.keys[-1].isdigit()]
-    closeness = {each.path: _closeness(path, each) for each in candidates}
-    ranked = sorted(candidates, key=lambda each: (-closeness[each.path], each.kind == "unset"))
-    enough = max([_NEAR, *(each - _WORSE for each in closeness.values())])
-    return [each.path for each in ranked[:_SHOWN] if closeness[each.path] >= enough]
+    similarity = {each.path: _similarity(path, each) for each in candidates}
+    ranked = sorted(candidates, key=lambda each: (-similarity[each.path], each.kind == "unset"))
+    threshold = max([_MIN_SIMILARITY, *(each - _MAX_MARGIN for each in similarity.values())])
+    return [each.path for each in ranked[:_MAX_SUGGESTIONS] if similarity[each.path] >= threshold]
 
 
-def _closeness(wanted: str, parameter: Parameter) -> float:
-    """How alike a written path and a parameter's are, 0 to 1; an abbreviation counts, `learning_rate` for `lr`."""
-    keys = paths.split(wanted) or (wanted,)
+def _similarity(path: str, parameter: Parameter) -> float:
+    """Returns the similarity of `path` to the parameter's path, in [0, 1]; `lr` is similar to `learning_rate`."""
+    keys = paths.split(path) or (path,)
     if _initials(keys[-1]) == parameter.keys[-1] or keys[-1] == _initials(parameter.keys[-1]):
         return 0.9
     ending = ".".join(parameter.keys[-len(keys) :])
-    return max(difflib.SequenceMatcher(None, wanted, each).ratio() for each in (parameter.path, ending))
+    return max(difflib.SequenceMatcher(None, path, each).ratio() for each in (parameter.path, ending))
 
 
 def _initials(name: str) -> str:
@@ -141,11 +140,10 @@ def _initials(name: str) -> str:
     return "".join(word[0] for word in words) if len(words) > 1 else ""
 
 
-def _shown(text: str) -> str:
-    """`text` for an error of one line."""
-    text = _shortened(text)
+def _quote(text: str) -> str:
+    text = _shorten(text)
     return text if text.isprintable() and text else repr(text)
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."

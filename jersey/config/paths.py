@@ -1,10 +1,10 @@
-"""Everything in a config graph that has a path: sub-configs, values, and parameters that are not set yet.
+"""Paths in a config graph: sub-configs, values, and parameters that are left to their defaults.
 
-Fiddle's own flattening knows only what is set. An override may also name a parameter that the callable would accept,
-and it needs the annotation to check the new value, so the graph is walked here once, with both.
+Fiddle's own flattening lists only what is set. An override may also name a parameter that the callable accepts, and the
+annotation is needed to check the new value, so this module walks the graph and collects both.
 
-A path is written `module.optimizer.lr`, `callbacks['my key'].decay` or `layers[0].width`. Inside, it is a tuple of
-strings: `[0]`, `['0']` and `.0` are one key, because a shell may have eaten the quotes.
+A path is written `module.optimizer.lr`, `callbacks['my key'].decay` or `layers[0].width`. Internally it is a tuple of
+strings: `[0]`, `['0']` and `.0` are the same key, because a shell may have removed the quotes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ _KEY = re.compile(
 class Parameter:
     """One place in a config graph.
 
-    kind: "node" holds sub-configs; "leaf" is a value that is set, lists, tuples and dictionaries of plain values
-        included; "element" is one member of such a collection; "unset" is a parameter left to its default.
-    value: what is set, else the default, else UNKNOWN.
-    wanted: the type that a new value must have.
-    place: equal for two paths that lead to one place, through a sub-config that is used twice; ends in the key there.
+    Attributes:
+        keys, path: the path as a tuple of strings, and as it is written.
+        kind: "node" contains sub-configs; "leaf" is a set value, which may be a list, tuple or dictionary of plain
+            values; "element" is one member of such a collection; "unset" is a parameter left to its default.
+        value: the set value, else the default, else UNKNOWN.
+        expected_type: the type that a new value must have.
+        slot: an identifier, equal for two paths that reach one place through a shared sub-config; its last entry is
+            the key of the place in its parent.
+        parent: the sub-config or collection that contains it; None for the root.
     """
 
     keys: tuple[str, ...]
@@ -48,8 +52,8 @@ class Parameter:
     parent: Parameter | None = dataclasses.field(repr=False)
 
     def set(self, value: Any) -> None:
-        """Writes a new value there."""
-        assert self.parent is not None, "the root of a config has no place to put another"
+        """Replaces the value in the config."""
+        assert self.parent is not None, "the root of a config cannot be replaced"
         members, key = self.parent.value, self.slot[-1]
         if isinstance(members, tuple):
             self.parent.set((*members[:key], value, *members[key + 1 :]))
@@ -60,24 +64,24 @@ class Parameter:
 
 
 class Values(dict[str, Any]):
-    """What a config sets or leaves to a default, sub-configs too, by full path; without what cannot be told."""
+    """The values of a config by full path, set ones and defaults, sub-configs included; unknown ones are missing."""
 
     def __missing__(self, path: str) -> Any:
         raise LookupError(f"the config has no {path}")
 
 
 def values_of(config: fdl.Buildable) -> Values:
-    """All values of `config` by path."""
+    """Returns all values of `config` by path."""
     return Values((each.path, each.value) for each in parameters(config) if each.value is not UNKNOWN)
 
 
 def parameters(config: fdl.Buildable) -> list[Parameter]:
-    """All of `config`: the root first, its path empty, and each node before its members, in signature order."""
+    """Returns everything in `config`: first the root, with an empty path, and each node before its members."""
     return list(_walk(Parameter((), "", "node", config, Any, (), None)))
 
 
 def split(path: str) -> tuple[str, ...] | None:
-    """The keys of a written path, with `['key']`, `[key]` and `.key` alike; None when it is not a path."""
+    """Returns the keys of a written path; `['key']`, `[key]` and `.key` are equal. None if it is not a path."""
     tokens = list(_KEY.finditer(f".{path}"))
     if "".join(token[0] for token in tokens) != f".{path}":
         return None
@@ -92,9 +96,9 @@ def _walk(parameter: Parameter) -> Iterator[Parameter]:
 
 
 def _arguments(parent: Parameter) -> Iterator[Parameter]:
-    """What a sub-config sets, in signature order, members of `**keywords` last; then what it leaves to defaults.
+    """Yields what a sub-config sets, in signature order, members of `**keywords` last; then its defaults.
 
-    What a Partial cannot be called without is left out: it comes at run time and wins.
+    Required arguments of a Partial are skipped: they are passed at run time and would override a value set here.
     """
     function, given = fdl.get_callable(parent.value), fdl.ordered_arguments(parent.value)
     signature, hints = signatures.get_signature(function).parameters, signatures.get_type_hints(function)
@@ -108,8 +112,8 @@ def _arguments(parent: Parameter) -> Iterator[Parameter]:
         comes_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
         if is_named and not comes_later and name not in given:
             default = _default(declared)
-            wanted = values.expected_type(hints.get(name, UNKNOWN), default)
-            yield dataclasses.replace(_child(parent, name, default, wanted), kind="unset")
+            expected_type = values.expected_type(hints.get(name, UNKNOWN), default)
+            yield dataclasses.replace(_child(parent, name, default, expected_type), kind="unset")
 
 
 def _members(parent: Parameter) -> Iterator[Parameter]:
@@ -119,7 +123,7 @@ def _members(parent: Parameter) -> Iterator[Parameter]:
 
 
 def members_of(value: Any) -> list[tuple[Any, Any]]:
-    """Keys and members of a sub-config or a collection; none of another value."""
+    """Returns the keys and members of a sub-config or a collection; an empty list for any other value."""
     if isinstance(value, fdl.Buildable):
         return list(fdl.ordered_arguments(value).items())
     if isinstance(value, dict):
@@ -127,12 +131,12 @@ def members_of(value: Any) -> list[tuple[Any, Any]]:
     return list(enumerate(value)) if isinstance(value, (list, tuple)) else []
 
 
-def _child(parent: Parameter, key: Any, value: Any, wanted: Any) -> Parameter:
+def _child(parent: Parameter, key: Any, value: Any, expected_type: Any) -> Parameter:
     kind: Kind = "node" if _holds_configs(value) else "leaf" if parent.kind == "node" else "element"
     text = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
-    place = (id(parent.value), key) if isinstance(parent.value, fdl.Buildable) else (*parent.slot, key)
+    slot = (id(parent.value), key) if isinstance(parent.value, fdl.Buildable) else (*parent.slot, key)
     return Parameter(
-        (*parent.keys, str(key)), f"{parent.path}{text}".removeprefix("."), kind, value, wanted, place, parent
+        (*parent.keys, str(key)), f"{parent.path}{text}".removeprefix("."), kind, value, expected_type, slot, parent
     )
 
 
@@ -141,7 +145,7 @@ def _holds_configs(value: Any) -> bool:
 
 
 def _default(declared: inspect.Parameter) -> Any:
-    # A dataclass stands a private marker for a default_factory: there is a default, but none to show.
+    # A dataclass marks a default_factory with a private class: there is a default, but it cannot be shown.
     is_factory = type(declared.default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"
     return UNKNOWN if is_factory else declared.default
 

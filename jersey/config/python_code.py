@@ -1,6 +1,6 @@
-"""A config as Python code: `config.py` of a run, to read, to import, or to begin an experiment with.
+"""A config as Python code: the `config.py` of a run, to read, to import, or to start a new experiment from.
 
-Each line sets one parameter under its path, in the order of the flat print. Fiddle's own code generator in this style
+Each line sets one parameter by its path, in the order of the flat print. Fiddle's own code generator of this style
 cannot write tuples of sub-configs, positional arguments and infinity, and it moves sub-configs behind plain values,
 which changes the order in which callbacks are called.
 """
@@ -20,13 +20,13 @@ from jersey.config.show import public_name
 
 _HEADER = '''"""The config of a run of {name}, written by jersey.
 
-`{name}()` returns the graph that config.json holds, before anything is built.
+`{name}()` returns the same config graph as config.json, before anything is built.
 """
 '''
 
 
 def as_python(config: fdl.Buildable, experiment: str) -> str:
-    """A module with one function, called as the experiment, that returns a graph equal to `config`."""
+    """Returns a module with one function, named after the experiment, that returns a graph equal to `config`."""
     writer = _Writer()
     for number, value in enumerate(_shared(config), start=1):
         writer.define(f"shared_{number}", value)
@@ -39,20 +39,17 @@ def as_python(config: fdl.Buildable, experiment: str) -> str:
 
 
 class _Writer:
-    """The lines written so far, the modules that they need, and the variables that stand for shared values."""
-
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.modules: set[str] = set()
         self.variables: dict[int, str] = {}
 
     def define(self, place: str, value: Any) -> None:
-        """Writes what puts `value` at `place`."""
+        """Writes the assignment of `value` to the expression `place`, and what is inside `value`."""
         self.lines.append(f"{place} = {self._expression(value)}")
         self._fill(place, value)
 
     def _fill(self, place: str, value: Any) -> None:
-        """Writes the arguments of the sub-configs in `value`, which stands at `place`."""
         if id(value) in self.variables:
             return
         if isinstance(value, fdl.Buildable):
@@ -81,7 +78,6 @@ class _Writer:
                 self._fill(f"getattr({place}, {key!r})", value)
 
     def _expression(self, value: Any) -> str:
-        """What stands for `value`; its sub-configs are still without arguments."""
         if id(value) in self.variables:
             return self.variables[id(value)]
         if isinstance(value, fdl.Buildable):
@@ -98,7 +94,7 @@ class _Writer:
 
 
 def _shared(config: fdl.Buildable) -> list[Any]:
-    """The values that stand in more than one place, each after those inside it."""
+    """Returns the values that occur in more than one place, each after those inside it."""
     uses: Counter[int] = Counter()
     found: list[Any] = []
 

@@ -1,14 +1,14 @@
-"""What a run folder keeps of its config, and the way back.
+"""Writes and reads `config.json`, the config in a run folder.
 
-`config.json` is Fiddle's own format with the experiment's name beside it, so that the file alone can repeat the run.
+It is Fiddle's own format plus the name of the experiment, so that the file alone is enough to repeat the run.
 
-Files are read from anywhere, without running what they name. Fiddle's `load_json` asks a policy about each name, then
-calls some of what passes, as metadata of named tuples and sub-configs: a file could start `torch.hub.load` while it is
-read. Here only sub-configs, collections and plain values come out; a name stands for what a sub-config calls and for
-nothing else, and is never called.
+A file may come from anywhere, so reading it must not execute what it names. Fiddle's `load_json` asks a policy about
+each name, but then calls some of the accepted ones as metadata of named tuples and sub-configs: a file could start
+`torch.hub.load` while it is read. The reader here returns only sub-configs, collections and plain values. A name can
+only be the callable of a sub-config, and it is never called.
 
-Two things are not promised. Naming a module of the trusted packages imports it. And a config that was read is not safe
-to build or run: a trusted package may have functions that execute or write files, as torch has.
+Two things are not guaranteed. Naming a module of the trusted packages imports it. And a config from a file is not safe
+to build or run, because trusted packages such as torch have functions that execute or write files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from jersey.core.errors import UserError
 CONFIG = "config.json"
 _PLAIN = bool | int | float | str | None
 
-# The names that the format itself consists of.
+# The type names of the format itself.
 _COLLECTIONS = {("builtins", "list"): list, ("builtins", "tuple"): tuple, ("builtins", "dict"): dict}
 _BUILDABLES = {
     ("fiddle._src.config", "Config"): fdl.Config,
@@ -44,33 +44,37 @@ _BUILDABLES = {
 
 
 class OtherVersion(UserError):
-    """The file is a config, of code that differs from the code here."""
+    """The file is a config, but another version of the code wrote it."""
 
 
 def to_json(config: fdl.Buildable, experiment: str) -> str:
-    """The whole graph, shared sub-configs included, and the name of the experiment whose folder it belongs to."""
+    """Returns the whole graph, with its shared sub-configs, and the name of the experiment as JSON."""
     document = {"experiment": experiment, **json.loads(serialization.dump_json(config))}
     return json.dumps(document, indent=1) + "\n"
 
 
 def from_json(text: str, packages: Collection[str]) -> fdl.Buildable:
-    """The graph that `to_json` wrote; a UserError for other text and for names outside the trusted `packages`."""
+    """Returns the graph that `to_json` wrote; raises a UserError for other text and names outside `packages`."""
     return _config(_document(text), packages)
 
 
 def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
-    """The experiment's name and the config of a run, from its folder or its config.json, which may name `packages`.
+    """Returns the experiment's name and the config of a run.
+
+    Args:
+        path: a run folder or its config.json.
+        packages: the trusted packages, whose objects the file may name.
 
     Raises:
-        OtherVersion: it is a config, but of another version of the code.
-        UserError: there is no such file, or it is not the config of a run.
+        OtherVersion: another version of the code wrote the config.
+        UserError: the file does not exist or is not the config of a run.
     """
     file, text = _found(path)
     try:
         document = _document(text)
         experiment = document.get("experiment")
         if not isinstance(experiment, str) or not experiment.isidentifier():
-            raise UserError(f"not the config of a run: its experiment is called {experiment!r}")
+            raise UserError(f"not the config of a run: its experiment name is {experiment!r}")
         config = _config(document, packages)
         _require_types(config)
         return experiment, config
@@ -79,16 +83,15 @@ def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
 
 
 def _found(path: Path) -> tuple[Path, str]:
-    """The file that `path` means, and what is in it."""
     try:
         if path.is_dir() and not (path / CONFIG).exists():
-            raise UserError(f"the folder {path} holds no {CONFIG}; name the folder of one run, or a {CONFIG}")
+            raise UserError(f"the folder {path} contains no {CONFIG}; name the folder of one run, or a {CONFIG}")
         file = path / CONFIG if path.is_dir() else path
         return file, file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a saved config: it is no text") from error
+        raise UserError(f"{path}: not a saved config: it is not text") from error
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -97,7 +100,7 @@ def _document(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"not a saved config: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
-        raise UserError(f"not a saved config: it holds a {type(document).__name__}")
+        raise UserError(f"not a saved config: it contains a {type(document).__name__}")
     return document
 
 
@@ -108,7 +111,7 @@ def _config(document: dict[str, Any], packages: Collection[str]) -> fdl.Buildabl
                 config = _Reader(objects, packages).value(root)
                 if isinstance(config, fdl.Buildable):
                     return config
-        raise ValueError("it holds no config")
+        raise ValueError("it contains no config")
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, RecursionError) as error:
@@ -116,7 +119,7 @@ def _config(document: dict[str, Any], packages: Collection[str]) -> fdl.Buildabl
 
 
 class _Reader:
-    """Keeps what has been read by its key in the document, so that what was shared is shared again."""
+    """Keeps each value by its key in the document, so that shared values are shared again."""
 
     def __init__(self, objects: dict[str, Any], packages: Collection[str]) -> None:
         self._objects = objects
@@ -124,7 +127,7 @@ class _Reader:
         self._done: dict[str, Any] = {}
 
     def value(self, node: Any) -> Any:
-        """The value that a node of the document stands for."""
+        """Returns the value of a node of the document."""
         match node:
             case {"type": "ref", "key": str(key)}:
                 if key not in self._objects:
@@ -138,16 +141,16 @@ class _Reader:
                 return value
             case {"type": "pyref", "module": str(module), "name": str(name)}:
                 raise UserError(
-                    f"the config holds {f'{module}.{name}'!r} as a value; only a sub-config may name things"
+                    f"the config contains {f'{module}.{name}'!r} as a value; only a sub-config may name objects"
                 )
         if not isinstance(node, _PLAIN):
-            raise ValueError("a value is of no known kind")
+            raise ValueError("a value is of an unknown kind")
         return node
 
     def _collect(self, kind: tuple[str, str], items: list[Any], metadata: Any) -> Any:
         if kind not in _COLLECTIONS and kind not in _BUILDABLES:
             raise UserError(
-                f"the config holds a {'.'.join(kind)!r}; it may hold sub-configs, collections and plain values"
+                f"the config contains a {'.'.join(kind)!r}; only sub-configs, collections and plain values are allowed"
             )
         values = [self.value(node) for _, node in items]
         if kind in _BUILDABLES:
@@ -163,31 +166,31 @@ class _Reader:
                     raise ValueError("it has tags")
                 arguments = dict(zip(self.value(keys), values, strict=True))
                 return _configure(kind, importable(module, name, self._packages), arguments, f"{module}.{name}")
-        raise ValueError("a sub-config does not say what it calls")
+        raise ValueError("a sub-config does not name its callable")
 
 
 def importable(module: str, name: str, packages: Collection[str]) -> Any:
-    """The class or function `name` of `module`; a UserError when it is not of `packages`, raised before any import."""
-    refusal = UserError(f"the config names {f'{module}.{name}'!r}; it may only name what is in {', '.join(packages)}")
+    """Returns the class or function `name` of `module`; raises a UserError before any import outside `packages`."""
+    refused = UserError(f"the config names {f'{module}.{name}'!r}; it may only name what is in {', '.join(packages)}")
     parts = module.split(".")
     plain = all(part.isidentifier() and not part.startswith("__") for part in (*parts, name))
     if parts[0] not in packages or not plain or name.startswith("_"):
-        raise refusal
+        raise refused
     try:
         value = getattr(importlib.import_module(module), name)
     except Exception as error:  # a module may raise anything while it is imported
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            raise _misfit(f"it has no module {error.name}, which the config names") from error
-        raise _misfit(f"{module}.{name} cannot be imported ({' '.join(str(error).split())})") from error
+            raise _other_version(f"it has no module {error.name}, which the config names") from error
+        raise _other_version(f"{module}.{name} cannot be imported ({' '.join(str(error).split())})") from error
     home = getattr(value, "__module__", None)
-    # torch holds `os`, as a module that it imports: what an object is called does not say where it is from.
+    # torch has the attribute `os`, because it imports that module: a name does not imply where an object is defined.
     if not isinstance(value, type | types.FunctionType) or str(home).partition(".")[0] not in packages:
-        raise refusal
+        raise refused
     return value
 
 
 def _configure(kind: type[fdl.Buildable], target: Any, arguments: dict[Any, Any], name: str) -> fdl.Buildable:
-    """A sub-config of `target`; its arguments by name, positional ones by index."""
+    """Returns a sub-config of `target`; the keys of `arguments` are names, or indices of positional ones."""
     try:
         config = kind(target)
         declared = signatures.get_signature(target).parameters.values()
@@ -200,26 +203,27 @@ def _configure(kind: type[fdl.Buildable], target: Any, arguments: dict[Any, Any]
             else:
                 config[fdl.VARARGS :] = [*config[fdl.VARARGS :], value]
     except (AttributeError, TypeError, ValueError, IndexError) as error:
-        raise _misfit(f"{name} does not take what is saved ({' '.join(str(error).split())})") from error
+        raise _other_version(f"{name} does not accept the saved arguments ({' '.join(str(error).split())})") from error
     return config
 
 
-def _misfit(what: str) -> OtherVersion:
-    return OtherVersion(f"the config does not fit this version of the code: {what}")
+def _other_version(what: str) -> OtherVersion:
+    return OtherVersion(f"the config does not match this version of the code: {what}")
 
 
 def _require_types(config: fdl.Buildable) -> None:
-    """A file can hold any value anywhere, where an override could not have put it."""
+    """Raises an OtherVersion for a value of a wrong type: unlike an override, a file is not checked when written."""
     for each in parameters(config)[1:]:
-        if each.kind in ("leaf", "node") and not _fits(each):
-            raise _misfit(f"{each.path} wants {values.describe(each.expected_type)}, not {reprlib.repr(each.value)}")
+        if each.kind in ("leaf", "node") and not _has_expected_type(each):
+            expected = values.describe(each.expected_type)
+            raise _other_version(f"{each.path} expects {expected}, not {reprlib.repr(each.value)}")
 
 
-def _fits(parameter: Parameter) -> bool:
+def _has_expected_type(parameter: Parameter) -> bool:
     if parameter.kind == "node":
         return not all(map(values.is_of_values, values.alternatives(parameter.expected_type)))
     value = parameter.value
-    if isinstance(value, float) and not math.isfinite(value):  # no override, but a function may set it
+    if isinstance(value, float) and not math.isfinite(value):  # an override cannot set it, but a function can
         value = 0.0
     with suppress(values.TypeMismatch):
         values.coerce(value, parameter.expected_type)

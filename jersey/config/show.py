@@ -1,8 +1,8 @@
-"""A config as lines of text, and two configs side by side: for reviewers, golden files and run folders.
+"""Prints and diffs of configs, for reviewers, golden files and run folders.
 
-One line a parameter, in the spelling that an override takes, so that any line can be copied into one. A difference has
-a row for each parameter that differs, in a table for each part of the config. Values are compared as they are printed,
-so 1 and True differ; a parameter set to its default equals one that is left to it.
+A print has one line per parameter, in the spelling of an override, so that any line can be copied into one. A diff has
+one table for each part of the config, with a row for each parameter that differs. Values are compared as printed, so
+1 and True differ. A parameter that is set to its default equals one that is left to it.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from jersey.core.tables import format_table, markdown_table
 ROOT, SHARED = "(root)", "(shared)"
 ABSENT, UNSET = "-", "unset"
 
-_LONG = 60  # a longer value gets a line of its own
+_MAX_COLUMN = 60  # characters; a longer value is printed on a line of its own
 
 Changes = list[tuple[str, str, str]]
-"""A path, or several of one object, and what stands there in each config."""
+"""Rows of a diff: the path, or the paths that share an object, and the text of the value in each config."""
 
 
 def flatten(config: fdl.Buildable) -> dict[str, Any]:
-    """Every set value by its full path, in signature order; a sub-config is `<Partial:torch.optim.AdamW>` at its path.
+    """Returns every set value by its full path, in signature order; a sub-config as `<Partial:torch.optim.AdamW>`.
 
-    A list, tuple or dictionary of plain values is one value. A sub-config used twice appears under both paths.
+    A list, tuple or dictionary of plain values is one value. A sub-config that is used twice appears under both paths.
     """
     return {
         each.path or ROOT: value_text(each.value) if isinstance(each.value, fdl.Buildable) else each.value
-        for each in _shown(config)
+        for each in _printed(config)
     }
 
 
 def as_text(config: fdl.Buildable) -> str:
-    """`path = value`, a line each, for --print_config, config.txt and golden files; values as overrides take them."""
-    return "".join(f"{each.path or ROOT} = {value_text(each.value)}\n" for each in _shown(config))
+    """Returns one line `path = value` per parameter, for --print_config, config.txt and the golden files."""
+    return "".join(f"{each.path or ROOT} = {value_text(each.value)}\n" for each in _printed(config))
 
 
 def value_text(value: Any) -> str:
-    """A value as overrides take it, a sub-config by what it calls."""
+    """Returns the spelling of a value in an override; a sub-config is represented by its callable."""
     if isinstance(value, fdl.Buildable):
         return f"<{type(value).__name__}:{'.'.join(public_name(fdl.get_callable(value)))}>"
     return f"<{'.'.join(public_name(value))}>" if hasattr(value, "__qualname__") else repr(value)
 
 
 def public_name(function: Any) -> tuple[str, str]:
-    """The shortest module to import it from, and its name there: ("torch.optim", "AdamW"), not "torch.optim.adamw"."""
+    """Returns the shortest module to import `function` from, and its name, such as ("torch.optim", "AdamW")."""
     name, modules = function.__qualname__, function.__module__.split(".")
     for length in range(1, len(modules)):
         package = ".".join(modules[:length])
@@ -59,7 +59,7 @@ def public_name(function: Any) -> tuple[str, str]:
     return function.__module__, name
 
 
-def _shown(config: fdl.Buildable) -> list[Parameter]:
+def _printed(config: fdl.Buildable) -> list[Parameter]:
     return [each for each in parameters(config) if each.kind == "leaf" or isinstance(each.value, fdl.Buildable)]
 
 
@@ -70,11 +70,11 @@ def diff(
     names: tuple[str, str] = ("old", "new"),
     style: Literal["text", "markdown"] = "text",
 ) -> str:
-    """Tables of what differs, one for each part of the config; empty when nothing does.
+    """Returns tables of the differences, one for each part of the config; empty if the configs are equal.
 
-    "-" stands where a config has no such parameter, "unset" where it is left to what cannot be shown. What both leave
-    to a default is shown where the defaults differ, as those of two optimisers do. Rows of the part "(shared)" say
-    where one config has one object in several places and the other has several objects.
+    "-" means that a config has no such parameter, "unset" that its default cannot be shown. A parameter that both
+    configs leave to a default is listed if the defaults differ, as those of two optimizers do. The part "(shared)"
+    lists paths that lead to one object in one config and to separate objects in the other. `names` are the headings.
     """
     before, after = parameters(old), parameters(new)
     parts = {each.keys[0] for each in (*before, *after) if each.kind == "node" and len(each.keys) == 1}
@@ -98,7 +98,7 @@ def _text(parameter: Parameter) -> str:
     if parameter.value is UNKNOWN:
         return UNSET
     if parameter.kind == "node" and not isinstance(parameter.value, fdl.Buildable):
-        return f"<{type(parameter.value).__name__}>"  # its members follow
+        return f"<{type(parameter.value).__name__}>"  # its members have rows of their own
     return value_text(parameter.value)
 
 
@@ -109,7 +109,7 @@ def _changed_sharing(before: list[Parameter], after: list[Parameter]) -> Changes
 
 
 def _shared(everything: list[Parameter]) -> list[tuple[str, ...]]:
-    """The paths of each sub-config that is in several places; what is inside it moves along and is not listed."""
+    """Returns the paths of each sub-config that is used in several places, without those of its members."""
     places: dict[int, dict[tuple[Any, ...], str]] = {}
     for each in everything:
         if isinstance(each.value, fdl.Buildable):
@@ -126,8 +126,7 @@ def _sharing(everything: list[Parameter], paths: tuple[str, ...]) -> str:
 
 
 def _text_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[str]:
-    """Columns in line throughout; a long value stands below its path."""
-    short = {part: [row for row in rows if max(map(len, row)) <= _LONG] for part, rows in tables.items()}
+    short = {part: [row for row in rows if max(map(len, row)) <= _MAX_COLUMN] for part, rows in tables.items()}
     in_columns = iter(format_table([row for part, rows in short.items() for row in ((part, *names), *rows)]))
     lines = []
     for part, rows in tables.items():
@@ -149,6 +148,6 @@ def _markdown_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[
 
 
 def _code(text: str) -> str:
-    """`text` as code; a longer fence than any in it keeps its backquotes."""
+    """Returns `text` as inline code, inside a fence longer than any run of backquotes in it."""
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     return f"{fence}{text}{fence}"

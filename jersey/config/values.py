@@ -1,9 +1,9 @@
-"""Text to values, by type: what may stand right of the `=` in an override, and which type a parameter expects.
+"""Parses the values of overrides, by the type that a parameter expects.
 
-The type comes from the annotation or, where there is none, from the value that a parameter holds. Only literals are
-read (`ast.literal_eval`, never `eval`), and only what the expected type allows comes out. The type decides how a text
-is read: `00` is a label where text is expected and nothing where a number is, so that "00" never turns into 0 on the
-way. `repr` is the way back.
+The type comes from the annotation or, without one, from the current value of the parameter. Only literals are parsed
+(`ast.literal_eval`, never `eval`), and the result always has the expected type. The same text can mean different
+values: `00` is a label if a string is expected and an error if a number is, so the label "00" never becomes 0.
+`repr` is the inverse.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import Any
 
 UNKNOWN: Any = inspect.Parameter.empty
-"""Stands for "no annotation" and "no value"."""
+"""Marks a missing annotation or a missing value."""
 
 SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
@@ -35,68 +35,68 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 class TypeMismatch(ValueError):
-    """A value or a text that the wanted type does not allow."""
+    """A value or a text is not of the expected type."""
 
 
-def parse(text: str, wanted: Any) -> Any:
-    """The value that `text` means where the type `wanted` is wanted; Mismatch when it means none.
+def parse(text: str, expected: Any) -> Any:
+    """Returns `text` as a value of the type `expected`; raises a TypeMismatch if that is impossible.
 
-    A literal comes first (`1e-4`, `None`, `'text'`, `(1, 2)`), exactly as typed if possible, else with ints counted
-    as floats. Then words without quotes: true and false, choices of a Literal, lists such as `0,00,23`, plain text.
+    Literals are tried first (`1e-4`, `None`, `'text'`, `(1, 2)`), with their own types if possible, then with ints as
+    floats. Words without quotes follow: true and false, choices of a Literal, lists such as `0,00,23`, plain text.
     """
     text = text.strip()
     value = literal(text)
     if value is not UNKNOWN:
         for promote in (False, True):
             with suppress(TypeMismatch):
-                return coerce(value, wanted, promote)
-    return _parse_bare(text, wanted)
+                return coerce(value, expected, promote)
+    return _parse_bare(text, expected)
 
 
-def coerce(value: Any, wanted: Any, promote: bool = True) -> Any:
-    """`value` as `wanted` would hold it (a list as a tuple; with `promote`, an int as a float), else Mismatch."""
-    own_kind_first = sorted(alternatives(wanted), key=lambda each: origin_of(each) is not type(value))
+def coerce(value: Any, expected: Any, promote: bool = True) -> Any:
+    """Returns `value` as the type `expected` (with `promote`, an int as a float), or raises a TypeMismatch."""
+    own_kind_first = sorted(alternatives(expected), key=lambda each: origin_of(each) is not type(value))
     for alternative in own_kind_first:
         with suppress(TypeMismatch):
             return _coerce_one(value, alternative, promote)
     raise TypeMismatch
 
 
-def _coerce_one(value: Any, wanted: Any, promote: bool) -> Any:
+def _coerce_one(value: Any, expected: Any, promote: bool) -> Any:
     kind: Any = type(value)
-    wanted = kind if wanted is Any else wanted
-    origin = origin_of(wanted)
-    if origin is typing.Literal and (kind, value) in [(type(choice), choice) for choice in typing.get_args(wanted)]:
+    expected = kind if expected is Any else expected
+    origin = origin_of(expected)
+    if origin is typing.Literal and (kind, value) in [(type(choice), choice) for choice in typing.get_args(expected)]:
         return value
-    if (kind is wanted and wanted in (bool, str, types.NoneType)) or (kind is str and origin in PATHS):
+    if (kind is expected and expected in (bool, str, types.NoneType)) or (kind is str and origin in PATHS):
         return value
-    if (kind is wanted and wanted in (int, float)) or (kind is int and wanted is float and promote):
-        return wanted(_sane(value))
+    if (kind is expected and expected in (int, float)) or (kind is int and expected is float and promote):
+        return expected(_bounded(value))
     if origin in SEQUENCES and kind in (tuple, list):
-        elements = element_types(wanted, len(value))
+        elements = element_types(expected, len(value))
         fitted = [coerce(each, element, promote) for each, element in zip(value, elements, strict=True)]
         return origin(fitted) if origin in (tuple, list) else kind(fitted)
     if origin in MAPPINGS and kind is dict:
-        key_type, value_type = typing.get_args(wanted) or (Any, Any)
+        key_type, value_type = typing.get_args(expected) or (Any, Any)
         return {coerce(key, key_type, promote): coerce(each, value_type, promote) for key, each in value.items()}
     raise TypeMismatch
 
 
 def literal(text: str) -> Any:
-    """What `text` is as a Python literal, or UNKNOWN; a number written with a leading zero is none."""
+    """Returns `text` as a Python literal, else UNKNOWN; a number with a leading zero is not a literal."""
     if _LEADING_ZERO.search(_QUOTED.sub("", text)):
         return UNKNOWN
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a path such as `data\\s` is warned about as a bad escape
+            warnings.simplefilter("ignore")  # Python warns of a bad escape in a path such as `data\\s`
             return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return UNKNOWN
 
 
-def _parse_bare(text: str, wanted: Any) -> Any:
-    """The meaning of words without quotes; a list wins over plain text where both are wanted."""
-    found = alternatives(wanted)
+def _parse_bare(text: str, expected: Any) -> Any:
+    """Parses words without quotes; if both a list and a string are allowed, a text with commas is a list."""
+    found = alternatives(expected)
     if bool in found and text in ("true", "false"):
         return text == "true"
     if any(origin_of(each) is typing.Literal and text in typing.get_args(each) for each in found):
@@ -110,21 +110,20 @@ def _parse_bare(text: str, wanted: Any) -> Any:
     raise TypeMismatch
 
 
-def _parse_list(text: str, wanted: Any) -> Any:
-    """`0,00,23`, `(0, 00)` or `'0', 00,` as `wanted` holds it; each item is read by its own type."""
+def _parse_list(text: str, expected: Any) -> Any:
     if text[0] + text[-1] in ("()", "[]"):
         text = text[1:-1]
     items = list(pieces(text.removesuffix(","), ","))
-    elements = element_types(wanted, len(items))
+    elements = element_types(expected, len(items))
     values = [parse(item, element) for item, element in zip(items, elements, strict=True)]
-    return values if origin_of(wanted) is list else tuple(values)
+    return values if origin_of(expected) is list else tuple(values)
 
 
 def pieces(text: str, separator: str) -> Iterator[str]:
-    """What stands between the separators outside brackets and quotes; an apostrophe within a word is no quote.
+    """Splits at the separators outside brackets and quotes; an apostrophe within a word is not a quote.
 
     Raises:
-        Mismatch: a bracket is not closed; names what would close it.
+        TypeMismatch: a bracket is not closed; the message is the missing bracket.
     """
     start, position, closing = 0, 0, ""
     while position < len(text):
@@ -147,31 +146,31 @@ def pieces(text: str, separator: str) -> Iterator[str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether quotes may be left out: no sign of a literal gone wrong, and no None where None is not allowed."""
+    """Whether the text may be a string without quotes: it is not None and does not look like a broken literal."""
     return text.isprintable() and text not in ("", "None") and text[0] not in "'\"([{" and text[-1] not in "'\""
 
 
-def _sane(number: float) -> float:
-    """`number`, if it is finite and no larger than a machine integer; a longer one cannot even be printed."""
+def _bounded(number: float) -> float:
+    """Returns a finite float or a 64-bit integer as it is; Python cannot even print a very long integer."""
     if not math.isfinite(number) if isinstance(number, float) else abs(number) >= 2**63:
         raise TypeMismatch
     return number
 
 
 def expected_type(annotation: Any, value: Any, default: Any = UNKNOWN) -> Any:
-    """The type a new value must have: the annotation, else the type of `value`; and None where it was None before."""
-    wanted = type_of(value) if annotation in (UNKNOWN, Any, object) else annotation
-    return typing.Optional[wanted] if value is None or default is None else wanted  # noqa: UP045 (`|` fails on some)
+    """Returns the type of a new value: the annotation, else that of `value`; None is allowed if it was None before."""
+    expected = type_of(value) if annotation in (UNKNOWN, Any, object) else annotation
+    return typing.Optional[expected] if value is None or default is None else expected  # noqa: UP045 (`|` fails on some)
 
 
 def type_of(value: Any) -> Any:
-    """The type that `value` suggests: an int any number, None anything, an object nothing that a text can name."""
+    """Returns the type that `value` implies: any number for an int, anything for None, Never for an object."""
     scalars: dict[Any, Any] = {bool: bool, int: int | float, float: int | float, str: str}
     for kind, suggested in scalars.items():
         if isinstance(value, kind):
             return suggested
     if isinstance(value, tuple):
-        return tuple[_common_type(value), ...]  # type: ignore[misc]  # a type made at run time
+        return tuple[_common_type(value), ...]  # type: ignore[misc]  # the type is created at run time
     if isinstance(value, list):
         return list[_common_type(value)]  # type: ignore[misc]
     if isinstance(value, dict):
@@ -180,7 +179,7 @@ def type_of(value: Any) -> Any:
 
 
 def alternatives(annotation: Any) -> list[Any]:
-    """What a union lists, and what Annotated, NewType and type variables stand for; Any where nothing is declared."""
+    """Returns the members of a union, with Annotated and NewType resolved; Any if nothing is declared."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return [each for argument in typing.get_args(annotation) for each in alternatives(argument)]
     if typing.get_origin(annotation) is typing.Annotated:
@@ -193,17 +192,17 @@ def alternatives(annotation: Any) -> list[Any]:
 
 
 def origin_of(alternative: Any) -> Any:
-    """`tuple` for `tuple[int, ...]`, Literal for `Literal["a"]`, the type itself where it takes no arguments."""
+    """Returns `tuple` for `tuple[int, ...]`, Literal for `Literal["a"]`, and any type without arguments as it is."""
     return typing.get_origin(alternative) or alternative
 
 
 def is_of_values(alternative: Any) -> bool:
-    """Whether the type holds a number, a text, True, False or None, so that no sub-config can stand there."""
+    """Whether all values of the type are numbers, strings, booleans or None, so that a sub-config is not allowed."""
     return alternative in (bool, int, float, str, types.NoneType) or origin_of(alternative) is typing.Literal
 
 
 def element_types(sequence: Any, count: int) -> list[Any]:
-    """The types of `count` elements of a sequence type; Mismatch when a tuple type has another length."""
+    """Returns the types of `count` elements of a sequence type; raises a TypeMismatch if its length differs."""
     arguments = typing.get_args(sequence)
     if not arguments:
         return [Any] * count
@@ -215,7 +214,7 @@ def element_types(sequence: Any, count: int) -> list[Any]:
 
 
 def member_annotation(annotation: Any, members: dict[Any, Any] | list[Any] | tuple[Any, ...], key: Any) -> Any:
-    """The declared type of the member `key` of a collection annotated so; UNKNOWN when none is declared."""
+    """Returns the type that the annotation of a collection declares for its member `key`, else UNKNOWN."""
     for alternative in alternatives(annotation):
         origin = origin_of(alternative)
         if isinstance(members, dict) and origin in MAPPINGS:
@@ -227,7 +226,7 @@ def member_annotation(annotation: Any, members: dict[Any, Any] | list[Any] | tup
 
 
 def describe(annotation: Any) -> str:
-    """The type in words, for an error: "float or None", "one of 'stretch', 'letterbox'"."""
+    """Returns the type in words, such as "float or None" or "one of 'stretch', 'letterbox'"."""
     return " or ".join(dict.fromkeys(map(_name, alternatives(annotation))))
 
 
@@ -235,7 +234,7 @@ def _name(alternative: Any) -> str:
     if origin_of(alternative) is typing.Literal:
         choices = ", ".join(map(repr, typing.get_args(alternative)))
         return f"one of {choices}"
-    special: dict[Any, str] = {Any: "a literal (text in quotes)", typing.Never: "what only Python code can give"}
+    special: dict[Any, str] = {Any: "a literal (strings in quotes)", typing.Never: "an object made by Python code"}
     special |= {bool: "True or False", types.NoneType: "None"}
     if alternative in special:
         return special[alternative]

@@ -1,1 +1,1 @@
-"""What a reviewer wants to know of a config beyond its values: what it does, what does nothing, what acts twice."""
+"""Reviews a config beyond its values: what it does, which values have no effect, and which values interact."""

@@ -1,7 +1,7 @@
-"""Contracts between parts of a config that neither part can see alone, checked before anything is built.
+"""Rules between parts of a config that no part can check alone, applied before anything is built.
 
-A rule yields a sentence for each way in which a config breaks it. It lets pass what it does not find, so that a config
-with a user's own module goes through.
+A rule yields one sentence for each violation. It accepts a config in which a path is missing, so that users' own parts
+pass.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from jersey.export.variants import VariantName
 from jersey.training.sam import accumulation_error
 
 PACKAGES = ("jersey", "experiments", "torch", "torchvision", "lightning")
-"""What a saved config may name: nothing else is imported for a file."""
+"""The packages whose objects a saved config may name; reading a file imports nothing else."""
 
-LEAST = {
+MINIMUM = {
     "seed": 0,
     "onnx_variant_min_agreement": 0,
     "data.size_px": 8,
-    "data.batch_size": 2,  # batch normalization has no variance of one crop
+    "data.batch_size": 2,  # batch normalization cannot compute the variance of one crop
     "data.eval_batch_size": 1,
     "data.sampler_power": 0,
     "module.class_weight_power": 0,
@@ -37,53 +37,53 @@ LEAST = {
     "trainer.accumulate": 1,
     "trainer.limit_batches": 1,
 }
-MOST_SEED = 2**32 - 1  # that a generator takes
-LOWER_IS_BETTER = ("loss", "ece")  # of the metrics; all others are better when higher
+MAX_SEED = 2**32 - 1  # the largest seed of a NumPy generator
+LOWER_IS_BETTER = ("loss", "ece")  # all other metrics are better when higher
 
 
 def load(path: Path) -> tuple[str, fdl.Buildable]:
-    """The experiment's name and the config of a run, from its folder or its config.json."""
+    """Returns the experiment's name and the config of a run, from its folder or its config.json."""
     try:
         return saved.load(path, PACKAGES)
     except saved.OtherVersion as error:
         raise UserError(
-            f"{error}: another version wrote it; run the experiment again, or use the commit in the run's"
+            f"{error}: another version of jersey wrote it; run the experiment again, or use the commit in the run's"
             " provenance.json"
         ) from error
 
 
 def check(config: fdl.Buildable) -> None:
-    """Raises a UserError that names every broken rule; Fiddle's ValueError when not all values are plain."""
+    """Raises a UserError that lists every violation, or Fiddle's ValueError if a value is not plain."""
     validation.check_no_custom_objects(config)
     values = values_of(config)
-    if broken := [sentence for rule in RULES for sentence in rule(values)]:
-        raise UserError("; ".join(broken))
+    if violations := [sentence for rule in RULES for sentence in rule(values)]:
+        raise UserError("; ".join(violations))
 
 
 def balanced_once(values: Values) -> Iterator[str]:
-    """A balancing sampler and class weights multiply: a rare class would be pushed up twice."""
+    """A balancing sampler and class weights multiply, so a rare class would be balanced twice."""
     sampler_power = values.get("data.sampler_power", 0)
     class_weight_power = values.get("module.class_weight_power", 0)
     if sampler_power > 0 and class_weight_power > 0 and not values.get("module.allow_weights_and_sampler"):
         yield (
-            f"data.sampler_power={sampler_power} and module.class_weight_power={class_weight_power} both balance the classes and"
-            " multiply; set one of them to 0, or module.allow_weights_and_sampler=True"
+            f"data.sampler_power={sampler_power} and module.class_weight_power={class_weight_power} both balance the"
+            " classes and multiply; set one of them to 0, or module.allow_weights_and_sampler=True"
         )
 
 
 def in_range(values: Values) -> Iterator[str]:
-    """Counts of nothing, and a seed that no generator takes."""
-    for path, least in LEAST.items():
+    """Counts must be large enough, and a generator must accept the seed."""
+    for path, minimum in MINIMUM.items():
         value = values.get(path)
         amounts = value if isinstance(value, tuple) else (value,)
-        if any(each is not None and each < least for each in amounts):
-            yield f"{path}={value} is too small; the least is {least}"
-    if (seed := values.get("seed", 0)) > MOST_SEED:
-        yield f"seed={seed} is too large; the most is {MOST_SEED}"
+        if any(each is not None and each < minimum for each in amounts):
+            yield f"{path}={value} is too small; the minimum is {minimum}"
+    if (seed := values.get("seed", 0)) > MAX_SEED:
+        yield f"seed={seed} is too large; the maximum is {MAX_SEED}"
 
 
-def watches_what_is_there(values: Values) -> Iterator[str]:
-    """A loss watched with mode "max" would keep the worst epoch; a mixed crop is of no one number and has no score."""
+def monitored_metric_exists(values: Values) -> Iterator[str]:
+    """Mode "max" would keep the epoch with the worst loss; a mixed crop has no single label, hence no accuracy."""
     for path, metric in values.items():
         part, _, name = path.rpartition(".")
         if name != "monitor" or not metric:
@@ -93,13 +93,13 @@ def watches_what_is_there(values: Values) -> Iterator[str]:
             yield f"{path}={metric!r} is best when {best}imal; set {part}.mode={best}"
         if metric.startswith("train/") and metric != "train/loss" and values.get("module.mix") is not None:
             yield (
-                f"{path}={metric!r} is not there with module.mix, under which the train split has a loss alone;"
-                f" watch {metric.replace('train', 'val', 1)!r} or set module.mix=None"
+                f"{path}={metric!r} does not exist with module.mix, which leaves the train split only its loss;"
+                f" monitor {metric.replace('train', 'val', 1)!r} or set module.mix=None"
             )
 
 
-def parts_can_share_a_batch(values: Values) -> Iterator[str]:
-    """SAM looks uphill from one batch; torchrun's processes take equal shares of one."""
+def batch_can_be_split(values: Values) -> Iterator[str]:
+    """SAM takes both passes of a step on one batch; the processes of torchrun split a batch evenly."""
     accumulate = values.get("trainer.accumulate") or 1
     if values.get("module.sam") is not None and (wrong := accumulation_error(accumulate)):
         yield wrong
@@ -107,21 +107,21 @@ def parts_can_share_a_batch(values: Values) -> Iterator[str]:
         yield wrong
 
 
-def variants_can_be_made(values: Values) -> Iterator[str]:
-    """What is wrong would come out only when training is over."""
+def variants_are_known(values: Values) -> Iterator[str]:
+    """A wrong variant would otherwise fail only after training."""
     names, known = values.get("onnx_variants") or (), get_args(VariantName)
     if unknown := [name for name in names if name not in known]:
-        yield f"onnx_variants={names!r} holds {unknown[0]!r}, which is none of {', '.join(known)}"
+        yield f"onnx_variants={names!r} contains {unknown[0]!r}, which is not one of {', '.join(known)}"
     if len(set(names)) < len(names):
-        yield f"onnx_variants={names!r} names a variant twice; name each once"
-    if (share := values.get("onnx_variant_min_agreement", 0)) > 1:
-        yield f"onnx_variant_min_agreement={share} is a share of crops, so no variant would reach it; 1 is the most"
+        yield f"onnx_variants={names!r} contains a variant twice; list each once"
+    if (agreement := values.get("onnx_variant_min_agreement", 0)) > 1:
+        yield f"onnx_variant_min_agreement={agreement} is a fraction of the crops; the maximum is 1"
 
 
 RULES: list[Callable[[Values], Iterator[str]]] = [
     balanced_once,
     in_range,
-    watches_what_is_there,
-    parts_can_share_a_batch,
-    variants_can_be_made,
+    monitored_metric_exists,
+    batch_can_be_split,
+    variants_are_known,
 ]

@@ -1,6 +1,6 @@
-"""The difference of two configs in what they do, beside `config.show`'s difference, which compares what they say.
+"""Compares the effects of two configs, whereas `jersey.config.show` compares their values.
 
-Only what differs is shown, old and new side by side; what is the same is named in one line.
+Only differences are printed, old and new side by side; one line lists the parts that are equal.
 """
 
 from __future__ import annotations
@@ -23,100 +23,99 @@ from jersey.lint.simulate import Effects, effects, members
 Style = Literal["text", "markdown"]
 Rows = list[tuple[str, ...]]
 Names = tuple[str, str]
-Facts = Mapping[tuple[str, ...], Any]
+Quantities = Mapping[tuple[str, ...], Any]
 
 POINTS_PERCENT = (0, 5, 10, 25, 50, 75, 90, 100)  # of the run
 PERCENTS = tuple(f"{percent} %" for percent in POINTS_PERCENT)
 NOTHING = ("-",) * len(POINTS_PERCENT)
-STRENGTHS = {
+MAGNITUDES = {
     "mean change of a pixel, 0..255": "change",
-    "points move on average, % of a side": "moved_mean_percent",
-    "95 % of points move less than, % of a side": "moved_p95_percent",
+    "mean shift of a point, % of a side": "moved_mean_percent",
+    "95th percentile of the shift, % of a side": "moved_p95_percent",
 }
 
 
 def effective_diff(
     old: fdl.Buildable, new: fdl.Buildable, *, names: Names = ("old", "new"), style: Style = "text"
 ) -> str:
-    """What `new` does otherwise than `old`, which changed values do nothing, and the findings about `new`."""
+    """Returns the differences in effect, the changed values without effect, and the findings about `new`."""
     before, after = effects(old), effects(new)
     notes = [f"{name}: {note}" for name, each in zip(names, (before, after), strict=True) for note in each.notes]
     shown, same = [_rendered("assumed, or not computed", [], notes, style)], list[str]()
-    for title, are_enough, field, compare in PARTS:
-        if are_enough(getattr(each, field) is not None for each in (before, after)):
+    for title, required, field, compare in PARTS:
+        if required(getattr(each, field) is not None for each in (before, after)):
             head, rows, lines = compare(before, after, names)
             shown.append(_rendered(title, [head, *rows] if rows else [], lines, style))
             same += [] if rows or lines else [title]
-    inert = [f"{path} was changed without effect" for path in changed_without_effect(before, after)]
-    shown.append(_rendered(f"findings about {names[1]}", [], inert + findings(after), style))
+    unused = [f"{path} was changed without effect" for path in changed_without_effect(before, after)]
+    shown.append(_rendered(f"findings about {names[1]}", [], unused + findings(after), style))
     return "\n".join([*filter(None, shown), *([f"no effective difference in {', '.join(same)}\n"] if same else [])])
 
 
 Compared = tuple[tuple[str, ...], Rows, list[str]]
-"""The head of a table, its rows, and lines below it; neither rows nor lines where both do the same."""
+"""The head of a table, its rows, and the lines below it; without rows and lines if the effects are equal."""
 
 
-def _facts_differ(
-    head: tuple[str, ...], facts: Callable[[Effects], Facts], show: Callable[[Any], str]
+def _compare_quantities(
+    head: tuple[str, ...], quantities: Callable[[Effects], Quantities], show: Callable[[Any], str]
 ) -> Callable[..., Compared]:
-    """Compares fact by fact; those about one thing stay together."""
 
     def compare(old: Effects, new: Effects, names: Names) -> Compared:
-        before, after = facts(old), facts(new)
+        before, after = quantities(old), quantities(new)
         keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key, "-") != after.get(key, "-")]
-        things = list(dict.fromkeys(key[0] for key in keys))
-        keys.sort(key=lambda key: things.index(key[0]))
+        objects = list(dict.fromkeys(key[0] for key in keys))
+        keys.sort(key=lambda key: objects.index(key[0]))
         cells = [[show(each[key]) if key in each else "-" for each in (before, after)] for key in keys]
         return (*head, *names), [(*key, *pair) for key, pair in zip(keys, cells, strict=True)], []
 
     return compare
 
 
-def _steps(each: Effects) -> Facts:
+def _steps(each: Effects) -> Quantities:
     return {
         ("train crops",): each.train_crops,
-        ("batches an epoch",): each.batches,
-        ("optimizer steps an epoch",): each.epoch_steps,
-        ("optimizer steps of the run",): each.steps,
+        ("batches per epoch",): each.batches,
+        ("optimizer steps per epoch",): each.epoch_steps,
+        ("optimizer steps in total",): each.steps,
     }
 
 
-def _groups(each: Effects) -> Facts:
-    facts: dict[tuple[str, ...], Any] = {}
+def _groups(each: Effects) -> Quantities:
+    quantities: dict[tuple[str, ...], Any] = {}
     for name, group in (each.groups or {}).items():
-        facts |= {(name, "tensors"): group.tensors, (name, "parameters"): group.parameters}
+        quantities |= {(name, "tensors"): group.tensors, (name, "parameters"): group.parameters}
         constant = {what: values for what, values in group.settings.items() if what != "lr" and len(values) == 1}
-        facts |= {(name, what): value for what, (value,) in constant.items()}
-    return facts
+        quantities |= {(name, what): value for what, (value,) in constant.items()}
+    return quantities
 
 
-def _augmentation(each: Effects) -> Facts:
+def _augmentation(each: Effects) -> Quantities:
     return {
         (name, what): value
-        for name, strength in (each.augmentation or {}).items()
-        for what, field in STRENGTHS.items()
-        if (value := getattr(strength, field)) is not None
+        for name, magnitude in (each.augmentation or {}).items()
+        for what, field in MAGNITUDES.items()
+        if (value := getattr(magnitude, field)) is not None
     }
 
 
 def _curves(old: Effects, new: Effects, names: Names) -> Compared:
     before, after = old.groups or {}, new.groups or {}
     every = list(dict.fromkeys((*before, *after)))
-    followers: dict[tuple[Any, ...], list[str]] = {}  # groups with the same curves share two rows
+    groups_of: dict[tuple[Any, ...], list[str]] = {}  # groups with the same curves share two rows
     for name in every:
         settings = [groups[name].settings if name in groups else {} for groups in (before, after)]
         for what in dict.fromkeys((*settings[0], *settings[1])):
             curves = [each.get(what, ()) for each in settings]
             if curves[0] != curves[1] and (what == "lr" or max(map(len, curves)) > 1):
-                followers.setdefault((what, *curves), []).append(name)
+                groups_of.setdefault((what, *curves), []).append(name)
     rows, lines = [], []
-    for (what, *curves), groups in followers.items():
+    for (what, *curves), groups in groups_of.items():
         title = f"{what} of {'every group' if groups == every else ', '.join(groups)}"
         rows += [(title, name, *_points(curve)) for name, curve in zip(names, curves, strict=True)]
         if what == "lr" and all(curves):
             peaks = [f"{name} {_peak(curve)}" for name, curve in zip(names, curves, strict=True)]
-            lines.append(f"{title}: {', '.join(peaks)}{_most_apart(*curves)}")
-    return ("at a share of the run", "", *PERCENTS), rows, lines
+            lines.append(f"{title}: {', '.join(peaks)}{_largest_difference(*curves)}")
+    return ("at a fraction of the run", "", *PERCENTS), rows, lines
 
 
 def _points(curve: Sequence[Any]) -> tuple[str, ...]:
@@ -128,21 +127,21 @@ def _peak(curve: tuple[float, ...]) -> str:
     return f"peak {_text(max(curve))} at step {step + 1:,} of {len(curve):,} ({(step + 1) / len(curve):.0%})"
 
 
-def _most_apart(old: tuple[float, ...], new: tuple[float, ...]) -> str:
-    """The points of the table may all lie where two curves agree."""
+def _largest_difference(old: tuple[float, ...], new: tuple[float, ...]) -> str:
+    """Returns the step at which two curves differ most, because they may agree at all points of the table."""
     if len(old) != len(new):
         return ""
     step = max(range(len(old)), key=lambda each: abs(old[each] - new[each]))
-    return f", most apart at step {step + 1:,} ({_text(old[step])}, {_text(new[step])})"
+    return f", largest difference at step {step + 1:,} ({_text(old[step])}, {_text(new[step])})"
 
 
-def _average(old: Effects, new: Effects, names: Names) -> Compared:
+def _ema(old: Effects, new: Effects, names: Names) -> Compared:
     rows, lines = [], []
     for name, each in zip(names, (old, new), strict=True) if old.ema_decay != new.ema_decay else ():
         rows.append((name, *_points(each.ema_decay or ())))
         if each.ema_decay and each.epoch_steps:
             lines.append(f"{name}: {_half_life(each.ema_decay[-1], each.epoch_steps)}")
-    return ("decay at a share of the run", *PERCENTS), rows, lines
+    return ("decay at a fraction of the run", *PERCENTS), rows, lines
 
 
 def _half_life(decay: float, epoch_steps: int) -> str:
@@ -164,14 +163,14 @@ def _labels(old: Effects, new: Effects, names: Names) -> Compared:
 
 
 def _classes(old: Effects, new: Effects, names: Names) -> Compared:
-    head = ("number", "train crops", "drawn", "loss weight", "share of the loss")
+    head = ("label", "train crops", "sampled", "loss weight", "fraction of the loss")
     before, after = old.classes or {}, new.classes or {}
     if before == after:
         return head, [], []
     rows = []
-    for number in dict.fromkeys((*before, *after)):
-        cells = [each[number].cells if number in each else ("-",) * 4 for each in (before, after)]
-        rows.append((number, *(was if was == now else f"{was} -> {now}" for was, now in zip(*cells, strict=True))))
+    for label in dict.fromkeys((*before, *after)):
+        cells = [each[label].cells if label in each else ("-",) * 4 for each in (before, after)]
+        rows.append((label, *(was if was == now else f"{was} -> {now}" for was, now in zip(*cells, strict=True))))
     return head, rows, [f"{name}: {imbalance_summary(each)}" for name, each in zip(names, (before, after), strict=True)]
 
 
@@ -182,20 +181,20 @@ def _text(value: Any) -> str:
 
 
 PARTS: list[tuple[str, Callable[..., bool], str, Callable[..., Compared]]] = [
-    ("steps", all, "steps", _facts_differ(("",), _steps, _text)),
-    ("parameter groups", all, "groups", _facts_differ(("group", ""), _groups, _text)),
+    ("steps", all, "steps", _compare_quantities(("",), _steps, _text)),
+    ("parameter groups", all, "groups", _compare_quantities(("group", ""), _groups, _text)),
     ("learning rate", all, "groups", _curves),
-    ("average of the weights", any, "ema_decay", _average),
+    ("EMA", any, "ema_decay", _ema),
     ("label map", all, "labels", _labels),
     ("class balance", all, "classes", _classes),
     (
         "augmentation, measured on 64 crops",
         all,
         "augmentation",
-        _facts_differ(("operation", ""), _augmentation, "{:.2f}".format),
+        _compare_quantities(("operation", ""), _augmentation, "{:.2f}".format),
     ),
 ]
-"""Title, whether both or one must have it, the field of `Effects` that tells, and how it is compared."""
+"""Title, whether all or any of the two must have the field, the field of `Effects`, and its comparison."""
 
 
 def _rendered(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str:
@@ -208,7 +207,7 @@ def _rendered(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str
 
 
 def changed_without_effect(old: Effects, new: Effects) -> Iterator[str]:
-    """The paths of changed values that change nothing, among those whose whole influence `Effects` holds."""
+    """Yields the paths of changed values that change no effect, if `Effects` covers their whole influence."""
     was, now = (
         {each.path: each.value for each in parameters(config) if each.kind in ("leaf", "unset")}
         for config in (old.config, new.config)
@@ -221,9 +220,9 @@ def changed_without_effect(old: Effects, new: Effects) -> Iterator[str]:
 
 
 def _covers(computed: Effects, path: str) -> bool:
-    """Whether the value at `path` acts through nothing but what was computed.
+    """Whether the value at `path` influences only the computed effects.
 
-    Augmentation is left out: 64 crops cannot show that a rare change has become a little more frequent.
+    Augmentation is excluded: 64 crops cannot show that a rare change has become slightly more frequent.
     """
     parent, _, name = path.rpartition(".")
     groups = (computed.groups or {}).values()

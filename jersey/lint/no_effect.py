@@ -1,8 +1,8 @@
-"""Values of a config that have no effect, and pairs of values that compound (those rules are in `interactions`).
+"""Finds values of a config that have no effect, and values that interact (those rules are in `interactions`).
 
-`checks` refuses what cannot be right; this warns of what is allowed and rarely meant. A rule yields nothing where all
-is well, where a path does not exist, and where it would have to know the train crops and the data is not there. Rules
-measure where they can: the real schedule, optimizer, loss and augmentation, with and without the value.
+`checks` rejects contradictions; the findings here are warnings of what is allowed but rarely intended. A rule yields
+nothing if a path does not exist, or if it depends on the train crops and the data is missing. Where possible, a rule
+measures the real schedule, optimizer, loss or augmentation with and without the value.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from jersey.augment.base import Augment, Augmentation
 from jersey.augment.magnitude import mean_change
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import parameters
-from jersey.lint.interactions import COMPOUND
-from jersey.lint.simulate import Effects, Rule, build_module, built_average, members, step_groups
+from jersey.lint.interactions import INTERACTIONS
+from jersey.lint.simulate import Effects, Rule, build_module, build_weight_averaging, members, step_groups
 from jersey.training.sam import SAM
 
-INVISIBLE = 0.05  # mean change of a pixel, 0..255; a resampling that moves nothing is off by 1e-5
+MIN_CHANGE = 0.05  # mean change of a pixel, 0..255; resampling without any shift changes it by 1e-5
 POWERS = ("data.sampler_power", "module.class_weight_power")
 
 
 def findings(computed: Effects) -> list[str]:
-    """What the rules say about a config with these effects, in sentences with full paths and numbers."""
-    kinds = {"no effect": NO_EFFECT, "compound": COMPOUND}
-    return [f"{kind}: {said}" for kind, rules in kinds.items() for rule in rules for said in rule(computed)]
+    """Returns one sentence, with full paths and values, for each finding about a config with these effects."""
+    kinds = {"no effect": NO_EFFECT, "interaction": INTERACTIONS}
+    return [f"{kind}: {sentence}" for kind, rules in kinds.items() for rule in rules for sentence in rule(computed)]
 
 
-def average_stays_on_its_ramp(computed: Effects) -> Iterator[str]:
+def ema_stays_on_its_ramp(computed: Effects) -> Iterator[str]:
     decays, path = computed.ema_decay, next(iter(members(computed.values, "trainer.callbacks", WeightAveraging)), "")
     if not decays or not computed.epoch_steps or computed.assumed:
         return
-    decay = getattr(built_average(computed.values, computed.epoch_steps), "decay", None)
+    decay = getattr(build_weight_averaging(computed.values, computed.epoch_steps), "decay", None)
     name = "decay" if computed.values.get(f"{path}.half_life_epochs") is None else "half_life_epochs"
     source = f"{path}.{name}={computed.values.get(f'{path}.{name}')}"
     if max(decays) == 0:
-        yield f"{source} keeps nothing of earlier weights: the average is the last step's weights"
+        yield f"{source} keeps nothing of earlier weights: the EMA equals the weights of the last step"
     elif decay is not None and max(decays) < decay:
         reached = f"{max(decays):.4f}"
         if name == "half_life_epochs":
@@ -51,16 +51,16 @@ def average_stays_on_its_ramp(computed: Effects) -> Iterator[str]:
 
 def warmup_fills_the_run(computed: Effects) -> Iterator[str]:
     curve, warmup = _highest_curve(computed), computed.values.get("module.schedule.warmup_frac")
-    if computed.assumed and warmup is None:  # a schedule in steps, of a run whose steps are not known
+    if computed.assumed and warmup is None:  # the schedule counts steps, and the number of steps is unknown
         return
     if curve and curve[0] < curve[-1] and curve.index(max(curve)) == len(curve) - 1:
         source = "module.schedule" if warmup is None else f"module.schedule.warmup_frac={warmup}"
         lr = computed.values.get("module.optimizer.lr")
-        yield f"{source} raises the learning rate to the last step, {curve[-1]:.3g} there (module.optimizer.lr={lr})"
+        yield f"{source} raises the learning rate until the last step, to {curve[-1]:.3g} (module.optimizer.lr={lr})"
 
 
 def unused_schedule_values(computed: Effects) -> Iterator[str]:
-    """Numbers of the schedule that 0, and sequences that an empty one, could replace."""
+    """Finds values of the schedule that could be 0, or an empty sequence, without changing any learning rate."""
     if not computed.groups or not computed.steps or computed.assumed or max(_highest_curve(computed)) <= 0:
         return
     unused = []
@@ -72,7 +72,7 @@ def unused_schedule_values(computed: Effects) -> Iterator[str]:
         parameters(changed)[index].set(type(each.value)())
         try:
             groups = step_groups(build_module(changed, computed.class_counts), computed.steps)
-        except Exception:  # a schedule that cannot do without a value uses it
+        except Exception:  # a schedule that fails without the value uses it
             continue
         if groups == computed.groups:
             unused.append(f"{each.path}={each.value}")
@@ -81,23 +81,23 @@ def unused_schedule_values(computed: Effects) -> Iterator[str]:
 
 
 def decay_below_precision(computed: Effects) -> Iterator[str]:
-    """AdamW multiplies by 1 - lr x decay, which in single precision is 1 if the product is below 3e-8."""
+    """AdamW multiplies a weight by 1 - lr x decay, which is 1 in float32 if the product is below 3e-8."""
     path = "module.optimizer.weight_decay"
     is_set = any(each.path == path and each.kind == "leaf" for each in parameters(computed.config))
     decay, lr = computed.values.get(path), max(_highest_curve(computed), default=0)
     multiplies = any(any(each.settings.get("decoupled_weight_decay", ())) for each in (computed.groups or {}).values())
     if is_set and decay and multiplies and lr > 0 and torch.tensor(1 - lr * decay, dtype=torch.float32) == 1:
         yield (
-            f"{path}={decay} moves no weight: at the highest learning rate, {lr:.3g}, a step's decay"
-            " is lost in the rounding of single precision"
+            f"{path}={decay} changes no weight: even at the highest learning rate, {lr:.3g}, the decay of a step is"
+            " lost in float32 rounding"
         )
 
 
 def balancing_the_balanced(computed: Effects) -> Iterator[str]:
     crops = {each.crops for each in (computed.classes or {}).values() if each.crops}
-    idle = [f"{path}={power}" for path in POWERS if (power := computed.values.get(path, 0)) > 0]
-    if len(crops) == 1 and idle:
-        yield f"{' and '.join(idle)} balance nothing: every number has {crops.pop():,} train crops"
+    unused = [f"{path}={power}" for path in POWERS if (power := computed.values.get(path, 0)) > 0]
+    if len(crops) == 1 and unused:
+        yield f"{' and '.join(unused)} balance nothing: every class has {crops.pop():,} train crops"
 
 
 def loss_ignores_weights(computed: Effects) -> Iterator[str]:
@@ -108,7 +108,7 @@ def loss_ignores_weights(computed: Effects) -> Iterator[str]:
     try:
         apply = fdl.build(loss)
         equal, unequal = (apply(logits_BK, labels_B, torch.tensor(each)) for each in ([1.0, 1, 1], [0.5, 1, 2]))
-    except Exception:  # a loss that takes other things
+    except Exception:  # a loss with other arguments
         return
     if torch.equal(equal, unequal):
         yield f"module.class_weight_power={power}: module.loss ignores the weights"
@@ -117,58 +117,58 @@ def loss_ignores_weights(computed: Effects) -> Iterator[str]:
 def permission_unused(computed: Effects) -> Iterator[str]:
     off = [f"{path}={power}" for path in POWERS if not (power := computed.values.get(path, 0))]
     if computed.values.get("module.allow_weights_and_sampler") and off:
-        yield f"module.allow_weights_and_sampler=True allows what is not done: {' and '.join(off)}"
+        yield f"module.allow_weights_and_sampler=True is not needed with {' and '.join(off)}"
 
 
 def patience_outlasts_the_run(computed: Effects) -> Iterator[str]:
     epochs = computed.values.get("trainer.epochs")
     for path in members(computed.values, "trainer.callbacks", EarlyStopping):
         patience = computed.values.get(f"{path}.patience", 0)
-        # The first epoch always improves on nothing; a stop after the last epoch is none.
+        # The first epoch always counts as an improvement; stopping after the last epoch changes nothing.
         if epochs is not None and (earliest := 1 + max(patience, 1)) >= epochs:
-            stop = f"stops after epoch {earliest} at the earliest"
+            stop = f"stops the run after epoch {earliest} at the earliest"
             yield f"{path}.patience={patience} {stop}, and trainer.epochs={epochs}"
 
 
 def limit_above_all_splits(computed: Effects) -> Iterator[str]:
     paths = ("trainer.limit_batches", "data.batch_size", "data.eval_batch_size")
-    limit, train, evaluation = map(computed.values.get, paths)
-    if computed.splits is None or limit is None or not train or not evaluation:
+    limit, batch_size, eval_batch_size = map(computed.values.get, paths)
+    if computed.splits is None or limit is None or not batch_size or not eval_batch_size:
         return
-    sizes = {"train": len(computed.splits["train"]) // train}
-    sizes |= {name: -(-len(computed.splits[name]) // evaluation) for name in ("val", "test")}
+    sizes = {"train": len(computed.splits["train"]) // batch_size}
+    sizes |= {name: -(-len(computed.splits[name]) // eval_batch_size) for name in ("val", "test")}
     if limit >= max(sizes.values()):
-        have = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-        yield f"trainer.limit_batches={limit} limits no split (batches: {have})"
+        batches = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        yield f"trainer.limit_batches={limit} limits no split (batches: {batches})"
 
 
 def accumulate_beyond_the_epoch(computed: Effects) -> Iterator[str]:
     accumulate = computed.values.get("trainer.accumulate", 1)
     if computed.batches is not None and not computed.assumed and accumulate > computed.batches:
         yield (
-            f"trainer.accumulate={accumulate} is cut at the {computed.batches:,} batches of an epoch, and still divides"
-            f" their gradients by {accumulate}"
+            f"trainer.accumulate={accumulate} is limited to the {computed.batches:,} batches of an epoch but still"
+            f" divides their gradients by {accumulate}"
         )
 
 
 def clipping_at_zero(computed: Effects) -> Iterator[str]:
     norm = computed.values.get("trainer.clip_norm")
     if norm is not None and norm <= 0:
-        yield f"trainer.clip_norm={norm} clips nothing, as Lightning reads it; None says so"
+        yield f"trainer.clip_norm={norm} disables clipping in Lightning; write None instead"
 
 
 def freezing_no_step(computed: Effects) -> Iterator[str]:
     steps = 0 if computed.assumed else computed.steps or 0
     for path in members(computed.values, "trainer.callbacks", FreezeBackbone):
-        frac = computed.values.get(f"{path}.frac")
+        frac = computed.values.get(f"{path}.freeze_frac")
         if frac == 0 or (frac and steps and round(frac * steps) == 0):
-            yield f"{path}.frac={frac} freezes the backbone for no step" + (f" of {steps:,}" if steps else "")
+            yield f"{path}.freeze_frac={frac} freezes the backbone for no step" + (f" of {steps:,}" if steps else "")
 
 
 def sam_without_a_step_up(computed: Effects) -> Iterator[str]:
     for path in members(computed.values, "module", SAM):
         if (rho := computed.values.get(f"{path}.rho")) == 0:
-            yield f"{path}.rho={rho} makes two passes a step, twice the time, and steps as the optimizer alone"
+            yield f"{path}.rho={rho} takes two passes per step, twice the time, for the same step as without SAM"
 
 
 def idle_augmentation(computed: Effects) -> Iterator[str]:
@@ -177,25 +177,24 @@ def idle_augmentation(computed: Effects) -> Iterator[str]:
         return
     if fdl.get_callable(augment) is Augment and not fdl.ordered_arguments(augment):
         yield "module.augment has no operations"
-    idle = [
+    unused = [
         path
         for path, operation in members(computed.values, "module.augment", Augmentation).items()
         if (alone := computed.augmentation.get(path.removeprefix("module.augment.")))
-        and alone.change < INVISIBLE
-        # A rare change needs more crops than that to be seen.
-        and mean_change(Augment(operation=fdl.build(operation)), rounds=16) < INVISIBLE
+        and alone.change < MIN_CHANGE
+        # More crops are needed to detect a rare change.
+        and mean_change(Augment(operation=fdl.build(operation)), rounds=16) < MIN_CHANGE
     ]
-    if idle:
-        yield f"{' and '.join(idle)} changed no pixel of 1,024 crops"
+    if unused:
+        yield f"{' and '.join(unused)} changed no pixel of 1,024 crops"
 
 
 def _highest_curve(computed: Effects) -> tuple[float, ...]:
-    """The learning rates of the group that learns fastest."""
     return max((group.settings["lr"] for group in (computed.groups or {}).values()), key=max, default=())
 
 
 NO_EFFECT: list[Rule] = [
-    average_stays_on_its_ramp,
+    ema_stays_on_its_ramp,
     warmup_fills_the_run,
     unused_schedule_values,
     decay_below_precision,

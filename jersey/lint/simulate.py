@@ -1,10 +1,10 @@
-"""What a config does, computed without training: steps, learning rates, averaging, class balance, augmentation.
+"""Computes the effects of a config without training: steps, learning rates, EMA, class balance, augmentation.
 
-Two configs can differ in a value and do the same, or share a value and do different things, because effects follow
-from several values and from the data. So the real parts are built and asked: the module's optimizer and schedule are
-stepped through the run, the sampler tells its expectations, augmentation is applied to crops. The network is built on
-torch's meta device, where weights take neither time nor memory, and without pretrained ones. A part that fails, as a
-user's own may, is None, and a line in `notes` says why.
+Two configs can differ in a value and have the same effects, or share a value and have different effects, because an
+effect depends on several values and on the data. So the real parts are built and used: the optimizer and schedule are
+stepped through the run, the sampler computes its expected counts, and crops are augmented. The network is built without
+pretrained weights on torch's meta device, where weights need neither time nor memory. A part that fails, as a user's
+own may, is None, and a line in `notes` gives the reason.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from jersey.data.sampler import BalancedSampler, ClassSampling, class_balance
 from jersey.data.split import Split, label_map, select_illegible
 from jersey.data.supplement import SyntheticSupplement
 
-NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # about what the public data set of jersey numbers has for training
+NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # similar to the public jersey-number training set
 
 PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True)
 class Group:
-    """A parameter group of the optimizer: how many tensors and parameters it has, and its settings by name.
+    """A parameter group of the optimizer: the numbers of its tensors and parameters, and its settings by name.
 
-    A setting has its value at every step of the run if it is "lr" or the schedule moves it, else one value.
+    A setting has one value per optimizer step if it is "lr" or the schedule changes it, else a single value.
     """
 
     tensors: int
@@ -52,16 +52,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Effects:
-    """What a config does; None stands for what does not exist (no average) or could not be computed (see `notes`).
+    """The effects of a config; None if a part does not exist, such as the EMA, or could not be computed.
 
-    train_crops: of the data; as `data.generate` will draw them; else `assumed`.
-    batches, epoch_steps, steps: batches and optimizer steps of an epoch, and optimizer steps of the whole run.
-    groups: by name.
-    ema_decay: of the average, at every step.
-    labels, classes: the label map, and each of its classes; None without data.
-    augmentation: see `jersey.augment.magnitude`.
-    class_counts: train crops by label, as the module is given them; equal ones without data.
-    config, values: what all of it follows from.
+    Attributes:
+        train_crops: the number of train crops in the data, or of those that `data.generate` will create.
+        assumed: whether `train_crops` is an assumption, because the data is missing.
+        batches, epoch_steps, steps: batches and optimizer steps per epoch, and optimizer steps in total.
+        groups: the parameter groups by name.
+        ema_decay: the EMA decay at every optimizer step.
+        labels, classes, splits: the label map, the sampling of each class, and the index; None without data.
+        augmentation: the magnitude of each operation, see `jersey.augment.magnitude`.
+        class_counts: train crops by label as passed to the module; equal counts without data.
+        notes: what was assumed or could not be computed, one line each.
+        config, values: the config, and its values by path.
     """
 
     train_crops: int
@@ -82,17 +85,17 @@ class Effects:
 
 
 Rule = Callable[[Effects], Iterator[str]]
-"""Says in a sentence each thing that is found in a config with these effects."""
+"""Yields one sentence for each finding about a config with these effects."""
 
 
 def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) -> Effects:
-    """Computes them, with the index of the data in `splits`, or as read from `data.root`."""
+    """Computes the effects of `config`; the index of the data is read from `data.root` unless `splits` is given."""
     notes: list[str] = []
 
     def attempt(part: str, compute: Callable[[], PartT]) -> PartT | None:
         try:
             return compute()
-        except Exception as error:  # a user's own part may fail in any way; the rest is still worth seeing
+        except Exception as error:  # a user's own part may raise anything; the other effects are still useful
             notes.append(f"{part}: not computed ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
             return None
 
@@ -108,7 +111,7 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
         epoch_steps=epoch_steps,
         steps=steps,
         groups=attempt("learning rates", lambda: step_groups(module, steps)) if module and steps else None,
-        ema_decay=attempt("average", lambda: _ema_decay(values, epoch_steps, steps)) if epoch_steps and steps else None,
+        ema_decay=attempt("EMA", lambda: _ema_decay(values, epoch_steps, steps)) if epoch_steps and steps else None,
         labels=labels if splits else None,
         classes=attempt("classes", lambda: _classes(values, module, counts, splits)) if splits and module else None,
         augmentation=attempt("augmentation", lambda: magnitudes(module.augment)) if module else None,
@@ -123,30 +126,30 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
 def _data(
     values: Values, splits: Mapping[str, Split] | None, notes: list[str]
 ) -> tuple[Mapping[str, Split] | None, tuple[str, ...], int, bool]:
-    """The index, the labels, the number of train crops, and whether that is assumed."""
-    root, pinned, rare = Path(str(values.get("data.root"))), values.get("data.labels"), values.get("data.supplement")
+    root, pinned = Path(str(values.get("data.root"))), values.get("data.labels")
+    supplement = values.get("data.supplement")
     try:
         if splits is None:
             splits = select_illegible(read_splits(root), values.get("data.illegible", "train"))
-            if makes(rare, SyntheticSupplement):
-                splits = {**splits, "train": fdl.build(rare).added_to(splits["train"])}
+            if makes(supplement, SyntheticSupplement):
+                splits = {**splits, "train": fdl.build(supplement).added_to(splits["train"])}
         return splits, label_map(splits, pinned).names, len(splits["train"]), False
     except UserError as error:
-        drawn = None if root.exists() else values.get("data.generate.train")
+        generated = None if root.exists() else values.get("data.generate.train")
         names = pinned or values.get("data.generate.numbers") or [str(index) for index in range(NOMINAL_CLASSES)]
-        source = "that data.generate will draw" if drawn else "assumed"
-        crops = drawn or NOMINAL_CROPS
+        source = "data.generate will create" if generated else "assuming"
+        crops = generated or NOMINAL_CROPS
         reason = str(error).partition(";")[0]
-        notes.append(f"{reason}: {crops:,} train crops of {len(names)} numbers {source}, no class table")
-        return None, tuple(names), crops, drawn is None
+        notes.append(f"{reason}: {source} {crops:,} train crops of {len(names)} labels, no class table")
+        return None, tuple(names), crops, generated is None
 
 
 def count_steps(values: Values, train_crops: int) -> tuple[int, int, int]:
-    """Batches and optimizer steps of an epoch, and steps of the run, as Lightning's `estimated_stepping_batches`."""
+    """Returns batches per epoch, optimizer steps per epoch and in total; Lightning computes the same total."""
     batch_size = values["data.batch_size"]
     if train_crops < batch_size:
-        raise ValueError(f"data.batch_size={batch_size} is more than the {train_crops} train crops")
-    batches = train_crops // batch_size  # a last, smaller batch is dropped
+        raise ValueError(f"data.batch_size={batch_size} is larger than the {train_crops} train crops")
+    batches = train_crops // batch_size  # a smaller last batch is dropped
     limit = values.get("trainer.limit_batches")
     batches = batches if limit is None else min(batches, limit)
     epoch_steps = math.ceil(batches / values.get("trainer.accumulate", 1))
@@ -154,7 +157,7 @@ def count_steps(values: Values, train_crops: int) -> tuple[int, int, int]:
 
 
 def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
-    """The real module, but for a network without values."""
+    """Returns the real module with a network on the meta device, which has shapes but no values."""
     config = copy.deepcopy(config)
     for parameter in parameters(config):
         has_weights = parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights"
@@ -171,11 +174,11 @@ def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
 
 
 def step_groups(module: Any, steps: int) -> dict[str, Group]:
-    """The optimizer's groups by name, with what the schedule does to them in a run of `steps`."""
+    """Returns the optimizer's groups by name, with their settings at each of the `steps` of a run."""
     optimizer, schedule = module.optimizer_and_schedule(steps)
     histories: list[list[dict[str, Any]]] = [[] for _ in optimizer.param_groups]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch misses the optimizer's step before the schedule's
+        warnings.simplefilter("ignore")  # torch warns that the optimizer has not been stepped
         for _ in range(steps):
             for history, group in zip(histories, optimizer.param_groups, strict=True):
                 history.append(dict(group))
@@ -194,36 +197,36 @@ def _group(history: list[dict[str, Any]]) -> Group:
 
 
 def members(values: Values, under: str, kind: type | tuple[type, ...]) -> dict[str, fdl.Buildable]:
-    """The sub-configs below the path `under` that make an instance of `kind`, by path."""
+    """Returns the sub-configs below the path `under` that create an instance of `kind`, by path."""
     below = (f"{under}.", f"{under}[")
     return {path: value for path, value in values.items() if path.startswith(below) and makes(value, kind)}
 
 
 def makes(value: Any, kind: type | tuple[type, ...]) -> bool:
-    """Whether it is a sub-config that, built or called, gives an instance of `kind`."""
-    made = fdl.get_callable(value) if isinstance(value, fdl.Buildable) else None
-    return isinstance(made, type) and issubclass(made, kind)
+    """Whether `value` is a sub-config that creates an instance of `kind` when it is built or called."""
+    created = fdl.get_callable(value) if isinstance(value, fdl.Buildable) else None
+    return isinstance(created, type) and issubclass(created, kind)
 
 
-def built_average(values: Values, epoch_steps: int) -> Any:
-    """The callback that averages the weights, in a run with so many optimizer steps an epoch; None without one."""
-    averages = members(values, "trainer.callbacks", WeightAveraging)
-    average = fdl.build(next(iter(averages.values()))) if averages else None
-    if isinstance(average, EMA):
-        average.set_epoch_steps(epoch_steps)
-    return average
+def build_weight_averaging(values: Values, epoch_steps: int) -> Any:
+    """Returns the callback that averages the weights, for `epoch_steps` optimizer steps per epoch; None without one."""
+    found = members(values, "trainer.callbacks", WeightAveraging)
+    callback = fdl.build(next(iter(found.values()))) if found else None
+    if isinstance(callback, EMA):
+        callback.set_epoch_steps(epoch_steps)
+    return callback
 
 
 def _ema_decay(values: Values, epoch_steps: int, steps: int) -> tuple[float, ...] | None:
-    average = built_average(values, epoch_steps)
-    # Lightning's first update copies the weights: nothing of the start is kept.
-    return average and tuple(average.decay_at(step) if step else 0.0 for step in range(steps))
+    callback = build_weight_averaging(values, epoch_steps)
+    # Lightning's first update copies the weights, so the initial weights are not kept.
+    return callback and tuple(callback.decay_at(step) if step else 0.0 for step in range(steps))
 
 
 def _classes(
     values: Values, module: Any, class_counts: Mapping[str, int], splits: Mapping[str, Split]
 ) -> dict[str, ClassSampling]:
-    labelled = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
-    indices = np.append(labelled, np.full(splits["train"].illegible, ILLEGIBLE_INDEX))
+    legible = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
+    indices = np.append(legible, np.full(splits["train"].illegible, ILLEGIBLE_INDEX))
     sampler = BalancedSampler(indices.tolist(), power=values["data.sampler_power"], seed=0)
     return class_balance(class_counts, sampler, module.class_weights_K)

@@ -1,1 +1,1 @@
-"""Many runs of one experiment: named, started as processes of their own, continued as a whole, and put in one table."""
+"""Runs variations of one experiment, each in its own process and folder, resumes them, and tabulates the results."""

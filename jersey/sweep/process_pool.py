@@ -1,7 +1,7 @@
-"""Processes, some at a time, that end with this one.
+"""Runs child processes, a limited number at a time, and ends them with this process.
 
-Each child leads a process group, so that what it starts itself can be stopped with it; Ctrl-C on a terminal then
-reaches only the parent, which passes it on as SIGTERM. One thread polls: no locks, and signals are only noted.
+Each child leads a process group, so that its own children can be stopped with it. Ctrl-C on a terminal then reaches
+only the parent, which forwards it as SIGTERM. A single thread polls, so no locks are needed; signals are only recorded.
 """
 
 import logging
@@ -24,16 +24,16 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """This process was told to stop, and its children have."""
+    """A signal has asked this process to stop, and its children have ended."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number  # as a shell would report it
+        self.exit_code = 128 + number  # the exit code that a shell reports
 
 
 @dataclass(frozen=True)
 class Child:
-    """A process to start; its output is added to the file `log`, or goes to the terminal."""
+    """A process to start; its output is appended to the file `log`, or goes to the terminal."""
 
     command: tuple[str, ...]
     log: Path | None = None
@@ -42,22 +42,22 @@ class Child:
 def run_children(
     children: Sequence[Child], *, at_once: int, environment: Mapping[str, str]
 ) -> Generator[tuple[int, int | None], None, None]:
-    """Runs all children, `at_once` at a time and in order; close it if it is not read to its end.
+    """Runs all children in order, `at_once` at a time; a caller that stops iterating must close the generator.
 
     Yields:
-        The index of each child with None just before its start, and with its exit code when it has ended; a negative
-        code is the signal that ended it.
+        The index of each child with None just before its start, and with its exit code after its end. A negative code
+        is the number of the signal that ended the child.
 
     Raises:
-        Stopped: a signal has come; no child is left.
+        Stopped: a signal has arrived, and all children have ended.
     """
     waiting = deque(enumerate(children))
     running: dict[int, subprocess.Popen[bytes]] = {}
-    with _noted_signals() as noted:
+    with _recorded_signals() as recorded:
         try:
             while waiting or running:
-                if noted:
-                    raise Stopped(noted[0])
+                if recorded:
+                    raise Stopped(recorded[0])
                 if waiting and len(running) < at_once:
                     index, child = waiting.popleft()
                     yield index, None
@@ -66,27 +66,27 @@ def run_children(
                 ended = [index for index, process in running.items() if process.poll() is not None]
                 for index in ended:
                     process = running.pop(index)
-                    _signal_group(process, signal.SIGKILL)  # what it may have left behind
+                    _signal_group(process, signal.SIGKILL)  # processes that the child may have left behind
                     yield index, process.returncode
                 if not ended:
                     time.sleep(POLL_S)
         finally:
-            _stop(running.values(), noted)
+            _stop(running.values(), recorded)
 
 
 @contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Collects the signals that ask to stop; one that is ignored, as under nohup, stays so."""
-    noted: list[int] = []
+def _recorded_signals() -> Iterator[list[int]]:
+    """Records the signals that ask the process to stop; a signal that is ignored, as under nohup, stays ignored."""
+    recorded: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
+    def record(number: int, frame: FrameType | None) -> None:
+        recorded.append(number)
 
     before = {each: signal.getsignal(each) for each in STOPPING if signal.getsignal(each) is not signal.SIG_IGN}
     for each in before:
-        signal.signal(each, note)
+        signal.signal(each, record)
     try:
-        yield noted
+        yield recorded
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
@@ -101,16 +101,16 @@ def _start(child: Child, environment: Mapping[str, str]) -> subprocess.Popen[byt
         )
 
 
-def _stop(processes: Collection[subprocess.Popen[bytes]], noted: list[int]) -> None:
-    """Ends all processes: politely, and by force after a while or when a second signal comes."""
+def _stop(processes: Collection[subprocess.Popen[bytes]], recorded: list[int]) -> None:
+    """Terminates all processes, and kills them after GRACE_S seconds or at a second signal."""
     if not processes:
         return
-    signals_before, deadline = len(noted), time.monotonic() + GRACE_S  # before the user is told of a second one
-    log.info("stopping %d running; once more to kill", len(processes))
+    signals_before, deadline = len(recorded), time.monotonic() + GRACE_S  # before the message invites a second one
+    log.info("stopping %d running processes; a second signal kills them", len(processes))
     for process in processes:
         _signal_group(process, signal.SIGTERM)
     while any(process.poll() is None for process in processes):
-        if time.monotonic() > deadline or len(noted) > signals_before:
+        if time.monotonic() > deadline or len(recorded) > signals_before:
             break
         time.sleep(POLL_S)
     for process in processes:
@@ -119,5 +119,5 @@ def _stop(processes: Collection[subprocess.Popen[bytes]], noted: list[int]) -> N
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # all gone; macOS says so with the second
+    with suppress(ProcessLookupError, PermissionError):  # the group has ended; macOS raises the second
         os.killpg(process.pid, number)

@@ -1,6 +1,6 @@
-"""Does the runs of a sweep that are not finished, tells how far it is, and ends with the table.
+"""Runs the unfinished runs of a sweep, logs the progress, and prints the table at the end.
 
-Each run is a process of its own: its GPU memory goes with it, and a crash takes nothing else along.
+Each run has its own process, so its GPU memory is released at its end and a crash does not affect the other runs.
 """
 
 import logging
@@ -27,12 +27,12 @@ THREADS = "OMP_NUM_THREADS"
 
 
 def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
-    """Runs what is not finished, `jobs` at a time, then prints the table and writes it beside the run folders.
+    """Runs all unfinished runs, `jobs` at a time, then prints the table and writes it next to the run folders.
 
     With one job, a run's output goes to the terminal; with several, to `console.log` in its folder.
 
     Returns:
-        The exit code: 0, 1 when runs have failed, 128 and the signal's number when one has stopped the sweep.
+        The exit code: 0, or 1 if runs have failed, or 128 plus the number of the signal that stopped the sweep.
 
     Raises:
         UserError: the folder for the runs cannot be created.
@@ -46,7 +46,7 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
         failures = _run_unfinished(runs, jobs)
     except Stopped as stop:
         finished = sum(read_result(run.folder) is not None for run in runs)
-        log.info("stopped by %s; %d of %d runs are finished, the same command continues", stop, finished, len(runs))
+        log.info("stopped by %s; %d of %d runs are finished, the same command runs the rest", stop, finished, len(runs))
         return stop.exit_code
     text = _write_tables(runs, parent)
     print("".join([*(f"failed: {failure}\n" for failure in failures), text]), end="", flush=True)
@@ -54,38 +54,38 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
 
 
 def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
-    """Tells how each run starts and ends; returns a sentence for each that failed."""
     to_do = [(f"run {n} of {len(runs)}", run) for n, run in enumerate(runs, 1) if read_result(run.folder) is None]
-    log.info("%d runs, %d of them finished already", len(runs), len(runs) - len(to_do))
+    log.info("%d runs, %d of them already finished", len(runs), len(runs) - len(to_do))
     logs = [run.folder / CONSOLE if jobs > 1 else None for _, run in to_do]
     children = [Child(run.command, file) for (_, run), file in zip(to_do, logs, strict=True)]
     started: dict[int, float] = {}
     minutes: list[float] = []
     failures: list[str] = []
-    left = len(to_do)
-    with closing(run_children(children, at_once=jobs, environment=_environment(min(jobs, left)))) as events:
+    remaining = len(to_do)
+    with closing(run_children(children, at_once=jobs, environment=_environment(min(jobs, remaining)))) as events:
         for index, code in events:
             position, run = to_do[index]
             if code is None:
                 started[index] = time.monotonic()
                 log.info("%s starts: %s", position, run.point)
                 continue
-            left, took = left - 1, (time.monotonic() - started[index]) / 60
-            # Not the exit code: a run that has finished and then crashed on its way out has its result.
+            remaining, took = remaining - 1, (time.monotonic() - started[index]) / 60
+            # The exit code is not used: a run that finished and then crashed at exit has a result.
             if result := read_result(run.folder):
                 minutes.append(took)
                 outcome = f"test top-1 {100 * result.test_top1:.1f} %"
             else:
                 outcome = f"failed, {_cause(code)}"
                 failures.append(f"{run.point}: {_cause(code)}, see {logs[index] or 'its output above'}")
-            if left and minutes:
-                outcome += f"; {left} to go, about {math.ceil(math.ceil(left / jobs) * mean(minutes))} min"
+            if remaining and minutes:
+                wait = math.ceil(math.ceil(remaining / jobs) * mean(minutes))
+                outcome += f"; {remaining} left, about {wait} min"
             log.info("%s ends after %.1f min: %s: %s", position, took, run.point, outcome)
     return failures
 
 
 def _environment(at_once: int) -> dict[str, str]:
-    """This process's variables; several runs share the cores instead of each taking all."""
+    """Returns the environment of a run; concurrent runs divide the cores instead of each using all of them."""
     if at_once < 2 or THREADS in os.environ:
         return dict(os.environ)
     return {**os.environ, THREADS: str(max(1, (os.cpu_count() or 1) // at_once))}
@@ -94,14 +94,13 @@ def _environment(at_once: int) -> dict[str, str]:
 def _cause(code: int) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}" if code else "it ended without scores"
+    return f"exit code {code}" if code else "no metrics were written"
 
 
 def _write_tables(runs: Sequence[Run], parent: Path) -> str:
-    """Writes the summary and the numbers of each run, under a name that no other sweep has; returns the summary."""
     results = [read_result(run.folder) for run in runs]
     name = f"sweep-{short_hash(' '.join(run.folder.name for run in runs))}"
     text = summary(runs, results)
     write_text(parent / f"{name}.txt", text)
     write_csv(parent / f"{name}.csv", *raw_rows(runs, results))
-    return f"{text}Also in {parent / name}.txt, and each run in {name}.csv.\n"
+    return f"{text}Saved as {parent / name}.txt; the metrics of each run are in {name}.csv.\n"

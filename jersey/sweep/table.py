@@ -1,4 +1,4 @@
-"""The table at the end of a sweep: what each run reached, and a row for each setting, its seeds averaged."""
+"""The tables at the end of a sweep: one row per setting, averaged over seeds, and the metrics of each run."""
 
 import csv
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from jersey.runs.folder import read_status
 from jersey.sweep.plan import Assignment, Run
 
 VAL, TEST, TEST_F1 = "val/acc_top1", "test/acc_top1", "test/f1_macro"
-SEED = "seed"  # the one axis that is averaged over: `Experiment.seed`
-ENOUGH_SEEDS = 3
+SEED = "seed"  # the path of `Experiment.seed`, the only axis that is averaged over
+MIN_SEEDS = 3
 FEW_SEEDS = (
-    f"Fewer than {ENOUGH_SEEDS} seeds: runs that differ in nothing else have been seen to spread over 2 points, so"
-    " smaller differences mean little."
+    f"Fewer than {MIN_SEEDS} seeds: runs that differ only in their seed have differed by up to 2 points, so smaller"
+    " differences are not reliable."
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """The epoch whose weights were tested and exported, and their scores, as shares of 1."""
+    """The epoch whose weights were tested and exported, and their metrics, as fractions."""
 
     best_epoch: int
     val_top1: float
@@ -30,7 +30,7 @@ class Result:
 
 
 def read_result(folder: Path) -> Result | None:
-    """The result of the run in `folder`; None while it is not finished, or where its files do not tell."""
+    """Returns the result of the run in `folder`; None if it is not finished or its files are damaged."""
     try:
         status = read_status(folder)
         if status["stage"] != "finished":
@@ -45,9 +45,9 @@ def read_result(folder: Path) -> Result | None:
 
 
 def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
-    """Mean and sample standard deviation over seeds, in percent, of every setting in the order given.
+    """Returns a table with one row per setting: mean and sample standard deviation over seeds, in percent.
 
-    A result is None where its run has failed.
+    A result is None if its run has failed.
     """
     groups: dict[tuple[Assignment, ...], list[Result | None]] = {}
     for run, result in zip(runs, results, strict=True):
@@ -60,17 +60,20 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     for setting, group in finished.items():
         failed = len(groups[setting]) - len(group)
         is_best = group and mean(each.val_top1 for each in group) == best
-        val, *test = (_spread([getattr(each, name) for each in group]) for name in ("val_top1", "test_top1", "test_f1"))
+        val, *test = (
+            _mean_and_deviation([getattr(each, name) for each in group])
+            for name in ("val_top1", "test_top1", "test_f1")
+        )
         count = f"{len(group)}, {failed} failed" if failed else str(len(group))
         rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, *test])
-    notes = ["* best in validation"] if best is not None else []
-    if min(map(len, finished.values())) < ENOUGH_SEEDS:
+    notes = ["* best on the validation split"] if best is not None else []
+    if min(map(len, finished.values())) < MIN_SEEDS:
         notes.append(FEW_SEEDS)
     return "".join(f"{line}\n" for line in (*format_table(rows), *notes))
 
 
 def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[list[str], list[list[str]]]:
-    """Header and a row for each run, with its numbers in full."""
+    """Returns the header and one row per run, with its metrics at full precision."""
     names = [each.name for each in runs[0].point.assignments]
     rows = []
     for run, result in zip(runs, results, strict=True):
@@ -79,8 +82,7 @@ def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[lis
     return [*names, "run", "state", "best_epoch", VAL, TEST, TEST_F1], rows
 
 
-def _spread(values: list[float]) -> str:
-    """`93.3 ± 0.4`; one value has no spread, and none no mean."""
+def _mean_and_deviation(values: list[float]) -> str:
     if not values:
         return "-"
     return mean_and_spread(values) + (" ± -" if len(values) == 1 else "")

@@ -1,4 +1,4 @@
-"""Axes of a sweep: cut as written, read as overrides are, and wrong ones found before anything starts."""
+"""Axes of a sweep are split and parsed like overrides, and checked before any run starts."""
 
 import fiddle as fdl
 import pytest
@@ -26,7 +26,7 @@ def texts_of(axis: str, config: fdl.Buildable | None = None) -> list[str]:
     return [str(point) for point in sweep_points(config or example(), [axis])]
 
 
-def refused(*axes: str, config: fdl.Buildable | None = None) -> str:
+def error_of(*axes: str, config: fdl.Buildable | None = None) -> str:
     config = config or example()
     before = as_text(config)
     with pytest.raises(UserError) as caught:
@@ -51,18 +51,18 @@ def refused(*axes: str, config: fdl.Buildable | None = None) -> str:
         ("root=a,'{','='", "root", ["a", "'{'", "'='"]),
     ],
 )
-def test_an_axis_is_cut_at_commas_outside_brackets_and_quotes(axis: str, path: str, values: list[str]) -> None:
+def test_an_axis_is_split_at_commas_outside_brackets_and_quotes(axis: str, path: str, values: list[str]) -> None:
     assert split_axis(axis) == (path, values)
 
 
 @given(st.lists(LITERALS.map(repr) | WORDS, min_size=1))
-def test_values_come_back_from_a_joined_axis(texts: list[str]) -> None:
+def test_splitting_is_the_inverse_of_joining(texts: list[str]) -> None:
     assert split_axis(f"data.root={','.join(texts)}") == ("data.root", texts)
 
 
 @settings(max_examples=25)
 @given(st.lists(st.text(), min_size=1, max_size=3, unique=True))
-def test_any_text_reaches_the_config_of_its_point_and_its_override_too(values: list[str]) -> None:
+def test_any_text_is_set_by_its_point_and_by_its_override(values: list[str]) -> None:
     points = sweep_points(example(), [f"root={','.join(map(repr, values))}"])
     for value, point in zip(values, points, strict=True):
         config = example()
@@ -71,7 +71,7 @@ def test_any_text_reaches_the_config_of_its_point_and_its_override_too(values: l
         assert as_text(config) == point.config_text
 
 
-def test_the_product_keeps_the_order_given_and_the_last_axis_varies_fastest() -> None:
+def test_the_product_keeps_the_order_and_the_last_axis_varies_fastest() -> None:
     points = sweep_points(example(), ["lr=3e-4,1e-4", "seed=1,0"])
     assert [str(point) for point in points] == [
         "lr=0.0003, seed=1",
@@ -95,15 +95,15 @@ def test_the_product_keeps_the_order_given_and_the_last_axis_varies_fastest() ->
         ("repeats.00=4", ["repeats.00=4"]),
     ],
 )
-def test_values_are_read_by_the_type_of_their_parameter(axis: str, texts: list[str]) -> None:
+def test_values_are_parsed_by_the_type_of_their_parameter(axis: str, texts: list[str]) -> None:
     assert texts_of(axis) == texts
 
 
-def test_a_name_is_as_long_as_it_must_be_and_a_shared_sub_config_is_one_parameter() -> None:
+def test_names_are_as_short_as_possible_and_a_shared_sub_config_is_one_parameter() -> None:
     config = example(trainer__callbacks__other=fdl.Config(Ema, decay=0.5))
     assert texts_of("callbacks.ema.decay=0.1", config) == ["ema.decay=0.1"]
     config.trainer.callbacks.other = config.trainer.callbacks.ema
-    assert "two axes" in refused("callbacks.ema.decay=0.1", "other.decay=0.2", config=config)
+    assert "two axes" in error_of("callbacks.ema.decay=0.1", "other.decay=0.2", config=config)
     (point,) = sweep_points(config, ["other.decay=0.2"])
     assert point.config_text.count("decay = 0.2") == 2
 
@@ -127,6 +127,6 @@ def test_a_name_is_as_long_as_it_must_be_and_a_shared_sub_config_is_one_paramete
         (["seed=0,-1"], ["seed=-1", "too small"]),
     ],
 )
-def test_one_mistake_and_there_are_no_points(axes: list[str], words: list[str]) -> None:
-    sentence = refused(*axes)
+def test_an_invalid_axis_or_point_raises_an_error(axes: list[str], words: list[str]) -> None:
+    sentence = error_of(*axes)
     assert all(word in sentence for word in words), sentence

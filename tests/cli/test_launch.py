@@ -1,4 +1,4 @@
-"""The real `launch.py` in a process of its own: what it prints, how it fails, and that a run is never overwritten."""
+"""The real `launch.py` in its own process: what it prints, how it fails, and that a run is never overwritten."""
 
 import json
 import re
@@ -27,8 +27,8 @@ TINY = (
 )
 
 
-def refusal(result: subprocess.CompletedProcess) -> str:
-    """The one line of a user error, which ends whatever the run had to say before."""
+def error_of(result: subprocess.CompletedProcess) -> str:
+    """Returns the line of a user error, which is the last line of the output."""
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     last = result.stderr.strip().splitlines()[-1]
@@ -36,15 +36,25 @@ def refusal(result: subprocess.CompletedProcess) -> str:
     return last
 
 
-def test_a_fresh_process_finds_everything_it_needs(tmp_path: Path) -> None:
-    """All other tests fork theirs from one that has imported much."""
+def test_a_fresh_process_has_everything_it_needs(tmp_path: Path) -> None:
+    """The other tests fork their processes from one that has imported torch."""
     command = [sys.executable, str(REPOSITORY / "launch.py"), "--exp=quickstart", "--print_config"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert "\ntrainer.epochs = " in result.stdout
 
 
-def test_print_config_shows_fiddlers_first_then_overrides_and_starts_nothing(launch: Launch, tmp_path: Path) -> None:
+def test_help_shows_the_purpose_and_an_example_of_every_flag(launch: Launch) -> None:
+    text = " ".join(launch("--help").stdout.split())
+    names = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (REPOSITORY / "launch.py").read_text(encoding="utf-8"))
+    assert {"exp", "fdl_set", "diff_effects", "sweep", "workdir"} <= set(names)
+    for name in names:
+        assert re.search(
+            rf"--(\[no\])?{name}: (<\S+: )?\[(select|change|show|sweep|run)\] [^]]*e\.g\. [^]]*--{name}\b", text
+        )
+
+
+def test_print_config_applies_fiddlers_before_overrides_and_starts_nothing(launch: Launch, tmp_path: Path) -> None:
     flags = ("--fdl_set=epochs=3", "--fiddler=smoke", "--fdl_set=root=/my crops/00", "--fdl_set=labels=0,00,01")
     result = launch("--exp=quickstart", "--print_config", *flags)
     assert result.returncode == 0, result.stderr
@@ -75,8 +85,10 @@ def test_print_config_shows_fiddlers_first_then_overrides_and_starts_nothing(lau
         (("--exp=resnet18_baseline", "--fdl_set=root=/no/such/folder"), ("/no/such/folder", "root")),
     ],
 )
-def test_a_mistake_in_the_flags_is_one_sentence(launch: Launch, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
-    sentence = refusal(launch(*flags))
+def test_a_wrong_flag_is_an_error_of_one_sentence(
+    launch: Launch, flags: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    sentence = error_of(launch(*flags))
     assert all(word in sentence for word in words), sentence
 
 
@@ -107,28 +119,28 @@ def break_an_image(root: Path) -> None:
         (break_an_image, ("broken.png",)),
     ],
 )
-def test_a_mistake_in_the_data_is_one_sentence(
+def test_wrong_data_is_an_error_of_one_sentence(
     launch: Launch, crops_root: Path, tmp_path: Path, damage: Callable[[Path], None], words: tuple[str, ...]
 ) -> None:
     root = tmp_path / "crops"
     shutil.copytree(crops_root, root)
     damage(root)
-    sentence = refusal(launch(*TINY, f"--fdl_set=root={root}"))
+    sentence = error_of(launch(*TINY, f"--fdl_set=root={root}"))
     assert all(word in sentence for word in words), sentence
 
 
-def test_a_failed_weight_download_says_what_to_do(
+def test_a_failed_download_of_weights_is_an_error_with_a_remedy(
     launch: Launch, crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no_weights"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
-    sentence = refusal(launch(*TINY[:-1], f"--fdl_set=root={crops_root}"))
+    sentence = error_of(launch(*TINY[:-1], f"--fdl_set=root={crops_root}"))
     assert "resnet18" in sentence
     assert "module.network.weights=" in sentence
 
 
-def test_a_config_that_names_what_is_not_allowed_is_refused_unread(launch: Launch, tmp_path: Path) -> None:
-    """A module on the path would leave a file when imported."""
+def test_a_config_with_a_forbidden_name_is_refused_before_any_import(launch: Launch, tmp_path: Path) -> None:
+    """A module on the path would create a file when imported."""
     (tmp_path / "foreign.py").write_text("open('imported', 'w').close()\n\ndef part():\n    return 1\n")
     saved = configs.to_json(configs.get_experiment("quickstart")(), "quickstart")
     saved = re.sub(r"\s+", " ", saved)
@@ -136,11 +148,11 @@ def test_a_config_that_names_what_is_not_allowed_is_refused_unread(launch: Launc
     assert known in saved
     text = saved.replace(known, '"module": "foreign", "name": "part"')
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
-    assert "foreign" in refusal(launch("--config=config.json"))
+    assert "foreign" in error_of(launch("--config=config.json"))
     assert not (tmp_path / "imported").exists()
 
 
-def test_a_run_of_before_the_modules_moved_is_refused_with_what_to_do(launch: Launch, tmp_path: Path) -> None:
+def test_a_run_of_an_older_version_is_refused_with_a_remedy(launch: Launch, tmp_path: Path) -> None:
     config = configs.get_experiment("quickstart")()
     folder = tmp_path / "runs" / "quickstart" / "old"
     folder.mkdir(parents=True)
@@ -148,14 +160,14 @@ def test_a_run_of_before_the_modules_moved_is_refused_with_what_to_do(launch: La
         (folder / name).write_text(text.replace("jersey.training.module", "jersey.module"), encoding="utf-8")
     before = {path: path.read_bytes() for path in folder.iterdir()}
     for flags in ((f"--config={folder}",), ("--exp=quickstart", f"--diff={folder}"), ("--exp=quickstart", "--run=old")):
-        sentence = refusal(launch(*flags))
+        sentence = error_of(launch(*flags))
         assert "no module jersey.module" in sentence
         assert sentence.endswith("run the experiment again, or use the commit in the run's provenance.json")
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.slow
-def test_one_batch_is_learnt_by_heart(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
+def test_one_batch_is_memorized(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
     flags = (*TINY, "--fiddler=overfit_batch", "--fdl_set=epochs=12", "--fdl_set=lr=1e-3", "--run=one")
     result = launch(*flags, f"--fdl_set=root={crops_root}")
     assert result.returncode == 0, result.stderr
@@ -164,7 +176,7 @@ def test_one_batch_is_learnt_by_heart(launch: Launch, crops_root: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_opens_with_an_audit_and_goes_on(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
+def test_a_run_starts_with_an_audit_and_continues(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
     root = tmp_path / "crops"
     shutil.copytree(crops_root, root)
     shutil.copy(next((root / "train" / "00").iterdir()), root / "val" / "00" / "again.jpg")
@@ -178,7 +190,7 @@ def test_a_run_opens_with_an_audit_and_goes_on(launch: Launch, crops_root: Path,
 
 
 @pytest.mark.slow
-def test_a_run_leaves_everything_and_is_never_overwritten(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
+def test_a_run_writes_all_files_and_is_never_overwritten(launch: Launch, crops_root: Path, tmp_path: Path) -> None:
     flags = (*TINY, "--run=one", "--fdl_set=epochs=2", "--fdl_set=clip_norm=0.0", f"--fdl_set=root={crops_root}")
     result = launch(*flags)
     assert result.returncode == 0, result.stderr
@@ -190,8 +202,8 @@ def test_a_run_leaves_everything_and_is_never_overwritten(launch: Launch, crops_
     for name in left.split():
         assert (folder / name).stat().st_size > 0, name
     for image in folder.glob("*.png"):
-        with Image.open(image) as picture:
-            picture.verify()
+        with Image.open(image) as opened:
+            opened.verify()
     assert (tmp_path / "runs" / ".aim").is_dir()
     assert json.loads((folder / "labels_mapping.json").read_text())["labels"] == list(NUMBERS)
     assert [row["epoch"] for row in rows_of(folder)] == ["0", "1", "1"]
@@ -203,6 +215,6 @@ def test_a_run_leaves_everything_and_is_never_overwritten(launch: Launch, crops_
     again = launch(*flags)
     assert again.returncode == 0
     assert "finished" in again.stderr
-    sentence = refusal(launch(*flags, "--fdl_set=lr=0.5"))
+    sentence = error_of(launch(*flags, "--fdl_set=lr=0.5"))
     assert "module.optimizer.lr was 0.0001, now 0.5" in sentence
     assert written() == before

@@ -1,4 +1,4 @@
-"""Two configs side by side, and the words behind `--diff`."""
+"""Diffs of two configs, as `--diff` prints them."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ from jersey.config.paths import parameters
 
 
 def tables(text: str) -> dict[str, dict[str, list[str]]]:
-    """The values by path, by part, of a text whose values hold no two blanks."""
+    """Returns the values by part and path, from a diff removed double spaces in its values."""
     found = {}
     for table in text.split("\n\n"):
         head, *rows = [re.split("  +", line) for line in table.splitlines()]
@@ -25,17 +25,17 @@ def tables(text: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def test_equal_configs_and_a_default_written_out_have_no_difference() -> None:
+def test_equal_configs_and_an_explicit_default_have_an_empty_diff() -> None:
     assert diff(example(), example()) == diff(example(), example(), style="markdown") == ""
-    written_out = example(module__optimizer__eps=1e-8)
-    assert diff(example(), written_out) == diff(written_out, example()) == ""
+    explicit = example(module__optimizer__eps=1e-8)
+    assert diff(example(), explicit) == diff(explicit, example()) == ""
 
 
 EMA = "<Config:helpers.config_targets.Ema>"
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "wanted"),
+    ("old", "new", "expected"),
     [
         (
             example(),
@@ -46,7 +46,7 @@ EMA = "<Config:helpers.config_targets.Ema>"
                 "(root)": {"seed": ["0", "3"]},
             },
         ),
-        (  # another callable, with the defaults that differ
+        (  # another callable with different defaults
             example(),
             example(module__optimizer=fdl.Partial(torch.optim.SGD, lr=1e-4)),
             {
@@ -66,7 +66,7 @@ EMA = "<Config:helpers.config_targets.Ema>"
             example(module__ema=fdl.Config(Ema, decay=0.5)),
             {"module": {"module.ema": ["None", EMA], "module.ema.decay": ["-", "0.5"]}},
         ),
-        (  # a default that only code can make
+        (  # a default_factory, whose value cannot be shown
             example(data=fdl.Partial(Data, root="data/crops", labels=("0", "00", "01"))),
             example(),
             {"data": {"data.repeats": ["unset", "{'00': 2, 'a.b=c': 3}"]}},
@@ -86,9 +86,9 @@ EMA = "<Config:helpers.config_targets.Ema>"
     ],
 )
 def test_rows_are_grouped_by_part_and_name_path_old_and_new(
-    old: fdl.Buildable, new: fdl.Buildable, wanted: Any
+    old: fdl.Buildable, new: fdl.Buildable, expected: Any
 ) -> None:
-    assert tables(diff(old, new)) == wanted
+    assert tables(diff(old, new)) == expected
 
 
 def test_a_row_can_be_copied_into_an_override() -> None:
@@ -100,7 +100,7 @@ def test_a_row_can_be_copied_into_an_override() -> None:
     assert diff(old, new) == ""
 
 
-def test_columns_are_in_line_and_a_long_value_stands_below_its_path() -> None:
+def test_columns_are_aligned_and_a_long_value_is_printed_below_its_path() -> None:
     config = example(seed=12345, data__batch_size=8)
     short = diff(example(), config, names=("a_rather_long_name", "new")).splitlines()
     assert len({(line.rindex("  ") + 2) for line in short if line}) == 1
@@ -125,35 +125,35 @@ def pair(first: fdl.Config, second: fdl.Config) -> fdl.Config:
     return fdl.Config(named, first=first, second=second)
 
 
-def test_one_object_in_two_places_differs_from_two_equal_ones_and_is_told_once() -> None:
+def test_a_shared_object_differs_from_two_equal_ones_and_is_listed_once() -> None:
     paths = "module.ema, trainer.callbacks.ema"
     old, new = separate(example()), shared(example())
     assert tables(diff(old, new)) == {"(shared)": {paths: ["separate", "one object"]}}
     assert tables(diff(new, old)) == {"(shared)": {paths: ["one object", "separate"]}}
     assert diff(new, shared(example())) == ""
-    without = example(module__ema=None, trainer__callbacks__ema=None)
-    assert tables(diff(new, without))["(shared)"] == {paths: ["one object", "-"]}
+    removed = example(module__ema=None, trainer__callbacks__ema=None)
+    assert tables(diff(new, removed))["(shared)"] == {paths: ["one object", "-"]}
     new.trainer.callbacks.again = new.module.ema
     rows = tables(diff(shared(example()), new))["(shared)"]
     assert rows == {f"{paths}, trainer.callbacks.again": ["separate", "one object"]}
-    one, other = (fdl.Config(named, inner=fdl.Config(Ema)) for _ in range(2))  # what is inside is not listed again
+    one, other = (fdl.Config(named, inner=fdl.Config(Ema)) for _ in range(2))  # its members are not listed
     assert list(tables(diff(pair(one, other), pair(one, one)))["(shared)"]) == ["first, second"]
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a table row as GitHub reads them: split at bare `|`, then `\\|` is one, then code is unwrapped."""
+    """Returns the cells of a table row as GitHub parses it: split at bare `|`, `\\|` unescaped, code unwrapped."""
     first, *parts, last = re.split(r"(?<!\\)\|", line)
     assert first == last == ""
-    return [_unwrapped(part.strip().replace(r"\|", "|")) for part in parts]
+    return [_without_fence(part.strip().replace(r"\|", "|")) for part in parts]
 
 
-def _unwrapped(text: str) -> str:
+def _without_fence(text: str) -> str:
     code = re.fullmatch(r"(`+)([^`].*[^`]|[^`])\1", text)
-    assert code is None or code[1] not in re.findall("`+", code[2])  # the first fence of that length ends it
+    assert code is None or code[1] not in re.findall("`+", code[2])  # the first fence of that length closes the code
     return code[2] if code else text
 
 
-def test_markdown_has_a_table_a_part() -> None:
+def test_markdown_has_one_table_per_part() -> None:
     config = example(seed=3, data__batch_size=8)
     lines = diff(example(), config, names=("base", "a|b"), style="markdown").splitlines()
     assert [cells(line) for line in lines if line] == [

@@ -19,17 +19,17 @@ def fewer_epochs(config: fdl.Config[Experiment], epochs: int = 1, root: str | No
 
 
 @fiddler
-def one_number(config: fdl.Config[Experiment], number: str) -> None:
-    config.data.labels = (number,)
+def one_label(config: fdl.Config[Experiment], label: str) -> None:
+    config.data.labels = (label,)
 
 
-def test_fiddler_changes_the_config_in_place() -> None:
+def test_a_fiddler_changes_the_config_in_place() -> None:
     config = example()
     apply_fiddler(config, "fewer_epochs")
     assert config.trainer.epochs == 1
     apply_fiddler(config, " fewer_epochs(epochs=2, root='/x') ")
     assert (config.trainer.epochs, config.data.root) == (2, "/x")
-    apply_fiddler(config, "one_number(number=00)")
+    apply_fiddler(config, "one_label(label=00)")
     assert config.data.labels == ("00",)
 
 
@@ -44,10 +44,10 @@ def test_fiddler_changes_the_config_in_place() -> None:
         ("fewer_epochs(**{'epochs': 2})", "fewer_epochs"),
         ("fewer_epochs(", "name(argument=value)"),
         ("a.b()", "name(argument=value)"),
-        ("one_number", "needs number"),
+        ("one_label", "requires label"),
     ],
 )
-def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:
+def test_a_wrong_fiddler_call_raises_a_user_error_of_one_line(call: str, part: str) -> None:
     config = example()
     with pytest.raises(UserError) as caught:
         apply_fiddler(config, call)
@@ -57,5 +57,5 @@ def test_wrong_fiddler_call_is_one_sentence(call: str, part: str) -> None:
 
 
 @given(st.text() | st.text().map(lambda text: f"fewer_epochs({text})"))
-def test_random_fiddler_works_or_is_a_user_error(call: str) -> None:
+def test_a_random_fiddler_call_works_or_raises_a_user_error(call: str) -> None:
     assert_works_or_says_why(lambda: apply_fiddler(example(), call))

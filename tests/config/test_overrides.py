@@ -1,4 +1,4 @@
-"""Overrides find their parameter and check their value."""
+"""Overrides resolve a path to a parameter and check the type of the value."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from jersey.config.paths import parameters
 from jersey.core.errors import UserError
 
 
-def refused(override: str, config: fdl.Buildable | None = None) -> str:
+def error_of(override: str, config: fdl.Buildable | None = None) -> str:
     config = config or example()
     before = as_text(config)
     with pytest.raises(UserError) as caught:
@@ -46,7 +46,7 @@ def refused(override: str, config: fdl.Buildable | None = None) -> str:
         ("[a.b=c]=5", "data.repeats", {"00": 2, "a.b=c": 5}),
     ],
 )
-def test_override_reaches_its_parameter(override: str, path: str, value: Any) -> None:
+def test_an_override_sets_its_parameter(override: str, path: str, value: Any) -> None:
     config = example()
     apply_override(config, override)
     found = next(each for each in parameters(config) if each.path == path)
@@ -56,29 +56,29 @@ def test_override_reaches_its_parameter(override: str, path: str, value: Any) ->
     assert changed == {path}
 
 
-def test_a_full_path_wins_over_endings_and_a_set_value_over_a_default() -> None:
+def test_a_full_path_precedes_endings_and_a_set_value_precedes_a_default() -> None:
     config = example(data=fdl.Partial(named, seed=1, root="x"))
     apply_override(config, "seed=5")
     assert (config.seed, config.data.seed) == (5, 1)
-    config.trainer.other = fdl.Config(torch.optim.SGD)  # has an lr by default
+    config.trainer.other = fdl.Config(torch.optim.SGD)  # its lr is left to the default
     apply_override(config, "lr=0.5")
     assert config.module.optimizer.lr == 0.5
     assert "lr" not in config.trainer.other.__arguments__
 
 
-def test_ambiguous_ending_lists_the_full_paths() -> None:
+def test_an_ambiguous_ending_raises_an_error_with_the_full_paths() -> None:
     config = example(trainer__callbacks__second=fdl.Config(Ema, decay=0.5))
-    message = refused("decay=0.1", config)
+    message = error_of("decay=0.1", config)
     assert "trainer.callbacks.ema.decay" in message
     assert "trainer.callbacks.second.decay" in message
     apply_override(config, "second.decay=0.1")
     assert config.trainer.callbacks.second.decay == 0.1
-    config.trainer.callbacks.second = config.trainer.callbacks.ema  # a shared sub-config is one place
+    config.trainer.callbacks.second = config.trainer.callbacks.ema  # a shared sub-config counts once
     apply_override(config, "decay=0.2")
     assert config.trainer.callbacks.ema.decay == 0.2
 
 
-def test_members_of_lists_and_tuples_of_sub_configs() -> None:
+def test_members_of_lists_and_tuples_can_be_set() -> None:
     config = fdl.Config(named, stages=[fdl.Config(Ema, decay=0.5), 7], pair=(fdl.Config(Ema, decay=0.25), 8))
     apply_override(config, "stages[0].decay=0.75")
     apply_override(config, "stages[1]=9")
@@ -88,38 +88,38 @@ def test_members_of_lists_and_tuples_of_sub_configs() -> None:
     assert (config.pair[0].decay, config.pair[1]) == (0.125, 10)
 
 
-def test_unknown_path_names_the_near_ones() -> None:
-    wanted = "module.optimizer.learning_rate: no such parameter; did you mean module.optimizer.lr?"
-    assert refused("module.optimizer.learning_rate=1") == wanted
-    assert "module.optimizer.lr?" in refused("learning_rate=1")
-    assert "module.optimizer.weight_decay?" in refused("wd=1")
-    assert "data.batch_size?" in refused("batchsize=1")
-    assert "trainer.epochs?" in refused("trainer.epoch=1")
-    assert "--print_config" in refused("zzzzzzzzzzzz=1")
-    assert refused("a=1", fdl.Config(dict)) == "a: no such parameter; --print_config lists them"
+def test_an_unknown_path_raises_an_error_with_similar_paths() -> None:
+    expected = "module.optimizer.learning_rate: no such parameter; did you mean module.optimizer.lr?"
+    assert error_of("module.optimizer.learning_rate=1") == expected
+    assert "module.optimizer.lr?" in error_of("learning_rate=1")
+    assert "module.optimizer.weight_decay?" in error_of("wd=1")
+    assert "data.batch_size?" in error_of("batchsize=1")
+    assert "trainer.epochs?" in error_of("trainer.epoch=1")
+    assert "--print_config" in error_of("zzzzzzzzzzzz=1")
+    assert error_of("a=1", fdl.Config(dict)) == "a: no such parameter; --print_config lists them"
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
-        *(("cay=0.5", "no such parameter"), ("size=5", "no such parameter")),  # an ending is of whole names
-        # What comes at run time cannot be set.
+        *(("cay=0.5", "no such parameter"), ("size=5", "no such parameter")),  # an ending consists of whole names
+        # Arguments that are passed at run time cannot be set.
         *(("class_counts=[1, 2]", "no such parameter"), ("module.optimizer.params=[1]", "no such parameter")),
-        ("trainer.clipnorm=1", "trainer.clip_norm?"),  # a new keyword of a `**keywords` callable is not made up
+        ("trainer.clipnorm=1", "trainer.clip_norm?"),  # a keyword cannot be added to a `**keywords` callable
     ],
 )
-def test_what_is_no_parameter_is_refused(override: str, told: str) -> None:
-    assert told in refused(override)
+def test_a_path_that_is_not_a_parameter_raises_an_error(override: str, message: str) -> None:
+    assert message in error_of(override)
 
 
-def test_a_sub_config_is_not_a_value_but_may_be_left_out_by_none() -> None:
+def test_a_sub_config_cannot_be_replaced_but_an_optional_one_can_be_removed() -> None:
     config = example()
     apply_override(config, "callbacks.ema=None")
     assert config.trainer.callbacks.ema is None
-    message = refused("optimizer=adamw")
+    message = error_of("optimizer=adamw")
     assert message == "module.optimizer is a sub-config, not a value; set one of module.optimizer.lr"
-    assert "trainer.callbacks.ema.decay" in refused("trainer.callbacks=None")
-    assert refused("callbacks.ema=0.9").endswith("or leave it out with None")
+    assert "trainer.callbacks.ema.decay" in error_of("trainer.callbacks=None")
+    assert error_of("callbacks.ema=0.9").endswith("or remove it with None")
 
 
 @pytest.mark.parametrize(
@@ -133,16 +133,16 @@ def test_a_sub_config_is_not_a_value_but_may_be_left_out_by_none() -> None:
         ("epochs=" + "9" * 500, ["trainer.epochs", "999..."]),
     ],
 )
-def test_wrong_value_names_path_type_and_old_value(override: str, parts: list[str]) -> None:
-    message = refused(override)
+def test_a_wrong_value_raises_an_error_with_path_type_and_old_value(override: str, parts: list[str]) -> None:
+    message = error_of(override)
     assert all(part in message for part in parts), message
 
 
 @pytest.mark.parametrize(
     "override", ["", "lr", "=1", "lr:1", "[=1", "a b", "\n", "['\\x']=1", "a..b=1", ".=1", "lr.=1"]
 )
-def test_malformed_override_is_refused(override: str) -> None:
-    refused(override)
+def test_a_malformed_override_raises_an_error(override: str) -> None:
+    error_of(override)
 
 
 PATHS = st.sampled_from([each.path for each in parameters(example())[1:]])
@@ -150,7 +150,7 @@ ENDINGS = PATHS.map(lambda path: path.rpartition(".")[2])
 
 
 @given(st.one_of(st.text(), st.tuples(PATHS | ENDINGS | st.text(), st.text()).map("=".join)))
-def test_random_override_works_or_is_a_user_error(override: str) -> None:
+def test_a_random_override_works_or_raises_a_user_error(override: str) -> None:
     config = example()
     assert_works_or_says_why(lambda: apply_override(config, override))
     as_text(config)

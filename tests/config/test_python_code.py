@@ -1,4 +1,4 @@
-"""A config as Python: importing it gives the graph back."""
+"""A config as Python code: importing it returns an equal graph."""
 
 import runpy
 from pathlib import Path
@@ -19,7 +19,7 @@ def run(code: str, experiment: str = "some_experiment") -> fdl.Buildable:
     return module[experiment]()
 
 
-def test_a_module_of_one_function_named_as_the_experiment(tmp_path: Path) -> None:
+def test_the_module_has_one_function_named_after_the_experiment(tmp_path: Path) -> None:
     path = tmp_path / "config.py"
     path.write_text(as_python(example(), "some_experiment"), encoding="utf-8")
     module = runpy.run_path(str(path))
@@ -28,7 +28,7 @@ def test_a_module_of_one_function_named_as_the_experiment(tmp_path: Path) -> Non
     assert "some_experiment" in module["__doc__"]
 
 
-def test_each_value_stands_under_its_path_and_only_what_is_named_is_imported() -> None:
+def test_each_value_is_assigned_to_its_path_and_only_used_modules_are_imported() -> None:
     lines = [line.strip() for line in as_python(example(), "some_experiment").splitlines()]
     imported = [line for line in lines if line.startswith("import ")]
     assert imported == ["import fiddle as fdl", "import helpers.config_targets", "import torch.optim"]
@@ -37,7 +37,7 @@ def test_each_value_stands_under_its_path_and_only_what_is_named_is_imported() -
 
 
 @given(graphs())
-def test_any_graph_comes_back(config: fdl.Buildable) -> None:
+def test_any_graph_survives_a_round_trip(config: fdl.Buildable) -> None:
     assert same(run(as_python(config, "some_experiment")), config)
 
 
@@ -58,13 +58,13 @@ OUTER = fdl.Config(named, inner=SHARED)
         fdl.Config(named, plain=None, ema=fdl.Config(Ema), last=float("-inf"), text='"""it\'s\\\n\u2028\ud800'),
     ],
 )
-def test_what_is_hard_to_write_comes_back(config: fdl.Buildable) -> None:
+def test_unusual_graphs_survive_a_round_trip(config: fdl.Buildable) -> None:
     code = as_python(config, "some_experiment")
     assert same(run(code), config)
     code.encode()
 
 
-def test_no_number_is_a_value_too_and_a_shared_part_is_written_once() -> None:
+def test_nan_is_written_and_a_shared_part_is_written_once() -> None:
     config = run(as_python(fdl.Config(Ema, decay=float("nan")), "some_experiment"))
     assert config.decay != config.decay
     code = as_python(fdl.Config(named, first=SHARED, second=[SHARED, SHARED]), "some_experiment")
@@ -72,6 +72,6 @@ def test_no_number_is_a_value_too_and_a_shared_part_is_written_once() -> None:
 
 
 def test_members_keep_their_order() -> None:
-    """The order of callbacks is the order in which they are called."""
+    """Callbacks are called in the order of the config."""
     config = fdl.Config(named, ema=fdl.Config(Ema), progress=None, best=fdl.Config(Ema))
     assert list(fdl.build(run(as_python(config, "some_experiment")))) == ["ema", "progress", "best"]

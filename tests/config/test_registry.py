@@ -1,4 +1,4 @@
-"""Experiments and fiddlers are found by the names of their functions."""
+"""Registries find experiments and fiddlers by the names of their functions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,15 +17,15 @@ def resnet18_baseline() -> None:
     pass
 
 
-def known(count: int = 0) -> Registry[Callable[..., Any]]:
+def filled_registry(count: int = 0) -> Registry[Callable[..., Any]]:
     registry: Registry[Callable[..., Any]] = Registry("experiment")
     for function in (resnet18_baseline, quickstart, *(type(f"other_{number}", (), {}) for number in range(count))):
         assert registry.add(function) is function
     return registry
 
 
-def test_function_is_found_by_its_name_which_is_taken_once() -> None:
-    registry = known()
+def test_a_function_is_found_by_its_name_which_must_be_unique() -> None:
+    registry = filled_registry()
     assert registry.get("quickstart") is quickstart
     assert registry.names() == ["quickstart", "resnet18_baseline"]
     with pytest.raises(ValueError, match="quickstart") as caught:
@@ -33,15 +33,15 @@ def test_function_is_found_by_its_name_which_is_taken_once() -> None:
     assert not isinstance(caught.value, UserError)
 
 
-def test_unknown_name_gives_the_near_match_and_a_short_list() -> None:
+def test_an_unknown_name_raises_an_error_with_similar_names_or_all_names() -> None:
     with pytest.raises(UserError) as caught:
-        known().get("resnet18_basline")
+        filled_registry().get("resnet18_basline")
     message = (
         "unknown experiment 'resnet18_basline'; did you mean resnet18_baseline? known: quickstart, resnet18_baseline"
     )
     assert str(caught.value) == message
     with pytest.raises(UserError) as caught:
-        known(count=20).get("zzz")
+        filled_registry(count=20).get("zzz")
     assert str(caught.value) == "unknown experiment 'zzz'; there are 22, --list shows them"
     with pytest.raises(UserError, match="no experiment is registered"):
         Registry("experiment").get("quickstart")

@@ -1,4 +1,4 @@
-"""A config in a run folder: written, found and read back."""
+"""The config file of a run folder: written, found and read again."""
 
 import json
 from pathlib import Path
@@ -18,21 +18,21 @@ from jersey.core.errors import UserError
 PACKAGES = ("torch", "helpers")
 
 
-def ours() -> fdl.Config[Any]:
-    """A graph of names that a config file may hold, with a shared part."""
+def allowed_graph() -> fdl.Config[Any]:
+    """Returns a graph of allowed names, with a shared part."""
     shared = fdl.Config(torch.nn.Linear, 3, 2, bias=False)
     optimizer = fdl.Partial(torch.optim.AdamW, lr=1e-4, betas=(0.9, 0.95))
     return fdl.Config(torch.nn.ModuleDict, {"first": shared, "again": shared, "00": optimizer, "none": None})
 
 
 @given(graphs())
-def test_any_graph_comes_back(config: fdl.Buildable) -> None:
+def test_any_graph_survives_a_round_trip(config: fdl.Buildable) -> None:
     assert same(from_json(to_json(config, "some_experiment"), PACKAGES), config)
 
 
-def test_it_is_the_format_of_fiddle_with_what_is_shared_shared_again() -> None:
-    assert same(serialization.load_json(to_json(ours(), "some_experiment")), ours())
-    back = from_json(to_json(ours(), "some_experiment"), PACKAGES)
+def test_the_file_has_the_format_of_fiddle_and_keeps_sharing() -> None:
+    assert same(serialization.load_json(to_json(allowed_graph(), "some_experiment")), allowed_graph())
+    back = from_json(to_json(allowed_graph(), "some_experiment"), PACKAGES)
     assert back.modules["first"] is back.modules["again"]
 
 
@@ -45,14 +45,14 @@ def test_values_survive_with_their_types(value: object) -> None:
 
 
 def test_a_run_is_loaded_from_its_folder_or_its_file(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(to_json(ours(), "größer"), encoding="utf-8")
+    (tmp_path / "config.json").write_text(to_json(allowed_graph(), "größer"), encoding="utf-8")
     for path in (tmp_path, tmp_path / "config.json"):
         name, config = load(path, PACKAGES)
         assert name == "größer"
-        assert same(config, ours())
+        assert same(config, allowed_graph())
 
 
-def refused(path: Path) -> str:
+def error_of(path: Path) -> str:
     with pytest.raises(UserError) as caught:
         load(path, PACKAGES)
     message = str(caught.value)
@@ -61,34 +61,34 @@ def refused(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing/config.json", "x" * 300, "file/below", "", "odd"])
-def test_no_such_run_is_said_with_its_path(name: str, tmp_path: Path) -> None:
+def test_a_missing_run_raises_an_error_with_its_path(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     (tmp_path / "odd" / "config.json").mkdir(parents=True)
-    message = refused(tmp_path / name)
+    message = error_of(tmp_path / name)
     assert str(tmp_path / name) in message
-    assert ("holds no config.json; name the folder of one run" in message) == (name == "")
+    assert ("contains no config.json; name the folder of one run" in message) == (name == "")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"{}", b"seed = 0\n", b"\xff\xfe\x00", b"[" * 10000])
 def test_another_file_is_not_a_config(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(content)
-    message = refused(tmp_path)
+    message = error_of(tmp_path)
     assert str(tmp_path / "config.json") in message or str(tmp_path) in message
     assert "not a saved config" in message or "not the config of a run" in message
 
 
 @pytest.mark.parametrize("name", [None, 3, "", "..", "../other", "a/b", "a b", "/tmp", ["a"], "a\n"])
 def test_the_experiment_must_be_a_plain_name(name: object, tmp_path: Path) -> None:
-    path, document = tmp_path / "config.json", json.loads(to_json(ours(), "some_experiment"))
+    path, document = tmp_path / "config.json", json.loads(to_json(allowed_graph(), "some_experiment"))
     path.write_text(json.dumps(document | {"experiment": name}), encoding="utf-8")
-    assert repr(name) in refused(path)
+    assert repr(name) in error_of(path)
     del document["experiment"]
     path.write_text(json.dumps(document), encoding="utf-8")
-    assert "experiment" in refused(path)
+    assert "experiment" in error_of(path)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message_part"),
     [
         ('"name": "AdamW"', '"name": "NoSuchOptimizer"', "NoSuchOptimizer"),
         ('"torch.optim.adamw"', '"torch.optim.no_such_module"', "no_such_module"),
@@ -96,11 +96,13 @@ def test_the_experiment_must_be_a_plain_name(name: object, tmp_path: Path) -> No
         ('"name": "Linear"', '"name": "Bilinear"', "in_features"),
     ],
 )
-def test_a_config_of_another_version_says_what_is_missing(old: str, new: str, told: str, tmp_path: Path) -> None:
-    text = to_json(ours(), "some_experiment")
+def test_a_config_of_another_version_raises_an_error_with_what_is_missing(
+    old: str, new: str, message_part: str, tmp_path: Path
+) -> None:
+    text = to_json(allowed_graph(), "some_experiment")
     assert old in text
     (tmp_path / "config.json").write_text(text.replace(old, new), encoding="utf-8")
-    message = refused(tmp_path)
-    assert told in message
+    message = error_of(tmp_path)
+    assert message_part in message
     assert "this version of the code" in message
     assert str(tmp_path / "config.json") in message

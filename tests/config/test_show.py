@@ -1,4 +1,4 @@
-"""Flat prints of configs, and the paths in them."""
+"""Flat prints of configs, and their paths."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from jersey.config.paths import parameters, split, values_of
 from jersey.config.show import value_text
 
 
-def test_flat_values_by_full_path() -> None:
+def test_flatten_returns_values_by_full_path() -> None:
     config = example()
     config.module.ema = config.trainer.callbacks.ema
     flat = flatten(config)
@@ -23,7 +23,7 @@ def test_flat_values_by_full_path() -> None:
     assert "module.optimizer.betas" not in flat
 
 
-def test_text_is_a_line_a_value_in_a_stable_order() -> None:
+def test_text_has_one_line_per_value_in_a_stable_order() -> None:
     lines = as_text(example()).splitlines()
     assert lines[0] == "(root) = <Config:helpers.config_targets.Experiment>"
     assert lines[1:4] == [
@@ -51,7 +51,7 @@ def test_paths_are_split_at_dots_and_brackets(path: str) -> None:
     assert split(path) in [each.keys for each in parameters(config)]
 
 
-def test_values_by_path_are_the_set_and_the_default_ones() -> None:
+def test_values_by_path_include_set_values_and_defaults() -> None:
     values = values_of(example())
     assert (values["module.optimizer.lr"], values["module.optimizer.eps"]) == (1e-4, 1e-8)
     with pytest.raises(LookupError, match=r"the config has no module\.nothing"):
@@ -63,9 +63,9 @@ def test_values_by_path_are_the_set_and_the_default_ones() -> None:
     [
         (torch.optim.AdamW, "<torch.optim.AdamW>"),
         (torch.nn.Module().register_buffer, "<torch.nn.modules.module.Module.register_buffer>"),
-        (torch.nn.ReLU(), "ReLU()"),  # callable, without a name
+        (torch.nn.ReLU(), "ReLU()"),  # callable without a name
         ("00", "'00'"),
     ],
 )
-def test_what_has_a_name_is_shown_by_its_shortest_one(value: object, text: str) -> None:
+def test_an_object_with_a_name_is_shown_by_its_shortest_path(value: object, text: str) -> None:
     assert value_text(value) == text

@@ -1,4 +1,4 @@
-"""What a saved config may name: a stranger's file can neither import nor call anything else while it is read."""
+"""Reading a saved config from an untrusted source neither imports nor calls anything but what is allowed."""
 
 import copy
 import json
@@ -34,8 +34,8 @@ def node(kind: tuple[str, str], *items: Any, metadata: Any = None) -> dict[str, 
     return {"type": pyref(kind), "items": [["", item] for item in items], "metadata": metadata}
 
 
-def holding(*values: Any, target: tuple[str, str] = SEQUENTIAL, keys: Any = None, **objects: Any) -> str:
-    """The JSON of a config that calls `target` with `values`."""
+def config_json(*values: Any, target: tuple[str, str] = SEQUENTIAL, keys: Any = None, **objects: Any) -> str:
+    """Returns the JSON of a config that calls `target` with `values`."""
     empty = node(("builtins", "dict"), metadata=node(("builtins", "tuple")))
     names = node(("builtins", "tuple"), *(range(len(values)) if keys is None else keys))
     meta = node(META, pyref(target), names, empty, empty, metadata=pyref(META))
@@ -43,8 +43,8 @@ def holding(*values: Any, target: tuple[str, str] = SEQUENTIAL, keys: Any = None
     return json.dumps({"root": root, "objects": {"meta": meta, **objects}})
 
 
-def refused(text: str) -> str:
-    """Refuses `text`, and imports nothing on the way but what may be named."""
+def error_of(text: str) -> str:
+    """Returns the error of reading `text`, which must not import anything outside the allowed packages."""
     before = set(sys.modules)
     with pytest.raises(UserError) as caught:
         from_json(text, PACKAGES)
@@ -54,28 +54,28 @@ def refused(text: str) -> str:
     return message
 
 
-def test_documents_written_here_are_of_the_format() -> None:
+def test_the_documents_of_these_tests_have_the_right_format() -> None:
     config = fdl.Config(torch.nn.Sequential, "a", (1, None))
-    assert from_json(holding("a", node(("builtins", "tuple"), 1, None)), PACKAGES) == config
-    assert serialization.load_json(holding("a", node(("builtins", "tuple"), 1, None))) == config
+    assert from_json(config_json("a", node(("builtins", "tuple"), 1, None)), PACKAGES) == config
+    assert serialization.load_json(config_json("a", node(("builtins", "tuple"), 1, None))) == config
 
 
 @pytest.fixture
-def traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Modules on the path that leave a file when they are imported, and the folder for such files."""
-    sprung = tmp_path / "sprung"
-    sprung.mkdir()
+def import_traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Puts modules on the path that create a file when they are imported; yields the folder of these files."""
+    imported = tmp_path / "imported"
+    imported.mkdir()
     for name in ("evil", "jersey_evil", "experiments_evil", "torch_evil", "torchvision_evil", "lightning_evil"):
-        code = f"from pathlib import Path\nPath({str(sprung)!r}, {name!r}).touch()\ndef f(*arguments): pass\n"
+        code = f"from pathlib import Path\nPath({str(imported)!r}, {name!r}).touch()\ndef f(*arguments): pass\n"
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "evil.py").write_text((tmp_path / "evil.py").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    __import__("evil")  # the traps work
-    (sprung / "evil").unlink()
+    __import__("evil")  # check that a trap works
+    (imported / "evil").unlink()
     del sys.modules["evil"]
-    yield sprung
-    assert list(sprung.iterdir()) == []
+    yield imported
+    assert list(imported.iterdir()) == []
 
 
 _NAMES = """
@@ -94,63 +94,65 @@ FORBIDDEN += [(module, name) for module, _, name in (word.partition(":") for wor
 
 
 @pytest.mark.parametrize(("module", "name"), FORBIDDEN)
-def test_a_sub_config_may_not_call_it(module: str, name: str, traps: Path, tmp_path: Path) -> None:
-    command = f"touch {tmp_path / 'sprung' / 'command'}"
-    assert "may only name" in refused(holding(command, target=(module, name)))
+def test_a_sub_config_may_not_name_a_forbidden_callable(
+    module: str, name: str, import_traps: Path, tmp_path: Path
+) -> None:
+    command = f"touch {tmp_path / 'imported' / 'command'}"
+    assert "may only name" in error_of(config_json(command, target=(module, name)))
 
 
 @pytest.mark.parametrize(("module", "name"), [*FORBIDDEN, ("torch.nn", "Linear"), ("torch.hub", "load")])
-def test_no_other_place_may_name_anything(module: str, name: str, traps: Path, tmp_path: Path) -> None:
+def test_no_other_place_may_name_an_object(module: str, name: str, import_traps: Path, tmp_path: Path) -> None:
     bad = pyref((module, name))
-    command = f"touch {tmp_path / 'sprung' / 'command'}"
-    refused(holding(bad))
-    refused(holding(node(("builtins", "dict"), command, metadata=bad)))
-    refused(holding({"type": "ref", "key": "bad"}, bad=bad))
-    refused(holding({"type": "leaf", "value": bad}))
-    refused(holding(node((module, name), command)) if (module, name) != CONFIG else "")
-    refused(json.dumps({"root": node(CONFIG, command, metadata=bad), "objects": {}}))
-    refused(json.dumps({"root": node(META, command, metadata=bad), "objects": {}}))
-    refused(json.dumps({"root": bad, "objects": {}}))
+    command = f"touch {tmp_path / 'imported' / 'command'}"
+    error_of(config_json(bad))
+    error_of(config_json(node(("builtins", "dict"), command, metadata=bad)))
+    error_of(config_json({"type": "ref", "key": "bad"}, bad=bad))
+    error_of(config_json({"type": "leaf", "value": bad}))
+    error_of(config_json(node((module, name), command)) if (module, name) != CONFIG else "")
+    error_of(json.dumps({"root": node(CONFIG, command, metadata=bad), "objects": {}}))
+    error_of(json.dumps({"root": node(META, command, metadata=bad), "objects": {}}))
+    error_of(json.dumps({"root": bad, "objects": {}}))
 
 
 @pytest.mark.parametrize("module", ["torch.evil", "torch.no_such_module", "torch.nn.evil"])
-def test_a_missing_module_of_an_allowed_package_is_looked_for_there_alone(module: str, traps: Path) -> None:
-    assert "this version of the code" in refused(holding(target=(module, "f")))
+def test_a_missing_module_is_searched_only_in_its_allowed_package(module: str, import_traps: Path) -> None:
+    assert "this version of the code" in error_of(config_json(target=(module, "f")))
 
 
 def test_metadata_of_a_named_tuple_is_not_called(tmp_path: Path) -> None:
-    """Fiddle's reader would call it: with a function of torch, it writes a file."""
+    """Fiddle's reader would call it; here the metadata is a function of torch that writes a file."""
     file = tmp_path / "written"
     attack = json.dumps({"root": node(META, "text", str(file), metadata=pyref(("torch", "save"))), "objects": {}})
-    refused(attack)
-    refused(holding(json.loads(attack)["root"]))
+    error_of(attack)
+    error_of(config_json(json.loads(attack)["root"]))
     assert not file.exists()
 
 
 def test_metadata_of_a_sub_config_is_not_called() -> None:
-    """Fiddle's reader would take `tags` of whatever stands there and call it: here a function of torch."""
+    """Fiddle's reader would call the `tags` of any object in that place; here they are a function of torch."""
     empty = node(("builtins", "dict"), metadata=node(("builtins", "tuple")))
     names = node(("builtins", "tuple"), "fn_or_cls", "tags")
     objects = {
         "meta": node(META, pyref(("torch.nn", "Linear")), names, empty, empty, metadata=pyref(META)),
-        "posing": node(
+        "disguised": node(
             CONFIG, pyref(("torch.nn", "Linear")), pyref(("torch", "seed")), metadata={"type": "ref", "key": "meta"}
         ),
     }
-    attack = json.dumps({"root": node(CONFIG, metadata={"type": "ref", "key": "posing"}), "objects": objects})
+    attack = json.dumps({"root": node(CONFIG, metadata={"type": "ref", "key": "disguised"}), "objects": objects})
     torch.manual_seed(7)
-    refused(attack)
+    error_of(attack)
     assert torch.initial_seed() == 7
 
 
-def test_arguments_cannot_reach_into_the_sub_config() -> None:
+def test_arguments_cannot_set_private_attributes_of_the_sub_config() -> None:
     keys = ("__class__", "__fn_or_cls__", "__arguments__", "__dict__", "__build__", 7, -1, 1.5, None)
     for key in keys:
-        assert "Linear" in refused(holding("x", target=("torch.nn", "Linear"), keys=(key,)))
+        assert "Linear" in error_of(config_json("x", target=("torch.nn", "Linear"), keys=(key,)))
 
 
 @pytest.mark.parametrize("config", [fdl.Config(positional, 1, 2, 3, (4,)), fdl.Partial(positional, 1)])
-def test_positional_arguments_come_back(config: fdl.Buildable) -> None:
+def test_positional_arguments_survive_a_round_trip(config: fdl.Buildable) -> None:
     assert from_json(to_json(config, "some_experiment"), ["helpers"]) == config
 
 
@@ -160,7 +162,7 @@ VALID = json.loads(
 
 
 def places(tree: Any) -> list[tuple[Any, Any]]:
-    """Every container in `tree` with every key into it."""
+    """Returns every container in `tree`, once for each of its keys."""
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     return [found for key, child in pairs for found in [(tree, key), *places(child)]]
 
@@ -175,7 +177,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300)
 @given(st.integers(0, len(places(VALID)) - 1), JSON, st.booleans())
-def test_a_damaged_document_is_a_config_or_a_user_error(number: int, value: Any, remove: bool) -> None:
+def test_a_damaged_document_is_read_or_raises_a_user_error(number: int, value: Any, remove: bool) -> None:
     document = copy.deepcopy(VALID)
     container, key = places(document)[number]
     if remove:
@@ -189,5 +191,5 @@ def test_a_damaged_document_is_a_config_or_a_user_error(number: int, value: Any,
     assert_works_or_says_why(read)
 
 
-def test_sharing_without_end_is_refused() -> None:
-    assert "damaged" in refused(holding({"type": "ref", "key": "loop"}, loop={"type": "ref", "key": "loop"}))
+def test_a_cycle_of_references_raises_an_error() -> None:
+    assert "damaged" in error_of(config_json({"type": "ref", "key": "loop"}, loop={"type": "ref", "key": "loop"}))

@@ -1,4 +1,4 @@
-"""Texts become values by type, and only what the type allows."""
+"""Texts are parsed as values of the expected type."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ LABELS = tuple[str, ...]
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted", "value"),
+    ("text", "expected", "value"),
     [
         ("1e-4", float, 1e-4),
         (" 3 ", int, 3),
@@ -51,13 +51,13 @@ LABELS = tuple[str, ...]
         ("(1, 'a')", Any, (1, "a")),
     ],
 )
-def test_text_is_read_as_its_type(text: str, wanted: Any, value: Any) -> None:
-    found = values.parse(text, wanted)
+def test_text_is_parsed_as_the_expected_type(text: str, expected: Any, value: Any) -> None:
+    found = values.parse(text, expected)
     assert repr(found) == repr(value)
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("abc", float),
         ("", str),
@@ -87,13 +87,13 @@ def test_text_is_read_as_its_type(text: str, wanted: Any, value: Any) -> None:
         ("\0", int),
     ],
 )
-def test_what_the_type_does_not_allow_is_refused(text: str, wanted: Any) -> None:
+def test_text_that_the_type_does_not_allow_raises_an_error(text: str, expected: Any) -> None:
     with pytest.raises(values.TypeMismatch):
-        values.parse(text, wanted)
+        values.parse(text, expected)
 
 
 @pytest.mark.parametrize(
-    ("annotation", "members", "key", "wanted"),
+    ("annotation", "members", "key", "expected"),
     [
         (dict[str, float], {"a": 1.0}, "a", float),
         (list[int] | dict[str, str] | None, {"a": "b"}, "a", str),
@@ -103,8 +103,10 @@ def test_what_the_type_does_not_allow_is_refused(text: str, wanted: Any) -> None
         (values.UNKNOWN, [1], 0, values.UNKNOWN),
     ],
 )
-def test_members_have_the_type_their_collection_declares(annotation: Any, members: Any, key: Any, wanted: Any) -> None:
-    assert values.member_annotation(annotation, members, key) is wanted
+def test_members_have_the_type_that_their_collection_declares(
+    annotation: Any, members: Any, key: Any, expected: Any
+) -> None:
+    assert values.member_annotation(annotation, members, key) is expected
 
 
 NUMBERS = st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
@@ -118,23 +120,23 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_print_and_parse_give_the_value_back(value: Any) -> None:
-    wanted = values.expected_type(values.UNKNOWN, value)
-    found = values.parse(repr(value), wanted)
+def test_parse_is_the_inverse_of_repr(value: Any) -> None:
+    expected = values.expected_type(values.UNKNOWN, value)
+    found = values.parse(repr(value), expected)
     assert repr(found) == repr(value)
 
 
 @given(st.text(), st.sampled_from([int, float, bool, str, LABELS, list[float], Literal["a"], int | str | None, Any]))
-def test_random_text_is_a_value_of_the_type_or_refused(text: str, wanted: Any) -> None:
+def test_random_text_is_parsed_or_raises_an_error(text: str, expected: Any) -> None:
     try:
-        value = values.parse(text, wanted)
+        value = values.parse(text, expected)
     except values.TypeMismatch:
         return
-    assert values.coerce(value, wanted, promote=False) == value
+    assert values.coerce(value, expected, promote=False) == value
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"),
+    ("expected", "words"),
     [
         (float | None, "float or None"),
         (Literal["a", "b"], "one of 'a', 'b'"),
@@ -142,5 +144,5 @@ def test_random_text_is_a_value_of_the_type_or_refused(text: str, wanted: Any) -
         (float | torch.Tensor, "float or Tensor"),
     ],
 )
-def test_types_in_words(wanted: Any, words: str) -> None:
-    assert values.describe(wanted) == words
+def test_types_are_described_in_words(expected: Any, words: str) -> None:
+    assert values.describe(expected) == words

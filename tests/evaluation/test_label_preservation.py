@@ -133,6 +133,6 @@ def test_the_command_measures_the_pipeline_of_a_saved_config(
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[1:4]] == ["changed", "geometry", "color"]
     found = json.loads(printed[-1])
-    assert found["bench"] == "survival"
+    assert found["bench"] == "label_preservation"
     assert found["worst"] == "changed"
     assert found["preserved"] < 0.7

@@ -7,7 +7,7 @@ import fiddle as fdl
 import torch
 from hypothesis import strategies as st
 
-from jersey.config import as_text
+from jersey.config import as_text, diff
 from jersey.core.errors import UserError
 
 FLOATS = st.floats(allow_nan=False)

@@ -1,4 +1,4 @@
-"""The text of an effective difference: what differs, side by side, and nothing else."""
+"""The text of an effective diff: the differences side by side, and nothing else."""
 
 import functools
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ TITLES = {title for title, *_ in PARTS}
 
 @pytest.fixture(scope="module")
 def baseline(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Makes configs on the long-tailed index as empty files: no effect needs an image."""
+    """Returns a function that creates configs on long-tailed data of empty files; no effect needs an image."""
     root = tmp_path_factory.mktemp("long_tail")
     for split in splits(LONG_TAIL, evaluation=1).values():
         for path in split.paths:
@@ -34,7 +34,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def sections(text: str) -> dict[str, list[str]]:
-    """The indented lines of each section by its title."""
+    """Returns the indented lines of each section by its title."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line and not line.startswith(" "):
@@ -47,18 +47,18 @@ def sections(text: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("override", "titles"),
     [
-        ("epochs=40", {"steps", "learning rate", "average of the weights"}),
+        ("epochs=40", {"steps", "learning rate", "EMA"}),
         ("lr=2e-4", {"learning rate"}),
         ("backbone_lr_scale=0.1", {"learning rate"}),
         ("betas=(0.9, 0.99)", {"parameter groups"}),
-        ("ema.decay=0.999", {"average of the weights"}),
+        ("ema.decay=0.999", {"EMA"}),
         ("sampler_power=1.0", {"class balance"}),
         ("class_weight_power=0.5", {"class balance"}),
         ("noise.std=0.1", {"augmentation, measured on 64 crops"}),
         ("seed=4", set()),
     ],
 )
-def test_a_change_shows_where_it_acts_and_all_else_is_called_equal(
+def test_a_change_is_shown_in_its_sections_and_the_others_are_listed_as_equal(
     baseline: Any, override: str, titles: set[str]
 ) -> None:
     *_, same = found = sections(effective_diff(baseline(), baseline(override)))
@@ -67,7 +67,7 @@ def test_a_change_shows_where_it_acts_and_all_else_is_called_equal(
     assert {title for title in TITLES if title in same} == TITLES - titles
 
 
-def test_curves_stand_side_by_side_with_their_peaks(baseline: Any) -> None:
+def test_curves_are_shown_side_by_side_with_their_peaks(baseline: Any) -> None:
     text = effective_diff(baseline(), baseline("backbone_lr_scale=0.1"), names=("base", "slow"))
     head, old, new, line = sections(text)["learning rate"]
     assert head.endswith("  100 %")
@@ -83,24 +83,24 @@ def test_curves_stand_side_by_side_with_their_peaks(baseline: Any) -> None:
     )
 
 
-def test_a_difference_between_the_points_of_the_table_is_told(baseline: Any) -> None:
+def test_a_difference_between_the_points_of_the_table_is_reported(baseline: Any) -> None:
     schedules = [fdl.Partial(config_parts.in_steps, milestones=(step,), gamma=0.1) for step in (10, 12)]
     old, new = (baseline("lr=1.0", "epochs=1", part("module.schedule", schedule)) for schedule in schedules)
     _, before, after, line = sections(effective_diff(old, new))["learning rate"]
     assert before.split()[-8:] == after.split()[-8:]
-    assert line.endswith("most apart at step 11 (0.1, 1)")
+    assert line.endswith("largest difference at step 11 (0.1, 1)")
 
 
-def test_the_average_has_its_half_life(baseline: Any) -> None:
-    lines = sections(effective_diff(baseline(), baseline("ema.decay=0.5")))["average of the weights"]
+def test_the_ema_is_shown_with_its_half_life(baseline: Any) -> None:
+    lines = sections(effective_diff(baseline(), baseline("ema.decay=0.5")))["EMA"]
     assert lines[-1] == f"new: half-life at the end 1.0 steps, {1 / 34:.2f} epochs"
-    without = baseline(part("trainer.callbacks.ema", None))
-    lines = sections(effective_diff(baseline(), without))["average of the weights"]
+    without_ema = baseline(part("trainer.callbacks.ema", None))
+    lines = sections(effective_diff(baseline(), without_ema))["EMA"]
     assert lines[2].split() == ["new", *["-"] * 8]
 
 
-def test_classes_are_a_table_with_the_extremes_below(baseline: Any) -> None:
-    """Weights of power 1 over a natural draw: every number has the same share of the loss."""
+def test_classes_are_a_table_followed_by_the_imbalance(baseline: Any) -> None:
+    """With class weights of power 1 and no balanced sampling, every class has the same fraction of the loss."""
     old, new = baseline("sampler_power=0.0"), baseline("sampler_power=0.0", "class_weight_power=1.0")
     lines = sections(effective_diff(old, new))["class balance"]
     rows = {line.split()[0]: line.split() for line in lines[1 : 1 + len(LONG_TAIL)]}
@@ -113,7 +113,7 @@ def test_classes_are_a_table_with_the_extremes_below(baseline: Any) -> None:
     assert lines[-1] == "new: commonest 0 to rarest 00: 30 to 1 in crops, 1 to 1 in the loss"
 
 
-def test_the_label_map_says_what_came_went_and_moved(baseline: Any) -> None:
+def test_the_label_map_lists_added_and_moved_labels(baseline: Any) -> None:
     names = sorted(LONG_TAIL, key=lambda name: (len(name), name))
     other = ["00", *(name for name in names if name != "00"), "99"]
     text = effective_diff(baseline(), baseline(f"labels={','.join(other)}"))
@@ -125,7 +125,7 @@ def test_the_label_map_says_what_came_went_and_moved(baseline: Any) -> None:
         assert f"{name} {before} -> {after}" in shifted
 
 
-def test_an_operation_that_is_new_stands_beside_a_dash(baseline: Any) -> None:
+def test_a_new_operation_is_shown_beside_a_dash(baseline: Any) -> None:
     new = baseline(part("module.augment.grain", fdl.Config(Noise, std=0.2)))
     lines = sections(effective_diff(baseline(), new))["augmentation, measured on 64 crops"]
     (grain,) = [line for line in lines if line.startswith("grain")]
@@ -133,20 +133,20 @@ def test_an_operation_that_is_new_stands_beside_a_dash(baseline: Any) -> None:
     assert float(grain.split()[-1]) > 5
 
 
-def test_what_another_schedule_moves_is_told_for_every_group(baseline: Any) -> None:
+def test_settings_changed_by_another_schedule_are_shown_for_every_group(baseline: Any) -> None:
     new = baseline(part("module.schedule", fdl.Partial(config_parts.one_cycle, max_lr=0.1)))
     found = sections(effective_diff(baseline(), new))
     assert any(line.startswith("betas of every group") and "(0.9, 0.999)" in line for line in found["learning rate"])
 
 
-def test_idle_changes_and_findings_come_last(baseline: Any) -> None:
+def test_changes_without_effect_and_findings_come_last(baseline: Any) -> None:
     text = effective_diff(baseline(), baseline("warmup_frac=0.20001", "clip_norm=0.0"), names=("a", "b"))
-    inert, finding = sections(text)["findings about b"]
-    assert inert == "module.schedule.warmup_frac was changed without effect"
+    unused, finding = sections(text)["findings about b"]
+    assert unused == "module.schedule.warmup_frac was changed without effect"
     assert finding.startswith("no effect: trainer.clip_norm=0.0 ")
 
 
-def test_what_is_assumed_or_failed_comes_first_and_is_not_called_equal(baseline: Any, tmp_path: Path) -> None:
+def test_assumptions_and_failures_come_first_and_are_not_listed_as_equal(baseline: Any, tmp_path: Path) -> None:
     nowhere = f"root={tmp_path / 'none'}"
     old, new = (
         baseline(nowhere),
@@ -161,7 +161,7 @@ def test_what_is_assumed_or_failed_comes_first_and_is_not_called_equal(baseline:
     assert not any(part in same for part in ("learning rate", "groups", "class balance", "label map", "steps"))
 
 
-def test_markdown_has_whole_tables(baseline: Any) -> None:
+def test_markdown_has_complete_tables(baseline: Any) -> None:
     text = effective_diff(baseline(), baseline("lr=2e-4", "sampler_power=1.0"), style="markdown")
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
     assert len(tables) == 2
@@ -185,13 +185,13 @@ CHANGES: list[tuple[str, list[str], list[str], list[str]]] = [
     ("long tail", ["warmup_frac=1.0"], ["warmup_frac=1.0", "final_frac=0.5"], ["module.schedule.final_frac"]),
     ("equal", [], ["sampler_power=1.0"], ["data.sampler_power"]),
     ("equal", [], ["class_weight_power=1.0"], ["module.class_weight_power"]),
-    ("equal", [], ["labels=0,00,01,23"], ["data.labels"]),  # as they come
+    ("equal", [], ["labels=0,00,01,23"], ["data.labels"]),  # the same labels as without pinning
     ("none", ["ema.decay=0.9999"], ["ema.decay=0.999"], ["trainer.callbacks.ema.decay"]),
     ("long tail", ["lr=0.0", "backbone_lr_scale=0.5"], ["lr=0.0"], ["module.optimizer.backbone_lr_scale"]),
-    # What changes something, or cannot be seen.
+    # Changes with an effect, or whose effect is not computed.
     ("long tail", [], ["lr=2e-4"], []),
     ("long tail", [], ["sampler_power=1.0"], []),
-    ("none", [], ["sampler_power=1.0"], []),  # not to be seen without counts
+    ("none", [], ["sampler_power=1.0"], []),  # not computed without class counts
     ("none", [], ["class_weight_power=0.5"], []),
     ("none", [], ["labels=0,00"], []),
     ("equal", [], ["labels=00,0,01,23"], []),
@@ -200,20 +200,20 @@ CHANGES: list[tuple[str, list[str], list[str], list[str]]] = [
     ("long tail", [], ["color.channel_swap_p=0.301"], []),  # 64 crops cannot show it
     ("long tail", [], ["label_smoothing=0.1"], []),  # not among the effects
     ("long tail", [], ["clip_norm=0.5"], []),
-    ("long tail", [], ["accumulate=1", "betas=(0.9, 0.999)"], []),  # defaults written out
-    # In the new run the warm-up hides the last value; in the old one it would have shown.
+    ("long tail", [], ["accumulate=1", "betas=(0.9, 0.999)"], []),  # explicit defaults
+    # The warm-up hides the last value in the new run, but not in the old one.
     ("long tail", [], ["warmup_frac=1.0", "final_frac=0.5"], []),
 ]
 
 
 @pytest.mark.parametrize(("data", "old", "new", "paths"), CHANGES)
-def test_what_surely_changes_nothing_is_found_and_nothing_else_is_claimed(
+def test_only_changes_that_certainly_have_no_effect_are_reported(
     data: str, old: list[str], new: list[str], paths: list[str]
 ) -> None:
     assert unchanged(planted.baseline(*old), planted.baseline(*new), SPLITS[data]) == paths
 
 
-def test_an_optimizers_value_that_its_groups_do_not_hold_is_not_claimed() -> None:
+def test_a_setting_outside_the_parameter_groups_is_not_reported() -> None:
     class Own(torch.optim.SGD):
         def __init__(self, params: Any, *, lr: float, weight_decay: float, rho: float) -> None:
             super().__init__(params, lr=lr, weight_decay=weight_decay)
@@ -226,7 +226,7 @@ def test_an_optimizers_value_that_its_groups_do_not_hold_is_not_claimed() -> Non
     assert unchanged(old, new, SPLITS["long tail"]) == []
 
 
-def test_where_the_schedule_fails_nothing_is_claimed() -> None:
+def test_nothing_is_reported_if_the_schedule_fails() -> None:
     broken = part("module.schedule", fdl.Partial(config_parts.broken))
     old, new = planted.baseline(broken), planted.baseline("backbone_lr_scale=0.5", broken)
     assert unchanged(old, new, SPLITS["long tail"]) == []

@@ -1,4 +1,4 @@
-"""Planted pairs that act on one thing are found by their paths; each alone, or a little less of both, is not."""
+"""Planted pairs of interacting values are found; one of the values alone, or slightly lower values, are not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from jersey.callbacks.ema import EMA
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.data.sampler import BalancedSampler, class_weights
 from jersey.data.split import Split
-from jersey.lint.interactions import left_by_decay
+from jersey.lint.interactions import remaining_after_decay
 from jersey.lint.simulate import effects
 from jersey.models.network import resnet_classifier
 from jersey.training.optimizers import adamw, torch_optimizer
@@ -29,7 +29,7 @@ FACTORIES = {torch.optim.AdamW: adamw, torch.optim.SGD: sgd_optimizer}
 
 
 def sentences(config: Any, data: Mapping[str, Split] | None = SPLITS) -> list[str]:
-    return planted.sentences("compound", config, data)
+    return planted.sentences("interaction", config, data)
 
 
 def sgd(**settings: float) -> Change:
@@ -75,11 +75,11 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     (["size_px=200,128", stem("small")], ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
     (["accumulate=34", "ema.decay=0.5"], ["data.batch_size=64", "trainer.accumulate=34"]),
     ([erasing(area=0.2, p=0.22)], ["module.augment.erasing.area=0.2", "module.augment.erasing.p=0.22"]),
-    # A little less of both, or one alone.
+    # Slightly lower values, or one value alone.
     (["sampler_power=1.0"], []),
     (["class_weight_power=1.0", "sampler_power=0.0"], []),
     ([part("trainer.callbacks.ema", None)], []),
-    (["lr=0.01"], []),  # 0.75 of a weight is left
+    (["lr=0.01"], []),  # 0.75 of a weight remains
     ([sgd(lr=0.05, momentum=0.0, weight_decay=0.01)], []),
     ([part("module.optimizer", fdl.Partial(torch_optimizer, make=torch.optim.Adam, lr=0.1, weight_decay=0.05))], []),
     (["backbone_lr_scale=1.0"], []),
@@ -89,8 +89,8 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([weights(None, 1.0, frozen=0.0)], []),
     (["size_px=200,127", stem("small")], []),
     ([stem("imagenet")], []),
-    (["accumulate=33", "ema.decay=0.5"], []),  # two steps an epoch
-    (["accumulate=35", "ema.decay=0.5"], []),  # told as an accumulation beyond the epoch
+    (["accumulate=33", "ema.decay=0.5"], []),  # two steps per epoch
+    (["accumulate=35", "ema.decay=0.5"], []),  # reported as an accumulation beyond the epoch
     (["batch_size=2214", "ema.decay=0.5"], []),
     ([erasing(area=0.2, p=0.2)], []),
     ([erasing(area=0.1)], []),
@@ -98,7 +98,9 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
 
 
 @pytest.mark.parametrize(("changes", "paths"), PAIRS)
-def test_a_pair_is_found_by_its_paths_and_one_just_below_is_not(changes: list[str | Change], paths: list[str]) -> None:
+def test_a_pair_is_found_with_its_paths_and_slightly_lower_values_are_not(
+    changes: list[str | Change], paths: list[str]
+) -> None:
     found = sentences(baseline(*changes))
     assert len(found) == bool(paths)
     assert all(path in found[0] for path in paths), found
@@ -111,34 +113,34 @@ def test_two_wrappers_of_one_class_may_wrap_different_things() -> None:
     assert not any("Either" in sentence for sentence in sentences(config))
 
 
-def test_counts_are_needed_where_counts_decide_and_equal_ones_are_lifted_by_nothing() -> None:
+def test_no_interaction_is_found_without_class_counts_or_with_equal_ones() -> None:
     assert sentences(baseline(*BOTH), splits(EQUAL)) == []
     for overrides in (BOTH, ["lr=0.1"], ["accumulate=46"]):
         assert sentences(baseline(*overrides), None) == []
 
 
-def test_both_kinds_of_balancing_have_their_factors_and_the_product() -> None:
-    """Against counted draws and the weights themselves: 120 crops of 0, 4 of 00."""
+def test_both_kinds_of_balancing_are_reported_with_factors_and_product() -> None:
+    """Compared with counted samples and the class weights: 120 crops of 0, 4 of 00."""
     (found,) = sentences(baseline("sampler_power=1.0", *BOTH))
     labels = sorted(LONG_TAIL, key=lambda name: (len(name), name))
     rare, common = labels.index("00"), labels.index("0")
     indices = [labels.index(label) for label in SPLITS["train"].labels]
-    drawn = BalancedSampler(indices, power=1.0, seed=0)
-    counts = np.mean([drawn.sampled_counts(epoch, num_classes=len(labels)) for epoch in range(100)], axis=0)
-    lifted = counts[rare] / counts[common] * 120 / 4
+    sampler = BalancedSampler(indices, power=1.0, seed=0)
+    counts = np.mean([sampler.sampled_counts(epoch, num_classes=len(labels)) for epoch in range(100)], axis=0)
+    oversampled = counts[rare] / counts[common] * 120 / 4
     weighted = class_weights([LONG_TAIL[name] for name in labels], power=0.5)
-    heavier = (weighted[rare] / weighted[common]).item()
-    said = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
-    assert said == pytest.approx([lifted, heavier, lifted * heavier], rel=0.02)
+    weight_ratio = (weighted[rare] / weighted[common]).item()
+    factors = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
+    assert factors == pytest.approx([oversampled, weight_ratio, oversampled * weight_ratio], rel=0.02)
 
 
-def test_the_share_of_painted_crops_by_simulation() -> None:
+def test_the_fraction_of_erased_crops_agrees_with_a_simulation() -> None:
     (found,) = sentences(baseline(erasing(area=0.3, p=0.6)))
     erased_BCHW = RandomErasing(area=0.3, p=0.6)(
         torch.full((4000, 1, 100, 100), -1.0), torch.Generator().manual_seed(0)
     )
-    share = ((erased_BCHW >= 0).float().mean(dim=(1, 2, 3)) >= 0.1).float().mean().item()
-    assert float(found.split()[-4].rstrip("%")) / 100 == pytest.approx(share, abs=0.04)
+    fraction = ((erased_BCHW >= 0).float().mean(dim=(1, 2, 3)) >= 0.1).float().mean().item()
+    assert float(found.split()[-4].rstrip("%")) / 100 == pytest.approx(fraction, abs=0.04)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_the_share_of_painted_crops_by_simulation() -> None:
         (torch.optim.SGD, {"lr": 0.02, "weight_decay": 0.01, "momentum": 0.9}),
     ],
 )
-def test_what_decay_leaves_is_what_the_optimizer_leaves_without_gradients(optimizer: Any, settings: Any) -> None:
+def test_remaining_weight_agrees_with_the_optimizer_without_gradients(optimizer: Any, settings: Any) -> None:
     config = baseline(part("module.optimizer", fdl.Partial(FACTORIES[optimizer], **settings)))
     group = (effects(config, SPLITS).groups or {})["head_decay"]
     weight = torch.nn.Parameter(torch.ones(1))
@@ -159,4 +161,4 @@ def test_what_decay_leaves_is_what_the_optimizer_leaves_without_gradients(optimi
         weight.grad = torch.zeros(1)
         real.step()
     assert 0.1 < weight.item() < 0.9
-    assert left_by_decay(group) == pytest.approx(weight.item(), rel=0.02)
+    assert remaining_after_decay(group) == pytest.approx(weight.item(), rel=0.02)

@@ -1,5 +1,5 @@
-"""Values planted to have no effect are found, near misses and registered experiments are not accused, and Lightning and
-torch really do nothing with them."""
+"""Planted values without effect are found, similar values and registered experiments are not, and Lightning and torch
+really ignore the values that are found."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def sam(rho: float) -> Change:
 VALUES: list[tuple[list[str | Change], list[str]]] = [
     (["ema.decay=0.0"], ["trainer.callbacks.ema.decay=0.0"]),
     (["ema.decay=0.9999"], ["trainer.callbacks.ema.decay=0.9999", "1,020 steps"]),
-    # The ramp ends at 1020/1029 after 1,020 steps: 79 steps leave a half, and an epoch has 34.
+    # The ramp ends at 1020/1029 after 1,020 steps: its half-life is 79 steps, and an epoch has 34.
     (half_life(2.35), ["trainer.callbacks.ema.half_life_epochs=2.35", "2.32 epochs", "1,020 steps"]),
     (half_life(1e-5), ["trainer.callbacks.ema.half_life_epochs=1e-05"]),
     (["warmup_frac=1.0", "final_frac=0.0"], ["module.schedule.warmup_frac=1.0"]),
@@ -77,7 +77,7 @@ VALUES: list[tuple[list[str | Change], list[str]]] = [
     (["noise.std=0.0"], ["module.augment.noise"]),
     ([part("module.augment.geometry", fdl.Config(Geometry))], ["module.augment.geometry"]),
     ([part("module.augment", fdl.Config(Augment))], ["module.augment"]),
-    # Just beside.
+    # Similar values with an effect.
     (["ema.decay=0.991"], []),
     (half_life(2.3), []),
     ([part("trainer.callbacks.ema", None)], []),
@@ -89,7 +89,7 @@ VALUES: list[tuple[list[str | Change], list[str]]] = [
     (["lr=1e-5"], []),
     (["weight_decay=1e-3"], []),
     (["weight_decay=0.0"], []),
-    ([optimizer(adamw, lr=1e-6)], []),  # a decay nobody chose
+    ([optimizer(adamw, lr=1e-6)], []),  # the default weight decay
     ([optimizer(sgd, lr=1e-4, momentum=0.9, weight_decay=1e-4)], []),
     (["class_weight_power=0.5", "allow_weights_and_sampler=True"], []),
     (["class_weight_power=0.5", "sampler_power=0.0"], []),
@@ -108,13 +108,15 @@ VALUES: list[tuple[list[str | Change], list[str]]] = [
 
 
 @pytest.mark.parametrize(("changes", "paths"), VALUES)
-def test_an_idle_value_is_found_alone_and_one_just_beside_is_not(changes: list[str | Change], paths: list[str]) -> None:
+def test_a_value_without_effect_is_found_and_a_similar_one_is_not(
+    changes: list[str | Change], paths: list[str]
+) -> None:
     found = sentences("no effect", baseline(*changes))
     assert len(found) == bool(paths)
     assert all(path in found[0] for path in paths), found
 
 
-def test_classes_a_crop_apart_are_not_equal() -> None:
+def test_classes_that_differ_by_one_crop_are_not_equal() -> None:
     (found,) = sentences("no effect", baseline(), splits(EQUAL))
     assert "data.sampler_power=0.5" in found
     assert "500 train crops" in found
@@ -133,33 +135,33 @@ WITHOUT_COUNTS: list[tuple[list[str | Change], int]] = [
 
 
 @pytest.mark.parametrize(("changes", "count"), WITHOUT_COUNTS)
-def test_without_data_only_what_needs_no_counts_is_found(changes: list[str | Change], count: int) -> None:
+def test_without_data_only_findings_that_need_no_counts_are_reported(changes: list[str | Change], count: int) -> None:
     assert len(sentences("no effect", baseline(*changes), None)) == count
 
 
-@pytest.mark.parametrize("is_there", [True, False], ids=["data", "to be drawn"])
-def test_the_schedule_is_tried_on_the_labels_of_the_run(is_there: bool) -> None:
-    """Without a holistic term this head takes numbers of at most two digits, so no labels that count to 110."""
+@pytest.mark.parametrize("is_there", [True, False], ids=["data", "to be generated"])
+def test_the_schedule_is_simulated_with_the_labels_of_the_run(is_there: bool) -> None:
+    """Without a holistic term, this head accepts only numbers of at most two digits, not labels up to 110."""
     config = config_parts.baseline("warmup_frac=0.0001")
     config.data.root = "/nowhere"
     config.data.generate = fdl.Partial(config_parts.named, numbers=NUMBERS, train=20 * len(NUMBERS))
     config.module.network.head = fdl.Partial(CompositionalHead, holistic_scale=0.0)
-    said = sentences("no effect", config, splits(dict.fromkeys(NUMBERS, 20)) if is_there else None)
-    assert any("module.schedule.warmup_frac=0.0001" in sentence for sentence in said), said
+    found = sentences("no effect", config, splits(dict.fromkeys(NUMBERS, 20)) if is_there else None)
+    assert any("module.schedule.warmup_frac=0.0001" in sentence for sentence in found), found
 
 
-def test_a_users_own_parts_pass() -> None:
+def test_parts_of_a_user_pass() -> None:
     assert findings(effects(example())) == []
     for path in ("module", "trainer", "data"):
         assert findings(effects(baseline(part(path, fdl.Partial(config_parts.named, mine=1))), SPLITS)) == []
 
 
-def test_the_randomness_of_the_run_to_come_is_left_alone() -> None:
+def test_the_state_of_the_random_generator_is_not_changed() -> None:
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     findings(effects(configs.get_experiment("resnet18_baseline")(), SPLITS))
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def fit(folder: Path, **keywords: Any) -> tuple[Countdown, L.Trainer]:
@@ -174,8 +176,8 @@ def fit(folder: Path, **keywords: Any) -> tuple[Countdown, L.Trainer]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("patience", [0, 1, 3])
-def test_lightning_stops_no_earlier_than_is_said(patience: int, tmp_path: Path) -> None:
-    """A loss that only gets worse: the earliest stop there is."""
+def test_lightning_stops_no_earlier_than_reported(patience: int, tmp_path: Path) -> None:
+    """The loss only gets worse, which leads to the earliest possible stop."""
     stopping = EarlyStopping(monitor="val/loss", patience=patience)
     _, trainer = fit(tmp_path, max_epochs=8, callbacks=[stopping])
     earliest = trainer.current_epoch
@@ -194,14 +196,14 @@ def test_lightning_does_not_clip_at_zero(tmp_path: Path) -> None:
     assert weights[1.0] != weights[None]
 
 
-# The quick start draws this many; its steps decide whether the average gets past its ramp.
-DRAWN = splits({"23": 1200, "0": 900, "7": 700, "00": 500, "11": 400, "4": 300})
+# As many crops as the quick start generates; its number of steps decides whether the EMA reaches the end of its ramp.
+QUICK_START = splits({"23": 1200, "0": 900, "7": 700, "00": 500, "11": 400, "4": 300})
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["data", "no data"])
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_no_registered_experiment_is_accused(name: str, is_there: bool, tmp_path: Path) -> None:
+def test_no_registered_experiment_has_findings(name: str, is_there: bool, tmp_path: Path) -> None:
     config = configs.get_experiment(name)()
     config.data.root = str(tmp_path / "nothing here")
-    data = DRAWN if config.data.generate else SPLITS
+    data = QUICK_START if config.data.generate else SPLITS
     assert findings(effects(config, data if is_there else None)) == []

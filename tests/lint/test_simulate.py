@@ -1,4 +1,4 @@
-"""What a config is said to do, against a real run, counted draws and numbers by hand."""
+"""The computed effects of a config agree with a real run, counted samples and manual calculations."""
 
 import warnings
 from collections.abc import Callable
@@ -30,7 +30,7 @@ SPLITS = splits(LONG_TAIL)
 
 
 class RecordingEMA(EMA):
-    """Keeps the decay of every update."""
+    """Records the decay of every update."""
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -42,7 +42,7 @@ class RecordingEMA(EMA):
 
 
 class RecordLearningRates(Callback):
-    """Keeps each group's learning rate at every optimizer step."""
+    """Records each group's learning rate at every optimizer step."""
 
     def __init__(self) -> None:
         self.rates: list[list[float]] = []
@@ -53,13 +53,13 @@ class RecordLearningRates(Callback):
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 @pytest.mark.parametrize(
-    ("accumulate", "limit_batches", "average"),
+    ("accumulate", "limit_batches", "ema_settings"),
     [(3, 7, {"half_life_epochs": 0.15}), (20, None, {"decay": 0.5})],
 )
-def test_steps_rates_and_average_are_those_of_a_real_run(
+def test_steps_learning_rates_and_ema_agree_with_a_real_run(
     accumulate: int,
     limit_batches: int | None,
-    average: dict[str, float],
+    ema_settings: dict[str, float],
     shrink: Callable[[fdl.Buildable], None],
     tmp_path: Path,
 ) -> None:
@@ -68,7 +68,7 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
     config.data.batch_size, config.trainer.epochs, config.trainer.limit_batches = 5, 2, limit_batches
     config.module.network = fdl.Partial(config_parts.tiny_network)
     config.trainer.callbacks = fdl.Config(
-        callback_dict, ema=fdl.Config(RecordingEMA, **average), rates=fdl.Config(RecordLearningRates)
+        callback_dict, ema=fdl.Config(RecordingEMA, **ema_settings), rates=fdl.Config(RecordLearningRates)
     )
     computed = effects(config)
 
@@ -90,25 +90,25 @@ def test_steps_rates_and_average_are_those_of_a_real_run(
     assert [each.crops for each in (computed.classes or {}).values()] == data.class_counts
 
 
-def test_the_share_of_the_loss_by_hand() -> None:
-    """8 and 2 crops: drawn as their roots, 2 to 1; weighted as 1/8 to 1/2, scaled to a mean of 1 over the crops."""
+def test_the_fraction_of_the_loss_agrees_with_a_manual_calculation() -> None:
+    """8 and 2 crops: sampled as their roots, 2 to 1; weighted as 1/8 to 1/2, scaled to a mean of 1 over the crops."""
     computed = effects(
         baseline("sampler_power=0.5", "class_weight_power=1.0", "batch_size=2"), splits({"0": 8, "00": 2}, evaluation=1)
     )
     assert computed.classes is not None
     assert [(name, each.crops) for name, each in computed.classes.items()] == [("0", 8), ("00", 2)]
-    for said, wanted in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
-        assert (said.probability, said.weight, said.share) == pytest.approx(wanted)
+    for found, expected in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
+        assert (found.probability, found.weight, found.share) == pytest.approx(expected)
 
 
-def test_a_pinned_number_without_crops_is_there_and_weighs_nothing() -> None:
+def test_a_pinned_label_without_crops_has_no_weight() -> None:
     computed = effects(baseline("labels=0,00,99", "batch_size=2"), splits({"0": 8, "00": 2}))
     assert computed.labels == ("0", "00", "99")
     assert computed.classes is not None
     assert computed.classes["99"].crops == computed.classes["99"].share == computed.classes["99"].probability == 0
 
 
-def test_groups_hold_every_parameter_of_the_real_network() -> None:
+def test_groups_contain_every_parameter_of_the_real_network() -> None:
     computed = effects(baseline(), SPLITS)
     labels = Labels(tuple(LONG_TAIL))
     network = resnet_classifier(labels=labels, architecture="resnet18", weights=None, head=CompositionalHead)
@@ -120,7 +120,7 @@ def test_groups_hold_every_parameter_of_the_real_network() -> None:
 
 
 @pytest.mark.parametrize("name", ["quickstart", "resnet18_baseline", "resnet18_small", "resnet50_baseline"])
-def test_registered_experiments_are_computed_whole_without_warnings_or_weights(name: str) -> None:
+def test_all_effects_of_registered_experiments_are_computed_without_warnings(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         computed = effects(baseline(name=name), SPLITS)
@@ -136,7 +136,7 @@ def test_the_network_is_built_for_the_labels_of_the_data() -> None:
     assert "needs labels that are numbers" in note
 
 
-def test_a_schedule_in_steps_by_hand() -> None:
+def test_a_schedule_in_steps_agrees_with_a_manual_calculation() -> None:
     in_steps = fdl.Partial(config_parts.in_steps, milestones=(2, 5), gamma=0.1)
     config = baseline("lr=1.0", "epochs=1", "limit_batches=6", part("module.schedule", in_steps))
     assert (effects(config, SPLITS).groups or {})["head_decay"].settings["lr"] == pytest.approx(
@@ -144,7 +144,7 @@ def test_a_schedule_in_steps_by_hand() -> None:
     )
 
 
-def test_without_data_a_count_is_assumed_and_said(tmp_path: Path) -> None:
+def test_without_data_a_count_is_assumed_and_noted(tmp_path: Path) -> None:
     computed = effects(baseline(f"root={tmp_path / 'none'}"))
     assert computed.assumed
     assert computed.classes is computed.labels is None
@@ -154,20 +154,20 @@ def test_without_data_a_count_is_assumed_and_said(tmp_path: Path) -> None:
     assert f"{computed.train_crops:,} train crops" in note
 
 
-def test_data_to_be_drawn_has_its_count_before(tmp_path: Path) -> None:
-    to_draw = ("generate.train=500", "data.batch_size=40", "trainer.epochs=7")
-    computed = effects(baseline(f"root={tmp_path / 'none'}", *to_draw, name="quickstart"))
+def test_the_count_of_crops_to_be_generated_is_known(tmp_path: Path) -> None:
+    overrides = ("generate.train=500", "data.batch_size=40", "trainer.epochs=7")
+    computed = effects(baseline(f"root={tmp_path / 'none'}", *overrides, name="quickstart"))
     assert not computed.assumed
     assert (computed.train_crops, computed.steps) == (500, 12 * 7)
     assert "data.generate" in computed.notes[0]
     assert (computed.groups or {})["head_no_decay"].parameters == 6 + PARTS
-    (tmp_path / "train").mkdir()  # illegible data is not taken for data to be drawn
+    (tmp_path / "train").mkdir()  # an incomplete data folder is not replaced by generated data
     computed = effects(baseline(f"root={tmp_path}", name="quickstart"))
     assert computed.assumed
     assert "val, test" in computed.notes[0]
 
 
-def test_a_batch_larger_than_the_split_is_a_line() -> None:
+def test_a_batch_larger_than_the_split_is_noted() -> None:
     computed = effects(baseline("batch_size=64"), splits({"0": 30, "00": 30}))
     assert computed.steps is computed.groups is computed.ema_decay is None
     assert any("data.batch_size=64" in note and "60 train crops" in note for note in computed.notes)
@@ -178,7 +178,7 @@ def test_a_batch_larger_than_the_split_is_a_line() -> None:
     [
         ("module.schedule", fdl.Partial(config_parts.broken), "learning rates: not computed (RuntimeError: no"),
         ("module", fdl.Partial(config_parts.broken), "module: not computed (TypeError"),
-        ("trainer.callbacks.ema", fdl.Config(config_parts.EveryEpoch), "average: not computed"),
+        ("trainer.callbacks.ema", fdl.Config(config_parts.EveryEpoch), "EMA: not computed"),
         ("trainer", fdl.Partial(callback_dict), "steps: not computed (LookupError: the config has no trainer.epochs)"),
         (
             "data",
@@ -187,7 +187,7 @@ def test_a_batch_larger_than_the_split_is_a_line() -> None:
         ),
     ],
 )
-def test_a_part_that_cannot_be_computed_is_one_line_and_the_rest_stays(path: str, value: Any, line: str) -> None:
+def test_a_part_that_cannot_be_computed_is_noted_and_the_others_are_computed(path: str, value: Any, line: str) -> None:
     computed = effects(baseline(part(path, value)), SPLITS)
     (note,) = computed.notes
     assert note.startswith(line)
@@ -196,14 +196,14 @@ def test_a_part_that_cannot_be_computed_is_one_line_and_the_rest_stays(path: str
     assert (computed.augmentation is None) == (path == "module")
 
 
-def test_an_augmentation_of_a_users_own_is_measured_as_a_whole() -> None:
+def test_a_custom_augmentation_is_measured_as_a_whole() -> None:
     for augment, changes in ((fdl.Config(config_parts.brightener), [10]), (fdl.Config(Augment), [0]), (None, [])):
-        strengths = effects(baseline(part("module.augment", augment)), SPLITS).augmentation
-        assert strengths is not None
-        assert [strength.change for strength in strengths.values()] == pytest.approx(changes)
+        augmentation = effects(baseline(part("module.augment", augment)), SPLITS).augmentation
+        assert augmentation is not None
+        assert [magnitude.change for magnitude in augmentation.values()] == pytest.approx(changes)
 
 
-def test_it_is_the_same_every_time_and_leaves_the_config_alone() -> None:
+def test_effects_are_deterministic_and_the_config_is_not_changed() -> None:
     config = baseline("compile_network='default'", name="resnet50_baseline")
     before = configs.as_text(config)
     first = effects(config, SPLITS)
@@ -212,17 +212,17 @@ def test_it_is_the_same_every_time_and_leaves_the_config_alone() -> None:
     assert configs.as_text(config) == before
 
 
-def test_crops_that_are_to_be_drawn_count_and_are_not_drawn(crops_root: Path, tmp_path: Path) -> None:
-    rare = fdl.Config(SyntheticSupplement, folder=str(tmp_path / "rare"), min_per_class=30)
-    computed = effects(baseline("batch_size=4", f"root={crops_root}", part("data.supplement", rare)))
+def test_supplementary_crops_are_counted_but_not_generated(crops_root: Path, tmp_path: Path) -> None:
+    supplement = fdl.Config(SyntheticSupplement, folder=str(tmp_path / "supplement"), min_per_class=30)
+    computed = effects(baseline("batch_size=4", f"root={crops_root}", part("data.supplement", supplement)))
     assert computed.classes is not None
     assert {name: each.crops for name, each in computed.classes.items()} == dict.fromkeys(("0", "00", "01"), 30)
     assert computed.batches == 3 * 30 // 4
-    assert not (tmp_path / "rare").exists()
+    assert not (tmp_path / "supplement").exists()
 
 
 @pytest.mark.parametrize("illegible", ["train", "score", "drop"])
-def test_illegible_crops_are_counted_as_a_run_trains_them(tmp_path: Path, illegible: str) -> None:
+def test_illegible_crops_are_counted_as_in_a_run(tmp_path: Path, illegible: str) -> None:
     root = draw(tmp_path / "crops", "folders")
     config = baseline(f"root={root}", "batch_size=8", "sampler_power=0.5", f"illegible={illegible}")
     computed = effects(config)

@@ -1,4 +1,4 @@
-"""Commands and folders of a sweep, whose names are safe, short and unique, and what keeps it from starting."""
+"""The commands and folders of a sweep have safe, short and unique names; conflicts raise an error before the start."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from jersey.core.errors import UserError
 from jersey.sweep.plan import Assignment, Point, folder_name, plan, shell_lines
 
 
-def test_a_run_is_the_command_with_its_values_and_its_name(tmp_path: Path) -> None:
+def test_the_command_of_a_run_has_its_values_and_its_name(tmp_path: Path) -> None:
     points = [Point((Assignment("m.lr", "lr", "0.1"), Assignment("data.root", "root", "'/a b'")), "")]
     (run,) = plan(points, command=["python", "launch.py", "--exp=x"], parent=tmp_path, prefix="try")
     assert run.folder.parent == tmp_path
@@ -25,7 +25,7 @@ def test_a_run_is_the_command_with_its_values_and_its_name(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_line_of_shell_does_its_run_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_shell_line_starts_its_run_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "it's here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -40,7 +40,7 @@ def test_every_line_of_shell_does_its_run_from_any_folder(tmp_path: Path, monkey
         assert seen.strip() == ascii([str(here), *run.command[4:]])
 
 
-def test_a_folder_with_another_config_is_refused_with_the_difference(tmp_path: Path) -> None:
+def test_a_folder_with_another_config_raises_an_error_with_the_changes(tmp_path: Path) -> None:
     runs = runs_of(tmp_path, ["a", "b"], [1])
     for run in runs:
         run.folder.mkdir()
@@ -55,7 +55,7 @@ def test_a_folder_with_another_config_is_refused_with_the_difference(tmp_path: P
 
 
 @pytest.mark.parametrize("prefix", ["../one", "a/b", ".hidden", "", "two\nlines"])
-def test_a_prefix_that_is_no_folder_name_is_refused(tmp_path: Path, prefix: str) -> None:
+def test_a_prefix_that_is_not_a_folder_name_raises_an_error(tmp_path: Path, prefix: str) -> None:
     with pytest.raises(UserError, match="--run="):
         runs_of(tmp_path, ["a"], [1], prefix=prefix)
 
@@ -84,7 +84,7 @@ def name_of(*values: Any) -> str:
         ((-2.5, 1e-7), "x0=-2.5,x1=1e-07"),
     ],
 )
-def test_plain_values_are_seen_in_the_name(values: tuple[Any, ...], name: str) -> None:
+def test_plain_values_are_part_of_the_name(values: tuple[Any, ...], name: str) -> None:
     assert name_of(*values) == name
 
 
@@ -96,13 +96,13 @@ def test_plain_values_are_seen_in_the_name(values: tuple[Any, ...], name: str) -
         ("x" * 300 + "1", "x" * 300 + "2"),
     ],
 )
-def test_values_that_look_alike_have_names_of_their_own(value: Any, other: Any) -> None:
+def test_similar_values_have_different_names(value: Any, other: Any) -> None:
     assert name_of(value).lower() != name_of(other).lower()
     assert name_of(value, 1).lower() != name_of(other, 1).lower()
 
 
 @given(st.lists(VALUES, min_size=1, max_size=3), st.lists(VALUES, min_size=1, max_size=3))
-def test_names_differ_when_values_do_and_no_file_system_minds_them(values: list[Any], others: list[Any]) -> None:
+def test_names_differ_if_values_do_and_are_valid_on_every_file_system(values: list[Any], others: list[Any]) -> None:
     names = [name_of(*values), name_of(*others)]
     assert (names[0].lower() == names[1].lower()) == (list(map(repr, values)) == list(map(repr, others)))
     for name in names:
@@ -112,7 +112,7 @@ def test_names_differ_when_values_do_and_no_file_system_minds_them(values: list[
 
 
 @given(st.lists(VALUES, min_size=8, max_size=8), st.integers(0, 7))
-def test_a_name_of_many_axes_is_cut_and_still_tells_them_apart(values: list[Any], changed: int) -> None:
+def test_a_name_of_many_axes_is_short_and_still_unique(values: list[Any], changed: int) -> None:
     others = [*values[:changed], (*values, "changed"), *values[changed + 1 :]]
     assert name_of(*values) != name_of(*others)
     assert max(len(name_of(*values)), len(name_of(*others))) < 200

@@ -1,4 +1,4 @@
-"""Children end with their parent, whatever they do about signals."""
+"""Child processes end with their parent, however they handle signals."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def is_running(group: int) -> bool:
     return True
 
 
-def test_codes_come_as_children_end_not_as_they_started(tmp_path: Path) -> None:
+def test_exit_codes_are_yielded_in_the_order_of_the_ends(tmp_path: Path) -> None:
     flag = str(tmp_path / "flag")
     waits = python("import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\nsys.exit(4)", flag)
     makes = python("import sys; open(sys.argv[1], 'w').close(); sys.exit(5)", flag)
@@ -59,7 +59,7 @@ def test_a_child_that_ignores_the_signal_is_killed_after_the_grace_time(
     assert not any(is_running(int(pid.read_text())) for pid in pids if pid.exists())
 
 
-def test_children_end_when_their_reader_fails(tmp_path: Path) -> None:
+def test_children_end_if_the_caller_fails(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     waits = "import os, sys, time\nwhile not os.path.exists(p := sys.argv[1]) or not open(p).read(): time.sleep(0.01)"
     both = [python(code, str(pid_file)) for code in (SLEEPS, waits)]
@@ -73,7 +73,7 @@ def test_children_end_when_their_reader_fails(tmp_path: Path) -> None:
     assert not is_running(int(pid_file.read_text()))
 
 
-def test_a_signal_that_was_ignored_stays_so() -> None:
+def test_a_signal_that_was_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         hangs_up = python("import os, signal; os.kill(os.getppid(), signal.SIGHUP)")

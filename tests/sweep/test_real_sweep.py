@@ -1,4 +1,4 @@
-"""A sweep of the real `launch.py`: handed over as commands, finished as a sweep, then only told."""
+"""A sweep of the real `launch.py`: begun by its printed commands, finished as a sweep, then only tabulated."""
 
 import csv
 import subprocess
@@ -13,7 +13,7 @@ Launch = Callable[..., subprocess.CompletedProcess]
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # six processes import torch
-def test_a_sweep_finishes_what_its_commands_began_and_is_not_done_twice(
+def test_a_sweep_finishes_what_its_commands_began_and_is_not_repeated(
     launch: Launch, crops_root: Path, tmp_path: Path
 ) -> None:
     sets = ("data.size_px=(32,32)", "weights=None", "profile=False", "grad_cam=None", f"root={crops_root}", "seed=7")
@@ -32,7 +32,7 @@ def test_a_sweep_finishes_what_its_commands_began_and_is_not_done_twice(
 
     first = launch(*sweep, "--jobs=2", timeout_s=600)
     assert first.returncode == 0, first.stderr
-    assert "3 runs, 1 of them finished already" in first.stderr
+    assert "3 runs, 1 of them already finished" in first.stderr
     assert sorted(path.name for path in parent.iterdir() if path.is_dir()) == sorted(names)
     assert [line.split()[:2] for line in first.stdout.splitlines()[1:2]] == [["0.001", "3"]]
     (table,) = parent.glob("*.csv")

@@ -1,4 +1,4 @@
-"""Sweeps of a stand-in in real processes: what runs, what is left alone, what fails, and what a signal leaves."""
+"""Sweeps of a stand-in for `launch.py` in real processes: what runs, resumes, fails and stops at a signal."""
 
 import csv
 import logging
@@ -25,7 +25,7 @@ def parent(tmp_path: Path) -> Path:
 
 
 def diary(parent: Path, what: str) -> list[str]:
-    """The names in the lines of the diary that begin with `what`, in order of time."""
+    """Returns the names in the lines of the diary that begin with `what`, in the order of time."""
     file = parent / "diary.txt"
     lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
     return [name for kind, name, _ in lines if kind == what]
@@ -37,7 +37,7 @@ def table_of(parent: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(rows))
 
 
-def test_every_point_runs_once_in_order_and_the_same_sweep_again_only_tells(
+def test_every_point_runs_once_in_order_and_a_repeated_sweep_only_prints(
     parent: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     names = ["task=a,seed=90", "task=a,seed=94", "task=b,seed=90", "task=b,seed=94"]
@@ -54,18 +54,18 @@ def test_every_point_runs_once_in_order_and_the_same_sweep_again_only_tells(
         (name, name[-2:], f"0.{name[-2:].rstrip('0')}") for name in names
     ]
 
-    run_sweep(runs_of(parent, ["a"], [90, 97]), jobs=1)  # another sweep has a table of its own
+    run_sweep(runs_of(parent, ["a"], [90, 97]), jobs=1)  # another sweep has its own table
     assert diary(parent, "start") == [*names, "task=a,seed=97"]
     texts = [file.read_text(encoding="utf-8") for file in parent.glob("*.txt") if file.name != "diary.txt"]
     assert len(texts) == len(list(parent.glob("*.csv"))) == 2
-    told = table + capfd.readouterr().out
-    assert all(text in told for text in texts)
+    printed = table + capfd.readouterr().out
+    assert all(text in printed for text in texts)
 
 
 @pytest.mark.parametrize(
-    ("task", "cause"), [("fail", "exit code 3"), ("die", "killed by SIGKILL"), ("empty", "without scores")]
+    ("task", "cause"), [("fail", "exit code 3"), ("die", "killed by SIGKILL"), ("empty", "no metrics were written")]
 )
-def test_a_failed_run_stops_no_other_and_is_done_again_by_the_same_sweep(
+def test_a_failed_run_stops_no_other_and_a_repeated_sweep_retries_it(
     parent: Path, capfd: pytest.CaptureFixture[str], task: str, cause: str
 ) -> None:
     tasks = ["a", task, "b"]
@@ -87,14 +87,14 @@ def test_a_failed_run_stops_no_other_and_is_done_again_by_the_same_sweep(
         assert log.read_text().count(name) == 2
 
 
-def test_so_many_runs_at_a_time_as_asked(parent: Path) -> None:
-    """The first two of `meet` wait for each other, so that one at a time would not end."""
+def test_as_many_runs_are_concurrent_as_requested(parent: Path) -> None:
+    """The first two runs of `meet` wait for each other, so a sequential sweep would never end."""
     assert run_sweep(runs_of(parent, ["meet"], [1, 2, 3, 4, 5]), jobs=2) == 0
-    running, most = 0, 0
+    running, maximum = 0, 0
     for line in (parent / "diary.txt").read_text().splitlines():
         running += {"start": 1, "end": -1}[line.split()[0]]
-        most = max(most, running)
-    assert most == 2
+        maximum = max(maximum, running)
+    assert maximum == 2
 
 
 def test_output_goes_to_the_terminal_with_one_job_and_to_files_with_several(
@@ -106,36 +106,36 @@ def test_output_goes_to_the_terminal_with_one_job_and_to_files_with_several(
     assert not list(parent.glob("*/console.log"))
 
     run_sweep(runs_of(parent, ["a"], [2, 3]), jobs=2)
-    share = max(1, (os.cpu_count() or 1) // 2)
+    threads = max(1, (os.cpu_count() or 1) // 2)
     assert "threads" not in capfd.readouterr().out
-    assert (parent / "task=a,seed=3" / "console.log").read_text() == f"task=a,seed=3 has {share} threads\n"
+    assert (parent / "task=a,seed=3" / "console.log").read_text() == f"task=a,seed=3 has {threads} threads\n"
 
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     run_sweep(runs_of(parent, ["b"], [2, 3]), jobs=2)
     assert (parent / "task=b,seed=3" / "console.log").read_text() == "task=b,seed=3 has 7 threads\n"
 
 
-def test_progress_counts_all_runs_and_a_crash_after_the_result_does_not_cost_it(
+def test_progress_counts_all_runs_and_a_crash_at_exit_keeps_the_result(
     parent: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stand_in.finish(parent / "task=crash_at_exit,seed=1", val=0.5)
     with caplog.at_level(logging.INFO, logger="jersey"):
         assert run_sweep(runs_of(parent, ["crash_at_exit"], [1, 2, 3]), jobs=1) == 0
-    for message, told in zip(
+    for message, pattern in zip(
         caplog.messages,
         [
-            "3 runs, 1 of them finished already",
+            "3 runs, 1 of them already finished",
             "run 2 of 3 starts: task='crash_at_exit', seed=2",
-            r"run 2 of 3 ends after 0\.\d min: task='crash_at_exit', seed=2: test top-1 50\.0 %; 1 to go, about \d min",
+            r"run 2 of 3 ends after 0\.\d min: task='crash_at_exit', seed=2: test top-1 50\.0 %; 1 left, about \d min",
             "run 3 of 3 starts: task='crash_at_exit', seed=3",
             r"run 3 of 3 ends after 0\.\d min: task='crash_at_exit', seed=3: test top-1 50\.0 %",
         ],
         strict=True,
     ):
-        assert re.fullmatch(told, message), message
+        assert re.fullmatch(pattern, message), message
 
 
-def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_raises_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--workdir"):
         run_sweep(runs_of(tmp_path / "file" / "exp", ["a"], [1]), jobs=1)
@@ -150,12 +150,14 @@ def start(parent: Path, jobs: int, tasks: str, seeds: str) -> subprocess.Popen[s
         text=True,
         start_new_session=True,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests in a shell's background
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a shell ignores it for background jobs
     )
 
 
 def wait_until_hanging(parent: Path, count: int) -> list[int]:
-    """The process ids of the runs and of what they have started."""
+    """Returns the process ids of the hanging runs and of their helpers."""
     deadline = time.monotonic() + 60
     while len(diary(parent, "hangs")) < count:
         assert time.monotonic() < deadline
@@ -170,14 +172,14 @@ def wait_until_hanging(parent: Path, count: int) -> list[int]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Those that run; one that has ended may still be listed, as a zombie."""
+    """Returns the ids of running processes; an ended process may still be listed as a zombie."""
     command = ["ps", "-o", "pid=,stat=", "-p", ",".join(map(str, pids))]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return [int(line.split()[0]) for line in listed.splitlines() if not line.split()[1].startswith("Z")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_all_runs_and_the_same_command_continues(parent: Path, number: signal.Signals) -> None:
+def test_a_signal_stops_all_runs_and_the_same_command_resumes(parent: Path, number: signal.Signals) -> None:
     process = start(parent, 3, "a,hang", "90,91")
     pids = wait_until_hanging(parent, 2)
     assert sorted(alive(pids)) == sorted(pids)
@@ -197,7 +199,7 @@ def test_a_signal_stops_all_runs_and_the_same_command_continues(parent: Path, nu
     assert "'hang'" in out
 
 
-def test_a_second_signal_kills_what_the_first_has_not_ended(parent: Path) -> None:
+def test_a_second_signal_kills_runs_that_ignore_the_first(parent: Path) -> None:
     process = start(parent, 1, "stubborn,a", "90")
     pids = wait_until_hanging(parent, 1)
     process.send_signal(signal.SIGINT)
@@ -205,7 +207,7 @@ def test_a_second_signal_kills_what_the_first_has_not_ended(parent: Path) -> Non
     while "stopping" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=15)  # less than the grace time
+    process.communicate(timeout=15)  # less than GRACE_S
     assert process.returncode == 128 + signal.SIGINT
     assert alive(pids) == []
     assert diary(parent, "start") == ["task=stubborn,seed=90"]

@@ -1,4 +1,4 @@
-"""The table: averages over seeds, what is missing, how much to believe, and the scores that it is made of."""
+"""The tables of a sweep: means over seeds, failed runs, the warning about few seeds, and the source of the metrics."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,11 @@ from helpers import stand_in
 from jersey.sweep.plan import Assignment, Point, Run
 from jersey.sweep.table import FEW_SEEDS, Result, raw_rows, read_result, summary
 
-LR, SEED, DRAWN = "module.lr", "seed", "data.generate.seed"
+LR, SEED, DATA_SEED = "module.lr", "seed", "data.generate.seed"
 
 
 def run(**values: float) -> Run:
-    paths = {"lr": LR, "seed": SEED, "drawn": DRAWN}
+    paths = {"lr": LR, "seed": SEED, "data_seed": DATA_SEED}
     assignments = tuple(Assignment(paths[name], name, repr(value)) for name, value in values.items())
     return Run(Point(assignments, ""), Path("exp") / f"run{values}", ())
 
@@ -23,12 +23,12 @@ def result(val: float, test: float = 0.5, f1: float = 0.25) -> Result:
 
 
 def cells(text: str) -> list[list[str]]:
-    """Lines of the table, the header first, in columns."""
-    lines = [line for line in text.splitlines() if line not in (FEW_SEEDS, "* best in validation")]
+    """Returns the cells of each line of the table, the header first."""
+    lines = [line for line in text.splitlines() if line not in (FEW_SEEDS, "* best on the validation split")]
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
 
-def test_seeds_are_averaged_with_their_sample_deviation_and_the_order_stays() -> None:
+def test_seeds_are_averaged_with_their_sample_deviation_in_the_given_order() -> None:
     runs = [run(lr=lr, seed=seed) for lr in (0.3, 0.1) for seed in (0, 1, 2)]
     results = [
         *(result(0.90, 0.80, 0.70), result(0.94, 0.81, 0.71), result(0.98, 0.82, 0.72)),
@@ -43,7 +43,7 @@ def test_seeds_are_averaged_with_their_sample_deviation_and_the_order_stays() ->
     assert FEW_SEEDS not in text
 
 
-def test_one_seed_has_no_spread_and_the_table_says_how_little_that_means() -> None:
+def test_one_seed_has_no_deviation_and_the_table_warns_of_few_seeds() -> None:
     runs = [run(lr=0.1), run(lr=0.2)]
     text = summary(runs, [result(0.5), result(0.75)])
     assert cells(text)[1:] == [
@@ -53,7 +53,7 @@ def test_one_seed_has_no_spread_and_the_table_says_how_little_that_means() -> No
     assert FEW_SEEDS in text
 
 
-def test_failed_runs_are_counted_and_left_out_of_the_averages() -> None:
+def test_failed_runs_are_counted_and_excluded_from_the_means() -> None:
     runs = [run(seed=seed, lr=lr) for seed in (0, 1, 2) for lr in (0.1, 0.2)]
     text = summary(runs, [result(0.5), None, result(0.7), None, None, None])
     rows = cells(text)
@@ -63,15 +63,15 @@ def test_failed_runs_are_counted_and_left_out_of_the_averages() -> None:
     assert "*" not in summary(runs[:1], [None])
 
 
-def test_only_the_runs_own_seed_is_averaged_over_and_two_seeds_are_few() -> None:
-    text = summary([run(drawn=1, seed=0), run(drawn=2, seed=0)], [result(0.5), result(0.6)])
-    assert [row[0] for row in cells(text)] == ["drawn", "1", "2"]
+def test_only_the_seed_of_the_run_is_averaged_over_and_two_seeds_are_few() -> None:
+    text = summary([run(data_seed=1, seed=0), run(data_seed=2, seed=0)], [result(0.5), result(0.6)])
+    assert [row[0] for row in cells(text)] == ["data_seed", "1", "2"]
     text = summary([run(seed=0), run(seed=1)], [result(0.5), result(0.7)])
     assert [row[:2] for row in cells(text)] == [["runs", "val top-1 %"], ["2", "60.0 ± 14.1 *"]]
     assert FEW_SEEDS in text
 
 
-def test_raw_rows_hold_every_run_and_every_digit() -> None:
+def test_raw_rows_have_every_run_and_every_digit() -> None:
     value = 0.1 + 0.2
     runs = [run(lr=0.1, seed=0), run(lr=0.1, seed=1)]
     header, rows = raw_rows(runs, [result(value, value, value), None])
@@ -81,10 +81,10 @@ def test_raw_rows_hold_every_run_and_every_digit() -> None:
     assert (second["lr"], second["seed"], second["state"], second["val/acc_top1"]) == ("0.1", "1", "failed", "")
 
 
-def test_scores_are_those_of_the_best_epoch_and_of_the_test_row(tmp_path: Path) -> None:
+def test_metrics_are_those_of_the_best_epoch_and_of_the_test_row(tmp_path: Path) -> None:
     stand_in.finish(tmp_path, val=1 / 3, test=0.625, f1=0.1 + 0.2)
     assert read_result(tmp_path) == Result(stand_in.BEST_EPOCH, 1 / 3, 0.625, 0.1 + 0.2)
-    # When the last epoch was best, it has a row in validation before that of the test.
+    # If the last epoch was best, its validation row comes before the row of the test.
     (tmp_path / "metrics.csv").write_text(
         "epoch,test/acc_top1,test/f1_macro,val/acc_top1\n0,,,0.5\n0,0.25,0.125,\n", encoding="utf-8"
     )

@@ -1,7 +1,6 @@
 """Checkpoints of a run: `last.ckpt` has its latest state, and `best.ckpt` its best epoch.
 
-Lightning's `ModelCheckpoint` saves by epochs, by steps or by time, not by several of them, and writes the best epoch
-twice.
+Lightning's `ModelCheckpoint` saves by only one of epochs, steps and time, and writes the best epoch twice.
 """
 
 import math
@@ -20,7 +19,7 @@ from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKP
 from jersey.runs.state import RunState
 
 SYNC_STEPS = 20
-"""The number of steps between two agreements of several processes on whether to save, which take communication."""
+"""Several processes agree on whether to save only every so many steps, because that takes communication."""
 
 
 class RunCheckpoint(Checkpoint):
@@ -97,8 +96,8 @@ class RunCheckpoint(Checkpoint):
             self._stop()
 
     def _is_due(self, step: int) -> bool:
-        is_time_over = self.every_minutes is not None and time.monotonic() - self._saved_at_s >= 60 * self.every_minutes
-        return is_time_over or (self.every_steps is not None and step - self._saved_step >= self.every_steps)
+        is_time_due = self.every_minutes is not None and time.monotonic() - self._saved_at_s >= 60 * self.every_minutes
+        return is_time_due or (self.every_steps is not None and step - self._saved_step >= self.every_steps)
 
     def _score(self, trainer: L.Trainer) -> float:
         if self.monitor not in trainer.callback_metrics:

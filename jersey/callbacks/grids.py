@@ -41,9 +41,8 @@ class InputGrid(Callback):
         split, epoch = EvaluatedSplit(trainer, module_of(pl_module), "train"), trainer.current_epoch
         if batch_idx > 0 or (epoch % self.every_epochs if self.every_epochs else epoch) > 0:
             return
-        names = [
-            (*split.names, ILLEGIBLE_NAME)[label] for label in batch["labels"][: self.crops].tolist()
-        ]  # -1 is last
+        # An illegible crop has the label -1, which selects the last name.
+        names = [(*split.names, ILLEGIBLE_NAME)[label] for label in batch["labels"][: self.crops].tolist()]
         stages, what = [batch["images"]], "unchanged"
         if split.module.augment is not None or split.module.mix is not None:
             # The whole batch is augmented, because a part of it would use other random numbers.

@@ -149,7 +149,7 @@ class AimTracker(PlainLogger):
             # The last registered function runs first: our closing has a timeout, and Aim's own could hang.
             atexit.register(self.finalize, "exit")
             self._write_tags(self._run)
-        elif not self._holds(self._run.hash):
+        elif not self._exists(self._run.hash):
             # Writes to deleted files would succeed, and closing the run would then never return.
             raise FileNotFoundError("the repository was deleted while the run was open")
         return self._run
@@ -167,7 +167,7 @@ class AimTracker(PlainLogger):
         # Forcing the lock of a killed process is safe: RocksDB has a lock of its own, which ends with its process.
         logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
         return aim.Run(
-            known_hash if known_hash and self._holds(known_hash) else None,
+            known_hash if known_hash and self._exists(known_hash) else None,
             repo=repository,
             experiment=self._experiment,
             force_resume=True,
@@ -190,7 +190,7 @@ class AimTracker(PlainLogger):
         text = self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else ""
         return text if text.isascii() and text.isalnum() else None  # it is a folder name, so `../..` is not allowed
 
-    def _holds(self, run_hash: str) -> bool:
+    def _exists(self, run_hash: str) -> bool:
         # Aim's `run_exists` caches its result for half a second, in which a run can appear.
         return (self._repo / "meta" / "chunks" / run_hash).is_dir()
 
@@ -211,7 +211,7 @@ class AimTracker(PlainLogger):
 
 
 def _silence_threads(run: Any, repo: Path) -> None:
-    """Keeps Aim's threads from printing tracebacks when the repository is deleted or full, and from recreating it."""
+    """Prevents Aim's threads from printing tracebacks if the repository is deleted or full, and from recreating it."""
     files, sampler = run._checkins.file_manager, run._system_resource_tracker
     touch = files.touch
 
@@ -242,7 +242,7 @@ def _clean_up_at_exit() -> None:
 
 
 def _forget_cleanup() -> None:
-    """Keeps Aim from flushing to a broken repository at exit, where the first error would hang the process."""
+    """Prevents Aim from flushing to a broken repository at exit, where the first error would hang the process."""
     with suppress(ImportError):
         from aim.ext.cleanup import AutoClean
 

@@ -163,9 +163,8 @@ def test_first_of_equally_good_epochs_is_best(
 def test_resume_links_a_best_checkpoint_that_a_kill_prevented(
     data: JerseyDataModule, tmp_path: Path, left_behind: str | None
 ) -> None:
-    fit(
-        tmp_path, data, KnownScores(), RunCheckpoint(monitor="val/known"), epochs=2
-    )  # the second epoch is the best of all
+    # The second epoch is the best of all.
+    fit(tmp_path, data, KnownScores(), RunCheckpoint(monitor="val/known"), epochs=2)
     best = tmp_path / "checkpoints" / "best.ckpt"
     best.unlink()
     if left_behind:

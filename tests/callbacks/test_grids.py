@@ -153,9 +153,7 @@ def test_network_without_stages_is_rejected_before_training(crops_root: Path, tm
     data = small_data(crops_root)
     module, callback = small_module(data), GradCam()
     assert isinstance(callback, Callback)
-    assert stage_for(module.network.backbone, (96, 200)) == "layer3", (
-        "a network without a pooling layer does not have the small stem"
-    )
+    assert stage_for(module.network.backbone, (96, 200)) == "layer3", "without a pooling layer the stem is not small"
     module.network.backbone = nn.Flatten()
     with pytest.raises(UserError, match="grad_cam=None"):
         trainer_in(tmp_path, module, callback).fit(module, datamodule=data)

@@ -36,9 +36,8 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 
 def fit(folder: Path, data: JerseyDataModule, instead: dict[int, float], **settings: Any) -> dict[str, Any]:
-    return fitted(
-        folder, data, tiny_module(data, loss=NonFiniteLoss(instead)), StopOnNonFinite(max_steps=3), **settings
-    )
+    module = tiny_module(data, loss=NonFiniteLoss(instead))
+    return fitted(folder, data, module, StopOnNonFinite(max_steps=3), **settings)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,7 @@ def test_experiment_matches_its_golden_print(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     golden = path.read_text(encoding="utf-8") if path.exists() else ""
-    assert text.splitlines() == golden.splitlines(), (
-        "if this is intended: UPDATE_GOLDEN=1 uv run pytest tests/experiments"
-    )
+    assert text.splitlines() == golden.splitlines(), "if intended: UPDATE_GOLDEN=1 uv run pytest tests/experiments"
 
 
 def test_every_golden_print_has_an_experiment() -> None:

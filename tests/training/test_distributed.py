@@ -237,10 +237,7 @@ def test_one_process_reproduces_the_scores_of_torchrun(finished: RunFolder, root
 @pytest.mark.parametrize(
     ("flag", "sentence"),
     [
-        (
-            "--fdl_set=data.batch_size=7",
-            "data.batch_size=7 is shared by 2 processes",
-        ),  # before the process group is joined
+        ("--fdl_set=data.batch_size=7", "data.batch_size=7 is shared by 2 processes"),  # before they form a group
         ("--run=a/b", "--run=a/b is not a plain folder name"),  # checked by rank zero only
         ("--fdl_set=data.root=nowhere", "the data folder nowhere does not exist"),
         ("--sweep=seed=0,1", "--sweep starts processes of its own"),

@@ -58,9 +58,8 @@ def test_loss_matches_its_formula(gamma: float, smoothing: float) -> None:
 
     logits_BK, weights_K = torch.log(torch.tensor([[3.0, 1.0], [1.0, 4.0]])), torch.tensor([2.0, 0.5])
     losses = [FocalLoss(gamma=gamma, label_smoothing=smoothing)]
-    losses += (
-        [CrossEntropy(label_smoothing=smoothing)] if gamma == 0 else []
-    )  # the focal loss with gamma 0 is cross entropy
+    # The focal loss with gamma 0 is cross entropy.
+    losses += [CrossEntropy(label_smoothing=smoothing)] if gamma == 0 else []
     for loss in losses:
         hard = loss(logits_BK, torch.tensor([0, 1]), weights_K).item()
         assert hard == pytest.approx((cost(3 / 4, 2.0) + cost(4 / 5, 0.5)) / 2, rel=1e-6)

@@ -112,9 +112,7 @@ def expected_epoch(data: JerseyDataModule, *, rho: float, clip_norm: float) -> d
             weight.data += rho * gradient / norm
         gradients = gradients_of(module, ascended, images_BCHW, labels_B)
         for weight, gradient in zip(module.network.parameters(), gradients, strict=True):
-            weight.grad = torch.empty_like(weight).copy_(
-                gradient
-            )  # keeps the weight's memory format, as backward() does
+            weight.grad = torch.empty_like(weight).copy_(gradient)  # in the weight's memory format, as of backward()
         torch.nn.utils.clip_grad_norm_(module.network.parameters(), clip_norm)
         optimizer.step()
         schedule.step()

@@ -103,9 +103,7 @@ def test_one_cycle_matches_torch(total_steps: int, warmup_frac: float, start_fra
 @pytest.mark.parametrize("factor", [0.1, 0.5])
 def test_multi_step_matches_torch(milestones_frac: tuple[float, ...], factor: float) -> None:
     own = partial(multi_step, total_steps=40, milestones_frac=milestones_frac, factor=factor)
-    torchs = partial(
-        MultiStepLR, milestones=[round(milestone_frac * 40) for milestone_frac in milestones_frac], gamma=factor
-    )
+    torchs = partial(MultiStepLR, milestones=[round(frac * 40) for frac in milestones_frac], gamma=factor)
     for left, right in zip(rates_of(own, 40, peaks=(1.0, 0.1)), rates_of(torchs, 40, peaks=(1.0, 0.1)), strict=True):
         assert left == pytest.approx(right)
 

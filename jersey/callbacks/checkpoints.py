@@ -30,10 +30,10 @@ class RunCheckpoint(Checkpoint):
     asks the run to stop; a resumed run continues with the next step.
 
     Args:
-        monitor: The name of the metric that selects the best epoch.
+        monitor: name of the metric that selects the best epoch.
         mode: "max" or "min", whichever is best.
-        every_minutes: The interval inside epochs, in minutes; None for none.
-        every_steps: The interval inside epochs, in optimizer steps; None for none.
+        every_minutes: interval inside epochs, in minutes; None for none.
+        every_steps: interval inside epochs, in optimizer steps; None for none.
     """
 
     def __init__(

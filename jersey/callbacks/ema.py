@@ -19,16 +19,16 @@ class EMA(WeightAveraging):
     """Averages the weights during training.
 
     Args:
-        decay: The weight of the old average at each step after the ramp, in [0, 1). The half-life is
+        decay: weight of the old average at each step after the ramp, in [0, 1). The half-life is
             log(0.5) / log(decay) steps: 34 at 0.98, 693 at 0.999. The ramp passes 0.98 after 440 steps and 0.998 after
             4,490, so shorter runs never reach the decay.
-        half_life_epochs: The epochs after which the old average has half its weight; replaces the decay, and does not
+        half_life_epochs: epochs after which the old average has half its weight; replaces the decay, and does not
             depend on the batch size and the number of crops.
-        every_steps: Optimizer steps between two updates. An update accounts for the steps since the previous one, so
+        every_steps: optimizer steps between two updates. An update accounts for the steps since the previous one, so
             the decay has the same meaning at any value. The last step of an epoch always has an update.
 
     Raises:
-        UserError: Both or neither of decay and half-life are given, or a value is out of range.
+        UserError: both or neither of decay and half-life are given, or a value is out of range.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class FreezeBackbone(Callback):
     meanwhile, so the backbone starts at the learning rate of that step.
 
     Args:
-        freeze_frac: The fraction of the run's optimizer steps, in [0, 1]; at 1 only the head is trained.
+        freeze_frac: fraction of the run's optimizer steps, in [0, 1]; at 1 only the head is trained.
     """
 
     def __init__(self, *, freeze_frac: float) -> None:

@@ -28,8 +28,8 @@ class InputGrid(Callback):
     no later random number. The caption of a mixed crop is the label of its stored crop.
 
     Args:
-        crops: The maximum number of crops.
-        every_epochs: The interval between two grids, in epochs from epoch 0; None for the first epoch only.
+        crops: maximum number of crops.
+        every_epochs: interval between two grids, in epochs from epoch 0; None for the first epoch only.
     """
 
     def __init__(self, *, crops: int = 24, every_epochs: int | None = None) -> None:
@@ -60,7 +60,7 @@ class PredictionGrid(AfterEvaluation):
     If there are illegible crops, it also shows the most confident predictions on them.
 
     Args:
-        crops: The maximum number of crops per section.
+        crops: maximum number of crops per section.
     """
 
     def __init__(self, *, crops: int = 10) -> None:
@@ -101,7 +101,7 @@ class GradCam(AfterEvaluation):
     at 48 px the last stage has only 2 positions, which show nothing.
 
     Args:
-        crops: The maximum number of errors, and of correct crops with low confidence.
+        crops: maximum number of errors, and of correct crops with low confidence.
     """
 
     def __init__(self, *, crops: int = 8) -> None:

@@ -76,7 +76,7 @@ class LossScale(Callback):
     scale keeps falling, nothing is learned. A scale below 1, where unscaled gradients overflow, also causes a warning.
 
     Args:
-        tolerated_frac: The fraction of an epoch's optimizer steps that may be skipped, beyond 10, without a warning.
+        tolerated_frac: fraction of an epoch's optimizer steps that may be skipped, beyond 10, without a warning.
     """
 
     def __init__(self, *, tolerated_frac: float = 0.05) -> None:
@@ -133,7 +133,7 @@ class StopOnNonFinite(Callback):
     kept. No step waits for the GPU: each loss is checked when it has arrived, some steps later.
 
     Args:
-        max_steps: The number of consecutive steps, at least 1; with fp16 the loss scale skips single ones.
+        max_steps: number of consecutive steps, at least 1; with fp16 the loss scale skips single ones.
     """
 
     def __init__(self, *, max_steps: int = 3) -> None:

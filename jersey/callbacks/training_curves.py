@@ -19,7 +19,7 @@ class TrainingCurves(Callback):
     epoch is that of the metric which the checkpoint callback monitors.
 
     Args:
-        interval_s: The minimum time between two plots during training, in seconds; a plot takes half a second.
+        interval_s: minimum time between two plots during training, in seconds; a plot takes half a second.
     """
 
     def __init__(self, *, interval_s: float = 60.0) -> None:

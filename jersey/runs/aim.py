@@ -41,12 +41,12 @@ class AimTracker(PlainLogger):
     No method raises: the first failure is logged, and later calls do nothing. Only rank zero writes.
 
     Args:
-        repo: The repository folder, named `.aim`; created if missing.
-        experiment: The experiment's name, by which Aim groups runs; also a tag.
-        run_name: The run's name in Aim.
-        hash_file: The file of Aim's identifier of the run. If it exists that run is continued, else it is written.
-        commit: The commit of jersey's code, as returned by `provenance.record_start`; a tag, like the machine's name.
-        system_tracking_interval: Seconds between two samples of CPU, memory and GPU usage; None for no samples.
+        repo: repository folder, named `.aim`; created if missing.
+        experiment: name of the experiment, by which Aim groups runs; also a tag.
+        run_name: name of the run in Aim.
+        hash_file: file with Aim's identifier of the run. If it exists that run is continued, else it is written.
+        commit: commit of jersey's code, as returned by `provenance.record_start`; a tag, like the machine's name.
+        system_tracking_interval: seconds between two samples of CPU, memory and GPU usage; None for no samples.
     """
 
     def __init__(

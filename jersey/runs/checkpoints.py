@@ -78,7 +78,7 @@ def usable_checkpoint(folder: RunFolder) -> Path | None:
     """Returns the checkpoint to resume from, None for none; a damaged one is logged, and the previous one is used.
 
     Raises:
-        UserError: All checkpoints are damaged.
+        UserError: all checkpoints are damaged.
     """
     damaged = []
     for path in folder.last_checkpoints:

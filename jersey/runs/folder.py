@@ -32,9 +32,9 @@ class RunFolder:
     """An open run, which only one process can hold and write to at a time.
 
     Attributes:
-        path: The folder of the run.
-        experiment: The name of the experiment.
-        status: The content of `status.json`, {"stage": "fit" | "test" | "finished", ...}.
+        path: folder of the run.
+        experiment: name of the experiment.
+        status: content of `status.json`, {"stage": "fit" | "test" | "finished", ...}.
     """
 
     path: Path
@@ -82,14 +82,14 @@ def open_run(workdir: Path, experiment: str, name: str | None, *, config_files: 
     """Opens a new run, or continues an unfinished one of the same config; rank zero does so for all processes.
 
     Args:
-        workdir: The folder of all runs.
-        experiment: The name of the experiment.
-        name: The name of the run; None continues the latest unfinished run with this config, or starts one named by the
+        workdir: folder of all runs.
+        experiment: name of the experiment.
+        name: name of the run; None continues the latest unfinished run with this config, or starts one named by the
             time.
-        config_files: The texts that a new run stores about its config, by file name; "config.txt" identifies the run.
+        config_files: texts that a new run stores about its config, by file name; "config.txt" identifies the run.
 
     Raises:
-        UserError: The named run has another config, or is in use by another process, or is on a disk that a process
+        UserError: the named run has another config, or is in use by another process, or is on a disk that a process
             does not see.
     """
     run = _acquire(workdir, experiment, name, config_files) if rank() == 0 else None

@@ -44,10 +44,10 @@ class MetricsCsv(PlainLogger):
     last row, with the epoch and step at which training ended.
 
     Args:
-        run_dir: An existing folder; a `metrics.csv` in it is read and continued.
+        run_dir: existing folder; a `metrics.csv` in it is read and continued.
 
     Raises:
-        UserError: The existing file was not written by this class.
+        UserError: the existing file was not written by this class.
     """
 
     def __init__(self, *, run_dir: Path) -> None:
@@ -88,7 +88,7 @@ def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
     """Returns the epochs and values of each metric, and the test scores; both are empty if there is no file.
 
     Raises:
-        UserError: The file was not written by `MetricsCsv`.
+        UserError: the file was not written by `MetricsCsv`.
     """
     rows, test_row = _read(path)
     curves: Curves = {}

@@ -34,7 +34,7 @@ def record_start(run_dir: Path) -> str:
         The commit, with "-dirty" appended if there are uncommitted files, or "unknown".
 
     Raises:
-        UserError: The existing records cannot be read.
+        UserError: the existing records cannot be read.
     """
     starts = [*_earlier_starts(run_dir / STARTS), _start()]
     write_text(run_dir / STARTS, json.dumps(starts, indent=2, ensure_ascii=False) + "\n")

@@ -14,14 +14,14 @@ class RunState:
     """The shared state of one run, created with the module and passed to the `join` method of every part.
 
     Attributes:
-        eval_weights: The weights that are validated, tested and exported: "raw" or "ema".
-        freezes_weights: Whether some weights have no gradient in a part of the run, which DDP must know at its start.
-        monitor: The metric that selects the best epoch, or "" for none.
+        eval_weights: weights that are validated, tested and exported: "raw" or "ema".
+        freezes_weights: whether some weights have no gradient in a part of the run, which DDP must know at its start.
+        monitor: metric that selects the best epoch, or "" for none.
         mode: "max" or "min", whichever value of the monitored metric is best.
-        is_loss_broken: A function called before a checkpoint is written; True prevents the write.
-        record: A function called with an epoch's metrics and step before its checkpoint is written.
-        log_image: A function called with every image and its `step`, `epoch` and `subset`.
-        checkpoint_io: The writer of checkpoints.
+        is_loss_broken: function that is called before a checkpoint is written; True prevents the write.
+        record: function that is called with an epoch's metrics and step before its checkpoint is written.
+        log_image: function that is called with every image and its `step`, `epoch` and `subset`.
+        checkpoint_io: writer of checkpoints.
     """
 
     eval_weights: Literal["raw", "ema"] = "raw"

@@ -20,7 +20,7 @@ class TimeoutThread:
     """Runs calls one after the other in one thread.
 
     Args:
-        limit_s: The timeout of a call, in seconds.
+        limit_s: timeout of a call, in seconds.
     """
 
     def __init__(self, limit_s: float) -> None:

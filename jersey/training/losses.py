@@ -27,7 +27,7 @@ class CrossEntropy(nn.Module):
     rare crop is in its batch.
 
     Args:
-        label_smoothing: The factor e, in [0, 1).
+        label_smoothing: factor e, in [0, 1).
     """
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
@@ -62,8 +62,8 @@ class FocalLoss(CrossEntropy):
     not multiplied by the focus: it would vanish where p[y] is near 1, which is where it has to act.
 
     Args:
-        gamma: The exponent g, at least 0; 2 in the paper.
-        label_smoothing: The factor e, in [0, 1).
+        gamma: exponent g, at least 0; 2 in the paper.
+        label_smoothing: factor e, in [0, 1).
     """
 
     def __init__(self, *, gamma: float = 2.0, label_smoothing: float = 0.0) -> None:

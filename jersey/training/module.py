@@ -43,24 +43,24 @@ class JerseyModule(L.LightningModule):
     """Trains and evaluates a `Network`.
 
     Args:
-        labels: The label map of K classes.
-        class_counts: The number of train crops of each class.
-        seed: The seed of augmentation and mixing.
-        network: A factory, called with `labels`.
-        optimizer: A factory, called with the network and `may_fuse`; see `jersey.training.optimizers`.
-        schedule: A factory of per-step schedulers, called with the optimizer and `total_steps`.
-        loss: A module, called with logits, targets and class weights; see `jersey.training.losses`.
-        augment: The augmentation of training batches; None for none.
-        mix: The mixing of the crops of a training batch after augmentation; None for none. Mixed crops have no single
+        labels: label map of K classes.
+        class_counts: number of train crops of each class.
+        seed: seed of augmentation and mixing.
+        network: factory, called with `labels`.
+        optimizer: factory, called with the network and `may_fuse`; see `jersey.training.optimizers`.
+        schedule: factory of per-step schedulers, called with the optimizer and `total_steps`.
+        loss: module that is called with logits, targets and class weights; see `jersey.training.losses`.
+        augment: augmentation of training batches; None for none.
+        mix: mixing of the crops of a training batch after augmentation; None for none. Mixed crops have no single
             label, so the train split then has a loss and no scores.
-        sam: Sharpness-aware minimization of every optimizer step; None for plain steps.
-        class_weight_power: The exponent p of the loss weights `count^-p`; 0 for equal weights.
-        compile_network: The mode of torch.compile, which pays off on a GPU and in long runs; None does not compile.
-        allow_weights_and_sampler: Whether loss weights beside a balanced sampler are intended (`jersey.lint.checks`).
+        sam: sharpness-aware minimization of every optimizer step; None for plain steps.
+        class_weight_power: exponent p of the loss weights `count^-p`; 0 for equal weights.
+        compile_network: mode of torch.compile, which pays off on a GPU and in long runs; None does not compile.
+        allow_weights_and_sampler: whether loss weights beside a balanced sampler are intended (`jersey.lint.checks`).
 
     Attributes:
-        run_state: The state that the parts of the run share.
-        evaluations: The latest evaluation of each split.
+        run_state: state that the parts of the run share.
+        evaluations: latest evaluation of each split.
     """
 
     class_weights_K: Tensor

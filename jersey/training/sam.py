@@ -22,7 +22,7 @@ class SAM:
     """Makes each optimizer step of two passes, which take about twice the time.
 
     Args:
-        rho: The L2 norm of the ascent step over all weights, at least 0, which has the result of the plain optimizer.
+        rho: L2 norm of the ascent step over all weights, at least 0; 0 equals the plain optimizer.
     """
 
     def __init__(self, *, rho: float = 0.05) -> None:

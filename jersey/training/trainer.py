@@ -46,17 +46,17 @@ def make_trainer(
     """Returns a trainer that works in `run_dir`; loggers and callbacks join the module's `run_state`.
 
     Args:
-        run_dir: The run folder.
-        loggers: Loggers of Lightning.
-        run_state: The state that the parts of the run share.
-        callbacks: Callbacks by name; None omits one.
-        epochs: The maximum number of epochs.
-        precision: A precision of Lightning; "auto" takes bf16 or fp16 on a GPU (see `precision_for`), else fp32.
+        run_dir: run folder.
+        loggers: loggers of Lightning.
+        run_state: state that the parts of the run share.
+        callbacks: callbacks by name; None omits one.
+        epochs: maximum number of epochs.
+        precision: precision of Lightning; "auto" takes bf16 or fp16 on a GPU (see `precision_for`), else fp32.
         accelerator: "auto" for a GPU if there is one, or "cpu".
-        clip_norm: The maximum gradient norm; None for no clipping.
-        accumulate: Batches per optimizer step.
-        deterministic: Whether torch raises for operations whose results differ between two runs on a GPU.
-        limit_batches: The maximum number of batches per epoch, for every split; None for all.
+        clip_norm: maximum gradient norm; None for no clipping.
+        accumulate: batches per optimizer step.
+        deterministic: whether torch raises for operations whose results differ between two runs on a GPU.
+        limit_batches: maximum number of batches per epoch, for every split; None for all.
     """
     used = [callback for callback in callbacks.values() if callback is not None]
     join_all([*loggers, *used], run_state)

@@ -1,4 +1,4 @@
-"""The experiments: Python functions that return config graphs. Importing this package registers all of them."""
+"""The experiments are Python functions that return config graphs; importing this package registers all of them."""
 
 from experiments import fiddlers, quickstart, resnet18, resnet18_small, resnet50
 

@@ -1,4 +1,4 @@
-"""The parts that experiments share, one function a part. Numbers that differ are assigned by the experiment."""
+"""The parts that experiments share, one function per part; an experiment assigns the values that differ."""
 
 import fiddle as fdl
 from lightning.pytorch.callbacks import EarlyStopping
@@ -27,12 +27,12 @@ MONITOR = "val/acc_top1"
 
 
 def base() -> fdl.Config[Experiment]:
-    """A ResNet-18 with ImageNet weights at 224 px, balanced by sampling, scored by its average."""
+    """Returns a ResNet-18 with ImageNet weights at 224 px, class-balanced sampling and evaluation of EMA weights."""
     return fdl.Config(Experiment, data=data(), module=module(), trainer=trainer(), seed=0)
 
 
 def data() -> fdl.Partial[JerseyDataModule]:
-    """The crops under `data.root`."""
+    """Returns the data module of the crops under `data.root`."""
     return fdl.Partial(
         JerseyDataModule,
         root="data/jerseys",
@@ -49,7 +49,7 @@ def data() -> fdl.Partial[JerseyDataModule]:
 
 
 def module() -> fdl.Partial[JerseyModule]:
-    """The network, its loss, and how it learns."""
+    """Returns the network, its loss, optimizer, schedule and augmentation."""
     return fdl.Partial(
         JerseyModule,
         network=fdl.Partial(resnet_classifier, architecture="resnet18", weights="imagenet", head=head()),
@@ -62,12 +62,12 @@ def module() -> fdl.Partial[JerseyModule]:
 
 
 def head() -> fdl.Partial[CompositionalHead]:
-    """Length, tens and ones beside the whole number: better on rare numbers, and able to read unseen ones."""
+    """Returns a head for the digits and the whole number: better on rare numbers, and able to predict unseen ones."""
     return fdl.Partial(CompositionalHead, holistic_scale=0.5)
 
 
 def augment() -> fdl.Config[Augment]:
-    """Small geometric changes and strong color changes: shape is what carries a number."""
+    """Returns weak geometric and strong color augmentation, because the shape of the digits carries the label."""
     return fdl.Config(
         Augment,
         geometry=fdl.Config(Geometry, rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
@@ -77,7 +77,7 @@ def augment() -> fdl.Config[Augment]:
 
 
 def mild_augment() -> fdl.Config[Augment]:
-    """For runs too short to learn from strong changes."""
+    """Returns weaker augmentation, for runs that are too short to learn from strong changes."""
     return fdl.Config(
         Augment,
         geometry=fdl.Config(Geometry, rotation_deg=8.0, shear_deg=4.0, scale=0.1, shift=0.06),
@@ -86,12 +86,12 @@ def mild_augment() -> fdl.Config[Augment]:
 
 
 def trainer() -> fdl.Partial[make_trainer]:
-    """The loop and its callbacks."""
+    """Returns the trainer and its callbacks."""
     return fdl.Partial(make_trainer, callbacks=callbacks(), epochs=30, precision="auto", clip_norm=1.0, accumulate=1)
 
 
 def callbacks() -> fdl.Config[callback_dict]:
-    """By name, so that an override can reach each."""
+    """Returns the callbacks by name, so that an override can reach each of them."""
     return fdl.Config(
         callback_dict,
         ema=fdl.Config(EMA, decay=0.99, every_steps=4),

@@ -1,4 +1,4 @@
-"""Changes that cut across experiments, for `--fiddler`."""
+"""Changes that apply to any experiment, for `--fiddler`."""
 
 import fiddle as fdl
 from fiddle import selectors
@@ -12,7 +12,7 @@ from jersey.synth.benchmark import ensure_benchmark
 
 @fiddler
 def smoke(config: fdl.Config[Experiment], batches: int = 2) -> None:
-    """One tiny epoch, to see that everything runs."""
+    """Trains for one tiny epoch, to check that everything runs."""
     config.trainer.epochs = 1
     config.trainer.limit_batches = batches
     config.data.batch_size = 8
@@ -21,7 +21,7 @@ def smoke(config: fdl.Config[Experiment], batches: int = 2) -> None:
 
 @fiddler
 def overfit_batch(config: fdl.Config[Experiment]) -> None:
-    """Trains on one batch again and again, unchanged: train/acc_top1 must reach 1, or learning itself is broken."""
+    """Trains on one unaugmented batch again and again: train/acc_top1 must reach 1, or learning is broken."""
     config.data.overfit_batch = True
     config.module.augment = None
     selectors.select(config, Mix, check_nonempty=False).replace(None)  # mixed crops have no train/acc_top1
@@ -31,56 +31,56 @@ def overfit_batch(config: fdl.Config[Experiment]) -> None:
 
 @fiddler
 def cpu(config: fdl.Config[Experiment]) -> None:
-    """Leaves a GPU alone."""
+    """Trains on the CPU, even where there is a GPU."""
     config.trainer.accelerator = "cpu"
 
 
 @fiddler
 def bf16(config: fdl.Config[Experiment]) -> None:
-    """Trains in bfloat16 autocast, whatever the machine."""
+    """Trains in bfloat16 autocast on any machine."""
     config.trainer.precision = "bf16-mixed"
 
 
 @fiddler
 def deterministic(config: fdl.Config[Experiment]) -> None:
-    """The same weights from the same seed on a GPU too; slower."""
+    """Trains the same weights from the same seed on a GPU too, more slowly."""
     config.trainer.deterministic = True
 
 
 @fiddler
 def compile(config: fdl.Config[Experiment], mode: str = "default") -> None:
-    """Lets torch.compile translate the network: a slow first step, then faster ones on a GPU."""
+    """Compiles the network with torch.compile: the first step is slow, later ones are faster on a GPU."""
     config.module.compile_network = mode
 
 
 @fiddler
 def no_ema(config: fdl.Config[Experiment]) -> None:
-    """Validates, keeps and exports the raw weights."""
+    """Evaluates, saves and exports the raw weights instead of the EMA weights."""
     config.trainer.callbacks.ema = None
 
 
 @fiddler
 def from_scratch(config: fdl.Config[Experiment]) -> None:
-    """Starts from random weights, which need no download."""
+    """Trains from random weights, which need no download."""
     config.module.network.weights = None
 
 
 @fiddler
 def class_weights(config: fdl.Config[Experiment], power: float = 0.5) -> None:
-    """Balances the classes by weights in the loss instead of by sampling."""
+    """Balances the classes by loss weights instead of by sampling."""
     config.data.sampler_power = 0.0
     config.module.class_weight_power = power
 
 
 @fiddler
 def linear_head(config: fdl.Config[Experiment]) -> None:
-    """Takes labels as classes that share nothing, for labels that are no numbers."""
+    """Treats each label as an independent class, for labels that are not numbers."""
     config.module.network.head = fdl.Partial(heads.linear_head)
 
 
 @fiddler
 def benchmark(config: fdl.Config[Experiment], epochs: int = 5) -> None:
-    """Trains for few epochs on the drawn set that recipes are compared on, in place of your crops."""
+    """Trains for a few epochs on the synthetic benchmark set, on which recipes are compared, instead of your crops."""
     config.data.root = "data/benchmark"
     config.data.generate = fdl.Partial(ensure_benchmark, size_px=64, seed=0)
     config.trainer.epochs = epochs

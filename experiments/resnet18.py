@@ -1,4 +1,4 @@
-"""ResNet-18 on your own crops."""
+"""The ResNet-18 baseline on your own crops."""
 
 import fiddle as fdl
 
@@ -9,10 +9,8 @@ from jersey.experiment import Experiment
 
 @experiment
 def resnet18_baseline() -> fdl.Config[Experiment]:
-    """ResNet-18 from ImageNet weights at 224 px, AdamW at 1e-4.
+    """Fine-tunes a ResNet-18 with ImageNet weights at 224 px with AdamW at 1e-4; the baseline to compare with.
 
-    The one to compare with.
-
-        python launch.py --exp=resnet18_baseline --fdl_set=root=/my/crops
+    python launch.py --exp=resnet18_baseline --fdl_set=root=/my/crops
     """
     return common.base()

@@ -1,7 +1,7 @@
-"""ResNet-18 from scratch on small crops, and what each of its ingredients brings.
+"""ResNet-18 from scratch on small crops, and one ablation per ingredient.
 
-"Seen" are shares of the test crops of the drawn benchmark set after five epochs (`--fiddler=benchmark`): of all 43
-numbers, and of the ten rarest. Several seeds are told as mean and standard deviation; see BUILD_NOTES.md.
+"Measured" is test accuracy on the synthetic benchmark set after five epochs (`--fiddler=benchmark`): over all 43
+numbers, and over the ten rarest. Results of several seeds are given as mean ± standard deviation; see BUILD_NOTES.md.
 """
 
 import fiddle as fdl
@@ -22,11 +22,11 @@ SIZE_PX = 64
 
 @experiment
 def resnet18_small() -> fdl.Config[Experiment]:
-    """ResNet-18 from scratch at 64 px: each crop's own statistics, compositional head, balance, one cycle to 3e-3, EMA.
+    """Trains a ResNet-18 from scratch at 64 px: per-image normalization, compositional head, one cycle to 3e-3, EMA.
 
     python launch.py --exp=resnet18_small --fdl_set=root=/my/crops
 
-    Seen with seeds 0, 1, 2: 83.8 ± 0.1 %; rare 76.2 ± 1.0 %; of eight unseen numbers 80.9 ± 3.3 %.
+    Measured with seeds 0, 1, 2: 83.8 ± 0.1 %; rare 76.2 ± 1.0 %; on eight unseen numbers 80.9 ± 3.3 %.
     """
     config = common.base()
     config.data.size_px = (SIZE_PX, SIZE_PX)
@@ -41,11 +41,11 @@ def resnet18_small() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_plain() -> fdl.Config[Experiment]:
-    """The usual recipe: cross entropy, uniform sampling, AdamW 1e-3 with a cosine, torchvision's augmentation.
+    """Trains the common recipe: cross entropy, uniform sampling, AdamW at 1e-3 with a cosine, torchvision augmentation.
 
     python launch.py --exp=resnet18_small_plain --fiddler=benchmark
 
-    Seen with seeds 0, 1, 2: 41.2 ± 2.8 %; rare 1.5 ± 1.7 %.
+    Measured with seeds 0, 1, 2: 41.2 ± 2.8 %; rare 1.5 ± 1.7 %.
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0
@@ -60,9 +60,9 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
 
 
 def plain_augment() -> fdl.Config[Augment]:
-    """What most references take, with milder crops; they still destroy a label in twenty.
+    """Returns the augmentation of most reference recipes, with milder crops, which still destroy one label in twenty.
 
-    `jersey.evaluation.label_preservation` measures that.
+    `jersey.evaluation.label_preservation` measures that fraction.
     """
     return fdl.Config(
         Augment,
@@ -73,11 +73,11 @@ def plain_augment() -> fdl.Config[Augment]:
 
 @experiment
 def resnet18_small_imagenet_statistics() -> fdl.Config[Experiment]:
-    """With the mean and deviation of ImageNet for every crop, instead of the crop's own.
+    """Normalizes with the mean and deviation of ImageNet instead of those of each crop.
 
     python launch.py --exp=resnet18_small_imagenet_statistics --fiddler=benchmark
 
-    Seen with seed 0: 62.3 %; rare 47.8 %.
+    Measured with seed 0: 62.3 %; rare 47.8 %.
     """
     config = resnet18_small()
     config.module.network.normalization = "imagenet"
@@ -86,11 +86,11 @@ def resnet18_small_imagenet_statistics() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_no_ema() -> fdl.Config[Experiment]:
-    """Without averaging the weights.
+    """Trains without EMA.
 
     python launch.py --exp=resnet18_small_no_ema --fiddler=benchmark
 
-    Seen with seed 0, and in the raw weights of `resnet18_small` with seeds 1, 2: 84.2 ± 0.3 %; rare 76.1 ± 1.7 %.
+    Measured with seed 0, and with the raw weights of `resnet18_small` with seeds 1, 2: 84.2 ± 0.3 %; rare 76.1 ± 1.7 %.
     """
     config = resnet18_small()
     config.trainer.callbacks.ema = None
@@ -99,11 +99,11 @@ def resnet18_small_no_ema() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_no_balance() -> fdl.Config[Experiment]:
-    """With every crop drawn equally often.
+    """Samples every crop equally often.
 
     python launch.py --exp=resnet18_small_no_balance --fiddler=benchmark
 
-    Seen with seed 0: 63.6 %; rare 34.5 %.
+    Measured with seed 0: 63.6 %; rare 34.5 %.
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0
@@ -112,11 +112,11 @@ def resnet18_small_no_balance() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_linear_head() -> fdl.Config[Experiment]:
-    """With a holistic head: numbers are classes that share nothing.
+    """Uses a linear head, which treats each number as an independent class.
 
     python launch.py --exp=resnet18_small_linear_head --fiddler=benchmark
 
-    Seen with seeds 0, 1, 2: 83.2 ± 0.9 %; rare 72.4 ± 1.4 %; of unseen numbers none, by construction.
+    Measured with seeds 0, 1, 2: 83.2 ± 0.9 %; rare 72.4 ± 1.4 %; on unseen numbers 0 %, by construction.
     """
     config = resnet18_small()
     config.module.network.head = fdl.Partial(linear_head)
@@ -125,11 +125,11 @@ def resnet18_small_linear_head() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
-    """With the augmentation that most references take.
+    """Uses the augmentation of most reference recipes.
 
     python launch.py --exp=resnet18_small_plain_augment --fiddler=benchmark
 
-    Seen with seeds 0, 1, 2: 82.0 ± 1.4 %; rare 74.2 ± 2.0 %.
+    Measured with seeds 0, 1, 2: 82.0 ± 1.4 %; rare 74.2 ± 2.0 %.
     """
     config = resnet18_small()
     config.module.augment = plain_augment()
@@ -138,11 +138,11 @@ def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_extra_data() -> fdl.Config[Experiment]:
-    """With drawn crops for numbers that have fewer than 60.
+    """Adds synthetic crops for numbers that have fewer than 60.
 
     python launch.py --exp=resnet18_small_extra_data --fiddler=benchmark
 
-    Seen with seed 0: 91.9 %; rare 93.0 %. The benchmark set is drawn in the same way, so real crops will gain less.
+    Measured with seed 0: 91.9 %; rare 93.0 %. The benchmark set is rendered in the same way, so real crops gain less.
     """
     config = resnet18_small()
     config.data.supplement = fdl.Config(

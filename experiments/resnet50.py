@@ -1,4 +1,4 @@
-"""ResNet-50 on your own crops."""
+"""The ResNet-50 baseline on your own crops."""
 
 import fiddle as fdl
 
@@ -9,7 +9,7 @@ from jersey.experiment import Experiment
 
 @experiment
 def resnet50_baseline() -> fdl.Config[Experiment]:
-    """ResNet-50 from ImageNet weights at 224 px, AdamW at 5e-5.
+    """Fine-tunes a ResNet-50 with ImageNet weights at 224 px with AdamW at 5e-5.
 
     python launch.py --exp=resnet50_baseline --fdl_set=root=/my/crops
     """

@@ -104,7 +104,7 @@ class Experiment:
             fit(state)
             tested = test(state)
             exported = export(state, tested)
-            tracker.log_facts("export", {"file": str(folder.onnx), **exported.facts})
+            tracker.log_metadata("export", {"file": str(folder.onnx), **exported.facts})
             report(state, tested, exported)
         folder.mark_stage("finished", best_epoch=tested.best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
@@ -236,7 +236,7 @@ def _facts(state: RunContext, tested: TestResult) -> dict[str, str]:
     device = state.trainer.strategy.root_device.type
     return {
         "best epoch": f"{tested.best['epoch']} of 0 to {state.folder.status['epochs'] - 1}",
-        "weights": f"{tested.best['scored_weights']} (tested, exported and scored in validation)",
+        "weights": f"{tested.best['eval_weights']} (tested, exported and scored in validation)",
         "seed": str(state.experiment.seed),
         "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
         "commit": state.commit,
@@ -249,8 +249,8 @@ def _tracker(
 ) -> AimTracker:
     experiment, hash_file = folder.experiment, folder.path / "aim_hash"
     tracker = AimTracker(repo=aim_repo, experiment=experiment, run_name=folder.name, hash_file=hash_file, commit=commit)
-    tracker.log_facts("config", nested(flat_config))
-    tracker.log_facts("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
+    tracker.log_metadata("config", nested(flat_config))
+    tracker.log_metadata("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
     return tracker
 
 
@@ -260,7 +260,7 @@ def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
     Lightning's own `ckpt_path="best"` would load the raw weights here (see `WeightAveraging.on_load_checkpoint`).
 
     Returns:
-        What the checkpoint says about itself: "epoch", "scored_weights" and "val", its scores by name.
+        What the checkpoint says about itself: "epoch", "eval_weights" and "val", its scores by name.
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)

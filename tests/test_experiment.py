@@ -132,7 +132,7 @@ def test_tested_exported_and_best_scored_weights_are_the_average(finished: RunFo
     assert (average_NK.argmax(axis=1) == labels_N).mean() == pytest.approx(tested, abs=1e-12)
     losses_N = -torch.from_numpy(average_NK).log_softmax(dim=1)[torch.arange(len(labels_N)), torch.from_numpy(labels_N)]
     assert losses_N.mean().item() == pytest.approx(float(rows_of(finished.path)[-1]["test/loss"]), rel=1e-4)
-    assert checkpoint["jersey"]["scored_weights"] == "ema"
+    assert checkpoint["jersey"]["eval_weights"] == "ema"
 
 
 def test_labels_survive_every_file(finished: RunFolder) -> None:

@@ -1,1 +1,1 @@
-"""Lightning callbacks: they collect, and plots, export and tracking do the work."""
+"""Lightning callbacks: they collect data, which `plots`, `export` and `runs` process."""

@@ -1,4 +1,4 @@
-"""What callbacks share: when a scored split is looked at, and where a picture goes."""
+"""The shared parts of callbacks: the hook after an evaluation, and the places where images are saved."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ from jersey.training.module import JerseyModule
 
 @dataclass(frozen=True)
 class EvaluatedSplit:
-    """A split at a point of the run, and where to put what is made of it; of "train" there may be no evaluation.
+    """A split at a point of the run, and where to save tables and images of it; "train" may have no evaluation.
 
-    After a validation the module's weights may be raw ones again while the logits came from their average.
+    After a validation the module may hold the raw weights again, while the logits came from the EMA weights.
     """
 
     trainer: Trainer
@@ -38,7 +38,7 @@ class EvaluatedSplit:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the classes, in order."""
+        """The labels of the classes, in order."""
         return self.module.labels.names
 
     @property
@@ -56,7 +56,7 @@ class EvaluatedSplit:
 
     @property
     def title(self) -> str:
-        """For a picture: "val, epoch 3" during fit, else "test"."""
+        """The title of an image: "val, epoch 3" during fit, else "test"."""
         return f"{self.subset}, epoch {self.trainer.current_epoch}" if self._is_in_fit else self.subset
 
     @property
@@ -64,27 +64,27 @@ class EvaluatedSplit:
         return self.trainer.state.fn == TrainerFn.FITTING
 
     def write(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Keeps a table as `<name>_<subset>.csv`, the latest."""
+        """Writes the latest version of a table to `<name>_<subset>.csv`."""
         write_csv(Path(self.trainer.default_root_dir) / f"{name}_{self.subset}.csv", header, rows)
 
     def save_and_track(self, image: Image.Image, name: str) -> None:
-        """Keeps a picture as `<name>_<subset>.png`, the latest, and all of them in Aim, beside the metrics."""
+        """Writes the latest version of an image to `<name>_<subset>.png`, and adds every version to Aim."""
         save(self.trainer, image, f"{name}_{self.subset}")
-        # A validation outside fit repeats an epoch that is already there.
+        # A validation outside fit repeats an epoch that is already tracked.
         if self._is_in_fit or self.subset == "test":
-            # In fit Lightning logs an epoch's metrics at the step before the one that it counts by then.
+            # In fit, Lightning logs an epoch's metrics at the step before the current global step.
             step = max(self.trainer.global_step - self._is_in_fit, 0)
             track(self.trainer, self.module, image, name, step=step, subset=self.subset)
 
 
 class AfterEvaluation(Callback):
-    """Calls `evaluated` after every validation and after the test, on rank zero; the sanity check is none.
+    """Calls `on_split_evaluated` after every validation and after the test, on rank zero, except after a sanity check.
 
-    By then all logits of the split are collected, so nothing needs the network again.
+    All logits of the split are collected by then, so nothing needs the network again.
     """
 
-    def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
-        """To be written by each callback."""
+    def on_split_evaluated(self, split: EvaluatedSplit) -> None:
+        """Processes an evaluated split; each callback implements it."""
         raise NotImplementedError
 
     @rank_zero_only
@@ -98,17 +98,17 @@ class AfterEvaluation(Callback):
 
 
 def module_of(module: LightningModule) -> JerseyModule:
-    """The module with its own type, of which Lightning's hooks know nothing."""
+    """Returns the module with its own type, which Lightning's hooks do not declare."""
     return cast(JerseyModule, module)
 
 
 def data_of(trainer: Trainer) -> JerseyDataModule:
-    """The datamodule that `fit` or `test` was given."""
+    """Returns the data module that was passed to `fit` or `test`."""
     return cast(JerseyDataModule, trainer.datamodule)  # type: ignore[attr-defined]  # Lightning sets it
 
 
 def save(trainer: Trainer, image: Image.Image, name: str) -> None:
-    """Puts a picture into the run folder, as `<name>.png`, in place of an earlier one."""
+    """Writes an image to `<name>.png` in the run folder and replaces an earlier one."""
     with atomic_write(Path(trainer.default_root_dir) / f"{name}.png") as temporary:
         image.save(temporary, format="PNG")
 
@@ -116,5 +116,5 @@ def save(trainer: Trainer, image: Image.Image, name: str) -> None:
 def track(
     trainer: Trainer, module: LightningModule, image: Image.Image, name: str, *, step: int, subset: str | None = None
 ) -> None:
-    """Gives a picture to Aim, where there is one; what was there under this name and step is replaced."""
+    """Adds an image to Aim, if it is used, and replaces an earlier one of this name and step."""
     module_of(module).run_state.log_image(name, image, step=step, epoch=trainer.current_epoch, subset=subset)

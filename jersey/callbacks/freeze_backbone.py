@@ -1,8 +1,8 @@
-"""The backbone stands still while the head finds its feet.
+"""Freezing of the backbone in the first part of a run.
 
-A new head's first gradients are large and random, and would wash out what a pretrained backbone knows; see
-https://arxiv.org/abs/2202.10054. Lightning's `BackboneFinetuning` counts in epochs, and adds the backbone to the
-optimizer when it thaws, which the schedule and a resumed run would have to know of.
+The first gradients of a new head are large and random, and would distort pretrained features; see
+https://arxiv.org/abs/2202.10054. Lightning's `BackboneFinetuning` counts epochs, and adds the backbone to the optimizer
+when it is unfrozen, which the schedule and a resumed run would have to handle.
 """
 
 from typing import Any
@@ -16,43 +16,43 @@ from jersey.runs.state import RunState
 
 
 class FreezeBackbone(Callback):
-    """Keeps the backbone's weights and batch statistics as they are for the first part of the run.
+    """Freezes the backbone's weights and batch statistics in the first part of the run.
 
-    A weight without a gradient is passed over by torch's optimizers, decay and momentum included. Whether a batch is
-    frozen follows from the number of optimizer steps done, so a resumed run needs no more than that. The schedule goes
-    on meanwhile: the backbone starts at the learning rate it finds.
+    Torch's optimizers skip a weight without a gradient, including its decay and momentum. The number of optimizer steps
+    alone determines whether the backbone is frozen, so a resumed run needs no other state. The schedule continues
+    meanwhile, so the backbone starts at the learning rate of that step.
 
     Args:
-        freeze_frac: share of the run's optimizer steps, in [0, 1]; at 1 the head alone is trained.
+        freeze_frac: fraction of the run's optimizer steps, in [0, 1]; at 1 only the head is trained.
     """
 
     def __init__(self, *, freeze_frac: float) -> None:
         if not 0 <= freeze_frac <= 1:
             raise UserError(
-                f"trainer.callbacks.freeze_backbone.freeze_frac={freeze_frac} is no share of the run; give one in [0, 1]"
+                f"trainer.callbacks.freeze_backbone.freeze_frac={freeze_frac} is not a fraction; give one in [0, 1]"
             )
         self.freeze_frac = freeze_frac
         self._steps = 0
-        self._held: list[Tensor] | None = None
+        self._frozen: list[Tensor] | None = None
 
     def join(self, run: RunState) -> None:
-        """Lets DDP know that some weights have no gradient for a while."""
+        """Tells DDP that some weights have no gradient for a part of the run."""
         run.freezes_weights = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._steps = round(self.freeze_frac * int(trainer.estimated_stepping_batches))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        # Only while a batch is trained on: whoever looks at the network in between finds it as ever.
+        # It is frozen only during a training batch, so that other callbacks find the network unchanged.
         if trainer.global_step < self._steps:
             backbone = module_of(pl_module).network.backbone.eval()
-            self._held = [weight for weight in backbone.parameters() if weight.requires_grad]
-            for weight in self._held:
+            self._frozen = [weight for weight in backbone.parameters() if weight.requires_grad]
+            for weight in self._frozen:
                 weight.requires_grad_(False)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if self._held is not None:
+        if self._frozen is not None:
             module_of(pl_module).network.backbone.train()
-            for weight in self._held:
+            for weight in self._frozen:
                 weight.requires_grad_(True)
-            self._held = None
+            self._frozen = None

@@ -1,7 +1,7 @@
-"""Whether training is well: the learning rate, the loss scale of fp16, a loss that is no number, and a progress bar.
+"""Monitoring of training: the learning rate, the loss scale of fp16, non-finite losses, and a progress bar.
 
-Lightning's LearningRateMonitor was tried: its numbers carry no epoch, its names change with the optimizer (so two
-runs share no curve in Aim), and decaying and other parameters of equal rates have a column each.
+Lightning's LearningRateMonitor was tried: its values have no epoch, its names depend on the optimizer (so two runs
+share no curve in Aim), and groups with equal rates have one column each.
 """
 
 import logging
@@ -31,21 +31,21 @@ from jersey.training.module import log_exactly
 log = logging.getLogger(__name__)
 
 FILE = "not_finite.csv"
-USUAL_SKIPS = 10  # of an epoch: the first scale, 65,536, is meant to be too large
+EXPECTED_SKIPS = 10  # skipped steps per epoch: the initial scale, 65,536, is meant to be too large
 
 
 class LearningRate(Callback):
     """Logs the learning rate of the last optimizer step of each epoch.
 
-    As `lr` where all parameter groups have the same peak. Otherwise as `lr/<name>`, one for each peak, named by the
-    words that the names of its groups share at the front: `lr/backbone` and `lr/head`.
+    The metric is `lr` if all parameter groups have the same peak. Otherwise each peak has a metric `lr/<name>`, named
+    by the common prefix of its groups: `lr/backbone` and `lr/head`.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        # At the end of an epoch the schedule has already moved on to the next step's rate.
+        # At the end of an epoch the schedule already has the rate of the next step.
         self._last = {name: group["lr"] for name, group in _by_peak(optimizer.param_groups).items()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -53,14 +53,13 @@ class LearningRate(Callback):
 
 
 def _by_peak(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """One group of each peak, by metric name."""
-    alike: dict[float, list[dict[str, Any]]] = {}
+    by_peak: dict[float, list[dict[str, Any]]] = {}
     for group in groups:
-        # Schedules of torch keep the peak; without one the rate stays what it is.
-        alike.setdefault(group.get("initial_lr", group["lr"]), []).append(group)
-    if len(alike) == 1:
+        # Schedules of torch store the peak; without a schedule the rate is constant.
+        by_peak.setdefault(group.get("initial_lr", group["lr"]), []).append(group)
+    if len(by_peak) == 1:
         return {"lr": groups[0]}
-    return {f"lr/{_common_name(members)}": members[0] for members in alike.values()}
+    return {f"lr/{_common_name(members)}": members[0] for members in by_peak.values()}
 
 
 def _common_name(groups: list[dict[str, Any]]) -> str:
@@ -70,15 +69,14 @@ def _common_name(groups: list[dict[str, Any]]) -> str:
 
 
 class LossScale(Callback):
-    """Logs `train/loss_scale` and `train/skipped_steps` each epoch, and warns once; without a loss scale it is idle.
+    """Logs `train/loss_scale` and `train/skipped_steps` each epoch and warns once; does nothing without a loss scale.
 
     The loss is multiplied by the scale so that small gradients do not vanish in half precision; a step whose gradients
-    overflow is skipped and halves the scale: https://docs.pytorch.org/docs/stable/amp.html#gradient-scaling. A scale
-    that keeps falling is a training that stands still.
+    overflow is skipped and halves the scale: https://docs.pytorch.org/docs/stable/amp.html#gradient-scaling. While the
+    scale keeps falling, nothing is learned. A scale below 1, where unscaled gradients overflow, also causes a warning.
 
     Args:
-        tolerated_frac: share of an epoch's optimizer steps that may be skipped, beside 10, before it warns. It also
-            warns when the scale falls below 1, where gradients overflow by themselves.
+        tolerated_frac: fraction of an epoch's optimizer steps that may be skipped, beyond 10, without a warning.
     """
 
     def __init__(self, *, tolerated_frac: float = 0.05) -> None:
@@ -89,7 +87,7 @@ class LossScale(Callback):
         self._has_warned = False
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        # The scaler waits for the device right after this hook anyway, so reading the scale here costs nothing.
+        # The scaler waits for the device right after this hook, so reading the scale here costs nothing.
         self._observe(trainer)
         self._steps += 1
 
@@ -97,7 +95,7 @@ class LossScale(Callback):
         self._observe(trainer)
         if self._scale is not None:
             log_exactly(pl_module, {"train/loss_scale": self._scale, "train/skipped_steps": self._skipped})
-            if self._skipped > USUAL_SKIPS + self.tolerated_frac * self._steps:
+            if self._skipped > EXPECTED_SKIPS + self.tolerated_frac * self._steps:
                 self._warn(f"gradients overflowed in {self._skipped} of {self._steps} steps of an epoch")
         self._steps = self._skipped = 0
 
@@ -115,12 +113,12 @@ class LossScale(Callback):
     @rank_zero_only
     def _warn(self, what: str) -> None:
         if not self._has_warned:
-            log.warning("fp16: %s, and such steps are skipped; lower the learning rate or leave fp16", what)
+            log.warning("fp16: %s, and such steps are skipped; lower the learning rate or use another precision", what)
         self._has_warned = True
 
 
 class _Loss(NamedTuple):
-    """Of a batch: itself, on its way to the host or there, its rows, and the optimizer steps done by then."""
+    """The loss of a batch on the host, the event of its arrival, the batch's rows, and the optimizer step."""
 
     loss: Tensor
     arrival: torch.cuda.Event | None
@@ -129,33 +127,33 @@ class _Loss(NamedTuple):
 
 
 class StopOnNonFinite(Callback):
-    """Ends the run after so many steps in a row whose loss is infinite or not a number.
+    """Stops the run after `max_steps` consecutive steps whose loss is infinite or NaN.
 
-    The crops of the first such batch are then listed in `not_finite.csv` of the run folder, and the checkpoints stay
-    those from before. No step waits for the GPU: each loss is looked at when it has arrived, some steps later.
+    The crops of the first such batch are listed in `not_finite.csv` of the run folder, and checkpoints from before are
+    kept. No step waits for the GPU: each loss is checked when it has arrived, some steps later.
 
     Args:
-        max_steps: how many in a row; with fp16 the loss scale skips single ones.
+        max_steps: number of consecutive steps, at least 1; with fp16 the loss scale skips single ones.
     """
 
     def __init__(self, *, max_steps: int = 3) -> None:
         if max_steps < 1:
-            raise UserError(f"trainer.callbacks.stop_on_non_finite.max_steps={max_steps} has to be at least 1")
+            raise UserError(f"trainer.callbacks.stop_on_non_finite.max_steps={max_steps} must be at least 1")
         self.max_steps = max_steps
         self._arriving: deque[_Loss] = deque()
-        self._broken: list[_Loss] = []
+        self._non_finite: list[_Loss] = []
 
     def join(self, run: RunState) -> None:
-        """Keeps broken weights out of the checkpoints."""
+        """Excludes weights with a non-finite loss from checkpoints."""
         run.is_loss_broken = self.is_broken
 
     def is_broken(self, trainer: Trainer) -> bool:
-        """Whether the loss of the last step is not finite; waits for it."""
+        """Waits for the loss of the last step and returns whether it is not finite."""
         for each in self._arriving:
             if each.arrival is not None:
                 each.arrival.synchronize()
-        self._look(trainer)
-        return bool(self._broken)
+        self._check(trainer)
+        return bool(self._non_finite)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -166,20 +164,20 @@ class StopOnNonFinite(Callback):
             arrival = torch.cuda.Event()
             arrival.record()
         self._arriving.append(_Loss(loss, arrival, batch["indices"], trainer.global_step))
-        self._look(trainer)
+        self._check(trainer)
 
-    def _look(self, trainer: Trainer) -> None:
+    def _check(self, trainer: Trainer) -> None:
         while self._arriving and (self._arriving[0].arrival is None or self._arriving[0].arrival.query()):
             each = self._arriving.popleft()
             if math.isfinite(each.loss.numpy()):
-                self._broken.clear()
+                self._non_finite.clear()
                 continue
-            self._broken.append(each)
-            if len(self._broken) == self.max_steps:
+            self._non_finite.append(each)
+            if len(self._non_finite) == self.max_steps:
                 self._stop(trainer)
 
     def _stop(self, trainer: Trainer) -> None:
-        first = self._broken[0]
+        first = self._non_finite[0]
         train = data_of(trainer).splits["train"]
         rows = [row for row in first.indices_B.tolist() if row != PADDING]
         path = Path(trainer.default_root_dir) / FILE
@@ -188,14 +186,14 @@ class StopOnNonFinite(Callback):
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         raise UserError(
             f"the loss is {float(first.loss)} since optimizer step {first.step}, at a learning rate of {lr:.3g}; lower "
-            f"module.optimizer.lr, or look at the crops named in {path}; the checkpoints are from before"
+            f"module.optimizer.lr, or check the crops listed in {path}; the checkpoints are from before that step"
         )
 
 
 class ProgressBar(TQDMProgressBar):
-    """A bar for each epoch, on terminals only: in a log file each refresh would be a line of its own.
+    """Shows a progress bar per epoch, on terminals only: in a log file each refresh would add a line.
 
-    The line that stays is that of `jersey.runs.metrics_csv.EpochLogger`.
+    `jersey.runs.metrics_csv.EpochLogger` writes the permanent line of an epoch.
     """
 
     @property

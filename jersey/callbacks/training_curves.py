@@ -1,4 +1,4 @@
-"""Draws how training went, from the durable record, so that a resumed run shows all its epochs."""
+"""Training curves, plotted from `metrics.csv`, so that a resumed run shows all its epochs."""
 
 import math
 import time
@@ -13,36 +13,36 @@ from jersey.runs.metrics_csv import Curves, read_metrics
 
 
 class TrainingCurves(Callback):
-    """Keeps `curves.png`: losses, top-1, macro scores and learning rates of `metrics.csv`, and the test's scores.
+    """Writes `curves.png`: losses, top-1, macro scores and learning rates of `metrics.csv`, and the test scores.
 
-    Drawn at the end of training and after the test, then also for Aim, and now and then in between. The best epoch is
-    that of the checkpoint callback that monitors a metric.
+    It is plotted at an interval during training, and, also for Aim, at the end of training and after the test. The best
+    epoch is that of the metric which the checkpoint callback monitors.
 
     Args:
-        interval_s: least time between two pictures while training goes on; a picture costs half a second.
+        interval_s: minimum time between two plots during training, in seconds; a plot takes half a second.
     """
 
     def __init__(self, *, interval_s: float = 60.0) -> None:
         self.interval_s = interval_s
-        self._drawn_at_s = 0.0
+        self._plotted_at_s = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._drawn_at_s = time.monotonic()
+        self._plotted_at_s = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The row of an epoch is complete when the next one starts; its own last hook would be too early.
-        if time.monotonic() - self._drawn_at_s >= self.interval_s:
-            self._draw(trainer, pl_module, is_final=False)
-            self._drawn_at_s = time.monotonic()
+        # The row of an epoch is complete only when the next epoch starts.
+        if time.monotonic() - self._plotted_at_s >= self.interval_s:
+            self._plot(trainer, pl_module, is_final=False)
+            self._plotted_at_s = time.monotonic()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, is_final=True)
+        self._plot(trainer, pl_module, is_final=True)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, is_final=True)
+        self._plot(trainer, pl_module, is_final=True)
 
     @rank_zero_only
-    def _draw(self, trainer: Trainer, module: LightningModule, *, is_final: bool) -> None:
+    def _plot(self, trainer: Trainer, module: LightningModule, *, is_final: bool) -> None:
         folder = Path(trainer.default_root_dir)
         curves, test = read_metrics(folder / "metrics.csv")
         if not curves:
@@ -52,8 +52,8 @@ class TrainingCurves(Callback):
         title = f"{folder.parent.name}/{folder.name}"
         if best_epoch is not None:
             title += f"\nbest epoch {best_epoch}: {monitor} {dict(curves[monitor])[best_epoch]:.4g}"
-        if (tested := monitor.replace("val/", "test/", 1)) in test:
-            title += f", {tested} {test[tested]:.4g}"
+        if (test_metric := monitor.replace("val/", "test/", 1)) in test:
+            title += f", {test_metric} {test[test_metric]:.4g}"
         image = training_curves(curves, test=test, best_epoch=best_epoch, title=title)
         save(trainer, image, "curves")
         if is_final:
@@ -61,7 +61,6 @@ class TrainingCurves(Callback):
 
 
 def _best_epoch(curves: Curves, monitor: str, mode: str) -> int | None:
-    """The epoch that has the monitored metric's best value first."""
     sign = 1 if mode == "max" else -1
     points = [(sign * score, -epoch) for epoch, score in curves.get(monitor, ()) if not math.isnan(score)]
-    return -max(points)[1] if points else None
+    return -max(points)[1] if points else None  # the first of equal epochs

@@ -103,7 +103,7 @@ def _run_facts(
         "experiment": folder.experiment,
         "run": folder.name,
         "commit": commit,
-        "weights": best["scored_weights"],
+        "weights": best["eval_weights"],
         "data_sha256": data_sha256(data),
         "val_scores": json.dumps(best["val"]),
         "test_scores": json.dumps(test.metrics),

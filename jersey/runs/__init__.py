@@ -1,1 +1,1 @@
-"""The run folder and what is kept there: provenance, checkpoints, metrics, and Aim beside it."""
+"""The run folder and its contents (provenance, checkpoints, metrics), and the Aim tracker."""

@@ -1,7 +1,7 @@
-"""Aim, the experiment tracker: one run's config, labels, metrics and images, to be looked at in a browser.
+"""Aim, the experiment tracker, which shows the config, labels, metrics and images of runs in a browser.
 
-The only file that knows Aim, imported on first use (it costs 3 s and 100 MB). Aim is a window, not the record:
-whatever fails in it costs one warning, never the training. https://aimstack.readthedocs.io
+Only this file uses Aim. It is imported on first use, because that takes 3 s and 100 MB. The run folder, not Aim, is the
+record: a failure in Aim causes one warning and never stops training. https://aimstack.readthedocs.io
 """
 
 import atexit
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("jersey")
 
 CREATION_TIMEOUT_S = 60
-TIMEOUT_S = 120  # with one call, the first one makes the repository
-ROOM_BYTES = 16 * 2**20  # more than Aim holds in memory before it writes
+TIMEOUT_S = 120  # of one call; the first call creates the repository
+MIN_FREE_BYTES = 16 * 2**20  # more than Aim buffers in memory before it writes
 
 
 class AimTracker(PlainLogger):
-    """Lightning logger that writes fit, test and export into one Aim run, over any number of processes.
+    """Lightning logger that writes fit, test and export to one Aim run, also when several processes write in turn.
 
-    Nothing here raises: the first failure is logged, and later calls do nothing. Other ranks than zero never write.
+    No method raises: the first failure is logged, and later calls do nothing. Only rank zero writes.
 
     Args:
-        repo: the repository folder, named `.aim`; created when missing.
-        experiment: groups runs in Aim, also as a tag.
-        commit: of jersey's code, as `provenance.record_start` gives it; a tag, as the machine's name is.
-        run_name: the run's name in Aim.
-        hash_file: holds Aim's identifier of the run. If it exists that run is continued, else it is written.
-        system_tracking_interval: seconds between two samples of CPU, memory and GPU use; None for no samples.
+        repo: repository folder, named `.aim`; created if missing.
+        experiment: name of the experiment, by which Aim groups runs; also a tag.
+        run_name: name of the run in Aim.
+        hash_file: file with Aim's identifier of the run. If it exists that run is continued, else it is written.
+        commit: commit of jersey's code, as returned by `provenance.record_start`; a tag, like the machine's name.
+        system_tracking_interval: seconds between two samples of CPU, memory and GPU usage; None for no samples.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class AimTracker(PlainLogger):
         self._repo, self._hash_file = repo.absolute(), hash_file
         self._system_tracking_interval = system_tracking_interval
         self._run: aim.Run | None = None
-        self._patient = TimeoutThread(TIMEOUT_S)
+        self._timeout_thread = TimeoutThread(TIMEOUT_S)
         self._has_failed = False
 
     def join(self, run: RunState) -> None:
-        """Gets the pictures of the callbacks."""
+        """Receives the images of the callbacks."""
         run.log_image = self.log_image
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Records numbers at a step; `val/acc_top1` becomes `acc_top1` in the context `subset: val`."""
+        """Records metrics at a step; `val/acc_top1` becomes `acc_top1` in the context `subset: val`."""
         epoch = int(metrics["epoch"]) if "epoch" in metrics else None
 
         def track(run: "aim.Run") -> None:
@@ -85,12 +85,12 @@ class AimTracker(PlainLogger):
 
         self._attempt(track)
 
-    def log_facts(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Records what is known of a part of the run; Aim groups and finds runs by `run.config.optimizer.lr`."""
-        self._attempt(lambda run: run.set(name, dict(facts)))
+    def log_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
+        """Records metadata of the run, by which Aim groups and finds runs, such as `run.config.optimizer.lr`."""
+        self._attempt(lambda run: run.set(name, dict(metadata)))
 
     def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str | None) -> None:
-        """Records one picture of a sequence, losslessly; one of the whole run belongs to no subset."""
+        """Records one image of a sequence, losslessly; an image of the whole run has no subset."""
         context = {} if subset is None else {"subset": subset}
 
         def track(run: "aim.Run") -> None:
@@ -101,16 +101,16 @@ class AimTracker(PlainLogger):
         self._attempt(track)
 
     def log_outcome(self, status: str, detail: str = "") -> None:
-        """The last word: "finished", "failed" (detail: the traceback) or "interrupted". Until then it is "running".
+        """Records the final status, "finished", "failed" (with the traceback) or "interrupted"; until then "running".
 
-        Aim's own status says "finished" of every run that has ended.
+        Aim's own status is "finished" for every run that has ended.
         """
-        self.log_facts("outcome", {"status": status, "detail": detail})
+        self.log_metadata("outcome", {"status": status, "detail": detail})
         self.finalize(status)
 
     @contextmanager
     def outcome(self) -> Iterator[None]:
-        """Around everything that happens in a run: records how it ended, and lets errors pass."""
+        """Records how the enclosed run ended, and re-raises its errors."""
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -123,34 +123,34 @@ class AimTracker(PlainLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Closes the run, so that everything is on disk and others may open it; the next call to log reopens it."""
+        """Closes the run, so that its data is on disk and others can open it; the next call to log reopens it."""
         if self._run is not None:
             self._attempt(lambda run: run.close())
             self._run = None
-        atexit.unregister(self.finalize)  # that would keep the tracker, and all it holds, as long as the process
-        self._patient.close()
+        atexit.unregister(self.finalize)  # otherwise the tracker would live as long as the process
+        self._timeout_thread.close()
 
     @rank_zero_only
     def _attempt(self, action: "Callable[[aim.Run], None]") -> None:
         if self._has_failed:
             return
         try:
-            self._patient.call(lambda: action(self._open_run()))
+            self._timeout_thread.call(lambda: action(self._open_run()))
         except Exception as error:
             self._disable(error)
 
     def _open_run(self) -> "aim.Run":
-        if self._repo.exists() and shutil.disk_usage(self._repo).free < ROOM_BYTES:
-            # RocksDB would wait until there is room, and training with it as long as it has patience.
+        if self._repo.exists() and shutil.disk_usage(self._repo).free < MIN_FREE_BYTES:
+            # RocksDB would wait for free space, and training would wait with it until the timeout.
             raise OSError(errno.ENOSPC, "its disk is nearly full")
         if self._run is None:
             self._run = self._continue_or_create()
-            _calm_threads(self._run, self._repo)
-            # What is registered last runs first: our careful closing comes before Aim's, which could hang.
+            _silence_threads(self._run, self._repo)
+            # The last registered function runs first: our closing has a timeout, and Aim's own could hang.
             atexit.register(self.finalize, "exit")
             self._write_tags(self._run)
-        elif not self._holds(self._run.hash):
-            # Writes into deleted files would succeed, and closing the run would then never return.
+        elif not self._exists(self._run.hash):
+            # Writes to deleted files would succeed, and closing the run would then never return.
             raise FileNotFoundError("the repository was deleted while the run was open")
         return self._run
 
@@ -159,45 +159,45 @@ class AimTracker(PlainLogger):
         from filelock import FileLock
 
         self._repo.parent.mkdir(parents=True, exist_ok=True)
-        # Of two processes that create one repository at once, one would die.
+        # If two processes created a repository at once, one of them would fail.
         with FileLock(f"{self._repo}.lock", timeout=CREATION_TIMEOUT_S):
             repository = aim.Repo.from_path(str(self._repo), init=not (self._repo / "VERSION").exists())
         _clean_up_at_exit()
-        known = self._known_hash()
-        # Forcing the lock of a killed process is safe: RocksDB below has its own lock, which dies with its process.
+        known_hash = self._read_hash()
+        # Forcing the lock of a killed process is safe: RocksDB has a lock of its own, which ends with its process.
         logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
         return aim.Run(
-            known if known and self._holds(known) else None,
+            known_hash if known_hash and self._exists(known_hash) else None,
             repo=repository,
             experiment=self._experiment,
             force_resume=True,
             system_tracking_interval=self._system_tracking_interval,
-            log_system_params=False,  # they would hold every environment variable
+            log_system_params=False,  # they would include every environment variable
             capture_terminal_logs=False,
         )
 
     def _write_tags(self, run: "aim.Run") -> None:
-        if run.hash != self._known_hash():
+        if run.hash != self._read_hash():
             write_text(self._hash_file, run.hash)
             run.name = self._run_name
-        # A run that is continued with other code or on another machine has the tags of both.
+        # A run that continues with other code or on another machine gets the tags of both.
         for tag in (self._experiment, short_commit(self._commit or ""), platform.node()):
             if tag and tag not in run.tags:
                 run.add_tag(tag)
         run.set("outcome", {"status": "running", "detail": ""})
 
-    def _known_hash(self) -> str | None:
-        known = self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else ""
-        return known if known.isascii() and known.isalnum() else None  # it names folders; `../..` would, too
+    def _read_hash(self) -> str | None:
+        text = self._hash_file.read_text(encoding="utf-8").strip() if self._hash_file.exists() else ""
+        return text if text.isascii() and text.isalnum() else None  # it is a folder name, so `../..` is not allowed
 
-    def _holds(self, run_hash: str) -> bool:
-        # Aim's `run_exists` remembers its answer for half a second, in which a run can appear.
+    def _exists(self, run_hash: str) -> bool:
+        # Aim's `run_exists` caches its result for half a second, in which a run can appear.
         return (self._repo / "meta" / "chunks" / run_hash).is_dir()
 
     def _disable(self, error: Exception) -> None:
         self._has_failed = True
         log.warning(
-            "Aim stops recording this run, everything else goes on (repository %s: %s: %s)",
+            "Aim stops recording this run, everything else continues (repository %s: %s: %s)",
             self._repo,
             type(error).__name__,
             error,
@@ -206,12 +206,12 @@ class AimTracker(PlainLogger):
         self._run = None
         if run is not None and not isinstance(error, CallTimeout):
             with suppress(Exception):
-                self._patient.call(run._resources.close)
+                self._timeout_thread.call(run._resources.close)
         _forget_cleanup()
 
 
-def _calm_threads(run: Any, repo: Path) -> None:
-    """Keeps Aim's threads from dying loudly when the repository is gone or full, and from bringing it back."""
+def _silence_threads(run: Any, repo: Path) -> None:
+    """Prevents Aim's threads from printing tracebacks if the repository is deleted or full, and from recreating it."""
     files, sampler = run._checkins.file_manager, run._system_resource_tracker
     touch = files.touch
 
@@ -233,7 +233,7 @@ def _calm_threads(run: Any, repo: Path) -> None:
 
 
 def _clean_up_at_exit() -> None:
-    """Lets Aim clean up in the thread that exits; its own way starts another, which Python 3.12 refuses by then."""
+    """Makes Aim clean up in the exiting thread; by default it starts another, which Python 3.12 no longer allows."""
     from aim.ext.cleanup import AutoClean
 
     atexit.unregister(AutoClean.cleanup)
@@ -242,7 +242,7 @@ def _clean_up_at_exit() -> None:
 
 
 def _forget_cleanup() -> None:
-    """Keeps Aim from flushing into a broken repository at exit: the first error there makes the process hang."""
+    """Prevents Aim from flushing to a broken repository at exit, where the first error would hang the process."""
     with suppress(ImportError):
         from aim.ext.cleanup import AutoClean
 
@@ -252,7 +252,7 @@ def _forget_cleanup() -> None:
 
 
 def short_commit(commit: str) -> str:
-    """Shortens "898edff0...-dirty" to "898edff0-dirty", as people write it; of what is no commit nothing is left."""
+    """Shortens "898edff0...-dirty" to "898edff0-dirty"; returns "" for anything but a commit."""
     sha, dash, dirty = commit.partition("-")
     return sha[:8] + dash + dirty if sha and set(sha) <= set(string.hexdigits) else ""
 
@@ -260,7 +260,7 @@ def short_commit(commit: str) -> str:
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Turns {"a": "<AdamW>", "a.b": 1} into {"a": {"callable": "<AdamW>", "b": 1}}.
 
-    What is no number, string, bool or None becomes its repr.
+    Values other than numbers, strings, bools and None are replaced by their repr.
     """
     tree: dict[str, Any] = {}
     inner = {path[:index] for path in flat for index, character in enumerate(path) if character == "."}

@@ -1,7 +1,7 @@
-"""Checkpoints written beside the training, which goes on as soon as it has a copy; a file appears whole or not at all.
+"""Checkpoints written in the background, from a copy, while training continues; each file appears atomically.
 
-Writing takes as long as a short epoch. Lightning's own plugin for that leaves half a file behind when it is killed, and
-has no way to wait for what is being written.
+Writing takes as long as a short epoch. Lightning's asynchronous plugin leaves a partial file behind when it is killed,
+and cannot wait for pending writes.
 """
 
 import copy
@@ -22,32 +22,32 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundCheckpointIO(TorchCheckpointIO):
-    """Writes in the order of the calls, in one thread; what goes wrong there is raised by a later call."""
+    """Writes in the order of the calls, in one thread, whose errors are raised by a later call."""
 
     def __init__(self) -> None:
         super().__init__()
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._writing: list[Future[None]] = []
+        self._pending: list[Future[None]] = []
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Copies the checkpoint, and has the copy written."""
-        for each in [each for each in self._writing if each.done()]:
-            self._writing.remove(each)
+        """Copies the checkpoint and schedules the write of the copy."""
+        for each in [each for each in self._pending if each.done()]:
+            self._pending.remove(each)
             each.result()
-        self._writing.append(self._thread.submit(_write, copy.deepcopy(checkpoint), Path(path)))
+        self._pending.append(self._thread.submit(_write, copy.deepcopy(checkpoint), Path(path)))
 
     def link(self, path: Path, other: Path) -> None:
-        """Gives the file at `path` another name too, in its turn, if it is there by then; a new `path` parts them."""
-        self._writing.append(self._thread.submit(_link, path, other))
+        """Schedules a hard link `other` to the file at `path`, if it exists by then; replacing `path` keeps it."""
+        self._pending.append(self._thread.submit(_link, path, other))
 
     def wait(self) -> None:
-        """Returns when all is written, or raises an OSError of the first file that could not be."""
-        writing, self._writing = self._writing, []
-        for each in writing:
+        """Waits for all pending writes, and raises the OSError of the first that failed."""
+        pending, self._pending = self._pending, []
+        for each in pending:
             each.result()
 
     def teardown(self) -> None:
-        """Lightning calls this at the end of a fit and of a test; another fit may follow, and starts another thread."""
+        """Waits for pending writes at the end of a fit or test, as Lightning asks; a later fit uses a new thread."""
         try:
             self.wait()
         finally:
@@ -57,7 +57,7 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Given a path, torch would not say what went wrong with it.
+    # Given a path, torch would hide the reason of an error.
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         torch.save(checkpoint, file)
 
@@ -69,27 +69,31 @@ def _link(path: Path, other: Path) -> None:
     temporary.unlink(missing_ok=True)
     try:
         temporary.hardlink_to(path)
-    except OSError:  # a file system without such links
+    except OSError:  # the file system has no hard links
         shutil.copyfile(path, temporary)
     temporary.replace(other)
 
 
 def usable_checkpoint(folder: RunFolder) -> Path | None:
-    """Where to go on from; a checkpoint that something has damaged is told, and the one before it taken."""
+    """Returns the checkpoint to resume from, None for none; a damaged one is logged, and the previous one is used.
+
+    Raises:
+        UserError: all checkpoints are damaged.
+    """
     damaged = []
     for path in folder.last_checkpoints:
         if not path.exists():
             continue
         try:
             torch.load(path, map_location="meta", weights_only=True)["jersey"]
-        except Exception as error:  # as many kinds as there are damages
+        except Exception as error:  # its type depends on the damage
             damaged.append(path.name)
-            log.warning("%s is damaged (%s); the checkpoint before it is taken", path, str(error).partition("\n")[0])
+            log.warning("%s is damaged (%s); the previous checkpoint is used", path, str(error).partition("\n")[0])
             continue
         return path
     if damaged:
         raise UserError(
             f"{' and '.join(damaged)} of the run {folder.path} are damaged; "
-            f"remove them to train it from the start, or put back a copy"
+            f"remove them to train it from the start, or restore a copy"
         )
     return None

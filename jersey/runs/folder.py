@@ -1,7 +1,7 @@
-"""The folder of one run: chosen, locked against a second process, compared with the config, and resumed.
+"""The folder of one run: its selection, its lock against a second process, its config and its status.
 
-`runs/<experiment>/<run>/` is created once and never overwritten. `config.txt` says what the run is, `status.json` how
-far it got, so the same command continues where it stopped, and another config is refused.
+`runs/<experiment>/<run>/` is created once and never overwritten. `config.txt` identifies the run and `status.json` has
+its stage, so the same command continues where the run stopped, and another config is rejected.
 """
 
 import fcntl
@@ -29,17 +29,18 @@ STAGES = ("fit", "test", "finished")
 
 @dataclass
 class RunFolder:
-    """An open run; the process that holds it is the only one that does, and that writes to it.
+    """An open run, which only one process can hold and write to at a time.
 
-    Args:
-        status: {"stage": "fit" | "test" | "finished", ...}, as `status.json` keeps it.
-        _lock: None in a process that trains along with the one that holds the run.
+    Attributes:
+        path: folder of the run.
+        experiment: name of the experiment.
+        status: content of `status.json`, {"stage": "fit" | "test" | "finished", ...}.
     """
 
     path: Path
     experiment: str
     status: dict[str, Any]
-    _lock: IO[str] | None = field(repr=False)
+    _lock: IO[str] | None = field(repr=False)  # None in the other processes of a distributed run
 
     @property
     def name(self) -> str:
@@ -55,7 +56,7 @@ class RunFolder:
 
     @property
     def last_checkpoints(self) -> tuple[Path, Path]:
-        """The last one, and the one before it."""
+        """The last checkpoint and the previous one."""
         return self.path / LAST_CHECKPOINT, self.path / PREVIOUS_CHECKPOINT
 
     @property
@@ -70,36 +71,37 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.md"
 
-    def mark_stage(self, stage: str, **facts: Any) -> None:
-        """Notes that everything before `stage` is done, with facts that a resumed run needs."""
-        self.status |= {"stage": stage, **facts}
+    def mark_stage(self, stage: str, **metadata: Any) -> None:
+        """Records that everything before `stage` is done, with metadata that a resumed run needs."""
+        self.status |= {"stage": stage, **metadata}
         if self._lock is not None:
             write_text(self.path / STATUS, json.dumps(self.status, indent=2) + "\n")
 
 
 def open_run(workdir: Path, experiment: str, name: str | None, *, config_files: Mapping[str, str]) -> RunFolder:
-    """Opens a new run, or continues an unfinished one of the same config; rank zero does, and the others are told.
+    """Opens a new run, or continues an unfinished one of the same config; rank zero does so for all processes.
 
     Args:
-        workdir: the folder of all runs.
+        workdir: folder of all runs.
         experiment: name of the experiment.
-        name: of the run; None continues the latest unfinished run with this config, or starts one named by the time.
-        config_files: what a new run keeps of its config, text by file name; "config.txt" identifies it.
+        name: name of the run; None continues the latest unfinished run with this config, or starts one named by the
+            time.
+        config_files: texts that a new run stores about its config, by file name; "config.txt" identifies the run.
 
     Raises:
-        UserError: the named run has another config, or belongs to a process that is still running, or is on a disk
-            that a process does not see.
+        UserError: the named run has another config, or is in use by another process, or is on a disk that a process
+            does not see.
     """
-    held = _hold(workdir, experiment, name, config_files) if rank() == 0 else None
-    path, status = broadcast((held.path.absolute(), held.status) if held else (workdir, {}))
-    if held:
-        return held
+    run = _acquire(workdir, experiment, name, config_files) if rank() == 0 else None
+    path, status = broadcast((run.path.absolute(), run.status) if run else (workdir, {}))
+    if run:
+        return run
     if not (path / CONFIG).exists():
         raise UserError(f"{platform.node()} does not see {path}; choose a --workdir on a disk that all machines share")
     return RunFolder(path, experiment, status, None)
 
 
-def _hold(workdir: Path, experiment: str, name: str | None, config_files: Mapping[str, str]) -> RunFolder:
+def _acquire(workdir: Path, experiment: str, name: str | None, config_files: Mapping[str, str]) -> RunFolder:
     parent = workdir / experiment
     if name is None:
         for path in sorted(parent.glob(f"*/{CONFIG}"), reverse=True):
@@ -113,7 +115,6 @@ def _hold(workdir: Path, experiment: str, name: str | None, config_files: Mappin
 
 
 def _unused_name(parent: Path) -> str:
-    """The time, and a count when several runs start in one second."""
     name = datetime.now().strftime("%Y%m%d-%H%M%S")
     candidates = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
     return next(candidate for candidate in candidates if not (parent / candidate).exists())
@@ -127,21 +128,22 @@ def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) ->
     run = _open(path, experiment)
     if run is None:
         raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")
-    known = path / CONFIG
-    if not known.exists():
-        for name in sorted(config_files, key=CONFIG.__eq__):  # the one that identifies the run comes last
+    if not (path / CONFIG).exists():
+        for name in sorted(config_files, key=CONFIG.__eq__):  # the file that identifies the run is written last
             write_text(path / name, config_files[name])
         run.mark_stage("fit")
     elif difference := changed_lines(read_config(path), config_files[CONFIG]):
-        raise UserError(f"the run {path} has another config ({difference}); choose another --run, or the same config")
+        raise UserError(
+            f"the run {path} has another config ({difference}); choose another --run, or use the same config"
+        )
     return run
 
 
 def _open(path: Path, experiment: str) -> RunFolder | None:
-    """The run in an existing folder; None when another process holds it."""
-    lock = (path / ".lock").open("a")  # a link that somebody put there would be emptied by "w"
+    """Returns the run in an existing folder, or None if another process holds it."""
+    lock = (path / ".lock").open("a")  # "w" would empty the target of a link
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, in any way
     except BlockingIOError:
         lock.close()
         return None
@@ -150,12 +152,12 @@ def _open(path: Path, experiment: str) -> RunFolder | None:
 
 
 def read_config(path: Path) -> str:
-    """The flat print of the config of the run in a folder; a UserError when it cannot be read."""
+    """Returns the flat print of the config of the run in a folder; raises a UserError if it cannot be read."""
     return _read(path / CONFIG)
 
 
 def read_status(path: Path) -> dict[str, Any]:
-    """How far the run in a folder is; a UserError when the file is not one that a run has written."""
+    """Returns the status of the run in a folder; raises a UserError if no run has written the file."""
     status = _read(path / STATUS, json.loads)
     if not _is_status(status):
         raise UserError(f"{path / STATUS} was not written by a run, or is damaged; restore it, or move the folder away")
@@ -174,11 +176,11 @@ def _is_status(status: Any) -> bool:
         return False
     counts = [status[name] for name in ("epochs", "best_epoch") if name in status]
     is_complete = status["stage"] != "test" or "epochs" in status
-    return is_complete and all(type(count) is int and count >= 0 for count in counts)  # -1 would be without end
+    return is_complete and all(type(count) is int and count >= 0 for count in counts)  # -1 would mean no limit
 
 
 def changed_lines(old: str, new: str) -> str:
-    """The lines `path = value` that differ, as one phrase; empty when none does."""
+    """Describes the differing lines `path = value` in one phrase; returns "" if there are none."""
     old_lines, new_lines = (
         {path: value for path, _, value in (line.partition(" = ") for line in text.splitlines())} for text in (old, new)
     )

@@ -1,7 +1,7 @@
-"""`metrics.csv`, the durable record of a run's metrics, and a line an epoch for whoever reads along.
+"""`metrics.csv`, the durable record of a run's metrics, and one log line per epoch.
 
-The file has one row an epoch, is whole after every epoch, and is kept on resume; Lightning's own CSVLogger writes a row
-per call and cannot resume into its file.
+The file has one row per epoch, is complete after every epoch, and is continued on resume; Lightning's CSVLogger writes
+one row per call and cannot continue its file.
 """
 
 import csv
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 KEYS = ("epoch", "step")
 
 Curves = dict[str, list[tuple[int, float]]]
-"""Epochs and values of each metric, by name."""
+"""The epochs and values of each metric, by name."""
 
 
 class PlainLogger(Logger):
-    """What Lightning asks of every logger; the run folder holds the config and has the name."""
+    """The interface that Lightning requires of a logger, without hyperparameters, which are in the run folder."""
 
     name = "jersey"
     version = ""
@@ -37,17 +37,17 @@ class PlainLogger(Logger):
 
 
 class MetricsCsv(PlainLogger):
-    """Lightning logger that keeps `<run_dir>/metrics.csv`.
+    """Lightning logger that writes `<run_dir>/metrics.csv`.
 
-    Columns: `epoch`, `step` (the last one logged in it), then every metric by name; a metric not logged is empty. All
-    that is logged in one epoch makes one row, so an epoch that is done again after a resume takes its old row's place.
-    Test metrics stand in a last row of their own, with the epoch and step at which training had ended.
+    The columns are `epoch`, `step` (the last logged one of the epoch), then every metric by name; a missing metric is
+    empty. An epoch has one row, which is replaced if the epoch is repeated after a resume. The test metrics have the
+    last row, with the epoch and step at which training ended.
 
     Args:
-        run_dir: an existing folder; a `metrics.csv` in it is read back and continued.
+        run_dir: existing folder; a `metrics.csv` in it is read and continued.
 
     Raises:
-        UserError: the file is there, but is not one that this class has written.
+        UserError: the existing file was not written by this class.
     """
 
     def __init__(self, *, run_dir: Path) -> None:
@@ -57,12 +57,12 @@ class MetricsCsv(PlainLogger):
         self._without_epoch: dict[str, str] = {}
 
     def join(self, run: RunState) -> None:
-        """Puts an epoch's metrics on disk before its checkpoint."""
+        """Writes an epoch's metrics before its checkpoint."""
         run.record = self.log_metrics
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Adds metrics to the row of `metrics["epoch"]`, and writes the file; without an epoch they wait for one."""
+        """Adds metrics to the row of `metrics["epoch"]` and writes the file; without an epoch they wait for one."""
         cells = {name: repr(float(value)) for name, value in metrics.items() if name not in KEYS}
         if "epoch" not in metrics:
             self._without_epoch |= cells
@@ -85,12 +85,10 @@ class MetricsCsv(PlainLogger):
 
 
 def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
-    """What `MetricsCsv` has written: epochs and values of each metric, and the scores of the test.
-
-    Without a file both are empty.
+    """Returns the epochs and values of each metric, and the test scores; both are empty if there is no file.
 
     Raises:
-        UserError: the file is there, but is not one that `MetricsCsv` has written.
+        UserError: the file was not written by `MetricsCsv`.
     """
     rows, test_row = _read(path)
     curves: Curves = {}
@@ -101,7 +99,7 @@ def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
 
 
 def _read(path: Path) -> tuple[dict[int, dict[str, str]], dict[str, str]]:
-    """The cells that hold something, numbers all, by column: of each epoch, and of the test."""
+    """Returns the non-empty cells, which are numbers, by column: of each epoch, and of the test."""
     rows: dict[int, dict[str, str]] = {}
     test_row: dict[str, str] = {}
     if not path.exists():
@@ -109,7 +107,7 @@ def _read(path: Path) -> tuple[dict[int, dict[str, str]], dict[str, str]]:
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
         if tuple(reader.fieldnames or ())[: len(KEYS)] != KEYS:
-            raise ValueError("its columns are others")
+            raise ValueError("its columns differ")
         for row in reader:
             cells = {name: value for name, value in row.items() if value}
             for value in cells.values():
@@ -132,7 +130,7 @@ def _are_from_test(cells: Iterable[str]) -> bool:
 class EpochLogger(PlainLogger):
     """Lightning logger that writes the losses and main scores of each epoch to jersey's log.
 
-    A logger and not a callback, since callbacks run before the module has scored the epoch.
+    It is not a callback, because callbacks run before the module has evaluated the epoch.
     """
 
     def __init__(self) -> None:
@@ -142,7 +140,7 @@ class EpochLogger(PlainLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Gathers an epoch's scores; those of the train split come last and complete the line."""
+        """Collects an epoch's scores; those of the train split come last and complete the line."""
         self._scores |= metrics
         if "train/loss" not in metrics or "val/loss" not in self._scores:
             return

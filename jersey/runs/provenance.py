@@ -1,7 +1,7 @@
-"""Where a result came from: command, commit, uncommitted files, machine and package versions, noted at every start.
+"""The provenance of a run: command, commit, uncommitted files, machine and package versions, recorded at every start.
 
-Kept as two files in the run folder: `provenance.json`, an entry a start, and `packages.txt`, the environment of the
-first start in pip's format, so that `uv pip install -r packages.txt` brings it back.
+The run folder has two files: `provenance.json`, one entry per start, and `packages.txt`, the environment of the first
+start in pip's format, which `uv pip install -r packages.txt` restores.
 """
 
 import json
@@ -28,10 +28,13 @@ PACKAGES = "packages.txt"
 
 
 def record_start(run_dir: Path) -> str:
-    """Notes in the run folder how it is being started, after what is noted of earlier starts.
+    """Appends this start to the records in the run folder.
 
     Returns:
-        The commit, as `commit` gives it.
+        The commit, with "-dirty" appended if there are uncommitted files, or "unknown".
+
+    Raises:
+        UserError: the existing records cannot be read.
     """
     starts = [*_earlier_starts(run_dir / STARTS), _start()]
     write_text(run_dir / STARTS, json.dumps(starts, indent=2, ensure_ascii=False) + "\n")
@@ -62,25 +65,25 @@ def _start() -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "processes": world_size(),
-        "cpu_threads": torch.get_num_threads(),  # another count rounds differently
+        "cpu_threads": torch.get_num_threads(),  # the thread count affects rounding
     }
 
 
 def _record_packages(path: Path) -> None:
-    """Writes the versions at the first start, and warns of those that have changed at a later one."""
+    """Writes the versions at the first start; at a later start, warns of changed ones."""
     versions = {each.metadata["Name"]: each.version for each in metadata.distributions()}
-    versions.pop("jersey", None)  # the commit says more
+    versions.pop("jersey", None)  # the commit is more precise
     lines = [f"{name}=={version}" for name, version in sorted(versions.items(), key=lambda item: item[0].lower())]
     if not path.exists():
         write_text(path, "\n".join(lines) + "\n")
         return
     changed = sorted(set(lines) ^ set(path.read_text(encoding="utf-8", errors="replace").splitlines()))
     if changed:
-        log.warning("packages differ from those that %s began with: %s", path.parent, ", ".join(changed))
+        log.warning("packages differ from those at the first start of %s: %s", path.parent, ", ".join(changed))
 
 
 def _git(*arguments: str) -> str:
-    """What git says about jersey's checkout; nothing outside one."""
+    """Returns the output of git in jersey's checkout, or "" outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout

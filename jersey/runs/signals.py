@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT: the first asks the run to stop when it can, a second one ends it at once.
+"""SIGTERM and SIGINT: the first signal asks the run to stop at the next opportunity, a second one ends it at once.
 
-Spot machines and schedulers send SIGTERM some seconds before they take the machine, a person sends SIGINT by Ctrl-C. A
-process that was stopped so ends with 143 or 130 (128 and the signal's number, as shells have it).
+Spot machines and schedulers send SIGTERM some seconds before the machine goes away; Ctrl-C sends SIGINT. The exit code
+of a stopped process is 143 or 130 (128 plus the number of the signal, as in shells).
 """
 
 import logging
@@ -17,22 +17,22 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Request:
-    """What has been asked for so far, and whether somebody listens who can stop at a better moment than now."""
+    """The requested exit code, and whether the run stops by itself, at a better moment than now."""
 
     exit_code: int | None = None
-    is_heard = False
+    is_deferred = False
 
 
 def exit_code() -> int | None:
-    """With what to end, if a signal has asked for it; else None."""
+    """Returns the exit code that a signal has requested, or None."""
     return _Request.exit_code
 
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Around a run: a signal ends it with SystemExit, so that what is open gets closed."""
-    before = {number: signal.signal(number, _asked) for number in SIGNALS}
-    _Request.exit_code, _Request.is_heard = None, False
+    """Makes a signal raise SystemExit in the enclosed run, so that resources are closed."""
+    before = {number: signal.signal(number, _handle) for number in SIGNALS}
+    _Request.exit_code, _Request.is_deferred = None, False
     try:
         yield
     finally:
@@ -42,27 +42,27 @@ def handle_signals() -> Iterator[None]:
 
 @contextmanager
 def defer_stop() -> Iterator[None]:
-    """Around a part of a run that asks for `exit_code` from time to time: there a signal ends nothing by itself."""
-    _Request.is_heard = signal.getsignal(signal.SIGTERM) is _asked
+    """Makes a signal only set `exit_code` in the enclosed part of a run, which checks it from time to time."""
+    _Request.is_deferred = signal.getsignal(signal.SIGTERM) is _handle
     try:
         yield
     finally:
-        _Request.is_heard = False
+        _Request.is_deferred = False
 
 
 def reinstall_handlers() -> None:
-    """From Lightning, whose own handlers talk to other processes from inside of a signal."""
-    if _Request.is_heard:
+    """Replaces the handlers of Lightning, which communicate with other processes inside a signal handler."""
+    if _Request.is_deferred:
         for number in SIGNALS:
-            signal.signal(number, _asked)
+            signal.signal(number, _handle)
 
 
-def _asked(number: int, _: FrameType | None) -> None:
+def _handle(number: int, _: FrameType | None) -> None:
     code = 128 + number
     if _Request.exit_code is not None:
-        os._exit(code)  # the second one
+        os._exit(code)  # this is the second signal
     _Request.exit_code = code
-    if not _Request.is_heard:
+    if not _Request.is_deferred:
         raise SystemExit(code)
     name = signal.Signals(number).name
-    os.write(2, f"\n{name}: stops after this step, and keeps it; once more ends it at once\n".encode())
+    os.write(2, f"\n{name}: the run stops after this step and saves it; a second signal ends it at once\n".encode())

@@ -1,4 +1,4 @@
-"""What the parts of a run tell each other while it trains, so that no part has to look for another one."""
+"""The state that the parts of a run share during training, so that no part has to find another one."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from jersey.runs.checkpoints import BackgroundCheckpointIO
 
 @dataclass
 class RunState:
-    """One for each run: made with the module, and handed by the trainer to every part that wants to `join`.
+    """The shared state of one run, created with the module and passed to the `join` method of every part.
 
     Attributes:
-        eval_weights: the weights that are validated, tested and exported: the raw ones, or their average.
-        freezes_weights: whether some weights have no gradient in a part of the run, which DDP has to know at its start.
-        monitor: the metric that says which epoch is best, or "" where nothing does.
-        mode: whether "max" or "min" of it is best.
-        is_loss_broken: called before a checkpoint is written; where it returns True, none is.
-        record: gets an epoch's metrics and step before its checkpoint is written.
-        log_image: gets every picture, with its `step`, `epoch` and `subset`.
-        checkpoint_io: writes the checkpoints.
+        eval_weights: weights that are validated, tested and exported: "raw" or "ema".
+        freezes_weights: whether some weights have no gradient in a part of the run, which DDP must know at its start.
+        monitor: metric that selects the best epoch, or "" for none.
+        mode: "max" or "min", whichever value of the monitored metric is best.
+        is_loss_broken: function that is called before a checkpoint is written; True prevents the write.
+        record: function that is called with an epoch's metrics and step before its checkpoint is written.
+        log_image: function that is called with every image and its `step`, `epoch` and `subset`.
+        checkpoint_io: writer of checkpoints.
     """
 
     eval_weights: Literal["raw", "ema"] = "raw"
@@ -34,12 +34,12 @@ class RunState:
     checkpoint_io: BackgroundCheckpointIO = field(default_factory=BackgroundCheckpointIO)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RunState":
-        """Returns itself: a copy of the module, such as its average, belongs to the same run."""
+        """Returns itself, because a copy of the module, such as the EMA module, belongs to the same run."""
         return self
 
 
 def join_all(parts: Iterable[object], run: RunState) -> None:
-    """Calls `join(run)` of each callback and logger that has it; those of Lightning's own have nothing to say."""
+    """Calls `join(run)` of each callback and logger that has this method."""
     for part in parts:
         if hasattr(part, "join"):
             part.join(run)

@@ -1,6 +1,6 @@
-"""Calls into a library that may never return: they happen in one thread, which is left behind when it hangs.
+"""Calls with a timeout to a library that may never return: they run in one thread, which is abandoned if it hangs.
 
-Only what lets other threads run meanwhile can be left so. The thread is a daemon, so that it does not keep the process.
+This works only for calls that release the GIL. The thread is a daemon, so that it does not keep the process alive.
 """
 
 import threading
@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 class CallTimeout(TimeoutError):
-    """A call has not returned in time, and never may."""
+    """Raised when a call has not returned in time; it may never return."""
 
 
 class TimeoutThread:
-    """Makes calls one after the other, all in one thread.
+    """Runs calls one after the other in one thread.
 
     Args:
-        limit_s: how long a call may take.
+        limit_s: timeout of a call, in seconds.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -28,21 +28,21 @@ class TimeoutThread:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] | None = None
 
     def call(self, function: Callable[[], T]) -> T:
-        """What the function returns or raises; OutOfPatience after the limit."""
+        """Returns the result of the function, or raises its error, or CallTimeout after the limit."""
         if self._calls is None:
             self._calls = SimpleQueue()
-            threading.Thread(target=_work, args=(self._calls,), name="patient", daemon=True).start()
+            threading.Thread(target=_work, args=(self._calls,), name="timeout", daemon=True).start()
         future: Future[T] = Future()
         self._calls.put((future, function))
         try:
             return future.result(self._limit_s)
         except TimeoutError:
-            if future.done():  # the function's own
+            if future.done():  # the function itself raised it
                 raise
-            raise CallTimeout(f"no answer for {self._limit_s:g} s") from None
+            raise CallTimeout(f"no response within {self._limit_s:g} s") from None
 
     def close(self) -> None:
-        """Ends the thread after its last call; a later call starts another."""
+        """Ends the thread after its last call; a later call starts another one."""
         if self._calls is not None:
             self._calls.put(None)
             self._calls = None
@@ -55,4 +55,4 @@ def _work(calls: "SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]") ->
             future.set_result(function())
         except BaseException as error:
             future.set_exception(error)
-        del call, future, function  # what they hold is not to live until the next call
+        del call, future, function  # otherwise their objects would live until the next call

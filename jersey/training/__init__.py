@@ -1,1 +1,1 @@
-"""The module, its trainer, and what a training step is made of."""
+"""The training module, its trainer, losses, optimizers and schedules."""

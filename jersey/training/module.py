@@ -1,6 +1,6 @@
-"""The LightningModule: one training step, one way to score a split, and what a checkpoint says about itself.
+"""The LightningModule: the training step, the evaluation of a split, and the metadata of a checkpoint.
 
-Logits are collected on the device and scored once at the end of an epoch, for all three splits alike. Callbacks
+The logits of each of the three splits are collected on the device and evaluated once, at the end of an epoch. Callbacks
 read `evaluations`, so nothing runs the network over a split a second time.
 
 Shapes: B batch, N crops of the split, K classes.
@@ -35,33 +35,32 @@ CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
 def log_exactly(module: L.LightningModule, scores: Mapping[str, float]) -> None:
-    """Logs scores as tensors of double precision: Lightning would round Python's floats to single."""
+    """Logs scores as tensors of double precision, because Lightning would round Python floats to single precision."""
     module.log_dict({name: torch.tensor(score, dtype=torch.float64) for name, score in scores.items()})
 
 
 class JerseyModule(L.LightningModule):
-    """Trains and scores a `Network`.
+    """Trains and evaluates a `Network`.
 
     Args:
-        labels: the label map; its length is K.
-        class_counts: train crops of each class.
-        seed: of the augmentation.
-        network: called with `labels`.
-        optimizer: called with the network and `may_fuse`; see `jersey.training.optimizers`.
-        schedule: called with the optimizer and `total_steps`, gives a per-step scheduler.
-        loss: called with logits, labels (with `mix`: shares of labels) and class weights; see `jersey.training.losses`.
-        augment: applied to training batches only; None for none.
-        mix: mixes the crops of a training batch after augmentation; None for none. The train split then has a loss and
-            no scores: a mixed crop is of no one number.
-        sam: lets every optimizer step look uphill first; None for plain steps.
-        class_weight_power: loss weights are `count^-class_weight_power`; 0 for none.
-        compile_network: let torch.compile translate the network, in this mode of its; pays on a GPU and in long runs.
-            None leaves the network as it is.
-        allow_weights_and_sampler: tells `jersey.lint.checks` that weights and a balanced sampler at once are meant.
+        labels: label map of K classes.
+        class_counts: number of train crops of each class.
+        seed: seed of augmentation and mixing.
+        network: factory, called with `labels`.
+        optimizer: factory, called with the network and `may_fuse`; see `jersey.training.optimizers`.
+        schedule: factory of per-step schedulers, called with the optimizer and `total_steps`.
+        loss: module that is called with logits, targets and class weights; see `jersey.training.losses`.
+        augment: augmentation of training batches; None for none.
+        mix: mixing of the crops of a training batch after augmentation; None for none. Mixed crops have no single
+            label, so the train split then has a loss and no scores.
+        sam: sharpness-aware minimization of every optimizer step; None for plain steps.
+        class_weight_power: exponent p of the loss weights `count^-p`; 0 for equal weights.
+        compile_network: mode of torch.compile, which pays off on a GPU and in long runs; None does not compile.
+        allow_weights_and_sampler: whether loss weights beside a balanced sampler are intended (`jersey.lint.checks`).
 
     Attributes:
-        run_state: what the parts of the run tell each other.
-        evaluations: the latest of each split that was scored.
+        run_state: state that the parts of the run share.
+        evaluations: latest evaluation of each split.
     """
 
     class_weights_K: Tensor
@@ -89,7 +88,7 @@ class JerseyModule(L.LightningModule):
         self.seed = seed
         self.network = network(labels=labels)
         if compile_network:
-            # In place: names in checkpoints stay, and copies (EMA, export) are not compiled.
+            # Compiling in place keeps the names in checkpoints, and copies (EMA, export) are not compiled.
             self.network.compile(mode=compile_network)
         self.optimizer = optimizer
         self.schedule = schedule
@@ -106,16 +105,16 @@ class JerseyModule(L.LightningModule):
         images_BCHW, targets = self.prepare_batch(batch, batch_idx)
         logits_BK = self.network(images_BCHW)
         loss = self.loss(logits_BK, targets, self.class_weights_K)
-        if self.sam is None or not self.sam.is_uphill:  # a batch's second pass is of no weights that stay
+        if self.sam is None or not self.sam.in_ascent_pass:  # the ascent pass uses temporary weights
             self._losses.append(loss.detach())
             if self.mix is None:
                 self._collectors["train"].add(logits_BK, batch)
         return loss
 
     def prepare_batch(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """What this epoch's training takes: images, and labels [B] or, with `mix`, shares of labels [B,K+1].
+        """Returns the inputs of a training step: images, and labels [B] or, with `mix`, fractions of labels [B,K+1].
 
-        It is the same at every call, as randomness is counted.
+        Every call returns the same, because the seed of each batch is derived from its index.
         """
         images_BCHW, labels_B = batch["images"], batch["labels"]
         if self.augment is not None:
@@ -126,7 +125,7 @@ class JerseyModule(L.LightningModule):
         return self.mix(images_BCHW, labels_B, generator, num_classes=len(self.labels))
 
     def _generator(self, device: torch.device, *counters: int) -> torch.Generator:
-        # Each process has other crops, and draws other numbers for them.
+        # Each process has its own crops and its own random numbers.
         return derived_generator(device, self.seed, self.current_epoch, *counters, *rank_counters())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -136,18 +135,18 @@ class JerseyModule(L.LightningModule):
         self._collectors["test"].add(self._evaluate(batch), batch)
 
     def _evaluate(self, batch: Batch) -> Tensor:
-        # In single precision, as the exported network computes: the score of an epoch is the score of its file.
+        # The exported network computes in single precision, so this makes an epoch's score that of its ONNX file.
         with torch.autocast(self.device.type, enabled=False):
             return self.network(batch["images"])
 
     @property
     def _epoch_losses(self) -> Tensor:
-        return torch.stack([loss.to(self.device) for loss in self._losses])  # a checkpoint's come from the CPU
+        return torch.stack([loss.to(self.device) for loss in self._losses])  # losses of a checkpoint are on the CPU
 
     def on_train_epoch_end(self) -> None:
         objective = self.trainer.strategy.reduce(self._epoch_losses.mean(), reduce_op="mean").item()
         self._losses.clear()
-        # The training loss is what the optimizer saw (weights, smoothing); val and test have the plain one.
+        # The training loss is the optimizer's objective (weights, smoothing); val and test have plain cross entropy.
         scores = self._scores("train") if self.mix is None else {}
         log_exactly(self, scores | {"train/loss": objective})
 
@@ -162,24 +161,24 @@ class JerseyModule(L.LightningModule):
         return {f"{split}/{name}": score for name, score in self.evaluations[split].metrics.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        if self.sam is not None and (sentence := accumulation_error(self.trainer.accumulate_grad_batches)):
-            raise UserError(sentence)
+        if self.sam is not None and (error := accumulation_error(self.trainer.accumulate_grad_batches)):
+            raise UserError(error)
         plugin = self.trainer.precision_plugin
-        # With a loss scale gradients are unscaled before they are clipped; a fused optimizer would do it after that.
+        # With a loss scale, gradients are unscaled before clipping; a fused optimizer would unscale them afterwards.
         has_loss_scale = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
         steps = int(self.trainer.estimated_stepping_batches)
         optimizer, scheduler = self.optimizer_and_schedule(steps, may_fuse=not has_loss_scale)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def optimizer_and_schedule(self, total_steps: int, *, may_fuse: bool = True) -> tuple[Optimizer, LRScheduler]:
-        """As a run of `total_steps` optimizer steps has them; asks for no trainer."""
+        """Returns the optimizer and schedule of a run of `total_steps` optimizer steps; needs no trainer."""
         optimizer = self.optimizer(self.network, may_fuse=may_fuse)
         return optimizer, self.schedule(optimizer, total_steps=total_steps)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """To a norm; Lightning's own refuses every fused optimizer under autocast, with or without a loss scale."""
+        """Clips to a norm; Lightning's method rejects fused optimizers under autocast, even without a loss scale."""
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
@@ -198,10 +197,10 @@ class JerseyModule(L.LightningModule):
         checkpoint["jersey"] = {
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
-            "scored_weights": self.run_state.eval_weights,
+            "eval_weights": self.run_state.eval_weights,
             "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }
-        if self._losses:  # inside of an epoch
+        if self._losses:  # the checkpoint is inside an epoch
             checkpoint["jersey_epoch"] = {"losses": all_gather_interleaved(self._epoch_losses)}
             if train := self._collectors["train"]:
                 checkpoint["jersey_epoch"]["train"] = train.state_dict()

@@ -1,8 +1,8 @@
-"""Optimizers for a network: what decays, what learns at the backbone's rate, and fused kernels where there are some.
+"""Optimizers for a network: parameter groups, weight decay, the backbone's learning rate, and fused kernels.
 
 The module calls each function here, or one of your own, with the network and with `may_fuse`: whether one kernel may
-update all weights. A config sets the rest: `lr` is the head's, and `backbone_lr_scale` the backbone's as a fraction of
-it; `weight_decay` spares biases and normalization.
+update all weights. A config sets the rest: `lr` is the learning rate of the head, `backbone_lr_scale` that of the
+backbone as a fraction of `lr`, and `weight_decay` excludes biases and normalization.
 """
 
 import inspect
@@ -27,7 +27,7 @@ def adamw(
     eps: float = 1e-8,
     may_fuse: bool = True,
 ) -> Optimizer:
-    """AdamW, whose weight decay is decoupled from the gradient: https://arxiv.org/abs/1711.05101."""
+    """Returns AdamW, whose weight decay is decoupled from the gradient: https://arxiv.org/abs/1711.05101."""
     groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
     return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=may_fuse or None)
 
@@ -42,7 +42,7 @@ def sgd(
     nesterov: bool = False,
     may_fuse: bool = True,
 ) -> Optimizer:
-    """Stochastic gradient descent with momentum."""
+    """Returns stochastic gradient descent with momentum."""
     groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=may_fuse or None)
 
@@ -56,27 +56,27 @@ def torch_optimizer(
     backbone_lr_scale: float = 1.0,
     may_fuse: bool = True,
 ) -> Optimizer:
-    """Any optimizer class of torch's kind: `make` is the class, or a partial of it with the settings that only it has.
+    """Returns any torch optimizer: `make` is its class, or a partial of it with the settings that only it has.
 
     Raises:
-        UserError: `make` has no learning rate or no weight decay.
+        UserError: `make` has no argument `lr` or `weight_decay`.
     """
     defaults = {name: each.default for name, each in inspect.signature(make).parameters.items()}
     if missing := [name for name in ("lr", "weight_decay") if name not in defaults]:
         name = getattr(make.func if isinstance(make, partial) else make, "__name__", repr(make))
-        raise UserError(f"module.optimizer.make={name} takes no {' and no '.join(missing)}; choose another optimizer")
+        raise UserError(f"module.optimizer.make={name} has no {' and no '.join(missing)}; choose another optimizer")
     groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
-    is_open_vocabulary = {defaults.get(name, False) for name in ("fused", "foreach")} == {None}
-    fused = {"fused": True} if may_fuse and is_open_vocabulary else {}
+    can_choose_kernel = {defaults.get(name, False) for name in ("fused", "foreach")} == {None}
+    fused = {"fused": True} if may_fuse and can_choose_kernel else {}
     return make(groups, lr=lr, weight_decay=weight_decay, **fused)
 
 
 def param_groups(network: Network, lr: float, weight_decay: float, backbone_lr_scale: float) -> list[dict[str, Any]]:
-    """Groups for a torch optimizer: {backbone, head} x {decay, no decay}, empty ones left out.
+    """Returns the non-empty parameter groups of a torch optimizer: {backbone, head} x {decay, no decay}.
 
-    Biases and normalization parameters (all those of one dimension) do not decay, since shrinking them does not
+    Biases and normalization parameters (those with one dimension) do not decay, because shrinking them does not
     regularize: https://arxiv.org/abs/1812.01187, section 3.1. A `backbone_lr_scale` of 0 keeps the backbone's weights
-    as they are; its batch statistics still follow the data.
+    constant, while its batch statistics still follow the data.
     """
     groups: list[dict[str, Any]] = []
     for part, part_lr in (("backbone", lr * backbone_lr_scale), ("head", lr)):

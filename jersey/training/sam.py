@@ -1,8 +1,8 @@
-"""Sharpness-aware minimisation: the gradient is taken where the loss near the weights is highest.
+"""Sharpness-aware minimization: the gradient is taken where the loss in a neighborhood of the weights is highest.
 
-Source: https://arxiv.org/abs/2010.01412. It wraps the closure of a step and not the optimizer, so any optimizer,
-schedule and clipping go with it, and so does the loss scale of fp16: the way up depends on no gradient's length, and a
-step that overflows is skipped as ever.
+Source: https://arxiv.org/abs/2010.01412. It wraps the closure of a step instead of the optimizer, so it works with any
+optimizer, schedule and clipping. It also works with the loss scale of fp16: the ascent step has the same length at any
+scale, and a step that overflows is skipped.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,70 +15,69 @@ from torch import nn
 from jersey.core.errors import UserError
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
-TINY = 1e-12  # against a division by a gradient of length 0
+EPS = 1e-12  # avoids division by zero for a gradient of norm 0
 
 
 class SAM:
-    """Two passes a step, so about twice its time.
+    """Makes each optimizer step of two passes, which take about twice the time.
 
     Args:
-        rho: how far up, as the length of the step over all weights together; 0 is the optimizer alone, at the price of
-            two passes.
+        rho: L2 norm of the ascent step over all weights, at least 0; 0 equals the plain optimizer.
     """
 
     def __init__(self, *, rho: float = 0.05) -> None:
         if rho < 0:
-            raise UserError(f"module.sam.rho={rho} is a length and cannot be negative")
+            raise UserError(f"module.sam.rho={rho} is a norm and cannot be negative")
         self.rho = rho
-        self.is_uphill = False
+        self.in_ascent_pass = False
 
     def wrap_closure(self, network: nn.Module, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """A closure for the optimizer that leaves the gradients of the second pass at the weights as they were.
+        """Returns a closure that leaves the gradients of the ascent pass at the unchanged weights.
 
-        The one it gets clears the gradients, computes the loss of one and the same batch, and its gradients.
+        The given closure clears the gradients and computes the loss of one fixed batch and its gradients.
         """
 
-        def climb_and_look() -> Any:
+        def two_pass_closure() -> Any:
             loss = closure()
             with self._ascend(network):
                 closure()
             return loss
 
-        return climb_and_look
+        return two_pass_closure
 
     @contextmanager
     def _ascend(self, network: nn.Module) -> Iterator[None]:
-        """Weights moved by rho along their gradient; they come back bit for bit, and no statistics are gathered."""
+        """Moves the weights by rho along their gradient, then restores them exactly; keeps batch statistics."""
         weights = [weight for weight in network.parameters() if weight.grad is not None]
-        tracking = [part for part in network.modules() if isinstance(part, BatchNorm) and part.track_running_stats]
+        batch_norms = [part for part in network.modules() if isinstance(part, BatchNorm) and part.track_running_stats]
         with torch.no_grad():
-            kept = [weight.clone() for weight in weights]
+            saved = [weight.clone() for weight in weights]
             gradients = [weight.grad for weight in weights if weight.grad is not None]
-            scale = self.rho / (nn.utils.get_total_norm(gradients) + TINY)
+            scale = self.rho / (nn.utils.get_total_norm(gradients) + EPS)
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.add_(gradient * scale)  # equation 2 of the paper
-        _track(tracking, is_on=False)
-        self.is_uphill = True
+        _set_tracking(batch_norms, is_on=False)
+        self.in_ascent_pass = True
         try:
             yield
         finally:
-            self.is_uphill = False
-            _track(tracking, is_on=True)
+            self.in_ascent_pass = False
+            _set_tracking(batch_norms, is_on=True)
             with torch.no_grad():
-                for weight, value in zip(weights, kept, strict=True):
+                for weight, value in zip(weights, saved, strict=True):
                     weight.copy_(value)
 
 
-def _track(batch_norms: list[BatchNorm], *, is_on: bool) -> None:
+def _set_tracking(batch_norms: list[BatchNorm], *, is_on: bool) -> None:
     for each in batch_norms:
         each.track_running_stats = is_on
 
 
 def accumulation_error(accumulate: int) -> str | None:
-    """What is wrong with so many batches a step, as both passes must see the same; None where nothing is."""
+    """Returns the error of several batches per optimizer step, because both passes need the same batch; else None."""
     if accumulate <= 1:
         return None
     return (
-        f"module.sam looks at one batch a step, and trainer.accumulate={accumulate} gathers several; set "
+        f"module.sam takes one batch per step, and trainer.accumulate={accumulate} accumulates several; set "
         "trainer.accumulate=1 or module.sam=None"
     )

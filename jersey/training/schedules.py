@@ -1,10 +1,10 @@
-"""Learning-rate schedules, stepped after every optimizer step, in fractions of the run.
+"""Learning-rate schedules in fractions of the run, stepped after every optimizer step.
 
-Fractions survive a change of epochs, batch size or data, where a number of steps would go stale. Every schedule takes
-the optimizer, whose groups' learning rates are the peaks, and `total_steps`, the optimizer steps of the whole run.
-`warmup_frac`, in [0, 1], is the fraction of them that rises; the last of those, or else the first step, has the peak.
-`final_frac` is the last learning rate as a fraction of the peak, where steps are left after the peak. Schedules of
-torch that take `total_steps` serve as well, such as `OneCycleLR`, which moves the momentum too.
+Fractions stay valid when epochs, batch size or data change; a count of steps would not. Every schedule takes the
+optimizer, whose groups' learning rates are the peaks, and `total_steps`, the optimizer steps of the whole run.
+`warmup_frac`, in [0, 1], is the fraction of steps that warm up; the last of them, or else the first step, has the peak.
+`final_frac` is the last learning rate as a fraction of the peak, if steps follow the peak. Schedules of torch that
+take `total_steps` work too, such as `OneCycleLR`, which also changes the momentum.
 """
 
 import math
@@ -18,8 +18,8 @@ from jersey.core.errors import UserError
 def warmup_cosine(
     optimizer: Optimizer, *, total_steps: int, warmup_frac: float = 0.05, final_frac: float = 0.0
 ) -> LambdaLR:
-    """Linear warm-up to the peak, then half a cosine to the last step: https://arxiv.org/abs/1608.03983."""
-    _require_shares(warmup_frac=warmup_frac, final_frac=final_frac)
+    """Returns linear warm-up to the peak, then half a cosine to the last step: https://arxiv.org/abs/1608.03983."""
+    _validate_fractions(warmup_frac=warmup_frac, final_frac=final_frac)
     peak = _peak_step(warmup_frac, total_steps)
 
     def scale(step: int) -> float:
@@ -36,11 +36,11 @@ def one_cycle(
     start_frac: float = 0.04,
     final_frac: float = 0.0,
 ) -> LambdaLR:
-    """Half a cosine up to the peak and half a cosine down: one cycle, https://arxiv.org/abs/1708.07120.
+    """Returns one cycle, half a cosine up to the peak and half a cosine down: https://arxiv.org/abs/1708.07120.
 
-    The first learning rate is `start_frac` of the peak; the momentum stays as it is set.
+    The first learning rate is `start_frac` of the peak; the momentum is constant.
     """
-    _require_shares(warmup_frac=warmup_frac, start_frac=start_frac, final_frac=final_frac)
+    _validate_fractions(warmup_frac=warmup_frac, start_frac=start_frac, final_frac=final_frac)
     peak = _peak_step(warmup_frac, total_steps)
 
     def scale(step: int) -> float:
@@ -59,27 +59,26 @@ def multi_step(
     factor: float = 0.1,
     warmup_frac: float = 0.0,
 ) -> LambdaLR:
-    """Linear warm-up to the peak, then the learning rate is multiplied by `factor`, at most 1, at each milestone.
+    """Returns linear warm-up to the peak, then multiplication by `factor`, at most 1, at each milestone.
 
-    Milestones are fractions of the run, in any order; one within the warm-up holds from its own step on.
+    Milestones are fractions of the run, in any order; one within the warm-up takes effect at its own step.
     """
-    _require_shares(warmup_frac=warmup_frac, factor=factor)
-    for share in milestones_frac:
-        _require_shares(milestones_frac=share)
+    _validate_fractions(warmup_frac=warmup_frac, factor=factor)
+    for milestone_frac in milestones_frac:
+        _validate_fractions(milestones_frac=milestone_frac)
     peak = _peak_step(warmup_frac, total_steps)
-    milestones = [round(share * total_steps) for share in milestones_frac]
+    milestones = [round(milestone_frac * total_steps) for milestone_frac in milestones_frac]
     return LambdaLR(
         optimizer, lambda step: _warmup(step, peak) * factor ** sum(step >= milestone for milestone in milestones)
     )
 
 
 def constant(optimizer: Optimizer, *, total_steps: int, warmup_frac: float = 0.0) -> LambdaLR:
-    """Linear warm-up to the peak, which then stays."""
+    """Returns linear warm-up to the peak, then a constant learning rate."""
     return multi_step(optimizer, total_steps=total_steps, milestones_frac=(), warmup_frac=warmup_frac)
 
 
 def _peak_step(warmup_frac: float, total_steps: int) -> int:
-    """The first step with the full learning rate, counted from 0."""
     return max(round(warmup_frac * total_steps), 1) - 1
 
 
@@ -88,12 +87,12 @@ def _warmup(step: int, peak: int) -> float:
 
 
 def _half_cosine(step: int, first: int, last: int, start: float, end: float) -> float:
-    """From `start` at step `first` to `end` at step `last`, flat at both ends; `end` from there on."""
+    """Interpolates from `start` at step `first` to `end` at step `last`, flat at both ends; later steps have `end`."""
     progress = min((step - first) / max(last - first, 1), 1.0)
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _require_shares(**shares: float) -> None:
-    for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise UserError(f"module.schedule.{name} has {share}; give a share in [0, 1]")
+def _validate_fractions(**fractions: float) -> None:
+    for name, fraction in fractions.items():
+        if not 0 <= fraction <= 1:
+            raise UserError(f"module.schedule.{name} has {fraction}; give a fraction in [0, 1]")

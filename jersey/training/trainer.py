@@ -1,8 +1,8 @@
-"""Lightning's Trainer, set up the one way jersey uses it: on one device, or on as many as torchrun starts processes.
+"""Lightning's Trainer as jersey configures it: on one device, or with DDP on one device per process of torchrun.
 
-Several processes train by DDP what one would train, as far as that goes: they share each batch, and the mean of their
-gradients is the batch's. Batch normalization sees the whole batch where it can, on GPUs (SyncBatchNorm refuses the
-CPU). On the CPU each process normalises its share, and the running statistics are those of rank zero.
+Several processes train as one would: each takes a part of the batch, and the mean of their gradients is that of the
+whole batch. On GPUs batch normalization covers the whole batch. On the CPU, which SyncBatchNorm does not support, each
+process normalizes its own part, and the running statistics are those of rank zero.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from jersey.runs.state import RunState, join_all
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
-"""What a precision computes in, where that is less than single precision."""
+"""The autocast type of each precision below single precision."""
 
 
 def callback_dict(**members: Callback | None) -> dict[str, Callback | None]:
-    """A dict, as a callable: config paths to its members read `callbacks.ema.decay`."""
+    """Returns a dict; as a callable it gives its members config paths such as `callbacks.ema.decay`."""
     return members
 
 
@@ -43,16 +43,20 @@ def make_trainer(
     deterministic: bool = False,
     limit_batches: int | None = None,
 ) -> L.Trainer:
-    """A trainer that works in `run_dir`; loggers and callbacks join `run_state`, the module's.
+    """Returns a trainer that works in `run_dir`; loggers and callbacks join the module's `run_state`.
 
     Args:
-        callbacks: by name; None leaves one out.
-        precision: "auto" takes bf16 or fp16 autocast on a GPU (see `precision_for`) and fp32 elsewhere.
-        accelerator: "auto" takes the GPU where there is one; "cpu" does not.
-        clip_norm: gradients are scaled down to this norm; None for no clipping.
-        accumulate: batches an optimizer step.
-        deterministic: let torch refuse operations whose result differs between two runs on a GPU.
-        limit_batches: batches an epoch, of every split; None for all.
+        run_dir: run folder.
+        loggers: loggers of Lightning.
+        run_state: state that the parts of the run share.
+        callbacks: callbacks by name; None omits one.
+        epochs: maximum number of epochs.
+        precision: precision of Lightning; "auto" takes bf16 or fp16 on a GPU (see `precision_for`), else fp32.
+        accelerator: "auto" for a GPU if there is one, or "cpu".
+        clip_norm: maximum gradient norm; None for no clipping.
+        accumulate: batches per optimizer step.
+        deterministic: whether torch raises for operations whose results differ between two runs on a GPU.
+        limit_batches: maximum number of batches per epoch, for every split; None for all.
     """
     used = [callback for callback in callbacks.values() if callback is not None]
     join_all([*loggers, *used], run_state)
@@ -68,40 +72,40 @@ def make_trainer(
         gradient_clip_val=clip_norm,
         accumulate_grad_batches=accumulate,
         deterministic=deterministic,
-        benchmark=not deterministic,  # cudnn tries its kernels once: batches have one shape
+        benchmark=not deterministic,  # all batches have one shape, so cudnn times its kernels once
         **limits,
         **fixed,
     )
 
 
 def _fixed(run: RunState, *, on_gpu: bool) -> dict[str, Any]:
-    """What no config sets: one device, or as many as torchrun has started processes, and jersey's own ways.
+    """Returns the settings that are not configurable: the devices, the strategy and jersey's own plugins.
 
     Raises:
-        UserError: a machine has fewer GPUs than torchrun has started processes.
+        UserError: torchrun has started more processes than the machine has GPUs.
     """
     gpus, local, processes = torch.cuda.device_count(), local_world_size(), world_size()
     if on_gpu and local > gpus:
         raise UserError(
-            f"torchrun has started {local} processes on a machine of {gpus} GPUs; start it with "
+            f"torchrun has started {local} processes on a machine with {gpus} GPUs; start it with "
             f"--nproc_per_node={gpus}, or set trainer.accelerator=cpu"
         )
-    # DDP waits for the gradient of every weight, unless it is told to look which ones a batch has.
+    # By default DDP waits for the gradient of every weight, and frozen weights have none.
     ddp = "ddp_find_unused_parameters_true" if run.freezes_weights else "ddp"
     return {
         "devices": local,
         "num_nodes": processes // local,
         "strategy": ddp if processes > 1 else "auto",
         "sync_batchnorm": on_gpu and processes > 1,
-        "use_distributed_sampler": False,  # `jersey.data.loader` knows its share
+        "use_distributed_sampler": False,  # `jersey.data.loader` splits the batches itself
         "plugins": [run.checkpoint_io],
-        "num_sanity_val_steps": 0,  # the first validation comes after one short epoch anyway
+        "num_sanity_val_steps": 0,  # the first validation follows one short epoch
         "enable_model_summary": False,
     }
 
 
 def precision_for(accelerator: str) -> Precision:
-    """fp32 on the CPU; on a GPU bf16 where the hardware has it, else fp16, whose loss scale Lightning watches."""
+    """Returns fp32 on the CPU; on a GPU bf16 if the hardware supports it, else fp16 with Lightning's loss scale."""
     if not _is_on_gpu(accelerator):
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"

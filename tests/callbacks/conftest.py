@@ -1,4 +1,4 @@
-"""The fit that the tests of callbacks share."""
+"""The fit that the tests of callbacks share, as a fixture."""
 
 from helpers import looked_at as shared
 

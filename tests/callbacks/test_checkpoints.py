@@ -1,4 +1,4 @@
-"""What a run leaves to go on from: inside of epochs and at their ends, and the best of them."""
+"""Checkpoints inside epochs, at their ends, and of the best epoch, and the runs that resume from them."""
 
 import functools
 import shutil
@@ -39,7 +39,7 @@ SCORES = (0.2, 0.5, 0.5, 0.4)
 
 
 class Batches(Callback):
-    """The rows of each batch that was trained on, by its number in the run."""
+    """Records the rows of each train batch by its index in the run."""
 
     def __init__(self, seen: dict[int, list[int]]) -> None:
         self.seen = seen
@@ -71,7 +71,7 @@ KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def whole(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """Of each kind the run that nothing interrupts: its last checkpoint, its batches and its metrics."""
+    """Returns the uninterrupted run of each kind: its last checkpoint, its batches and its metrics."""
 
     @functools.cache
     def run(kind: str) -> Any:
@@ -90,7 +90,7 @@ def whole(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> C
         ("a part of each epoch", STEPS),
     ],
 )
-def test_a_run_killed_inside_an_epoch_ends_as_one_that_was_not(
+def test_run_killed_inside_an_epoch_ends_like_an_uninterrupted_one(
     data: JerseyDataModule, tmp_path: Path, whole: Callable[[str], Any], kind: str, batch: int
 ) -> None:
     make, settings = KINDS[kind]
@@ -106,10 +106,10 @@ def test_a_run_killed_inside_an_epoch_ends_as_one_that_was_not(
 
 
 @pytest.mark.parametrize(("every_steps", "first"), [(1, STEPS + 3), (None, STEPS)])
-def test_what_was_saved_is_not_trained_again(
+def test_saved_steps_are_not_trained_again(
     data: JerseyDataModule, tmp_path: Path, every_steps: int | None, first: int
 ) -> None:
-    """Without an interval an epoch is saved at its end alone."""
+    """Without an interval, an epoch is saved only at its end."""
     with pytest.raises(Killed):
         fitted(tmp_path, data, noisy_module(data), KillAt(STEPS + 3), every_steps=every_steps)
     seen: dict[int, list[int]] = {}
@@ -118,7 +118,7 @@ def test_what_was_saved_is_not_trained_again(
 
 
 @pytest.mark.parametrize(("minutes", "saved"), [(1e-9, [1, 2, 3, 4, 5, 6]), (60.0, [6]), (None, [6])])
-def test_by_time_every_step_may_be_due(
+def test_checkpoints_follow_the_interval_in_minutes(
     data: JerseyDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float | None, saved: list[int]
 ) -> None:
     steps: list[int] = []
@@ -139,8 +139,8 @@ def fit(folder: Path, data: JerseyDataModule, *callbacks: Callback, epochs: int 
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
 
 
-class Scored(Callback):
-    """Gives each epoch a score that is known."""
+class KnownScores(Callback):
+    """Logs a known score for each epoch."""
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         pl_module.log("val/known", SCORES[trainer.current_epoch])
@@ -148,11 +148,11 @@ class Scored(Callback):
 
 @pytest.mark.parametrize(("mode", "best"), [("max", 1), ("min", 0)])
 @pytest.mark.parametrize("interrupted_after", [None, 2])
-def test_the_first_of_the_best_epochs_is_kept(
+def test_first_of_equally_good_epochs_is_best(
     data: JerseyDataModule, tmp_path: Path, mode: str, best: int, interrupted_after: int | None
 ) -> None:
     for epochs in [interrupted_after, len(SCORES)] if interrupted_after else [len(SCORES)]:
-        fit(tmp_path, data, Scored(), RunCheckpoint(monitor="val/known", mode=mode), epochs=epochs)
+        fit(tmp_path, data, KnownScores(), RunCheckpoint(monitor="val/known", mode=mode), epochs=epochs)
     epochs_of = {
         path.stem: torch.load(path, weights_only=True)["epoch"] for path in (tmp_path / "checkpoints").glob("*.ckpt")
     }
@@ -160,26 +160,27 @@ def test_the_first_of_the_best_epochs_is_kept(
 
 
 @pytest.mark.parametrize("left_behind", [None, "previous"])
-def test_a_kill_before_the_last_checkpoint_became_the_best_one_is_made_good(
+def test_resume_links_a_best_checkpoint_that_a_kill_prevented(
     data: JerseyDataModule, tmp_path: Path, left_behind: str | None
 ) -> None:
-    fit(tmp_path, data, Scored(), RunCheckpoint(monitor="val/known"), epochs=2)  # the second epoch is the best of all
+    # The second epoch is the best of all.
+    fit(tmp_path, data, KnownScores(), RunCheckpoint(monitor="val/known"), epochs=2)
     best = tmp_path / "checkpoints" / "best.ckpt"
     best.unlink()
     if left_behind:
         shutil.copyfile(best.with_stem(left_behind), best)
-    fit(tmp_path, data, Scored(), RunCheckpoint(monitor="val/known"), epochs=len(SCORES))
+    fit(tmp_path, data, KnownScores(), RunCheckpoint(monitor="val/known"), epochs=len(SCORES))
     assert torch.load(best, weights_only=True)["epoch"] == 1
 
 
-def test_a_file_system_without_links_gets_copies(
+def test_file_system_without_hard_links_gets_copies(
     data: JerseyDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(self: Path, target: Path) -> None:
+    def no_links(self: Path, target: Path) -> None:
         raise PermissionError("Operation not permitted")
 
     fitted(tmp_path / "links", data, noisy_module(data))
-    monkeypatch.setattr(Path, "hardlink_to", refused)
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
     fitted(tmp_path / "copies", data, noisy_module(data))
     for name in ("best", "last", "previous"):
         files = [tmp_path / kind / "checkpoints" / f"{name}.ckpt" for kind in ("links", "copies")]
@@ -187,14 +188,14 @@ def test_a_file_system_without_links_gets_copies(
         assert_same_training(left, right)
 
 
-def test_a_metric_that_nobody_measures_is_named(data: JerseyDataModule, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"monitor=val/acc_top7 is not measured; choose from .*val/acc_top1"):
+def test_monitored_metric_that_is_not_logged_is_an_error(data: JerseyDataModule, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"monitor=val/acc_top7 is not logged; choose from .*val/acc_top1"):
         fit(tmp_path, data, RunCheckpoint(monitor="val/acc_top7"))
 
 
 @pytest.mark.parametrize(
-    "settings", [{"mode": "least"}, {"every_minutes": 0.0}, {"every_steps": 0}, {"every_steps": -1}]
+    "settings", [{"mode": "lowest"}, {"every_minutes": 0.0}, {"every_steps": 0}, {"every_steps": -1}]
 )
-def test_settings_without_a_meaning_are_refused(settings: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=rf"checkpoints\.{next(iter(settings))}="):
         RunCheckpoint(monitor="val/loss", **settings)

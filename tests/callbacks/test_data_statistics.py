@@ -1,4 +1,4 @@
-"""The tables and pictures of a data set and of what is drawn, against the files and the loader."""
+"""The tables and plots of a data set and of sampled epochs, compared with the files and the loader."""
 
 import csv
 from pathlib import Path
@@ -22,10 +22,8 @@ def table(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_a_row_a_number_as_the_folders_have_it_and_a_resumed_run_has_all_its_epochs(
-    crops_root: Path, tmp_path: Path
-) -> None:
-    """A name that is in no folder, and is no number, has a row too; batches that training leaves out count."""
+def test_each_number_has_a_row_and_a_resumed_run_has_all_epochs(crops_root: Path, tmp_path: Path) -> None:
+    """A label without a folder, even one that is not a number, has a row; batches beyond the limit are counted."""
     names = ("01", "A7", "00", "0")
     data = tiny_data(crops_root, labels=names, sampler_power=0.5)
     for folder, stops in {"whole": [None], "parts": [1, None]}.items():
@@ -41,10 +39,10 @@ def test_a_row_a_number_as_the_folders_have_it_and_a_resumed_run_has_all_its_epo
     assert table(tmp_path / "parts" / "class_sampling.csv") == table(tmp_path / "whole" / "class_sampling.csv")
 
 
-def test_the_table_holds_what_the_loader_really_draws(looked_at: LookedAt) -> None:
+def test_table_counts_the_crops_that_the_loader_samples(looked_at: LookedAt) -> None:
     data = looked_at.data
     header, natural, *epochs = table(looked_at.folder / "class_sampling.csv")
-    assert header == ["drawn in", "0", "00", "01"]
+    assert header == ["source", "0", "00", "01"]
     assert natural == ["data set", *map(str, data.class_counts)]
     assert [row[0] for row in epochs] == [f"epoch {epoch}" for epoch in range(EPOCHS)]
     for epoch, row in enumerate(epochs):
@@ -54,7 +52,7 @@ def test_the_table_holds_what_the_loader_really_draws(looked_at: LookedAt) -> No
 
 
 @pytest.mark.parametrize(("name", "subset"), [("dataset", None), ("class_sampling", "train")])
-def test_the_picture_is_that_of_the_table_and_goes_to_aim_once_at_the_start(
+def test_plot_matches_the_table_and_is_tracked_once_at_the_start(
     looked_at: LookedAt, name: str, subset: str | None
 ) -> None:
     _, *rows = table(looked_at.folder / f"{name}.csv")
@@ -63,7 +61,7 @@ def test_the_picture_is_that_of_the_table_and_goes_to_aim_once_at_the_start(
         expected = dataset_bars(counts.T, [row[0] for row in rows], splits=SPLITS, title=str(looked_at.data.root))
     else:
         assert counts[0].tolist() != counts[1].tolist()
-        title = "Sampler, epoch 0: 48 crops drawn"
+        title = "Sampler, epoch 0: 48 crops sampled"
         expected = sampler_bars(counts[0], counts[1], looked_at.data.labels.names, title=title)
     ((image, where),) = [(image, where) for shown, image, where in looked_at.recorder.images if shown == name]
     assert where == {"step": 0, "epoch": 0, "subset": subset}

@@ -1,4 +1,4 @@
-"""The average of a real fit against the one by hand from the weights after every step; others test resumed fits."""
+"""The EMA weights of a real fit, compared with an average computed from the weights after every step."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ BATCHES = torch.randn(7, 16, 4, generator=torch.Generator().manual_seed(1))
 State = dict[str, Tensor]
 
 
-class Small(L.LightningModule):
+class SmallModule(L.LightningModule):
     """A network with batch normalization: float buffers and an integer one, besides the weights."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Small(L.LightningModule):
 
 
 class RawWeights(Callback):
-    """Keeps them after every optimizer step; to be placed before the EMA."""
+    """Records the raw weights after every optimizer step; must be placed before the EMA."""
 
     def __init__(self) -> None:
         self.states: list[State] = []
@@ -51,24 +51,24 @@ class RawWeights(Callback):
             self.states.append(copy_of(pl_module))
 
 
-def by_hand(states: list[State], decay: float, updates: Sequence[int]) -> State:
-    """The first step is taken as it is; from then on the average keeps min(decay, (1 + n) / (10 + n)).
+def expected_average(states: list[State], decay: float, updates: Sequence[int]) -> State:
+    """Averages with decay min(decay, (1 + n) / (10 + n)), starting from the weights of the first step.
 
-    Steps without an update count as if their weights had been those of the next one.
+    Steps without an update count as if their weights were those of the next update.
     """
-    held = [states[now - 1] for before, now in zip([0, *updates], updates, strict=False) for _ in range(now - before)]
-    average = held[0]
-    for n, state in enumerate(held[1:], start=1):
-        kept = min(decay, (1 + n) / (10 + n))
+    seen = [states[now - 1] for before, now in zip([0, *updates], updates, strict=False) for _ in range(now - before)]
+    average = seen[0]
+    for n, state in enumerate(seen[1:], start=1):
+        weight = min(decay, (1 + n) / (10 + n))
         average = {
-            name: kept * average[name] + (1 - kept) * value if value.is_floating_point() else value
+            name: weight * average[name] + (1 - weight) * value if value.is_floating_point() else value
             for name, value in state.items()
         }
     return average
 
 
-def fit(folder: Path, *, accumulate: int = 1, **settings: Any) -> tuple[Small, list[State], EMA]:
-    module, raw, ema = Small(), RawWeights(), EMA(**settings)
+def fit(folder: Path, *, accumulate: int = 1, **settings: Any) -> tuple[SmallModule, list[State], EMA]:
+    module, raw, ema = SmallModule(), RawWeights(), EMA(**settings)
     trainer = small_trainer(folder, raw, ema, epochs=2, accumulate_grad_batches=accumulate)
     loaders: Any = (DataLoader[Any](part, batch_size=None) for part in (BATCHES, BATCHES[:1]))  # type: ignore[arg-type]
     trainer.fit(module, *loaders)
@@ -79,7 +79,7 @@ def assert_same(left: State, right: State) -> None:
     torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-5)
 
 
-EVERY_THIRD = (3, 6, 7, 10, 13, 14)  # counted from the last update, and the end of an epoch of 7
+EVERY_THIRD = (3, 6, 7, 10, 13, 14)  # every third step after an update, and the end of an epoch of 7 steps
 
 
 @pytest.mark.parametrize(
@@ -94,22 +94,22 @@ EVERY_THIRD = (3, 6, 7, 10, 13, 14)  # counted from the last update, and the end
         ({"decay": 0.5, "every_steps": 100}, 0.5, 1, (7, 14)),
     ],
 )
-def test_the_average_is_the_one_by_hand_and_validation_sees_it(
+def test_average_matches_its_definition_and_is_validated(
     tmp_path: Path, settings: dict[str, float], decay: float, accumulate: int, updates: Sequence[int]
 ) -> None:
     module, states, ema = fit(tmp_path, accumulate=accumulate, **settings)
     assert len(states) == updates[-1]
     assert ema.decay == pytest.approx(decay)
-    assert_same(copy_of(module), by_hand(states, decay, updates))
+    assert_same(copy_of(module), expected_average(states, decay, updates))
     for name, value in copy_of(module).items():
         assert torch.equal(value, states[-1][name]) == (name == "body.1.num_batches_tracked"), name
-    for seen, done in zip(module.validated, (updates[: len(updates) // 2], updates), strict=True):
-        assert_same(seen, by_hand(states, decay, done))
+    for validated, done in zip(module.validated, (updates[: len(updates) // 2], updates), strict=True):
+        assert_same(validated, expected_average(states, decay, done))
 
 
-def test_training_goes_on_with_the_raw_weights(tmp_path: Path) -> None:
+def test_training_uses_the_raw_weights(tmp_path: Path) -> None:
     _, states, _ = fit(tmp_path, decay=0.998)
-    alone = Small()
+    alone = SmallModule()
     optimizer = alone.configure_optimizers()
     for batch in BATCHES.repeat(2, 1, 1):
         optimizer.zero_grad()
@@ -134,12 +134,12 @@ def test_training_goes_on_with_the_raw_weights(tmp_path: Path) -> None:
         ({"decay": 0.9, "every_steps": 0}, "every_steps=0"),
     ],
 )
-def test_one_of_decay_and_half_life_is_given_and_all_is_possible(settings: dict[str, Any], sentence: str) -> None:
+def test_exactly_one_valid_value_of_decay_and_half_life_is_required(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         EMA(**settings)
 
 
-def test_the_ramp_rises_to_the_decay_whatever_the_epoch() -> None:
+def test_ramp_rises_to_the_decay() -> None:
     ema = EMA(decay=0.998)
     ema.set_epoch_steps(3)
     decays = [ema.decay_at(step) for step in range(10_000)]
@@ -150,9 +150,9 @@ def test_the_ramp_rises_to_the_decay_whatever_the_epoch() -> None:
         EMA(half_life_epochs=1.0).decay_at(0)
 
 
-def test_the_average_lives_where_training_will_run() -> None:
-    """In `setup` the module is still on the CPU; an average left there would be copied to at every step."""
-    ema, module = EMA(decay=0.9), Small()
+def test_average_is_on_the_training_device() -> None:
+    """In `setup` the module is still on the CPU; an average there would need a copy at every step."""
+    ema, module = EMA(decay=0.9), SmallModule()
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
     ema.setup(trainer, module, "fit")
     checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}

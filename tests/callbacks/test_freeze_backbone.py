@@ -1,4 +1,4 @@
-"""The frozen part of real fits: what stands still, and until when; `test_checkpoints.py` resumes them."""
+"""Frozen backbones in real fits: what is frozen, and until when; `test_checkpoints.py` tests resumed fits."""
 
 import itertools
 from functools import partial
@@ -24,26 +24,26 @@ SGD, ADAMW = partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.1), partial(adam
 
 
 class Recorder(Callback):
-    """Keeps the state of backbone and head after every batch, and how the network looks between batches."""
+    """Records the state of backbone and head after every batch, and whether the network is unfrozen between batches."""
 
     def __init__(self) -> None:
         self.backbones: list[dict[str, Tensor]] = []
         self.heads: list[dict[str, Tensor]] = []
-        self.is_usual: list[bool] = []
+        self.is_unfrozen: list[bool] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:
         self.backbones.append(copy_of(pl_module.network.backbone))
         self.heads.append(copy_of(pl_module.network.head))
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-        self.is_usual.append(all(weight.requires_grad for weight in pl_module.parameters()))
+        self.is_unfrozen.append(all(weight.requires_grad for weight in pl_module.parameters()))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        self.is_usual.append(all(part.training for part in pl_module.network.modules()))
+        self.is_unfrozen.append(all(part.training for part in pl_module.network.modules()))
 
 
 def changes(states: list[dict[str, Tensor]]) -> list[bool]:
-    """Whether anything changed from one state to the next."""
+    """Returns whether anything changed from each state to the next."""
     return [any(not torch.equal(old[name], new[name]) for name in old) for old, new in itertools.pairwise(states)]
 
 
@@ -56,11 +56,11 @@ def data(crops_root: Path) -> JerseyDataModule:
     ("optimizer", "frac", "accumulate", "frozen_batches"),
     [(SGD, 0.0, 1, 0), (SGD, 0.5, 1, 9), (ADAMW, 0.5, 1, 9), (ADAMW, 1.0, 1, 18), (ADAMW, 1 / 3, 3, 2 * 3)],
 )
-def test_weights_and_statistics_stand_still_for_that_share_of_the_steps(
+def test_backbone_is_constant_for_the_fraction_of_steps(
     data: JerseyDataModule, tmp_path: Path, optimizer: Any, frac: float, accumulate: int, frozen_batches: int
 ) -> None:
     module, recorder = tiny_module(data, optimizer=optimizer), Recorder()
-    modes: list[bool] = []  # frozen, a batch is normalized as in evaluation
+    modes: list[bool] = []  # a frozen backbone normalizes as in evaluation
     module.network.backbone.register_forward_hook(lambda part, *_: modes.append(part[1].training))
     start = copy_of(module.network.backbone)
     fitted(tmp_path, data, module, FreezeBackbone(freeze_frac=frac), recorder, accumulate=accumulate)
@@ -69,10 +69,10 @@ def test_weights_and_statistics_stand_still_for_that_share_of_the_steps(
     assert all(changes(recorder.heads)) == (accumulate == 1)
     moved = {name for name, value in recorder.backbones[-1].items() if not torch.equal(value, start[name])}
     assert moved == (set() if frac == 1 else set(start))
-    assert all(recorder.is_usual)
+    assert all(recorder.is_unfrozen)
 
 
-def test_what_never_learns_is_not_woken(data: JerseyDataModule, tmp_path: Path) -> None:
+def test_weights_without_gradient_stay_frozen(data: JerseyDataModule, tmp_path: Path) -> None:
     module = tiny_module(data)
     kept = module.network.backbone.get_parameter("0.weight").requires_grad_(False)
     start = kept.clone()
@@ -82,6 +82,6 @@ def test_what_never_learns_is_not_woken(data: JerseyDataModule, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("frac", [-0.1, 1.5])
-def test_no_share_of_the_run_is_refused(frac: float) -> None:
+def test_fraction_out_of_range_is_rejected(frac: float) -> None:
     with pytest.raises(UserError, match=rf"freeze_backbone\.freeze_frac={frac}"):
         FreezeBackbone(freeze_frac=frac)

@@ -1,4 +1,4 @@
-"""Pictures of crops: those of the shared run, whose tiles are held against the data, and what few settings change."""
+"""Image grids of crops: the tiles of the shared run, compared with the data, and the effects of settings."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from jersey.plots.image_grid import TileSection, heat_overlay
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
 
-def assert_shows_what_is_trained_on(section: TileSection, data: JerseyDataModule, witness: Witness, epoch: int) -> None:
+def assert_shows_the_inputs(section: TileSection, data: JerseyDataModule, witness: Witness, epoch: int) -> None:
     images_BCHW, labels_B = witness.seen[epoch, 0]
     assert (len(section.tiles), section.out_of) == (9, 16)
     for tile, image_CHW, label in zip(section.tiles, images_BCHW, labels_B.tolist(), strict=False):
@@ -37,11 +37,11 @@ def assert_shows_what_is_trained_on(section: TileSection, data: JerseyDataModule
         assert (stored_NCHW == first_CHW).flatten(1).all(dim=1).any()
 
 
-def test_the_pictured_pixels_are_those_the_network_gets(looked_at: LookedAt) -> None:
+def test_input_grid_shows_the_pixels_of_training(looked_at: LookedAt) -> None:
     sections = {title: sections for title, sections in looked_at.grids.items() if title.startswith("train")}
     assert list(sections) == ["train, epoch 0", "train, epoch 2"]
     for epoch, (section,) in zip((0, 2), sections.values(), strict=True):
-        assert_shows_what_is_trained_on(section, looked_at.data, looked_at.witness, epoch)
+        assert_shows_the_inputs(section, looked_at.data, looked_at.witness, epoch)
         assert "unchanged" not in section.heading
     assert [where["epoch"] for where in looked_at.where("inputs")] == [0, 2]
     assert Image.open(looked_at.folder / "inputs_train.png").format == "PNG"
@@ -49,10 +49,10 @@ def test_the_pictured_pixels_are_those_the_network_gets(looked_at: LookedAt) -> 
 
 
 @pytest.mark.parametrize("mix", [None, CutMix(alpha=1.0)])
-def test_mixing_alone_is_a_change_and_training_is_the_same_without_the_picture(
+def test_input_grid_shows_mixing_and_does_not_change_training(
     crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mix: Mix | None
 ) -> None:
-    """By default only the first epoch is drawn."""
+    """By default only the first epoch has a grid."""
     data, grids, states = small_data(crops_root), watch_grids(monkeypatch), []
     for name, callbacks in {"without": [], "with": [InputGrid(crops=9)]}.items():
         module, witness = small_module(data, is_augmented=False, mix=mix), Witness()
@@ -61,7 +61,7 @@ def test_mixing_alone_is_a_change_and_training_is_the_same_without_the_picture(
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
     (((section,)),) = grids.values()
-    assert_shows_what_is_trained_on(section, data, witness, epoch=0)
+    assert_shows_the_inputs(section, data, witness, epoch=0)
     assert ("unchanged" in section.heading) == (mix is None)
 
 
@@ -72,27 +72,26 @@ def row_of(image_HW3: np.ndarray, data: JerseyDataModule, subset: str) -> int:
 
 
 @pytest.mark.parametrize("subset", ["val", "test"])
-def test_tiles_are_the_crops_they_speak_of(looked_at: LookedAt, subset: str) -> None:
+def test_tiles_show_the_crops_of_their_captions(looked_at: LookedAt, subset: str) -> None:
     evaluation, data = looked_at.module.evaluations[subset], looked_at.data
-    (title,) = [title for title in looked_at.grids if title.startswith(f"{subset}:") and "read right" in title]
+    (title,) = [title for title in looked_at.grids if title.startswith(f"{subset}:") and "correct" in title]
     sections = looked_at.grids[title]
-    read_N = evaluation.logits_NK.argmax(dim=1)
-    right, total = int((read_N == evaluation.labels_N).sum()), len(read_N)
-    assert f"{right} of {total}" in title
-    assert [section.out_of for section in sections] == [right, total - right, total]
-    assert [len(section.tiles) for section in sections] == [min(3, each) for each in (right, total - right, total)]
-    for section, kind in zip(sections, ("right", "wrong", "both"), strict=True):
+    predicted_N = evaluation.logits_NK.argmax(dim=1)
+    correct, total = int((predicted_N == evaluation.labels_N).sum()), len(predicted_N)
+    assert f"{correct} of {total}" in title
+    counts = [correct, total - correct, total]
+    assert [section.out_of for section in sections] == counts
+    assert [len(section.tiles) for section in sections] == [min(3, count) for count in counts]
+    for section, kind in zip(sections, ("correct", "incorrect", "both"), strict=True):
         for tile in section.tiles:
             row = row_of(tile.images[0], data, subset)
-            read, label = data.labels.names[read_N[row]], data.splits[subset].labels[row]
-            assert (tile.caption[0].split()[-1], tile.caption[1].split()[-1]) == (read, label)
-            assert tile.is_marked == (read != label)
-            assert kind == "both" or tile.is_marked == (kind == "wrong")
+            predicted, label = data.labels.names[predicted_N[row]], data.splits[subset].labels[row]
+            assert (tile.caption[0].split()[-1], tile.caption[1].split()[-1]) == (predicted, label)
+            assert tile.is_marked == (predicted != label)
+            assert kind == "both" or tile.is_marked == (kind == "incorrect")
 
 
-def test_crops_are_found_by_their_row_in_the_split(
-    crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tiles_use_the_rows_of_the_split(crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, grids, callback = small_data(crops_root), watch_grids(monkeypatch), PredictionGrid()
     module = small_module(data)
     trainer = trainer_in(tmp_path, module)
@@ -101,28 +100,29 @@ def test_crops_are_found_by_their_row_in_the_split(
     labels_N = data.decoded["test"].labels_N[rows]
     module.evaluations["test"] = Evaluation(3 * torch.eye(3)[labels_N], labels_N, rows)
     callback.on_split_evaluated(EvaluatedSplit(trainer, module, "test"))
-    ((right, _, _),) = grids.values()
-    assert [row_of(tile.images[0], data, "test") for tile in right.tiles] == rows.tolist()
+    ((correct, _, _),) = grids.values()
+    assert [row_of(tile.images[0], data, "test") for tile in correct.tiles] == rows.tolist()
 
 
-def test_the_test_crops_are_explained_by_the_tested_weights(looked_at: LookedAt) -> None:
-    """Never those of a validation, after which the weights may be other than the scored ones."""
+def test_grad_cam_explains_test_crops_with_the_tested_weights(looked_at: LookedAt) -> None:
+    """After a validation the module may no longer hold the evaluated weights."""
     (title,) = [title for title in looked_at.grids if "Grad-CAM" in title]
-    module, data, (wrong, right) = looked_at.module, looked_at.data, looked_at.grids[title]
+    module, data, (incorrect, correct) = looked_at.module, looked_at.data, looked_at.grids[title]
     backbone, evaluation = module.network.backbone, module.evaluations["test"]
     stage = stage_for(backbone, data.size_px)
     assert title.startswith("test")
     assert stage in title
-    read_N, labels_N = evaluation.logits_NK.argmax(dim=1), data.decoded["test"].labels_N
-    assert (wrong.out_of, right.out_of) == (int((read_N != labels_N).sum()), int((read_N == labels_N).sum()))
+    predicted_N, labels_N = evaluation.logits_NK.argmax(dim=1), data.decoded["test"].labels_N
+    is_correct_N = predicted_N == labels_N
+    assert (incorrect.out_of, correct.out_of) == (int((~is_correct_N).sum()), int(is_correct_N.sum()))
     before = copy_of(module)
-    for section in (wrong, right):
+    for section in (incorrect, correct):
         assert 1 <= len(section.tiles) <= 3
         for tile in section.tiles:
             crop_HW3, *shown = tile.images
             row = row_of(crop_HW3, data, "test")
-            rival = labels_N[row] if section is wrong else evaluation.logits_NK[row].topk(2).indices[1]
-            for shown_HW3, k in zip(shown, (read_N[row], rival), strict=True):
+            contrast = labels_N[row] if section is incorrect else evaluation.logits_NK[row].topk(2).indices[1]
+            for shown_HW3, k in zip(shown, (predicted_N[row], contrast), strict=True):
                 crop_1CHW = data.decoded["test"].images_NCHW[row : row + 1]
                 map_1HW = grad_cam(module.network, backbone.get_submodule(stage), crop_1CHW, k[None].clone())
                 np.testing.assert_allclose(shown_HW3, heat_overlay(crop_HW3, map_1HW[0].numpy()), atol=4)
@@ -137,8 +137,8 @@ STAGES = ["layer1", "layer2", "layer3", "layer4"]
 
 @pytest.mark.parametrize("stem", ["imagenet", "small"])
 @pytest.mark.parametrize("size_px", [(224, 224), (96, 224), (224, 96), (48, 64), (24, 24), (16, 64), (8, 8)])
-def test_the_stage_is_the_last_that_shows_something(stem: Stem, size_px: tuple[int, int]) -> None:
-    """By the shapes that come out of a real ResNet, whose values take no part."""
+def test_grad_cam_uses_the_last_stage_with_enough_positions(stem: Stem, size_px: tuple[int, int]) -> None:
+    """The expected stage follows from the output shapes of a real ResNet."""
     positions: list[int] = []
     with torch.device("meta"):
         backbone, _ = resnet("resnet18", weights=None, stem=stem)
@@ -149,11 +149,11 @@ def test_the_stage_is_the_last_that_shows_something(stem: Stem, size_px: tuple[i
     assert stage_for(backbone, size_px) == (enough[-1] if enough else STAGES[0])
 
 
-def test_a_network_without_stages_is_refused_before_training(crops_root: Path, tmp_path: Path) -> None:
+def test_network_without_stages_is_rejected_before_training(crops_root: Path, tmp_path: Path) -> None:
     data = small_data(crops_root)
     module, callback = small_module(data), GradCam()
     assert isinstance(callback, Callback)
-    assert stage_for(module.network.backbone, (96, 200)) == "layer3", "a network that never pools is no small stem"
+    assert stage_for(module.network.backbone, (96, 200)) == "layer3", "without a pooling layer the stem is not small"
     module.network.backbone = nn.Flatten()
     with pytest.raises(UserError, match="grad_cam=None"):
         trainer_in(tmp_path, module, callback).fit(module, datamodule=data)

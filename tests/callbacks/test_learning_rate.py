@@ -1,4 +1,4 @@
-"""The learning rate in `metrics.csv` against the schedule itself."""
+"""The learning rate in `metrics.csv`, compared with the schedule."""
 
 from functools import partial
 from pathlib import Path
@@ -23,24 +23,24 @@ def rates(folder: Path, column: str) -> list[float]:
 
 
 def scheduled(module: JerseyModule, epochs: int, steps: int, *, group: str) -> list[float]:
-    """The rate that the last optimizer step of each epoch takes, by stepping through the schedule."""
+    """Returns the rate of the last optimizer step of each epoch, by stepping through the schedule."""
     optimizer, schedule = module.optimizer_and_schedule(epochs * steps)
-    taken = []
+    scheduled_rates = []
     for _ in range(epochs * steps):
-        taken.append(next(g["lr"] for g in optimizer.param_groups if g["name"] == group))
+        scheduled_rates.append(next(g["lr"] for g in optimizer.param_groups if g["name"] == group))
         optimizer.step()
         schedule.step()
-    return taken[steps - 1 :: steps]
+    return scheduled_rates[steps - 1 :: steps]
 
 
-def test_backbone_and_head_have_a_column_each(looked_at: LookedAt) -> None:
+def test_backbone_and_head_have_one_column_each(looked_at: LookedAt) -> None:
     assert [name for name in rows_of(looked_at.folder)[0] if name.startswith("lr")] == ["lr/backbone", "lr/head"]
     module = small_module(looked_at.data, optimizer=partial(adamw, lr=0.01, backbone_lr_scale=0.1))
     for part in ("backbone", "head"):
         assert rates(looked_at.folder, f"lr/{part}") == scheduled(module, EPOCHS, 3, group=f"{part}_decay")
 
 
-def test_equal_rates_are_one_column_and_a_resumed_run_has_all_its_epochs(crops_root: Path, tmp_path: Path) -> None:
+def test_equal_rates_share_a_column_and_a_resumed_run_has_all_epochs(crops_root: Path, tmp_path: Path) -> None:
     data = tiny_data(crops_root)
     for stop_after in (1, None):
         fitted(tmp_path, data, tiny_module(data), LearningRate(), stop_after=stop_after)
@@ -48,7 +48,7 @@ def test_equal_rates_are_one_column_and_a_resumed_run_has_all_its_epochs(crops_r
     assert rates(tmp_path, "lr") == scheduled(tiny_module(data), 3, STEPS, group="head_decay")
 
 
-def test_rates_that_meet_at_zero_keep_their_columns(crops_root: Path, tmp_path: Path) -> None:
+def test_rates_that_become_equal_keep_their_columns(crops_root: Path, tmp_path: Path) -> None:
     data = tiny_data(crops_root)
     optimizer, schedule = partial(adamw, lr=0.01, backbone_lr_scale=0.1), partial(warmup_cosine, final_frac=0.0)
     module = tiny_module(data, optimizer=optimizer, schedule=schedule)
@@ -58,7 +58,7 @@ def test_rates_that_meet_at_zero_keep_their_columns(crops_root: Path, tmp_path: 
     assert backbone[-1] == head[-1] == 0.0
 
 
-def test_without_a_schedule_and_with_accumulated_batches(tmp_path: Path) -> None:
+def test_rate_without_schedule_and_with_accumulated_batches(tmp_path: Path) -> None:
     loader, module = DataLoader(TensorDataset(torch.ones(4, 1)), batch_size=2), Countdown()
     trainer_in(tmp_path, module, LearningRate(), epochs=2, accumulate=3).fit(module, loader, loader)
     assert rates(tmp_path, "lr") == [0.1, 0.1]

@@ -1,4 +1,4 @@
-"""The watch over a real gradient scaler, in fits on the CPU whose gradients overflow on command."""
+"""Monitoring of a real gradient scaler, in fits on the CPU with gradients that overflow at given steps."""
 
 import logging
 from pathlib import Path
@@ -17,8 +17,8 @@ from jersey.runs.metrics_csv import MetricsCsv
 BATCHES = 60
 
 
-class Overflows(Countdown):
-    """Its gradient is infinite at each step whose number is in `at`."""
+class Overflowing(Countdown):
+    """A module whose gradient is infinite at the steps in `at`."""
 
     def __init__(self, at: set[int]) -> None:
         super().__init__()
@@ -30,12 +30,12 @@ class Overflows(Countdown):
 
 
 def fit(folder: Path, at: set[int], scaler: dict[str, Any] | None, **settings: Any) -> list[dict[str, str]]:
-    """The metrics of each epoch."""
+    """Fits and returns the metrics of each epoch."""
     loader = DataLoader(TensorDataset(torch.ones(BATCHES, 1)), batch_size=1)
     scaling = torch.amp.GradScaler("cpu", **{"init_scale": 1024.0} | scaler) if scaler is not None else None
     plugins = [MixedPrecision("16-mixed", "cpu", scaling)] if scaling else None
     small_trainer(folder, LossScale(), logger=MetricsCsv(run_dir=folder), plugins=plugins, **settings).fit(
-        Overflows(at), loader
+        Overflowing(at), loader
     )
     return rows_of(folder)
 
@@ -45,11 +45,11 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("at", "scaler", "settings", "skipped", "said"),
+    ("at", "scaler", "settings", "skipped", "warning"),
     [
-        # The last step of an epoch belongs to it too.
+        # The last step of an epoch is counted in that epoch.
         ({0, 5, BATCHES - 1, BATCHES}, {}, {"epochs": 3}, [3, 1, 0], None),
-        ({30}, {"growth_interval": 10}, {}, [1], None),  # a growing scale is no skipped step
+        ({30}, {"growth_interval": 10}, {}, [1], None),  # a growing scale is not a skipped step
         ({3, 4, 5}, {"init_scale": 2.0}, {"epochs": 2}, [3, 0], "fallen to 0.5"),
         (
             set(range(2 * BATCHES)),
@@ -58,24 +58,24 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
             [BATCHES] * 2,
             f"{BATCHES} of {BATCHES}",
         ),
-        (set(range(10)), {"init_scale": 2.0**16}, {}, [10], None),  # the search for the first scale is no news
+        (set(range(10)), {"init_scale": 2.0**16}, {}, [10], None),  # the search for the initial scale causes no warning
         ({1}, {}, {"accumulate_grad_batches": 3}, [1], None),  # accumulated batches are one step
     ],
 )
-def test_skipped_steps_of_each_epoch_are_counted_and_many_are_told_once(
+def test_skipped_steps_are_counted_per_epoch_and_many_cause_one_warning(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     at: set[int],
     scaler: dict[str, Any],
     settings: dict[str, Any],
     skipped: list[int],
-    said: str | None,
+    warning: str | None,
 ) -> None:
     rows = fit(tmp_path, at, scaler, **settings)
     assert [float(row["train/skipped_steps"]) for row in rows] == skipped
     warnings = warnings_in(caplog)
-    assert len(warnings) == (said is not None)
-    assert said is None or said in warnings[0]
+    assert len(warnings) == (warning is not None)
+    assert warning is None or warning in warnings[0]
     scales = [float(row["train/loss_scale"]) for row in rows]
     if not scaler and len(rows) == 3:
         assert scales == [1024 / 2**3, 1024 / 2**4, 1024 / 2**4]
@@ -87,7 +87,7 @@ def test_skipped_steps_of_each_epoch_are_counted_and_many_are_told_once(
     ("scaler", "settings"),
     [(None, {"precision": "32-true"}), (None, {"precision": "bf16-mixed"}), ({"enabled": False}, {})],
 )
-def test_idle_without_a_loss_scale_or_with_a_scaler_that_is_off(
+def test_nothing_is_logged_without_an_active_loss_scale(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, scaler: dict[str, Any] | None, settings: dict[str, Any]
 ) -> None:
     row = fit(tmp_path, set(), scaler, **settings)[0]

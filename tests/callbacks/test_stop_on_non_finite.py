@@ -1,4 +1,4 @@
-"""A loss that turns into no number, in real fits."""
+"""Losses that become infinite or NaN in real fits."""
 
 import csv
 from pathlib import Path
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loade
 NAN, INF = float("nan"), float("inf")
 
 
-class Breaking(nn.Module):
-    """The loss of some steps is what is said instead; gradients stay as they are."""
+class NonFiniteLoss(nn.Module):
+    """A loss that has given values at some steps; its gradients are unchanged."""
 
     def __init__(self, instead: dict[int, float]) -> None:
         super().__init__()
@@ -36,18 +36,19 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 
 def fit(folder: Path, data: JerseyDataModule, instead: dict[int, float], **settings: Any) -> dict[str, Any]:
-    return fitted(folder, data, tiny_module(data, loss=Breaking(instead)), StopOnNonFinite(max_steps=3), **settings)
+    module = tiny_module(data, loss=NonFiniteLoss(instead))
+    return fitted(folder, data, module, StopOnNonFinite(max_steps=3), **settings)
 
 
 @pytest.mark.parametrize(
     ("value", "first", "every_steps", "kept"),
     [
-        (NAN, STEPS + 3, 1, STEPS + 2),  # the checkpoint stays the one from before
+        (NAN, STEPS + 3, 1, STEPS + 2),  # the checkpoint from before is kept
         (INF, STEPS + 3, None, STEPS),
-        (NAN, 2 * STEPS - 1, None, STEPS),  # an epoch that ends so is not kept
+        (NAN, 2 * STEPS - 1, None, STEPS),  # an epoch that ends with such a loss is not saved
     ],
 )
-def test_the_crops_of_the_first_bad_batch_are_listed_and_no_checkpoint_is_made_of_it(
+def test_crops_of_the_first_non_finite_batch_are_listed_and_no_checkpoint_is_saved(
     data: JerseyDataModule, tmp_path: Path, value: float, first: int, every_steps: int | None, kept: int
 ) -> None:
     with pytest.raises(UserError, match=rf"the loss is {value} since optimizer step {first}, .*{FILE}"):
@@ -60,11 +61,11 @@ def test_the_crops_of_the_first_bad_batch_are_listed_and_no_checkpoint_is_made_o
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == kept
 
 
-def test_fewer_in_a_row_are_borne(data: JerseyDataModule, tmp_path: Path) -> None:
+def test_fewer_consecutive_losses_do_not_stop_the_run(data: JerseyDataModule, tmp_path: Path) -> None:
     assert fit(tmp_path, data, {2: NAN, 3: NAN, 5: INF, 6: NAN})["global_step"] == 3 * STEPS
     assert not (tmp_path / FILE).exists()
 
 
-def test_it_is_a_step_at_least() -> None:
+def test_max_steps_below_one_is_rejected() -> None:
     with pytest.raises(UserError, match="max_steps=0"):
         StopOnNonFinite(max_steps=0)

@@ -1,4 +1,4 @@
-"""Tables and pictures of scored splits: of the shared run against files and module, and of known answers by hand."""
+"""Tables and images of evaluated splits: of the shared run, compared with its data, and of known predictions."""
 
 import csv
 import shutil
@@ -33,8 +33,8 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_each_validation_of_a_fit_and_the_test_are_tracked_beside_the_metrics(looked_at: LookedAt) -> None:
-    """The validation after the fit repeats an epoch, and is kept as the latest alone."""
+def test_each_validation_of_a_fit_and_the_test_are_tracked_at_the_steps_of_the_metrics(looked_at: LookedAt) -> None:
+    """The validation after the fit repeats an epoch, so it replaces the files but is not tracked."""
     fitted = [{"step": 3 * epoch + 2, "epoch": epoch, "subset": "val"} for epoch in range(EPOCHS)]
     tested = {"step": 3 * EPOCHS, "epoch": EPOCHS, "subset": "test"}
     for name in ("confusion_matrix", "digit_errors", "predictions"):
@@ -43,7 +43,7 @@ def test_each_validation_of_a_fit_and_the_test_are_tracked_beside_the_metrics(lo
         assert Image.open(looked_at.folder / f"{name}_test.png").tobytes() == latest.tobytes(), name
 
 
-def test_looking_at_a_run_costs_no_pass_of_the_network(looked_at: LookedAt) -> None:
+def test_callbacks_add_no_forward_pass(looked_at: LookedAt) -> None:
     train, val = (len(looked_at.data.splits[split]) for split in ("train", "val"))
     assert looked_at.witness.crops == {True: EPOCHS * train, False: EPOCHS * val}
 
@@ -55,25 +55,25 @@ def test_other_ranks_write_nothing(crops_root: Path, tmp_path: Path, monkeypatch
     trainer = trainer_in(tmp_path, module, *every_callback(Witness()), limit_batches=1)
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]  # to which all have to contribute
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]  # all ranks contribute to checkpoints
 
 
 @SUBSETS
-def test_the_confusion_matrix_is_that_of_the_collected_answers(looked_at: LookedAt, subset: str) -> None:
+def test_confusion_matrix_counts_the_collected_predictions(looked_at: LookedAt, subset: str) -> None:
     evaluation, names = looked_at.module.evaluations[subset], looked_at.data.labels.names
     counts_KK = torch.zeros(3, 3, dtype=torch.int64)
-    for true, read in zip(evaluation.labels_N, evaluation.logits_NK.argmax(dim=1), strict=True):
-        counts_KK[true, read] += 1
-    drawn = Image.open(looked_at.folder / f"confusion_matrix_{subset}.png")
-    assert drawn.tobytes() == confusion_matrix(counts_KK.numpy(), names, title=subset).tobytes()
+    for label, predicted in zip(evaluation.labels_N, evaluation.logits_NK.argmax(dim=1), strict=True):
+        counts_KK[label, predicted] += 1
+    image = Image.open(looked_at.folder / f"confusion_matrix_{subset}.png")
+    assert image.tobytes() == confusion_matrix(counts_KK.numpy(), names, title=subset).tobytes()
     if subset == "test":
         rows = table(looked_at.folder / "confusion_matrix_test.csv")
-        assert [row["true/read as"] for row in rows] == list(names)
+        assert [row["label/predicted"] for row in rows] == list(names)
         assert [[int(row[name]) for name in names] for row in rows] == counts_KK.tolist()
 
 
 @SUBSETS
-def test_every_misread_crop_has_a_row_that_names_its_file(looked_at: LookedAt, subset: str) -> None:
+def test_every_misclassified_crop_has_a_row_with_its_file(looked_at: LookedAt, subset: str) -> None:
     rows, split = table(looked_at.folder / f"errors_{subset}.csv"), looked_at.data.splits[subset]
     names = looked_at.data.labels.names
     probabilities_NK = looked_at.module.evaluations[subset].logits_NK.double().softmax(dim=1)
@@ -86,7 +86,7 @@ def test_every_misread_crop_has_a_row_that_names_its_file(looked_at: LookedAt, s
     for row in rows:
         assert (row["label"], row["predicted"], row["confidence"]) == expected[row["file"]]
         assert row["error"] == error_type(row["label"], row["predicted"])
-        assert Path(row["file"]).parent.name == row["label"], "as the file's folder says"
+        assert Path(row["file"]).parent.name == row["label"], "the label is the name of the folder"
     confidences = [float(row["confidence"]) for row in rows]
     assert confidences == sorted(confidences, reverse=True)
     types = table(looked_at.folder / f"digit_errors_{subset}.csv")
@@ -95,17 +95,17 @@ def test_every_misread_crop_has_a_row_that_names_its_file(looked_at: LookedAt, s
         row["error"] for row in rows
     )
     for row in types:
-        assert float(row["share"]) == pytest.approx(int(row["count"]) / len(split))
+        assert float(row["fraction"]) == pytest.approx(int(row["count"]) / len(split))
         assert bool(row["examples"]) == (row["count"] != "0")
 
 
 @SUBSETS
 def test_every_crop_has_its_prediction_in_the_order_of_the_split(looked_at: LookedAt, subset: str) -> None:
-    """Probabilities come back to the last bit."""
+    """The probabilities in the table are exact."""
     data, evaluation = looked_at.data, looked_at.module.evaluations[subset]
     rows, split = table(looked_at.folder / f"predictions_{subset}.csv"), data.splits[subset]
     assert [data.root / row["file"] for row in rows] == list(split.paths)
-    assert [Path(row["file"]).parent.name for row in rows] == list(split.labels), "as the files' folders say"
+    assert [Path(row["file"]).parent.name for row in rows] == list(split.labels), "the label is the name of the folder"
     assert [row["label"] for row in rows] == list(split.labels)
     assert [int(row["bytes"]) for row in rows] == [len(path.read_bytes()) for path in split.paths]
     assert [row["predicted"] for row in rows] == [data.labels.names[k] for k in evaluation.logits_NK.argmax(dim=1)]
@@ -114,7 +114,7 @@ def test_every_crop_has_its_prediction_in_the_order_of_the_split(looked_at: Look
         assert int(row["label_rank"]) == 1 + int((p_K > p_K[k]).sum())
 
 
-def test_the_comparison_of_runs_scores_what_the_module_said(looked_at: LookedAt, tmp_path: Path) -> None:
+def test_comparison_of_runs_has_the_scores_of_the_module(looked_at: LookedAt, tmp_path: Path) -> None:
     other, metrics = shutil.copytree(looked_at.folder, tmp_path / "other"), looked_at.module.evaluations["test"].metrics
     found = compare([read_run(looked_at.folder)], [read_run(other)], rare=0)
     for name, key in (("top-1", "acc_top1"), ("macro recall", "recall_macro")):
@@ -124,7 +124,7 @@ def test_the_comparison_of_runs_scores_what_the_module_said(looked_at: LookedAt,
 def evaluate(
     callback: AfterEvaluation, evaluation: Evaluation, names: tuple[str, ...], folder: Path, paths: tuple[Path, ...]
 ) -> list[dict[str, str]]:
-    """What it writes of a test whose answers are known: the newest table."""
+    """Returns the newest table that the callback writes of a test with known predictions."""
     split = SimpleNamespace(paths=paths)
     trainer: Any = SimpleNamespace(
         default_root_dir=folder,
@@ -136,20 +136,20 @@ def evaluate(
     )
     both = {"val": evaluation, "test": evaluation}
     module: Any = SimpleNamespace(labels=Labels(names), evaluations=both, run_state=RunState())
-    callback.on_validation_end(trainer, module)  # the sanity check, of which nothing may be written
+    callback.on_validation_end(trainer, module)  # the sanity check must not write anything
     assert not list(folder.glob("*.csv"))
     callback.on_test_end(trainer, module)
     return table(max(folder.glob("*.csv"), key=lambda path: path.stat().st_mtime_ns))
 
 
-def test_the_per_class_table_counts_by_hand(tmp_path: Path) -> None:
-    """Three crops of "0", two read right; one of "00", read as "0"; none of "01", as which one was read, nor of "7"."""
+def test_per_class_table_has_the_expected_scores(tmp_path: Path) -> None:
+    """There are three crops of "0", two correct and one predicted as "01"; and one of "00", predicted as "0"."""
     logits_NK = torch.tensor([[5.0, 0, 1, -9], [6, 0, 1, -9], [0, 1, 5, -9], [4, 2, 1, -9]])
     evaluation = Evaluation(logits_NK, torch.tensor([0, 0, 0, 1]), torch.arange(4))
     rows = evaluate(PerClassTable(), evaluation, ("0", "00", "01", "7"), tmp_path, ())
     columns = ("number", "support", "recall", "precision", "f1", "auroc")
     assert [tuple(row) for row in rows] == [columns] * 4
-    # Of the pairs of a "0" and the "00", two of three rank the "0" higher; the "00" is above all three.
+    # Two of the three pairs of a "0" and the "00" rank the "0" higher; the "00" ranks above all three.
     assert [[float(cell) if cell else None for cell in list(row.values())[1:]] for row in rows] == [
         [3, pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(2 * 2 / (3 + 3)), pytest.approx(2 / 3)],
         [1, 0, None, 0, 1],
@@ -158,7 +158,7 @@ def test_the_per_class_table_counts_by_hand(tmp_path: Path) -> None:
     ]
 
 
-def test_files_are_found_by_their_rows_in_the_split_and_odd_names_are_kept(tmp_path: Path) -> None:
+def test_files_follow_the_rows_of_the_split_and_unusual_names_are_kept(tmp_path: Path) -> None:
     logits_NK = torch.tensor([[9.0, 0, 0], [0, 1, 3], [2, 5, 0]])
     evaluation = Evaluation(logits_NK, torch.tensor([0, 1, 2]), torch.tensor([2, 0, 1]))
     paths = (tmp_path / "тест" / 'no "0", ñ.png', tmp_path / "b.png", tmp_path / "c, d.png")
@@ -178,14 +178,14 @@ def test_files_are_found_by_their_rows_in_the_split_and_odd_names_are_kept(tmp_p
     ]
 
 
-def test_of_equal_logits_the_first_is_read_as_in_the_metrics(tmp_path: Path) -> None:
+def test_first_of_equal_logits_is_predicted_as_in_the_metrics(tmp_path: Path) -> None:
     evaluation = Evaluation(torch.zeros(2, 3), torch.tensor([0, 2]), torch.arange(2))
     rows = evaluate(PredictionsTable(), evaluation, ("0", "00", "7"), tmp_path, (tmp_path / "a", tmp_path / "b"))
     assert [(row["predicted"], row["label_rank"]) for row in rows] == [("0", "1"), ("0", "3")]
     assert evaluation.metrics["acc_top1"] == 0.5
 
 
-def test_without_a_mistake_the_files_are_there_and_say_so(tmp_path: Path) -> None:
+def test_tables_without_errors_are_written(tmp_path: Path) -> None:
     evaluation = Evaluation(9 * torch.eye(2), torch.tensor([0, 1]), torch.tensor([0, 1]))
     for callback in (DigitErrors(), ConfusionMatrix()):
         folder = tmp_path / type(callback).__name__

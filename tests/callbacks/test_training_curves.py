@@ -1,4 +1,4 @@
-"""When the picture is drawn, and from what: fits of a module whose metrics tell the epoch."""
+"""When curves are plotted, and from which data: fits of a module whose metrics are functions of the epoch."""
 
 import math
 from pathlib import Path
@@ -28,15 +28,15 @@ def folder(tmp_path: Path) -> Path:
     return run
 
 
-class Watcher(Callback):
-    """Notes at the start of each epoch whether there is a picture."""
+class PlotWatcher(Callback):
+    """Records at the start of each epoch whether there is a plot."""
 
     def __init__(self) -> None:
-        self.is_drawn: list[bool] = []
+        self.is_plotted: list[bool] = []
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        if len(self.is_drawn) == trainer.current_epoch:
-            self.is_drawn.append((Path(trainer.default_root_dir) / "curves.png").exists())
+        if len(self.is_plotted) == trainer.current_epoch:
+            self.is_plotted.append((Path(trainer.default_root_dir) / "curves.png").exists())
 
 
 def pixels(folder: Path) -> bytes:
@@ -44,7 +44,7 @@ def pixels(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize(("mode", "best_epoch", "best"), [("min", 0, "10"), ("max", 3, "13")])
-def test_a_resumed_and_tested_run_is_shown_whole(folder: Path, mode: str, best_epoch: int, best: str) -> None:
+def test_resumed_and_tested_run_shows_all_epochs(folder: Path, mode: str, best_epoch: int, best: str) -> None:
     """The module's val/loss is 10 + epoch and its test/loss 0.5."""
     for epochs in (2, 4):
         module = Countdown()
@@ -66,14 +66,14 @@ def test_a_resumed_and_tested_run_is_shown_whole(folder: Path, mode: str, best_e
     assert pixels(folder) == expected.tobytes()
 
 
-@pytest.mark.parametrize(("interval_s", "drawn"), [(0.0, [False, True, True]), (math.inf, [False, False, False])])
-def test_the_interval_spares_short_epochs_and_aim_gets_the_ends_of_training_and_of_the_test(
-    folder: Path, interval_s: float, drawn: list[bool]
+@pytest.mark.parametrize(("interval_s", "plotted"), [(0.0, [False, True, True]), (math.inf, [False, False, False])])
+def test_interval_limits_plots_and_aim_gets_those_after_training_and_test(
+    folder: Path, interval_s: float, plotted: list[bool]
 ) -> None:
-    recorder, watcher, module = PictureRecorder(folder), Watcher(), Countdown()
+    recorder, watcher, module = PictureRecorder(folder), PlotWatcher(), Countdown()
     trainer = trainer_in(folder, module, TrainingCurves(interval_s=interval_s), watcher, recorder=recorder, epochs=3)
     trainer.fit(module, LOADER, LOADER)
-    assert watcher.is_drawn == drawn
+    assert watcher.is_plotted == plotted
     trained = pixels(folder)
     trainer.test(module, LOADER, verbose=False)
     where = {"step": 6, "epoch": 3, "subset": None}
@@ -82,7 +82,7 @@ def test_the_interval_spares_short_epochs_and_aim_gets_the_ends_of_training_and_
     assert trained != pixels(folder)
 
 
-def test_a_run_that_stops_early(folder: Path) -> None:
+def test_run_that_stops_early_is_plotted(folder: Path) -> None:
     class Stops(Countdown):
         def on_train_epoch_end(self) -> None:
             super().on_train_epoch_end()
@@ -94,7 +94,7 @@ def test_a_run_that_stops_early(folder: Path) -> None:
     assert pixels(folder) == training_curves(curves, test={}, best_epoch=None, title="quickstart/first").tobytes()
 
 
-def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path) -> None:
+def test_first_of_equal_epochs_is_best_and_nan_is_never_best(folder: Path) -> None:
     values = [math.nan, 0.25, 0.5, 0.5, math.nan]
     for epoch, value in enumerate(values):
         MetricsCsv(run_dir=folder).log_metrics({"val/acc_top1": value, "epoch": epoch}, step=epoch)
@@ -106,7 +106,7 @@ def test_the_first_of_equal_epochs_is_best_and_nan_never(folder: Path) -> None:
     assert pixels(folder) == training_curves(curves, test={"test/loss": 0.5}, best_epoch=2, title=title).tobytes()
 
 
-def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
+def test_scores_keep_their_epoch_if_others_are_missing(tmp_path: Path) -> None:
     logger = MetricsCsv(run_dir=tmp_path)
     logger.log_metrics({"train/loss": 2.0, "epoch": 0}, step=1)
     logger.log_metrics({"train/loss": math.inf, "val/loss": 0.0, "epoch": 1}, step=3)
@@ -116,7 +116,7 @@ def test_scores_missing_in_some_epochs_keep_their_epoch(tmp_path: Path) -> None:
     assert test == {"test/loss": 0.5, "test/ece": 0.0}
 
 
-def test_nothing_to_draw_is_no_error(folder: Path) -> None:
+def test_no_metrics_mean_no_plot(folder: Path) -> None:
     module = Countdown()
     trainer = trainer_in(folder, module, TrainingCurves(interval_s=0.0))
     trainer.loggers = []

@@ -1,4 +1,4 @@
-"""Every registered experiment: it builds, takes the knobs and the fiddlers, and a shrunk one runs to the end."""
+"""Every registered experiment builds and accepts overrides and fiddlers, and a small version runs to the end."""
 
 import inspect
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from jersey.experiment import Experiment
 from jersey.lint.checks import check
 from jersey.runs.folder import open_run
 
-KNOBS = {"lr": 0.125, "batch_size": 48, "epochs": 7, "seed": 11, "root": "/my/crops"}
+OVERRIDES = {"lr": 0.125, "batch_size": 48, "epochs": 7, "seed": 11, "root": "/my/crops"}
 
 
 def test_the_registry_is_not_empty() -> None:
@@ -24,7 +24,7 @@ def test_the_registry_is_not_empty() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_passes_the_checks_builds_and_tells_its_command(name: str) -> None:
+def test_experiment_passes_the_checks_builds_and_documents_its_command(name: str) -> None:
     config = configs.get_experiment(name)()
     check(config)
     assert isinstance(fdl.build(config), Experiment)
@@ -32,16 +32,16 @@ def test_it_passes_the_checks_builds_and_tells_its_command(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_knob_sets_one_value(name: str) -> None:
-    for knob, value in KNOBS.items():
+def test_each_override_sets_one_value(name: str) -> None:
+    for path, value in OVERRIDES.items():
         config = configs.get_experiment(name)()
         before = configs.flatten(config)
-        configs.apply_override(config, f"{knob}={value}")
-        assert [each for path, each in configs.flatten(config).items() if each != before[path]] == [value]
+        configs.apply_override(config, f"{path}={value}")
+        assert [new for full_path, new in configs.flatten(config).items() if new != before[full_path]] == [value]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_callback_and_operation_can_be_left_out_by_a_flag(name: str) -> None:
+def test_each_callback_and_operation_can_be_removed_by_a_flag(name: str) -> None:
     config = configs.get_experiment(name)()
     for parent, path in ((config.trainer.callbacks, "trainer.callbacks"), (config.module.augment, "module.augment")):
         for member in fdl.ordered_arguments(parent):
@@ -53,7 +53,7 @@ def test_each_callback_and_operation_can_be_left_out_by_a_flag(name: str) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("fiddler", FIDDLERS)
-def test_every_fiddler_works_on_it(name: str, fiddler: str) -> None:
+def test_every_fiddler_works_on_every_experiment(name: str, fiddler: str) -> None:
     config = configs.get_experiment(name)()
     configs.apply_fiddler(config, fiddler)
     check(config)
@@ -62,15 +62,15 @@ def test_every_fiddler_works_on_it(name: str, fiddler: str) -> None:
 
 @pytest.mark.parametrize("fiddler", FIDDLERS)
 def test_every_fiddler_changes_the_baseline(fiddler: str) -> None:
-    """Others may have already what it sets, such as random weights."""
+    """Other experiments may already have the values that a fiddler sets, such as random weights."""
     config = configs.get_experiment("resnet18_baseline")()
     before = configs.as_text(config)
     configs.apply_fiddler(config, fiddler)
     assert configs.as_text(config) != before
 
 
-def test_one_batch_is_learnt_unmixed() -> None:
-    """Where nothing mixes, nothing is set."""
+def test_overfit_batch_removes_mixing() -> None:
+    """Without mixing, no value is set."""
     plain, mixing = (configs.get_experiment("resnet18_baseline")() for _ in range(2))
     mixing.module.mix = fdl.Config(CutMix, alpha=1.0)
     for config in (plain, mixing):
@@ -81,10 +81,10 @@ def test_one_batch_is_learnt_unmixed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shrunk_one_trains_a_step_and_its_kind_of_network_is_exported(
+def test_small_version_trains_a_step_and_each_kind_of_network_is_exported(
     name: str, shrink: Callable[[fdl.Buildable], None], tmp_path: Path
 ) -> None:
-    """Export takes longest, and is the same for experiments that differ in data, loss or augmentation alone."""
+    """Export takes longest, and is the same for experiments that differ only in data, loss or augmentation."""
     shrunk = {each: configs.get_experiment(each)() for each in NAMES}
     for config in shrunk.values():
         shrink(config)

@@ -1,4 +1,4 @@
-"""Every registered experiment comes back from JSON, from Python and from its own print."""
+"""Every registered experiment survives round trips through JSON, Python and its flat print."""
 
 import copy
 from typing import Any
@@ -15,14 +15,14 @@ CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
 
 
 def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
-    """Equal values, equal sharing, in the same order."""
+    """Returns whether two configs have equal values and equal sharing, in the same order."""
     assert configs.diff(first, second) == ""
     assert configs.as_text(first) == configs.as_text(second)
     return first == second
 
 
-def there_and_back(config: fdl.Buildable, name: str) -> fdl.Buildable:
-    """Through JSON, then through Python."""
+def round_trip(config: fdl.Buildable, name: str) -> fdl.Buildable:
+    """Converts a config to JSON and back, then to Python and back."""
     code = configs.as_python(from_json(configs.to_json(config, name), PACKAGES), name)
     module: dict[str, Any] = {}
     exec(compile(code, "config.py", "exec"), module)
@@ -33,26 +33,26 @@ CASES = [*((name, None) for name in CONFIGS), *(("resnet18_baseline", fiddler) f
 
 
 @pytest.mark.parametrize(("name", "fiddler"), CASES)
-def test_it_comes_back_from_json_and_from_python(name: str, fiddler: str | None) -> None:
+def test_config_survives_json_and_python(name: str, fiddler: str | None) -> None:
     config = copy.deepcopy(CONFIGS[name])
     if fiddler is not None:
         configs.apply_fiddler(config, fiddler)
-    assert same(there_and_back(config, name), config)
+    assert same(round_trip(config, name), config)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_what_it_shares_stays_shared(name: str) -> None:
+def test_shared_parts_stay_shared(name: str) -> None:
     config = copy.deepcopy(CONFIGS[name])
     config.trainer.callbacks.again = config.trainer.callbacks.checkpoints
-    back = there_and_back(config, name)
+    back = round_trip(config, name)
     assert back.trainer.callbacks.again is back.trainer.callbacks.checkpoints
     assert same(back, config)
     back.trainer.callbacks.again = copy.deepcopy(back.trainer.callbacks.checkpoints)
-    assert there_and_back(back, name) == back != config
+    assert round_trip(back, name) == back != config
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_each_printed_line_is_an_override_that_changes_nothing(name: str) -> None:
+def test_each_printed_line_is_an_override_without_effect(name: str) -> None:
     config = copy.deepcopy(CONFIGS[name])
     lines = [line for line in configs.as_text(config).splitlines() if " = <" not in line]
     assert len(lines) > 30

@@ -36,7 +36,7 @@ def exported(data: JerseyDataModule, folder: RunFolder) -> ExportResult:
     trainer = small_trainer(folder.path, epochs=3)
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
-    best = {"scored_weights": "raw", "val": module.evaluations["val"].metrics}
+    best = {"eval_weights": "raw", "val": module.evaluations["val"].metrics}
     about = {"best": best, "test": module.evaluations["test"], "commit": "none"}
     with pytest.MonkeyPatch.context() as patch:  # a checkout that is not installed has no version
         patch.setattr(pipeline, "PRODUCERS", ("torch", "nobody-has-installed-this"))

@@ -1,4 +1,4 @@
-"""The tracker against the real Aim, read back with Aim's own SDK."""
+"""The tracker with the real Aim, whose data is read with Aim's SDK."""
 
 import gc
 import socket
@@ -27,13 +27,13 @@ workdir, empty_repository = aim_repository.workdir, aim_repository.empty_reposit
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_metrics_land_in_the_context_of_their_subset_and_the_hash_file_continues_the_run(workdir: Path) -> None:
-    for epoch in (0, 1, 1):  # a step that is done again replaces its point
+def test_metrics_have_the_context_of_their_subset_and_the_hash_file_continues_the_run(workdir: Path) -> None:
+    for epoch in (0, 1, 1):  # a repeated step replaces its point
         tracker = tracker_in(workdir)
         tracker.log_metrics({"train/loss": 1.0 - epoch, "lr": 0.5, "epoch": epoch}, step=10 * epoch + 9)
         tracker.log_metrics({"val/recall/07": 0.5 * epoch, "epoch": epoch}, step=10 * epoch + 9)
         tracker.finalize("success")
-    tracker.log_metrics({"test/acc_top1": 0.75, "epoch": 2}, step=20)  # it logs on after that
+    tracker.log_metrics({"test/acc_top1": 0.75, "epoch": 2}, step=20)  # logging continues after finalize
     tracker.finalize("success")
     run = the_run(workdir)
     assert curve(run, "loss", subset="train") == [(9, 1.0, 0), (19, 0.0, 1)]
@@ -43,7 +43,7 @@ def test_metrics_land_in_the_context_of_their_subset_and_the_hash_file_continues
     assert {name for name, _, _ in run.iter_metrics_info()} == {"loss", "recall/07", "acc_top1", "lr"}
 
 
-def test_a_run_is_named_and_tagged_with_experiment_machine_and_every_commit(
+def test_run_has_its_name_and_tags_for_experiment_machine_and_every_commit(
     workdir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for commit in (f"{SHA}-dirty", SHA[::-1], SHA[::-1]):
@@ -57,18 +57,18 @@ def test_a_run_is_named_and_tagged_with_experiment_machine_and_every_commit(
 @pytest.mark.parametrize(
     ("commit", "tag"), [(SHA, "01234567"), (f"{SHA}-dirty", "01234567-dirty"), ("unknown", ""), ("", "")]
 )
-def test_a_commit_is_shortened_as_people_write_it(commit: str, tag: str) -> None:
+def test_commit_is_shortened(commit: str, tag: str) -> None:
     assert short_commit(commit) == tag
 
 
-def test_facts_can_be_queried_by_path_and_no_environment_variable_is_stored(
+def test_metadata_can_be_queried_by_path_and_no_environment_variable_is_stored(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_TOKEN", "value-that-must-not-leak")
     tracker = tracker_in(workdir)
     config = {"module.optimizer.lr": 1e-4, "module.augment": None, "data.root": "crops/00", "seed": 7}
-    tracker.log_facts("config", nested(config))
-    tracker.log_facts("labels", {"names": ["0", "00"]})
+    tracker.log_metadata("config", nested(config))
+    tracker.log_metadata("labels", {"names": ["0", "00"]})
     tracker.log_outcome("finished")
     repository = indexed(workdir)
 
@@ -99,11 +99,11 @@ def test_facts_can_be_queried_by_path_and_no_environment_variable_is_stored(
         ),
     ],
 )
-def test_nested_keeps_plain_values_and_what_is_called_beside_its_arguments(flat: dict, tree: dict) -> None:
+def test_nested_keeps_plain_values_and_puts_a_callable_beside_its_arguments(flat: dict, tree: dict) -> None:
     assert nested(flat) == tree
 
 
-def test_images_come_back_pixel_by_pixel_and_one_of_the_whole_run_is_in_no_subset(workdir: Path) -> None:
+def test_images_are_lossless_and_one_of_the_whole_run_has_no_subset(workdir: Path) -> None:
     pixels = [np.random.default_rng(step).integers(0, 255, (30, 50, 3), dtype=np.uint8) for step in range(2)]
     tracker = tracker_in(workdir)
     for step, pixels_HW3 in enumerate(pixels):
@@ -117,7 +117,7 @@ def test_images_come_back_pixel_by_pixel_and_one_of_the_whole_run_is_in_no_subse
             assert np.array_equal(np.asarray(image.to_pil_image()), pixels_HW3)
 
 
-def test_a_hash_that_aim_does_not_know_gives_a_new_run(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_hash_starts_a_new_run(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
     (workdir / "aim_hash").write_text("0123456789abcdef01234567")
     tracker = tracker_in(workdir)
     tracker.log_metrics({"train/loss": 1.0, "epoch": 0}, step=0)
@@ -130,7 +130,7 @@ def test_a_hash_that_aim_does_not_know_gives_a_new_run(workdir: Path, caplog: py
     ("error", "status"),
     [(None, "finished"), (SystemExit, "interrupted"), (KeyboardInterrupt, "interrupted"), (ValueError, "failed")],
 )
-def test_outcome_is_running_until_the_last_word(workdir: Path, error: type[BaseException] | None, status: str) -> None:
+def test_outcome_is_running_until_the_run_ends(workdir: Path, error: type[BaseException] | None, status: str) -> None:
     tracker = tracker_in(workdir)
     tracker.log_metrics({"train/loss": 1.0, "epoch": 0}, step=0)
     tracker.finalize("failed")
@@ -144,7 +144,7 @@ def test_outcome_is_running_until_the_last_word(workdir: Path, error: type[BaseE
 
 
 def log_everything(tracker: AimTracker) -> None:
-    tracker.log_facts("config", {"seed": 0})
+    tracker.log_metadata("config", {"seed": 0})
     tracker.log_metrics({"val/loss": 1.0, "epoch": 0}, step=0)
     tracker.log_image("x", Image.new("RGB", (2, 2)), step=0, epoch=0, subset="val")
     tracker.finalize("success")
@@ -152,7 +152,7 @@ def log_everything(tracker: AimTracker) -> None:
 
 
 @pytest.mark.parametrize("broken", ["repository", "hash file", "aim"])
-def test_what_fails_in_aim_costs_one_warning(
+def test_failure_in_aim_causes_one_warning(
     workdir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     repo, hash_file = workdir / ".aim", workdir / "aim_hash"

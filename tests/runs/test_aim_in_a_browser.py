@@ -1,4 +1,4 @@
-"""Aim's own pages, in a real browser, on the repository of a real run: what someone sees who opens them."""
+"""Aim's pages for the repository of a real run, in a real browser."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from jersey.runs.folder import RunFolder
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(chromium() is None, reason="there is no Chromium here: apt-get install chromium"),
+    pytest.mark.skipif(chromium() is None, reason="Chromium is not installed: apt-get install chromium"),
 ]
 
 EPOCHS = 2
@@ -32,7 +32,7 @@ REGISTERED = configs.get_experiment("quickstart")()
 
 @pytest.fixture(scope="module")
 def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """The quick start, made small."""
+    """A small version of the quick start."""
     config = configs.get_experiment("quickstart")()
     config.data.root = str(crops_root)
     config.data.generate = None
@@ -65,7 +65,7 @@ def test_the_table_shows_the_run_with_its_tags_and_its_score(page: Page, address
         assert float(shown) == pytest.approx(float(rows_of(finished.path)[row][f"{subset}/acc_top1"]), abs=1e-6)
 
 
-def test_curves_are_drawn_and_grouped_by_lr(page: Page, address: str) -> None:
+def test_curves_are_plotted_and_grouped_by_lr(page: Page, address: str) -> None:
     open_until(page, *pictures.curves(address))
     lines = page.locator("path.Line")
     expect(lines).to_have_count(len(("train", "val")), timeout=20_000)
@@ -74,7 +74,7 @@ def test_curves_are_drawn_and_grouped_by_lr(page: Page, address: str) -> None:
     assert str(REGISTERED.module.optimizer.lr) in legend
 
 
-def test_confusion_matrices_are_a_sequence_of_whole_images(page: Page, address: str, finished: RunFolder) -> None:
+def test_confusion_matrices_are_a_sequence_of_full_size_images(page: Page, address: str, finished: RunFolder) -> None:
     open_until(page, *pictures.confusion_matrices(address, count=EPOCHS))
     images = page.locator(".ImageBox img")
     assert images.count() == EPOCHS
@@ -83,7 +83,7 @@ def test_confusion_matrices_are_a_sequence_of_whole_images(page: Page, address: 
         assert tuple(sizes[-1]) == latest.size
 
 
-def test_values_of_the_config_are_axes_of_the_params_explorer(page: Page, address: str) -> None:
+def test_config_values_are_axes_of_the_params_explorer(page: Page, address: str) -> None:
     axes = [LR, "config.data.batch_size"]
     options = [{"label": axis, "key": axis, "group": "Params", "type": "params", "color": "#3E72E7"} for axis in axes]
     open_until(page, explorer(address, "params", options=options), "document.querySelector('path.Line') !== null")

@@ -1,4 +1,4 @@
-"""Checkpoints written beside the training: what was given, whole, or an error that is not lost."""
+"""Checkpoints written in the background are complete copies, and their errors are not lost."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from jersey.core.errors import full_disk
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 
 
-def test_what_changes_after_the_call_does_not_change_the_file(tmp_path: Path) -> None:
+def test_changes_after_the_call_do_not_change_the_file(tmp_path: Path) -> None:
     weights, counts = torch.zeros(1000, 1000), {"step": 1}
     writer = BackgroundCheckpointIO()
     writer.save_checkpoint({"weights": weights, "counts": counts}, tmp_path / "new" / "last.ckpt")
@@ -24,7 +24,7 @@ def test_what_changes_after_the_call_does_not_change_the_file(tmp_path: Path) ->
     assert written["counts"] == {"step": 1}
 
 
-def test_the_last_of_several_writes_stays(tmp_path: Path) -> None:
+def test_last_of_several_writes_is_kept(tmp_path: Path) -> None:
     writer = BackgroundCheckpointIO()
     for step in range(20):
         writer.save_checkpoint({"step": step, "weights": torch.zeros(100_000)}, tmp_path / "last.ckpt")
@@ -34,7 +34,7 @@ def test_the_last_of_several_writes_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("later", ["wait", "teardown", "save_checkpoint"])
-def test_what_went_wrong_is_raised_later_and_the_file_before_it_stays(
+def test_error_is_raised_by_a_later_call_and_the_previous_file_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: str
 ) -> None:
     writer, path = BackgroundCheckpointIO(), tmp_path / "last.ckpt"
@@ -43,19 +43,19 @@ def test_what_went_wrong_is_raised_later_and_the_file_before_it_stays(
     with monkeypatch.context() as patched:
         patched.setattr(atomic.os, "fsync", _full)
         writer.save_checkpoint({"step": 2}, path)
-        time.sleep(0.5)  # it has gone wrong by then
+        time.sleep(0.5)  # it has failed by then
     arguments = ({"step": 3}, path) if later == "save_checkpoint" else ()
     with pytest.raises(OSError, match="full"):
         getattr(writer, later)(*arguments)
     assert torch.load(path, weights_only=True) == {"step": 1}
-    writer.wait()  # told once
+    writer.wait()  # the error is raised only once
 
 
 def _full(_: int) -> None:
     raise OSError("the disk is full")
 
 
-def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+def test_full_disk_is_recognized(tmp_path: Path) -> None:
     writer, path = BackgroundCheckpointIO(), tmp_path / "last.ckpt"
     writer.save_checkpoint({"step": 1}, path)
     writer.wait()

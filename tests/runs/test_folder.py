@@ -1,4 +1,4 @@
-"""Run folders: created, continued, refused, and held by one process at a time."""
+"""Run folders are created, continued or rejected, and held by one process at a time."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def open_(workdir: Path, name: str | None = None, config: str = CONFIG) -> RunFo
     return open_run(workdir, "exp", name, config_files={"config.txt": config, "config.json": "{}"})
 
 
-def test_a_new_run_keeps_its_config(tmp_path: Path) -> None:
+def test_new_run_stores_its_config(tmp_path: Path) -> None:
     run = open_(tmp_path, "one")
     assert run.path == tmp_path / "exp" / "one"
     assert (run.path / "config.txt").read_text() == CONFIG
@@ -27,7 +27,7 @@ def test_an_unfinished_run_of_the_same_config_is_continued_and_a_finished_one_is
     run = open_(tmp_path)
     run.mark_stage("test", epochs=4)
     path = run.path
-    del run  # as the end of its process would, this gives up the lock
+    del run  # this releases the lock, as the end of its process would
     other = open_(tmp_path, config="lr = 0.2\n")
     assert other.path != path
     again = open_(tmp_path)
@@ -38,14 +38,14 @@ def test_an_unfinished_run_of_the_same_config_is_continued_and_a_finished_one_is
     assert open_(tmp_path).path != path
 
 
-def test_a_named_run_with_another_config_is_refused_with_the_difference(tmp_path: Path) -> None:
+def test_named_run_with_another_config_is_rejected_with_the_differences(tmp_path: Path) -> None:
     path = open_(tmp_path, "one").path
     with pytest.raises(UserError, match=r"lr was 0\.1, now 0\.2; .* was \('0', '00'\), now not set"):
         open_(tmp_path, "one", config="lr = 0.2\n")
     assert (path / "config.txt").read_text() == CONFIG
 
 
-def test_a_run_held_by_another_process_is_refused_by_name_and_passed_over_without(tmp_path: Path) -> None:
+def test_run_held_by_another_process_is_rejected_by_name_and_skipped_without_a_name(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from jersey.runs.folder import open_run\n"
         f"run = open_run(Path(sys.argv[1]), 'exp', 'one', config_files={{'config.txt': {CONFIG!r}}})\n"
@@ -64,7 +64,7 @@ def test_a_run_held_by_another_process_is_refused_by_name_and_passed_over_withou
 
 
 @pytest.mark.parametrize("name", ["../one", "a/b", ".hidden", ""])
-def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_invalid_folder_name_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="--run="):
         open_(tmp_path, name)
     assert list(tmp_path.iterdir()) == []

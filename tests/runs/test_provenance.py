@@ -1,4 +1,4 @@
-"""What a run notes about its origin, in a real git checkout."""
+"""The provenance that a run records, in a real git checkout."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A repository of its own that holds the module under test, clean."""
+    """A clean repository that contains the module under test."""
     package = tmp_path / "checkout" / "jersey"
     names = ("__init__.py", "core/atomic.py", "core/distributed.py", "core/errors.py", "runs/provenance.py")
     for name in (*names, "core/__init__.py", "runs/__init__.py"):
@@ -33,20 +33,20 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def start(checkout: Path, run_dir: Path, *words: str) -> list[dict]:
-    """Records a start from the checkout, in a process of its own; all starts noted so far."""
+    """Records a start from the checkout in a separate process and returns all starts recorded so far."""
     run_dir.mkdir(exist_ok=True)
     program = "import sys; sys.dont_write_bytecode = True; from pathlib import Path; "
     program += f"from jersey.runs.provenance import record_start; print(record_start(Path({str(run_dir)!r})))"
     command = [sys.executable, "-P", "-c", program, *words]
     environment = {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    said = subprocess.run(command, cwd=run_dir, env=environment, capture_output=True, text=True, check=True).stdout
+    stdout = subprocess.run(command, cwd=run_dir, env=environment, capture_output=True, text=True, check=True).stdout
     starts = json.loads((run_dir / "provenance.json").read_text(encoding="utf-8"))
-    assert said.strip() == starts[-1]["commit"]
+    assert stdout.strip() == starts[-1]["commit"]
     assert shlex.split(starts[-1]["command"]) == command
     return starts
 
 
-def test_commit_command_and_uncommitted_files_of_every_start(checkout: Path, tmp_path: Path) -> None:
+def test_every_start_records_commit_command_and_uncommitted_files(checkout: Path, tmp_path: Path) -> None:
     commit = git(checkout, "rev-parse", "HEAD").strip()
     (first,) = start(checkout, tmp_path / "run", "--fdl_set=root=/my crops/00")
     assert first["commit"] == commit
@@ -65,7 +65,7 @@ def test_outside_a_checkout_the_commit_is_unknown(checkout: Path, tmp_path: Path
     assert only["commit"] == "unknown"
 
 
-def test_packages_are_those_installed_and_a_change_is_warned_of(
+def test_installed_packages_are_recorded_and_a_change_causes_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     record_start(tmp_path)

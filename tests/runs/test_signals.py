@@ -1,4 +1,4 @@
-"""Signals, to real processes."""
+"""Signals sent to real processes."""
 
 import signal
 import subprocess
@@ -20,13 +20,13 @@ from contextlib import ExitStack
 from jersey.runs import signals
 
 with ExitStack() as opened:
-    opened.enter_context(signals.on_signals())
-    if "heard" in sys.argv:
-        opened.enter_context(signals.heard())
+    opened.enter_context(signals.handle_signals())
+    if "deferred" in sys.argv:
+        opened.enter_context(signals.defer_stop())
     try:
         print("ready", flush=True)
         for _ in range(2000):
-            if signals.exit_code() is not None and "deaf" not in sys.argv:
+            if signals.exit_code() is not None and "ignored" not in sys.argv:
                 sys.exit(signals.exit_code())
             time.sleep(0.01)
     finally:
@@ -48,8 +48,8 @@ def program(*words: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("words", [(), ("heard",)])
-def test_the_first_signal_lets_everything_be_closed(number: int, code: int, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", [(), ("deferred",)])
+def test_first_signal_lets_the_run_close_its_resources(number: int, code: int, words: tuple[str, ...]) -> None:
     process = program(*words)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=30)
@@ -58,19 +58,19 @@ def test_the_first_signal_lets_everything_be_closed(number: int, code: int, word
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_second_ends_it_at_once(number: int, code: int) -> None:
-    process = program("heard", "deaf")
+def test_second_signal_ends_the_run_at_once(number: int, code: int) -> None:
+    process = program("deferred", "ignored")
     process.send_signal(number)
     assert process.stderr is not None
-    while "once more" not in process.stderr.readline():  # two signals in one moment could be one
+    while "a second signal" not in process.stderr.readline():  # two signals at once could arrive as one
         pass
     process.send_signal(number)
     assert process.wait(timeout=5) == code
     assert process.stdout is not None
-    assert process.stdout.read() == ""  # nothing was closed
+    assert process.stdout.read() == ""  # no resource was closed
 
 
-def test_afterwards_signals_do_what_they_did_before() -> None:
+def test_previous_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     from jersey.runs import signals
 
@@ -95,7 +95,7 @@ TINY = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(crops_root: Path, tmp_path: Path) -> None:
+def test_run_stopped_by_signals_ends_like_an_uninterrupted_one(crops_root: Path, tmp_path: Path) -> None:
     flags = (*TINY, f"--fdl_set=root={crops_root}")
     whole, stopped = (tmp_path / name for name in ("whole", "stopped"))
     for folder in (whole, stopped):

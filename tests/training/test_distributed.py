@@ -1,4 +1,4 @@
-"""Two processes on the CPU do together what one does alone, and leave one run.
+"""Two processes on the CPU train like one process, and leave one run.
 
 Shapes: N crops of a split.
 """
@@ -37,7 +37,7 @@ slow = pytest.mark.slow
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]  # warnings: Lightning's advice
 
 
-def test_without_torchrun_there_is_one_process_whatever_else_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchrun_there_is_one_process_despite_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     assert (distributed.rank(), distributed.world_size(), distributed.local_world_size()) == (0, 1, 1)
@@ -47,7 +47,7 @@ def test_without_torchrun_there_is_one_process_whatever_else_is_set(monkeypatch:
     assert distributed.rank_counters() == (1,)
 
 
-def test_alone_nothing_is_waited_for_or_sent() -> None:
+def test_single_process_does_not_communicate() -> None:
     with distributed.process_group(), distributed.rank_zero_first():
         distributed.barrier()
     assert not torch.distributed.is_initialized()
@@ -58,7 +58,7 @@ def test_alone_nothing_is_waited_for_or_sent() -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Splits that two processes cannot share evenly."""
+    """A data set whose splits two processes cannot divide evenly."""
     root = tmp_path_factory.mktemp("odd") / "crops"
     generate(root, numbers=NUMBERS, train=51, val=13, test=11, size_px=40, imbalance=2.0, workers=1)
     return root
@@ -73,7 +73,7 @@ def alone(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def together(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same by two processes; one of the runs was begun by one."""
+    """The same fits by two processes; one process began one of the runs."""
     folder = tmp_path_factory.mktemp("together")
     fit(opened(root), folder, "continued", network=plain_network, stop_after=1, **PLAIN["continued"]())
     assert side_by_side(fit_all, root, folder) == [0] * PROCESSES
@@ -85,23 +85,23 @@ def seen(folder: Path, name: str, rank: int = 0) -> dict[str, Any]:
 
 
 def interleaved(rows: Sequence[Sequence[int]]) -> list[int]:
-    """The first of each process, the second of each, and so on."""
-    return [row for at_once in zip(*rows, strict=True) for row in at_once]
+    """Returns the first row of each process, then the second of each, and so on."""
+    return [row for step in zip(*rows, strict=True) for row in step]
 
 
 @slow
 @pytest.mark.parametrize("name", ["plain", "sam", "accumulated", "frozen", "random"])
-def test_together_they_draw_batch_for_batch_what_one_draws(alone: Path, together: Path, name: str) -> None:
+def test_processes_sample_the_batches_of_one_process(alone: Path, together: Path, name: str) -> None:
     expected = seen(alone, name)["rows"]
-    shares = [seen(together, name, rank)["rows"] for rank in range(PROCESSES)]
+    parts = [seen(together, name, rank)["rows"] for rank in range(PROCESSES)]
     assert len(expected) == EPOCHS * (51 // 8)
-    assert [interleaved(batches) for batches in zip(*shares, strict=True)] == expected
+    assert [interleaved(batches) for batches in zip(*parts, strict=True)] == expected
 
 
 @slow
 @pytest.mark.parametrize("name", PLAIN)
-def test_without_batch_statistics_they_learn_and_score_what_one_does(alone: Path, together: Path, name: str) -> None:
-    """Up to rounding: weights, averages, momentum, learning rate, and so the schedule and the number of steps."""
+def test_without_batch_statistics_processes_learn_and_score_like_one(alone: Path, together: Path, name: str) -> None:
+    """Weights, EMA weights, momentum, schedule and the number of steps are equal up to rounding."""
     one, two = (seen(folder, name)["checkpoint"] for folder in (alone, together))
     (first,), (second,) = (each["optimizer_states"] for each in (one, two))
     torch.testing.assert_close(second["state"], first["state"], atol=1e-5, rtol=1e-4)
@@ -117,16 +117,16 @@ def test_without_batch_statistics_they_learn_and_score_what_one_does(alone: Path
 @slow
 @pytest.mark.parametrize("name", [*PLAIN, "random"])
 def test_all_processes_end_with_the_same_weights(together: Path, name: str) -> None:
-    """Averages too, which a module holds at its end, and the statistics of batch normalization."""
+    """This includes the EMA weights, which a module holds at its end, and the statistics of batch normalization."""
     first, *others = (seen(together, name, rank) for rank in range(PROCESSES))
     for other in others:
         assert all(torch.equal(value, other["end"][key]) for key, value in first["end"].items())
-        for mine, its in zip(first["weights"], other["weights"], strict=True):
-            assert all(torch.equal(value, its[key]) for key, value in mine.items())
+        for weights, other_weights in zip(first["weights"], other["weights"], strict=True):
+            assert all(torch.equal(value, other_weights[key]) for key, value in weights.items())
 
 
 @slow
-def test_a_frozen_backbone_stands_still_in_all_processes_and_then_learns(together: Path) -> None:
+def test_frozen_backbone_is_constant_in_all_processes_and_then_learns(together: Path) -> None:
     for rank in range(PROCESSES):
         weights = [state["network.backbone.0.weight"] for state in seen(together, "frozen", rank)["weights"]]
         half = len(weights) // 2
@@ -153,55 +153,53 @@ def torchrun(root: Path, workdir: Path) -> subprocess.Popen[str]:
 
 
 def processes_of(run: subprocess.Popen[str]) -> list[int]:
-    """The processes that torchrun has started, each in a session of its own."""
+    """Returns the processes that torchrun has started, each in a session of its own."""
     return [int(each) for each in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
 
 
 def processes_in(session: int) -> list[int]:
-    """Those that live, also where their parent has gone."""
+    """Returns the living processes of a session, including those whose parent has ended."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
-            if int(its_session) == session and state != "Z":
+            state, _, _, session_id = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(session_id) == session and state != "Z":
                 found.append(int(stat.parent.name))
     return found
 
 
-def lose_one_after_an_epoch(root: Path, workdir: Path) -> None:
-    """Kills one of torchrun's processes that is not rank zero, as a machine without memory does; all have to end."""
+def kill_one_after_an_epoch(root: Path, workdir: Path) -> None:
+    """Kills a process of torchrun that is not rank zero, as an out-of-memory killer does; all have to end."""
     run = torchrun(root, workdir)
     while run.poll() is None and not list(workdir.glob("*/shared/checkpoints/last.ckpt")):
         time.sleep(0.1)
     sessions = processes_of(run)
-    (lost,) = [each for each in sessions if b"RANK=1" in Path(f"/proc/{each}/environ").read_bytes().split(b"\0")]
-    os.kill(lost, signal.SIGKILL)
+    (victim,) = [each for each in sessions if b"RANK=1" in Path(f"/proc/{each}/environ").read_bytes().split(b"\0")]
+    os.kill(victim, signal.SIGKILL)
     killed = time.monotonic()
-    _, said = run.communicate(timeout=200)
+    _, stderr = run.communicate(timeout=200)
     assert time.monotonic() - killed < 60
     assert run.returncode != 0
-    assert "SIGKILL" in said
+    assert "SIGKILL" in stderr
     assert [each for session in (*sessions, run.pid) for each in processes_in(session)] == []
 
 
 @pytest.fixture(scope="module")
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """The run that has lost a process after an epoch, continued by the same command."""
+    """The run that lost a process after an epoch, continued by the same command."""
     shared = tmp_path_factory.mktemp("torchrun")
-    lose_one_after_an_epoch(root, shared)
+    kill_one_after_an_epoch(root, shared)
     run = torchrun(root, shared)
-    _, said = run.communicate(timeout=280)
-    assert run.returncode == 0, said
-    assert said.count("resuming ") == said.count("test top-1 ") == 1
+    _, stderr = run.communicate(timeout=280)
+    assert run.returncode == 0, stderr
+    assert stderr.count("resuming ") == stderr.count("test top-1 ") == 1
     (path,) = shared.glob("*/shared")
-    documents = {"config.txt": (path / "config.txt").read_text(encoding="utf-8")}
-    return open_run(shared, path.parent.name, path.name, config_files=documents)
+    config_files = {"config.txt": (path / "config.txt").read_text(encoding="utf-8")}
+    return open_run(shared, path.parent.name, path.name, config_files=config_files)
 
 
 @slow
-def test_torchrun_leaves_one_run_in_one_folder_that_has_read_every_test_crop_once(
-    finished: RunFolder, root: Path
-) -> None:
+def test_torchrun_leaves_one_run_folder_with_one_prediction_per_test_crop(finished: RunFolder, root: Path) -> None:
     assert finished.stage == "finished"
     assert (finished.path.parent.parent / ".aim").is_dir()
     assert hashes_in(finished.path.parent.parent) == [(finished.path / "aim_hash").read_text()]
@@ -217,36 +215,37 @@ def test_torchrun_leaves_one_run_in_one_folder_that_has_read_every_test_crop_onc
 
 
 @slow
-def test_what_torchrun_scored_one_process_scores_from_the_checkpoint(finished: RunFolder, root: Path) -> None:
+def test_one_process_reproduces_the_scores_of_torchrun(finished: RunFolder, root: Path) -> None:
     config = load(finished.path)[1]
     experiment = configs.build(config)
     data = experiment.data(seed=0)
     data.setup()
     module = experiment.module(labels=data.labels, class_counts=data.class_counts, seed=0)
     best = load_best_weights(module, finished.best_checkpoint)
-    *_, tested = rows_of(finished.path)
-    for split, scored in (("val", best["val"]), ("test", {k[5:]: v for k, v in tested.items() if k[:5] == "test/"})):
+    *_, row = rows_of(finished.path)
+    test = {name[5:]: score for name, score in row.items() if name[:5] == "test/"}
+    for split, scores in (("val", best["val"]), ("test", test)):
         collector = Collector()
         for batch in getattr(data, f"{split}_dataloader")():
             with torch.inference_mode():
                 collector.add(module.network.eval()(batch["images"]), batch)
         expected = collector.evaluation().metrics
-        assert {name: float(score) for name, score in scored.items()} == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert {name: float(score) for name, score in scores.items()} == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 @slow
 @pytest.mark.parametrize(
     ("flag", "sentence"),
     [
-        ("--fdl_set=data.batch_size=7", "data.batch_size=7 is shared by 2 processes"),  # before they have joined
-        ("--run=a/b", "--run=a/b is not a plain folder name"),  # where rank zero alone looks
+        ("--fdl_set=data.batch_size=7", "data.batch_size=7 is shared by 2 processes"),  # before they form a group
+        ("--run=a/b", "--run=a/b is not a plain folder name"),  # checked by rank zero only
         ("--fdl_set=data.root=nowhere", "the data folder nowhere does not exist"),
         ("--sweep=seed=0,1", "--sweep starts processes of its own"),
     ],
 )
-def test_a_users_mistake_ends_all_processes_with_one_sentence(tmp_path: Path, flag: str, sentence: str) -> None:
+def test_user_error_ends_all_processes_with_one_sentence(tmp_path: Path, flag: str, sentence: str) -> None:
     ended = launched_side_by_side([*FLAGS, f"--workdir={tmp_path / 'runs'}", flag], tmp_path)
     assert [each.returncode for each in ended] == [2] * PROCESSES
-    said = "".join(each.stderr for each in ended)
-    assert said.count("error: ") == said.count(sentence) == 1
-    assert "Traceback" not in said
+    stderr = "".join(each.stderr for each in ended)
+    assert stderr.count("error: ") == stderr.count(sentence) == 1
+    assert "Traceback" not in stderr

@@ -1,4 +1,4 @@
-"""Fits on data with crops that show no number: what reaches the loss, the scores and what is written.
+"""Fits on data with illegible crops: their effect on the loss, the scores and the written files.
 
 Shapes: N crops with a label, U illegible ones, B batch, K classes, J = K + 1.
 """
@@ -63,7 +63,7 @@ def score_test(folder: Path, data: JerseyDataModule, module: JerseyModule, *call
     trainer_in(folder, module, *callbacks).test(module, datamodule=data, verbose=False)
 
 
-def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_illegible(
+def test_outputs_of_a_run_cover_numbers_and_report_illegible_crops(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, grids = opened(root), watch_grids(monkeypatch)
@@ -81,8 +81,8 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_illegible(
         assert 0 <= evaluation.metrics["auroc_legible"] <= 1
         predictions = table(tmp_path / f"predictions_{subset}.csv")
         assert [row["label"] for row in predictions] == [number for number in NUMBERS for _ in range(each)]
-        wrong = int((evaluation.logits_NK.argmax(dim=1) != evaluation.labels_N).sum())
-        assert len(table(tmp_path / f"errors_{subset}.csv")) == wrong
+        errors = int((evaluation.logits_NK.argmax(dim=1) != evaluation.labels_N).sum())
+        assert len(table(tmp_path / f"errors_{subset}.csv")) == errors
     assert len(table(tmp_path / "confusion_matrix_test.csv")) == 3
     assert [row["number"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
 
@@ -90,34 +90,34 @@ def test_what_a_run_writes_speaks_of_numbers_and_names_what_is_illegible(
     assert [row["number"] for row in numbers] == list(NUMBERS)
     assert last == {"number": "illegible"} | {split: str(EACH[split][1]) for split in EACH}
     natural, *epochs = table(tmp_path / "class_sampling.csv")
-    assert natural == {"drawn in": "data set"} | dict.fromkeys(NUMBERS, "16") | {"illegible": "14"}
+    assert natural == {"source": "data set"} | dict.fromkeys(NUMBERS, "16") | {"illegible": "14"}
     for epoch, row in enumerate(epochs):
-        drawn_N = data.decoded["train"].labels_N[data.train_sampler.draw(epoch)]
-        assert int(row["illegible"]) == int((drawn_N == ILLEGIBLE_INDEX).sum()) > 0
+        sampled_N = data.decoded["train"].labels_N[data.train_sampler.draw(epoch)]
+        assert int(row["illegible"]) == int((sampled_N == ILLEGIBLE_INDEX).sum()) > 0
         assert sum(int(row[name]) for name in (*NUMBERS, "illegible")) == len(data.splits["train"])
 
-    samples = next(sections for title, sections in grids.items() if title.startswith("train"))
+    inputs = next(sections for title, sections in grids.items() if title.startswith("train"))
     data.train_sampler.set_epoch(0)
     shown = next(iter(data.train_dataloader()))["labels"].tolist()
     assert ILLEGIBLE_INDEX in shown
-    assert [tile.caption[0] for tile in samples[0].tiles] == [(*NUMBERS, "illegible")[label] for label in shown]
+    assert [tile.caption[0] for tile in inputs[0].tiles] == [(*NUMBERS, "illegible")[label] for label in shown]
     found = next(sections for title, sections in grids.items() if title.startswith("test"))[-1]
-    assert (found.heading, found.out_of, len(found.tiles)) == ("illegible, the surest first", 4, 4)
+    assert (found.heading, found.out_of, len(found.tiles)) == ("illegible, most confident first", 4, 4)
     images_UHW3 = data.decoded["test"].images_NCHW[-4:].permute(0, 2, 3, 1).numpy()
-    pictures = {image_HW3.tobytes() for image_HW3 in images_UHW3}
-    assert {tile.images[0].tobytes() for tile in found.tiles} == pictures
-    sureness = [float(tile.caption[0].split("%")[0]) for tile in found.tiles]
-    assert sureness == sorted(sureness, reverse=True)
+    illegible_crops_seen = {image_HW3.tobytes() for image_HW3 in images_UHW3}
+    assert {tile.images[0].tobytes() for tile in found.tiles} == illegible_crops_seen
+    confidences = [float(tile.caption[0].split("%")[0]) for tile in found.tiles]
+    assert confidences == sorted(confidences, reverse=True)
 
     audit = fast_audit(data.root, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     assert audit.findings == ()
     assert "illegible" in audit.tables()
-    for name in ("dataset", "sampler", "inputs_train", "predictions_test", "confusion_matrix_test"):
+    for name in ("dataset", "class_sampling", "inputs_train", "predictions_test", "confusion_matrix_test"):
         assert Image.open(tmp_path / f"{name}.png").width > 0
 
 
-def test_scores_of_readable_crops_are_those_without_illegible_ones(folders: Path, tmp_path: Path) -> None:
-    """One network, tested on the split with and without them."""
+def test_illegible_crops_do_not_change_the_scores_of_legible_ones(folders: Path, tmp_path: Path) -> None:
+    """One network is tested on the split with and without illegible crops."""
     module = tiny_module(opened(folders))
     scores = {}
     for illegible in ("score", "drop"):
@@ -127,15 +127,15 @@ def test_scores_of_readable_crops_are_those_without_illegible_ones(folders: Path
     assert scores["score"] == pytest.approx(scores["drop"], rel=1e-6)
 
 
-def test_both_layouts_train_to_the_same_weights_and_have_the_tracks_of_the_files(folders: Path, tmp_path: Path) -> None:
+def test_both_layouts_give_the_same_weights_and_tracklets(folders: Path, tmp_path: Path) -> None:
     checkpoints = []
     for root in (folders, draw(tmp_path / "annotations", "annotations")):
         data = opened(root)
         checkpoints.append(fitted(tmp_path / f"fit_{root.name}", data, tiny_module(data), epochs=1))
         for split in data.splits.values():
-            for path, label, track in zip(split.paths, split.labels, split.tracks, strict=True):
-                assert track.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
-                assert "/" not in track or track.split("/")[0] == (label or "illegible")
+            for path, label, tracklet in zip(split.paths, split.labels, split.tracklets, strict=True):
+                assert tracklet.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
+                assert "/" not in tracklet or tracklet.split("/")[0] == (label or "illegible")
             assert ILLEGIBLE in split.labels
     assert_same_training(*checkpoints)
 
@@ -149,7 +149,7 @@ def test_both_layouts_train_to_the_same_weights_and_have_the_tracks_of_the_files
         {"class_weight_power": 1.0},
     ],
 )
-def test_a_run_that_was_cut_off_inside_an_epoch_goes_on_as_if_it_had_not(
+def test_run_killed_inside_an_epoch_ends_like_an_uninterrupted_one(
     folders: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     def fit(name: str, *callbacks: Any) -> dict[str, Any]:
@@ -169,27 +169,27 @@ def test_a_run_that_was_cut_off_inside_an_epoch_goes_on_as_if_it_had_not(
 
 
 @pytest.mark.parametrize("settings", [{}, {"mix": MixUp(alpha=0.4)}, {"loss": FocalLoss(), "class_weight_power": 1.0}])
-def test_training_towards_no_number_tells_illegible_crops_from_others(
+def test_training_on_illegible_crops_separates_them_by_confidence(
     folders: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    auroc, doubted = {}, {}
+    auroc, is_unconfident = {}, {}
     for illegible in ("train", "score"):
         data = opened(folders, illegible=illegible)
         optimizer = partial(adamw, lr=0.02, weight_decay=0.05)
         module = tiny_module(data, network=illegible_crops.network, optimizer=optimizer, **settings)
         fitted(tmp_path / illegible, data, module, epochs=15)
         score_test(tmp_path, data, module)
-        scored = module.evaluations["test"]
-        assert scored.metrics["acc_top1"] > 0.9
-        auroc[illegible] = scored.metrics["auroc_legible"]
-        doubted[illegible] = bool((scored.illegible_confidence_U < 0.5).all())
+        evaluation = module.evaluations["test"]
+        assert evaluation.metrics["acc_top1"] > 0.9
+        auroc[illegible] = evaluation.metrics["auroc_legible"]
+        is_unconfident[illegible] = bool((evaluation.illegible_confidence_U < 0.5).all())
     assert auroc["train"] > 0.95
     assert auroc["train"] > auroc["score"]
-    assert doubted == {"train": True, "score": False}
+    assert is_unconfident == {"train": True, "score": False}
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does(folders: Path, tmp_path: Path) -> None:
+def test_two_processes_train_like_one(folders: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     for folder in (alone, together):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Losses by hand, where they agree with torch's and where they are meant to differ, for labels and for mixtures.
+"""Losses of labels and mixtures, compared with torch, with formulas, and where they differ from torch on purpose.
 
 Shapes: B batch, K classes, J = K + 1.
 """
@@ -28,12 +28,12 @@ def logits_BK() -> Tensor:
 
 
 def one_hot(labels_B: Tensor) -> Tensor:
-    """Fractions; the last is that of no label."""
+    """Returns fractions, the last of which is that of no label."""
     return F.one_hot(labels_B.where(labels_B != ILLEGIBLE_INDEX, 4), 5).float()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-def test_without_weights_it_is_torchs(logits_BK: Tensor, smoothing: float) -> None:
+def test_without_weights_the_loss_is_that_of_torch(logits_BK: Tensor, smoothing: float) -> None:
     loss, mixed_BJ = CrossEntropy(label_smoothing=smoothing), 0.7 * one_hot(LABELS_B) + 0.3 * one_hot(OTHERS_B)
     for ours, torchs in ((LABELS_B, LABELS_B), (mixed_BJ, mixed_BJ[:, :4])):
         expected = F.cross_entropy(logits_BK, torchs, label_smoothing=smoothing)
@@ -41,16 +41,16 @@ def test_without_weights_it_is_torchs(logits_BK: Tensor, smoothing: float) -> No
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"gamma": -1.0}, {"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"label_smoothing": float("nan")}]
+    "invalid", [{"gamma": -1.0}, {"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"label_smoothing": float("nan")}]
 )
-def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=next(iter(wrong))):
-        FocalLoss(**wrong)
+def test_values_out_of_range_are_rejected(invalid: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(invalid))):
+        FocalLoss(**invalid)
 
 
 @pytest.mark.parametrize(("gamma", "smoothing"), [(0.0, 0.2), (3.0, 0.2), (2.0, 0.0)])
-def test_by_hand(gamma: float, smoothing: float) -> None:
-    """Two classes with probabilities (3/4, 1/4) and (1/5, 4/5), labels 0 and 1, weights 2 and 0.5; and a mixture."""
+def test_loss_matches_its_formula(gamma: float, smoothing: float) -> None:
+    """Two crops have probabilities (3/4, 1/4) and (1/5, 4/5), labels 0 and 1, weights 2 and 0.5; one is a mixture."""
 
     def cost(p: float, weight: float) -> float:
         smooth = (-math.log(p) - math.log(1 - p)) / 2
@@ -58,7 +58,8 @@ def test_by_hand(gamma: float, smoothing: float) -> None:
 
     logits_BK, weights_K = torch.log(torch.tensor([[3.0, 1.0], [1.0, 4.0]])), torch.tensor([2.0, 0.5])
     losses = [FocalLoss(gamma=gamma, label_smoothing=smoothing)]
-    losses += [CrossEntropy(label_smoothing=smoothing)] if gamma == 0 else []  # without focus it is cross entropy
+    # The focal loss with gamma 0 is cross entropy.
+    losses += [CrossEntropy(label_smoothing=smoothing)] if gamma == 0 else []
     for loss in losses:
         hard = loss(logits_BK, torch.tensor([0, 1]), weights_K).item()
         assert hard == pytest.approx((cost(3 / 4, 2.0) + cost(4 / 5, 0.5)) / 2, rel=1e-6)
@@ -68,7 +69,7 @@ def test_by_hand(gamma: float, smoothing: float) -> None:
 
 @each_loss
 def test_weights_do_not_depend_on_the_rest_of_the_batch(logits_BK: Tensor, loss: CrossEntropy) -> None:
-    """A batch costs the mean of what its crops cost, illegible ones too, which torch's weighted mean is not."""
+    """The loss of a batch is the mean of the losses of its crops, unlike torch's weighted mean."""
     targets_B = LABELS_B.where(torch.arange(6) != 4, ILLEGIBLE_INDEX)
     alone = [loss(logits_BK[i : i + 1], targets_B[i : i + 1], WEIGHTS_K) for i in range(6)]
     torch.testing.assert_close(loss(logits_BK, targets_B, WEIGHTS_K), torch.stack(alone).mean())
@@ -77,28 +78,28 @@ def test_weights_do_not_depend_on_the_rest_of_the_batch(logits_BK: Tensor, loss:
 
 
 def test_smoothing_is_not_weighted_by_the_other_classes(logits_BK: Tensor) -> None:
-    """Only the weight of the crop's own class counts, unlike in torch's smoothing term."""
+    """Only the weight of the crop's own class is used, unlike in torch's smoothing term."""
     loss, labels_B = CrossEntropy(label_smoothing=0.3), torch.zeros(6, dtype=torch.int64)
     low, high = (loss(logits_BK, labels_B, torch.tensor([2.0, w, w, w])) for w in (0.01, 100.0))
     torch.testing.assert_close(low, high)
 
 
-def test_smoothing_still_forbids_certainty() -> None:
-    """Of two classes the cheapest probability lies inside (0, 1): were smoothing focused too, it would be 1."""
+def test_smoothing_still_penalizes_certainty() -> None:
+    """With two classes the best probability is inside (0, 1); with a focused smoothing term it would be 1."""
     loss = FocalLoss(gamma=2.0, label_smoothing=0.1)
     costs = [loss(torch.tensor([[x, 0.0]]), torch.tensor([0]), torch.ones(2)).item() for x in range(40)]
     assert 0 < costs.index(min(costs)) < 10
 
 
-def test_gradient_by_hand(logits_BK: Tensor) -> None:
-    """d loss / d logits = w[y] * (p - target) / B, the target being the smoothed one."""
+def test_gradient_matches_its_formula(logits_BK: Tensor) -> None:
+    """The gradient is w[y] * (p - target) / B, with the smoothed target."""
     CrossEntropy(label_smoothing=0.2)(logits_BK, LABELS_B, WEIGHTS_K).backward()
     targets_BK = 0.8 * F.one_hot(LABELS_B, 4) + 0.2 / 4
     expected_BK = WEIGHTS_K[LABELS_B, None] * (logits_BK.detach().softmax(dim=1) - targets_BK) / 6
     torch.testing.assert_close(logits_BK.grad, expected_BK)
 
 
-def test_the_focal_gradient_against_finite_differences(logits_BK: Tensor) -> None:
+def test_focal_gradient_matches_finite_differences(logits_BK: Tensor) -> None:
     loss, step = FocalLoss(gamma=1.5, label_smoothing=0.1), 1e-2
     (gradient_BK,) = torch.autograd.grad(loss(logits_BK, LABELS_B, WEIGHTS_K), logits_BK)
     for row, column in ((0, 0), (1, 3), (4, 1)):
@@ -109,7 +110,7 @@ def test_the_focal_gradient_against_finite_differences(logits_BK: Tensor) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_logits_are_scored_in_full_precision(dtype: torch.dtype) -> None:
+def test_loss_of_half_precision_logits_is_in_full_precision(dtype: torch.dtype) -> None:
     """Differences of 300 would overflow exp in fp16, and bf16 would round the loss to 8 bits."""
     logits_BK = torch.tensor([[300.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]], dtype=dtype)
     loss = CrossEntropy()(logits_BK, torch.tensor([1, 1]), torch.ones(4))
@@ -120,7 +121,7 @@ def test_half_precision_logits_are_scored_in_full_precision(dtype: torch.dtype) 
 @each_loss
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("others_B", [OTHERS_B, NONE_B], ids=["label", "none"])
-def test_a_mixture_costs_the_mixture_of_the_costs(
+def test_loss_of_a_mixture_is_the_mixture_of_losses(
     logits_BK: Tensor, loss: CrossEntropy, fraction: float, others_B: Tensor
 ) -> None:
     mixed_BJ = fraction * one_hot(LABELS_B) + (1 - fraction) * one_hot(others_B)
@@ -131,7 +132,7 @@ def test_a_mixture_costs_the_mixture_of_the_costs(
 @each_loss
 @pytest.mark.parametrize("size", [1e2, 65504.0, 1e30])
 def test_gradients_are_finite_at_extreme_logits(loss: CrossEntropy, size: float) -> None:
-    """Sure and right, sure and wrong, and undecided, of a label and of none."""
+    """The logits are confident and correct, confident and incorrect, and undecided, for a label and for none."""
     mixed_BJ = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0.5, 0.5, 0, 0]])
     for targets in (torch.tensor([0, 1, 0]), NONE_B[:3], mixed_BJ, mixed_BJ.flip(1)):
         logits_BK = torch.tensor([[size, 0, -size], [size, 0, -size], [size, size, 0]], requires_grad=True)
@@ -141,14 +142,14 @@ def test_gradients_are_finite_at_extreme_logits(loss: CrossEntropy, size: float)
 
 
 @each_loss
-def test_an_illegible_crop_costs_the_mean_over_all_labels_without_weights(
+def test_loss_of_an_illegible_crop_is_the_unweighted_mean_over_all_labels(
     logits_BK: Tensor, loss: CrossEntropy
 ) -> None:
-    """And so least where all are equal."""
+    """The loss is minimal for equal probabilities."""
     each = [loss(logits_BK, torch.full((6,), label), torch.ones(4)) for label in range(4)]
     torch.testing.assert_close(loss(logits_BK, NONE_B, WEIGHTS_K), torch.stack(each).mean())
     equal_BK = torch.full((6, 4), 3.0, requires_grad=True)
-    least = loss(equal_BK, NONE_B, WEIGHTS_K)
-    (gradient_BK,) = torch.autograd.grad(least, equal_BK)
+    minimum = loss(equal_BK, NONE_B, WEIGHTS_K)
+    (gradient_BK,) = torch.autograd.grad(minimum, equal_BK)
     torch.testing.assert_close(gradient_BK, torch.zeros(6, 4), atol=1e-7, rtol=0)
-    assert loss(logits_BK, NONE_B, WEIGHTS_K) > least
+    assert loss(logits_BK, NONE_B, WEIGHTS_K) > minimum

@@ -1,4 +1,4 @@
-"""Training on mixed crops: what reaches the loss, what is logged, and whose random numbers it is."""
+"""Training on mixed crops: the targets of the loss, the logged metrics, and the random numbers."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from jersey.training.losses import FocalLoss
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
 
-class Watched(FocalLoss):
-    """Keeps what it was given."""
+class WatchedLoss(FocalLoss):
+    """A focal loss that records its targets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,8 +35,10 @@ def data(crops_root: Path) -> JerseyDataModule:
     return tiny_data(crops_root)
 
 
-def test_mixed_batches_are_shares_and_give_the_train_split_a_loss_alone(data: JerseyDataModule, tmp_path: Path) -> None:
-    loss = Watched()
+def test_mixed_batches_have_fractions_and_the_train_split_has_only_a_loss(
+    data: JerseyDataModule, tmp_path: Path
+) -> None:
+    loss = WatchedLoss()
     module = noisy_module(data, mix=MixUp(alpha=1.0, p=0.5), loss=loss)
     fitted(tmp_path, data, module, TrainingCurves(interval_s=0.0))
     assert {bool((targets_BK.max(dim=1).values < 1).any()) for targets_BK in loss.targets} == {True, False}
@@ -47,8 +49,8 @@ def test_mixed_batches_are_shares_and_give_the_train_split_a_loss_alone(data: Je
     assert (tmp_path / "curves.png").stat().st_size > 0
 
 
-def test_mixing_leaves_the_augmentation_as_it_is(data: JerseyDataModule) -> None:
-    """Crops are mixed after they are augmented, by numbers of their own: unmixed batches are those without mixing."""
+def test_mixing_does_not_change_the_augmentation(data: JerseyDataModule) -> None:
+    """Mixing follows augmentation and has its own random numbers, so unmixed batches are as without mixing."""
     batch = next(iter(data.train_dataloader()))
     plain, rarely = noisy_module(data), noisy_module(data, mix=MixUp(alpha=1.0, p=1e-9))
     images_BCHW, targets_BK = rarely.prepare_batch(batch, 3)
@@ -56,7 +58,7 @@ def test_mixing_leaves_the_augmentation_as_it_is(data: JerseyDataModule) -> None
     assert torch.equal(targets_BK.argmax(dim=1), batch["labels"])
 
 
-def test_mixing_and_augmentation_draw_from_different_streams(data: JerseyDataModule) -> None:
+def test_mixing_and_augmentation_have_different_random_streams(data: JerseyDataModule) -> None:
     class WatchedNoise(Noise):
         def forward(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
             seeds.append(generator.initial_seed())
@@ -76,7 +78,7 @@ def test_mixing_and_augmentation_draw_from_different_streams(data: JerseyDataMod
     assert len(seeds) == len(set(seeds)) == 6
 
 
-def test_batches_seeds_and_processes_have_numbers_of_their_own_and_the_same_at_every_call(
+def test_random_numbers_depend_on_batch_seed_and_process_only(
     data: JerseyDataModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = next(iter(data.train_dataloader()))

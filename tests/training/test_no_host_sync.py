@@ -1,4 +1,4 @@
-"""Nothing inside a training step asks the device for a value: the host would wait there, and the device after it."""
+"""No operation of a training step reads a value from the device, which would make the host wait."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 READS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select)
 
 
-class Asked(TorchDispatchMode):
-    """Notes every operation that brings a value to the host."""
+class HostReads(TorchDispatchMode):
+    """Records every operation that copies a value to the host."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Asked(TorchDispatchMode):
 
 
 class Watch(Callback):
-    """Watches from the arrival of each batch to the end of all that is done for it; to be the last callback."""
+    """Watches each batch from its arrival to the end of its step; must be the last callback."""
 
     def __init__(self, make_watcher: Callable[[], Any]) -> None:
         self._make_watcher = make_watcher
@@ -50,7 +50,7 @@ class Watch(Callback):
 
 
 def watched(config: fdl.Buildable, folder: Path, make_watcher: Callable[[], Any]) -> list[Any]:
-    """What watched each step of a fit with all callbacks of the config."""
+    """Returns the watchers of all steps of a fit with the callbacks of the config."""
     experiment = configs.build(config)
     data = experiment.data(seed=0)
     data.setup()
@@ -65,32 +65,32 @@ def watched(config: fdl.Buildable, folder: Path, make_watcher: Callable[[], Any]
 
 @pytest.fixture
 def config(shrink: Callable[[fdl.Buildable], None], tmp_path: Path) -> fdl.Buildable:
-    """Of a data set with illegible crops."""
+    """The config of a run on a data set with illegible crops."""
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
     config.data.root = str(draw(tmp_path / "crops", "folders"))
     return config
 
 
-@pytest.mark.parametrize("is_curious", [False, True])
-def test_a_step_brings_no_value_to_the_host_and_one_that_does_is_seen(
-    config: fdl.Buildable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_curious: bool
+@pytest.mark.parametrize("reads_loss", [False, True])
+def test_step_reads_no_value_from_the_device_and_one_that_does_is_detected(
+    config: fdl.Buildable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads_loss: bool
 ) -> None:
     step = JerseyModule.training_step
 
-    def curious(self: JerseyModule, *arguments: Any) -> torch.Tensor:
+    def reading_step(self: JerseyModule, *arguments: Any) -> torch.Tensor:
         loss = step(self, *arguments)
         loss.item()
         return loss
 
-    if is_curious:
-        monkeypatch.setattr(JerseyModule, "training_step", curious)
-    for watcher in watched(config, tmp_path, Asked):
-        assert bool(watcher.operations) == is_curious, watcher.operations
+    if reads_loss:
+        monkeypatch.setattr(JerseyModule, "training_step", reading_step)
+    for watcher in watched(config, tmp_path, HostReads):
+        assert bool(watcher.operations) == reads_loss, watcher.operations
 
 
 class NoSync:
-    """Lets CUDA refuse every operation that waits."""
+    """Makes CUDA raise for every operation that waits."""
 
     def __enter__(self) -> None:
         torch.cuda.set_sync_debug_mode("error")
@@ -101,6 +101,6 @@ class NoSync:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("mix", [None, MixUp(alpha=1.0)])
-def test_a_step_on_a_gpu_never_waits(config: fdl.Buildable, tmp_path: Path, mix: MixUp | None) -> None:
+def test_step_on_a_gpu_never_waits(config: fdl.Buildable, tmp_path: Path, mix: MixUp | None) -> None:
     config.trainer.accelerator, config.module.mix = "gpu", mix
     watched(config, tmp_path, NoSync)

@@ -1,4 +1,4 @@
-"""Optimizers as a module makes them: groups, the update by hand, every step scheduled, and resumed runs."""
+"""Optimizers of a module: parameter groups, the update rule, the learning rate of every step, and resumed runs."""
 
 import itertools
 from collections.abc import Callable
@@ -51,9 +51,7 @@ NETWORKS = [small_network] + [
 
 @pytest.mark.parametrize("scale", [0.25, 0.0])
 @pytest.mark.parametrize("make", NETWORKS)
-def test_every_parameter_is_in_one_group_which_decays_it_or_not_at_its_part_s_rate(
-    make: Callable[[], Network], scale: float
-) -> None:
+def test_every_parameter_is_in_one_group_with_its_decay_and_rate(make: Callable[[], Network], scale: float) -> None:
     network = make()
     groups = param_groups(network, lr=2e-3, weight_decay=0.05, backbone_lr_scale=scale)
     members = [id(parameter) for group in groups for parameter in group["params"]]
@@ -63,12 +61,12 @@ def test_every_parameter_is_in_one_group_which_decays_it_or_not_at_its_part_s_ra
     for part, rate in ((network.backbone, scale * 2e-3), (network.head, 2e-3)):
         for module in part.modules():
             for name, parameter in module.named_parameters(recurse=False):
-                spared = isinstance(module, norms) or name == "bias"
+                is_excluded = isinstance(module, norms) or name == "bias"
                 group = group_of[id(parameter)]
-                assert (group["weight_decay"], group["lr"]) == (0.0 if spared else 0.05, rate), (module, name)
+                assert (group["weight_decay"], group["lr"]) == (0.0 if is_excluded else 0.05, rate), (module, name)
 
 
-def test_frozen_parameters_are_left_out_and_no_group_is_empty() -> None:
+def test_frozen_parameters_are_excluded_and_no_group_is_empty() -> None:
     network = small_network()
     network.backbone.requires_grad_(False)
     network.head.bias.requires_grad_(False)
@@ -76,7 +74,7 @@ def test_frozen_parameters_are_left_out_and_no_group_is_empty() -> None:
     assert [(group["name"], group["params"]) for group in groups] == [("head_decay", [network.head.weight])]
 
 
-def test_any_optimizer_of_torch_takes_the_groups_and_its_own_settings() -> None:
+def test_any_torch_optimizer_takes_the_groups_and_its_own_settings() -> None:
     make = partial(torch.optim.Adagrad, eps=0.5)
     optimizer = torch_optimizer(small_network(), make=make, lr=0.1, weight_decay=0.2, backbone_lr_scale=0.5)
     settings = [(group["name"], group["lr"], group["weight_decay"], group["eps"]) for group in optimizer.param_groups]
@@ -89,8 +87,8 @@ def test_any_optimizer_of_torch_takes_the_groups_and_its_own_settings() -> None:
 
 
 @pytest.mark.parametrize("make", [torch.optim.Rprop, partial(torch.optim.LBFGS, lr=1.0)])
-def test_an_optimizer_without_weight_decay_is_refused(make: Callable[..., torch.optim.Optimizer]) -> None:
-    with pytest.raises(UserError, match=r"module\.optimizer\.make=(Rprop|LBFGS) takes no weight_decay; choose another"):
+def test_optimizer_without_weight_decay_is_rejected(make: Callable[..., torch.optim.Optimizer]) -> None:
+    with pytest.raises(UserError, match=r"module\.optimizer\.make=(Rprop|LBFGS) has no weight_decay; choose another"):
         torch_optimizer(small_network(), make=make, lr=0.1)
 
 
@@ -103,12 +101,12 @@ def test_an_optimizer_without_weight_decay_is_refused(make: Callable[..., torch.
         (partial(torch_optimizer, make=partial(torch.optim.AdamW, fused=False)), [False, False]),
     ],
 )
-def test_kernels_are_fused_where_they_may_be_and_nobody_refuses(optimizer: Any, fused: list[bool | None]) -> None:
+def test_kernels_are_fused_unless_forbidden(optimizer: Any, fused: list[bool | None]) -> None:
     assert [optimizer(small_network(), lr=0.1, may_fuse=each).defaults["fused"] for each in (True, False)] == fused
 
 
-class Rates(Callback):
-    """Keeps the learning rate of every optimizer step."""
+class RateRecorder(Callback):
+    """Records the learning rate of every optimizer step."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -123,8 +121,8 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd_with_momentum_by_hand(data: JerseyDataModule, nesterov: bool) -> None:
-    """Two steps with gradient 1: velocity 1 + decay, then 0.9 of that beside the new gradient."""
+def test_sgd_with_momentum_matches_its_formula(data: JerseyDataModule, nesterov: bool) -> None:
+    """Two steps have gradient 1: the velocity is 1 + decay, then 0.9 of that plus the new gradient."""
     half = partial(sgd, lr=0.1, backbone_lr_scale=0.5, momentum=0.9, nesterov=nesterov, weight_decay=0.5)
     module = tiny_module(data, optimizer=half, schedule=constant)
     optimizer, _ = module.optimizer_and_schedule(2)
@@ -149,16 +147,16 @@ def test_sgd_with_momentum_by_hand(data: JerseyDataModule, nesterov: bool) -> No
     ("schedule", "optimizer", "accumulate"),
     [*zip(SCHEDULES, itertools.cycle(OPTIMIZERS), itertools.cycle([1, 4]), strict=False)],
 )
-def test_every_step_of_a_run_has_its_rate_and_a_resumed_run_is_an_uninterrupted_one(
+def test_every_step_has_its_scheduled_rate_and_a_resumed_run_is_identical(
     data: JerseyDataModule, tmp_path: Path, schedule: Any, optimizer: Any, accumulate: int
 ) -> None:
     def run(name: str, *callbacks: Callback, stop_after: int | None = None) -> dict[str, Any]:
         module = tiny_module(data, schedule=schedule, optimizer=optimizer)
-        average = EMA(half_life_epochs=0.3)
+        ema = EMA(half_life_epochs=0.3)
         folder = tmp_path / name
-        return fitted(folder, data, module, average, *callbacks, stop_after=stop_after, accumulate=accumulate)
+        return fitted(folder, data, module, ema, *callbacks, stop_after=stop_after, accumulate=accumulate)
 
-    recorder, steps, expected = Rates(), EPOCHS * -(-STEPS // accumulate), []
+    recorder, steps, expected = RateRecorder(), EPOCHS * -(-STEPS // accumulate), []
     whole = run("whole", recorder)
     run("parts", stop_after=2)
     assert_same_training(run("parts"), whole)

@@ -1,4 +1,4 @@
-"""Sharpness-aware steps: by hand on a quadratic, beside a loop written out, and with all that a real fit adds."""
+"""Sharpness-aware steps on a quadratic, compared with an explicit loop, and in real fits."""
 
 import copy
 from functools import partial
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loade
 
 
 class Quadratic(nn.Module):
-    """Half the sum of stiffness times weight squared: its gradient is stiffness times weight."""
+    """Returns half the sum of stiffness times squared weight, whose gradient is stiffness times weight."""
 
     def __init__(self, *weights: float) -> None:
         super().__init__()
@@ -44,19 +44,19 @@ def step(network: Quadratic, optimizer: torch.optim.Optimizer, *, rho: float) ->
     return optimizer.step(SAM(rho=rho).wrap_closure(network, closure)).item()  # type: ignore[arg-type, union-attr]
 
 
-def test_a_step_on_a_quadratic_by_hand() -> None:
-    """The gradient (3, 4) has length 5: half a step up leads to (3.3, 1.4), where the gradient is (3.3, 5.6)."""
+def test_step_on_a_quadratic_has_the_expected_result() -> None:
+    """The gradient (3, 4) has norm 5: an ascent step of 0.5 leads to (3.3, 1.4), with the gradient (3.3, 5.6)."""
     network = Quadratic()
     loss = step(network, torch.optim.SGD([network.weights], lr=0.1), rho=0.5)
-    assert loss == pytest.approx(0.5 * (9 + 4))  # at the weights themselves
+    assert loss == pytest.approx(0.5 * (9 + 4))  # at the original weights
     torch.testing.assert_close(network.weights.detach(), torch.tensor([3 - 0.33, 1 - 0.56]))
     assert network.offset.item() == 5.0
-    at_the_bottom = Quadratic(0.0, 0.0)
-    step(at_the_bottom, torch.optim.SGD([at_the_bottom.weights], lr=0.1), rho=0.5)
-    assert at_the_bottom.weights.tolist() == [0.0, 0.0]
+    at_minimum = Quadratic(0.0, 0.0)
+    step(at_minimum, torch.optim.SGD([at_minimum.weights], lr=0.1), rho=0.5)
+    assert at_minimum.weights.tolist() == [0.0, 0.0]
 
 
-def test_a_shorter_way_up_comes_nearer_to_the_optimizer_alone() -> None:
+def test_smaller_ascent_steps_are_closer_to_the_plain_optimizer() -> None:
     ends = []
     for rho in (1.0, 0.1, 0.01, 0.0):
         network = Quadratic()
@@ -73,16 +73,18 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 
 @pytest.mark.parametrize("optimizer", [adamw, partial(sgd, momentum=0.9, nesterov=True)])
-def test_no_way_up_is_the_optimizer_alone(data: JerseyDataModule, tmp_path: Path, optimizer: Any) -> None:
-    """Bit for bit, batch statistics and logged scores included, so the second pass leaves no trace of its own."""
-    chosen = partial(optimizer, lr=0.02, weight_decay=0.05)
-    plain = fitted(tmp_path / "plain", data, noisy_module(data, optimizer=chosen))
-    same = fitted(tmp_path / "sam", data, noisy_module(data, optimizer=chosen, sam=SAM(rho=0.0)))
+def test_without_ascent_the_result_is_that_of_the_plain_optimizer(
+    data: JerseyDataModule, tmp_path: Path, optimizer: Any
+) -> None:
+    """The result is identical, including batch statistics and logged scores, so the second pass has no side effect."""
+    configured = partial(optimizer, lr=0.02, weight_decay=0.05)
+    plain = fitted(tmp_path / "plain", data, noisy_module(data, optimizer=configured))
+    same = fitted(tmp_path / "sam", data, noisy_module(data, optimizer=configured, sam=SAM(rho=0.0)))
     assert_same_training(same, plain)
     assert (tmp_path / "sam" / "metrics.csv").read_text() == (tmp_path / "plain" / "metrics.csv").read_text()
 
 
-def test_the_train_split_is_scored_once_at_the_weights_themselves(data: JerseyDataModule, tmp_path: Path) -> None:
+def test_train_split_is_evaluated_once_at_the_original_weights(data: JerseyDataModule, tmp_path: Path) -> None:
     evaluations = []
     for name, sam in {"sam": SAM(rho=3.0), "plain": None}.items():
         module = noisy_module(data, sam=sam, optimizer=partial(sgd, lr=0.0, weight_decay=0.0))
@@ -93,24 +95,24 @@ def test_the_train_split_is_scored_once_at_the_weights_themselves(data: JerseyDa
     assert rows_of(tmp_path / "sam") == rows_of(tmp_path / "plain")
 
 
-# Adam would make a full step of the rounding noise that is the gradient of a bias before batch normalization.
+# The gradient of a bias before batch normalization is rounding noise, of which Adam would make a full step.
 SGD = partial(sgd, lr=0.1, momentum=0.9, weight_decay=0.01)
 
 
-def by_hand(data: JerseyDataModule, *, rho: float, clip_norm: float) -> dict[str, Tensor]:
-    """One epoch, the second gradient taken from a copy of the network, which keeps its batch statistics to itself."""
+def expected_epoch(data: JerseyDataModule, *, rho: float, clip_norm: float) -> dict[str, Tensor]:
+    """Trains one epoch with the second gradient from a copy of the network, which has its own batch statistics."""
     module = noisy_module(data, optimizer=SGD)
     optimizer, schedule = module.optimizer_and_schedule(STEPS)
     for index, batch in enumerate(data.train_dataloader()):
         images_BCHW, labels_B = module.prepare_batch(batch, index)
-        above = copy.deepcopy(module.network)
+        ascended = copy.deepcopy(module.network)
         gradients = gradients_of(module, module.network, images_BCHW, labels_B)
-        length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
-        for weight, gradient in zip(above.parameters(), gradients, strict=True):
-            weight.data += rho * gradient / length
-        gradients = gradients_of(module, above, images_BCHW, labels_B)
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+        for weight, gradient in zip(ascended.parameters(), gradients, strict=True):
+            weight.data += rho * gradient / norm
+        gradients = gradients_of(module, ascended, images_BCHW, labels_B)
         for weight, gradient in zip(module.network.parameters(), gradients, strict=True):
-            weight.grad = torch.empty_like(weight).copy_(gradient)  # in the weight's memory format, as backward() does
+            weight.grad = torch.empty_like(weight).copy_(gradient)  # in the weight's memory format, as of backward()
         torch.nn.utils.clip_grad_norm_(module.network.parameters(), clip_norm)
         optimizer.step()
         schedule.step()
@@ -123,14 +125,14 @@ def gradients_of(module: Any, network: nn.Module, images_BCHW: Tensor, labels_B:
 
 
 @pytest.mark.parametrize("clip_norm", [1.0, 0.05])
-def test_a_fit_is_the_loop_by_hand(data: JerseyDataModule, tmp_path: Path, clip_norm: float) -> None:
+def test_fit_matches_the_explicit_loop(data: JerseyDataModule, tmp_path: Path, clip_norm: float) -> None:
     module = noisy_module(data, sam=SAM(rho=0.3), optimizer=SGD)
     seen = fitted(tmp_path, data, module, epochs=1, clip_norm=clip_norm)["state_dict"]
-    for name, value in by_hand(data, rho=0.3, clip_norm=clip_norm).items():
+    for name, value in expected_epoch(data, rho=0.3, clip_norm=clip_norm).items():
         torch.testing.assert_close(seen[name], value, atol=1e-5, rtol=1e-4)
 
 
-def test_a_negative_length_and_accumulated_batches_are_refused(data: JerseyDataModule, tmp_path: Path) -> None:
+def test_negative_rho_and_accumulated_batches_are_rejected(data: JerseyDataModule, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"module\.sam\.rho"):
         SAM(rho=-0.1)
     with pytest.raises(UserError, match=r"module\.sam.*trainer\.accumulate=2"):
@@ -144,10 +146,10 @@ def fitted_in_fp16(folder: Path, data: JerseyDataModule, module: L.LightningModu
     return copy_of(module)
 
 
-def test_the_loss_scale_of_fp16_changes_no_step_and_one_that_overflows_moves_nothing(
+def test_loss_scale_of_fp16_does_not_change_steps_and_overflow_skips_them(
     data: JerseyDataModule, tmp_path: Path
 ) -> None:
-    """The way up is as long whatever the scale; powers of two round alike."""
+    """The ascent step has the same norm at any scale, and scaling by powers of two is exact."""
     before = copy_of(noisy_module(data).network)
     low, high, none = (
         fitted_in_fp16(tmp_path, data, noisy_module(data, sam=SAM(rho=0.3)), scale) for scale in (64.0, 1024.0, 2.0**60)

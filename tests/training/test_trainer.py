@@ -1,4 +1,4 @@
-"""What the trainer takes from torchrun, and that without it one device trains."""
+"""The devices and strategy of the trainer, with and without torchrun."""
 
 from pathlib import Path
 
@@ -36,13 +36,13 @@ def trainer(folder: Path, callback: Callback | None = None, *, accelerator: str 
     )
 
 
-def test_alone_one_device_trains(tmp_path: Path) -> None:
+def test_without_torchrun_one_device_trains(tmp_path: Path) -> None:
     made = trainer(tmp_path)
     assert (made.world_size, made.num_devices, made.num_nodes) == (1, 1, 1)
     assert not isinstance(made.strategy, DDPStrategy)
 
 
-def test_torchrun_says_how_many_and_ddp_looks_for_weights_without_gradient_where_some_are_frozen(
+def test_torchrun_sets_the_devices_and_ddp_finds_unused_parameters_if_some_are_frozen(
     torchrun: None, tmp_path: Path
 ) -> None:
     for callback in (None, FreezeBackbone(freeze_frac=0.5)):
@@ -57,5 +57,5 @@ def test_more_processes_than_gpus_is_a_user_error(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match=r"2 processes on a machine of 1 GPUs; .*--nproc_per_node=1"):
+    with pytest.raises(UserError, match=r"2 processes on a machine with 1 GPUs; .*--nproc_per_node=1"):
         trainer(tmp_path, accelerator="auto")

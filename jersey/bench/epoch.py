@@ -64,7 +64,7 @@ class BareLoop:
 
     network: nn.Module
     loader: TrainBatches
-    dtype: torch.dtype | None  # of autocast
+    dtype: torch.dtype | None  # of autocast; None disables it
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:

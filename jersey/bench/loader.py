@@ -65,7 +65,6 @@ def epochs(data: JerseyDataModule, *, batches: int) -> dict[str, Callable[[], ob
 
 
 def _anonymous_mb() -> float:
-    """Returns the anonymous memory of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 

@@ -99,25 +99,25 @@ def measure(folder: Path | None = None) -> dict[str, Any]:
     return {"networks": result, **numbers}
 
 
-def times_of(deployed: ExportModule, rounds: dict[int, int]) -> dict[int, harness.Times]:
+def times_of(module: ExportModule, rounds: dict[int, int]) -> dict[int, harness.Times]:
     """Returns the seconds per batch by batch size and candidate, one value per round."""
     with TemporaryDirectory() as folder:
-        paths = _export(deployed, Path(folder))
-        return {batch: _times_s(deployed, paths, batch, rounds[batch]) for batch in rounds}
+        paths = _export(module, Path(folder))
+        return {batch: _times_s(module, paths, batch, rounds[batch]) for batch in rounds}
 
 
-def _export(deployed: ExportModule, folder: Path) -> dict[str, Path]:
+def _export(module: ExportModule, folder: Path) -> dict[str, Path]:
     paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no resize", "fp16", "int8")}
-    calibration = crops_of(8, deployed.settings.size_px).transpose(0, 3, 1, 2).copy()
-    write_onnx(deployed, paths["onnx"], {})
-    write_onnx(deployed.changed(is_static=True), paths["onnx, no resize"], {})
-    write_onnx(deployed.changed(is_half=True), paths["fp16"], {})
-    write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=calibration)
+    calibration = crops_of(8, module.settings.size_px).transpose(0, 3, 1, 2).copy()
+    write_onnx(module, paths["onnx"], {})
+    write_onnx(module.changed(is_static=True), paths["onnx, no resize"], {})
+    write_onnx(module.changed(is_half=True), paths["fp16"], {})
+    write_int8(paths["onnx"], paths["int8"], module.facts, calibration_NCHW=calibration)
     return paths
 
 
-def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds: int) -> harness.Times:
-    crops_NHW3 = crops_of(batch, deployed.settings.size_px)
+def _times_s(module: ExportModule, paths: dict[str, Path], batch: int, rounds: int) -> harness.Times:
+    crops_NHW3 = crops_of(batch, module.settings.size_px)
     images_NCHW = np.ascontiguousarray(crops_NHW3.transpose(0, 3, 1, 2))
     crops_BCHW, threads = torch.from_numpy(images_NCHW), torch.get_num_threads()
     predictor = Predictor(paths["onnx"], batch_size=batch, threads=threads)
@@ -127,7 +127,7 @@ def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds:
 
     def run_torch() -> None:
         with torch.inference_mode():
-            deployed.network(crops_BCHW)
+            module.network(crops_BCHW)
 
     candidates: dict[str, Any] = {"torch": run_torch}
     for name, path in paths.items():

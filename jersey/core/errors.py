@@ -79,7 +79,6 @@ def _is_gpu_out_of_memory(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yields the error and the chain of its causes."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -97,7 +96,6 @@ def _gpu_sentence(error: BaseException) -> str:
 
 
 def _disk_sentence(error: OSError) -> str:
-    """Names the file, the full disk and the remedies."""
     what = f"cannot write {error.filename}" if error.filename else "cannot write"
     return (
         f"{what}: {_disk_and_reason(error)}; delete files there, such as old runs and decoded crops, or choose another "
@@ -106,7 +104,6 @@ def _disk_sentence(error: OSError) -> str:
 
 
 def _disk_and_reason(error: OSError) -> str:
-    """Names the full disk if the error has a file name."""
     if not error.filename:
         return f"a disk is full ({error.strerror})"
     place = Path(os.fsdecode(error.filename)).absolute()

@@ -74,7 +74,6 @@ def image_grid(title: str, sections: Sequence[TileSection], *, columns: int) -> 
 
 
 def _tile(tile: Tile) -> Image.Image:
-    """The views side by side in a frame, with the caption below."""
     views = [_scaled(image_HW3) for image_HW3 in tile.images]
     width = sum(view.width for view in views) + VIEW_GAP_PX * (len(views) - 1) + 2 * INSET_PX
     height = max(view.height for view in views) + 2 * INSET_PX

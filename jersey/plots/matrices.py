@@ -84,7 +84,7 @@ def _explain_colors(sheet: Sheet, *, x_px: int, y_px: int, height_px: int) -> No
         tick_px = y_px + (1 - fraction**0.5) * (height_px - 1)
         sheet.fill("black", x_px + 14, tick_px, 4, 1)
         sheet.write(f"{fraction:.0%}", x_px + 22, tick_px, at="left", size_px=12)
-    legend = "color: fraction of the true label; cells: crops"
+    legend = "color: fraction of the row; cells: crops"
     sheet.write(legend, x_px + 22 + width_px("100%", 12) + GAP_PX, y_px + height_px / 2, at="left", is_upright=True)
 
 
@@ -131,9 +131,7 @@ def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *,
 
 def _draw_places(sheet: Sheet, places: Mapping[str, np.ndarray], *, y_px: int) -> None:
     side_px = CELL_PX * len(DIGITS)
-    legend = (
-        "color: fraction of the true digit; cells: crops; hatched: no crops; only predictions of the correct length"
-    )
+    legend = "color: fraction of the row; cells: crops; hatched: no crops; only predictions of the correct length"
     sheet.write(legend, 0, y_px + side_px + 64, at="left", size_px=12)
     for index, (place, counts_DD) in enumerate(places.items()):
         x_px = index * (side_px + PANEL_GAP_PX)

@@ -121,7 +121,6 @@ def _prepare(root: Path, settings: Settings) -> None:
 
 
 def _paths(settings: Settings, split: SplitName, index: int, label: str) -> list[Path]:
-    """Returns the paths of a tracklet's frames, or of a single crop, relative to the root."""
     path = crop_path(split, index, label, settings.layout)
     if settings.frames == 1:
         return [path]

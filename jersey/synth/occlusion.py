@@ -101,7 +101,6 @@ def templates(typeface: Typeface) -> NDArray[np.bool_]:
 
 
 def _arm(cover: _Cover, rng: np.random.Generator) -> None:
-    """Adds an arm that reaches in from the edge and narrows toward the hand."""
     side_px = cover.side_px
     start, end = rng.uniform(-0.2, 1.2, 2) * side_px, rng.uniform(0.1, 0.9, 2) * side_px
     start[rng.integers(2)] = rng.choice((-0.1, 1.1)) * side_px
@@ -128,7 +127,6 @@ def _paint_arm(cover: _Cover, start: Floats, end: Floats, half_width_px: float, 
 
 
 def _ball(cover: _Cover, rng: np.random.Generator) -> None:
-    """Adds a basketball with its seams."""
     x, y = center = rng.uniform(-0.1, 1.1, 2) * cover.side_px
     radius_px = cover.side_px * rng.uniform(0.1, 0.2)
     cover.circle(center, radius_px, colors.pick(colors.BALL, rng))

@@ -129,7 +129,6 @@ def _paint_near_arm(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: n
 def _paint_arm(
     draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], skin: Color, *, widths: tuple[float, float]
 ) -> None:
-    """Paints an arm along shoulder, elbow and hand; it is lighter along its middle."""
     for factor, thickness in ((0.72, 1.0), (0.9, 0.78), (1.0, 0.5)):
         _limb(draw, easel, joints[1:], colors.shade(skin, factor), widths[1] * thickness)
         _limb(draw, easel, joints[:2], colors.shade(skin, factor), widths[0] * thickness)

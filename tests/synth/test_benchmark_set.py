@@ -13,7 +13,7 @@ from jersey.synth import benchmark
 from jersey.synth.benchmark import NUMBERS, TRACKLETS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, ensure_benchmark
 
 
-def test_43_numbers_have_1200_down_to_6_crops_and_the_rarest_have_one_or_two_digits() -> None:
+def test_43_numbers_have_1200_down_to_6_crops_and_the_rarest_include_both_lengths() -> None:
     assert len(set(NUMBERS)) == len(NUMBERS) == len(TRAIN_COUNTS) == 43
     assert (TRAIN_COUNTS[0], TRAIN_COUNTS[1], TRAIN_COUNTS[-1], sum(TRAIN_COUNTS)) == (1200, 890, 6, 6000)
     assert all(more >= fewer for more, fewer in itertools.pairwise(TRAIN_COUNTS))

@@ -35,10 +35,10 @@ def escape_control(text: str) -> str:
     return _BREAKING.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def summarize(names: Sequence[str], *, max_shown: int, separator: str = ", ") -> str:
-    """Joins the first `max_shown` names and adds the number of the remaining ones."""
-    rest = [f"and {len(names) - max_shown:,} more"] if len(names) > max_shown else []
-    return separator.join([*names[:max_shown], *rest])
+def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str:
+    """Joins the first `limit` names and adds the number of the remaining ones."""
+    rest = [f"and {len(names) - limit:,} more"] if len(names) > limit else []
+    return separator.join([*names[:limit], *rest])
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Labels:
                 raise UserError(f"label {name!r} has characters that cannot be printed; rename it")
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
-            raise UserError(f"labels appear twice in the label map: {summarize(twice, max_shown=10)}; list each once")
+            raise UserError(f"labels appear twice in the label map: {summarize(twice, limit=10)}; list each once")
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "Labels":

@@ -1,7 +1,7 @@
-"""Aim's web pages in a headless Chromium: for the README's pictures and for the tests that look at the pages.
+"""Aim's web pages in a headless Chromium, for the screenshots of the README and for tests of the pages.
 
-Needs Debian's package `chromium`; Playwright drives it. The state of an explorer (what it looks for, how it groups) is
-part of its address, that of the tables is in the browser's storage: both are JSON, packed by `pack`.
+Playwright drives Debian's package `chromium`. The state of an explorer (query, grouping) is part of its address, and
+that of the tables is in the browser's storage; both are JSON, packed by `pack`.
 """
 
 import base64
@@ -22,20 +22,20 @@ from typing import Any
 
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
-START_TIMEOUT_S = 120  # Aim takes half a minute where the machine is busy
+START_TIMEOUT_S = 120  # Aim takes half a minute on a busy machine
 PAGE_TIMEOUT_S = 20
-TRIES = 6  # a page is opened again until Aim has indexed the runs that it is to show
+TRIES = 6  # a page is opened again until Aim has indexed its runs
 WIDTH_PX, HEIGHT_PX = 1280, 720
 
 
 def chromium() -> str | None:
-    """The browser's path, None where it is not installed."""
+    """Returns the path of the browser, or None if it is not installed."""
     return shutil.which("chromium")
 
 
 @contextmanager
 def aim_up(repo: Path, log: Path) -> Iterator[str]:
-    """Serves the Aim repository in the folder `repo` as the README does, but on a free port; gives its address."""
+    """Serves the Aim repository in the folder `repo` on a free port; yields its address."""
     aim = Path(sys.executable).with_name("aim")
     command = [aim, "up", "--repo", repo, "--read-only", "--host", "127.0.0.1", "--port", "0", "--workers", "1"]
     with log.open("w", encoding="utf-8") as output:
@@ -43,13 +43,13 @@ def aim_up(repo: Path, log: Path) -> Iterator[str]:
             list(map(str, command)), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        yield _wait_until_it_answers(process, log)
+        yield _wait_for_server(process, log)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # its server is a child that would stay
+        os.killpg(process.pid, signal.SIGTERM)  # its server is a child process that would remain
         process.wait(timeout=30)
 
 
-def _wait_until_it_answers(process: "subprocess.Popen[bytes]", log: Path) -> str:
+def _wait_for_server(process: "subprocess.Popen[bytes]", log: Path) -> str:
     deadline = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         found = re.search(r"Open (http://\S+)", log.read_text(encoding="utf-8"))
@@ -65,10 +65,10 @@ def _wait_until_it_answers(process: "subprocess.Popen[bytes]", log: Path) -> str
 
 @contextmanager
 def browser_page(tables: Mapping[str, Any] | None = None) -> Iterator[Page]:
-    """An empty page that reaches this machine only: Aim's pages would load fonts and Python from elsewhere.
+    """Yields an empty page that reaches only this machine, because Aim's pages load fonts and Python from elsewhere.
 
     Args:
-        tables: which columns a table shows and in what order, by explorer ("runs", "metrics", "images").
+        tables: columns of the tables and their order, by explorer ("runs", "metrics", "images").
     """
     storage = {f"{name}Table": pack(state) for name, state in (tables or {}).items()} | {"communityPopupSeen": "true"}
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -85,13 +85,13 @@ def browser_page(tables: Mapping[str, Any] | None = None) -> Iterator[Page]:
 
 
 def explorer(address: str, kind: str, query: str = "", **state: Any) -> str:
-    """The address of an explorer that shows what an Aim query finds.
+    """Returns the address of an explorer that shows the results of an Aim query.
 
     Args:
-        address: of the server.
+        address: address of the server.
         kind: "runs", "metrics", "images" or "params".
-        query: what to look for, in Aim's language; empty for everything.
-        state: more of the explorer's state, merged into its defaults: `grouping`, `images`, `options` of a select.
+        query: query in Aim's language; an empty one finds everything.
+        state: further state of the explorer, merged into its defaults: `grouping`, `images`, `options` of a select.
     """
     select = {"advancedMode": True, "advancedQuery": query, "query": query, "options": state.pop("options", [])}
     parts = {name: pack(part) for name, part in {"select": select, **state}.items()}
@@ -99,19 +99,19 @@ def explorer(address: str, kind: str, query: str = "", **state: Any) -> str:
 
 
 def pack(state: Mapping[str, Any]) -> str:
-    """As Aim's pages keep state: JSON, percent-encoded as JavaScript's encodeURI does it, in base 64."""
+    """Encodes state like Aim's pages: JSON, percent-encoded like JavaScript's encodeURI, in base 64."""
     text = json.dumps(state, separators=(",", ":"), ensure_ascii=False)
     percent = urllib.parse.quote(text, safe=";,/?:@&=+$-_.!~*'()#")
     return "O-" + base64.urlsafe_b64encode(percent.encode()).decode().rstrip("=")
 
 
 def column(metric: str, subset: str) -> str:
-    """The name of a metric's column in Aim's tables."""
+    """Returns the name of a metric's column in Aim's tables."""
     return pack({"metricName": metric, "contextName": f' subset="{subset}"'})
 
 
 def open_until(page: Page, address: str, condition: str) -> None:
-    """Opens a page, again if need be, until a JavaScript expression is true of it."""
+    """Opens a page, several times if necessary, until a JavaScript expression is true on it."""
     for _ in range(TRIES):
         page.goto(address)
         try:
@@ -119,4 +119,4 @@ def open_until(page: Page, address: str, condition: str) -> None:
             return
         except TimeoutError:
             continue
-    raise RuntimeError(f"{condition} is not true of {address}: {page.inner_text('body')}")
+    raise RuntimeError(f"{condition} is not true on {address}: {page.inner_text('body')}")

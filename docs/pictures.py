@@ -1,8 +1,8 @@
-"""The pictures of the README: `uv run python docs/pictures.py [RUNS [DOCS]]`, after a quick start or two.
+"""Makes the images of the README after one or two quick starts: `uv run python docs/pictures.py [RUNS [DOCS]]`.
 
-RUNS is the folder of all runs, else `runs`; DOCS is where the pictures go, else beside this file. The newest quick
-start gives the confusion matrix, the Aim repository the screenshots: two runs that differ in `lr` show more than one.
-Needs Debian's `chromium`.
+RUNS is the folder of all runs (default: `runs`), DOCS the folder for the images (default: that of this file). The
+confusion matrix comes from the newest quick start, the screenshots from the Aim repository; two runs with different
+`lr` make better screenshots than one. Debian's `chromium` must be installed.
 """
 
 import io
@@ -37,11 +37,11 @@ IMAGES_SHOWN = """() => {{
     const images = [...document.querySelectorAll('.ImageBox img')];
     return images.length >= {count} && images.every(image => image.naturalWidth > 0);
 }}"""
-SETTLE_MS = 2000  # for what is still being laid out
+SETTLE_MS = 2000  # until the layout of a page is final
 
 
 def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
-    """Makes all pictures anew."""
+    """Makes all images."""
     contact_sheet().save(docs / "contact_sheet.jpg", quality=88)
     with Image.open(newest_quickstart(runs) / "confusion_matrix_test.png") as matrix:
         save_small(matrix, docs / "confusion_matrix.png")
@@ -56,7 +56,7 @@ def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
 
 
 def contact_sheet(*, columns: int = 10, size_px: int = 96, gap_px: int = 8, seed: int = 0) -> Image.Image:
-    """Synthetic crops of different numbers: four rows of train, below a gap two of test in typefaces unseen there."""
+    """Renders synthetic crops: four rows with the typefaces of train, and below a gap two with those of test."""
     rng = np.random.default_rng(seed)
     numbers = ["0", "00", *(str(number) for number in range(1, 100))]
     order = iter([numbers[index] for index in rng.permutation(len(numbers))])
@@ -70,21 +70,21 @@ def contact_sheet(*, columns: int = 10, size_px: int = 96, gap_px: int = 8, seed
 
 
 def newest_quickstart(runs: Path) -> Path:
-    """The newest finished run of the quick start as it is registered."""
+    """Returns the newest finished run of the unchanged quick start."""
     folders = [path.parent for path in runs.glob("quickstart/*/report.md")]
     unchanged = [folder for folder in folders if not (folder / "config_diff.txt").read_text(encoding="utf-8").strip()]
     if not unchanged:
-        raise FileNotFoundError(f"{runs} holds no finished quick start: run launch.py --exp=quickstart")
+        raise FileNotFoundError(f"{runs} contains no finished quick start: run launch.py --exp=quickstart")
     return max(unchanged, key=lambda folder: (folder / "report.md").stat().st_mtime)
 
 
 def runs_table(address: str) -> tuple[str, str]:
-    """Where the table of runs is, and what is true of the page once it is there."""
+    """Returns the address of the table of runs, and a condition that is true once it is loaded."""
     return explorer(address, "runs", EXPERIMENT), "document.querySelector('.Table__cell.tags') !== null"
 
 
 def curves(address: str) -> tuple[str, str]:
-    """The same for the accuracy of all runs by epoch: a color for each `lr`, a stroke for each split."""
+    """Returns the same for accuracy by epoch of all runs, with one color per `lr` and one stroke per split."""
     grouping = {"color": [f"run.params.{LR}"], "stroke": ["context.subset"], "chart": []}
     query = f"metric.name == 'acc_top1' and metric.context.subset != 'test' and {EXPERIMENT}"
     condition = "document.querySelector('path.Line') !== null"
@@ -92,9 +92,9 @@ def curves(address: str) -> tuple[str, str]:
 
 
 def confusion_matrices(address: str, count: int = 1) -> tuple[str, str]:
-    """The same for the confusion matrices of all validations: a row for each `lr`, in it the epochs.
+    """Returns the same for the confusion matrices of all validations, with one row per `lr` and one column per epoch.
 
-    Aim sends them one by one: the page is there once it shows `count`.
+    Aim sends them one by one; the page is loaded once it shows `count` of them.
     """
     grouping = {"row": [f"run.params.{LR}"]}
     size = {"additionalProperties": {"alignmentType": "Height", "mediaItemSize": 37}}
@@ -103,7 +103,7 @@ def confusion_matrices(address: str, count: int = 1) -> tuple[str, str]:
 
 
 def screenshot(page: Page, path: Path, address: str, condition: str, *, height_px: int = HEIGHT_PX) -> None:
-    """Takes the picture of a page once its condition is true and it has come to rest."""
+    """Saves a screenshot of a page once its condition is true and its layout is final."""
     page.set_viewport_size({"width": WIDTH_PX, "height": height_px})
     open_until(page, address, condition)
     page.wait_for_timeout(SETTLE_MS)
@@ -112,7 +112,7 @@ def screenshot(page: Page, path: Path, address: str, condition: str, *, height_p
 
 
 def save_small(image: Image.Image, path: Path) -> None:
-    """Saves with a palette: a third of the size, and no difference to be seen."""
+    """Saves an image with a palette: a third of the size without a visible difference."""
     image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 

@@ -195,7 +195,7 @@ def test_a_checkpoint_of_other_labels_and_a_data_set_that_lost_a_class_are_refus
     folder.labels.unlink()
     folder.last_checkpoints[0].parent.mkdir()
     folder.last_checkpoints[0].write_bytes(finished.last_checkpoints[0].read_bytes())
-    with pytest.raises(ValueError, match="the same names, in another order"):
+    with pytest.raises(ValueError, match="the same labels in a different order"):
         fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
 
 

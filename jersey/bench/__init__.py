@@ -1,1 +1,1 @@
-"""Speed against baselines: `python -m jersey.bench.QUESTION` prints tables, then a line of JSON."""
+"""Speed benchmarks against baselines: `python -m jersey.bench.NAME` prints tables, then one line of JSON."""

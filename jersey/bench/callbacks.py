@@ -1,10 +1,10 @@
-"""What the callbacks of a run cost, beside its epochs, by Lightning's own profiler.
+"""Measures the time of a run's callbacks relative to its epochs with Lightning's profiler.
 
     python -m jersey.bench.callbacks runs/quickstart/RUN
 
-Does the run of that folder again, in a temporary folder, and adds up the time inside the hooks of each callback: those
-inside of epochs, and those at the start of the run, at its end and around the test. Aim's part of a picture is inside
-the hook that makes it; a checkpoint is copied there and written by a thread.
+Repeats the run in a temporary folder, and adds up the time in the hooks of each callback inside of epochs, and outside:
+at the start and the end of the run and around the test. Aim's time for an image counts for the callback that makes it;
+a checkpoint is copied in the hook and written by a thread.
 """
 
 from collections import defaultdict
@@ -19,48 +19,53 @@ from lightning.pytorch.profilers import SimpleProfiler
 from jersey.bench import harness
 from jersey.core.tables import format_table
 
-ONCE = ("setup", "teardown", "on_fit", "on_train_start", "on_train_end", "on_test", "on_load")
-"""How the names of hooks outside of epochs begin."""
+ONCE_PREFIXES = ("setup", "teardown", "on_fit", "on_train_start", "on_train_end", "on_test", "on_load")
+"""Prefixes of the hooks that run outside of epochs."""
 
 
-class Profiled(Callback):
-    """Lets a profiler time every hook that is called after its own `setup`."""
+class ProfileHooks(Callback):
+    """Attaches a profiler that times every hook called after its own `setup`."""
 
     def __init__(self) -> None:
         self.profiler = SimpleProfiler()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        setattr(trainer, "profiler", self.profiler)  # noqa: B010  # Lightning declares it out of mypy's sight
+        setattr(trainer, "profiler", self.profiler)  # noqa: B010  # mypy does not see Lightning's declaration
 
 
-def sums(durations_s: Mapping[str, list[float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds by callback, inside of epochs and outside, from those of a profiler's actions."""
+def sum_by_callback(durations_s: Mapping[str, list[float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Returns the seconds of each callback inside and outside of epochs, from the durations of a profiler's actions."""
     in_epochs_s: dict[str, float] = defaultdict(float)
     once_s: dict[str, float] = defaultdict(float)
     for action, values_s in durations_s.items():
         kind, _, rest = action.partition("]")
         if kind == "[Callback":
             hook = rest.rpartition(".")[2]
-            side = once_s if hook.startswith(ONCE) else in_epochs_s
+            side = once_s if hook.startswith(ONCE_PREFIXES) else in_epochs_s
             side[rest.partition(".")[0].partition("{")[0]] += sum(values_s)
     return in_epochs_s, once_s
 
 
 def measure(folder: Path, changes: Sequence[str]) -> dict[str, Any]:
-    """Does the run again, and prints a row a callback and their sum beside the epochs, validations included."""
-    profiled = Profiled()
-    harness.repeat_run(*harness.load_run(folder, changes), harness.workdir(), "bench", profiled=profiled)
-    durations_s = profiled.profiler.recorded_durations
-    inside_s, once_s = sums(durations_s)
+    """Repeats a run and prints one row per callback, relative to the time of its epochs with their validations.
+
+    Args:
+        folder: run folder to repeat, such as runs/quickstart/20261121-101500.
+        changes: change of its config, such as trainer.epochs=2; may be given several times.
+    """
+    hooks = ProfileHooks()
+    harness.repeat_run(*harness.load_run(folder, changes), harness.workdir(), "bench", hooks=hooks)
+    durations_s = hooks.profiler.recorded_durations
+    inside_s, once_s = sum_by_callback(durations_s)
     epochs_s = durations_s["run_training_epoch"]
     by_cost = sorted({*inside_s, *once_s}, key=lambda name: -inside_s.get(name, 0.0))
     seconds = [(name, inside_s.get(name, 0.0), once_s.get(name, 0.0)) for name in by_cost]
-    rows = [["callback", "in epochs s", "of the epochs", "once s"]]
-    for name, inside, once in (*seconds, ("all", sum(inside_s.values()), sum(once_s.values()))):
+    rows = [["callback", "inside epochs s", "fraction of epochs", "outside s"]]
+    for name, inside, once in (*seconds, ("total", sum(inside_s.values()), sum(once_s.values()))):
         rows.append([name, f"{inside:.2f}", f"{inside / sum(epochs_s):.2%}", f"{once:.2f}"])
     print("\n".join(format_table(rows)))
-    share = sum(inside_s.values()) / sum(epochs_s)
-    return {"epochs": len(epochs_s), "epochs_s": round(sum(epochs_s), 1), "share": round(share, 4)}
+    fraction = sum(inside_s.values()) / sum(epochs_s)
+    return {"epochs": len(epochs_s), "epochs_s": round(sum(epochs_s), 1), "fraction": round(fraction, 4)}
 
 
 if __name__ == "__main__":

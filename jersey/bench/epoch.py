@@ -1,27 +1,24 @@
-"""Whole epochs of a run beside what they could be at best, and beside the usual ways to train.
+"""Compares whole epochs of a run with the bare training step, torchvision and timm.
 
     python -m jersey.bench.epoch runs/resnet18_small/RUN --set='size_px=(128, 128)'
 
-Takes the config of a run folder and trains as that run does, with all its callbacks, Aim and checkpoints, in a
-temporary folder; only the number of batches is limited. Between its epochs, in the same process, as many batches go
-through
+Trains the config of a run folder with all its callbacks, Aim and checkpoints in a temporary folder; only the number of
+batches is limited. Between its epochs, the same process trains with the same number of batches:
 
-- bare step: the same network and precision, batches that lie on the device already, forward, backward, torch's AdamW;
-- torchvision: ImageFolder, v2 transforms, a DataLoader with a worker for each core, then the bare step;
-- timm: its own loader and its network of that name, then the bare step; left out where timm is not installed.
+- bare step: the same network and precision, batches that are already on the device, forward, backward, torch's AdamW;
+- torchvision: ImageFolder, v2 transforms, a DataLoader with one worker per core, then the bare step;
+- timm: its own loader and its network of that name, then the bare step; left out if timm is not installed.
 
-`training` is the time from the start of an epoch to its validation. `epoch` holds a validation of as many batches,
-which is the same for all, and, for jersey alone, checkpoints, metrics and pictures: an epoch cut short holds as many
-of them as a whole one. The data set needs a folder for each class: torchvision and timm read nothing else.
+`training` is the time from the start of an epoch to its validation. `epoch` includes a validation of the same number of
+batches, which is equal for all, and, for jersey alone, checkpoints, metrics and images: a shortened epoch has as many
+of them as a whole one. The data set needs one folder per class, because torchvision and timm read no other layout.
 
-Of several networks and sizes there is a row each; on a machine with a GPU:
+Several networks and sizes get one row each; on a machine with a GPU:
 
     python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --set=batch_size=256 --batches=50
 
-`--rounds` are the epochs to time, after one that warms up, `--batches` those of an epoch.
-
-There `busy` is the share of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`), `GB` the
-most memory that they held on it, together with the networks that they are compared with.
+`busy` is the fraction of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`), `GB` the
+peak GPU memory in them, the networks of the baselines included.
 
 Shapes: B batch, H W size.
 """
@@ -58,23 +55,23 @@ from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
 from jersey.training.trainer import AUTOCAST
 
-RIVALS = ("bare step", "torchvision", "timm")
+BASELINES = ("bare step", "torchvision", "timm")
 
 
 @dataclass
-class Plain:
-    """A loop that does nothing but train."""
+class BareLoop:
+    """A training loop without anything but the bare step."""
 
     network: nn.Module
     loader: TrainBatches
-    dtype: torch.dtype | None  # of autocast
+    dtype: torch.dtype | None  # of autocast; None disables it
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
 
     def epoch(self, val: Sequence[Batch], validated: nn.Module) -> tuple[float, float]:
-        """Seconds of the training, and with a validation of a network that takes these batches."""
+        """Returns the seconds of the training, and those including a validation of `validated` on these batches."""
         wait_for_device()
         started = time.perf_counter()
         self.network.train()
@@ -98,43 +95,44 @@ class Plain:
 
 
 class BetweenEpochs(L.Callback):
-    """Keeps the times of a fit's epochs, and lets the others run in the pauses; to be the first callback.
+    """Records the times of a fit's epochs and trains the baselines between them; it must be the first callback.
 
     Args:
         architecture: timm's name of the network.
-        batches: of an epoch.
+        batches: number of batches per epoch.
     """
 
     def __init__(self, architecture: str, batches: int) -> None:
         self.architecture, self.batches = architecture, batches
-        self._baselines: dict[str, Plain] = {}
+        self._baselines: dict[str, BareLoop] = {}
         self._val: list[Batch] = []
         self.times_s: dict[str, Times] = {"training": {}, "epoch": {}}
-        self.spans_s: list[tuple[float, float]] = []  # of jersey's epochs
-        self.peak_bytes = 0  # of them on the GPU
+        self.spans_s: list[tuple[float, float]] = []  # start and end of jersey's epochs
+        self.peak_bytes = 0  # of GPU memory in jersey's epochs
         self._started = self._trained = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        data, own, device = data_of(trainer), copy.deepcopy(module_of(pl_module).network), trainer.strategy.root_device
+        data, device = data_of(trainer), trainer.strategy.root_device
+        network = copy.deepcopy(module_of(pl_module).network)
         self._val = list(itertools.islice(data.val_dataloader(), self.batches))
         train = itertools.islice(data.train_dataloader(), self.batches)
         loaders: dict[str, TrainBatches] = {"bare step": [(batch["images"], batch["labels"]) for batch in train]}
         loaders |= reference_loaders(data, batches=self.batches, device=device)
-        networks = {"bare step": own, "torchvision": copy.deepcopy(own)}
-        networks["torchvision"].normalize = nn.Identity()  # its loader does that
+        networks = {"bare step": network, "torchvision": copy.deepcopy(network)}
+        networks["torchvision"].normalize = nn.Identity()  # its loader normalizes
         if "timm" in loaders:
             from timm import create_model
 
-            network = create_model(self.architecture, num_classes=len(data.labels)).to(device)
-            networks["timm"] = network.to(memory_format=torch.channels_last)
+            timm_network = create_model(self.architecture, num_classes=len(data.labels)).to(device)
+            networks["timm"] = timm_network.to(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(str(trainer.precision))
-        self._baselines = {name: Plain(network, loaders[name], dtype) for name, network in networks.items()}
+        self._baselines = {name: BareLoop(each, loaders[name], dtype) for name, each in networks.items()}
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch:
-            self._ended(trainer)
-        for name, rival in self._baselines.items():
-            self._add(name, *rival.epoch(self._val, self._baselines["bare step"].network))
+            self._record_epoch(trainer)
+        for name, baseline in self._baselines.items():
+            self._add(name, *baseline.epoch(self._val, self._baselines["bare step"].network))
         wait_for_device()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -145,13 +143,13 @@ class BetweenEpochs(L.Callback):
         self._trained = time.perf_counter() - self._started
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._ended(trainer)
+        self._record_epoch(trainer)
 
-    def _ended(self, trainer: L.Trainer) -> None:
+    def _record_epoch(self, trainer: L.Trainer) -> None:
         wait_for_device()
         checkpoint_io = trainer.strategy.checkpoint_io
         assert isinstance(checkpoint_io, BackgroundCheckpointIO)
-        checkpoint_io.wait()  # what jersey has begun is not to slow down the others
+        checkpoint_io.wait()  # jersey's unfinished writes must not slow down the baselines
         ended = time.perf_counter()
         self._add("jersey", self._trained, ended - self._started)
         self.spans_s.append((self._started, ended))
@@ -164,16 +162,23 @@ class BetweenEpochs(L.Callback):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What came out, without the first round."""
+class EpochTimes:
+    """The results without the first round.
 
-    times_s: dict[str, Times]  # of training and of whole epochs
-    crops: int  # trained on in an epoch
-    busy: float | None  # share of jersey's epochs in which the GPU was; None without one
-    gpu_gb: float | None  # the most on the GPU in jersey's epochs, the networks of the others included
+    Attributes:
+        times_s: seconds of "training" and of the whole "epoch" by candidate, one value per round.
+        crops: number of training crops per epoch.
+        busy: fraction of jersey's epochs in which the GPU was busy; None without a GPU.
+        gpu_gb: peak GPU memory in jersey's epochs, the networks of the baselines included; None without a GPU.
+    """
+
+    times_s: dict[str, Times]
+    crops: int
+    busy: float | None
+    gpu_gb: float | None
 
 
-def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> Measured:
+def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> EpochTimes:
     """Trains all candidates in turn."""
     limits = (f"trainer.epochs={rounds + 1}", f"trainer.limit_batches={batches}")
     name, config = harness.load_run(folder, [*changes, *limits])
@@ -181,15 +186,14 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     experiment = harness.with_callbacks(configs.build(config), between=between)
     data = experiment.read_data()
     if any(split.illegible for split in data.splits.values()):
-        raise UserError(
-            f"{data.root} has illegible crops, which the baselines take for a class; time a set without any"
-        )
+        problem = "has illegible crops, which the baselines would train on as a class; use a data set without them"
+        raise UserError(f"{data.root} {problem}")
     run, load = open_run(harness.workdir(), name, "bench", config_files=config_files(name, config)), GpuLoad()
     tracker = AimTracker(repo=run.path / ".aim", experiment=name, run_name="bench", hash_file=run.path / "aim_hash")
     with load.sampled():
         fit(experiment.prepare(run, data, loggers=[MetricsCsv(run_dir=run.path), EpochLogger(), tracker]))
     tracker.finalize("finished")
-    return Measured(
+    return EpochTimes(
         times_s={title: _without_first(times_s) for title, times_s in between.times_s.items()},
         crops=batches * data.batch_size,
         busy=load.mean(between.spans_s[1:]),
@@ -198,7 +202,7 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
 
 
 def _without_first(times_s: Times) -> Times:
-    """In the order of the tables: what all are compared with comes first."""
+    """Drops the first round and puts the baseline of the table first."""
     return {name: times_s[name][1:] for name in dict.fromkeys(("bare step", "jersey", *times_s))}
 
 
@@ -210,7 +214,16 @@ def bench(
     rounds: int = 4,
     batches: int = 8,
 ) -> dict[str, Any]:
-    """Prints two tables a network and size, or of several a row each, as far as it has come."""
+    """Prints two tables per network and size, and with several of them a growing table with one row each.
+
+    Args:
+        folder: run folder to repeat, such as runs/quickstart/20261121-101500.
+        changes: change of its config, such as data.batch_size=64; may be given several times.
+        architectures: networks to compare, such as resnet18 resnet50; the run's own if left out.
+        px: sides of the network's input in pixels, such as 64 128; the run's own size if left out.
+        rounds: number of timed epochs after one of warm-up, such as 4.
+        batches: number of batches per epoch, such as 50.
+    """
     if rounds < 2 or batches < 1:
         raise UserError("--rounds must be at least 2, and --batches at least 1")
     networks = [[f"module.network.architecture={each}"] for each in architectures] or [[]]
@@ -219,30 +232,30 @@ def bench(
     for network, size in itertools.product(networks, sizes):
         measured = measure(folder, [*changes, *network, *size], rounds=rounds, batches=batches)
         crops = measured.crops
-        shown = {
-            title: harness.tell(f"\n{title}, {crops} crops", times_s, against="bare step", crops=crops)
+        speeds = {
+            title: harness.print_speeds(f"\n{title}, {crops} crops", times_s, baseline="bare step", crops=crops)
             for title, times_s in measured.times_s.items()
         }
-        rows.append({"changes": [*network, *size], **row(measured), **shown})
+        rows.append({"changes": [*network, *size], **row(measured), **speeds})
         if len(rows) > 1:
             print(f"\n{grid(rows)}", flush=True)
     return {"batches": batches, "rows": rows}
 
 
-def row(measured: Measured) -> dict[str, Any]:
-    """Crops a second while training, how fast that is beside each rival, and what it asked of the GPU."""
+def row(measured: EpochTimes) -> dict[str, Any]:
+    """Returns jersey's training speed, absolute and relative to each baseline, and its use of the GPU."""
     times_s = measured.times_s["training"]
-    own_s = times_s["jersey"]
+    jersey_s = times_s["jersey"]
     return {
-        "crops/s": round(measured.crops / statistics.median(own_s)),
-        **{f"x {name}": str(speedup(times_s[name], own_s)) if name in times_s else None for name in RIVALS},
+        "crops/s": round(measured.crops / statistics.median(jersey_s)),
+        **{f"x {name}": str(speedup(times_s[name], jersey_s)) if name in times_s else None for name in BASELINES},
         "busy": None if measured.busy is None else round(measured.busy, 3),
         "GB": None if measured.gpu_gb is None else round(measured.gpu_gb, 2),
     }
 
 
 def grid(rows: Sequence[dict[str, Any]]) -> str:
-    """A line a row; a dash where something was not measured."""
+    """Formats one line per row, with a dash where a value was not measured."""
     names = ["crops/s", *(name for name in rows[0] if name.startswith("x ")), "busy", "GB"]
     cells = [[" ".join(each["changes"]), *("-" if each[n] is None else str(each[n]) for n in names)] for each in rows]
     return "\n".join(format_table([["", *names], *cells]))

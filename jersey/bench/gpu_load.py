@@ -1,6 +1,6 @@
-"""How busy a GPU is while something runs, by `nvidia-smi`.
+"""Measures how busy a GPU is with `nvidia-smi`.
 
-It says for what share of its last sampling period (up to a second) a kernel was running, so short moments blur.
+It reports the fraction of its last sampling period (up to a second) in which a kernel ran, so short phases blur.
 """
 
 import statistics
@@ -19,11 +19,11 @@ class GpuLoad:
     """Samples the first GPU of the machine; without `nvidia-smi` there are no samples."""
 
     def __init__(self) -> None:
-        self.samples: list[tuple[float, float]] = []  # when, and how busy it was
+        self.samples: list[tuple[float, float]] = []  # time, and the busy fraction
 
     @contextmanager
     def sampled(self) -> Iterator[None]:
-        """Samples all the while."""
+        """Samples while the body runs."""
         program = which("nvidia-smi")
         if program is None:
             yield
@@ -40,10 +40,10 @@ class GpuLoad:
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.strip().isdigit():  # some GPUs do not say
+            if line.strip().isdigit():  # some GPUs report no load
                 self.samples.append((time.perf_counter(), int(line) / 100))
 
     def mean(self, spans_s: list[tuple[float, float]]) -> float | None:
-        """The share of time in which it was busy, of spans on `time.perf_counter`'s clock; None without samples."""
+        """Returns the mean busy fraction in spans on the clock of `time.perf_counter`; None without samples."""
         inside = [load for at_s, load in self.samples if any(start <= at_s <= end for start, end in spans_s)]
         return statistics.fmean(inside) if inside else None

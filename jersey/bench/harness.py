@@ -1,7 +1,7 @@
-"""What all benches share: the command line, a run done again, times as a table, and the last line of JSON.
+"""The parts that all benchmarks share: command line, repeated runs, tables of times, and the last line of JSON.
 
-Times are taken in turn within rounds (`jersey.core.timing`), so that a slow minute of the machine hits all alike; a
-ratio is the median over rounds, with its quartiles.
+Candidates take turns within rounds (`jersey.core.timing`), so that a slow minute of the machine affects all of them; a
+ratio is the median over rounds with its quartiles.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -30,49 +31,57 @@ from jersey.lint.checks import check, load
 from jersey.runs.folder import open_run
 
 Times = dict[str, list[float]]
-"""Seconds by candidate, a value a round."""
+"""Seconds by candidate, one value per round."""
 
 
 def command(name: str, doc: str | None, measure: Callable[..., dict[str, Any]]) -> None:
-    """Runs a bench as a command, and exits with 1 if it has not passed a limit of its own.
+    """Runs a benchmark as a command; exits with code 1 if it misses a limit that it sets itself.
 
     Args:
-        name: the bench's, in the line of JSON.
-        doc: what `--help` says.
-        measure: prints its tables and returns the numbers for the line of JSON; its arguments are the command line's.
+        name: module of the benchmark, and its name in the line of JSON.
+        doc: description for `--help`.
+        measure: prints tables and returns the numbers of the line of JSON; its parameters are the command's options.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for parameter in inspect.signature(measure).parameters.values():
-        _add_argument(parser, parameter)
     with exit_on_user_error():
         set_up_console()
-        numbers = measure(**vars(parser.parse_args()))
+        numbers = measure(**vars(parser_for(name, doc, measure).parse_args()))
     print(json.dumps({"bench": name, "machine": machine(), **numbers}))
     sys.exit(0 if numbers.get("passed", True) else 1)
 
 
-def _add_argument(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
-    """`folder` is a run's, `changes` are made to its config; all else is an option of its default's type."""
+def parser_for(name: str, doc: str | None, measure: Callable[..., dict[str, Any]]) -> argparse.ArgumentParser:
+    """Derives the command line from the signature of `measure`, and its help from the `Args:` of the docstring."""
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=f"python -m jersey.bench.{name}", description=doc, formatter_class=style)
+    listing = (inspect.getdoc(measure) or "").partition("Args:\n")[2]
+    texts = dict(re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", listing, re.MULTILINE))
+    for parameter in inspect.signature(measure).parameters.values():
+        text = " ".join(texts.get(parameter.name, "").rstrip(".").replace("%", "%%").split())
+        _add_argument(parser, parameter, text)
+    return parser
+
+
+def _add_argument(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
+    """`folder` is a run, `changes` apply to its config; other parameters are options with the type of their default."""
     name, default, options = parameter.name, parameter.default, get_args(parameter.annotation)
+    about: dict[str, Any] = {"default": default, "help": f"{text} (default: %(default)s)"}
     if name == "folder":
-        nargs = None if default is parameter.empty else "?"
-        parser.add_argument(name, type=Path, nargs=nargs, help="of a run, which is done again")
+        parser.add_argument(name, type=Path, nargs=None if default is parameter.empty else "?", help=text)
     elif name == "changes":
-        about: dict[str, Any] = {"dest": name, "metavar": "PATH=VALUE", "help": "as --fdl_set of launch.py"}
-        parser.add_argument("--set", action="append", default=[], **about)
+        parser.add_argument("--set", action="append", default=[], dest=name, metavar="PATH=VALUE", help=text)
     elif isinstance(default, tuple):
-        parser.add_argument(f"--{name}", nargs="+", type=options[0], default=default)
+        parser.add_argument(f"--{name}", nargs="+", type=options[0], **about | {"help": text})
     else:
-        parser.add_argument(f"--{name}", type=type(default), default=default, choices=options or None)
+        parser.add_argument(f"--{name}", type=type(default), choices=options or None, **about)
 
 
 def workdir() -> Path:
-    """A new temporary folder for runs. It stays: Aim hangs when its repository is deleted."""
+    """Creates a temporary folder for runs. It is not deleted, because Aim hangs without its repository."""
     return Path(tempfile.mkdtemp(prefix="jersey-bench-"))
 
 
 def load_run(folder: Path, changes: Sequence[str] = ()) -> tuple[str, Any]:
-    """The experiment's name and the config of a run folder, changed and checked."""
+    """Returns the experiment's name and the config of a run folder after changes and checks."""
     name, config = load(folder)
     for change in changes:
         configs.apply_override(config, change)
@@ -81,35 +90,37 @@ def load_run(folder: Path, changes: Sequence[str] = ()) -> tuple[str, Any]:
 
 
 def with_callbacks(experiment: Experiment, **callbacks: Callback) -> Experiment:
-    """The experiment whose trainer calls these first."""
-    make_trainer: Any = experiment.trainer  # a partial, as configs have it
+    """Returns the experiment with these callbacks in front of its own."""
+    make_trainer: Any = experiment.trainer  # a partial in every config
     trainer = functools.partial(make_trainer, callbacks={**callbacks, **make_trainer.keywords["callbacks"]})
     return dataclasses.replace(experiment, trainer=trainer)
 
 
 def repeat_run(name: str, config: Any, parent: Path, run_name: str, **callbacks: Callback) -> None:
-    """Does a whole run below `parent`, with more callbacks."""
+    """Runs a config in a new folder below `parent` with additional callbacks."""
     run = open_run(parent, name, run_name, config_files=config_files(name, config))
     experiment = with_callbacks(configs.build(config), **callbacks)
     experiment.run(run, aim_repo=parent / ".aim", flat_config=configs.flatten(config))
 
 
-def tell(title: str, times_s: Mapping[str, list[float]], *, against: str, crops: int) -> dict[str, dict[str, float]]:
-    """Prints a row a candidate: its median time, its speed, and that speed beside the one of `against`.
+def print_speeds(
+    title: str, times_s: Mapping[str, list[float]], *, baseline: str, crops: int
+) -> dict[str, dict[str, float]]:
+    """Prints one row per candidate: median time, speed, and speed relative to `baseline`; returns the same numbers.
 
-    Each of the times took so many crops. Returns the same for machines.
+    Each time covers `crops` crops.
     """
-    rows, numbers = [["", "median ms", "crops/s", f"speed against {against}"]], {}
+    rows, numbers = [["", "median ms", "crops/s", f"speed relative to {baseline}"]], {}
     for name, values in times_s.items():
-        median_s, ratio = statistics.median(values), speedup(times_s[against], values)
+        median_s, ratio = statistics.median(values), speedup(times_s[baseline], values)
         rows.append([name, f"{1000 * median_s:.1f}", f"{crops / median_s:.0f}", str(ratio)])
-        of_one = {"median_ms": 1000 * median_s, "speed": ratio.median, "low": ratio.low, "high": ratio.high}
-        numbers[name] = {key: round(value, 4) for key, value in of_one.items()}
+        summary = {"median_ms": 1000 * median_s, "speed": ratio.median, "low": ratio.low, "high": ratio.high}
+        numbers[name] = {key: round(value, 4) for key, value in summary.items()}
     print("\n".join([title, *format_table(rows), ""]), flush=True)
     return numbers
 
 
 def machine() -> str:
-    """Where it was measured."""
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-    return f"{where}, torch {torch.__version__}"
+    """Describes the device and the version of torch."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    return f"{device}, torch {torch.__version__}"

@@ -1,19 +1,19 @@
-"""onnxruntime and `Predictor` against torch eager: how long one crop takes, and how many a second pass in batches.
+"""Compares onnxruntime and `Predictor` with eager torch: latency of one crop and throughput of batches.
 
     python -m jersey.bench.onnx_latency
     python -m jersey.bench.onnx_latency runs/resnet18_small/20261121-101500
 
-Without a run, a ResNet-18 with random weights at 64 and at 128 px. All is on the CPU and on as many threads as torch
-takes (`OMP_NUM_THREADS`), in one process, in turn, on drawn crops of the network's own size.
+Without a run, the network is a ResNet-18 with random weights at 64 and at 128 px. All candidates take turns in one
+process on the CPU with torch's number of threads (`OMP_NUM_THREADS`), on synthetic crops of the network's input size.
 
-- torch: the network as it is trained;
-- onnx: the exported file, which fits the crops first;
-- onnx, no fit: the same without that, to see what it costs;
-- fp16, int8: the variants, whether or not they would be offered (int8 is calibrated on a few drawn crops here, which
-  changes what it reads and not how long it takes);
-- predictor: `jersey.inference.Predictor` on decoded crops, until it has given readings, and on JPEG files.
+- torch: the trained network;
+- onnx: the exported file, which resizes the crops first;
+- onnx, no resize: the same file without the resize, to see its cost;
+- fp16, int8: the variants, even if the export would refuse them (int8 is calibrated on a few synthetic crops, which
+  changes its predictions but not its speed);
+- predictor: `jersey.inference.Predictor` on decoded crops, up to its predictions, and on JPEG files.
 
-The predictor's own share is what it takes beyond the file: at most 15 % at batch 64, or the exit code is 1.
+The predictor's overhead is the fraction of its time beyond the file's: above 15 % at batch size 64, the exit code is 1.
 
 Shapes: N crops of a batch, B the same for torch, H W the network's size.
 """
@@ -46,11 +46,11 @@ from jersey.synth.typefaces import TRAIN
 SIDES_PX = (64, 128)
 CLASSES = 100
 ROUNDS = {1: 15, 64: 3}  # by batch size
-MOST = 0.15  # of the time at the largest batch
+MAX_OVERHEAD = 0.15  # fraction of the predictor's time at the largest batch size
 
 
 def random_network(side_px: int) -> ExportModule:
-    """A ResNet-18 that has seen noise, so that batch normalization has statistics."""
+    """Returns a ResNet-18 after one batch of noise, so that batch normalization has statistics."""
     torch.manual_seed(0)
     labels = Labels.from_names(map(str, range(CLASSES)))
     network = resnet_classifier(labels=labels, weights=None).train()
@@ -61,10 +61,10 @@ def random_network(side_px: int) -> ExportModule:
 
 
 def network_of_run(folder: Path) -> ExportModule:
-    """The best weights of a run; raises UserError for a folder that has none."""
+    """Returns the network of a run with its best weights; raises UserError if the folder has none."""
     _, config = load(folder)
     if not (folder / BEST_CHECKPOINT).exists():
-        raise UserError(f"{folder} holds no {BEST_CHECKPOINT}; name a run that has finished an epoch")
+        raise UserError(f"{folder} has no {BEST_CHECKPOINT}; choose a run that has finished an epoch")
     experiment = configs.build(config)
     data = experiment.data(seed=experiment.seed)
     labels = Labels.load(folder / LABELS)
@@ -75,44 +75,49 @@ def network_of_run(folder: Path) -> ExportModule:
 
 
 def measure(folder: Path | None = None) -> dict[str, Any]:
-    """Prints a table a network."""
+    """Prints one table per network and batch size.
+
+    Args:
+        folder: run folder with the network, such as runs/quickstart/20261121-101500; random weights if left out.
+    """
     if folder:
         networks = {str(folder): network_of_run(folder)}
     else:
         networks = {f"resnet18, {side_px} px": random_network(side_px) for side_px in SIDES_PX}
-    result, shares = {}, []
+    result, overheads = {}, []
     for name, network in networks.items():
         by_batch = times_of(network, ROUNDS)
         largest_s = by_batch[max(by_batch)]
-        shares.append(1 - speedup(largest_s["onnx"], largest_s["predictor"]).median)
+        overheads.append(1 - speedup(largest_s["onnx"], largest_s["predictor"]).median)
         result[name] = {
-            f"batch {batch}": harness.tell(f"{name}, batch {batch}", times_s, against="onnx", crops=batch)
+            f"batch {batch}": harness.print_speeds(f"{name}, batch {batch}", times_s, baseline="onnx", crops=batch)
             for batch, times_s in by_batch.items()
         }
-    share = max(shares)
-    print(f"{share:.1%} of the predictor's time on arrays is its own, at the largest batch")
-    return {"networks": result, "own_share": round(share, 4), "most": MOST, "passed": share <= MOST}
+    overhead = max(overheads)
+    print(f"overhead of the predictor on arrays: {overhead:.1%} of its time, at the largest batch size")
+    numbers = {"overhead": round(overhead, 4), "max_overhead": MAX_OVERHEAD, "passed": overhead <= MAX_OVERHEAD}
+    return {"networks": result, **numbers}
 
 
-def times_of(deployed: ExportModule, rounds: dict[int, int]) -> dict[int, harness.Times]:
-    """Seconds a batch, a value a round, by batch size and candidate."""
+def times_of(module: ExportModule, rounds: dict[int, int]) -> dict[int, harness.Times]:
+    """Returns the seconds per batch by batch size and candidate, one value per round."""
     with TemporaryDirectory() as folder:
-        paths = _export(deployed, Path(folder))
-        return {batch: _times_s(deployed, paths, batch, rounds[batch]) for batch in rounds}
+        paths = _export(module, Path(folder))
+        return {batch: _times_s(module, paths, batch, rounds[batch]) for batch in rounds}
 
 
-def _export(deployed: ExportModule, folder: Path) -> dict[str, Path]:
-    paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no fit", "fp16", "int8")}
-    calibration = crops_of(8, deployed.settings.size_px).transpose(0, 3, 1, 2).copy()
-    write_onnx(deployed, paths["onnx"], {})
-    write_onnx(deployed.changed(is_static=True), paths["onnx, no fit"], {})
-    write_onnx(deployed.changed(is_half=True), paths["fp16"], {})
-    write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=calibration)
+def _export(module: ExportModule, folder: Path) -> dict[str, Path]:
+    paths = {name: folder / f"{name}.onnx" for name in ("onnx", "onnx, no resize", "fp16", "int8")}
+    calibration = crops_of(8, module.settings.size_px).transpose(0, 3, 1, 2).copy()
+    write_onnx(module, paths["onnx"], {})
+    write_onnx(module.changed(is_static=True), paths["onnx, no resize"], {})
+    write_onnx(module.changed(is_half=True), paths["fp16"], {})
+    write_int8(paths["onnx"], paths["int8"], module.facts, calibration_NCHW=calibration)
     return paths
 
 
-def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds: int) -> harness.Times:
-    crops_NHW3 = crops_of(batch, deployed.settings.size_px)
+def _times_s(module: ExportModule, paths: dict[str, Path], batch: int, rounds: int) -> harness.Times:
+    crops_NHW3 = crops_of(batch, module.settings.size_px)
     images_NCHW = np.ascontiguousarray(crops_NHW3.transpose(0, 3, 1, 2))
     crops_BCHW, threads = torch.from_numpy(images_NCHW), torch.get_num_threads()
     predictor = Predictor(paths["onnx"], batch_size=batch, threads=threads)
@@ -120,11 +125,11 @@ def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds:
     for file, crop_HW3 in zip(files, crops_NHW3, strict=True):
         Image.fromarray(crop_HW3).save(file)
 
-    def torch_reads() -> None:
+    def run_torch() -> None:
         with torch.inference_mode():
-            deployed.network(crops_BCHW)
+            module.network(crops_BCHW)
 
-    candidates: dict[str, Any] = {"torch": torch_reads}
+    candidates: dict[str, Any] = {"torch": run_torch}
     for name, path in paths.items():
         model = OnnxModel(path, threads=threads)
         candidates[name] = lambda model=model: model.output("probabilities", images_NCHW, batch_size=batch)
@@ -134,7 +139,7 @@ def _times_s(deployed: ExportModule, paths: dict[str, Path], batch: int, rounds:
 
 
 def crops_of(count: int, size_px: tuple[int, int]) -> np.ndarray:
-    """Drawn crops, uint8 [N,H,W,3]; a few, again and again."""
+    """Returns synthetic crops, uint8 [N,H,W,3], which repeat a few."""
     rng = np.random.default_rng(0)
     few = [render_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)) for number in ("7", "23", "00")]
     resized_MHW3 = np.stack([np.asarray(Image.fromarray(crop.image_HW3).resize(size_px[::-1])) for crop in few])

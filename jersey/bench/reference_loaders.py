@@ -1,7 +1,7 @@
-"""The usual ways to read a folder of crops, for benches: torchvision's and timm's, as their references set them up.
+"""Reference loaders of a folder of crops for benchmarks: torchvision's and timm's, set up as in their training scripts.
 
-Both decode and augment every crop again in each epoch, one by one, in worker processes. Here they get what helps them:
-workers that live on between epochs, as many as there are cores, and no mirroring to spend time on.
+Both decode and augment every crop anew in each epoch, one by one, in worker processes. They run with favorable
+settings: persistent workers, one per core, and no horizontal flip.
 
 Shapes: B batch, H W size.
 """
@@ -22,14 +22,14 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.models.normalization import MEAN_RGB, STD_RGB
 
 TrainBatches = Iterable[tuple[Tensor, Tensor]]
-"""An epoch, and each time another: float images [B,3,H,W] and labels [B] on the device."""
+"""A new epoch per iteration: float images [B,3,H,W] and labels [B] on the device."""
 
 MEAN, STD = ([value / 255 for value in values] for values in (MEAN_RGB, STD_RGB))
 
 
 @dataclass(frozen=True)
-class OnDevice:
-    """Copies the batches of a loader to the device."""
+class DeviceLoader:
+    """Copies the batches of a loader to a device."""
 
     loader: Any
     device: torch.device
@@ -39,8 +39,8 @@ class OnDevice:
             yield images_BCHW.to(self.device, non_blocking=True), labels_B.to(self.device, non_blocking=True)
 
 
-def reference_loaders(data: JerseyDataModule, *, batches: int, device: torch.device) -> dict[str, OnDevice]:
-    """Epochs of so many batches of the train split, by library; timm's is left out where it is not installed."""
+def reference_loaders(data: JerseyDataModule, *, batches: int, device: torch.device) -> dict[str, DeviceLoader]:
+    """Returns loaders of the train split by library, with `batches` batches per epoch; without timm it is left out."""
     makers = {"torchvision": _torchvision_loader} | ({"timm": _timm_loader} if find_spec("timm") else {})
     settings = {
         "batch_size": data.batch_size,
@@ -49,7 +49,7 @@ def reference_loaders(data: JerseyDataModule, *, batches: int, device: torch.dev
         "pin_memory": device.type == "cuda",
     }
     crops = batches * data.batch_size
-    return {name: OnDevice(make(data, crops, device, settings), device) for name, make in makers.items()}
+    return {name: DeviceLoader(make(data, crops, device, settings), device) for name, make in makers.items()}
 
 
 def _torchvision_loader(data: JerseyDataModule, crops: int, device: torch.device, settings: dict[str, Any]) -> Any:
@@ -64,16 +64,16 @@ def _torchvision_loader(data: JerseyDataModule, crops: int, device: torch.device
         ]
     )
     dataset = ImageFolder(str(data.root / "train"), transform)
-    dataset.samples = _some(dataset.samples, crops)
+    dataset.samples = _evenly_spaced(dataset.samples, crops)
     return DataLoader(dataset, shuffle=True, drop_last=True, **settings)
 
 
 def _timm_loader(data: JerseyDataModule, crops: int, device: torch.device, settings: dict[str, Any]) -> Any:
-    """timm's dataset, transforms and loader, which normalises on the GPU and copies ahead there."""
+    """timm's dataset, transforms and loader, which prefetches to the GPU and normalizes there."""
     from timm.data import ImageDataset, create_loader
 
     dataset = ImageDataset(str(data.root / "train"))
-    dataset.reader.samples = _some(dataset.reader.samples, crops)
+    dataset.reader.samples = _evenly_spaced(dataset.reader.samples, crops)
     return create_loader(
         dataset,
         input_size=(3, *data.size_px),
@@ -90,6 +90,6 @@ def _timm_loader(data: JerseyDataModule, crops: int, device: torch.device, setti
     )
 
 
-def _some(samples: list[Any], count: int) -> list[Any]:
-    """So many crops from all over the folder, or all, in turn, where there are fewer."""
+def _evenly_spaced(samples: list[Any], count: int) -> list[Any]:
+    """Returns `count` evenly spaced samples of the folder; repeats them if it has fewer."""
     return [samples[round(index * len(samples) / count) % len(samples)] for index in range(count)]

@@ -1,13 +1,13 @@
-"""How long a command takes before it does anything, and a run until its first training step is done.
+"""Measures the start of commands, and the time of a run until the end of its first training step.
 
     python -m jersey.bench.startup [runs/quickstart/RUN]
 
-Run it in the repository root. Every round starts each command once, in turn; what a command adds to the import of the
-libraries that it cannot do without is taken within a round.
+Run it in the repository root. Every round starts each command once, in turn; the time that a command adds to the import
+of its libraries is taken within a round.
 
-With a run, that is then started several times in one process, each time in a new folder and in full: data, audit, Aim,
-pictures of the data, network, trainer. The first start may have to decode the crops, later ones find them decoded.
-What a run imports late is imported before.
+A run is then started several times in one process, each time in a new folder and in full: data, audit, Aim, images of
+the data, network, trainer. The first start may have to decode the crops; later ones find them decoded. Late imports of
+a run are done before.
 """
 
 import importlib
@@ -35,7 +35,7 @@ STARTS = 4
 
 
 class StopAfterOneStep(Callback):
-    """Notes the time after the first step, and ends everything."""
+    """Records the time after the first training step, and exits."""
 
     def __init__(self) -> None:
         self.reached_s = 0.0
@@ -46,31 +46,36 @@ class StopAfterOneStep(Callback):
 
 
 def first_step_s(folder: Path, parent: Path, run_name: str) -> float:
-    """Seconds from the config to the end of the first step of a run."""
+    """Returns the seconds from the config of a run to the end of its first training step."""
     name, config = harness.load_run(folder)
     stop, started = StopAfterOneStep(), time.perf_counter()
     try:
         harness.repeat_run(name, config, parent, run_name, stop=stop)
     except SystemExit:
         return stop.reached_s - started
-    raise RuntimeError(f"{folder} trains for no step")
+    raise RuntimeError(f"the run {folder} has no training step")
 
 
 def commands_s(rounds: int) -> harness.Times:
-    """Seconds of each command, a value a round, after one round that warms the disk's cache."""
+    """Returns the seconds of each command, one value per round, after a round that warms the disk cache."""
     times_s: harness.Times = {name: [] for name in COMMANDS}
     for _ in range(rounds + 1):
-        for name, words in COMMANDS.items():
+        for name, arguments in COMMANDS.items():
             started = time.perf_counter()
-            done = subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, check=False)
+            done = subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=False)
             times_s[name].append(time.perf_counter() - started)
-            if done.returncode not in (0, 1):  # 1: a difference was found
+            if done.returncode not in (0, 1):  # 1: --diff has found a difference
                 raise RuntimeError(f"{name} failed")
     return {name: values[1:] for name, values in times_s.items()}
 
 
 def measure(folder: Path | None = None, rounds: int = 5) -> dict[str, Any]:
-    """Prints a row a command, and the seconds of each start of the run."""
+    """Prints one row per command, and the seconds of each start of the run.
+
+    Args:
+        folder: run folder to start as well, such as runs/quickstart/20261121-101500; only commands if left out.
+        rounds: number of timed starts of each command, such as 9.
+    """
     times_s, rows, result = commands_s(rounds), [["command", "median s", "added s", "spread s"]], {}
     for name, values in times_s.items():
         added = [value - base for value, base in zip(values, times_s["libraries"], strict=True)]
@@ -79,15 +84,15 @@ def measure(folder: Path | None = None, rounds: int = 5) -> dict[str, Any]:
         result[name] = {key: round(value, 2) for key, value in row.items()}
         rows.append([name, *(f"{value:.2f}" for value in row.values())])
     print("\n".join(format_table(rows)))
-    facts: dict[str, Any] = {"libraries": LIBRARIES, "commands": result}
+    numbers: dict[str, Any] = {"libraries": LIBRARIES, "commands": result}
     if folder:
         for module in IMPORTED_LATE:
             importlib.import_module(module)
         parent = harness.workdir()
-        first, *later = (first_step_s(folder, parent, f"start-{number}") for number in range(STARTS))
+        first, *later = (first_step_s(folder, parent, f"start-{start}") for start in range(STARTS))
         print(f"\nfirst step after {first:.2f} s, then {', '.join(f'{value:.2f}' for value in later)} s")
-        facts |= {"first_step_s": round(first, 2), "later_step_s": round(statistics.median(later), 2)}
-    return facts
+        numbers |= {"first_step_s": round(first, 2), "later_step_s": round(statistics.median(later), 2)}
+    return numbers
 
 
 if __name__ == "__main__":

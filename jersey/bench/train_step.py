@@ -1,10 +1,10 @@
-"""What each part of a training step costs beside the network's own forward and backward pass.
+"""Measures the cost of each part of a training step relative to the network's forward and backward pass.
 
     python -m jersey.bench.train_step --px=64
 
-The bare step is forward, cross entropy, backward and torch's AdamW on a batch that lies on the device already. Each
-other row is that step with one thing changed, and the last one is the step that jersey's module and callbacks make of
-the baselines' settings. All take turns in one process; the network is a ResNet with random weights.
+The bare step is forward, cross entropy, backward and torch's AdamW on a batch that is already on the device. Each other
+row changes one part of that step, and the last row is the step of jersey's module and callbacks with the settings of
+the baseline experiments. All take turns in one process; the network is a ResNet with random weights.
 
 Shapes: B batch, K classes, H W size.
 """
@@ -37,12 +37,12 @@ from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import AUTOCAST, precision_for
 
-EMA_STEPS = 4  # as the baselines set it
+EMA_STEPS = 4  # as in the baseline experiments
 LABELS = Labels(tuple(map(str, range(43))))
 
 
 def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[str, Callable[[], None]]:
-    """The steps, by name."""
+    """Returns the training steps by name."""
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = AUTOCAST.get(precision_for(device.type))
@@ -77,7 +77,7 @@ def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[
 
 
 def baseline_augment() -> Augment:
-    """The augmentation of the baselines."""
+    """Returns the augmentation of the baseline experiments."""
     return Augment(
         geometry=Geometry(rotation_deg=12.0, shear_deg=6.0, scale=0.15, shift=0.08, perspective=0.1),
         color=Color(brightness=0.3, contrast=0.3, saturation=0.3, channel_swap_p=0.3),
@@ -111,7 +111,7 @@ def _jersey(module: JerseyModule, batch: Batch, dtype: torch.dtype | None) -> Ca
 
 
 def _with_ema(step: Callable[[], None], module: JerseyModule, *, every_steps: int) -> Callable[[], None]:
-    """The step, then the average of the module's weights, through the hooks that a trainer would call."""
+    """Adds an update of EMA weights to a step, through the hooks that a trainer would call."""
     ema = EMA(decay=0.99, every_steps=every_steps)
     strategy = SimpleNamespace(root_device=module.device)
     trainer = SimpleNamespace(strategy=strategy, global_step=0, is_last_batch=False)
@@ -137,10 +137,17 @@ def _update(network: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optim
 def measure(
     architecture: Architecture = "resnet18", px: int = 64, batch_size: int = 64, rounds: int = 12
 ) -> dict[str, Any]:
-    """Prints a row a step."""
-    facts: dict[str, Any] = {"architecture": architecture, "px": px, "batch_size": batch_size}
-    times_s = interleaved_times(candidates(**facts), rounds=rounds)
-    return {**facts, "steps": harness.tell("steps", times_s, against="bare step", crops=batch_size)}
+    """Prints one row per step.
+
+    Args:
+        architecture: network, such as resnet50.
+        px: side of the crops in pixels, such as 128.
+        batch_size: number of crops per step, such as 256.
+        rounds: number of timed rounds, such as 20.
+    """
+    settings: dict[str, Any] = {"architecture": architecture, "px": px, "batch_size": batch_size}
+    times_s = interleaved_times(candidates(**settings), rounds=rounds)
+    return {**settings, "steps": harness.print_speeds("steps", times_s, baseline="bare step", crops=batch_size)}
 
 
 if __name__ == "__main__":

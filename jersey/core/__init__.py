@@ -1,1 +1,1 @@
-"""What every part uses: labels, errors, seeds, processes, the console, whole files, tables."""
+"""Foundations of every package: labels, errors, seeding, processes, console, atomic files and tables."""

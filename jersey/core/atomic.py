@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, flushed, then renamed over it."""
+"""Atomic file writes: a temporary file in the same folder is flushed and renamed over its target."""
 
 import os
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from jersey.core.errors import full_disk
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder; on success it takes the place of `path`, else it is removed."""
-    # The suffix stays, since some writers choose the format by it.
+    """Yields a temporary path in the folder of `path`; on success it replaces `path`, on failure it is removed."""
+    # The suffix is kept because some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         with with_filename(path):
@@ -25,7 +25,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def with_filename(path: Path) -> Iterator[None]:
-    """Around writing a file: the error of a full disk, which knows no name, gets that of the file."""
+    """Adds the name of the file being written to a disk-full error, which may lack it."""
     try:
         yield
     except Exception as error:
@@ -35,6 +35,6 @@ def with_filename(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text with unchanged newlines."""
+    """Writes UTF-8 text atomically, with unchanged newlines."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: one line a stage, progress bars, and no warning that nobody can act on."""
+"""Terminal output: one log line per stage, progress bars, and no warning that the user cannot act on."""
 
 import logging
 import sys
@@ -8,35 +8,35 @@ from tqdm import tqdm
 
 from jersey.core.distributed import rank
 
-# Remarks of libraries about their own insides, or about a choice jersey makes on purpose. Each is named, so that a
-# new warning is seen.
-_REMARKS = (
-    r".*isinstance\(treespec, LeafSpec\).*",  # lightning on torch's pytree
+# Warnings of libraries about their internals or about a deliberate choice of jersey. Each is listed here, so that a
+# new warning is shown.
+_IGNORED_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\).*",  # Lightning uses an old function of torch's pytree
     r".*does not have many workers.*",  # the crops are in memory
     r".*`tensorboardX`.*",
-    r".*The number of training batches .* is smaller than the logging interval.*",  # metrics are logged once an epoch
-    r".*Checkpoint directory .* exists and is not empty.*",  # that is what resuming means
-    r".*sync_dist=True.*",  # what is logged has been computed from the crops of all processes
+    r".*The number of training batches .* is smaller than the logging interval.*",  # metrics are logged once per epoch
+    r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run continues in its folder
+    r".*sync_dist=True.*",  # logged values cover the crops of all processes
 )
 
 
 def set_up_console() -> None:
-    """Sends jersey's log to stderr as plain lines and quiets the libraries; called once by a command.
+    """Sends jersey's log to stderr as plain lines and silences the libraries; a command calls it once.
 
-    Of several processes rank zero speaks, as the others would say the same.
+    Of several processes only rank zero logs, because the others would log the same lines.
     """
     log = logging.getLogger("jersey")
     log.handlers, log.propagate = [_AboveBars()], False
     log.setLevel(logging.INFO if rank() == 0 else logging.ERROR)
-    logging.getLogger().setLevel(logging.WARNING)  # absl has put its handler there, open to every library's chatter
+    logging.getLogger().setLevel(logging.WARNING)  # absl's handler there prints the log of every library
     for library in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    for remark in _REMARKS:
-        warnings.filterwarnings("ignore", message=remark)
+    for message in _IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
 
 
 class _AboveBars(logging.Handler):
-    """Writes lines to stderr without tearing progress bars; above the level of information, the level comes first."""
+    """Writes lines to stderr without breaking progress bars; above INFO, the line starts with the level."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "

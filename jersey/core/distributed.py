@@ -1,12 +1,12 @@
-"""Several processes that train one model, on the GPUs of one machine or of many, as torchrun starts them.
+"""Communication of several processes that train one model on one or more machines, started by torchrun.
 
     torchrun --standalone --nproc_per_node=8 launch.py --exp=...
 
-torchrun tells each process its place in the environment, and no config knows of it. Lightning's DDP averages the
-gradients; here is what else the processes have to agree on. Without torchrun there is one process, rank zero, and all
-of this does nothing. https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables
+torchrun sets the rank of each process in its environment, and no config depends on it. Lightning's DDP averages the
+gradients; this module does all other synchronization. Without torchrun there is one process, rank zero, and nothing to
+synchronize. https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables
 
-torch is imported on first use: the commands that need none use `exit_on_user_error`, and with it this file.
+torch is imported on first use, because `exit_on_user_error` imports this module in commands that do not need torch.
 
 Shapes: N rows, the same number in every process.
 """
@@ -24,42 +24,42 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(hours=6)  # one process may draw or decode a large data set while the others wait
-A_LINE = timedelta(seconds=10)  # is printed by then
-SAID = "jersey/said"  # a key of torchrun's store
+TIMEOUT = timedelta(hours=6)  # one process may generate or decode a large data set while the others wait
+PRINT_TIMEOUT = timedelta(seconds=10)  # for a line that another process prints
+PRINTED = "jersey/printed"  # a key of torchrun's store
 
 
 def world_size() -> int:
-    """How many processes there are, on all machines."""
-    return _by_torchrun("WORLD_SIZE", alone=1)
+    """Returns the number of processes on all machines."""
+    return _from_torchrun("WORLD_SIZE", default=1)
 
 
 def rank() -> int:
-    """Which of them this is; rank zero keeps the run folder."""
-    return _by_torchrun("RANK", alone=0)
+    """Returns the rank of this process; rank zero owns the run folder."""
+    return _from_torchrun("RANK", default=0)
 
 
 def local_world_size() -> int:
-    """How many processes there are on this machine."""
-    return _by_torchrun("LOCAL_WORLD_SIZE", alone=1)
+    """Returns the number of processes on this machine."""
+    return _from_torchrun("LOCAL_WORLD_SIZE", default=1)
 
 
-def _by_torchrun(variable: str, *, alone: int) -> int:
-    # Others set WORLD_SIZE too, around a process that is meant to be alone.
-    return int(os.environ[variable]) if "TORCHELASTIC_RUN_ID" in os.environ else alone
+def _from_torchrun(variable: str, *, default: int) -> int:
+    # Other tools set WORLD_SIZE too, even around a single process.
+    return int(os.environ[variable]) if "TORCHELASTIC_RUN_ID" in os.environ else default
 
 
 def rank_counters() -> tuple[int, ...]:
-    """For counted randomness: what sets a process apart from the others, nothing where it is alone."""
+    """Returns the counters that give each process its own random stream; a single process needs none."""
     return (rank(),) if world_size() > 1 else ()
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Around all that the processes do together; they leave together, too, unless one fails.
+    """Creates the process group around the body; all processes leave it together unless one fails.
 
-    Lightning takes the process group as it finds it. What is said on the CPU (gloo) needs no GPU, so a run on the CPU
-    of a machine with GPUs leaves them alone, and Lightning can choose each process's GPU before its first use (nccl).
+    Lightning uses an existing process group. CPU tensors go through gloo, so a run on the CPU of a machine with GPUs
+    does not touch them, and Lightning can choose each process's GPU before its first use through nccl.
     """
     if world_size() == 1:
         yield
@@ -71,12 +71,12 @@ def process_group() -> Iterator[None]:
     _store().set_timeout(TIMEOUT)
     distributed.init_process_group(backend, store=_store(), rank=rank(), world_size=world_size(), timeout=TIMEOUT)
     yield
-    barrier()  # torchrun ends what is left over a failure; a process that waited for the dead would not end
+    barrier()  # not after a failure: torchrun ends the other processes, and waiting for a dead one would never end
     distributed.destroy_process_group()
 
 
 def barrier() -> None:
-    """Returns when every process has come here."""
+    """Waits until every process has called it."""
     if world_size() > 1:
         from torch import distributed
 
@@ -85,7 +85,7 @@ def barrier() -> None:
 
 @contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """Around what makes files: rank zero does it alone, then the others, who find it done where they see its disk."""
+    """Runs the body in rank zero, then in the others, which find its files already there if they share its disk."""
     if rank() > 0:
         barrier()
     yield
@@ -94,7 +94,7 @@ def rank_zero_first() -> Iterator[None]:
 
 
 def broadcast(value: T) -> T:
-    """What rank zero has given, in every process."""
+    """Returns rank zero's value in every process."""
     if world_size() == 1:
         return value
     from torch import distributed
@@ -105,7 +105,7 @@ def broadcast(value: T) -> T:
 
 
 def all_gather_interleaved(own_N: "Tensor") -> "Tensor":
-    """The rows of all processes: the first of each, the second of each, and so on."""
+    """Returns the rows of all processes: the first of each, then the second of each, and so on."""
     if world_size() == 1:
         return own_N
     import torch
@@ -117,35 +117,35 @@ def all_gather_interleaved(own_N: "Tensor") -> "Tensor":
 
 
 def rank_slice(rows_N: "Tensor") -> "Tensor":
-    """This process's rows of what `all_gather_interleaved` gave."""
+    """Returns this process's rows of a result of `all_gather_interleaved`."""
     return rows_N[rank() :: world_size()]
 
 
 def print_once(text: str) -> None:
-    """Prints on stderr, unless another process has; the others wait for it, as torchrun ends all when one has ended."""
+    """Prints on stderr in one process; the others wait for it, because torchrun ends all when the first exits."""
     if world_size() == 1:
         print(text, file=sys.stderr)
-    elif _store().add("jersey/speakers", 1) == 1:
+    elif _store().add("jersey/printers", 1) == 1:
         print(text, file=sys.stderr, flush=True)
-        _store().set(SAID, "")
+        _store().set(PRINTED, "")
     else:
         with suppress(RuntimeError):
-            _store().wait([SAID], A_LINE)
+            _store().wait([PRINTED], PRINT_TIMEOUT)
 
 
 def error_was_printed() -> bool:
-    """Whether a process has printed once; what fails in another one after that fails because that one has gone."""
+    """Returns whether a process has printed its error; later failures of other processes are a consequence of it."""
     if world_size() == 1:
         return False
     try:
-        return _store().check([SAID])
-    except RuntimeError:  # torchrun has gone, too
+        return _store().check([PRINTED])
+    except RuntimeError:  # torchrun has ended too
         return False
 
 
 @cache
 def _store() -> Any:
-    """torchrun's, which is there before the processes have joined, and after one has failed."""
+    """Returns torchrun's store, which exists before the process group does and after a process has failed."""
     from torch.distributed import rendezvous
 
     store, _, _ = next(rendezvous("env://"))

@@ -1,9 +1,9 @@
-"""What every part calls the splits and the numbers, and the label map: which number stands at which index.
+"""Names of the splits and of illegible crops, and the label map, which assigns a class index to each label.
 
-The map is one value that travels with data, checkpoint and ONNX.
+The map is one value that accompanies data, checkpoint and ONNX.
 
-Labels are strings and stay strings ("0", "00" and "01" are three numbers). Their order is part of the value,
-so its hash tells at once when a model meets data, or a consumer a model, that counts the classes differently.
+Labels are strings and stay strings ("0", "00" and "01" are three labels). Their order is part of the value, so a
+different hash reveals that data, model or consumer number the classes differently.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ from jersey.core.errors import UserError, summarize
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
-ILLEGIBLE = ""  # the label of a crop on which nobody can read a number
+ILLEGIBLE = ""  # the label of a crop without a legible number
 ILLEGIBLE_INDEX = -1  # its class index
 ILLEGIBLE_NAME = "illegible"  # its folder in a data set, and its name in reports
-ILLEGIBLE_FOLDERS = (ILLEGIBLE_NAME, "unreadable")  # what a data set may call that folder
+ILLEGIBLE_FOLDERS = (ILLEGIBLE_NAME, "unreadable")  # accepted names of that folder
 
 JERSEY_NUMBER = re.compile("[0-9]{1,2}")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Distinct names, shorter ones first, then by character; any text, where a label map would refuse some.
+    """Sorts distinct names by length, then by character; unlike a label map, it accepts any text.
 
-    This total order needs no conversion to a number (which would tie "0" with "00"), and reads well in plots:
+    This total order needs no conversion to integers, which would tie "0" with "00", and suits plots:
     0 ... 9, 00, 01, 10 ... 99.
     """
     return sorted(set(names), key=lambda name: (len(name), name))
@@ -41,7 +41,11 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Labels:
-    """Ordered class names, distinct strings that are not empty; the index of a name is its class index."""
+    """The ordered class names.
+
+    Attributes:
+        names: distinct non-empty strings; the position of a name is its class index.
+    """
 
     names: tuple[str, ...]
 
@@ -52,14 +56,14 @@ class Labels:
                     f"label {name!r} is not a non-empty string; write numbers in quotes, so that '0' and '00' differ"
                 )
             if not name.isprintable():
-                raise UserError(f"label {name!r} has characters that cannot be seen or written; rename it")
+                raise UserError(f"label {name!r} has characters that cannot be printed; rename it")
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
-            raise UserError(f"labels appear twice in the label map: {summarize(twice, most=10)}; list each once")
+            raise UserError(f"labels appear twice in the label map: {summarize(twice, limit=10)}; list each once")
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "Labels":
-        """The labels found in a data set, `in_order`."""
+        """Creates a label map from the labels of a data set, sorted by `in_order`."""
         return cls(tuple(in_order(names)))
 
     def __len__(self) -> int:
@@ -67,53 +71,53 @@ class Labels:
 
     @cached_property
     def class_to_idx(self) -> dict[str, int]:
-        """Class index of each name."""
+        """The class index of each name."""
         return {name: index for index, name in enumerate(self.names)}
 
     @cached_property
     def sha256(self) -> str:
-        """Hex SHA-256 of the ordered list, as compact UTF-8 JSON."""
+        """The hex SHA-256 of the ordered list as compact UTF-8 JSON."""
         listing = json.dumps(self.names, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(listing.encode()).hexdigest()
 
     def require_same(self, other: "Labels", *, here: str, there: str) -> None:
-        """Raises UserError when `other`, the map of `there`, differs from this one, the map of `here`."""
+        """Raises UserError if `other`, the map of `there`, differs from this one, the map of `here`."""
         if self != other:
             raise UserError(
-                f"{there} has other labels than {here}: {self._difference(other)}; use the map of one of them"
+                f"{there} has different labels than {here}: {self._difference(other)}; use the map of one of them"
             )
 
     def _difference(self, other: "Labels") -> str:
         missing = [name for name in self.names if name not in other.class_to_idx]
         added = [name for name in other.names if name not in self.class_to_idx]
         parts = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(added)}"] * bool(added)
-        return " and ".join(parts) or "the same names, in another order"
+        return " and ".join(parts) or "the same labels in a different order"
 
     def to_json(self) -> str:
-        """The content of `labels_mapping.json`."""
+        """Returns the content of `labels_mapping.json`."""
         content = {"labels": self.names, "class_to_idx": self.class_to_idx, "sha256": self.sha256}
         return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
 
     def save(self, path: Path) -> None:
-        """Writes `labels_mapping.json`, whole or not at all."""
+        """Writes `labels_mapping.json` atomically."""
         write_text(path, self.to_json())
 
     @classmethod
     def from_json(cls, text: str, *, where: str) -> "Labels":
-        """Reads what `to_json` wrote; `where` names the source in errors."""
+        """Parses the result of `to_json`; `where` names the source in errors."""
         try:
             content = json.loads(text)
             names, class_to_idx, sha256 = content["labels"], content["class_to_idx"], content["sha256"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise UserError(f"{where} is not a jersey label map ({error!r}); take the file a run has written") from None
+            raise UserError(f"{where} is not a jersey label map ({error!r}); use the file that a run wrote") from None
         if not isinstance(names, list):
-            raise UserError(f"{where}: 'labels' is not a list; take the file a run has written")
+            raise UserError(f"{where}: 'labels' is not a list; use the file that a run wrote")
         try:
             labels = cls(tuple(names))
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         if labels.sha256 != sha256 or labels.class_to_idx != class_to_idx:
-            raise UserError(f"{where} was edited: its hash or class_to_idx does not fit its labels; restore the file")
+            raise UserError(f"{where} was edited: its hash or class_to_idx does not match its labels; restore the file")
         return labels
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Counted randomness: every random choice is a function of (seed, where, when), never of what was drawn before.
+"""Counter-based randomness: every random choice is a function of (seed, where, when), not of earlier choices.
 
-A resumed run therefore repeats an uninterrupted one without any generator state in its checkpoint. The mixing is
-numpy's SeedSequence: https://numpy.org/doc/stable/reference/random/bit_generators/generated/numpy.random.SeedSequence.html
+A resumed run therefore repeats an uninterrupted one without generator state in its checkpoint. numpy's SeedSequence
+mixes the counters: https://numpy.org/doc/stable/reference/random/bit_generators/generated/numpy.random.SeedSequence.html
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 
 
 def derived_generator(device: torch.device, *counters: int) -> torch.Generator:
-    """A torch generator on `device`, seeded by non-negative counters such as (seed, epoch, batch)."""
-    # SeedSequence ignores trailing zeros; with their number in front, (1, 2) and (1, 2, 0) differ.
+    """Returns a torch generator on `device`, seeded by non-negative counters such as (seed, epoch, batch)."""
+    # SeedSequence ignores trailing zeros; with the count in front, (1, 2) and (1, 2, 0) differ.
     state = np.random.SeedSequence([len(counters), *counters]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state) >> 1)  # torch takes a signed 64-bit seed

@@ -1,6 +1,6 @@
-"""How many times as fast one thing is as another, timed in turn, so that a slow minute of the machine hits both alike.
+"""Speed ratios of candidates that take turns, so that a slow minute of the machine affects all of them.
 
-A ratio is taken within each round, and the median of the rounds is told with its quartiles.
+A ratio is taken within each round; the median over the rounds is reported with its quartiles.
 """
 
 import math
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import torch
 
-TURN_S = 0.02  # shorter turns would say more about the clock and the scheduler
+MIN_TURN_S = 0.02  # shorter turns would measure the clock and the scheduler
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median of ratios, and their quartiles."""
+    """The median of ratios with the lower and the upper quartile."""
 
     median: float
     low: float
@@ -27,8 +27,8 @@ class Ratio:
 
 
 def interleaved_times(candidates: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
-    """Seconds of one call, by way, a value a round; every second round goes backwards."""
-    calls = {name: math.ceil(TURN_S / max(_time_s(way, 1), 1e-6)) for name, way in candidates.items()}
+    """Returns the seconds per call of each candidate, one value per round; every second round is in reverse order."""
+    calls = {name: math.ceil(MIN_TURN_S / max(_time_s(call, 1), 1e-6)) for name, call in candidates.items()}
     times_s: dict[str, list[float]] = {name: [] for name in candidates}
     for round_ in range(rounds):
         for name in list(candidates)[:: (-1) ** round_]:
@@ -36,23 +36,23 @@ def interleaved_times(candidates: Mapping[str, Callable[[], object]], *, rounds:
     return times_s
 
 
-def _time_s(way: Callable[[], object], calls: int) -> float:
-    way()  # plans and allocates; and meanwhile the threads of the way before give up waiting for more
+def _time_s(call: Callable[[], object], calls: int) -> float:
+    call()  # warms up; meanwhile the threads of the previous candidate stop spinning
     wait_for_device()
     started = time.perf_counter()
     for _ in range(calls):
-        way()
+        call()
     wait_for_device()
     return (time.perf_counter() - started) / calls
 
 
 def wait_for_device() -> None:
-    """Returns when all that has been asked of a GPU is done; at once where there is none."""
+    """Waits until all queued work on the GPU is done; returns at once without a GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def speedup(base_s: Sequence[float], other_s: Sequence[float]) -> Ratio:
-    """How many times as fast the other is, from the seconds of the same rounds, two at least."""
+    """Returns how many times as fast the other is, from the times of the same rounds, at least two."""
     low, median, high = statistics.quantiles([b / o for b, o in zip(base_s, other_s, strict=True)], method="inclusive")
     return Ratio(median, low, high)

@@ -46,7 +46,7 @@ def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Sp
     absent = [name for name in SPLITS if not is_folder(root / name)]
     if absent:
         present = sorted(entry.name for entry in entries(root, on_problem) if is_folder(entry))
-        there = f"it has {summarize(present, most=10) or 'none at all'}"
+        there = f"it has {summarize(present, limit=10) or 'none at all'}"
         lacks = f"the data folder {root} has no folder {', '.join(absent)} ({there})"
         problem = UserError(f"{lacks}; a data set needs {', '.join(SPLITS)}")
         if len(absent) == len(SPLITS):

@@ -46,7 +46,7 @@ def bad_images_error(bad: Sequence[BadImage], *, images: int, root: Path) -> Use
 def summarize_bad(bad: Sequence[BadImage]) -> str:
     """The first of them, and how many more there are."""
     sentences = [f"{escape_control(str(problem.path))} {escape_control(problem.reason)}" for problem in bad]
-    return summarize(sentences, most=SHOWN, separator="; ")
+    return summarize(sentences, limit=SHOWN, separator="; ")
 
 
 def drop_rows(split: Split, rows: Collection[int]) -> Split:

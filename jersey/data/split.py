@@ -79,7 +79,7 @@ def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) 
         raise UserError(f"{source} has {min(named)!r}, which is no class; crops of that name need no label")
     for split in splits.values():
         if unknown := sorted(set(split.counts()) - set(labels.names)):
-            lacks = f"the {split.name} split has labels that {source} lacks: {summarize(unknown, most=10)}"
+            lacks = f"the {split.name} split has labels that {source} lacks: {summarize(unknown, limit=10)}"
             raise UserError(f"{lacks}; add them there or remove their images from {split.name}")
     return labels
 

@@ -1,6 +1,6 @@
-"""Pictures of a run, each from numbers to a PIL image; the only place that knows matplotlib.
+"""Figures of a run, each a function from numbers to a PIL image; the only package that imports matplotlib.
 
-Curves and bars are drawn by matplotlib, object by object with the Agg canvas, never through pyplot, which keeps global
-state; pictures of cells, crops and words by Pillow, which is much faster. Importing matplotlib costs 0.5 s, so
-callbacks import a plot when they draw it.
+Curves and bars are plotted through matplotlib's objects on the Agg canvas, never through pyplot, which keeps global
+state. Figures of cells, crops and text are made with Pillow, which is much faster. Importing matplotlib takes 0.5 s, so
+callbacks import a plot only when they need it.
 """

@@ -1,4 +1,4 @@
-"""How sure the answers were and how often right: confidence against truth, and what abstaining buys.
+"""Plots of calibration: accuracy by confidence, and precision by coverage when the model abstains.
 
 Shapes: N crops, B bins.
 """
@@ -22,12 +22,18 @@ from jersey.evaluation.calibration import (
 from jersey.plots.canvas import DARK, LIGHT, STYLE, rendered
 
 SIDE_IN = 4.2
-GREY = "#999999"
+GRAY = "#999999"
 
 
 @rc_context(STYLE)
 def calibration(test: Predictions, found: Calibration, *, title: str) -> Image.Image:
-    """Draws accuracy by confidence, and precision by coverage; the predictions have a temperature of 1."""
+    """Plots the reliability diagram and precision by coverage.
+
+    Args:
+        test: predictions on the test split, at a temperature of 1.
+        found: temperature and thresholds.
+        title: title of the figure.
+    """
     after = test.at(found.temperature)
     figure = Figure(figsize=(2 * SIDE_IN + 0.6, SIDE_IN))
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.32})
@@ -38,28 +44,28 @@ def calibration(test: Predictions, found: Calibration, *, title: str) -> Image.I
 
 
 def _reliability(axes: Axes, before: ReliabilityBins, after: ReliabilityBins) -> None:
-    axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="as sure as right")
-    for bins, color, label in ((before, LIGHT, "logits as they are"), (after, DARK, "with the temperature")):
-        # The interval holds the share but for rounding.
+    axes.plot([0, 1], [0, 1], color=GRAY, lw=1, ls="--", label="perfect calibration")
+    for bins, color, label in ((before, LIGHT, "before scaling"), (after, DARK, "after temperature scaling")):
+        # The accuracy is inside of the interval but for rounding.
         errors = np.clip([bins.accuracy_B - bins.low_B, bins.high_B - bins.accuracy_B], 0, None)
         axes.errorbar(bins.confidence_B, bins.accuracy_B, errors, color=color, marker="o", ms=4, lw=1, elinewidth=0.8)
         axes.plot([], [], color=color, marker="o", ms=4, lw=1, label=label)
-    _finish(axes, "confidence, bins of equally many crops (bars: 95 %)", "read right", lowest=0.0)
+    _finish(axes, "confidence, in bins of equal mass (bars: 95 % interval)", "accuracy", lowest=0.0)
     axes.legend(loc="upper left")
 
 
 def _abstention(axes: Axes, test: Predictions, found: Calibration) -> None:
-    answered_N, precision_N = coverage_and_precision(test)
-    axes.plot(answered_N, precision_N, color=DARK, lw=1.5)
+    coverage_N, precision_N = coverage_and_precision(test)
+    axes.plot(coverage_N, precision_N, color=DARK, lw=1.5)
     lowest = precision_N[len(precision_N) // 20 :].min(initial=1.0)
     for each in found.thresholds:
         if each.test_precision is not None:
             at = (each.test_coverage, each.test_precision)
             axes.plot(*at, color=LIGHT, marker="o", ms=6)
             place: dict[str, Any] = {"xytext": (-6, -11), "textcoords": "offset points", "ha": "right"}
-            axes.annotate(f"wanted {each.precision:.0%}", at, **place)
+            axes.annotate(f"target {each.precision:.0%}", at, **place)
             lowest = min(lowest, each.test_precision)
-    _finish(axes, "answered, the surest first", "answers that are right", lowest=max(0.0, lowest - 0.05))
+    _finish(axes, "coverage, most confident crops first", "precision", lowest=max(0.0, lowest - 0.05))
 
 
 def _finish(axes: Axes, x: str, y: str, *, lowest: float) -> None:

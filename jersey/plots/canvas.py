@@ -1,8 +1,8 @@
-"""The two ways to make a picture, and the colors and sizes that all pictures share.
+"""The two ways to make an image of a figure, and the colors and sizes that all figures share.
 
-`rendered` turns a matplotlib figure into an image. A `Sheet` holds words and pixels, drawn by Pillow in milliseconds:
-the hundreds of small words on a picture of 43 classes cost matplotlib a second. Both grow to hold all that is on them,
-so that nothing is cut off.
+`rendered` converts a matplotlib figure into an image. A `Sheet` holds text and pixels, rendered by Pillow in
+milliseconds; the hundreds of labels on a figure of 43 classes take matplotlib a second. Both grow to hold all of their
+contents, so that nothing is cut off.
 """
 
 import io
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from jersey.synth.typefaces import FontTypeface
 
 DARK, LIGHT, PALE, RED = "#20557a", "#e0903a", "#a9c9e0", "#b03a1e"
-STYLE: Any = {  # of matplotlib, for `rc_context` around the drawing of a figure
+STYLE: Any = {  # of matplotlib, for `rc_context` around a plot
     "font.size": 9,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",
@@ -25,37 +25,41 @@ STYLE: Any = {  # of matplotlib, for `rc_context` around the drawing of a figure
     "legend.frameon": False,
     "text.parse_math": False,
 }
-BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}  # of a legend
+BESIDE: dict[str, Any] = {
+    "loc": "upper left",
+    "bbox_to_anchor": (1.01, 1),
+    "borderaxespad": 0,
+}  # arguments of a legend beside the axes
 DOTS_PER_IN = 100
 MARGIN_IN = 0.15
 MARGIN_PX = 16
-PLAIN, BOLD = FontTypeface("DejaVuSans"), FontTypeface("DejaVuSans-Bold")  # they have Greek and Cyrillic
+PLAIN, BOLD = FontTypeface("DejaVuSans"), FontTypeface("DejaVuSans-Bold")  # with Greek and Cyrillic letters
 
 Edge = Literal["left", "right", "top", "bottom", "middle", "corner"]
-SHARE_BEFORE: dict[Edge, tuple[float, float]] = {
+ANCHOR: dict[Edge, tuple[float, float]] = {
     "left": (0, 0.5), "right": (1, 0.5), "top": (0.5, 0), "bottom": (0.5, 1), "middle": (0.5, 0.5), "corner": (0, 0),
 }  # fmt: skip
 
 
 def rendered(figure: Figure) -> Image.Image:
-    """The figure as an RGB image, grown to hold what stands around its axes: long names, legends, titles."""
+    """Returns the figure as an RGB image that also holds what lies outside of its axes: long names, legends, titles."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=DOTS_PER_IN, bbox_inches="tight", pad_inches=MARGIN_IN, pil_kwargs={"compress_level": 1})
     return Image.open(buffer).convert("RGB")
 
 
 class Sheet:
-    """An endless sheet; x grows to the right, y downwards, and both may be negative."""
+    """An unbounded sheet; x grows to the right, y downwards, and both may be negative."""
 
     def __init__(self) -> None:
         self._put: list[tuple[int, int, Image.Image, Image.Image | None]] = []
 
     def put(self, image: Image.Image, x_px: float, y_px: float, mask: Image.Image | None = None) -> None:
-        """Puts the upper left corner of an RGB image there."""
+        """Places the upper left corner of an RGB image at (x_px, y_px)."""
         self._put.append((round(x_px), round(y_px), image, mask))
 
     def fill(self, color: str, x_px: float, y_px: float, width_px: int, height_px: int) -> None:
-        """Puts the upper left corner of a plain rectangle there."""
+        """Places the upper left corner of a rectangle of one color at (x_px, y_px)."""
         self.put(Image.new("RGB", (width_px, height_px), color), x_px, y_px)
 
     def write(
@@ -70,16 +74,16 @@ class Sheet:
         is_bold: bool = False,
         is_upright: bool = False,
     ) -> None:
-        """Writes one line; upright words read from the bottom up.
+        """Writes one line of text at (x_px, y_px); upright text runs from the bottom up.
 
-        The middle of its edge `at`, or of the line itself, or its upper left corner, comes to lie there.
+        `at` is the part of the line at that point: the middle of an edge, its own middle, or its upper left corner.
         """
         mask = _mask(words, size_px, is_bold, is_upright)
-        left, top = x_px - mask.width * SHARE_BEFORE[at][0], y_px - mask.height * SHARE_BEFORE[at][1]
+        left, top = x_px - mask.width * ANCHOR[at][0], y_px - mask.height * ANCHOR[at][1]
         self.put(Image.new("RGB", mask.size, color), left, top, mask)
 
     def rendered(self, *, margin_px: int = MARGIN_PX) -> Image.Image:
-        """All that was put and written, in that order, on white, with a margin around it."""
+        """Returns an image of all contents, in the order of their placement, on white with a margin."""
         boxes = [(x_px, y_px, x_px + image.width, y_px + image.height) for x_px, y_px, image, _ in self._put]
         lefts, tops, rights, bottoms = zip(*boxes, strict=True)
         left, top = min(lefts) - margin_px, min(tops) - margin_px
@@ -90,12 +94,12 @@ class Sheet:
 
 
 def width_px(words: str, size_px: int = 13) -> int:
-    """How wide `Sheet.write` writes these words."""
+    """Returns the width of these words as `Sheet.write` renders them."""
     return _mask(words, size_px, False, False).width
 
 
 def line_px(size_px: int) -> int:
-    """How high a line of plain letters is."""
+    """Returns the height of a line of plain text."""
     return sum(PLAIN.font(size_px).getmetrics())
 
 
@@ -104,7 +108,7 @@ def _mask(words: str, size_px: int, is_bold: bool, is_upright: bool) -> Image.Im
     font = (BOLD if is_bold else PLAIN).font(size_px)
     ascent_px, descent_px = font.getmetrics()
     left, top, right, bottom = font.getbbox(words)
-    # Marks on top of letters may reach out of the line.
+    # Diacritics may reach beyond the line.
     top, bottom = min(top, 0), max(bottom, ascent_px + descent_px)
     mask = Image.new("L", (max(round(right - left), 1), round(bottom - top)))
     ImageDraw.Draw(mask).text((-left, -top), words, fill=255, font=font)

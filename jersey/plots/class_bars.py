@@ -1,4 +1,4 @@
-"""Bars for every class, one below the other: what a data set holds, and what a sampler draws from it.
+"""Horizontal bars of all classes: crops of a data set, and crops that a sampler selects from it.
 
 Shapes: K classes, S splits.
 """
@@ -20,9 +20,9 @@ COUNT_PT = 8
 
 @rc_context(STYLE)
 def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequence[str], title: str) -> Image.Image:
-    """Draws how many crops of each class each split has, a panel a split, each on a scale of its own.
+    """Plots the number of crops by class, one panel per split, each with its own scale.
 
-    From a ratio of 20 between two classes of a split on, the bars are logarithmic; classes without crops are hatched.
+    The scale is logarithmic if two classes of a split differ by a factor of 20; classes without crops are hatched.
     """
     height_in = _height_in(names, row_in=0.2)
     figure = Figure(figsize=(PANEL_IN * len(splits), height_in))
@@ -40,23 +40,25 @@ def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequenc
 
 
 @rc_context(STYLE)
-def sampler_bars(natural_K: np.ndarray, drawn_K: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
-    """Draws the share of each class in the train split (`natural_K` crops) and in what an epoch draws from it."""
+def sampler_bars(natural_K: np.ndarray, sampled_K: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
+    """Plots the fraction of each class in the train split (`natural_K` crops) and in an epoch (`sampled_K` crops)."""
     figure = Figure(figsize=(6.5, _height_in(names, row_in=0.24)))
     axes = figure.add_axes((0, 0, 1, 1))
     _lay_out_rows(axes, names)
     rows_K = np.arange(len(names))
-    natural_percent_K, drawn_percent_K = (100 * counts_K / max(counts_K.sum(), 1) for counts_K in (natural_K, drawn_K))
+    natural_percent_K, sampled_percent_K = (
+        100 * counts_K / max(counts_K.sum(), 1) for counts_K in (natural_K, sampled_K)
+    )
     axes.barh(rows_K - 0.2, natural_percent_K, height=0.38, color=PALE, label="in the train split")
-    axes.barh(rows_K + 0.2, drawn_percent_K, height=0.38, color=DARK, label="drawn in an epoch")
+    axes.barh(rows_K + 0.2, sampled_percent_K, height=0.38, color=DARK, label="sampled in an epoch")
     present = max(int(np.count_nonzero(natural_K)), 1)
-    axes.axvline(100 / present, color=RED, ls="--", lw=1.2, label=f"equal share of {present} numbers")
-    for row, (natural, drawn) in enumerate(zip(natural_K, drawn_K, strict=True)):
-        text = f"{natural:,} \N{RIGHTWARDS ARROW} {drawn:,}" if natural else "none"
+    axes.axvline(100 / present, color=RED, ls="--", lw=1.2, label=f"equal fractions of {present} classes")
+    for row, (natural, sampled) in enumerate(zip(natural_K, sampled_K, strict=True)):
+        text = f"{natural:,} \N{RIGHTWARDS ARROW} {sampled:,}" if natural else "none"
         axes.text(0.99, row, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=COUNT_PT)
-    # The column of numbers needs a fifth of the width.
-    axes.set_xlim(0, 1.25 * max(natural_percent_K.max(), drawn_percent_K.max(), 100 / present))
-    axes.set_xlabel("share of the crops, %; on the right: in the split \N{RIGHTWARDS ARROW} drawn")
+    # The column of counts needs a fifth of the width.
+    axes.set_xlim(0, 1.25 * max(natural_percent_K.max(), sampled_percent_K.max(), 100 / present))
+    axes.set_xlabel("fraction of crops, %; right: crops in the split \N{RIGHTWARDS ARROW} sampled")
     axes.set_title(title)
     axes.legend(**BESIDE)
     return rendered(figure)
@@ -71,17 +73,17 @@ def _lay_out_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
-    for row in range(1, len(names), 2):  # leads the eye from a name to what stands far from it
+    for row in range(1, len(names), 2):  # leads the eye from a name to a distant count
         axes.axhspan(row - 0.5, row + 0.5, color="0.95", lw=0, zorder=0)
 
 
 def _draw_counts(axes: Axes, counts_K: np.ndarray, *, is_log: bool) -> None:
-    # One more, so that a single crop has a bar on a logarithmic scale too.
+    # log(1 + count) gives a single crop a bar too.
     lengths_K = np.log1p(counts_K) if is_log else counts_K
     bars = axes.barh(range(len(counts_K)), lengths_K, color=DARK, height=0.75)
     axes.bar_label(bars, [f"{count:,}" if count else "" for count in counts_K], padding=2, fontsize=COUNT_PT)
     axes.set_xlim(0, 1.25 * max(lengths_K.max(), 1))
-    axes.set_xticks([])  # each bar has its number
+    axes.set_xticks([])  # each bar has its count
     axes.spines["bottom"].set_visible(False)
     box = {"facecolor": "0.9", "edgecolor": "none", "pad": 1}
     for row in np.flatnonzero(counts_K == 0).tolist():
@@ -96,8 +98,8 @@ def _largest_ratio(counts_SK: np.ndarray) -> float:
 
 def _summary(split: str, counts_K: np.ndarray) -> str:
     present = counts_K[counts_K > 0]
-    text = f"{split}: {counts_K.sum():,} crops\n{len(present)} of {len(counts_K)} numbers"
+    text = f"{split}: {counts_K.sum():,} crops\n{len(present)} of {len(counts_K)} classes"
     if len(present) == 0:
         return text
-    fewest, most = present.min(), present.max()
-    return f"{text}, {fewest:,} each" if fewest == most else f"{text}, {fewest:,} to {most:,} each"
+    low, high = present.min(), present.max()
+    return f"{text}, {low:,} each" if low == high else f"{text}, {low:,} to {high:,} each"

@@ -1,4 +1,4 @@
-"""Crops in a grid with captions, in titled sections: only pixels and words, so Pillow draws it, in milliseconds.
+"""Grids of crops with captions in titled sections, rendered by Pillow in milliseconds.
 
 Shapes: H W 3 an RGB image, uint8.
 """
@@ -17,32 +17,44 @@ CAPTION_PX = 160
 TITLE_PX, HEADING_PX, CAPTION_SIZE_PX = 15, 13, 12
 GAP_PX, VIEW_GAP_PX = 8, 2
 FRAME_PX = 3
-INSET_PX = FRAME_PX + 1  # of crops in their frames, and of words, so that they stand in one line
-MARK_COLOR = "#b00000"  # dark, so that it is a frame in greyscale too
+INSET_PX = FRAME_PX + 1  # of crops in their frames and of text, so that both are aligned
+MARK_COLOR = "#b00000"  # dark, so that the frame is visible in grayscale too
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What belongs to one crop."""
+    """One crop with its caption.
 
-    images: Sequence[np.ndarray]  # views of it, put side by side
-    caption: Sequence[str]  # lines below; what is too long ends in an ellipsis
-    is_marked: bool = False  # by a frame
+    Attributes:
+        images: views of the crop, placed side by side.
+        caption: lines below it; long lines end in an ellipsis.
+        is_marked: whether it has a frame.
+    """
+
+    images: Sequence[np.ndarray]
+    caption: Sequence[str]
+    is_marked: bool = False
 
 
 @dataclass(frozen=True)
 class TileSection:
-    """Tiles, possibly none, under a heading."""
+    """Tiles under a heading.
 
-    heading: str  # the counts are added
+    Attributes:
+        heading: heading without the counts, which are added.
+        tiles: the tiles, possibly none.
+        out_of: number of all crops of this kind, shown or not.
+    """
+
+    heading: str
     tiles: Sequence[Tile]
-    out_of: int  # how many there are in all, shown or not
+    out_of: int
 
 
 def image_grid(title: str, sections: Sequence[TileSection], *, columns: int) -> Image.Image:
-    """Draws the sections one below the other, as an RGB image that is as wide as its contents need.
+    """Returns an RGB image of the sections, one below the other.
 
-    Crops are enlarged by whole factors, so that their pixels can be counted, or reduced to about 112 pixels.
+    Crops are enlarged by integer factors, so that their pixels stay visible, or reduced to about 112 pixels.
     """
     sheet, y_px = Sheet(), line_px(TITLE_PX) + 2 * GAP_PX
     sheet.write(title, INSET_PX, 0, at="corner", size_px=TITLE_PX, is_bold=True)
@@ -62,7 +74,6 @@ def image_grid(title: str, sections: Sequence[TileSection], *, columns: int) -> 
 
 
 def _tile(tile: Tile) -> Image.Image:
-    """The views side by side in a frame, with the caption below."""
     views = [_scaled(image_HW3) for image_HW3 in tile.images]
     width = sum(view.width for view in views) + VIEW_GAP_PX * (len(views) - 1) + 2 * INSET_PX
     height = max(view.height for view in views) + 2 * INSET_PX
@@ -86,15 +97,15 @@ def _scaled(image_HW3: np.ndarray) -> Image.Image:
     return ImageOps.scale(image, round(TILE_PX / longest_px), Image.Resampling.NEAREST)
 
 
-def _shortened(line: str, most_px: int) -> str:
+def _shortened(line: str, max_px: int) -> str:
     length = PLAIN.font(CAPTION_SIZE_PX).getlength
-    if length(line) <= most_px:
+    if length(line) <= max_px:
         return line
-    return next(short for kept in range(len(line), -1, -1) if length(short := f"{line[:kept]}…") <= most_px)
+    return next(short for kept in range(len(line), -1, -1) if length(short := f"{line[:kept]}…") <= max_px)
 
 
 def heat_overlay(image_HW3: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
-    """The crop in grey under a heat map of values in [0, 1]: from black, for 0, to yellow, for 1."""
-    grey_HW1 = image_HW3.mean(axis=2, keepdims=True)
-    heat_HW3 = 255 * colormaps["inferno"](map_HW)[..., :3]  # monotone in greyscale
-    return (0.5 * grey_HW1 + 0.5 * heat_HW3).round().astype(np.uint8)
+    """Returns the grayscale crop under a heat map of values in [0, 1], from black for 0 to yellow for 1."""
+    gray_HW1 = image_HW3.mean(axis=2, keepdims=True)
+    heat_HW3 = 255 * colormaps["inferno"](map_HW)[..., :3]  # monotone in grayscale
+    return (0.5 * gray_HW1 + 0.5 * heat_HW3).round().astype(np.uint8)

@@ -1,8 +1,8 @@
-"""Square tables of counts: the confusion matrix of a split, and which digit of misread numbers was read as which.
+"""Confusion matrices of the classes of a split and of the digits of misclassified numbers.
 
-In all of them colors are shares of the row, and the numbers in the cells are counts.
+Colors are fractions of the row, and the cells contain counts.
 
-Shapes: K classes or digits; counts_KK[true, predicted] are numbers of crops; D = 10 digits; H W 3 pixels.
+Shapes: K classes or digits; counts_KK[true, predicted] are counts of crops; D = 10 digits; H W 3 pixels.
 """
 
 import textwrap
@@ -16,8 +16,8 @@ from jersey.evaluation.digit_errors import Confusion, ErrorType, examples, total
 from jersey.plots.canvas import DARK, Sheet, width_px
 
 GRID, ABSENT, HATCH, FRAME = 220, 235, 160, 0
-DARK_SHARE = 0.2
-SMALLEST_PX = 4
+DARK_FRACTION = 0.2  # of the row; from here on counts are white
+MIN_COUNT_PX = 4
 GAP_PX = 6
 LINE_PX = 18
 ROOMY_CLASSES = 20
@@ -29,15 +29,15 @@ DIGITS = tuple("0123456789")
 
 
 def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
-    """Draws which class (row) was read as which (column), with each row's recall, and the worst confusions in words.
+    """Plots labels (rows) against predictions (columns), with recall by class and a list of the worst confusions.
 
-    A cell's color is its share of the row's crops, its number their count. Rows of classes without crops are hatched.
-    The title gets top-1 accuracy and the number of crops. From 600 pixels a side for few classes to 2,100 for 100.
+    The color of a cell is its fraction of the row's crops. Rows of classes without crops are hatched. The title is
+    followed by top-1 accuracy and the number of crops. The side is 600 pixels for few classes and 2,100 for 100.
     """
     is_roomy = len(names) <= ROOMY_CLASSES
     cell_px = max(42, 360 // len(names)) if is_roomy else 19
     sheet, side_px = Sheet(), cell_px * len(names)
-    top_px, bottom_px = _draw_matrix(sheet, counts_KK, names, cell_px=cell_px, of="number", names_above=not is_roomy)
+    top_px, bottom_px = _draw_matrix(sheet, counts_KK, names, cell_px=cell_px, of="label", names_above=not is_roomy)
     right_px = _write_recalls(sheet, counts_KK, x_px=side_px + GAP_PX, cell_px=cell_px)
     _explain_colors(sheet, x_px=right_px + 3 * GAP_PX, y_px=side_px // 5, height_px=side_px * 3 // 5)
     correct, total = int(np.trace(counts_KK)), int(counts_KK.sum())
@@ -51,54 +51,58 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 
 
 def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
-    """One line such as "8 read as 3: 5 of 12, 1 read as 7: 2 of 9": the most frequent mistakes first, at most six."""
+    """Lists the most frequent errors, at most six, as in "8 predicted as 3: 5 of 12, 1 predicted as 7: 2 of 9"."""
     errors_KK = counts_KK * ~np.eye(len(names), dtype=bool)
     pairs = np.argwhere(errors_KK)
     worst_first = np.argsort(-errors_KK[tuple(pairs.T)], kind="stable")[:CONFUSED_PAIRS]
     confusions = [
-        f"{names[true]} read as {names[predicted]}: {errors_KK[true, predicted]} of {counts_KK[true].sum()}"
+        f"{names[true]} predicted as {names[predicted]}: {errors_KK[true, predicted]} of {counts_KK[true].sum()}"
         for true, predicted in pairs[worst_first]
     ]
-    return ", ".join(confusion.replace(" ", NO_BREAK_SPACE) for confusion in confusions) or "no mistakes"
+    return ", ".join(confusion.replace(" ", NO_BREAK_SPACE) for confusion in confusions) or "no errors"
 
 
-def recall_in_words(right: int, crops: int) -> str:
-    """Such as "97% of 31"; rounded down, so that 100% means all."""
-    return f"{100 * right // crops}% of {crops}" if crops else "no crops"
+def recall_in_words(correct: int, crops: int) -> str:
+    """Formats recall as in "97% of 31", rounded down, so that 100% means all crops."""
+    return f"{100 * correct // crops}% of {crops}" if crops else "no crops"
 
 
 def _write_recalls(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, cell_px: int) -> int:
-    """Writes the recall behind each row; returns the x after them."""
+    """Writes the recall at the right of each row; returns the x of its right edge."""
     size_px = min(12, 3 + cell_px // 2)
-    lines = ["read right", *map(recall_in_words, counts_KK.diagonal().tolist(), counts_KK.sum(axis=1).tolist())]
+    lines = ["recall", *map(recall_in_words, counts_KK.diagonal().tolist(), counts_KK.sum(axis=1).tolist())]
     for row, words in enumerate(lines, start=-1):
         sheet.write(words, x_px, max((row + 0.5) * cell_px, -LINE_PX / 2), at="left", size_px=size_px)
     return x_px + max(width_px(words, size_px) for words in lines)
 
 
 def _explain_colors(sheet: Sheet, *, x_px: int, y_px: int, height_px: int) -> None:
-    """Even steps of the color scale, since that is how they differ to the eye; 100% is on top."""
+    """Draws the color scale in perceptually even steps, with 100% on top."""
     steps_H = np.linspace(1, 0, height_px)
     sheet.put(Image.fromarray(_shade(steps_H**2)[:, None].repeat(14, axis=1)), x_px, y_px)
-    for share in (0, 0.01, 0.05, 0.2, 0.5, 1):
-        y_share_px = y_px + (1 - share**0.5) * (height_px - 1)
-        sheet.fill("black", x_px + 14, y_share_px, 4, 1)
-        sheet.write(f"{share:.0%}", x_px + 22, y_share_px, at="left", size_px=12)
-    legend = "color: share of the true number; in the cells: crops"
+    for fraction in (0, 0.01, 0.05, 0.2, 0.5, 1):
+        tick_px = y_px + (1 - fraction**0.5) * (height_px - 1)
+        sheet.fill("black", x_px + 14, tick_px, 4, 1)
+        sheet.write(f"{fraction:.0%}", x_px + 22, tick_px, at="left", size_px=12)
+    legend = "color: fraction of the row; cells: crops"
     sheet.write(legend, x_px + 22 + width_px("100%", 12) + GAP_PX, y_px + height_px / 2, at="left", is_upright=True)
 
 
 def digit_errors(
     errors: Mapping[ErrorType, Sequence[Confusion]], places: Mapping[str, np.ndarray], *, crops: int, title: str
 ) -> Image.Image:
-    """Draws how many crops each type of error has, with examples, above a table of the digits for each place.
+    """Plots the number of crops by type of error, with examples, above a confusion matrix of the digits in each place.
 
-    `errors` and `places` are as `jersey.evaluation.digit_errors` gives them, `crops` counts the right ones too.
+    Args:
+        errors: confusions by type, from `jersey.evaluation.digit_errors`.
+        places: digit confusions [D,D] by place, from the same module.
+        crops: number of all crops, correct ones included.
+        title: title of the figure.
     """
     sheet = Sheet()
     panels_px = len(places) * (CELL_PX * len(DIGITS) + PANEL_GAP_PX) - PANEL_GAP_PX
-    wrong = sum(map(total, errors.values()))
-    score = f"{wrong:,} of {crops:,} crops read wrong ({wrong / max(crops, 1):.1%})"
+    incorrect = sum(map(total, errors.values()))
+    score = f"{incorrect:,} of {crops:,} crops misclassified ({incorrect / max(crops, 1):.1%})"
     sheet.write(title, panels_px / 2, -64, at="middle", size_px=15, is_bold=True)
     sheet.write(score, panels_px / 2, -42, at="middle", size_px=15)
     _draw_bars(sheet, errors, crops=crops)
@@ -107,18 +111,18 @@ def digit_errors(
 
 
 def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *, crops: int) -> None:
-    most = max(1, *map(total, errors.values()))
+    max_count = max(1, *map(total, errors.values()))
     bars_px = max(map(width_px, errors)) + GAP_PX
     counts_px = bars_px + BAR_PX + 2 * GAP_PX
     examples_px = counts_px + width_px("1,000,000 (100.0%)") + GAP_PX
-    sheet.write("the most frequent", examples_px, -LINE_PX / 2, at="left", size_px=12)
-    sheet.write("crops (share of all)", counts_px, -LINE_PX / 2, at="left", size_px=12)
+    sheet.write("most frequent", examples_px, -LINE_PX / 2, at="left", size_px=12)
+    sheet.write("crops (fraction)", counts_px, -LINE_PX / 2, at="left", size_px=12)
     for row, (kind, confusions) in enumerate(errors.items()):
         middle_px = (row + 0.5) * ROW_PX
         count = total(confusions)
         sheet.write(kind, bars_px - GAP_PX, middle_px, at="right")
         if count:
-            width = max(1, round(BAR_PX * count / most))
+            width = max(1, round(BAR_PX * count / max_count))
             sheet.fill(DARK, bars_px, row * ROW_PX + 3, width, ROW_PX - 6)
         sheet.write(f"{count:,} ({count / crops:.1%})" if count else "0", counts_px, middle_px, at="left")
         sheet.write(examples(confusions), examples_px, middle_px, at="left", size_px=12)
@@ -127,12 +131,12 @@ def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *,
 
 def _draw_places(sheet: Sheet, places: Mapping[str, np.ndarray], *, y_px: int) -> None:
     side_px = CELL_PX * len(DIGITS)
-    legend = "color: share of the true digit; in the cells: crops; hatched: no crops; only equally long readings"
+    legend = "color: fraction of the row; cells: crops; hatched: no crops; only predictions of the correct length"
     sheet.write(legend, 0, y_px + side_px + 64, at="left", size_px=12)
     for index, (place, counts_DD) in enumerate(places.items()):
         x_px = index * (side_px + PANEL_GAP_PX)
-        wrong = int(counts_DD.sum() - np.trace(counts_DD))
-        heading = f"{place}: {wrong:,} of {counts_DD.sum():,} wrong"
+        incorrect = int(counts_DD.sum() - np.trace(counts_DD))
+        heading = f"{place}: {incorrect:,} of {counts_DD.sum():,} incorrect"
         sheet.write(heading, x_px + side_px / 2, y_px - GAP_PX, at="bottom")
         _draw_matrix(sheet, counts_DD, DIGITS, x_px=x_px, y_px=y_px, cell_px=CELL_PX, of="digit")
 
@@ -148,10 +152,10 @@ def _draw_matrix(
     of: str,
     names_above: bool = False,
 ) -> tuple[int, int]:
-    """Draws the table with its names; the upper left corner of its cells is at (x_px, y_px).
+    """Draws a confusion matrix with its names; the upper left corner of its cells is at (x_px, y_px).
 
-    Rows without crops are hatched, not to look like a class that is never read right. With `names_above` the columns'
-    names stand above too. Returns the y above and below everything.
+    Rows without crops are hatched, so that they differ from classes that are never predicted correctly. With
+    `names_above` the names of the columns are also above them. Returns the y of the upper and the lower edge.
     """
     sheet.put(Image.fromarray(_cells(counts_KK, cell_px)), x_px, y_px)
     _write_counts(sheet, counts_KK, x_px=x_px, y_px=y_px, cell_px=cell_px)
@@ -167,16 +171,16 @@ def _draw_matrix(
             sheet.write(name, x_px + middle_px, top_px, at="bottom", size_px=size_px, is_upright=is_upright)
     name_height_px = longest_px if is_upright else LINE_PX
     sheet.write(f"true {of}", x_px - longest_px - 2 * GAP_PX, y_px + side_px / 2, at="right", is_upright=True)
-    sheet.write("read as", x_px + side_px / 2, bottom_px + name_height_px, at="top")
+    sheet.write(f"predicted {of}", x_px + side_px / 2, bottom_px + name_height_px, at="top")
     return top_px - names_above * name_height_px, bottom_px + name_height_px + LINE_PX
 
 
-def _shade(shares: np.ndarray) -> np.ndarray:
-    """RGB colors, uint8 [...,3], of shares; the larger the darker, in grey too.
+def _shade(fractions: np.ndarray) -> np.ndarray:
+    """Returns RGB colors, uint8 [...,3], that darken with the fraction, in grayscale too.
 
-    The square root makes a single mistake among many crops visible.
+    The square root makes a single error among many crops visible.
     """
-    return (255 * colormaps["magma_r"](np.sqrt(shares))[..., :3]).round().astype(np.uint8)
+    return (255 * colormaps["magma_r"](np.sqrt(fractions))[..., :3]).round().astype(np.uint8)
 
 
 def _cells(counts_KK: np.ndarray, cell_px: int) -> np.ndarray:
@@ -188,15 +192,15 @@ def _cells(counts_KK: np.ndarray, cell_px: int) -> np.ndarray:
     is_absent_H = (totals_K == 0).repeat(cell_px)
     is_line_HW = np.add.outer(np.arange(len(pixels_HW3)), np.arange(len(pixels_HW3))) % 6 == 0
     pixels_HW3[is_absent_H] = np.where(is_line_HW, HATCH, ABSENT)[is_absent_H][..., None]
-    # The first grid lines give way to the frame.
+    # The frame replaces the first grid lines.
     return np.pad(pixels_HW3[1:, 1:], ((1, 1), (1, 1), (0, 0)), constant_values=FRAME)
 
 
 def _write_counts(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, y_px: int, cell_px: int) -> None:
-    is_dark_KK = counts_KK > DARK_SHARE * counts_KK.sum(axis=1, keepdims=True)
-    sizes_px = range(min(13, cell_px // 2 + 1), SMALLEST_PX, -1)
+    is_dark_KK = counts_KK > DARK_FRACTION * counts_KK.sum(axis=1, keepdims=True)
+    sizes_px = range(min(13, cell_px // 2 + 1), MIN_COUNT_PX, -1)
     for row, column in np.argwhere(counts_KK):
         count, color = str(counts_KK[row, column]), "white" if is_dark_KK[row, column] else "black"
-        size_px = next((size for size in sizes_px if width_px(count, size) < cell_px - 1), SMALLEST_PX)
+        size_px = next((size for size in sizes_px if width_px(count, size) < cell_px - 1), MIN_COUNT_PX)
         middle_px = x_px + (column + 0.5) * cell_px, y_px + (row + 0.5) * cell_px
         sheet.write(count, *middle_px, at="middle", size_px=size_px, color=color)

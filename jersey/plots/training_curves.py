@@ -1,6 +1,6 @@
-"""How training went: loss, accuracy and learning rate over the epochs, one below the other.
+"""Plots of loss, scores and learning rate over the epochs, one panel below the other.
 
-The training loss is what the optimizer saw (weights, smoothing), so it can lie above the validation loss.
+The training loss is the optimized one (class weights, label smoothing), so it can exceed the validation loss.
 """
 
 import math
@@ -16,15 +16,15 @@ from PIL import Image
 from jersey.plots.canvas import BESIDE, DARK, LIGHT, RED, STYLE, rendered
 
 Points = Sequence[tuple[int, float]]  # epoch and value
-Styles = Mapping[str, Mapping[str, Any]]  # by metric name, as matplotlib draws its line
+Styles = Mapping[str, Mapping[str, Any]]  # arguments of matplotlib's line by metric name
 
 MARKED_POINTS = 40
 LOG_FROM_RATIO = 20
 WIDTH_IN, PANEL_IN = 7.0, 2.2
 
-# Within a panel no two lines have both the same grey and the same dashes.
+# Two lines of a panel differ in their gray or in their dashes.
 LOSSES: Styles = {
-    "train/loss": {"label": "train, as optimised", "color": LIGHT},
+    "train/loss": {"label": "train, as optimized", "color": LIGHT},
     "val/loss": {"label": "val", "color": DARK},
     "test/loss": {"label": "test", "color": "black", "ls": ":"},
 }
@@ -42,15 +42,15 @@ RATE_STYLES: Sequence[Mapping[str, Any]] = ({"color": DARK}, {"color": LIGHT}, {
 def training_curves(
     curves: Mapping[str, Points], *, test: Mapping[str, float], best_epoch: int | None, title: str
 ) -> Image.Image:
-    """Draws what of losses, top-1, macro scores and learning rates is there; a panel without any is left out.
+    """Plots the losses, top-1, macro scores and learning rates in `curves`; a panel without curves is left out.
 
-    A value that is no finite number is a red cross on the panel's upper edge.
+    A value that is not finite is a red cross on the panel's upper edge.
 
     Args:
-        curves: at least one, by metric name, such as "val/loss" or "lr/head".
-        test: score of the test, by metric name; a line over all epochs.
-        best_epoch: marked in every panel.
-        title: stands above.
+        curves: at least one curve, by metric name, such as "val/loss" or "lr/head".
+        test: test scores by metric name, each a line over all epochs.
+        best_epoch: epoch that every panel marks; None marks none.
+        title: title of the figure.
     """
     rates = sorted(name for name in curves if name == "lr" or name.startswith("lr/"))
     rate_styles = {name: {"label": name, **RATE_STYLES[i % len(RATE_STYLES)]} for i, name in enumerate(rates)}
@@ -62,7 +62,7 @@ def training_curves(
     for axes, (name, styles) in zip(grid, panels, strict=True):
         _draw_lines(axes, {key: curves[key] for key in styles if key in curves}, test, styles)
         if best_epoch is not None:
-            label = f"best epoch, {best_epoch}" if axes is grid[0] else None
+            label = f"best epoch ({best_epoch})" if axes is grid[0] else None
             axes.axvline(best_epoch, color=RED, lw=1, ls=(0, (5, 3)), zorder=1, label=label)
         _finish(axes, name)
     epochs = [epoch for points in curves.values() for epoch, _ in points]
@@ -76,7 +76,7 @@ def _draw_lines(axes: Axes, curves: Mapping[str, Points], test: Mapping[str, flo
     levels = {name: test[name] for name in styles if math.isfinite(test.get(name, math.nan))}
     values = [value for points in curves.values() for _, value in points if math.isfinite(value)]
     values += levels.values()
-    # A first epoch, or one that went astray, must not flatten the rest.
+    # The first or a diverged epoch must not flatten the others.
     if styles is LOSSES and values and min(values) > 0 and max(values) > LOG_FROM_RATIO * min(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -93,9 +93,11 @@ def _draw_curve(axes: Axes, points: Points, style: Mapping[str, Any]) -> None:
     epochs = [epoch for epoch, _ in points]
     values = [value if math.isfinite(value) else math.nan for _, value in points]
     axes.plot(epochs, values, marker=marker, ms=3.5, **style)
-    if lost := [epoch for epoch, value in points if not math.isfinite(value)]:
+    if not_finite := [epoch for epoch, value in points if not math.isfinite(value)]:
         at_upper_edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-        axes.plot(lost, [1] * len(lost), "x", color=RED, label=f"{style['label']}: not finite", **at_upper_edge)
+        axes.plot(
+            not_finite, [1] * len(not_finite), "x", color=RED, label=f"{style['label']}: not finite", **at_upper_edge
+        )
 
 
 def _finish(axes: Axes, name: str) -> None:

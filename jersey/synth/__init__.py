@@ -1,5 +1,5 @@
-"""Synthetic crops of players' backs: a data set to start with, to test with, and to fill up rare numbers.
+"""Synthetic crops of players' backs, for first runs, for tests, and as a supplement for rare numbers.
 
-`generate.generate` makes a data set, `crop.render_crop` one crop. Nothing here imports torch, so that rendering
-processes start fast.
+`generate.generate` generates a data set, `crop.render_crop` renders one crop. Nothing here imports torch, so that
+rendering processes start fast.
 """

@@ -1,4 +1,4 @@
-"""Draws a data set of jersey crops: `python -m jersey.synth OUT --numbers=0,00,7,10-15 --train=1000`."""
+"""Generates a data set of jersey crops: `python -m jersey.synth OUT --numbers=0,00,7,10-15 --train=1000`."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from jersey.synth.settings import LAYOUTS
 
 
 def parse_numbers(text: str) -> tuple[str, ...]:
-    """Reads "0,00,7,10-15"; a range has two ends of equal length, and keeps leading zeros ("00-03")."""
+    """Parses "0,00,7,10-15"; the ends of a range have equal length, and leading zeros are kept ("00-03")."""
     numbers = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -18,43 +18,48 @@ def parse_numbers(text: str) -> tuple[str, ...]:
         elif first.isdigit() and last.isdigit() and len(first) == len(last) and first <= last:
             numbers.extend(f"{value:0{len(first)}d}" for value in range(int(first), int(last) + 1))
         else:
-            mend = "write two ends of equal length, such as 10-15"
-            raise UserError(f"{part.strip()!r} is not a range of numbers; {mend}")
+            remedy = "use two ends of equal length, such as 10-15"
+            raise UserError(f"{part.strip()!r} is not a range of numbers; {remedy}")
     return tuple(numbers)
 
 
 def parse_flags() -> argparse.Namespace:
-    """The flags of the command."""
+    """Parses the flags of the command."""
     parser = argparse.ArgumentParser(
-        prog="python -m jersey.synth", description="Draws crops of players' backs as train, val and test splits."
+        prog="python -m jersey.synth",
+        description="Generates synthetic crops of players' backs as train, val and test splits.",
+        epilog="example: python -m jersey.synth generated --numbers=0,00,7,10-15 --train=300 --val=50 --test=50",
     )
-    parser.add_argument("out", type=Path, help="folder to make")
-    parser.add_argument("--numbers", default="00,0-9,10-55", help="such as 0,00,7,10-15; frequent ones first")
-    parser.add_argument("--train", type=int, default=6000, help="train crops in all (default: %(default)s)")
-    parser.add_argument("--val", type=int, default=700, help="val crops in all (default: %(default)s)")
-    parser.add_argument("--test", type=int, default=700, help="test crops in all (default: %(default)s)")
-    parser.add_argument("--size_px", type=int, default=96, help="side of a crop (default: %(default)s)")
-    ratio = "train crops of the first number per crop of the last"
-    parser.add_argument("--imbalance", type=float, default=1.0, help=ratio)
-    parser.add_argument("--layout", choices=LAYOUTS, default="folders")
-    parser.add_argument("--seed", type=int, default=0)
-    share = "illegible crops more in each split, as a share of its crops"
-    parser.add_argument("--illegible", type=float, default=0.0, help=share)
-    frames = "pictures of each player; above 1, tracklets are drawn and counted"
-    parser.add_argument("--frames", type=int, default=1, help=frames)
+    parser.add_argument("out", type=Path, help="folder to create, such as generated")
+    for flag, default, text in (
+        ("numbers", "00,0-9,10-55", "numbers and ranges, frequent ones first, such as 0,00,7,10-15"),
+        ("train", 6000, "number of train crops, such as 300"),
+        ("val", 700, "number of val crops, such as 50"),
+        ("test", 700, "number of test crops, such as 50"),
+        ("size_px", 96, "side of the crops in pixels, such as 64"),
+        ("imbalance", 1.0, "ratio of the train crops of the first number to those of the last, such as 64"),
+        ("layout", "folders", "layout of the files, such as annotations for JSONL"),
+        ("seed", 0, "seed of the crops, such as 1"),
+        ("illegible", 0.0, "additional illegible crops as a fraction of each split, such as 0.05"),
+        ("frames", 1, "frames per player, such as 30; above 1, tracklets are generated and counted"),
+    ):
+        choices = LAYOUTS if flag == "layout" else None
+        text += " (default: %(default)s)"
+        parser.add_argument(f"--{flag}", type=type(default), default=default, choices=choices, help=text)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Draws, then says what lies where."""
+    """Generates the data set, then prints what it contains."""
     flags = vars(parse_flags())
     out = flags.pop("out")
     numbers = parse_numbers(flags.pop("numbers"))
     generate(out, numbers=numbers, **flags)
-    drawn = "crops" if flags["frames"] == 1 else f"tracklets ({flags['frames']} frames each)"
-    counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test {drawn}"
-    more = f", {100 * flags['illegible']:g} % illegible ones more" if flags["illegible"] else ""
-    print(f"{out} holds {counts} of {len(numbers)} numbers{more}, {flags['size_px']} x {flags['size_px']} pixels")
+    unit = "crops" if flags["frames"] == 1 else f"tracklets ({flags['frames']} frames each)"
+    counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test {unit}"
+    illegible = f", plus {100 * flags['illegible']:g} % illegible crops" if flags["illegible"] else ""
+    size = f"{flags['size_px']} x {flags['size_px']} pixels"
+    print(f"{out} contains {counts} of {len(numbers)} numbers{illegible}, {size}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""From the flat painting to the picture: the view and the folds in the cloth, then what degrades the picture.
+"""Camera model: view and folds map the flat painting to the picture, which is then degraded.
 
-View (rotation, shear, perspective, shift) and folds are one smooth map from picture to painting, evaluated at the nodes
-of a coarse mesh that Pillow then follows. Light, lens, motion, distance, sensor and compression come after that,
-bounded by the size of the digits.
+View (rotation, shear, perspective, shift) and folds form one smooth map from picture to painting, evaluated at the
+nodes of a coarse mesh that Pillow interpolates. Light, defocus, motion, distance, sensor noise and compression follow,
+limited by the size of the digits.
 """
 
 import io
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 Floats = NDArray[np.floating]
-# What Pillow calls MESH: boxes of the picture, and the corners of the painting's quadrilateral that fills each.
+# Pillow's MESH: boxes of the picture, each with the corners of the quadrilateral of the painting that fills it.
 Mesh = list[tuple[tuple[int, int, int, int], tuple[float, ...]]]
 
 _MESH_CELLS = 8
@@ -22,39 +22,43 @@ _MESH_CELLS = 8
 
 @dataclass(frozen=True)
 class View:
-    """A homography: its matrix maps homogeneous picture coordinates (x, y, 1), in pixels, to those of the painting."""
+    """A homography from picture to painting.
+
+    Attributes:
+        matrix_33: matrix on homogeneous coordinates (x, y, 1) in pixels.
+    """
 
     matrix_33: Floats
 
     @classmethod
     def random(cls, *, picture_px: int, painting_px: int, rng: np.random.Generator) -> "View":
-        """A mild view of the middle of the painting."""
+        """Samples a mild view of the middle of the painting."""
         angle = np.deg2rad(np.clip(rng.normal(0, 5.5), -16, 16))
         cos, sin = np.cos(angle), np.sin(angle)
         rotate_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        x_2 = (rng.uniform(1.0, 1.3), rng.normal(0, 0.08))  # A back that is turned away is narrower.
+        x_2 = (rng.uniform(1.0, 1.3), rng.normal(0, 0.08))  # a back that is turned away is narrower
         squeeze_33 = np.array([(*x_2, 0), (rng.normal(0, 0.03), rng.uniform(0.9, 1.1), 0), (0, 0, 1)])
         tilt_33 = np.array([(1, 0, 0), (0, 1, 0), (*rng.normal(0, 0.12, 2).clip(-0.25, 0.25) / picture_px, 1)])
         to_center_33, from_center_33 = (_shift(px / 2, px / 2) for px in (-picture_px, painting_px))
         return cls(from_center_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_center_33)
 
     def shifted(self, dx_px: float, dy_px: float) -> "View":
-        """The same view with everything moved right and down in the picture."""
+        """Returns the view with its contents moved right and down in the picture."""
         return View(self.matrix_33 @ _shift(-dx_px, -dy_px))
 
     def narrowed(self, factor: float, picture_px: int) -> "View":
-        """The same view with everything narrower by a factor, towards the middle of the picture."""
+        """Returns the view with its contents narrowed by a factor toward the middle of the picture."""
         squeeze_33 = np.diag([factor, 1.0, 1.0])
         middle_px = picture_px / 2
         return View(self.matrix_33 @ _shift(middle_px, 0) @ squeeze_33 @ _shift(-middle_px, 0))
 
     def to_painting(self, points_N2: Floats) -> Floats:
-        """Painting coordinates of picture points."""
+        """Maps points of the picture to the painting."""
         homogeneous_N3 = np.column_stack([points_N2, np.ones(len(points_N2))]) @ self.matrix_33.T
         return homogeneous_N3[:, :2] / homogeneous_N3[:, 2:]
 
     def to_picture(self, points_N2: Floats) -> Floats:
-        """Picture coordinates of painting points."""
+        """Maps points of the painting to the picture."""
         return View(np.linalg.inv(self.matrix_33)).to_painting(points_N2)
 
 
@@ -66,14 +70,15 @@ def _shift(dx_px: float, dy_px: float) -> Floats:
 class Folds:
     """A height field of the cloth over the picture, as a sum of straight ridges.
 
-    Of each: centre x and y, direction (radians), half width, height; lengths are fractions of the picture's side.
+    Attributes:
+        ridges_R5: center x and y, direction in radians, half width and height; lengths are fractions of the side.
     """
 
     ridges_R5: Floats
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> "Folds":
-        """Up to eight ridges, most of them slanting down from the shoulders."""
+        """Samples up to eight ridges, most of which slant down from the shoulders."""
         count = int(rng.integers(2, 9))
         direction = np.where(rng.random(count) < 0.5, 0.9, 2.2) + rng.normal(0, 0.45, count)
         columns = (
@@ -83,7 +88,7 @@ class Folds:
         return cls(np.column_stack(columns))
 
     def heights(self, points_N2: Floats) -> Floats:
-        """Height at points given as fractions of the picture's side, about -1 to 1."""
+        """Returns the height, about -1 to 1, at points in fractions of the picture's side."""
         x_R, y_R, direction_R, width_R, height_R = self.ridges_R5.T
         dx_NR, dy_NR = points_N2[:, :1] - x_R, points_N2[:, 1:] - y_R
         along_NR = dx_NR * np.cos(direction_R) + dy_NR * np.sin(direction_R)
@@ -92,7 +97,7 @@ class Folds:
         return bell_NR @ height_R
 
     def slopes(self, cells: int, light: float) -> Floats:
-        """Slope of the cloth along the direction of the light (radians) on a grid of cells x cells over the picture."""
+        """Returns the slope of the cloth along the light's direction (radians) on a grid of cells x cells."""
         centers = (np.arange(cells) + 0.5) / cells
         points_N2 = np.stack(np.meshgrid(centers, centers), -1).reshape(-1, 2)
         step = 0.01 * np.array([np.cos(light), np.sin(light)])
@@ -101,9 +106,9 @@ class Folds:
 
 
 def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: float) -> Mesh:
-    """Where each cell of the picture takes its content from; what would lie outside of the painting takes its edge.
+    """Returns the source of each cell of the picture; sources outside of the painting are moved to its edge.
 
-    Folds move the cloth along their slopes, by `depth` as a fraction of the picture's side.
+    Folds displace the cloth by up to about `depth`, a fraction of the picture's side.
     """
     nodes_px = np.round(np.linspace(0, picture_px, _MESH_CELLS + 1)).astype(int)
     nodes_YX2 = np.stack(np.meshgrid(nodes_px, nodes_px), -1)
@@ -119,14 +124,14 @@ def mesh(view: View, folds: Folds, *, picture_px: int, painting_px: int, depth: 
 
 
 def warp(painting: Image.Image, cells: Mesh, picture_px: int) -> Image.Image:
-    """The painting seen through a mesh."""
+    """Resamples the painting through a mesh."""
     return painting.transform((picture_px, picture_px), Image.Transform.MESH, cells, Image.Resampling.BILINEAR)
 
 
-# Blurs a picture, given the height of its digits in pixels.
+# A function that blurs a picture, given the height of its digits in pixels.
 Blur = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
-# Below this height a digit on a jersey cannot be told from its neighbours any more.
+# Below this height the digits of a number cannot be distinguished.
 _MIN_DIGIT_PX = 13.0
 
 
@@ -135,22 +140,22 @@ def degrade(
 ) -> Image.Image:
     """Degrades an RGB picture; the result has the same size.
 
-    Blur and loss of resolution never go beyond what digits of this height bear, unless `blur` takes their place.
+    Blur and loss of resolution keep digits of this height legible, unless `blur` replaces them.
     """
-    picture = (blur or _bearable_blur)(_light(picture, rng), digit_height_px, rng)
+    picture = (blur or _legible_blur)(_light(picture, rng), digit_height_px, rng)
     if rng.random() < 0.7:
         picture = _noise(picture, rng)
     return _compress(picture, rng) if rng.random() < 0.7 else picture
 
 
-def _bearable_blur(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+def _legible_blur(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
     count = int(rng.choice(3, p=(0.3, 0.5, 0.2)))
-    most = 0.6 if count == 2 else 1.0
-    least = max(0.3, _MIN_DIGIT_PX / digit_height_px / most)
+    strength = 0.6 if count == 2 else 1.0
+    min_factor = max(0.3, _MIN_DIGIT_PX / digit_height_px / strength)
     blurs: tuple[Callable[[Image.Image], Image.Image], ...] = (
-        lambda sharp: defocus(sharp, digit_height_px * rng.uniform(0.01, 0.05 * most)),
-        lambda sharp: move(sharp, digit_height_px * rng.uniform(0.04, 0.16 * most), rng.uniform(0, np.pi)),
-        lambda sharp: lose_resolution(sharp, rng.uniform(min(1.0, least), 1.0), rng),
+        lambda sharp: defocus(sharp, digit_height_px * rng.uniform(0.01, 0.05 * strength)),
+        lambda sharp: motion_blur(sharp, digit_height_px * rng.uniform(0.04, 0.16 * strength), rng.uniform(0, np.pi)),
+        lambda sharp: lose_resolution(sharp, rng.uniform(min(1.0, min_factor), 1.0), rng),
     )
     for index in rng.permutation(3)[:count]:
         picture = blurs[index](picture)
@@ -158,48 +163,48 @@ def _bearable_blur(picture: Image.Image, digit_height_px: float, rng: np.random.
 
 
 def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Exposure, contrast, color cast, and a gradient across the picture."""
+    """Changes exposure, contrast and color cast, and adds a gradient across the picture."""
     image_HW3 = np.asarray(picture, dtype=np.float32) / 255
     gain = np.exp(rng.normal(-0.08, 0.16)).clip(0.65, 1.2) * (1 + rng.normal(0, 0.05, 3).clip(-0.1, 0.1))
     gradient = np.linspace(-1, 1, picture.width) * rng.uniform(-0.2, 0.2)
     rise = np.linspace(-1, 1, picture.height)[:, None] * rng.uniform(-0.2, 0.2)
     lit_HW3 = image_HW3 * gain.astype(np.float32) * (1 + gradient + rise).astype(np.float32)[:, :, None]
-    contrast, grey = rng.uniform(0.75, 1.15), rng.uniform(0.3, 0.6)
-    return _to_image((lit_HW3 - grey) * contrast + grey)
+    contrast, gray = rng.uniform(0.75, 1.15), rng.uniform(0.3, 0.6)
+    return _to_image((lit_HW3 - gray) * contrast + gray)
 
 
 def defocus(picture: Image.Image, radius_px: float) -> Image.Image:
-    """Blurs evenly in all directions."""
+    """Blurs a picture equally in all directions."""
     return picture.filter(ImageFilter.GaussianBlur(radius_px))
 
 
-def move(picture: Image.Image, reach_px: float, angle: float) -> Image.Image:
-    """Averages copies of the picture along a straight movement."""
+def motion_blur(picture: Image.Image, reach_px: float, angle: float) -> Image.Image:
+    """Simulates motion blur: averages copies of the picture along a straight line."""
     border_px = int(reach_px) + 1
     wide = Image.fromarray(np.pad(np.asarray(picture), ((border_px,), (border_px,), (0,)), mode="edge"))
     steps_px = np.linspace(-0.5, 0.5, max(2, round(reach_px) + 1)) * reach_px
     total_HW3 = np.zeros((picture.height, picture.width, 3), np.float32)
     for step_px in steps_px:
         shift = (1, 0, border_px + step_px * np.cos(angle), 0, 1, border_px + step_px * np.sin(angle))
-        moved = wide.transform(picture.size, Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR)
-        total_HW3 += np.asarray(moved, dtype=np.float32)
+        shifted = wide.transform(picture.size, Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR)
+        total_HW3 += np.asarray(shifted, dtype=np.float32)
     return _to_image(total_HW3 / (255 * len(steps_px)))
 
 
 def lose_resolution(picture: Image.Image, factor: float, rng: np.random.Generator) -> Image.Image:
-    """As if the player had been far away: shrinks the picture by a factor below 1 and enlarges it again."""
+    """Simulates distance: shrinks the picture by a factor below 1 and enlarges it again."""
     small = (max(2, round(picture.width * factor)), max(2, round(picture.height * factor)))
-    ways = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)
-    enlarge = Image.Resampling(rng.choice(ways, p=(0.5, 0.4, 0.1)))
+    filters = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)
+    enlarge = Image.Resampling(rng.choice(filters, p=(0.5, 0.4, 0.1)))
     return picture.resize(small, Image.Resampling.BOX).resize(picture.size, enlarge)
 
 
 def _noise(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     strength = rng.uniform(0.005, 0.05)
-    grey_HW1, color_HW3 = (
+    gray_HW1, color_HW3 = (
         rng.standard_normal((picture.height, picture.width, bands), dtype=np.float32) for bands in (1, 3)
     )
-    return _to_image(np.asarray(picture, dtype=np.float32) / 255 + strength * (grey_HW1 + 0.5 * color_HW3))
+    return _to_image(np.asarray(picture, dtype=np.float32) / 255 + strength * (gray_HW1 + 0.5 * color_HW3))
 
 
 def _compress(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

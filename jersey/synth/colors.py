@@ -1,4 +1,4 @@
-"""Colors of teams, skin and halls, and the contrast that keeps a number legible on its cloth."""
+"""Colors of jerseys, skin and halls, and the minimum contrast of a legible number."""
 
 from dataclasses import dataclass
 
@@ -22,13 +22,13 @@ HALL: tuple[Color, ...] = (
 BALL: tuple[Color, ...] = ((196, 98, 44), (170, 80, 40))
 BALL_SEAM: Color = (40, 25, 20)
 
-# On the 0-255 scale of luma; at 70 the eye separates fill and cloth even under noise and a color cast.
+# Difference in luma, 0 to 255; at 70 fill and cloth are distinct even with noise and a color cast.
 MIN_CONTRAST = 70
 
 
 @dataclass(frozen=True)
 class Kit:
-    """The colors of one jersey."""
+    """The colors of one jersey; `outlines` surround the fill of the number, innermost first."""
 
     cloth: Color
     fill: Color
@@ -37,38 +37,38 @@ class Kit:
 
 
 def luma(color: Color) -> float:
-    """Perceived brightness, 0 to 255 (Rec. 601)."""
+    """Returns the perceived brightness, 0 to 255 (Rec. 601)."""
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
 def shade(color: Color, factor: float) -> Color:
-    """The color in less light (a factor below 1) or more."""
+    """Returns the color in less light (a factor below 1) or more light."""
     red, green, blue = (min(255, round(value * factor)) for value in color)
     return red, green, blue
 
 
 def pick(colors: tuple[Color, ...], rng: np.random.Generator, *, jitter: int = 14) -> Color:
-    """One of the colors, slightly changed."""
+    """Samples one of the colors and changes it slightly."""
     red, green, blue = np.clip(
         np.array(colors[rng.integers(len(colors))]) + rng.integers(-jitter, jitter + 1, 3), 0, 255
     )
     return int(red), int(green), int(blue)
 
 
-def contrasting(color: Color, rng: np.random.Generator, *, least: float = MIN_CONTRAST) -> Color:
-    """A team color whose luma differs from that of `color` by at least `least`, at most 110."""
+def contrasting(color: Color, rng: np.random.Generator, *, min_contrast: float = MIN_CONTRAST) -> Color:
+    """Samples a jersey color whose luma differs from that of `color` by at least `min_contrast`, up to 110."""
     while True:
         candidate = pick(CLOTH, rng)
-        if abs(luma(candidate) - luma(color)) >= least:
+        if abs(luma(candidate) - luma(color)) >= min_contrast:
             return candidate
 
 
 def pick_kit(rng: np.random.Generator) -> Kit:
-    """Cloth, number and trim colors; fill and cloth always contrast, and so does each outline with what it borders."""
+    """Samples the colors of a jersey; the fill contrasts with the cloth, and each outline with what it surrounds."""
     cloth = pick(CLOTH, rng) if rng.random() > 0.2 else pick(CLOTH[:2], rng, jitter=8)
     fill = contrasting(cloth, rng)
     outlines: tuple[Color, ...] = ()
     for _ in range(rng.choice(3, p=(0.35, 0.45, 0.2))):
-        outlines = (*outlines, contrasting(outlines[-1] if outlines else fill, rng, least=40))
+        outlines = (*outlines, contrasting(outlines[-1] if outlines else fill, rng, min_contrast=40))
     trim = fill if rng.random() < 0.5 else pick(CLOTH, rng)
     return Kit(cloth, fill, outlines, trim)

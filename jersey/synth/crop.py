@@ -1,8 +1,8 @@
-"""One crop: the back of a basketball player with a number, as a function of a random generator alone.
+"""Renders one crop: the back of a basketball player with a number, as a function of a random generator alone.
 
-A player is painted once, flat, and then photographed; a tracklet is many pictures of one player. Crops on which no
-number can be read look like legible ones in all else: kits, bodies, frames, folds, light, noise. A model that has seen
-them learns to say that it cannot read, instead of guessing from the colors.
+A player is painted once, flat, and then photographed; a tracklet is a series of pictures of one player. Illegible crops
+have the same kits, bodies, frames, folds, light and noise as legible ones, so a model cannot recognize them by these
+and has to learn to abstain.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,28 +20,31 @@ from jersey.synth.occlusion import occlude, occlude_fully
 from jersey.synth.player import Easel, paint_player
 from jersey.synth.typefaces import FontTypeface, Typeface
 
-# Paintings are twice as fine as crops, and reach beyond the frame so that a turned one still fills it.
+# Paintings have twice the resolution of crops, and extend beyond the frame so that a rotated one still fills it.
 _OVERSAMPLING = 2
 _PAINTING_REACH = 1.7
-# In widths of the shoulders; a wider number would touch the side panels, and those look like a 1.
+# In shoulder widths; a wider number would touch the side panels, which look like a 1.
 _MAX_NUMBER_WIDTH = 0.6
 # Fractions of the number's size, outlines included.
 _MAX_CUT = 0.1
 _MIN_BORDER = 0.02
-# In widths of the shoulders: a body seen from the side, before it is narrowed, and what is left of each digit on it.
+# In shoulder widths: a body seen from the side, before it is narrowed, and the visible width of each digit on it.
 _BODY_WIDTH = 0.84
 _WIDTH_ASIDE = 0.04
 _NARROWING_ASIDE = 1.6
 
-# What the camera sees of a player: the back with its number, a back without one, or the side.
+# The visible part of a player: the back with its number, a back without one, or the side.
 Back = Literal["number", "blank", "aside"]
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A drawn crop, RGB.
+    """A rendered crop.
 
-    `digits_DHW` are the fills, left to right, 0 to 255, hidden parts included, sharp where the image is blurred.
+    Attributes:
+        image_HW3: RGB image.
+        digits_DHW: fills of the digits, left to right, 0 to 255, occluded parts included and without blur.
+        typeface: typeface of the number.
     """
 
     image_HW3: NDArray[np.uint8]
@@ -56,58 +59,74 @@ class Crop:
 
 @dataclass(frozen=True)
 class Player:
-    """A painted player, of whom many pictures can be taken."""
+    """A painted player, of whom many pictures can be taken.
 
-    number: str  # on the back, or that would be there
+    Attributes:
+        number: number on the back, even if the painting does not show it.
+        typeface: typeface of the number.
+        scene: RGB painting.
+        masks: three bands over the painting: the jersey, and the fills of the first and of the second digit.
+        number_size_px: width and height of the region that the camera keeps in the frame.
+        picture_px: side of a picture before it is reduced to a crop.
+        back: visible part of the player.
+    """
+
+    number: str
     typeface: Typeface
-    scene: Image.Image  # the painting, RGB
-    masks: Image.Image  # on it, in three bands: the jersey, the fill of the first and of the second digit
-    number_size_px: tuple[int, int]  # what the camera keeps in the frame
-    picture_px: int  # side of a picture before it is reduced to a crop
+    scene: Image.Image
+    masks: Image.Image
+    number_size_px: tuple[int, int]
+    picture_px: int
     back: Back
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Whether a number can be read, and why not."""
+    """The legibility of a crop.
+
+    Attributes:
+        back: visible part of the player.
+        hidden: whether an occluder hides the number, instead of one that keeps it legible.
+        blur: blur that replaces the one that keeps the number legible.
+    """
 
     back: Back = "number"
-    hidden: bool = False  # something is before the number, instead of leaving it legible
-    blur: Blur | None = None  # in the place of the blur that a number bears
+    hidden: bool = False
+    blur: Blur | None = None
 
 
 LEGIBLE = Kind()
 
 
-def _fast(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
-    """A fast movement, a little out of focus."""
-    moved = camera.move(picture, digit_height_px * rng.uniform(0.8, 1.4), rng.uniform(0, np.pi))
-    return camera.defocus(moved, digit_height_px * rng.uniform(0.08, 0.14))
+def _fast_motion(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
+    """Simulates fast motion, slightly out of focus."""
+    blurred = camera.motion_blur(picture, digit_height_px * rng.uniform(0.8, 1.4), rng.uniform(0, np.pi))
+    return camera.defocus(blurred, digit_height_px * rng.uniform(0.08, 0.14))
 
 
 KINDS = {
     "blank": Kind(back="blank"),
     "hidden": Kind(hidden=True),
     "aside": Kind(back="aside"),
-    # Digits of 2 to 4 pixels.
+    # The digits are 2 to 4 pixels high.
     "far": Kind(blur=lambda picture, digit_px, rng: camera.lose_resolution(picture, rng.uniform(2, 4) / digit_px, rng)),
     "defocused": Kind(blur=lambda picture, digit_px, rng: camera.defocus(picture, digit_px * rng.uniform(0.22, 0.35))),
-    "moved": Kind(blur=_fast),
+    "moved": Kind(blur=_fast_motion),
 }
-"""Why a number cannot be read."""
+"""The kinds of illegible crops."""
 
 
 def render_crop(
     number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int, kind: Kind = LEGIBLE
 ) -> Crop:
-    """Draws a square crop.
+    """Renders a square crop.
 
     Args:
         number: one or two digits as printed ("0", "00" and "01" are three numbers).
         rng: the only source of randomness.
-        typefaces: one of these is used; at least one must be a `FontTypeface`, for names.
+        typefaces: typefaces to choose from; at least one must be a `FontTypeface`, for names.
         size_px: side of the crop.
-        kind: one of `KINDS`, to draw the number so that it cannot be read.
+        kind: `LEGIBLE`, or one of `KINDS` for an illegible crop.
     """
     player = paint(number, rng=rng, typefaces=typefaces, size_px=size_px, back=kind.back)
     return photograph(player, lambda part: rng, kind)
@@ -116,7 +135,7 @@ def render_crop(
 def paint(
     number: str, *, rng: np.random.Generator, typefaces: Sequence[Typeface], size_px: int, back: Back = "number"
 ) -> Player:
-    """Paints a player; the same generator gives the same player with any `back`."""
+    """Paints a player; equal generators paint the same player with any `back`."""
     picture_px = size_px * _OVERSAMPLING
     painting_px = round(picture_px * _PAINTING_REACH)
     typeface = typefaces[int(rng.integers(len(typefaces)))]
@@ -147,7 +166,7 @@ def paint(
 
 
 def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kind: Kind) -> Crop:
-    """Takes a picture of a player; `rng_of` gives the generator of each part of it."""
+    """Takes a picture of a player; `rng_of` returns the generator of each step by name."""
     number, picture_px, painting_px = player.number, player.picture_px, player.scene.width
     rng = rng_of("view")
     view = View.random(picture_px=picture_px, painting_px=painting_px, rng=rng)
@@ -176,14 +195,14 @@ def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kin
 def _place_in_frame(
     view: View, number_size_px: tuple[int, int], painting_px: int, picture_px: int, rng: np.random.Generator
 ) -> View:
-    """Shifts the view at random; some views cut off one edge of the number, no more than `_MAX_CUT` of it."""
+    """Shifts the view at random; some views cut off one edge of the number, up to `_MAX_CUT` of it."""
     signs_42 = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     corners_42 = view.to_picture(painting_px / 2 + signs_42 * np.array(number_size_px) / 2)
     low, high = corners_42.min(axis=0), corners_42.max(axis=0)
     border_px = _MIN_BORDER * (high - low)
-    least, most = border_px - low, picture_px - border_px - high
-    middle = (least + most) / 2  # The only place for a number that is too wide for its frame.
-    shift_px = (rng.normal(0, 0.09, 2) * picture_px).clip(np.minimum(least, middle), np.maximum(most, middle))
+    min_px, max_px = border_px - low, picture_px - border_px - high
+    middle_px = (min_px + max_px) / 2  # the only shift for a number that is too wide for its frame
+    shift_px = (rng.normal(0, 0.09, 2) * picture_px).clip(np.minimum(min_px, middle_px), np.maximum(max_px, middle_px))
     if rng.random() < 0.12:
         axis = int(rng.integers(2))
         cut_px = rng.uniform(0.0, _MAX_CUT) * (high - low)[axis]
@@ -192,7 +211,7 @@ def _place_in_frame(
 
 
 def _shade_cloth(scene: Image.Image, cloth: Image.Image, folds: Folds, rng: np.random.Generator) -> Image.Image:
-    """Darkens the slopes of folds that turn away from the light, and the sides, where the body curves away."""
+    """Darkens slopes of folds that face away from the light, and the sides of the body."""
     slopes = folds.slopes(24, rng.uniform(0, 2 * np.pi))
     strength = rng.uniform(0.1, 0.4) / max(1e-6, float(np.abs(slopes).max()))
     folding = Image.fromarray((slopes * strength).astype(np.float32)).resize(scene.size, Image.Resampling.BICUBIC)

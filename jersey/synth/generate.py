@@ -1,9 +1,9 @@
-"""Generates a whole data set: splits with their own typefaces, on all cores, whole or not at all.
+"""Generates a data set atomically on all cores; val and test have other typefaces than train.
 
-Crop or tracklet i of a split is a function of (seed, split, i) and its number alone; the illegible crops come after
-all others, so that these are the same with and without them. The workers are processes of their own rather
-than a pool: started as `python -m jersey.synth.generate FOLDER WORKER WORKERS`, they never import the caller's main
-module, and with it torch. Each reads the settings from FOLDER's manifest.
+Crop or tracklet i of a split is a function of (seed, split, i) and its number alone. Illegible crops follow the legible
+ones, which are therefore the same with and without them. The workers are separate processes instead of a pool: started
+as `python -m jersey.synth.generate FOLDER WORKER WORKERS`, they do not import the caller's main module and torch with
+it. Each loads the settings from FOLDER's manifest.
 """
 
 import json
@@ -33,21 +33,21 @@ from jersey.synth.typefaces import TRAIN, UNSEEN
 log = logging.getLogger(__name__)
 
 _JPEG_QUALITY = 92
-_CROPS_WORTH_A_WORKER = 100
+_MIN_CROPS_PER_WORKER = 100
 
 
 def generate(root: Path, *, workers: int | None = None, **settings: Any) -> None:
-    """Draws train, val and test crops into `root`; returns at once when it already holds them.
+    """Generates train, val and test crops in `root`; returns at once if it already contains them.
 
-    Val and test use typefaces that training never sees, and hold each number equally often.
+    Val and test use typefaces that train lacks, and have equally many crops of each number.
 
     Args:
-        root: the folder of the data set; it appears when all is drawn, with the manifest `synth.json`.
-        workers: processes; None takes one per core.
-        settings: as `Settings`.
+        root: folder of the data set; it appears with the manifest `synth.json` when all crops are rendered.
+        workers: number of processes; None starts one per core.
+        settings: fields of `Settings`.
 
     Raises:
-        UserError: for settings that cannot be drawn, and when `root` holds something else.
+        UserError: if the settings are invalid, or `root` has other contents.
     """
     wanted = Settings(**settings)
     if root.is_file() or (root.is_dir() and any(root.iterdir())):
@@ -68,19 +68,19 @@ def ensure_synthetic(
     seed: int,
     illegible: float = 0.0,
 ) -> None:
-    """Draws a data set into `root`, or leaves a folder alone that somebody else has filled.
+    """Generates a data set in `root` unless it exists; a folder with other contents is used unchanged.
 
-    Args: as `generate`.
+    The arguments are those of `generate`.
 
     Raises:
-        UserError: `root` holds crops that were drawn with other settings.
+        UserError: if `root` contains crops that were generated with other settings.
     """
     settings = {name: value for name, value in locals().items() if name != "root"}
     if root.exists() and any(root.iterdir()) and not (root / MANIFEST).exists():
-        log.info("using the crops in %s, which jersey has not drawn", root)
+        log.info("using the crops in %s, which jersey did not generate", root)
         return
     if not root.exists():
-        log.info("drawing crops into %s", root)
+        log.info("generating crops in %s", root)
     generate(root, **settings)
 
 
@@ -92,7 +92,7 @@ def _generate_and_rename(root: Path, settings: Settings, workers: int) -> None:
         _prepare(unfinished, settings)
         _render_all(unfinished, settings, workers)
         try:
-            unfinished.rename(root)  # an empty folder may be there
+            unfinished.rename(root)  # replaces an empty folder
         except OSError:
             if not (root / MANIFEST).exists():
                 raise
@@ -102,7 +102,7 @@ def _generate_and_rename(root: Path, settings: Settings, workers: int) -> None:
 
 
 def _prepare(root: Path, settings: Settings) -> None:
-    """Makes the folders, the annotations and the manifest, from which workers read the settings."""
+    """Creates the folders, the annotations, and the manifest, from which the workers load the settings."""
     root.mkdir()
     for split in SPLITS:
         labels = settings.labels_of(split)
@@ -121,7 +121,6 @@ def _prepare(root: Path, settings: Settings) -> None:
 
 
 def _paths(settings: Settings, split: SplitName, index: int, label: str) -> list[Path]:
-    """Where the frames of a tracklet lie under the root, or the one crop."""
     path = crop_path(split, index, label, settings.layout)
     if settings.frames == 1:
         return [path]
@@ -129,14 +128,14 @@ def _paths(settings: Settings, split: SplitName, index: int, label: str) -> list
 
 
 def crop_path(split: SplitName, index: int, label: str, layout: Layout) -> Path:
-    """Where a crop lies under the root."""
+    """Returns the path of a crop relative to the root."""
     return Path(split, (label or ILLEGIBLE_NAME) if layout == "folders" else "images", f"{index:06d}.jpg")
 
 
 def _render_all(root: Path, settings: Settings, workers: int) -> None:
     total = settings.frames * sum(len(settings.labels_of(split)) for split in SPLITS)
-    workers = max(1, min(workers, total // _CROPS_WORTH_A_WORKER))
-    with tqdm(total=total, desc="drawing crops", unit="crop", disable=None) as bar:
+    workers = max(1, min(workers, total // _MIN_CROPS_PER_WORKER))
+    with tqdm(total=total, desc="generating crops", unit="crop", disable=None) as bar:
         if workers == 1:
             for _ in render_slice(root, settings, worker=0, workers=1):
                 bar.update()
@@ -145,7 +144,7 @@ def _render_all(root: Path, settings: Settings, workers: int) -> None:
 
 
 def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
-    """Workers write one byte to a common pipe for each crop, which ends when all have ended."""
+    """Starts the workers, which write one byte per crop to a common pipe until all have exited."""
     source = str(Path(jersey.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])}
     read_end, write_end = os.pipe()
@@ -155,13 +154,13 @@ def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
             command = [sys.executable, "-m", "jersey.synth.generate", str(root), str(worker), str(workers)]
             processes.append(subprocess.Popen(command, stdout=write_end, env=environment))
         os.close(write_end)
-        while drawn := os.read(read_end, 4096):
-            bar.update(len(drawn))
+        while finished := os.read(read_end, 4096):
+            bar.update(len(finished))
         codes = [process.wait() for process in processes]
         if 2 in codes:
-            raise UserError(f"cannot draw the crops of {root}, for the reason that stands above")
+            raise UserError(f"cannot generate the crops of {root}; see the error above")
         if any(codes):
-            raise RuntimeError("a drawing process failed; its own message stands above")
+            raise RuntimeError("a rendering process failed; see its error above")
     finally:
         os.close(read_end)
         for process in processes:
@@ -170,7 +169,7 @@ def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
 
 
 def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:
-    """Draws every `workers`-th crop or tracklet, starting with number `worker`; yields after each picture."""
+    """Renders every `workers`-th crop or tracklet from index `worker` on; yields after each image."""
     for split_index, split in enumerate(SPLITS):
         for index, label in enumerate(settings.labels_of(split)):
             if index % workers == worker:
@@ -192,8 +191,8 @@ def _render(settings: Settings, split: SplitName, index: int, label: str, rng: n
 
 
 def _run_worker(root: Path, worker: int, workers: int) -> None:
-    """Renders this process's crops, and writes one byte to standard output for each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends its workers
+    """Renders the crops of this process, and writes one byte per crop to standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and ends its workers
     for _ in render_slice(root, Settings.load(root), worker=worker, workers=workers):
         sys.stdout.write(".")
         sys.stdout.flush()

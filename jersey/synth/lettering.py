@@ -1,4 +1,4 @@
-"""What is printed on the flat cloth: the number (fill, outlines, one mask per digit) and the name above it."""
+"""Masks of the print on the flat cloth: the number (fill, outlines, one mask per digit) and the name above it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,22 @@ from jersey.synth.typefaces import MARGIN_PX, FontTypeface, Typeface
 
 @dataclass(frozen=True)
 class NumberPrint:
-    """Masks ("L", all of one size) of a printed number."""
+    """Masks ("L", all of one size) of a printed number.
 
-    layers: tuple[Image.Image, ...]  # from the outermost outline to the fill, in the order of painting
-    digits: tuple[Image.Image, ...]  # the fill of each digit alone, left to right
+    Attributes:
+        layers: from the outermost outline to the fill, in the order of painting.
+        digits: the fill of each digit alone, left to right.
+    """
+
+    layers: tuple[Image.Image, ...]
+    digits: tuple[Image.Image, ...]
 
     def left_out(self) -> "NumberPrint":
-        """Nothing is printed; the digits still say where they would be."""
+        """Returns empty layers; the digits still mark where the number would be."""
         return NumberPrint(tuple(Image.new("L", layer.size) for layer in self.layers), self.digits)
 
     def turned_away(self, *, width_px: int, seen_px: int, left: bool) -> "NumberPrint":
-        """As seen from the side: a strip `seen_px` wide at one end of a body `width_px` wide."""
+        """Returns the view from the side: a strip of width `seen_px` at one end of a body of width `width_px`."""
 
         def turn(mask: Image.Image) -> Image.Image:
             turned = Image.new("L", (width_px, mask.height))
@@ -42,9 +47,9 @@ def print_number(
     outlines_px: Sequence[float],
     rng: np.random.Generator,
 ) -> NumberPrint:
-    """Sets the digits side by side at a random distance and width; too wide numbers are condensed.
+    """Sets the digits side by side with random spacing and width; numbers that are too wide are condensed.
 
-    `height_px` is that of the digits without outlines, `outlines_px` the thickness of each outline, innermost first.
+    `height_px` is the height of the digits without outlines, `outlines_px` the thickness of each, innermost first.
     """
     strokes_px = [0.0, *np.cumsum(outlines_px)]
     layers = [[typeface.glyph(digit, height_px=height_px, stroke_px=px) for digit in number] for px in strokes_px[::-1]]
@@ -53,9 +58,9 @@ def print_number(
     sheet_px, centers_px = _spread(layers, gap_px)
     size_px = (min(max_width_px, round(sheet_px[0] * stretch)), sheet_px[1])
 
-    def sheet(glyphs: Sequence[Image.Image], wanted: Sequence[int]) -> Image.Image:
+    def sheet(glyphs: Sequence[Image.Image], chosen: Sequence[int]) -> Image.Image:
         mask = Image.new("L", sheet_px)
-        for index in wanted:
+        for index in chosen:
             glyph = glyphs[index]
             mask.paste(255, (centers_px[index] - glyph.width // 2, (sheet_px[1] - glyph.height) // 2), glyph)
         return mask.resize(size_px, Image.Resampling.BILINEAR)
@@ -66,7 +71,7 @@ def print_number(
 
 
 def _spread(layers: Sequence[Sequence[Image.Image]], gap_px: float) -> tuple[tuple[int, int], list[int]]:
-    """The size of a sheet for all layers, and the centre of each digit, where the ink of fills is `gap_px` apart."""
+    """Returns the size of a sheet for all layers, and digit centers that put `gap_px` between the ink of the fills."""
     outer, fills = layers[0], layers[-1]
     border_px = max(outline.width - fill.width for outline, fill in zip(outer, fills, strict=True)) // 2 + 1
     left_px, centers_px = float(border_px), []
@@ -85,7 +90,7 @@ _SYLLABLES = (
 
 
 def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng: np.random.Generator) -> Image.Image:
-    """A made-up name as a mask ("L"): letters of this height, some of them on an arch; too long names are condensed."""
+    """Returns the mask ("L") of an invented name, sometimes arched; names that are too long are condensed."""
     name = "".join(_SYLLABLES[index] for index in rng.integers(len(_SYLLABLES), size=rng.integers(1, 4)))
     font = typeface.font(round(height_px * 1.35))
     left, top, right, bottom = font.getbbox(name)
@@ -97,7 +102,7 @@ def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng
 
 
 def _arch(mask: Image.Image, rise_px: float) -> Image.Image:
-    """Bends the line of letters upwards in the middle, by `rise_px`."""
+    """Raises the middle of the line of letters by `rise_px`."""
     width_px, height_px = mask.width, mask.height + round(rise_px)
     strips = []
     for x0, x1 in pairwise(np.unique(np.linspace(0, width_px, 9).round().astype(int)).tolist()):

@@ -1,7 +1,7 @@
-"""The player seen from behind: hall, arms, neck, jersey with trims, number and name, painted flat.
+"""Paints the player from behind, flat: hall, arms, neck, jersey with trims, number and name.
 
-Everything is placed in body units: the origin is the centre of the number, x runs right, y down, and 1 is the width
-of the shoulders. The folds and the camera come later, in `camera.py`.
+Coordinates are in body units: the origin is the center of the number, x runs right, y down, and 1 is the width of the
+shoulders. Folds and camera follow in `camera.py`.
 """
 
 from collections.abc import Sequence
@@ -19,28 +19,34 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Easel:
-    """Body units to pixels of a square canvas."""
+    """Converts body units to pixels of a square canvas.
 
-    size_px: int  # of the canvas
-    scale_px: float  # width of the shoulders
-    turn: float  # how far the body lies to the right of the number, as on a player who turns away, in body units
+    Attributes:
+        size_px: side of the canvas.
+        scale_px: width of the shoulders.
+        turn: shift of the body to the right of the number in body units, as on a player who turns away.
+    """
+
+    size_px: int
+    scale_px: float
+    turn: float
 
     def px(self, points: Sequence[Point]) -> list[Point]:
-        """Pixel coordinates of points in body units."""
+        """Returns the pixel coordinates of points in body units."""
         half_px = self.size_px / 2
         return [(half_px + (x + self.turn) * self.scale_px, half_px + y * self.scale_px) for x, y in points]
 
     def wide(self, width: float) -> int:
-        """A length in whole pixels, at least 1."""
+        """Returns a length in whole pixels, at least 1."""
         return max(1, round(width * self.scale_px))
 
 
 def paint_hall(size_px: int, rng: np.random.Generator) -> Image.Image:
-    """A crowd, a wall or a wooden floor, out of focus, with some lines or posts."""
+    """Paints a crowd, a wall or a wooden floor, out of focus, with some lines or posts."""
     small_px = size_px // 4
     cells, spread = int(rng.integers(3, 16)), rng.uniform(5, 55)
-    grey_HW1, color_HW3 = rng.normal(0, spread, (cells, cells, 1)), rng.normal(0, spread / 3, (cells, cells, 3))
-    cells_HW3 = (np.array(colors.pick(colors.HALL, rng)) + grey_HW1 + color_HW3).clip(0, 255).astype(np.uint8)
+    gray_HW1, color_HW3 = rng.normal(0, spread, (cells, cells, 1)), rng.normal(0, spread / 3, (cells, cells, 3))
+    cells_HW3 = (np.array(colors.pick(colors.HALL, rng)) + gray_HW1 + color_HW3).clip(0, 255).astype(np.uint8)
     hall = Image.fromarray(cells_HW3).resize((small_px, small_px), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(hall)
     for _ in range(rng.integers(0, 4)):
@@ -59,10 +65,10 @@ def paint_player(
     *,
     from_the_side: bool = False,
 ) -> tuple[Image.Image, Image.Image]:
-    """Paints back to front: hall, skin, jersey, trims, name, number; from the side an arm hangs before all that.
+    """Paints back to front: hall, skin, jersey, trims, name, number, and from the side an arm in front of them.
 
     Returns:
-        The scene, RGB, and masks in three bands: the jersey, and the fill of the first and of the second digit.
+        The RGB scene, and masks in three bands: the jersey, and the fills of the first and of the second digit.
     """
     scene = paint_hall(easel.size_px, rng)
     draw = ImageDraw.Draw(scene)
@@ -123,7 +129,6 @@ def _paint_near_arm(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: n
 def _paint_arm(
     draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], skin: Color, *, widths: tuple[float, float]
 ) -> None:
-    """Shoulder, elbow and hand; the arm is lighter along its middle."""
     for factor, thickness in ((0.72, 1.0), (0.9, 0.78), (1.0, 0.5)):
         _limb(draw, easel, joints[1:], colors.shade(skin, factor), widths[1] * thickness)
         _limb(draw, easel, joints[:2], colors.shade(skin, factor), widths[0] * thickness)

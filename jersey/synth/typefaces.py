@@ -1,13 +1,12 @@
-"""The typefaces of rendered numbers: which exist, which split may use them, and how they draw one character.
+"""Typefaces of rendered numbers: their split, and how they render one character.
 
-Only files that ship with the dependencies are used (matplotlib's folder of TTF files, found without importing
-matplotlib, and the face inside Pillow), plus athletic block digits ("varsity"): straight strokes with cut corners.
-Real jerseys use such faces more than any other and no dependency ships one, so each digit is a few polylines in a unit
-box, and a block face is a choice of stroke, width, corner and serif.
+All font files come with dependencies: the TTF files in matplotlib's folder, found without importing matplotlib, and the
+face inside Pillow. Athletic block digits ("varsity", straight strokes with cut corners) are the most common on real
+jerseys, but no dependency includes such a font. Each of their digits is a few polylines in a unit box, and a block face
+is a choice of stroke, width, corner and serif.
 
-Whole font families are kept apart: one seen in training never returns in validation or test, not even in another
-weight. Block faces share their skeleton, so those kept for validation and test have serifs or arcs, which no block
-face of training has.
+A font family is used in train or in val and test, not in both, not even in another weight. Block faces share their
+skeleton, so those of val and test have serifs or arcs, which those of train lack.
 """
 
 import importlib.util
@@ -19,10 +18,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jersey.core.errors import UserError
 
-MARGIN_PX = 2  # Empty border of every glyph.
-_OVERSAMPLING = 3  # Pillow draws hard edges; averaging 3 x 3 pixels makes them soft.
+MARGIN_PX = 2  # empty border of every glyph
+_OVERSAMPLING = 3  # Pillow's edges are not antialiased; averaging 3 x 3 pixels smooths them
 
-# x runs right and y down, 0 to 1 spans the centre lines. A third value of 1 marks a corner that is cut.
+# x runs right and y down, 0 to 1 spans the center lines. A third value of 1 marks a corner that is cut.
 _LINES: dict[str, tuple[tuple[tuple[float, float, int], ...], ...]] = {
     "0": (((0, 0.5, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1), (0, 0.5, 0)),),
     "1": (((0.16, 0.2, 0), (0.58, 0, 0), (0.58, 1, 0)),),
@@ -41,7 +40,7 @@ _LINES: dict[str, tuple[tuple[tuple[float, float, int], ...], ...]] = {
     ),
     "9": (((0, 0.76, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (0, 0, 1), (0, 0.55, 1), (1, 0.55, 0)),),
 }
-# The ends of strokes that carry a serif in a slab face, and whether the serif lies flat.
+# The ends of strokes with a serif in a slab face, and whether the serif is horizontal.
 _SERIFS: dict[str, tuple[tuple[float, float, bool], ...]] = {
     "1": ((0.58, 1, True),),
     "2": ((0, 0.26, True), (1, 0.9, False)),
@@ -56,20 +55,25 @@ _SERIFS: dict[str, tuple[tuple[float, float, bool], ...]] = {
 
 @dataclass(frozen=True)
 class FontTypeface:
-    """A typeface from a font file."""
+    """A typeface from a font file.
 
-    name: str  # of the file without ".ttf" in matplotlib's font folder; "Aileron" is the face inside Pillow
-    bolder: float = 0.0  # extra stroke as a fraction of the digits' height, for faces too light for a jersey
+    Attributes:
+        name: file in matplotlib's font folder without ".ttf"; "Aileron" is the face inside Pillow.
+        bolder: additional stroke as a fraction of the digits' height, for faces that are too light for a jersey.
+    """
+
+    name: str
+    bolder: float = 0.0
 
     def font(self, size_px: int) -> ImageFont.FreeTypeFont:
-        """The font at an em size."""
+        """Returns the font at an em size."""
         return _font(self.name, size_px)
 
     def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
-        """A digit as an 8-bit mask ("L"), its ink `height_px` high without the stroke.
+        """Returns a digit as an 8-bit mask ("L") with an ink height of `height_px` without the stroke.
 
-        The stroke grows the ink on every side (for outlines), and the margin with it, so the centre of the mask stays
-        that of the ink.
+        The stroke extends the ink on every side (for outlines), and the margin with it, so the mask and its ink keep
+        the same center.
         """
         bolder_px = self.bolder * height_px
         font = self.font(round((height_px - bolder_px) / _digit_height_em(self.name)))
@@ -86,7 +90,7 @@ class FontTypeface:
 def _font_folder() -> Path:
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("drawing needs the fonts of matplotlib, which is not installed; run `uv sync`")
+        raise UserError("rendering needs the fonts of matplotlib, which is not installed; run `uv sync`")
     return Path(spec.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
 
 
@@ -107,17 +111,26 @@ def _digit_height_em(name: str) -> float:
 
 @dataclass(frozen=True)
 class BlockTypeface:
-    """A block face; lengths are fractions of the digits' height."""
+    """A block face; lengths are fractions of the digits' height.
+
+    Attributes:
+        name: name of the face.
+        stroke: thickness of the strokes.
+        width: width of the digits.
+        corner: length that is cut off at each corner.
+        slab: half the overhang of serifs at the ends of strokes; 0 is a face without serifs.
+        rounded: whether cut corners are arcs.
+    """
 
     name: str
-    stroke: float  # thickness
-    width: float  # of the digits
-    corner: float  # how much of each is cut off
-    slab: float = 0.0  # half the overhang of serifs at the ends of strokes; 0 is a face without serifs
-    rounded: bool = False  # cut corners become arcs
+    stroke: float
+    width: float
+    corner: float
+    slab: float = 0.0
+    rounded: bool = False
 
     def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
-        """See `FontTypeface`."""
+        """Renders a digit like `FontTypeface.glyph`."""
         return self._draw(character, height_px * _OVERSAMPLING, stroke_px * _OVERSAMPLING).reduce(_OVERSAMPLING)
 
     def _draw(self, character: str, height_px: int, stroke_px: float) -> Image.Image:
@@ -150,7 +163,7 @@ class BlockTypeface:
 
 
 def _cut(points: list[tuple[complex, int]], corner_px: float, rounded: bool) -> list[complex]:
-    """Replaces every marked corner by a straight cut, or by an arc of short straight cuts."""
+    """Replaces every marked corner by a straight cut, or by an arc of short segments."""
     out: list[complex] = []
     for index, (corner, cut) in enumerate(points):
         if not cut:
@@ -209,5 +222,5 @@ UNSEEN_BLOCKS = (
 
 Typeface = FontTypeface | BlockTypeface
 TRAIN: tuple[Typeface, ...] = (*TRAIN_FONTS, *TRAIN_BLOCKS)
-# Validation shares the typefaces of the test split, so that choosing the best epoch on it rewards reading unseen type.
+# Val and test share typefaces, so that the choice of the best epoch on val rewards generalization to unseen ones.
 UNSEEN: tuple[Typeface, ...] = (*UNSEEN_FONTS, *UNSEEN_BLOCKS)

@@ -1,4 +1,4 @@
-"""The load of a GPU, as a program of that name on the PATH says it."""
+"""The load of a GPU, reported by a fake `nvidia-smi` on the PATH."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from jersey.bench.gpu_load import GpuLoad
 
-SAYS = """#!/bin/sh
+FAKE_NVIDIA_SMI = """#!/bin/sh
 case "$*" in *utilization.gpu*) ;; *) exit 1 ;; esac
 echo '[N/A]'
 for load in 20 40 90; do echo $load; sleep 0.2; done
@@ -15,9 +15,9 @@ exec sleep 60
 """
 
 
-def test_samples_count_inside_the_spans_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_samples_inside_of_the_spans_are_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text(SAYS)
+    program.write_text(FAKE_NVIDIA_SMI)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     load = GpuLoad()
@@ -31,7 +31,7 @@ def test_samples_count_inside_the_spans_alone(tmp_path: Path, monkeypatch: pytes
     assert load.mean([(last_s + 1, last_s + 2)]) is None
 
 
-def test_without_the_program_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nvidia_smi_the_mean_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     load = GpuLoad()
     with load.sampled():

@@ -1,20 +1,22 @@
-"""The table and the numbers of a bench say the same of its times, and its last line is JSON."""
+"""The table and the numbers of a benchmark agree, its last line is JSON, and its options are documented."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from jersey.bench.harness import command, tell
+from jersey.bench import callbacks, epoch, loader, onnx_latency, startup, train_step
+from jersey.bench.harness import command, parser_for, print_speeds
 from jersey.core.errors import UserError
 
 TIMES_S = {"base": [1.0, 2.0, 10.0], "twice": [0.5, 1.0, 5.0], "mixed": [1.0, 1.0, 20.0]}
 
 
-def test_the_table_says_what_the_json_says(capsys: pytest.CaptureFixture[str]) -> None:
-    numbers = tell("an epoch", TIMES_S, against="base", crops=10)
+def test_the_table_and_the_numbers_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = print_speeds("an epoch", TIMES_S, baseline="base", crops=10)
     text = capsys.readouterr().out.strip()
     assert [line.split()[0] for line in text.splitlines()[2:]] == list(TIMES_S)
     assert "2.000 (2.000 to 2.000)" in text
@@ -31,17 +33,17 @@ def run(monkeypatch: pytest.MonkeyPatch, measure: Any, *words: str) -> Any:
 
 
 @pytest.mark.parametrize(("numbers", "code"), [({}, 0), ({"passed": True}, 0), ({"passed": False}, 1)])
-def test_the_last_line_is_json_and_a_limit_that_is_missed_exit_code_1(
+def test_the_last_line_is_json_and_a_missed_limit_is_exit_code_1(
     numbers: dict[str, bool], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def measure(
         folder: Path, changes: list[str], px: tuple[int, ...] = (), kind: Literal["a", "b"] = "a", rounds: int = 3
     ) -> dict[str, Any]:
-        return {"told": [str(folder), changes, px, kind, rounds], **numbers}
+        return {"arguments": [str(folder), changes, px, kind, rounds], **numbers}
 
     assert run(monkeypatch, measure, "run", "--set=lr=1", "--set=x=2", "--px", "32", "64", "--kind=b") == code
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert line["told"] == ["run", ["lr=1", "x=2"], [32, 64], "b", 3]
+    assert line["arguments"] == ["run", ["lr=1", "x=2"], [32, 64], "b", 3]
     assert line.items() >= {"bench": "speed", **numbers}.items()
     assert "torch" in line["machine"]
 
@@ -54,3 +56,22 @@ def test_a_user_error_is_one_line_and_exit_code_2(
 
     assert run(monkeypatch, measure) == 2
     assert capsys.readouterr().err == "error: there is no run\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("callbacks", callbacks.measure),
+        ("epoch", epoch.bench),
+        ("loader", loader.measure),
+        ("onnx_latency", onnx_latency.measure),
+        ("startup", startup.measure),
+        ("train_step", train_step.measure),
+    ],
+)
+def test_help_describes_every_option_with_an_example(name: str, measure: Any) -> None:
+    parser = parser_for(name, "doc", measure)
+    texts = re.split(r"\n  (?=\S)", parser.format_help().partition("positional arguments:")[2])
+    options = [action for action in parser._actions if action.dest != "help"]
+    assert options
+    assert all(re.search(r"\w.* such as \S", action.help or "") for action in options), texts

@@ -1,4 +1,4 @@
-"""The predictor's own share from times that are known, and real times of a small network."""
+"""The predictor's overhead from known times, and measured times of a small network."""
 
 import sys
 from pathlib import Path
@@ -17,14 +17,14 @@ def times_s(predictor: float) -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize(("predictor", "passed"), [(0.9, True), (1.0, False)])
-def test_too_large_a_share_of_the_largest_batch_does_not_pass(
+def test_too_large_an_overhead_at_the_largest_batch_size_does_not_pass(
     predictor: float, passed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(onnx_latency, "random_network", lambda _: None)
     monkeypatch.setattr(onnx_latency, "times_of", lambda *_: {1: times_s(4.0), 64: times_s(predictor)})
     measured = onnx_latency.measure(None)
     assert measured["passed"] is passed
-    assert measured["own_share"] == pytest.approx(1 - 0.8 / predictor, abs=1e-4)
+    assert measured["overhead"] == pytest.approx(1 - 0.8 / predictor, abs=1e-4)
     assert "resnet18, 64 px, batch 64" in capsys.readouterr().out
 
 
@@ -35,13 +35,13 @@ def test_every_candidate_is_timed_at_every_batch_size() -> None:
     settings = ExportSettings(labels=labels, size_px=(32, 32), resize_mode="stretch")
     by_batch = times_of(ExportModule(network, settings), {1: 2, 3: 4})
     assert list(by_batch) == [1, 3]
-    names = {"torch", "onnx", "onnx, no fit", "fp16", "int8", "predictor", "predictor, files"}
+    names = {"torch", "onnx", "onnx, no resize", "fp16", "int8", "predictor", "predictor, files"}
     assert all(set(times_s) == names for times_s in by_batch.values())
     assert {len(values) for values in by_batch[3].values()} == {4}
     assert all(value > 0 for times_s in by_batch.values() for values in times_s.values() for value in values)
 
 
-def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(
+def test_a_folder_without_a_run_is_one_line_and_exit_code_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["onnx_latency", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""The steps that are timed are steps: each learns from the batch it is given."""
+"""Each timed step updates its network."""
 
 import pytest
 import torch
@@ -12,15 +12,15 @@ def test_every_candidate_takes_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     updated: list[nn.Module] = []
     update = train_step._update
 
-    def watched(network: nn.Module, *arguments: object, **settings: object) -> None:
+    def spy(network: nn.Module, *arguments: object, **settings: object) -> None:
         before = torch.cat([weight.detach().flatten() for weight in network.parameters()])
         update(network, *arguments, **settings)  # type: ignore[arg-type]
         after = torch.cat([weight.detach().flatten() for weight in network.parameters()])
         assert not torch.equal(after, before)
         updated.append(network)
 
-    monkeypatch.setattr(train_step, "_update", watched)
+    monkeypatch.setattr(train_step, "_update", spy)
     steps = train_step.candidates(architecture="resnet18", px=16, batch_size=4)
     for step in steps.values():
         step()
-    assert len(updated) == len(set(updated)) == len(steps)  # a network each
+    assert len(updated) == len(set(updated)) == len(steps)  # one network per step

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files are written atomically."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ class Interruption(Exception):
     pass
 
 
-def test_the_new_file_takes_the_place_of_the_old_only_at_the_end(tmp_path: Path) -> None:
+def test_the_new_file_replaces_the_old_one_only_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     with atomic_write(path) as temporary:
@@ -31,7 +31,7 @@ def write_and_fail(path: Path, written: bytes | None) -> None:
 
 @pytest.mark.parametrize("before", [None, b"old"])
 @pytest.mark.parametrize("written", [None, b"half"])
-def test_failure_changes_nothing_and_leaves_nothing(
+def test_a_failure_changes_no_file_and_leaves_no_temporary_one(
     tmp_path: Path, before: bytes | None, written: bytes | None
 ) -> None:
     path = tmp_path / "a.bin"
@@ -42,22 +42,22 @@ def test_failure_changes_nothing_and_leaves_nothing(
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([] if before is None else [before])
 
 
-def test_text_is_utf8_with_the_newlines_given_and_the_permissions_of_a_plain_new_file(tmp_path: Path) -> None:
+def test_text_is_utf8_with_unchanged_newlines_and_the_permissions_of_a_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain.txt").write_text("a")
     write_text(tmp_path / "a.txt", "00\r\né\n🏀")
     assert (tmp_path / "a.txt").read_bytes() == "00\r\né\n🏀".encode()
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
 
 
-def test_a_full_disk_is_told_with_the_file_that_was_to_be(tmp_path: Path) -> None:
+def test_the_error_of_a_full_disk_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     with pytest.raises(OSError, match="No space left") as raised:
-        write_where_there_is_no_room(tmp_path / "a.txt")
+        write_to_a_full_disk(tmp_path / "a.txt")
     assert raised.value.filename == str(tmp_path / "a.txt")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
-def write_where_there_is_no_room(path: Path) -> None:
+def write_to_a_full_disk(path: Path) -> None:
     with atomic_write(path) as temporary:
         temporary.symlink_to("/dev/full")
         temporary.write_text("new")

@@ -1,4 +1,4 @@
-"""What a command says of a mistake and of a full disk, and that it hides nothing else."""
+"""A command reports a mistake, a full disk and a full GPU in one sentence, and hides no other error."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ import torch
 from jersey.core.errors import exit_on_user_error
 
 
-def said_of(error: BaseException, capsys: pytest.CaptureFixture[str]) -> str:
+def message_of(error: BaseException, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended, exit_on_user_error():
         raise error
     assert ended.value.code == 2
@@ -23,27 +23,27 @@ def test_a_full_disk_is_one_sentence_that_names_the_disk_and_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     file = tmp_path / "no such folder" / "best.ckpt"
-    said = said_of(OSError(number, os.strerror(number), str(file)), capsys)
+    message = message_of(OSError(number, os.strerror(number), str(file)), capsys)
     disk = next(folder for folder in tmp_path.parents if os.path.ismount(folder))
-    assert str(file) in said
-    assert f"the disk at {disk} " in said
-    assert ("quota" in said) == (number == errno.EDQUOT)
+    assert str(file) in message
+    assert f"the disk at {disk} " in message
+    assert ("quota" in message) == (number == errno.EDQUOT)
 
 
-def test_a_full_disk_is_seen_behind_what_it_led_to_and_needs_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_recognized_as_a_cause_and_without_a_file_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError) as raised:
-        write_and_hide_why()
-    assert "No space left" in said_of(raised.value, capsys)
+        write_and_hide_the_cause()
+    assert "No space left" in message_of(raised.value, capsys)
 
 
-def write_and_hide_why() -> None:
+def write_and_hide_the_cause() -> None:
     try:
         Path("/dev/full").write_text("00")
     except OSError:
         raise RuntimeError("unexpected pos 576 vs 534")  # noqa: B904
 
 
-OF_TORCH = (
+TORCH_MESSAGE = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. "
     "GPU 0 has a total capacity of 79.19 GiB of which 1.05 GiB is free. "
     "Including non-PyTorch memory, this process has 78.13 GiB memory in use. See documentation for Memory Management"
@@ -51,23 +51,26 @@ OF_TORCH = (
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "details"),
     [
         (
-            torch.OutOfMemoryError(OF_TORCH),
+            torch.OutOfMemoryError(TORCH_MESSAGE),
             " (Tried to allocate 2.00 GiB; GPU 0 has a total capacity of 79.19 GiB of which 1.05 GiB is free)",
         ),
-        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"), ""),  # others' memory
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+            "",
+        ),  # other processes hold the memory
     ],
 )
-def test_a_full_gpu_is_one_sentence_that_says_what_was_wanted_also_behind_what_it_led_to(
-    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+def test_a_full_gpu_is_one_sentence_with_the_requested_memory_even_as_a_cause(
+    error: Exception, details: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RuntimeError) as raised:
         fail_after(error)
     for each in (error, raised.value):
-        said = said_of(each, capsys)
-        assert said.startswith(f"error: the GPU is out of memory{told}; lower data.batch_size")
+        message = message_of(each, capsys)
+        assert message.startswith(f"error: the GPU is out of memory{details}; lower data.batch_size")
 
 
 def fail_after(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""Ratios of times, on a clock that the test moves."""
+"""Ratios of times on a fake clock."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,14 @@ from jersey.core.timing import interleaved_times, speedup
 
 
 class Clock:
-    """Stands still but for what the ways take."""
+    """A clock that only the candidates advance."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
         self.order: list[str] = []
 
-    def way(self, name: str, *, takes_s: float, first_s: float = 0.0) -> Callable[[], None]:
-        """Takes longer when another way came before."""
+    def candidate(self, name: str, *, takes_s: float, first_s: float = 0.0) -> Callable[[], None]:
+        """Returns a candidate that takes longer after another candidate."""
 
         def run() -> None:
             is_first = not self.order or self.order[-1] != name
@@ -33,26 +33,27 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_value_is_of_one_call_and_the_first_of_a_turn_does_not_count(clock: Clock) -> None:
+def test_times_are_per_call_without_the_first_call_of_a_turn(clock: Clock) -> None:
     times_s = interleaved_times(
-        {"a": clock.way("a", takes_s=0.001, first_s=5.0), "b": clock.way("b", takes_s=3.0, first_s=5.0)}, rounds=4
+        {"a": clock.candidate("a", takes_s=0.001, first_s=5.0), "b": clock.candidate("b", takes_s=3.0, first_s=5.0)},
+        rounds=4,
     )
     assert times_s == {"a": [pytest.approx(0.001)] * 4, "b": [pytest.approx(3.0)] * 4}
 
 
-def test_ways_take_turns_and_every_second_round_goes_backwards(clock: Clock) -> None:
-    interleaved_times({name: clock.way(name, takes_s=9.0) for name in "abc"}, rounds=3)
-    measured = "".join(clock.order)[6:]  # what is before was to warm up
+def test_candidates_take_turns_and_every_second_round_is_reversed(clock: Clock) -> None:
+    interleaved_times({name: clock.candidate(name, takes_s=9.0) for name in "abc"}, rounds=3)
+    measured = "".join(clock.order)[6:]  # without the warm-up
     assert measured == "aabbcc" + "ccbbaa" + "aabbcc"
 
 
-def test_a_machine_that_slows_down_does_not_change_the_ratio() -> None:
+def test_the_ratio_does_not_change_on_a_machine_that_slows_down() -> None:
     base_s = [0.3 * 1.5**round_ for round_ in range(9)]
     ratio = speedup(base_s, [each / 2 for each in base_s])
     assert (ratio.low, ratio.median, ratio.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
-def test_the_ratio_is_the_median_of_pairs_with_its_quartiles() -> None:
+def test_the_ratio_is_the_median_over_rounds_with_its_quartiles() -> None:
     ratio = speedup([1.0, 2.0, 3.0, 4.0, 500.0], [1.0] * 5)
     assert (ratio.low, ratio.median, ratio.high) == (2.0, 3.0, 4.0)
     assert str(ratio) == "3.000 (2.000 to 4.000)"

@@ -1,4 +1,4 @@
-"""The picture of a calibration can be drawn of few crops and of many, and nothing of it is cut off."""
+"""The calibration figure can be plotted for few and for many crops, and is not cut off."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from jersey.plots.calibration import calibration
 
 @pytest.mark.parametrize(("crops", "correct"), [(1, 1.0), (1, 0.0), (3000, 0.9)])
 @pytest.mark.parametrize("is_answered", [True, False])
-def test_it_can_be_drawn(crops: int, correct: float, is_answered: bool) -> None:
+def test_few_or_many_crops_can_be_plotted(crops: int, correct: float, is_answered: bool) -> None:
     rng = np.random.default_rng(0)
     logits_N2 = np.stack([rng.uniform(0.1, 4, crops), np.zeros(crops)], axis=1)
     test = Predictions(logits_N2, (rng.random(crops) >= correct).astype(np.int64))

@@ -1,4 +1,4 @@
-"""The bars of data set and sampler, checked by what their pixels show."""
+"""The bars of data set and sampler, checked by their pixels."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def names_of(*, classes: int) -> list[str]:
 
 
 def bar_lengths(image: Image.Image, color: str = DARK) -> list[int]:
-    """Pixels of a color in each row of bars, from above; what is thinner than a bar is none."""
+    """Returns the length of each bar of a color, from the top; anything thinner than a bar is ignored."""
     lengths_H = is_color(image, color).sum(axis=1)
     edges = np.flatnonzero(np.diff(lengths_H > 2, prepend=False, append=False))
     return [int(np.median(lengths_H[a:b])) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 5]
@@ -50,20 +50,20 @@ def test_every_class_has_room_for_its_name() -> None:
     assert heights[1] - heights[0] > 20 * 12
 
 
-def test_a_single_crop_among_many_can_be_seen() -> None:
-    most, one = bar_lengths(dataset([100_000, 1]))
-    assert most > one > 5
+def test_a_single_crop_among_many_is_visible() -> None:
+    many, one = bar_lengths(dataset([100_000, 1]))
+    assert many > one > 5
 
 
 def test_a_class_without_crops_has_no_bar_but_a_hatched_row() -> None:
     image = dataset([9, 0, 5])
     assert len(bar_lengths(image)) == 2
-    grey = is_color(image, "0.9") | is_color(image, "0.6")
-    assert grey.sum() > 1000
-    assert (is_color(dataset([9, 1, 5]), "0.9")).sum() < 0.1 * grey.sum()
+    gray = is_color(image, "0.9") | is_color(image, "0.6")
+    assert gray.sum() > 1000
+    assert (is_color(dataset([9, 1, 5]), "0.9")).sum() < 0.1 * gray.sum()
 
 
-def test_splits_stand_beside_each_other_on_scales_of_their_own() -> None:
+def test_splits_are_side_by_side_on_their_own_scales() -> None:
     width_of_one = dataset([4, 2]).width
     image = dataset([4000, 2000], [4, 2], [2, 4])
     assert image.width > 2 * width_of_one
@@ -72,17 +72,17 @@ def test_splits_stand_beside_each_other_on_scales_of_their_own() -> None:
     assert first / second == pytest.approx(in_halves[0] / in_halves[1], rel=0.05)
 
 
-def test_shares_of_the_split_and_of_an_epoch() -> None:
-    """The split holds 3 to 1; the epoch, twice as long, draws 1 to 1."""
+def test_bars_are_fractions_of_the_split_and_of_an_epoch() -> None:
+    """The split has a ratio of 3 to 1; the epoch, twice as long, one of 1 to 1."""
     image = without_legend(sampler_bars(np.array([300, 100]), np.array([400, 400]), ["1", "2"], title=""))
-    natural, drawn = bar_lengths(image, PALE), bar_lengths(image, DARK)
+    natural, sampled = bar_lengths(image, PALE), bar_lengths(image, DARK)
     assert grey_of(PALE) - grey_of(DARK) > 0.3
     assert natural[0] / natural[1] == pytest.approx(3, rel=0.05)
-    assert drawn[0] == pytest.approx(drawn[1], rel=0.05)
-    assert drawn[0] == pytest.approx(2 * natural[1], rel=0.05)
+    assert sampled[0] == pytest.approx(sampled[1], rel=0.05)
+    assert sampled[0] == pytest.approx(2 * natural[1], rel=0.05)
 
 
-def test_bars_of_equal_shares_end_at_the_line_whatever_classes_are_absent() -> None:
+def test_bars_of_equal_fractions_end_at_the_line_even_with_absent_classes() -> None:
     counts_K = np.array([50, 50, 0, 50])
     image = without_legend(sampler_bars(counts_K, counts_K, ["1", "2", "3", "4"], title=""))
     line = np.median(np.nonzero(is_color(image, RED, within=60))[1])

@@ -1,4 +1,4 @@
-"""The confusion matrix image, checked by what its pixels show."""
+"""The confusion matrix, checked by its pixels."""
 
 from itertools import pairwise
 
@@ -18,22 +18,22 @@ def names_of(*, classes: int) -> list[str]:
     return [str(number) for number in range(classes)]
 
 
-def test_the_worst_confusions_are_sorted_and_are_at_most_six() -> None:
+def test_at_most_six_confusions_are_listed_the_worst_first() -> None:
     counts_KK = np.array([[9, 2, 0], [0, 9, 1], [5, 0, 9]])
     assert worst_confusions(counts_KK, ["8", "00", "3"]).replace("\N{NO-BREAK SPACE}", " ") == (
-        "3 read as 8: 5 of 14, 8 read as 00: 2 of 11, 00 read as 3: 1 of 10"
+        "3 predicted as 8: 5 of 14, 8 predicted as 00: 2 of 11, 00 predicted as 3: 1 of 10"
     )
 
-    assert worst_confusions(counts_of(classes=5), names_of(classes=5)).count("read") == 6
-    assert worst_confusions(np.eye(3, dtype=int), ["1", "2", "3"]) == "no mistakes"
+    assert worst_confusions(counts_of(classes=5), names_of(classes=5)).count("predicted") == 6
+    assert worst_confusions(np.eye(3, dtype=int), ["1", "2", "3"]) == "no errors"
 
 
 @pytest.mark.parametrize(
-    ("right", "crops", "words"),
+    ("correct", "crops", "words"),
     [(5, 5, "100% of 5"), (999, 1000, "99% of 1000"), (0, 3, "0% of 3"), (2, 3, "66% of 3"), (0, 0, "no crops")],
 )
-def test_only_classes_without_a_mistake_have_100_percent(right: int, crops: int, words: str) -> None:
-    assert recall_in_words(right, crops) == words
+def test_only_classes_without_an_error_have_100_percent(correct: int, crops: int, words: str) -> None:
+    assert recall_in_words(correct, crops) == words
 
 
 @pytest.mark.parametrize("classes", [1, 2, 12, 43, 100])
@@ -42,7 +42,7 @@ def test_nothing_touches_the_border(classes: int) -> None:
     assert_nothing_touches_the_border(image)
 
 
-def test_long_names_get_the_room_they_need() -> None:
+def test_long_names_enlarge_the_image() -> None:
     short = confusion_matrix(np.eye(2, dtype=int), ["1", "2"], title="val")
     long = confusion_matrix(np.eye(2, dtype=int), ["1", "two and a half hundred, and some more of it"], title="val")
     assert long.width > short.width + 50
@@ -51,7 +51,7 @@ def test_long_names_get_the_room_they_need() -> None:
 
 
 def inside_of(image: Image.Image) -> np.ndarray:
-    """Pixels [H,W,C] of all cells, without the black frame around them, by which they are found."""
+    """Returns the pixels [H,W,C] inside of the black frame around the cells."""
     is_black_HW = np.asarray(image.convert("L")) < 5
     rows = np.flatnonzero(is_black_HW.mean(axis=1) > 0.5)
     columns = np.flatnonzero(is_black_HW.mean(axis=0) > 0.5)
@@ -59,7 +59,7 @@ def inside_of(image: Image.Image) -> np.ndarray:
 
 
 def cells_of(image: Image.Image, *, classes: int) -> np.ndarray:
-    """Pixels [K,K,side,side,C] of the cells, without the lines between them."""
+    """Returns the pixels [K,K,side,side,C] of the cells without the lines between them."""
     pixels_HWC = inside_of(image)
     cell_px = (len(pixels_HWC) + 1) // classes
     starts_K = cell_px * np.arange(classes)
@@ -67,21 +67,21 @@ def cells_of(image: Image.Image, *, classes: int) -> np.ndarray:
 
 
 def corners_of(image: Image.Image, *, classes: int) -> np.ndarray:
-    """Colors [K,K,C] near the upper left corner of the cells."""
+    """Returns the colors [K,K,C] near the upper left corner of the cells."""
     return cells_of(image, classes=classes)[:, :, 2, 2]
 
 
-def test_larger_shares_are_darker_in_grey_too() -> None:
-    shares = [0, 1, 5, 20, 50, 90]
-    counts_KK = np.diag(shares)
-    counts_KK[:, 5] += 100 - np.array(shares)
+def test_larger_fractions_are_darker_in_grayscale_too() -> None:
+    percents = [0, 1, 5, 20, 50, 90]
+    counts_KK = np.diag(percents)
+    counts_KK[:, 5] += 100 - np.array(percents)
     counts_KK[5, 5] = 90
     counts_KK[5, 0] = 10
     image = confusion_matrix(counts_KK, names_of(classes=6), title="val").convert("L")
     assert all(lighter > darker for lighter, darker in pairwise(corners_of(image, classes=6).diagonal().tolist()))
 
 
-def test_colours_are_shares_of_the_row_whatever_its_number_of_crops() -> None:
+def test_colors_are_fractions_of_the_row_for_any_number_of_crops() -> None:
     image = confusion_matrix(np.array([[3, 1], [100, 300]]), ["1", "2"], title="val")
     corners_KK3 = corners_of(image, classes=2)
     assert (corners_KK3[0, 0] == corners_KK3[1, 1]).all()
@@ -90,7 +90,7 @@ def test_colours_are_shares_of_the_row_whatever_its_number_of_crops() -> None:
 
 
 @pytest.mark.parametrize("classes", [3, 43])
-def test_cells_with_crops_hold_their_count_and_others_nothing(classes: int) -> None:
+def test_cells_with_crops_contain_their_count_and_the_others_are_empty(classes: int) -> None:
     counts_KK = 100 * np.eye(classes, dtype=int)
     counts_KK[0, 1], counts_KK[1, 2] = 1, 23
     cells = cells_of(confusion_matrix(counts_KK, names_of(classes=classes), title="val"), classes=classes)
@@ -110,14 +110,14 @@ def test_counts_stay_in_their_cells(count: int) -> None:
     assert (lines_HWC == lines_HWC[0, 0]).all()
 
 
-def test_a_class_without_crops_is_not_drawn_like_one_that_is_always_wrong() -> None:
-    wrong = confusion_matrix(np.array([[4, 0], [4, 0]]), ["1", "2"], title="val")
+def test_a_class_without_crops_looks_different_from_one_that_is_always_misclassified() -> None:
+    misclassified = confusion_matrix(np.array([[4, 0], [4, 0]]), ["1", "2"], title="val")
     absent = confusion_matrix(np.array([[4, 0], [0, 0]]), ["1", "2"], title="val")
-    wrong_cell, absent_cell = (cells_of(image, classes=2)[1, 1] for image in (wrong, absent))
-    assert (absent_cell == absent_cell[..., :1]).all(), "grey"
+    misclassified_cell, absent_cell = (cells_of(image, classes=2)[1, 1] for image in (misclassified, absent))
+    assert (absent_cell == absent_cell[..., :1]).all(), "gray"
     assert len(np.unique(absent_cell)) > 1, "hatched"
-    assert (wrong_cell == wrong_cell[0, 0]).all()
+    assert (misclassified_cell == misclassified_cell[0, 0]).all()
 
 
-def test_a_split_without_crops_and_names_of_other_scripts_can_be_drawn() -> None:
+def test_a_split_without_crops_and_names_in_other_scripts_can_be_plotted() -> None:
     confusion_matrix(np.zeros((3, 3), dtype=int), ["$\\frac$", "$", "٢٣"], title="$\\frac$")

@@ -1,4 +1,4 @@
-"""The picture of digit errors, checked by what its pixels show."""
+"""The figure of digit errors, checked by its pixels."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from jersey.evaluation.digit_errors import ErrorType, digit_confusions, errors_b
 from jersey.plots.canvas import DARK
 from jersey.plots.matrices import digit_errors
 
-EVERYTHING = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in range(33)]
+ALL_NAMES = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in range(33)]
 
 
 def picture(counts_KK: np.ndarray, names: list[str]) -> Image.Image:
@@ -18,22 +18,22 @@ def picture(counts_KK: np.ndarray, names: list[str]) -> Image.Image:
 
 
 def bar_widths_px(image: Image.Image) -> list[int]:
-    """Widths of the bars, from top to bottom, one a type; they have two rows of text between their middles."""
+    """Returns the distinct widths of the bars in increasing order."""
     return sorted({int(row.sum()) for row in is_color(image, DARK, within=1)} - {0})
 
 
 @pytest.mark.parametrize(
-    "names", [["7"], EVERYTHING, ["illegible", "a very long name, and a bit more of it" * 3, "٣", "$\\frac$"]]
+    "names", [["7"], ALL_NAMES, ["illegible", "a very long name, and a bit more of it" * 3, "٣", "$\\frac$"]]
 )
 @pytest.mark.parametrize("crops", [0, 4000])
 def test_nothing_touches_the_border(names: list[str], crops: int) -> None:
     assert_nothing_touches_the_border(picture(np.full((len(names), len(names)), crops), names))
 
 
-@pytest.mark.parametrize("right", [0, 50, 9000])
-def test_bars_are_as_long_as_their_types_are_frequent(right: int) -> None:
+@pytest.mark.parametrize("correct", [0, 50, 9000])
+def test_bar_lengths_are_proportional_to_the_errors_of_their_type(correct: int) -> None:
     counts_KK = np.array([[0, 8, 0], [0, 0, 2], [4, 0, 0]])  # 2 as 3, 3 as 23, 23 as 2
-    widths = bar_widths_px(picture(counts_KK + right * np.eye(3, dtype=int), ["2", "3", "23"]))
+    widths = bar_widths_px(picture(counts_KK + correct * np.eye(3, dtype=int), ["2", "3", "23"]))
     assert [width / widths[-1] for width in widths] == pytest.approx([2 / 8, 4 / 8, 1], abs=0.01)
 
 
@@ -42,17 +42,18 @@ def test_a_single_error_among_many_has_a_bar_and_no_error_has_none() -> None:
     assert bar_widths_px(picture(50 * np.eye(3, dtype=int), ["2", "3", "23"])) == []
 
 
-def test_a_confused_digit_is_seen_in_the_panel_of_its_place() -> None:
-    """Against the same picture with the digit read right: only one of three panels changes its cells."""
+def test_a_confused_digit_changes_only_the_panel_of_its_place() -> None:
+    """Compared with a correct prediction, only one of three panels has different cells."""
     names = ["21", "71", "27", "2", "7"]
-    right = 5 * np.eye(5, dtype=int)
-    for read, panel in (("71", 0), ("27", 1)):
-        wrong = right.copy()
-        wrong[0, names.index(read)] += 1
-        right_more = right.copy()
-        right_more[0, 0] += 1
+    correct = 5 * np.eye(5, dtype=int)
+    for predicted, panel in (("71", 0), ("27", 1)):
+        one_error = correct.copy()
+        one_error[0, names.index(predicted)] += 1
+        one_more_correct = correct.copy()
+        one_more_correct[0, 0] += 1
         before, after = (
-            np.asarray(picture(counts_KK, names).convert("L")).astype(int) for counts_KK in (right_more, wrong)
+            np.asarray(picture(counts_KK, names).convert("L")).astype(int)
+            for counts_KK in (one_more_correct, one_error)
         )
         lower = slice(round(0.55 * before.shape[0]), None)  # below the bars
         columns = np.flatnonzero((before[lower] != after[lower]).any(axis=0))
@@ -60,7 +61,7 @@ def test_a_confused_digit_is_seen_in_the_panel_of_its_place() -> None:
         assert changed == {panel}
 
 
-def test_there_is_a_line_for_every_type() -> None:
+def test_every_type_of_error_has_a_line() -> None:
     errors = {kind: [] for kind in ErrorType}
     places = digit_confusions(np.zeros((1, 1), dtype=int), ["1"])
     whole = digit_errors(errors, places, crops=0, title="val")

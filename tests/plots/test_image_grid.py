@@ -1,4 +1,4 @@
-"""The grid, checked by what its pixels show."""
+"""The grid of crops, checked by its pixels."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def grid_of(*tiles: Tile, columns: int = 2, title: str = "test") -> np.ndarray:
 
 
 def box_of(pixels_HW3: np.ndarray, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the pixels of a color, which must fill the box."""
+    """Returns left, top, right and bottom of the pixels of a color, which must fill the box."""
     is_there_HW = (pixels_HW3 == color).all(axis=2)
     rows, columns = np.flatnonzero(is_there_HW.any(axis=1)), np.flatnonzero(is_there_HW.any(axis=0))
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
@@ -23,7 +23,7 @@ def box_of(pixels_HW3: np.ndarray, color: tuple[int, int, int]) -> tuple[int, in
     return int(left), int(top), int(right), int(bottom)
 
 
-def test_small_crops_grow_by_whole_pixels() -> None:
+def test_small_crops_are_enlarged_by_an_integer_factor() -> None:
     noise_HW3 = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     pixels_HW3 = grid_of(Tile([RED, noise_HW3], ["23"]))
     left, top, right, bottom = box_of(pixels_HW3, (255, 0, 0))
@@ -35,26 +35,26 @@ def test_small_crops_grow_by_whole_pixels() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (48, 96), (100, 100), (128, 64), (600, 300)])
-def test_crops_of_any_size_and_shape_come_out_alike(shape: tuple[int, int]) -> None:
+def test_crops_of_any_size_have_similar_sizes_and_keep_their_aspect_ratio(shape: tuple[int, int]) -> None:
     left, top, right, bottom = box_of(grid_of(Tile([np.full((*shape, 3), (255, 0, 0), np.uint8)], [])), (255, 0, 0))
     assert 70 <= max(right - left, bottom - top) <= 170
     assert (right - left) / (bottom - top) == pytest.approx(shape[1] / shape[0], rel=0.02)
 
 
-def test_tiles_run_in_rows() -> None:
+def test_tiles_fill_rows() -> None:
     pixels_HW3 = grid_of(Tile([RED], ["1"]), Tile([GREEN], ["2"]), Tile([BLUE], ["3"]))
     red, green, blue = (box_of(pixels_HW3, color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
     assert red[1] == green[1] < blue[1]
     assert red[0] == blue[0] < green[0]
 
 
-def test_a_marked_tile_has_a_frame_that_is_dark_in_grey_and_moves_nothing() -> None:
+def test_a_marked_tile_has_a_dark_frame_that_shifts_no_pixels() -> None:
     plain, marked = (grid_of(Tile([RED], ["1"], is_marked=is_marked)) for is_marked in (False, True))
     left, top, right, bottom = box_of(plain, (255, 0, 0))
     assert box_of(marked, (255, 0, 0)) == (left, top, right, bottom)
-    grey_HW = np.asarray(Image.fromarray(marked).convert("L"))
+    gray_HW = np.asarray(Image.fromarray(marked).convert("L"))
     for y, x in ((top - 3, left), (bottom + 2, left), (top, left - 3), (top, right + 2)):
-        assert grey_HW[y, x] < 100
+        assert gray_HW[y, x] < 100
         assert (plain[y, x] == 255).all()
 
 
@@ -73,10 +73,10 @@ def test_a_long_caption_does_not_reach_into_the_next_tile() -> None:
     assert pixels_HW3.shape[1] < 2 * grid_of(Tile([RED], ["x"]), Tile([BLUE], [""])).shape[1]
 
 
-def test_counts_are_told_with_and_without_tiles() -> None:
-    """A section without tiles keeps its heading; one of one and one of many are headed differently."""
+def test_headings_have_counts_with_and_without_tiles() -> None:
+    """A section without tiles has a heading; those of one and of many crops have different headings."""
     none, one, many = (
-        np.asarray(image_grid("t", [TileSection("wrong", tiles, out_of=out_of)], columns=3))
+        np.asarray(image_grid("t", [TileSection("incorrect", tiles, out_of=out_of)], columns=3))
         for tiles, out_of in (([], 0), ([Tile([RED], [])], 1), ([Tile([RED], [])], 900))
     )
     assert (none < 128).any()
@@ -84,17 +84,17 @@ def test_counts_are_told_with_and_without_tiles() -> None:
     assert one.shape != many.shape or (one != many).any()
 
 
-def test_letters_beyond_ascii_are_drawn_and_differ() -> None:
-    drawn = [grid_of(Tile([RED], [letter])).tobytes() for letter in ("Ü", "Ж", "Ł", "\N{WHITE SQUARE}")]
-    assert len(set(drawn)) == 4
+def test_letters_beyond_ascii_are_rendered_and_differ() -> None:
+    images = [grid_of(Tile([RED], [letter])).tobytes() for letter in ("Ü", "Ж", "Ł", "\N{WHITE SQUARE}")]
+    assert len(set(images)) == 4
 
 
-def test_more_heat_is_brighter_in_grey_and_no_heat_leaves_the_crop_to_be_seen() -> None:
+def test_more_heat_is_brighter_in_grayscale_and_without_heat_the_crop_is_visible() -> None:
     ramp_HW = np.tile(np.linspace(0, 1, 48), (48, 1))
     for color in (RED, np.zeros_like(RED), np.full_like(RED, 255)):
-        grey_HW = np.asarray(Image.fromarray(heat_overlay(color, ramp_HW)).convert("L")).astype(int)
-        assert (np.diff(grey_HW[0]) >= 0).all()
-        assert grey_HW[0, -1] - grey_HW[0, 0] > 80
+        gray_HW = np.asarray(Image.fromarray(heat_overlay(color, ramp_HW)).convert("L")).astype(int)
+        assert (np.diff(gray_HW[0]) >= 0).all()
+        assert gray_HW[0, -1] - gray_HW[0, 0] > 80
     halves_HW3 = np.repeat(np.uint8([0, 255]), 4)[:, None, None].repeat(3, axis=2)
     cold_HW3 = heat_overlay(halves_HW3, np.zeros((8, 1)))
     assert cold_HW3[-1, 0, 0] > cold_HW3[0, 0, 0] + 100

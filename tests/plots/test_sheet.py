@@ -1,4 +1,4 @@
-"""Words and pixels on a sheet: all of them are on the picture, where they were put."""
+"""Text and pixels of a sheet are complete in its image, at their positions."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from jersey.synth.typefaces import FontTypeface
 
 
 def ink_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """First and last row and column that are not white."""
+    """Returns the first and last row and column that are not white."""
     is_ink_HW = np.asarray(image.convert("L")) < 200
     rows, columns = np.flatnonzero(is_ink_HW.any(axis=1)), np.flatnonzero(is_ink_HW.any(axis=0))
     return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
@@ -31,7 +31,7 @@ def test_words_are_never_cut_off(words: str, is_upright: bool, at: Edge) -> None
     assert (pixels_HW < 255).sum() == (np.asarray(turned) < 255).sum(), "all of the ink"
 
 
-def test_pixels_and_words_stand_where_they_were_put() -> None:
+def test_pixels_are_at_their_positions() -> None:
     sheet = Sheet()
     sheet.fill("black", -10, -20, 4, 6)
     sheet.fill("red", 90, 80, 10, 20)
@@ -44,33 +44,35 @@ def test_pixels_and_words_stand_where_they_were_put() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "x_shares", "y_shares"),
+    ("at", "x_fractions", "y_fractions"),
     [("left", (1, 0), (0.5, 0.5)), ("right", (0, 1), (0.5, 0.5)), ("top", (0.5, 0.5), (1, 0)),
      ("bottom", (0.5, 0.5), (0, 1)), ("middle", (0.5, 0.5), (0.5, 0.5))],
 )  # fmt: skip
-def test_the_named_edge_is_at_the_point(at: Edge, x_shares: tuple[float, float], y_shares: tuple[float, float]) -> None:
-    """Ink after and before the point 200, 200, as shares; the corners of an empty square around it fix the origin."""
+def test_the_named_edge_is_at_the_point(
+    at: Edge, x_fractions: tuple[float, float], y_fractions: tuple[float, float]
+) -> None:
+    """Checks the fractions of ink after and before the point 200, 200; the corners of a white square fix the origin."""
     sheet = Sheet()
     for corner in (0, 399):
         sheet.fill("white", corner, corner, 1, 1)
     sheet.write("HHHH", 200, 200, at=at, size_px=40)
     top, bottom, left, right = (edge - MARGIN_PX - 200 for edge in ink_box(sheet.rendered()))
-    assert right / (right - left) == pytest.approx(x_shares[0], abs=0.05)
+    assert right / (right - left) == pytest.approx(x_fractions[0], abs=0.05)
     # A line has room above and below its capitals.
-    assert bottom / (bottom - top) == pytest.approx(y_shares[0], abs=0.4)
-    assert (bottom > 0, top < 0) == tuple(share > 0 for share in y_shares)
+    assert bottom / (bottom - top) == pytest.approx(y_fractions[0], abs=0.4)
+    assert (bottom > 0, top < 0) == tuple(fraction > 0 for fraction in y_fractions)
 
 
-def test_width_is_that_of_the_written_words() -> None:
+def test_width_px_is_the_width_of_the_rendered_text() -> None:
     sheet = Sheet()
     sheet.write("100% of 41", 0, 0, at="left")
     assert sheet.rendered().width == width_px("100% of 41") + 2 * MARGIN_PX
     assert width_px("11111") > width_px("1111")
 
 
-def test_upright_words_are_the_others_turned_to_the_left() -> None:
+def test_upright_text_is_rotated_by_90_degrees() -> None:
     level, upright = Sheet(), Sheet()
-    level.write("true number", 0, 0, at="middle")
-    upright.write("true number", 0, 0, at="middle", is_upright=True)
+    level.write("true label", 0, 0, at="middle")
+    upright.write("true label", 0, 0, at="middle", is_upright=True)
     turned = level.rendered().transpose(Image.Transpose.ROTATE_90)
     assert turned.tobytes() == upright.rendered().tobytes()

@@ -1,4 +1,4 @@
-"""The picture of a training, checked by what its pixels show."""
+"""The training curves, checked by their pixels."""
 
 import math
 
@@ -12,7 +12,7 @@ from jersey.plots.training_curves import LOSSES, RATE_STYLES, SCORES, Styles, tr
 
 
 def curves_of(*, epochs: int) -> dict[str, list[tuple[int, float]]]:
-    """All that can be drawn, falling or rising."""
+    """Returns all curves that can be plotted, falling or rising."""
     falling = [(epoch, 3.0 / (epoch + 1)) for epoch in range(epochs)]
     rising = [(epoch, 1 - 1 / (epoch + 2)) for epoch in range(epochs)]
     scores = {name: rising for name in SCORES if not name.startswith("test")}
@@ -20,7 +20,7 @@ def curves_of(*, epochs: int) -> dict[str, list[tuple[int, float]]]:
 
 
 def curve_in(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the dark line, without the legend."""
+    """Returns the rows and columns of the dark line without the legend."""
     rows, columns = np.nonzero(is_color(image, DARK, within=20))
     is_left = columns < 0.85 * image.width
     return rows[is_left], columns[is_left]
@@ -58,12 +58,12 @@ def test_panels_without_curves_are_left_out() -> None:
     assert two - one > 100
 
 
-def test_metrics_that_are_not_drawn_change_nothing() -> None:
+def test_other_metrics_change_nothing() -> None:
     curves = curves_of(epochs=5)
     assert plain(curves | {"val/ece": [(0, 0.5)], "lrx": [(0, 9.0)]}).tobytes() == plain(curves).tobytes()
 
 
-def test_the_best_epoch_is_marked_where_it_is() -> None:
+def test_the_best_epoch_is_marked_at_its_position() -> None:
     columns = []
     for best_epoch in (0, 2, 4):
         image = plain({"val/acc_top1": [(epoch, 0.5) for epoch in range(5)]}, best_epoch=best_epoch)
@@ -76,7 +76,7 @@ def test_the_best_epoch_is_marked_where_it_is() -> None:
 
 
 def test_the_test_score_is_a_line_at_its_height() -> None:
-    """Half-way between the two values of the curve."""
+    """It is halfway between the two values of the curve."""
     image = plain({"val/acc_top1": [(0, 0.2), (1, 0.6)]}, test={"test/acc_top1": 0.4})
     rows, _ = curve_in(image)
     is_black_HW = np.asarray(image.convert("L"))[: rows.max(), 100:500] < 60
@@ -86,7 +86,7 @@ def test_the_test_score_is_a_line_at_its_height() -> None:
 
 @pytest.mark.parametrize("name", ["train/loss", "val/acc_top1", "lr"])
 @pytest.mark.parametrize("values", [[1.0, math.nan, 0.5], [math.inf, -math.inf], [1.0, 0.5]])
-def test_a_value_that_is_no_number_is_a_cross(name: str, values: list[float]) -> None:
+def test_a_value_that_is_not_finite_is_a_cross(name: str, values: list[float]) -> None:
     has_cross = is_color(plain({name: list(enumerate(values))}), RED, within=20).any()
     assert has_cross == (not np.isfinite(values).all())
 
@@ -94,18 +94,18 @@ def test_a_value_that_is_no_number_is_a_cross(name: str, values: list[float]) ->
 @pytest.mark.parametrize(
     ("losses", "reason"),
     [
-        ((1000.0, 0.1, 10.0), "a wide range is logarithmic: equal factors are equal steps"),
+        ((1000.0, 0.1, 10.0), "on a logarithmic scale equal factors are equal steps"),
         ((0.0, 100.0, 50.0), "zero has no logarithm"),
-        ((-100.0, 100.0, 0.0), "negative numbers have none"),
+        ((-100.0, 100.0, 0.0), "negative numbers have no logarithm"),
     ],
 )
-def test_the_last_loss_is_half_way_between_the_others(losses: tuple[float, ...], reason: str) -> None:
+def test_the_last_loss_is_halfway_between_the_others(losses: tuple[float, ...], reason: str) -> None:
     rows, columns = curve_in(plain({"val/loss": list(enumerate(losses))}))
     at_last = rows[columns > columns.max() - 3].mean()
     assert at_last == pytest.approx((rows.min() + rows.max()) / 2, abs=2), reason
 
 
 @pytest.mark.parametrize("styles", [LOSSES, SCORES, {str(i): style for i, style in enumerate(RATE_STYLES)}])
-def test_lines_of_a_panel_differ_in_greyscale(styles: Styles) -> None:
-    looks = [(style.get("ls", "-"), round(grey_of(style["color"]), 1)) for style in styles.values()]
-    assert len(set(looks)) == len(styles)
+def test_lines_of_a_panel_differ_in_grayscale(styles: Styles) -> None:
+    styles_in_gray = [(style.get("ls", "-"), round(grey_of(style["color"]), 1)) for style in styles.values()]
+    assert len(set(styles_in_gray)) == len(styles)

@@ -1,4 +1,4 @@
-"""The benchmark set: what it promises in numbers, and that its data sets are read as any other."""
+"""The benchmark set: its documented counts, and its data sets on disk."""
 
 import itertools
 from collections import Counter
@@ -13,7 +13,7 @@ from jersey.synth import benchmark
 from jersey.synth.benchmark import NUMBERS, TRACKLETS, TRAIN_COUNTS, UNSEEN, UNSEEN_NUMBERS, ensure_benchmark
 
 
-def test_forty_three_numbers_from_1200_crops_down_to_6_and_the_rarest_have_one_digit_and_two() -> None:
+def test_43_numbers_have_1200_down_to_6_crops_and_the_rarest_include_both_lengths() -> None:
     assert len(set(NUMBERS)) == len(NUMBERS) == len(TRAIN_COUNTS) == 43
     assert (TRAIN_COUNTS[0], TRAIN_COUNTS[1], TRAIN_COUNTS[-1], sum(TRAIN_COUNTS)) == (1200, 890, 6, 6000)
     assert all(more >= fewer for more, fewer in itertools.pairwise(TRAIN_COUNTS))
@@ -22,7 +22,7 @@ def test_forty_three_numbers_from_1200_crops_down_to_6_and_the_rarest_have_one_d
     assert min(lengths[1], lengths[2]) >= 3
 
 
-def test_every_digit_of_an_unseen_number_is_often_seen_in_its_place() -> None:
+def test_every_digit_of_an_unseen_number_is_frequent_in_its_place() -> None:
     assert len(set(UNSEEN_NUMBERS)) == 8
     assert all(len(number) == 2 for number in UNSEEN_NUMBERS)
     assert not set(UNSEEN_NUMBERS) & set(NUMBERS)
@@ -36,17 +36,17 @@ def test_every_digit_of_an_unseen_number_is_often_seen_in_its_place() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """The same with fewer crops, as drawing the whole takes a minute."""
+    """Reduces the number of crops, because rendering all of them takes a minute."""
     counts = {number: 1 + (number in NUMBERS[:2]) for number in NUMBERS}
     monkeypatch.setattr(benchmark, "TRAIN_COUNTS", tuple(counts.values()))
     monkeypatch.setattr(benchmark, "EVAL_CROPS", 43)
     monkeypatch.setattr(benchmark, "UNSEEN_CROPS", 16)
-    monkeypatch.setattr(benchmark, "TRACKLETS_OF_EACH", 1)
+    monkeypatch.setattr(benchmark, "TRACKLETS_PER_NUMBER", 1)
     monkeypatch.setattr(benchmark, "FRAMES", 2)
     return counts
 
 
-def test_both_data_sets_are_read_and_the_first_does_not_meet_the_second(tmp_path: Path, small: dict[str, int]) -> None:
+def test_all_data_sets_can_be_read_and_the_first_excludes_the_others(tmp_path: Path, small: dict[str, int]) -> None:
     root = tmp_path / "benchmark"
     ensure_benchmark(root, size_px=32)
     splits = read_splits(root)
@@ -61,7 +61,7 @@ def test_both_data_sets_are_read_and_the_first_does_not_meet_the_second(tmp_path
     assert all(len(list(tracklet.iterdir())) == 2 for tracklet in tracklets)
 
 
-def test_illegible_crops_are_for_the_first_data_set(tmp_path: Path, small: dict[str, int]) -> None:
+def test_only_the_first_data_set_has_illegible_crops(tmp_path: Path, small: dict[str, int]) -> None:
     root = tmp_path / "benchmark"
     ensure_benchmark(root, size_px=32, illegible=0.1)
     found = {path.relative_to(root).parts[:-1] for path in root.rglob("*.jpg") if "illegible" in path.parts}
@@ -70,7 +70,7 @@ def test_illegible_crops_are_for_the_first_data_set(tmp_path: Path, small: dict[
         ensure_benchmark(root, size_px=32)
 
 
-def test_an_interrupted_second_set_is_made_up_for_and_whole_ones_are_left(
+def test_an_interrupted_second_data_set_is_completed_and_finished_ones_are_kept(
     tmp_path: Path, small: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, real = tmp_path / "benchmark", benchmark.generate
@@ -91,7 +91,7 @@ def test_an_interrupted_second_set_is_made_up_for_and_whole_ones_are_left(
         ensure_benchmark(root, size_px=40)
 
 
-def test_the_crops_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_existing_crops_of_other_origin_are_not_changed(tmp_path: Path) -> None:
     mine = tmp_path / "train" / "7" / "mine.jpg"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"precious")

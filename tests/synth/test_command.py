@@ -1,5 +1,6 @@
-"""`python -m jersey.synth` as a user types it."""
+"""The command `python -m jersey.synth`."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ def command(*flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_draws_and_says_where(tmp_path: Path) -> None:
+def test_crops_are_generated_and_summarized(tmp_path: Path) -> None:
     out = tmp_path / "crops"
     done = command(str(out), "--numbers=0,00,8-9", "--train=8", "--val=4", "--test=4", "--size_px=32", "--seed=3")
     assert done.returncode == 0, done.stderr
@@ -35,7 +36,7 @@ def test_tracklets_and_illegible_crops(tmp_path: Path) -> None:
     done = command(str(tmp_path / "crops"), *flags, "--train=20", "--illegible=0.1")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "crops" / "train" / "illegible").iterdir())) == 2
-    assert "10 % illegible ones more" in done.stdout
+    assert "plus 10 % illegible crops" in done.stdout
 
 
 @pytest.mark.parametrize("flag", ["--numbers=a", "--numbers=9-12", "--numbers=", "--train=2", "--seed=x"])
@@ -51,26 +52,35 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, flag: str) ->
     ("text", "numbers"),
     [("10-13", "10 11 12 13"), ("00-02,0-1", "00 01 02 0 1"), (" 4 , 5-5 ", "4 5")],
 )
-def test_numbers_and_ranges(text: str, numbers: str) -> None:
+def test_numbers_and_ranges_are_parsed(text: str, numbers: str) -> None:
     assert parse_numbers(text) == tuple(numbers.split())
 
 
 @pytest.mark.parametrize("text", ["5-10", "12-10", "-3", "3-", "a-c", "1-2-3"])
-def test_broken_ranges(text: str) -> None:
+def test_invalid_ranges_are_errors(text: str) -> None:
     with pytest.raises(UserError, match="range"):
         parse_numbers(text)
 
 
-def test_drawing_imports_no_torch() -> None:
+def test_rendering_imports_no_torch() -> None:
     script = "import sys, jersey.synth.generate; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
-def test_two_that_draw_the_same_at_once_both_succeed(tmp_path: Path) -> None:
+def test_two_processes_that_generate_the_same_data_set_at_once_succeed(tmp_path: Path) -> None:
     out = tmp_path / "crops"
     flags = (str(out), "--numbers=0,00", "--train=60", "--val=2", "--test=2", "--size_px=32")
     both = [subprocess.Popen([sys.executable, "-m", "jersey.synth", *flags], stderr=subprocess.PIPE) for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
     assert [path.name for path in tmp_path.iterdir()] == ["crops"]
     assert len(list(out.glob("train/*/*.jpg"))) == 60
+
+
+@pytest.mark.parametrize("module", ["jersey.synth", "jersey.synth.benchmark"])
+def test_help_describes_every_option_with_an_example(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, encoding="utf-8", check=True)
+    options = done.stdout.partition("show this help message and exit")[2].partition("example:")[0]
+    flags = re.split(r"\n  (?=--)", options)[1:]
+    assert len(flags) >= 3
+    assert all(re.search(r"such as\s+\S", flag) for flag in flags), done.stdout

@@ -1,4 +1,4 @@
-"""Whole data sets on disk: crops, illegible crops and tracklets in both layouts, repeatability, and no half sets."""
+"""Generated data sets: crops, illegible crops and tracklets in both layouts, reproducibility, and atomicity."""
 
 import io
 import json
@@ -27,11 +27,11 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def pictures(root: Path) -> dict[str, bytes]:
+def images(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(root).items() if name.endswith("jpg")}
 
 
-def test_folders_are_named_by_the_strings_and_another_seed_gives_other_pictures(tmp_path: Path) -> None:
+def test_folders_are_named_by_the_labels_and_seeds_give_different_images(tmp_path: Path) -> None:
     empty, deep = tmp_path / "empty", tmp_path / "not" / "there"
     empty.mkdir()
     for seed, root in enumerate((empty, deep)):
@@ -39,10 +39,10 @@ def test_folders_are_named_by_the_strings_and_another_seed_gives_other_pictures(
         for split, total in (("train", 12), ("val", 5), ("test", 4)):
             assert {path.name for path in (root / split).iterdir()} == set(NUMBERS)
             assert len(list((root / split).rglob("*.jpg"))) == total
-    assert not set(pictures(empty).values()) & set(pictures(deep).values())
+    assert not set(images(empty).values()) & set(images(deep).values())
 
 
-def test_each_split_draws_from_its_own_typefaces_and_every_kind_of_illegible_crop(
+def test_each_split_has_its_own_typefaces_and_every_kind_of_illegible_crop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, used = generate_module.render_crop, []
@@ -54,13 +54,13 @@ def test_each_split_draws_from_its_own_typefaces_and_every_kind_of_illegible_cro
     monkeypatch.setattr(generate_module, "render_crop", spy)
     generate(tmp_path / "set", **ILLEGIBLE)
     assert [typefaces for typefaces, _, _ in used] == [TRAIN] * (24 + 12) + [UNSEEN] * (12 + 6 + 9 + 4)
-    for typefaces, least in ((TRAIN, 2), (UNSEEN, 1)):
+    for typefaces, min_count in ((TRAIN, 2), (UNSEEN, 1)):
         kinds = [kind for of_crop, kind, _ in used if of_crop is typefaces]
-        assert all(kinds.count(kind) >= least for kind in KINDS.values())
+        assert all(kinds.count(kind) >= min_count for kind in KINDS.values())
     assert {number for _, kind, number in used if kind in KINDS.values()} == set(NUMBERS)
 
 
-def test_an_interrupted_generator_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def interrupted(*args: object, **kwargs: object) -> object:
@@ -76,22 +76,18 @@ def test_an_interrupted_generator_leaves_nothing(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_ends_drawing_in_several_processes_and_leaves_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_ends_all_processes_and_leaves_no_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with small_disk(tmp_path / "disk", size_mb=1) as disk:
-        with pytest.raises(UserError, match="reason that stands above"):
+        with pytest.raises(UserError, match="see the error above"):
             generate(disk / "crops", numbers=("0", "00"), train=1000, val=50, test=50, size_px=96, workers=2)
         assert list(disk.iterdir()) == []
-        said = capfd.readouterr().err
-        assert f"the disk at {disk} is full" in said
-        assert "Traceback" not in said
+        message = capfd.readouterr().err
+        assert f"the disk at {disk} is full" in message
+        assert "Traceback" not in message
 
 
 @pytest.mark.parametrize("settings", [SMALL, ILLEGIBLE, TRACKLETS], ids=["crops", "illegible", "tracklets"])
-def test_annotations_list_the_pictures_of_the_folders_with_their_label_and_tracklet(
-    tmp_path: Path, settings: dict
-) -> None:
+def test_annotations_list_the_images_of_the_folders_with_label_and_tracklet(tmp_path: Path, settings: dict) -> None:
     for layout in LAYOUTS:
         generate(tmp_path / layout, **settings, layout=layout)
     found = set()
@@ -99,10 +95,10 @@ def test_annotations_list_the_pictures_of_the_folders_with_their_label_and_track
         for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
             parts = [row["suffix"] or "illegible", *([row["tracklet"]] if "tracklet" in row else [])]
             found.add((file.parent.name, *parts, (file.parent / row["image"]).read_bytes()))
-    expected = {(*Path(name).parts[:-1], content) for name, content in pictures(tmp_path / "folders").items()}
+    expected = {(*Path(name).parts[:-1], content) for name, content in images(tmp_path / "folders").items()}
     assert found == expected
-    assert len(expected) == len(pictures(tmp_path / "folders")), "no picture comes twice"
-    for content in pictures(tmp_path / "folders").values():
+    assert len(expected) == len(images(tmp_path / "folders")), "no two images are equal"
+    for content in images(tmp_path / "folders").values():
         with Image.open(io.BytesIO(content)) as image:
             assert (image.mode, image.size) == ("RGB", (32, 32))
             assert np.asarray(image).std() > 5
@@ -113,35 +109,35 @@ def test_annotations_list_the_pictures_of_the_folders_with_their_label_and_track
     [{**SMALL, "train": 200}, {**ILLEGIBLE, "train": 120}, {**TRACKLETS, "test": 100, "frames": 2}],
     ids=["crops", "illegible", "tracklets"],
 )
-def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, settings: dict) -> None:
+def test_two_processes_generate_the_same_bytes_as_one(tmp_path: Path, settings: dict) -> None:
     for name, workers in (("one", 1), ("two", 2)):
         generate(tmp_path / name, **settings, workers=workers)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_legible_crops_are_the_same_with_and_without_a_fraction_of_illegible_ones(tmp_path: Path) -> None:
+def test_legible_crops_are_the_same_with_and_without_illegible_ones(tmp_path: Path) -> None:
     generate(tmp_path / "mixed", **ILLEGIBLE)
     generate(tmp_path / "plain", **(ILLEGIBLE | {"illegible": 0.0}))
-    mixed = pictures(tmp_path / "mixed")
+    mixed = images(tmp_path / "mixed")
     legible = {name: content for name, content in mixed.items() if "illegible" not in Path(name).parts}
-    assert legible == pictures(tmp_path / "plain")
+    assert legible == images(tmp_path / "plain")
     counts = Counter(Path(name).parts[0] for name in mixed.keys() - legible.keys())
     assert counts == {"train": 12, "val": 6, "test": round(4.5)}
 
 
-def test_a_tracklet_is_a_folder_below_its_number(tmp_path: Path) -> None:
+def test_a_tracklet_is_a_folder_in_that_of_its_number(tmp_path: Path) -> None:
     generate(tmp_path / "set", **(TRACKLETS | {"numbers": ("7", "00"), "test": 4}))
-    names = sorted(pictures(tmp_path / "set"))
+    names = sorted(images(tmp_path / "set"))
     tracklets = ("00/000002", "00/000003", "7/000000", "7/000001")
     assert names == [f"test/{tracklet}/{frame:04d}.jpg" for tracklet in tracklets for frame in range(5)]
     assert [path.name for path in (tmp_path / "set").iterdir() if path.is_dir()] == ["test"]
 
 
-def test_a_first_run_generates_once_and_refuses_other_settings(tmp_path: Path) -> None:
-    root = tmp_path / "drawn"
+def test_a_data_set_is_generated_once_and_other_settings_are_an_error(tmp_path: Path) -> None:
+    root = tmp_path / "crops"
     ensure_synthetic(root, **SMALL, imbalance=1.0, seed=0)
-    drawn = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    generated = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     ensure_synthetic(root, **SMALL, imbalance=1.0, seed=0)
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == drawn
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == generated
     with pytest.raises(UserError, match="seed=0"):
         ensure_synthetic(root, **SMALL, imbalance=1.0, seed=1)

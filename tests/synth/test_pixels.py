@@ -1,4 +1,4 @@
-"""The pixels that the generator makes: whoever changes them raises `GENERATOR_VERSION`, and these hashes with it."""
+"""Hashes of rendered pixels, to be updated together with `GENERATOR_VERSION`."""
 
 import hashlib
 
@@ -38,7 +38,7 @@ def tracklet() -> list[Crop]:
         (tracklet, "8409ce029f23872d103149a42bc0d781d8f3dddb5f395196d6d89c8f0fb87390"),
     ],
 )
-def test_the_same_seeds_give_the_pixels_of_this_version(render, sha256: str) -> None:
+def test_seeds_reproduce_the_pixels_of_this_version(render, sha256: str) -> None:
     assert GENERATOR_VERSION == 1
     pixels = hashlib.sha256(b"".join(part.tobytes() for crop in render() for part in (crop.image_HW3, crop.mask_HW)))
     assert pixels.hexdigest() == sha256

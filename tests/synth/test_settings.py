@@ -1,4 +1,4 @@
-"""What a data set is asked to hold: crops of each number, one sentence for what cannot be, and the manifest."""
+"""Settings of a generated data set: crops of each number, errors of one sentence, and the manifest."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ SMALL = {"numbers": ("7", "0", "00", "01"), "train": 12, "val": 5, "test": 4, "s
 
 
 @given(st.integers(1, 60), st.integers(0, 3000), st.floats(1, 500))
-def test_counts_add_up_never_rise_and_leave_nobody_out(classes: int, extra: int, imbalance: float) -> None:
+def test_counts_have_the_total_never_rise_and_are_positive(classes: int, extra: int, imbalance: float) -> None:
     numbers = [str(number) for number in range(classes)]
     counts = apportion(classes + extra, numbers=numbers, imbalance=imbalance)
     assert list(counts) == numbers
@@ -27,12 +27,12 @@ def test_counts_add_up_never_rise_and_leave_nobody_out(classes: int, extra: int,
     assert max(even) - min(even) <= 1
 
 
-def test_a_long_tail_by_hand() -> None:
-    # Targets 400, 200, 100 fall by the square root of 4.
+def test_a_long_tail_matches_hand_computed_counts() -> None:
+    # The targets 400, 200, 100 fall by the square root of 4.
     assert apportion(700, numbers=["8", "00", "6"], imbalance=4.0) == {"8": 400, "00": 200, "6": 100}
 
 
-def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
+def test_only_train_has_a_long_tail_and_its_counts_can_be_listed() -> None:
     tail = Settings(("7", "0", "00"), 28, 6, 6, imbalance=4.0)
     assert tail.numbers_of("train") == ["7"] * 16 + ["0"] * 8 + ["00"] * 4
     assert tail.numbers_of("val") == tail.numbers_of("test") == ["7", "7", "0", "0", "00", "00"]
@@ -40,7 +40,7 @@ def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"numbers": ()}, "no numbers"),
         ({"numbers": ("7", "a")}, "'a' is not a jersey number"),
@@ -51,33 +51,33 @@ def test_a_long_tail_is_for_train_and_train_may_count_each_number() -> None:
         ({"train": 0, "val": 0, "test": 0}, "train, val and test are all 0"),
         ({"train": (3, 3, 3)}, "train=3,3,3 is not a count of at least 1 for each of 4 numbers"),
         ({"train": (3, 3, 0, 3)}, "train=3,3,0,3 is not a count"),
-        ({"train": (3, 3, 3, 3), "imbalance": 2.0}, "imbalance=2.0 does nothing where train counts"),
+        ({"train": (3, 3, 3, 3), "imbalance": 2.0}, "imbalance=2.0 has no effect if train lists"),
         ({"size_px": 4}, "size_px=4"),
         ({"imbalance": 0.5}, "imbalance=0.5"),
         ({"imbalance": float("nan")}, "imbalance=nan"),
         ({"layout": "zip"}, "layout='zip'"),
         ({"seed": -1}, "seed=-1"),
-        *(({"illegible": share}, f"illegible={share} is not a share") for share in (-0.1, 1.5, float("nan"))),
-        *(({"frames": frames}, f"frames={frames} cannot be drawn") for frames in (0, -2, 100_000)),
+        *(({"illegible": value}, f"illegible={value} is not a fraction") for value in (-0.1, 1.5, float("nan"))),
+        *(({"frames": frames}, f"frames={frames} is out of range") for frames in (0, -2, 100_000)),
         ({"frames": 5, "illegible": 0.1}, "illegible is for crops"),
     ],
 )
-def test_what_cannot_be_made_is_one_sentence(tmp_path: Path, change: dict, told: str) -> None:
-    with pytest.raises(UserError, match=told) as error:
+def test_invalid_settings_are_an_error_of_one_sentence(tmp_path: Path, change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
         generate(tmp_path / "set", **(SMALL | change))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "set").exists()
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("synth") / "set"
     generate(root, **SMALL)
     return root
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"train": 13}, "train=12, now it is 13"),
         ({"train": (3, 3, 3, 3)}, "train=12, now it is 3,3,3,3"),
@@ -87,18 +87,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"frames": 2}, "frames=1, now it is 2"),
     ],
 )
-def test_other_settings_are_refused(made: Path, change: dict, told: str) -> None:
-    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
-    with pytest.raises(UserError, match=told) as error:
-        generate(made, **(SMALL | change))
+def test_changed_settings_are_an_error(generated: Path, change: dict, message: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in generated.rglob("*")}
+    with pytest.raises(UserError, match=message) as error:
+        generate(generated, **(SMALL | change))
     assert "delete the folder or choose another root" in str(error.value)
-    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in generated.rglob("*")} == before
 
 
-def test_a_manifest_from_before_has_no_illegible_crops_and_no_tracklets_but_an_older_generator_is_told(
-    made: Path, tmp_path: Path
+def test_an_old_manifest_has_neither_illegible_crops_nor_tracklets_but_an_old_generator_is_an_error(
+    generated: Path, tmp_path: Path
 ) -> None:
-    manifest = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
+    manifest = json.loads((generated / MANIFEST).read_text(encoding="utf-8"))
     old = {name: value for name, value in manifest.items() if name not in ("illegible", "frames")}
     assert len(old) == len(manifest) - 2
     (tmp_path / MANIFEST).write_text(json.dumps(old), encoding="utf-8")
@@ -111,10 +111,10 @@ def test_a_manifest_from_before_has_no_illegible_crops_and_no_tracklets_but_an_o
 
 
 @pytest.mark.parametrize("is_file", [True, False])
-def test_what_somebody_else_has_put_there_is_not_touched(tmp_path: Path, is_file: bool) -> None:
+def test_existing_files_of_other_origin_are_not_changed(tmp_path: Path, is_file: bool) -> None:
     mine = tmp_path / "set" if is_file else tmp_path / "set" / "mine.txt"
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("precious", encoding="utf-8")
-    with pytest.raises(UserError, match="not drawn by jersey"):
+    with pytest.raises(UserError, match="not generated by jersey"):
         generate(tmp_path / "set", **SMALL)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]

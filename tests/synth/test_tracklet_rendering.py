@@ -1,4 +1,4 @@
-"""Tracklets: one player, frames that wander, and a random generator whose values are correlated in time."""
+"""Tracklets: one player, gradually changing frames, and a generator with correlated values."""
 
 import itertools
 
@@ -7,17 +7,17 @@ import pytest
 
 from jersey.synth import tracklet as tracklet_module
 from jersey.synth.crop import Kind, Player
-from jersey.synth.tracklet import HARD_SHARE, CorrelatedRng, render_tracklet
+from jersey.synth.tracklet import HARD_FRACTION, CorrelatedRng, render_tracklet
 from jersey.synth.typefaces import UNSEEN
 
 
 def frames(seed: int, number: str = "23", count: int = 12) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    drawn = render_tracklet(number, frames=count, rng=rng, typefaces=UNSEEN, size_px=32)
-    return [crop.image_HW3 for crop in drawn]
+    crops = render_tracklet(number, frames=count, rng=rng, typefaces=UNSEEN, size_px=32)
+    return [crop.image_HW3 for crop in crops]
 
 
-def test_frames_are_of_one_player_and_none_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_show_one_player_and_all_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     painted: list[Player] = []
     real = tracklet_module.photograph
 
@@ -28,20 +28,20 @@ def test_frames_are_of_one_player_and_none_comes_twice(monkeypatch: pytest.Monke
     monkeypatch.setattr(tracklet_module, "photograph", spy)
     for seed in range(6):
         painted.clear()
-        drawn = frames(seed, "23", 20)
-        assert len(set(map(bytes, drawn))) == len(painted) == 20
+        images = frames(seed, "23", 20)
+        assert len(set(map(bytes, images))) == len(painted) == 20
         assert {(player.number, player.typeface) for player in painted} == {("23", painted[0].typeface)}
-        # Whether the back or the side is seen, hall and shirt are painted from the same values.
+        # Hall and jersey are painted from the same values for the back and for the side.
         corners = {player.scene.getpixel((0, 0)) for player in painted}
         assert len(corners) == 1
         assert len({id(player) for player in painted}) == len({player.back for player in painted})
 
 
-def test_another_seed_gives_other_frames() -> None:
+def test_seeds_give_different_frames() -> None:
     assert not set(map(bytes, frames(0))) & set(map(bytes, frames(1)))
 
 
-def test_neighbouring_frames_are_nearer_than_distant_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consecutive_frames_are_more_similar_than_distant_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracklet_module, "_kinds", lambda frames, rng: [Kind()] * frames)
     near, far = [], []
     for seed in range(10):
@@ -51,26 +51,26 @@ def test_neighbouring_frames_are_nearer_than_distant_ones(monkeypatch: pytest.Mo
     assert np.mean(far) > 1.4 * np.mean(near)
 
 
-def test_hard_frames_come_several_in_a_row_and_have_their_share() -> None:
+def test_hard_frames_are_consecutive_and_have_their_fraction() -> None:
     hard = [[kind != Kind() for kind in tracklet_module._kinds(30, np.random.default_rng(seed))] for seed in range(400)]
-    assert np.mean(hard) == pytest.approx(HARD_SHARE, abs=0.04)
-    assert np.mean([row[0] for row in hard]) == pytest.approx(HARD_SHARE, abs=0.08)
+    assert np.mean(hard) == pytest.approx(HARD_FRACTION, abs=0.04)
+    assert np.mean([row[0] for row in hard]) == pytest.approx(HARD_FRACTION, abs=0.08)
     after_hard = [later for row in hard for now, later in itertools.pairwise(row) if now]
-    assert np.mean(after_hard) > 2 * HARD_SHARE
+    assert np.mean(after_hard) > 2 * HARD_FRACTION
 
 
-def test_correlated_values_have_the_distribution_that_was_asked_for() -> None:
-    rng, drawn = CorrelatedRng(np.random.default_rng(0)), []
+def test_correlated_values_have_the_requested_distribution() -> None:
+    rng, values = CorrelatedRng(np.random.default_rng(0)), []
     for _ in range(15_000):
         rng.next_frame()
-        drawn.append((rng.normal(2, 3), rng.uniform(4, 6), rng.random(), rng.choice(2, p=(0.3, 0.7))))
-    normal, uniform, share, choice = np.array(drawn).T
+        values.append((rng.normal(2, 3), rng.uniform(4, 6), rng.random(), rng.choice(2, p=(0.3, 0.7))))
+    normal, uniform, unit, choice = np.array(values).T
     assert (normal.mean(), normal.std()) == (pytest.approx(2, abs=0.4), pytest.approx(3, abs=0.3))
     assert (uniform.mean(), uniform.std()) == (pytest.approx(5, abs=0.1), pytest.approx(2 / 12**0.5, abs=0.06))
-    assert (np.mean(share < 0.2), choice.mean()) == (pytest.approx(0.2, abs=0.07), pytest.approx(0.7, abs=0.1))
+    assert (np.mean(unit < 0.2), choice.mean()) == (pytest.approx(0.2, abs=0.07), pytest.approx(0.7, abs=0.1))
 
 
-def test_each_call_has_values_of_its_own_that_move_slowly() -> None:
+def test_each_call_has_its_own_slowly_changing_values() -> None:
     rng, first, second, counts = CorrelatedRng(np.random.default_rng(1)), [], [], set()
     for _ in range(2000):
         rng.next_frame()

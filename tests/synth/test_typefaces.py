@@ -1,4 +1,4 @@
-"""Every typeface really draws ten different digits, and no design is shared between training and the other splits."""
+"""Every typeface renders ten different digits, and train shares no font family with val and test."""
 
 from itertools import combinations
 
@@ -16,7 +16,7 @@ def box(mask: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_ten_digits_of_the_asked_height_that_differ(name: str) -> None:
+def test_ten_digits_differ_and_have_the_requested_height(name: str) -> None:
     glyphs = [FACES[name].glyph(digit, height_px=80, stroke_px=0) for digit in "0123456789"]
     for glyph in glyphs:
         _, top, _, bottom = glyph.getbbox()
@@ -26,7 +26,7 @@ def test_ten_digits_of_the_asked_height_that_differ(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_a_stroke_grows_the_ink_evenly_and_inside_the_mask(name: str) -> None:
+def test_a_stroke_extends_the_ink_evenly_inside_of_the_mask(name: str) -> None:
     plain, outlined = (FACES[name].glyph("5", height_px=80, stroke_px=stroke_px) for stroke_px in (0, 6))
     for glyph in (plain, outlined):
         left, top, right, bottom = glyph.getbbox()
@@ -37,7 +37,7 @@ def test_a_stroke_grows_the_ink_evenly_and_inside_the_mask(name: str) -> None:
     assert all(3.5 <= px <= 8.5 for px in grown), grown
 
 
-def test_training_and_the_other_splits_share_no_family() -> None:
+def test_train_has_no_font_family_of_the_other_splits() -> None:
     families = [{family(name) for name in names} for names in ({f.name for f in TRAIN}, {f.name for f in UNSEEN})]
     assert len(FACES) == len(TRAIN) + len(UNSEEN)
     assert not families[0] & families[1]

@@ -102,7 +102,7 @@ def _copies_of_one(group: Sequence[AuditRow], match_kind: str) -> AuditFinding:
     firsts = {(row.split, row.label): row for row in reversed(group)}.values()
     ordered = list(dict.fromkeys([*reversed(firsts), *group]))
     names = [escape_control(row.image) + (f" ({row.shown_label})" if len(labels) > 1 else "") for row in ordered]
-    examples = summarize(names, most=_EXAMPLES)
+    examples = summarize(names, limit=_EXAMPLES)
     return AuditFinding(kind, f"{' and '.join(labels)} in {' and '.join(splits)} ({what}): {examples}", tuple(group))
 
 
@@ -117,9 +117,9 @@ def labels_astray(rows: Iterable[AuditRow], pinned: Sequence[str] | None) -> lis
     for split, present in counts.items():
         unknown = [f"{escape_control(label)} ({present[label]})" for label in in_order(set(present) - set(known))]
         if unknown and known:
-            findings.append(AuditFinding("unknown label", f"{split} has images of {summarize(unknown, most=_LABELS)}"))
+            findings.append(AuditFinding("unknown label", f"{split} has images of {summarize(unknown, limit=_LABELS)}"))
         missing = [escape_control(label) for label in known if label not in present]
         if missing and present:
-            some = f"{len(missing)} of {len(known)} labels: {summarize(missing, most=_LABELS)}"
+            some = f"{len(missing)} of {len(known)} labels: {summarize(missing, limit=_LABELS)}"
             findings.append(AuditFinding("missing label", f"{split} has no image of {some}"))
     return findings

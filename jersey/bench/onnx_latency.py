@@ -107,7 +107,7 @@ def _export(deployed: ExportModule, folder: Path) -> dict[str, Path]:
     write_onnx(deployed, paths["onnx"], {})
     write_onnx(deployed.changed(is_static=True), paths["onnx, no fit"], {})
     write_onnx(deployed.changed(is_half=True), paths["fp16"], {})
-    write_int8(paths["onnx"], paths["int8"], deployed.facts, calibration_NCHW=calibration)
+    write_int8(paths["onnx"], paths["int8"], deployed.metadata, calibration_NCHW=calibration)
     return paths
 
 

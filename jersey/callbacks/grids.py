@@ -67,7 +67,7 @@ class PredictionGrid(AfterEvaluation):
 
     def on_split_evaluated(self, scored: EvaluatedSplit) -> None:
         evaluation, ranked, images_NHW3 = scored.evaluation, scored.ranked, scored.images_NCHW.permute(0, 2, 3, 1)
-        right_M, wrong_M, unsure_M = ranked.right(), ranked.confident_errors(), ranked.least_confident()
+        right_M, wrong_M, unsure_M = ranked.correct(), ranked.confident_errors(), ranked.least_confident()
         sections = []
         for kind, all_M, shown_M in (
             ("read right, from all over the split", right_M, evenly_spaced(right_M, self.crops)),
@@ -75,7 +75,7 @@ class PredictionGrid(AfterEvaluation):
             ("least sure, mistakes framed", unsure_M, unsure_M[: self.crops]),
         ):
             shown = zip(images_NHW3[evaluation.indices_N[shown_M]].numpy(), shown_M.tolist(), strict=True)
-            tiles = [Tile([image], ranked.caption(row), is_marked=not ranked.is_right_N[row]) for image, row in shown]
+            tiles = [Tile([image], ranked.caption(row), is_marked=not ranked.is_correct_N[row]) for image, row in shown]
             sections.append(TileSection(kind, tiles, out_of=len(all_M)))
         if evaluation.illegible:
             sections.append(self._illegible(scored))
@@ -119,7 +119,7 @@ class GradCam(AfterEvaluation):
         sections = []
         for kind, rows_M in (
             ("read wrong, the surest first", ranked.confident_errors()),
-            ("read right, the least sure first", unsure_M[ranked.is_right_N[unsure_M]]),
+            ("read right, the least sure first", unsure_M[ranked.is_correct_N[unsure_M]]),
         ):
             tiles = [_heat_tile(scored, ranked, row, stage) for row in rows_M[: self.crops].tolist()]
             sections.append(TileSection(kind, tiles, out_of=len(rows_M)))

@@ -16,7 +16,7 @@ Launch = Callable[..., subprocess.CompletedProcess]
 def test_a_sweep_finishes_what_its_commands_began_and_is_not_done_twice(
     launch: Launch, crops_root: Path, tmp_path: Path
 ) -> None:
-    sets = ("data.size_px=(32,32)", "weights=None", "measure=False", "grad_cam=None", f"root={crops_root}", "seed=7")
+    sets = ("data.size_px=(32,32)", "weights=None", "profile=False", "grad_cam=None", f"root={crops_root}", "seed=7")
     flags = ("--exp=resnet18_baseline", "--fiddler=smoke", "--fiddler=cpu", *(f"--fdl_set={each}" for each in sets))
     sweep = (*flags, "--sweep=lr=1e-3", "--sweep=seed=0,1,2", "--run=try")
     names = [f"try-lr=0.001,seed={seed}" for seed in range(3)]

@@ -234,7 +234,7 @@ def reliability_bins(predictions: Predictions) -> ReliabilityBins:
 
 
 def coverage_and_precision(predictions: Predictions) -> tuple[Floats, Floats]:
-    """Returns coverage and precision, each [N], of the 1, 2, ... N most confident predictions, even on illegible crops."""
+    """Returns coverage and precision [N] of the 1, 2, ... N most confident predictions, illegible crops included."""
     order_N = (-predictions.confidence_N).argsort(kind="stable")
     coverage_N = predictions.legible_N[order_N].cumsum() / predictions.legible_N.sum()
     return coverage_N, predictions.correct_N[order_N].cumsum() / np.arange(1, len(order_N) + 1)

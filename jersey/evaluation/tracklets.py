@@ -202,9 +202,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="path of a model.onnx")
     parser.add_argument("folder", type=Path, help="folder of <number>/<tracklet>/*.jpg")
     parser.add_argument("--roster", type=int, default=12, metavar="N", help="size of the sampled rosters (12)")
-    parser.add_argument(
-        "--min_precision", type=float, default=0.99, help="target precision: 0.95, 0.98 or 0.99 (0.99)"
-    )
+    parser.add_argument("--min_precision", type=float, default=0.99, help="target precision: 0.95, 0.98 or 0.99 (0.99)")
     options = parser.parse_args()
     with exit_on_user_error():
         set_up_console()

@@ -45,7 +45,7 @@ class ExportSettings:
 
 
 class ExportModule(nn.Module):
-    """The graph to export, with a copy of the network on the CPU; maps uint8 crops [B,3,h,w] of any size to `OUTPUTS`."""
+    """The graph to export, with a copy of the network on the CPU; uint8 crops [B,3,h,w] of any size to `OUTPUTS`."""
 
     def __init__(self, network: Network, settings: ExportSettings) -> None:
         super().__init__()

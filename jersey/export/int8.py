@@ -28,14 +28,7 @@ QUANTIZED = ("Conv", "Relu", "Add", "MaxPool")
 
 
 def write_int8(source: Path, path: Path, metadata: Mapping[str, str], *, calibration_NCHW: np.ndarray) -> None:
-    """Writes `path` from the float32 file, without a parity check.
-
-    Args:
-        source: float32 file.
-        path: file to write.
-        metadata: metadata of that file.
-        calibration_NCHW: resized crops, uint8, that determine the ranges of the activations.
-    """
+    """Writes `path` from the float32 file, without a parity check; resized uint8 crops calibrate the ranges."""
     with TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)

@@ -170,8 +170,7 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
     for finding in findings[:MAX_WARNINGS]:
         log.warning("%s", finding)
     if len(findings) > MAX_WARNINGS:
-        more = len(findings) - MAX_WARNINGS
-        log.warning("the data has %d more findings, see %s", more, folder.path / "audit.txt")
+        log.warning("%d more findings are in %s", len(findings) - MAX_WARNINGS, folder.path / "audit.txt")
     for remark in remarks:
         log.warning("%s", remark)
 

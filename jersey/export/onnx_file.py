@@ -30,13 +30,7 @@ class ExportError(RuntimeError):
 
 
 def export_onnx(module: ExportModule, path: Path, *, reference: Reference, metadata: Mapping[str, str]) -> ParityResult:
-    """Writes `path` if the file predicts the network's top-1 class on every crop.
-
-    Args:
-        module: graph to export.
-        path: file to write.
-        reference: crops with torch's logits.
-        metadata: entries in addition to `ExportModule.metadata`.
+    """Writes `path`, with `metadata` added to the module's, if it predicts the network's top-1 class on every crop.
 
     Raises:
         ExportError: the file and the network disagree.
@@ -60,9 +54,7 @@ def _check_probabilities(model: OnnxModel, temperature: float, reference: Refere
     got_NK = model.output("probabilities", reference.crops_NCHW[sample].numpy())
     if not np.allclose(got_NK, expected_NK, atol=PROBABILITY_TOLERANCE):
         difference = np.abs(got_NK - expected_NK).max()
-        raise ExportError(
-            f"the ONNX file's probabilities differ from torch's by up to {difference:.3g}, so it was not written"
-        )
+        raise ExportError(f"the probabilities differ from torch's by up to {difference:.3g}, so no file was written")
 
 
 def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) -> None:

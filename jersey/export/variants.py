@@ -94,9 +94,6 @@ def export_variants(
         reference: crops with torch's logits.
         calibration_NCHW: resized crops of the train split, uint8, as `calibration_rows` selects them.
         min_agreement: minimum fraction of crops on which a variant must predict torch's top-1.
-
-    Returns:
-        One outcome per name, in the same order.
     """
     return [_export_variant(name, module, path, reference, calibration_NCHW, min_agreement) for name in names]
 

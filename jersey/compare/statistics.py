@@ -41,7 +41,6 @@ class Gain:
         a_S: metric of each run of A.
         b_S: metric of each run of B.
         gain: mean of B minus mean of A.
-
         p: p-value of the permutation test.
         min_detectable: true gain that would be found significant four times in five.
     """

@@ -1,10 +1,10 @@
-"""The root of every config, and the life of a run: read and audit the data, fit, test, export, profile, report.
+"""The root of every config and the stages of a run: read and audit the data, fit, test, export, profile, report.
 
-Each stage is a function of the run's state that writes its own files and can be called alone. Of several processes
-(`jersey.core.distributed`) all read the data, fit and test; rank zero does the rest.
+Each stage is a function of the run's state that writes its own files and can be called alone. With several processes
+(`jersey.core.distributed`) every process reads the data, fits and tests; rank zero does the rest.
 
-Parts come as partials and get here what is known only at run time: the labels, the seed, the run folder. Building
-a config therefore reads no data.
+Parts are passed as partials and receive what is only known at run time: the labels, the seed and the run folder.
+Building a config therefore reads no data.
 """
 
 import json
@@ -43,22 +43,21 @@ from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
 
-WARNINGS = 5  # about the data, at the start of a run
+MAX_WARNINGS = 5  # findings about the data that are logged at the start of a run
 
 
 @dataclass(kw_only=True)
 class Experiment:
     """Everything that defines a result.
 
-    Args:
-        data: gives the datamodule, called with `seed`.
-        module: gives the LightningModule, called with `labels`, `class_counts` and `seed`.
-        trainer: gives the Trainer, called with `run_dir`, `loggers` and `run_state`.
-        seed: of weights, train order and augmentation.
-        measure: time the exported model and count its parameters; takes some seconds.
-        onnx_variants: forms of the exported file to make beside it: "int8", "fp16", "static"; see
-            `jersey.export.variants`.
-        onnx_variant_min_agreement: the least share of validation crops on which a variant must have torch's top-1.
+    Attributes:
+        data: function that returns the datamodule, called with `seed`.
+        module: function that returns the LightningModule, called with `labels`, `class_counts` and `seed`.
+        trainer: function that returns the Trainer, called with `run_dir`, `loggers` and `run_state`.
+        seed: seed of the initial weights, the training order and the augmentation.
+        profile: whether to time the exported model and count its parameters, which takes a few seconds.
+        onnx_variants: additional forms of the exported file: "int8", "fp16", "static"; see `jersey.export.variants`.
+        onnx_variant_min_agreement: minimum fraction of validation crops on which a variant must predict torch's top-1.
     """
 
     data: Callable[..., JerseyDataModule]
@@ -77,13 +76,16 @@ class Experiment:
         flat_config: Mapping[str, Any],
         review: Callable[[Mapping[str, Split]], Iterable[object]] = lambda splits: (),
     ) -> None:
-        """Does what of the run is still to be done; raises UserError where the data set or a setting is wrong.
+        """Runs every stage that the run has not finished yet.
 
         Args:
-            folder: where everything lands; it knows how far an earlier process came.
-            aim_repo: Aim's repository.
-            flat_config: the config by path, for Aim.
-            review: called with the index of the data set; what it returns is logged as warnings.
+            folder: folder of the run; its status records which stages an earlier process finished.
+            aim_repo: path of Aim's repository.
+            flat_config: config values by path, recorded in Aim.
+            review: function of the splits by name; the items that it returns are logged as warnings.
+
+        Raises:
+            UserError: the data set or a setting is invalid.
         """
         if folder.stage == "finished":
             log.info("%s is finished, see %s; to run this again choose another --run", folder.path, folder.report.name)
@@ -104,7 +106,7 @@ class Experiment:
             fit(state)
             tested = test(state)
             exported = export(state, tested)
-            tracker.log_metadata("export", {"file": str(folder.onnx), **exported.facts})
+            tracker.log_metadata("export", {"file": str(folder.onnx), **exported.summary})
             report(state, tested, exported)
         folder.mark_stage("finished", best_epoch=tested.best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
@@ -120,7 +122,7 @@ class Experiment:
     def prepare(
         self, folder: RunFolder, data: JerseyDataModule, *, loggers: Sequence[Logger] = (), **origin: Any
     ) -> "RunContext":
-        """Builds what the stages after the audit take; `origin` is the commit and the start of the run."""
+        """Builds the state of the stages after the audit; `origin` holds `commit` and `started_s`."""
         module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
         trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
         return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
@@ -128,7 +130,7 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """A run in this process, as its stages take it; from `test` on the module holds the best weights."""
+    """The state of a run in this process, passed to its stages; from `test` on the module holds the best weights."""
 
     experiment: Experiment
     folder: RunFolder
@@ -136,24 +138,24 @@ class RunContext:
     module: JerseyModule
     trainer: L.Trainer
     commit: str = "unknown"
-    started_s: float = field(default_factory=time.monotonic)  # by the monotonic clock
+    started_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
 class TestResult:
-    """The best weights on the test split, and what their checkpoint says about itself (see `load_best_weights`)."""
+    """The evaluation of the best weights on the test split, and their checkpoint's metadata (`load_best_weights`)."""
 
-    __test__ = False  # pytest takes it for a class of tests otherwise
+    __test__ = False  # pytest would collect it as a class of tests otherwise
 
     best: dict[str, Any]
     evaluation: Evaluation
 
 
 def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) -> None:
-    """Writes the label map and all that was found in the data, shows what it holds, and warns of the first findings.
+    """Writes the label map and the findings about the data, logs the class counts, and warns of the first findings.
 
     Raises:
-        UserError: the run began with another label map.
+        UserError: the run started with a different label map.
     """
     if folder.labels.exists():
         Labels.load(folder.labels).require_same(data.labels, here=f"the run {folder.path}", there="the data set")
@@ -163,28 +165,28 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
     write_text(folder.path / "audit.txt", found.text())
     write_text(folder.path / "audit.json", found.to_json())
     log.info("%s", found.tables())
-    told = ("missing label", "bad image")  # by the data module
-    untold = [finding for finding in found.findings if finding.kind not in told]
-    for finding in untold[:WARNINGS]:
+    already_logged = ("missing label", "bad image")  # by the data module
+    findings = [finding for finding in found.findings if finding.kind not in already_logged]
+    for finding in findings[:MAX_WARNINGS]:
         log.warning("%s", finding)
-    if len(untold) > WARNINGS:
-        log.warning("and %d more findings in the data, see %s", len(untold) - WARNINGS, folder.path / "audit.txt")
+    if len(findings) > MAX_WARNINGS:
+        log.warning("%d more findings are in %s", len(findings) - MAX_WARNINGS, folder.path / "audit.txt")
     for remark in remarks:
         log.warning("%s", remark)
 
 
 def fit(state: RunContext) -> None:
-    """Trains from the last checkpoint on; where training is over, restores its counters and goes no further."""
+    """Trains from the last checkpoint on; if training has finished, only restores its counters."""
     folder, trainer = state.folder, state.trainer
     last = usable_checkpoint(folder)
-    if folder.stage != "fit":  # training is over, perhaps stopped early
+    if folder.stage != "fit":  # training has finished, perhaps by early stopping
         trainer.fit_loop.max_epochs = folder.status["epochs"]
     if last:
         log.info("resuming %s from %s", folder.path, last.name)
     with signals.defer_stop():
         trainer.fit(state.module, datamodule=state.data, ckpt_path=last, weights_only=True)
     folder.mark_stage("test", epochs=trainer.current_epoch)
-    barrier()  # rank zero has written its last checkpoint
+    barrier()  # until rank zero has written its last checkpoint
 
 
 def test(state: RunContext) -> TestResult:
@@ -209,19 +211,19 @@ def export(state: RunContext, tested: TestResult) -> ExportResult:
 
 
 def report(state: RunContext, tested: TestResult, exported: ExportResult) -> None:
-    """Measures the exported model if that is wanted, into `model_info.json`; writes `report.md` and `report.html`."""
+    """Writes `report.md` and `report.html`, and with `Experiment.profile` also `model_info.json`."""
     folder, data, network = state.folder, state.data, state.module.network
     info: dict[str, Any] | None = None
     if state.experiment.profile:
         device, checkpoint = state.trainer.strategy.root_device, folder.best_checkpoint
         info = profile_model(network, size_px=data.size_px, device=device, checkpoint=checkpoint, onnx=folder.onnx)
         write_text(folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
-    difference = folder.path / "config_diff.txt"
+    config_diff = folder.path / "config_diff.txt"
     counts = dict(zip(data.labels.names, data.class_counts, strict=True))
     content = ReportContent(
         folder=folder.path,
-        facts=_facts(state, tested) | skipped_summary(data.skipped),
-        difference=difference.read_text(encoding="utf-8", errors="replace") if difference.exists() else "",
+        summary=_summary(state, tested) | skipped_summary(data.skipped),
+        config_diff=config_diff.read_text(encoding="utf-8", errors="replace") if config_diff.exists() else "",
         val=tested.best["val"],
         test=tested.evaluation,
         labels=data.labels,
@@ -232,11 +234,11 @@ def report(state: RunContext, tested: TestResult, exported: ExportResult) -> Non
     write_report(f"{folder.experiment}/{folder.name}", content)
 
 
-def _facts(state: RunContext, tested: TestResult) -> dict[str, str]:
+def _summary(state: RunContext, tested: TestResult) -> dict[str, str]:
     device = state.trainer.strategy.root_device.type
     return {
         "best epoch": f"{tested.best['epoch']} of 0 to {state.folder.status['epochs'] - 1}",
-        "weights": f"{tested.best['eval_weights']} (tested, exported and scored in validation)",
+        "weights": f"{tested.best['eval_weights']} (validated, tested and exported)",
         "seed": str(state.experiment.seed),
         "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
         "commit": state.commit,
@@ -255,12 +257,15 @@ def _tracker(
 
 
 def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
-    """Puts the weights that earned a checkpoint its score into the module: the average where one was kept.
+    """Loads the weights that were validated into the module: the EMA weights if the checkpoint has them.
 
     Lightning's own `ckpt_path="best"` would load the raw weights here (see `WeightAveraging.on_load_checkpoint`).
 
     Returns:
-        What the checkpoint says about itself: "epoch", "eval_weights" and "val", its scores by name.
+        Metadata of the checkpoint: "epoch", "eval_weights" and "val", its validation metrics by name.
+
+    Raises:
+        UserError: the file is damaged, or the labels are not those of the module.
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -269,6 +274,6 @@ def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
         return {"epoch": int(content["epoch"]), **content["jersey"]}
     except UserError:
         raise
-    except Exception as error:  # as many kinds as there are damages
+    except Exception as error:  # a damaged file can raise almost any exception
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(f"{checkpoint} cannot be used ({reason}); put back a copy, or choose another --run") from error

@@ -1,4 +1,4 @@
-"""A run at the level of the library: the best-scored, the tested and the exported weights are one and the same."""
+"""A run by the library: the weights with the best score are the ones that are tested and exported."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run of three epochs at a learning rate that sets the average and the raw weights far apart."""
+    """A run of three epochs at a learning rate high enough to separate EMA weights and raw weights."""
     config = configs.get_experiment("resnet18_baseline")()
     config.data.root = str(crops_root)
     config.data.size_px = (32, 32)
@@ -59,14 +59,14 @@ def crops(crops_root: Path) -> JerseyDataModule:
 
 
 def logits_of(state: dict[str, torch.Tensor], images_NCHW: torch.Tensor) -> np.ndarray:
-    """What a network with the `network.` weights of a checkpoint says."""
+    """Computes the logits of a network with the `network.` weights of a checkpoint."""
     network = resnet_classifier(labels=Labels(("0", "00", "01")), weights=None, head=CompositionalHead).eval()
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
     with torch.inference_mode():
         return network(images_NCHW).numpy()
 
 
-def test_the_onnx_file_alone_has_the_accuracy_of_the_best_epoch_and_knows_its_origin(
+def test_the_onnx_file_has_the_accuracy_of_the_best_epoch_and_metadata_of_its_origin(
     finished: RunFolder, crops: JerseyDataModule
 ) -> None:
     rows = rows_of(finished.path)
@@ -74,16 +74,16 @@ def test_the_onnx_file_alone_has_the_accuracy_of_the_best_epoch_and_knows_its_or
     model = OnnxModel(finished.onnx)
     predicted_N = model.logits(crops.decoded["val"].images_NCHW.numpy()).argmax(axis=1)
     assert (predicted_N == crops.decoded["val"].labels_N.numpy()).mean() == pytest.approx(best, abs=1e-12)
-    facts = model.facts
-    assert json.loads(facts["val_scores"])["acc_top1"] == best
-    assert json.loads(facts["test_scores"])["acc_top1"] == float(rows[-1]["test/acc_top1"])
+    metadata = model.metadata
+    assert json.loads(metadata["val_scores"])["acc_top1"] == best
+    assert json.loads(metadata["test_scores"])["acc_top1"] == float(rows[-1]["test/acc_top1"])
     (start,) = json.loads((finished.path / "provenance.json").read_text(encoding="utf-8"))
     origin = {"experiment": finished.experiment, "run": finished.name, "commit": start["commit"], "weights": "ema"}
-    assert facts.items() >= {**origin, "data_sha256": data_sha256(crops)}.items()
-    assert json.loads(facts["producers"])["torch"] == version("torch")
+    assert metadata.items() >= {**origin, "data_sha256": data_sha256(crops)}.items()
+    assert json.loads(metadata["producers"])["torch"] == version("torch")
 
 
-def test_the_hash_of_the_data_is_of_labels_and_contents(crops: JerseyDataModule, tmp_path: Path) -> None:
+def test_the_hash_of_the_data_depends_on_labels_and_image_contents(crops: JerseyDataModule, tmp_path: Path) -> None:
     def read(root: Path) -> str:
         data = JerseyDataModule(str(root), seed=0, size_px=(32, 32))
         data.setup()
@@ -101,41 +101,41 @@ def test_the_hash_of_the_data_is_of_labels_and_contents(crops: JerseyDataModule,
     assert read(moved) != before
 
 
-def test_probabilities_and_thresholds_are_those_of_the_report(finished: RunFolder, crops: JerseyDataModule) -> None:
+def test_probabilities_and_thresholds_match_the_report(finished: RunFolder, crops: JerseyDataModule) -> None:
     model = OnnxModel(finished.path / "model.onnx")
     text = (finished.path / "report.md").read_text(encoding="utf-8")
     assert f"divided by {model.temperature:.3f}" in text
     images, labels_N = (getattr(crops.decoded["test"], name).numpy() for name in ("images_NCHW", "labels_N"))
     probabilities_NK = model.output("probabilities", images)
-    confidence_N, right_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
+    confidence_N, correct_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
     assert [each.precision for each in model.thresholds] == [0.95, 0.98, 0.99]
     for each in model.thresholds:
         (row,) = (line for line in text.splitlines() if line.startswith(f"| {each.precision:.0%} |"))
         if each.confidence is None:
-            assert "none is enough" in row
+            assert "not reached" in row
             continue
-        answered_N = confidence_N >= each.confidence
-        assert each.test_coverage == pytest.approx(answered_N.mean())
-        assert each.test_precision == (pytest.approx(right_N[answered_N].mean()) if answered_N.any() else None)
+        accepted_N = confidence_N >= each.confidence
+        assert each.test_coverage == pytest.approx(accepted_N.mean())
+        assert each.test_precision == (pytest.approx(correct_N[accepted_N].mean()) if accepted_N.any() else None)
         assert f"| {each.confidence:.4f} |" in row
 
 
-def test_tested_exported_and_best_scored_weights_are_the_average(finished: RunFolder, crops: JerseyDataModule) -> None:
+def test_the_ema_weights_are_validated_tested_and_exported(finished: RunFolder, crops: JerseyDataModule) -> None:
     checkpoint = torch.load(finished.best_checkpoint, weights_only=True)
     images_NCHW, labels_N = crops.decoded["test"].images_NCHW, crops.decoded["test"].labels_N.numpy()
-    average_NK = logits_of(checkpoint["state_dict"], images_NCHW)
+    ema_NK = logits_of(checkpoint["state_dict"], images_NCHW)
     raw_NK = logits_of(checkpoint["current_model_state"], images_NCHW)
     exported_NK = OnnxModel(finished.path / "model.onnx").logits(images_NCHW.numpy())
-    assert np.abs(average_NK - raw_NK).max() > 0.01
-    assert np.abs(average_NK - exported_NK).max() < 1e-4
+    assert np.abs(ema_NK - raw_NK).max() > 0.01
+    assert np.abs(ema_NK - exported_NK).max() < 1e-4
     tested = float(rows_of(finished.path)[-1]["test/acc_top1"])
-    assert (average_NK.argmax(axis=1) == labels_N).mean() == pytest.approx(tested, abs=1e-12)
-    losses_N = -torch.from_numpy(average_NK).log_softmax(dim=1)[torch.arange(len(labels_N)), torch.from_numpy(labels_N)]
+    assert (ema_NK.argmax(axis=1) == labels_N).mean() == pytest.approx(tested, abs=1e-12)
+    losses_N = -torch.from_numpy(ema_NK).log_softmax(dim=1)[torch.arange(len(labels_N)), torch.from_numpy(labels_N)]
     assert losses_N.mean().item() == pytest.approx(float(rows_of(finished.path)[-1]["test/loss"]), rel=1e-4)
     assert checkpoint["jersey"]["eval_weights"] == "ema"
 
 
-def test_labels_survive_every_file(finished: RunFolder) -> None:
+def test_every_file_keeps_the_labels_as_strings(finished: RunFolder) -> None:
     names = ["0", "00", "01"]
     mapping = json.loads(finished.labels.read_text(encoding="utf-8"))
     assert (mapping["labels"], mapping["class_to_idx"]) == (names, {"0": 0, "00": 1, "01": 2})
@@ -151,7 +151,7 @@ def test_labels_survive_every_file(finished: RunFolder) -> None:
 
 
 def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_path: Path) -> None:
-    """On a copy of the run, without its fit: they bring back the same file and page."""
+    """On a copy of the run, without fit, they write the same file and report."""
     copied = replace(finished, path=Path(shutil.copytree(finished.path, tmp_path / finished.name)))
     copied.onnx.unlink()
     copied.report.unlink()
@@ -165,8 +165,8 @@ def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_pat
     assert [line for line in again if line not in kept and not line.startswith(("| minutes", "| commit"))] == []
 
 
-def test_a_variant_is_where_report_and_tracker_say(finished: RunFolder) -> None:
-    """Whether it is faster is up to the machine."""
+def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFolder) -> None:
+    """Whether it is fast enough depends on the machine."""
     file = finished.path / "model.int8.onnx"
     (row,) = (line for line in finished.report.read_text(encoding="utf-8").splitlines() if file.name in line)
     assert row.endswith("| written |") == file.exists()
@@ -174,16 +174,16 @@ def test_a_variant_is_where_report_and_tracker_say(finished: RunFolder) -> None:
         float32, int8 = OnnxModel(finished.onnx), OnnxModel(file)
         assert int8.facts == {**float32.facts, "variant": "int8"}
     run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
-    facts = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
-    assert (facts["int8_refused"] == "") == file.exists()
-    assert f"{facts['int8_val_agreement']:.2%}" in row
-    assert f"{facts['int8_speedup']:.3f} (" in row
+    tracked = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
+    assert (tracked["int8_refused"] == "") == file.exists()
+    assert f"{tracked['int8_val_agreement']:.2%}" in row
+    assert f"{tracked['int8_speedup']:.3f} (" in row
 
 
-def test_a_checkpoint_of_other_labels_and_a_data_set_that_lost_a_class_are_refused(
+def test_a_checkpoint_with_other_labels_and_a_data_set_that_lost_a_class_raise_an_error(
     finished: RunFolder, shrink: Callable[[fdl.Buildable], None], tmp_path: Path
 ) -> None:
-    """The latter before training, and whatever checkpoint is there: the label map of the run's beginning stays."""
+    """The lost class is found before training, by the label map that the run wrote when it started."""
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
     config.data.labels = ("01", "00", "0")
@@ -199,7 +199,7 @@ def test_a_checkpoint_of_other_labels_and_a_data_set_that_lost_a_class_are_refus
         fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
 
 
-def test_a_compiled_network_leaves_the_same_names_and_exports(
+def test_a_compiled_network_saves_the_same_parameter_names_and_exports(
     shrink: Callable[[fdl.Buildable], None], tmp_path: Path
 ) -> None:
     config = configs.get_experiment("resnet18_baseline")()

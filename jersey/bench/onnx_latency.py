@@ -112,7 +112,7 @@ def _export(module: ExportModule, folder: Path) -> dict[str, Path]:
     write_onnx(module, paths["onnx"], {})
     write_onnx(module.changed(is_static=True), paths["onnx, no resize"], {})
     write_onnx(module.changed(is_half=True), paths["fp16"], {})
-    write_int8(paths["onnx"], paths["int8"], module.facts, calibration_NCHW=calibration)
+    write_int8(paths["onnx"], paths["int8"], module.metadata, calibration_NCHW=calibration)
     return paths
 
 

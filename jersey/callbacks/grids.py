@@ -68,7 +68,7 @@ class PredictionGrid(AfterEvaluation):
 
     def on_split_evaluated(self, split: EvaluatedSplit) -> None:
         evaluation, ranked, images_NHW3 = split.evaluation, split.ranked, split.images_NCHW.permute(0, 2, 3, 1)
-        correct_M, errors_M, unconfident_M = ranked.right(), ranked.confident_errors(), ranked.least_confident()
+        correct_M, errors_M, unconfident_M = ranked.correct(), ranked.confident_errors(), ranked.least_confident()
         sections = []
         for kind, all_M, shown_M in (
             ("correct, evenly spaced over the split", correct_M, evenly_spaced(correct_M, self.crops)),
@@ -76,7 +76,7 @@ class PredictionGrid(AfterEvaluation):
             ("least confident, errors framed", unconfident_M, unconfident_M[: self.crops]),
         ):
             shown = zip(images_NHW3[evaluation.indices_N[shown_M]].numpy(), shown_M.tolist(), strict=True)
-            tiles = [Tile([image], ranked.caption(row), is_marked=not ranked.is_right_N[row]) for image, row in shown]
+            tiles = [Tile([image], ranked.caption(row), is_marked=not ranked.is_correct_N[row]) for image, row in shown]
             sections.append(TileSection(kind, tiles, out_of=len(all_M)))
         if evaluation.illegible:
             sections.append(self._illegible(split))
@@ -120,7 +120,7 @@ class GradCam(AfterEvaluation):
         sections = []
         for kind, rows_M in (
             ("incorrect, most confident first", ranked.confident_errors()),
-            ("correct, least confident first", unconfident_M[ranked.is_right_N[unconfident_M]]),
+            ("correct, least confident first", unconfident_M[ranked.is_correct_N[unconfident_M]]),
         ):
             tiles = [_heat_tile(split, ranked, row, stage) for row in rows_M[: self.crops].tolist()]
             sections.append(TileSection(kind, tiles, out_of=len(rows_M)))

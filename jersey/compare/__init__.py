@@ -1,4 +1,4 @@
-"""Whether one side's runs read better than the other's: `python -m jersey.compare RUN_A... -- RUN_B...`.
+"""Compares the accuracy of two sides of runs: `python -m jersey.compare RUN_A... -- RUN_B...`.
 
-Works on what each run keeps of its test, so it needs neither torch nor the data.
+It only uses the test predictions in the run folders, so it needs neither torch nor the data.
 """

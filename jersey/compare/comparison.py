@@ -1,6 +1,6 @@
-"""Two sides of runs, compared by three scores: top-1, macro recall, and macro recall of the rarest numbers.
+"""Compares two sides of runs by three metrics: top-1, macro recall, and macro recall of the rarest labels.
 
-Shapes: S runs of a side, N crops of the test split, M of them that count in a score.
+Shapes: S runs of a side, N crops of the test split, M of them that a metric includes.
 """
 
 import json
@@ -17,84 +17,86 @@ from jersey.core.errors import UserError
 from jersey.core.tables import format_table, mean_and_spread
 from jersey.runs.folder import changed_lines
 
-SEED = 0  # of the random draws, so that the same runs always give the same words
+SEED = 0  # of the random samples, so that the same runs always lead to the same text
 ONE_PAIR = (
-    "One run a side: this is about these two trained models. Other seeds may turn it round; give three runs or more of"
-    " each to compare how they were trained."
+    "With one run per side, the result only holds for these two trained models, and other seeds may reverse it; give at"
+    " least three runs per side to compare the settings."
 )
-LEGEND = "In points of 100; ± is the spread over seeds. A true gain of the size 'could show' is shown 4 times in 5."
-HEADER = ["", "A", "B", "B - A", "95 % interval", "could show"]
+LEGEND = "Percentages; ± is the standard deviation over seeds. A true gain of size 'detectable' is found 4 times in 5."
+HEADER = ["", "A", "B", "B - A", "95 % interval", "detectable"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found.
+    """The result of a comparison.
 
     Attributes:
-        crops: in the test split.
-        numbers: among them.
-        more_a: crops that a larger share of A's runs reads right.
-        more_b: crops that a larger share of B's runs reads right.
-        mcnemar: p of McNemar's exact test; None unless it is one run against one: then nothing is known of other seeds.
-        gains: by the name of the score.
-        caveats: what to know before believing it.
+        a: runs of A.
+        b: runs of B.
+        crops: number of test crops.
+        labels: number of distinct labels among them.
+        better_a: number of crops that a larger fraction of A's runs predicts correctly.
+        better_b: number of crops that a larger fraction of B's runs predicts correctly.
+        mcnemar: p-value of McNemar's exact test for one run per side; None with more runs.
+        gains: gain by name of the metric.
+        caveats: limitations of the comparison.
     """
 
     a: Sequence[FinishedRun]
     b: Sequence[FinishedRun]
     crops: int
-    numbers: int
-    more_a: int
-    more_b: int
+    labels: int
+    better_a: int
+    better_b: int
     mcnemar: float | None
     gains: dict[str, Gain]
     caveats: list[str]
 
 
 def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) -> Comparison:
-    """Compares runs of two settings, crop by crop; the `rare` rarest numbers make the third score, unless it is 0.
+    """Compares runs of two settings crop by crop; the third metric covers the `rare` rarest labels, unless it is 0.
 
     Raises:
         UserError: a side has no run, or the runs cannot be paired.
     """
     if not a or not b:
-        raise UserError("a side has no run; write: python -m jersey.compare RUN_A... -- RUN_B...")
+        raise UserError("one side has no run; write: python -m jersey.compare RUN_A... -- RUN_B...")
     require_comparable(a, b)
     files = sorted(a[0].crops)
-    right_a_SN, right_b_SN = (np.stack([run.right_N(files) for run in runs]) for runs in (a, b))
-    more_N = right_b_SN.mean(axis=0) - right_a_SN.mean(axis=0)
-    more_a, more_b = int((more_N < 0).sum()), int((more_N > 0).sum())
-    true_N = np.array([a[0].crops[file][1] for file in files])
-    all_N, rare_numbers = np.full(len(files), True), rarest(a[0], rare)
-    scores: dict[str, tuple[Bools, NDArray[Any]]] = {  # which crops count, and in groups of what
+    correct_a_SN, correct_b_SN = (np.stack([run.correct_N(files) for run in runs]) for runs in (a, b))
+    gain_N = correct_b_SN.mean(axis=0) - correct_a_SN.mean(axis=0)
+    better_a, better_b = int((gain_N < 0).sum()), int((gain_N > 0).sum())
+    labels_N = np.array([a[0].crops[file][1] for file in files])
+    all_N, rare_labels = np.full(len(files), True), rarest(a[0], rare)
+    metrics: dict[str, tuple[Bools, NDArray[Any]]] = {  # which crops are included, and how they are grouped
         "top-1": (all_N, np.zeros(len(files))),
-        "macro recall": (all_N, true_N),
+        "macro recall": (all_N, labels_N),
     }
-    if rare_numbers:
-        scores[f"macro recall of the {len(rare_numbers)} rarest"] = np.isin(true_N, rare_numbers), true_N
+    if rare_labels:
+        metrics[f"macro recall of the {len(rare_labels)} rarest"] = np.isin(labels_N, rare_labels), labels_N
     rng, gains = np.random.default_rng(SEED), {}
-    for name, (counts_N, group_of_N) in scores.items():
-        group_M = np.unique(group_of_N[counts_N], return_inverse=True)[1]
-        gains[name] = gain_between(right_a_SN[:, counts_N], right_b_SN[:, counts_N], group_M, rng=rng)
+    for name, (included_N, groups_N) in metrics.items():
+        group_M = np.unique(groups_N[included_N], return_inverse=True)[1]
+        gains[name] = gain_between(correct_a_SN[:, included_N], correct_b_SN[:, included_N], group_M, rng=rng)
     return Comparison(
         a=a,
         b=b,
         crops=len(files),
-        numbers=len(set(true_N.tolist())),
-        more_a=more_a,
-        more_b=more_b,
-        mcnemar=mcnemar_p(more_a, more_b) if len(a) == len(b) == 1 else None,
+        labels=len(set(labels_N.tolist())),
+        better_a=better_a,
+        better_b=better_b,
+        mcnemar=mcnemar_p(better_a, better_b) if len(a) == len(b) == 1 else None,
         gains=gains,
         caveats=caveats(a, b),
     )
 
 
 def comparison_text(found: Comparison) -> str:
-    """Who was compared, a row a score, and a verdict on each in words."""
+    """Formats the runs, one table row per metric, and a verdict on each metric."""
     lines = [f"A: {_named(found.a)}", f"B: {_named(found.b)}"]
     if changed := changed_lines(found.a[0].config, found.b[0].config):
         lines.append(f"B differs from A: {changed}")
-    lines += [f"warning: {remark}" for remark in found.caveats]
+    lines += [f"warning: {caveat}" for caveat in found.caveats]
     lines += [
         "",
         _crops(found),
@@ -108,17 +110,17 @@ def comparison_text(found: Comparison) -> str:
 
 
 def verdict(gain: Gain) -> str:
-    """B is better, B is worse, or neither is shown."""
+    """States whether B is better, B is worse, or no difference is shown."""
     interval = f"95 % interval {_interval(gain)}"
     if gain.is_significant:
         return f"B is {'better' if gain.gain > 0 else 'worse'} by {100 * abs(gain.gain):.2f} points, {interval}"
     if gain.low <= 0 <= gain.high:
         return f"no difference shown, {interval}"
-    return f"no difference shown: too few crops decide (p = {gain.p:.3f}), {interval}"
+    return f"no difference shown: too few crops differ (p = {gain.p:.3f}), {interval}"
 
 
 def comparison_json(found: Comparison) -> str:
-    """All of it, scores as shares of 1."""
+    """Formats the result as JSON, with metrics as fractions of 1."""
     scores = {
         name: {
             "a": gain.a_S.tolist(),
@@ -126,7 +128,7 @@ def comparison_json(found: Comparison) -> str:
             "gain": gain.gain,
             "interval": [gain.low, gain.high],
             "p": gain.p,
-            "smallest_gain": gain.min_detectable,
+            "min_detectable": gain.min_detectable,
             "verdict": ("better" if gain.gain > 0 else "worse") if gain.is_significant else "no difference shown",
         }
         for name, gain in found.gains.items()
@@ -136,9 +138,9 @@ def comparison_json(found: Comparison) -> str:
         "b": [str(run.folder) for run in found.b],
         "about": "two settings" if found.mcnemar is None else "two models",
         "crops": found.crops,
-        "numbers": found.numbers,
-        "crops_read_better_by_a": found.more_a,
-        "crops_read_better_by_b": found.more_b,
+        "labels": found.labels,
+        "crops_better_in_a": found.better_a,
+        "crops_better_in_b": found.better_b,
         "mcnemar_p": found.mcnemar,
         "scores": scores,
         "warnings": found.caveats,
@@ -152,9 +154,9 @@ def _named(runs: Sequence[FinishedRun]) -> str:
 
 
 def _crops(found: Comparison) -> str:
-    differ = found.more_a + found.more_b
-    text = f"{found.crops} test crops of {found.numbers} numbers; {differ} are not read equally well:"
-    text += f" {found.more_a} better by A, {found.more_b} better by B"
+    differ = found.better_a + found.better_b
+    text = f"{found.crops} test crops of {found.labels} labels; A and B differ on {differ} of them:"
+    text += f" {found.better_a} better by A, {found.better_b} better by B"
     return text if found.mcnemar is None else f"{text} (McNemar's exact p = {found.mcnemar:.3g})"
 
 
@@ -167,5 +169,5 @@ def _interval(gain: Gain) -> str:
     return f"{_points(gain.low)} to {_points(gain.high)}"
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.2f}"
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}"

@@ -1,14 +1,15 @@
-"""The table of recipes: what runs on the benchmark set read of all numbers, of the rare ones, and of unseen ones.
+"""The table of recipes: accuracy of runs on the benchmark set for all, rare and unseen numbers.
 
     python -m jersey.compare.recipes runs/resnet18_small*/*
 
-A row an experiment, the best first: its runs, then mean and standard deviation over them, in per cent of crops:
+There is one row per experiment, the best first: number of runs, then mean and standard deviation of their accuracies
+in percent:
 
-- all: of the test split, which holds each number equally often;
-- rare: of its ten rarest numbers;
-- unseen: of numbers that no train crop shows, when every string of at most two digits may be the answer; a head that
-  knows its labels only can read none of them;
-- open: of the test split, asked in that way.
+- all: on the test split, which contains each number equally often;
+- rare: on its ten rarest numbers;
+- unseen: on numbers without train crops, with an open vocabulary of every string of at most two digits; 0 for a
+  holistic head, which can only predict its labels;
+- open: on the test split, with the same open vocabulary.
 
 Shapes: N crops, C H W of an image, M = 110 numbers.
 """
@@ -46,7 +47,7 @@ _BATCH = 250
 
 @dataclass(frozen=True)
 class RecipeScore:
-    """Shares of crops that one run reads right; see the module."""
+    """The accuracies of one run; see the module."""
 
     all: float
     rare: float
@@ -58,7 +59,7 @@ COLUMNS = tuple(field.name for field in fields(RecipeScore))
 
 
 def score(run: FinishedRun) -> RecipeScore:
-    """Scores a run by its table of test predictions, and by what its best weights make of unseen numbers."""
+    """Scores a run by its table of test predictions, and by its best weights with an open vocabulary."""
     _, config = load(run.folder)
     experiment = configs.build(config)
     data = experiment.data(seed=experiment.seed)
@@ -72,13 +73,13 @@ def score(run: FinishedRun) -> RecipeScore:
         for root in (data.root, data.root / UNSEEN)
     )
     rare_files = [file for file, (_, number) in run.crops.items() if number in RARE]
-    everything, rare = (float(run.right_N(files).mean()) for files in ([*run.crops], rare_files))
-    return RecipeScore(all=everything, rare=rare, unseen=unseen, open=seen)
+    overall, rare = (float(run.correct_N(files).mean()) for files in ([*run.crops], rare_files))
+    return RecipeScore(all=overall, rare=rare, unseen=unseen, open=seen)
 
 
 @functools.cache
 def _test_split(root: str, size_px: tuple[int, int], resize_mode: ResizeMode) -> tuple[Tensor, tuple[str, ...]]:
-    """The test crops below a root, uint8 [N,3,H,W], and their numbers."""
+    """Returns the test crops of a data set, uint8 [N,3,H,W], and their labels."""
     data = JerseyDataModule(root, seed=0, size_px=size_px, resize_mode=resize_mode, illegible="drop")
     data.setup()
     return data.decoded["test"].images_NCHW, data.splits["test"].labels
@@ -94,14 +95,14 @@ def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[
     )
 
 
-def open_accuracy(open_vocabulary_logits_NM: Tensor, numbers: Sequence[str]) -> float:
-    """Share of crops whose number has the highest of the scores of all numbers."""
-    read = [ALL_NUMBERS[index] for index in open_vocabulary_logits_NM.argmax(dim=1).tolist()]
-    return sum(true == said for true, said in zip(numbers, read, strict=True)) / len(read)
+def open_accuracy(open_vocabulary_logits_NM: Tensor, labels: Sequence[str]) -> float:
+    """Returns the fraction of crops whose label has the highest logit of all numbers."""
+    predictions = [ALL_NUMBERS[index] for index in open_vocabulary_logits_NM.argmax(dim=1).tolist()]
+    return sum(label == each for label, each in zip(labels, predictions, strict=True)) / len(predictions)
 
 
 def recipe_table(scores: dict[str, list[RecipeScore]]) -> str:
-    """A row an experiment, the best first."""
+    """Formats one row per experiment, the best first."""
     rows = [["", "runs", *COLUMNS]]
     for name, each in sorted(scores.items(), key=lambda item: -statistics.mean(s.all for s in item[1])):
         rows.append([name, str(len(each)), *map(mean_and_spread, zip(*map(astuple, each), strict=True))])
@@ -109,7 +110,7 @@ def recipe_table(scores: dict[str, list[RecipeScore]]) -> str:
 
 
 def main() -> None:
-    """Prints the table, and a line of JSON with every run."""
+    """Prints the table, and one line of JSON with every run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs on the benchmark set")
     with exit_on_user_error():

@@ -1,4 +1,4 @@
-"""Runs to be compared, read back from their folders: what each has read on which crop of the test split."""
+"""Reads the test predictions of runs from their folders, and checks that the runs can be compared."""
 
 import csv
 from collections.abc import Sequence
@@ -21,27 +21,29 @@ class FinishedRun:
     """A finished run.
 
     Attributes:
+        folder: folder of the run.
         crops: (size in bytes, label) of each file of the test split.
-        read: what was read on each file.
-        config: the lines `path = value` of its config but for the seed.
+        predictions: predicted label of each file.
+        config: the lines `path = value` of its config, without the seed.
+        seed: the seed, as in the config.
     """
 
     folder: Path
     crops: dict[str, tuple[str, str]]
-    read: dict[str, str]
+    predictions: dict[str, str]
     config: str
     seed: str
 
-    def right_N(self, files: Sequence[str]) -> NDArray[np.bool_]:
-        """Whether each of the files was read right."""
-        return np.array([self.read[file] == self.crops[file][1] for file in files])
+    def correct_N(self, files: Sequence[str]) -> NDArray[np.bool_]:
+        """Returns whether the prediction on each of the files is correct."""
+        return np.array([self.predictions[file] == self.crops[file][1] for file in files])
 
 
 def read_run(folder: Path) -> FinishedRun:
     """Reads a run's folder.
 
     Raises:
-        UserError: it is no run, is not finished, or kept no predictions.
+        UserError: the folder is not a run, or the run is not finished or has no predictions.
     """
     try:
         stage = read_status(folder)["stage"]
@@ -49,35 +51,35 @@ def read_run(folder: Path) -> FinishedRun:
     except UserError:
         raise UserError(f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN") from None
     if stage != "finished":
-        raise UserError(f"the run {folder} is not finished; start it again to go on, or leave it out")
+        raise UserError(f"the run {folder} is not finished; start it again to continue, or leave it out")
     config = "\n".join(line for line in lines if not line.startswith(SEED))
     seed = "".join(line.removeprefix(SEED) for line in lines if line.startswith(SEED))
     return FinishedRun(folder, *_predictions(folder / PREDICTIONS), config, seed)
 
 
 def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    crops, read = {}, {}
+    crops, predictions = {}, {}
     try:
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
                 crops[row["file"]] = row["bytes"], row["label"]
-                read[row["file"]] = row["predicted"]
+                predictions[row["file"]] = row["predicted"]
     except FileNotFoundError:
         advice = "run it again with the callback PredictionsTable"
         raise UserError(f"the run {table.parent} has no {PREDICTIONS}; {advice}") from None
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise UserError(f"cannot read {table} ({error!r}); run it again, or leave it out") from None
-    if not crops or None in read.values():
-        raise UserError(f"{table} is cut off or empty; run it again, or leave it out")
-    return crops, read
+    if not crops or None in predictions.values():
+        raise UserError(f"{table} is truncated or empty; run it again, or leave it out")
+    return crops, predictions
 
 
 def require_comparable(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> None:
-    """Raises UserError when a run is there twice, or was tested on other crops than the first."""
+    """Raises UserError if a run is named twice, or was not tested on the same crops as the first."""
     seen: set[Path] = set()
     for run in (*a, *b):
         if run.folder.resolve() in seen:
-            raise UserError(f"the run {run.folder} is named twice; a run counts once, on one side")
+            raise UserError(f"the run {run.folder} is named twice; name each run once, on one side")
         seen.add(run.folder.resolve())
     for run in (*a, *b)[1:]:
         if difference := _difference(a[0].crops, run.crops):
@@ -88,19 +90,19 @@ def require_comparable(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> No
 
 
 def _difference(first: dict[str, tuple[str, str]], other: dict[str, tuple[str, str]]) -> str:
-    """The first thing in which the tested crops differ, as a phrase; empty when they are the same."""
-    if apart := sorted(first.keys() ^ other.keys()):
-        return f"{len(first)} and {len(other)} crops, and only one side has {apart[0]!r}"
-    for file, (size, number) in first.items():
-        if number != other[file][1]:
-            return f"{file!r} is {number!r} for one and {other[file][1]!r} for the other"
+    """Describes the first difference between the tested crops; empty if they are the same."""
+    if unpaired := sorted(first.keys() ^ other.keys()):
+        return f"{len(first)} and {len(other)} crops, and only one side has {unpaired[0]!r}"
+    for file, (size, label) in first.items():
+        if label != other[file][1]:
+            return f"{file!r} has the label {label!r} in one and {other[file][1]!r} in the other"
         if size != other[file][0]:
-            return f"{file!r} has {size} bytes for one and {other[file][0]} for the other"
+            return f"{file!r} has {size} bytes in one and {other[file][0]} in the other"
     return ""
 
 
 def caveats(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> list[str]:
-    """What to know of the runs before believing a comparison of them."""
+    """Returns the limitations of a comparison of these runs."""
     found = []
     for side, runs in (("A", a), ("B", b)):
         for run in runs[1:]:
@@ -108,18 +110,18 @@ def caveats(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> list[str]:
                 found.append(f"the runs of {side} differ in more than the seed, {run.folder.name}: {changed}")
         seeds = [run.seed for run in runs]
         if len(set(seeds)) < len(seeds):
-            found.append(f"runs of {side} share a seed ({', '.join(seeds)}), and spread less than others would")
+            found.append(f"runs of {side} share a seed ({', '.join(seeds)}), so their spread is underestimated")
     if len(a) != len(b):
-        found.append(f"A has {len(a)} and B {len(b)} runs, taken to spread alike; give both as many to be safer")
+        found.append(f"A has {len(a)} and B {len(b)} runs, and equal spread is assumed; equal counts are safer")
     return found
 
 
-def rarest(run: FinishedRun, most: int) -> list[str]:
-    """The tested numbers with the fewest train crops, the rarest first; empty where the run did not count them."""
+def rarest(run: FinishedRun, max_labels: int) -> list[str]:
+    """Returns the tested labels with the fewest train crops, rarest first; empty if the run has no counts."""
     try:
         with (run.folder / DATASET).open(encoding="utf-8", newline="") as file:
             counts = {row["number"]: int(row["train"]) for row in csv.DictReader(file)}
     except (OSError, ValueError, TypeError, KeyError, csv.Error):
         return []
-    tested = {number for _, number in run.crops.values()}
-    return sorted(tested & counts.keys(), key=lambda number: (counts[number], number))[:most]
+    tested = {label for _, label in run.crops.values()}
+    return sorted(tested & counts.keys(), key=lambda label: (counts[label], label))[:max_labels]

@@ -1,20 +1,21 @@
-"""What a test set and a few seeds can say about the gain from side A to side B.
+"""Statistics of the gain from side A to side B, given one test set and a few seeds.
 
-Every run has read the same crops, so sides are compared crop by crop: a crop's gain is the share of B's runs that read
-it right, less the share of A's runs. Comparing classifiers on one test set in pairs: Dietterich 1998,
-https://doi.org/10.1162/089976698300017197. Two things would differ at a repetition, and `gain_between` draws both:
+All runs are tested on the same crops, so sides are compared crop by crop: a crop's gain is the fraction of B's runs
+that predict it correctly, minus the fraction of A's runs. On comparing classifiers in pairs on one test set:
+Dietterich 1998, https://doi.org/10.1162/089976698300017197. A repetition would change two things, and `gain_between`
+samples both:
 
-- The crops. They are resampled with their runs kept together, so that crops which every run finds hard stay hard.
+- The crops. They are resampled together with all runs, so that crops which are hard for every run stay hard.
 - The seeds, which often matter more: Bouthillier et al. 2021, https://arxiv.org/abs/2103.03098. Resampling three runs
-  would give two thirds of their variance, and too few extremes. Instead, each draw is shifted by Student's t times the
-  standard error of the means, from one spread of runs pooled over both sides. So a side may have a single run; and
-  with as many runs a side little is lost where one of them spreads more.
+  would underestimate their variance by a third, and the tails. Instead, each sample is shifted by Student's t times
+  the standard error of the means, from a variance pooled over both sides. So one side may have a single run, and
+  with equal numbers of runs, unequal variances do little harm.
 
-The chance in which crops a run happens to get right is part of both terms, so intervals come out a little too wide:
-see Owen 2007, https://arxiv.org/abs/0712.1111, on resampling rows and columns. With a single run a side there is no
-spread of seeds to see, and the interval is about these two trained models, not about how they were trained.
+The randomness of which crops a run predicts correctly is part of both terms, so intervals are slightly too wide: see
+Owen 2007, https://arxiv.org/abs/0712.1111, on resampling rows and columns. With a single run per side the variance
+over seeds is unknown, and the interval only holds for these two trained models, not for their settings.
 
-Shapes: S runs of a side, N crops, G groups of crops, C cells (crops of one group with one gain), R random draws.
+Shapes: S runs of a side, N crops, G groups of crops, C cells (crops of one group with one gain), R random samples.
 """
 
 import math
@@ -28,20 +29,20 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 BOOTSTRAP_SAMPLES = 10_000
-LEVEL = 0.95  # of intervals; the test that must agree errs in the rest
-POWER = 0.8
+LEVEL = 0.95  # confidence level of intervals; 1 - LEVEL is the significance level of the permutation test
+POWER = 0.8  # probability that a true gain of `Gain.min_detectable` is found significant
 
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better B is than A by one score, as a share of 1, with its 95 % interval from `low` to `high`.
+    """The gain of B over A by one metric, as a fraction of 1, with its 95 % interval from `low` to `high`.
 
     Attributes:
-        a_S: the score of each run of A.
-        b_S: the score of each run of B.
-        gain: mean of B less mean of A.
-        p: of the test whether this gain is more than chance in which side reads which crop right.
-        smallest: a true gain of this size would be shown four times in five.
+        a_S: metric of each run of A.
+        b_S: metric of each run of B.
+        gain: mean of B minus mean of A.
+        p: p-value of the permutation test.
+        min_detectable: true gain that would be found significant four times in five.
     """
 
     a_S: Floats
@@ -54,77 +55,82 @@ class Gain:
 
     @property
     def is_significant(self) -> bool:
-        """Whether this is a difference: the interval leaves 0 out, and enough crops say so."""
+        """Whether the interval excludes 0 and the permutation test agrees."""
         return not self.low <= 0 <= self.high and self.p <= 1 - LEVEL
 
 
 def gain_between(
-    right_a_SN: Bools, right_b_SN: Bools, group_N: Ints, *, rng: np.random.Generator, draws: int = BOOTSTRAP_SAMPLES
+    correct_a_SN: Bools,
+    correct_b_SN: Bools,
+    group_N: Ints,
+    *,
+    rng: np.random.Generator,
+    samples: int = BOOTSTRAP_SAMPLES,
 ) -> Gain:
-    """The gain in the mean, over groups, of the share of crops that were read right.
+    """Returns the gain in the mean accuracy over groups.
 
     Args:
-        right_a_SN: whether each run of A has read each crop right.
-        right_b_SN: the same for B, on the same crops.
-        group_N: group of each crop, 0 to G - 1: the number, for macro recall; always 0, for accuracy.
-        rng: of the draws.
-        draws: how many.
+        correct_a_SN: whether each run of A predicts each crop correctly.
+        correct_b_SN: the same for B, on the same crops.
+        group_N: group of each crop, 0 to G - 1: the label for macro recall, always 0 for accuracy.
+        rng: generator of the samples.
+        samples: number of samples.
     """
-    a_S, b_S = (group_means(right_SN.astype(float), group_N) for right_SN in (right_a_SN, right_b_SN))
-    crop_gain_N = right_b_SN.mean(axis=0) - right_a_SN.mean(axis=0)
+    a_S, b_S = (group_means(correct_SN.astype(float), group_N) for correct_SN in (correct_a_SN, correct_b_SN))
+    crop_gain_N = correct_b_SN.mean(axis=0) - correct_a_SN.mean(axis=0)
     gain = float(b_S.mean() - a_S.mean())
-    # Crops of a cell are alike, so that drawing counts is enough.
+    # Crops of a cell are interchangeable, so it is enough to sample their counts.
     cells_2C, crops_C = np.unique(np.stack([crop_gain_N, group_N]), axis=1, return_counts=True)
     gain_C, group_C = cells_2C[0], cells_2C[1].astype(np.int64)
-    drawn_R = _resampled(gain_C, group_C, crops_C, rng, draws) + _other_seeds(a_S, b_S, rng, draws)
-    low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
-    p = _permutation_p(gain_C, group_C, crops_C, rng, draws)
-    smallest = float(np.quantile(abs(drawn_R - gain), LEVEL) + np.quantile(drawn_R - gain, POWER))
-    return Gain(a_S, b_S, gain, low, high, p, smallest)
+    sampled_R = _resampled(gain_C, group_C, crops_C, rng, samples) + _seed_shift(a_S, b_S, rng, samples)
+    low, high = np.quantile(sampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    p = _permutation_p(gain_C, group_C, crops_C, rng, samples)
+    detectable = float(np.quantile(abs(sampled_R - gain), LEVEL) + np.quantile(sampled_R - gain, POWER))
+    return Gain(a_S, b_S, gain, low, high, p, detectable)
 
 
 def group_means(value_SN: Floats, group_N: Ints) -> Floats:
-    """Mean over groups of the mean over the crops of a group, [S]."""
+    """Returns the mean over groups of the mean over the crops of a group, [S]."""
     crops_G = np.bincount(group_N)
     return np.stack([(np.bincount(group_N, weights=value_N) / crops_G).mean() for value_N in value_SN])
 
 
-def _resampled(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, draws: int) -> Floats:
-    """The gain on crops drawn with replacement, [R]; a group that is not drawn does not count in its draw."""
-    drawn_RC = rng.multinomial(crops_C.sum(), crops_C / crops_C.sum(), size=draws).astype(float)
+def _resampled(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, samples: int) -> Floats:
+    """Returns the gain on crops sampled with replacement, [R]; groups without sampled crops are excluded."""
+    sampled_RC = rng.multinomial(crops_C.sum(), crops_C / crops_C.sum(), size=samples).astype(float)
     in_group_CG = np.eye(group_C.max() + 1)[group_C]
-    crops_RG, sums_RG = drawn_RC @ in_group_CG, drawn_RC @ (in_group_CG * gain_C[:, None])
+    crops_RG, sums_RG = sampled_RC @ in_group_CG, sampled_RC @ (in_group_CG * gain_C[:, None])
     means_RG = np.divide(sums_RG, crops_RG, out=np.zeros_like(sums_RG), where=crops_RG > 0)
     return means_RG.sum(axis=1) / (crops_RG > 0).sum(axis=1)
 
 
-def _other_seeds(a_S: Floats, b_S: Floats, rng: np.random.Generator, draws: int) -> Floats:
-    """By how much runs with other seeds may shift the gain, [R]; zeros where no side has two runs."""
+def _seed_shift(a_S: Floats, b_S: Floats, rng: np.random.Generator, samples: int) -> Floats:
+    """Returns the shift of the gain by other seeds, [R]; zeros if no side has two runs."""
     freedom = len(a_S) + len(b_S) - 2
     if freedom == 0:
-        return np.zeros(draws)
+        return np.zeros(samples)
     variance = sum(((score_S - score_S.mean()) ** 2).sum() for score_S in (a_S, b_S)) / freedom
-    return rng.standard_t(freedom, size=draws) * math.sqrt(variance * (1 / len(a_S) + 1 / len(b_S)))
+    return rng.standard_t(freedom, size=samples) * math.sqrt(variance * (1 / len(a_S) + 1 / len(b_S)))
 
 
-def _permutation_p(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, draws: int) -> float:
-    """Share of draws with at least this gain, up or down, when chance decides crop by crop which side is which.
+def _permutation_p(gain_C: Floats, group_C: Ints, crops_C: Ints, rng: np.random.Generator, samples: int) -> float:
+    """Returns the two-sided p-value of Fisher's randomization test, which swaps the sides of random crops.
 
-    Fisher's randomisation test. Of one pair of runs it is McNemar's, up to the chance of the draws. It keeps a handful
-    of crops from deciding, to which a resample gives too narrow an interval.
+    With one run per side it equals McNemar's test, except for sampling noise. It rejects gains that rest on a handful
+    of crops, for which the resampled interval is too narrow.
     """
     crops_G = np.bincount(group_C, weights=crops_C)
     weight_C = gain_C / (crops_G[group_C] * len(crops_G))
-    gains_R = (2 * rng.binomial(crops_C, 0.5, size=(draws, len(crops_C))) - crops_C) @ weight_C
+    gains_R = (2 * rng.binomial(crops_C, 0.5, size=(samples, len(crops_C))) - crops_C) @ weight_C
     reached = abs(gains_R) >= abs(crops_C @ weight_C) - 1e-12
-    return float((1 + reached.sum()) / (1 + draws))
+    return float((1 + reached.sum()) / (1 + samples))
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
-    """Exact two-sided p that a fair coin splits the crops which one side alone reads right as unevenly as this.
+    """Returns the exact two-sided p-value of McNemar's test, given the crops that only one side predicts correctly.
 
     McNemar 1947, https://doi.org/10.1007/BF02295996, with the binomial distribution in place of its approximation.
     """
     crops = only_a + only_b
-    ways = sum(math.comb(crops, fewer) for fewer in range(min(only_a, only_b) + 1))
+    ways = sum(math.comb(crops, count) for count in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * ways / 2**crops)

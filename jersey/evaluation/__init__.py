@@ -1,1 +1,1 @@
-"""What scored splits show: metrics, calibration, tracklets, digit errors."""
+"""Evaluation of a split: metrics, calibration, tracklets, digit errors."""

@@ -1,7 +1,7 @@
-"""Calibration: a temperature for the logits, the error of the confidences, and the confidence that a precision takes.
+"""Calibration: temperature scaling, expected calibration error, and confidence thresholds for a target precision.
 
-Temperature and thresholds are found on the validation split and evaluated on the test split. Illegible crops have the
-class index -1: an answer to one of them is incorrect, and they have no part in temperature and calibration error.
+Temperature and thresholds are fitted on the validation split and evaluated on the test split. Illegible crops have the
+class index -1: a prediction on one of them is incorrect, and temperature and calibration error exclude them.
 
 Shapes: N crops, K classes, B bins.
 """
@@ -29,7 +29,7 @@ MAX_TEMPERATURE = 20.0
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network predicts on the crops of a split: logits, class indices (-1 if illegible), their temperature."""
+    """The predictions of a network on a split: logits, class indices of the labels (-1 if illegible), temperature."""
 
     logits_NK: NDArray[np.floating]
     labels_N: Ints
@@ -37,7 +37,7 @@ class Predictions:
 
     @cached_property
     def probabilities_NK(self) -> Floats:
-        """Rows sum to 1."""
+        """Softmax of the scaled logits."""
         return _softmax(self.logits_NK.astype(np.float64) / self.temperature)
 
     @cached_property
@@ -52,7 +52,7 @@ class Predictions:
 
     @cached_property
     def legible_N(self) -> Bools:
-        """Whether there is a number to read."""
+        """Whether the crop is legible."""
         return self.labels_N >= 0
 
     @property
@@ -61,16 +61,16 @@ class Predictions:
         return self.confidence_N[self.legible_N], self.correct_N[self.legible_N]
 
     def at(self, temperature: float) -> "Predictions":
-        """The same with another temperature."""
+        """Returns the same predictions with another temperature."""
         return replace(self, temperature=temperature)
 
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """The `expected_calibration_error` of the legible crops, and its 95 % interval from bootstrap samples.
+    """The `expected_calibration_error` of the legible crops, with its 95 % bootstrap interval.
 
-    `expected_if_calibrated` is the mean of a perfectly calibrated network with these confidences: with few crops in a
-    bin, their accuracy differs from it by chance.
+    `expected_if_calibrated` is the mean error of a perfectly calibrated network with these confidences, which is above
+    0 because the accuracy of a bin with few crops differs from their confidence by chance.
     """
 
     value: float
@@ -79,7 +79,8 @@ class CalibrationError:
     expected_if_calibrated: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f}; by chance {self.expected_if_calibrated:.4f})"
+        interval = f"95 % interval {self.low:.4f} to {self.high:.4f}"
+        return f"{self.value:.4f} ({interval}; {self.expected_if_calibrated:.4f} under perfect calibration)"
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,11 @@ class Calibration:
     """The calibration of an exported network.
 
     Attributes:
-        crops: legible validation crops that the temperature was found on.
-        before: of the test crops, with the logits as they are.
-        after: with the temperature.
-        thresholds: one a precision of `PRECISIONS`.
+        temperature: divisor of the logits.
+        crops: number of legible validation crops that the temperature was fitted on.
+        before: calibration error of the test crops without the temperature.
+        after: calibration error of the test crops with the temperature.
+        thresholds: one threshold for each of `PRECISIONS`.
     """
 
     temperature: float
@@ -100,13 +102,13 @@ class Calibration:
     thresholds: tuple[Threshold, ...]
 
     @property
-    def facts(self) -> dict[str, str]:
-        """For the metadata of the file."""
+    def metadata(self) -> dict[str, str]:
+        """The thresholds as metadata of the exported file."""
         return {"thresholds": json.dumps([asdict(each) for each in self.thresholds])}
 
 
 def calibrate(val: Predictions, test: Predictions) -> Calibration:
-    """Finds temperature and thresholds on `val`, and evaluates them on `test`."""
+    """Fits temperature and thresholds on `val`, and evaluates them on `test`."""
     temperature = fit_temperature(val.logits_NK[val.legible_N], val.labels_N[val.legible_N])
     val, test_after = val.at(temperature), test.at(temperature)
     return Calibration(
@@ -119,11 +121,11 @@ def calibrate(val: Predictions, test: Predictions) -> Calibration:
 
 
 def fit_temperature(logits_NK: NDArray[np.floating], labels_N: Ints) -> float:
-    """The temperature with the highest likelihood: https://arxiv.org/abs/1706.04599, section 4.2.
+    """Returns the temperature with the maximum likelihood: https://arxiv.org/abs/1706.04599, section 4.2.
 
-    The labels count as if one crop more had been seen, whose number nobody knows (so did Platt's, section 2.2 of
-    https://www.researchgate.net/publication/2594015): where all are read right, the likelihood alone would have
-    everything be certain. It is convex in 1/temperature, so its slope has one root, which is found by bisection between
+    The labels are smoothed by one extra crop of unknown number (as Platt did, section 2.2 of
+    https://www.researchgate.net/publication/2594015): if all predictions are correct, the likelihood alone would make
+    all of them certain. It is convex in 1/temperature, so its slope has one root, which is found by bisection between
     1 / `MAX_TEMPERATURE` and `MAX_TEMPERATURE`.
     """
     crops, classes = logits_NK.shape
@@ -132,7 +134,7 @@ def fit_temperature(logits_NK: NDArray[np.floating], labels_N: Ints) -> float:
     scores_NK = logits_NK.astype(np.float64)
 
     def slope(inverse: float) -> float:
-        """Of the negative log likelihood."""
+        """Returns the slope of the negative log likelihood."""
         return float(((_softmax(scores_NK * inverse) - targets_NK) * scores_NK).sum())
 
     low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
@@ -143,9 +145,10 @@ def fit_temperature(logits_NK: NDArray[np.floating], labels_N: Ints) -> float:
 
 
 def expected_calibration_error(confidence_N: Floats, correct_N: Bools) -> float:
-    """Mean |confidence - accuracy| over `BINS` bins of equally many crops; nan without crops, and of nan.
+    """Returns the mean |confidence - accuracy| over `BINS` bins of equally many crops; nan without crops or with nan.
 
-    Adaptive bins (https://arxiv.org/abs/1904.01685): of equally wide ones most are nearly empty once a network is good.
+    The bins are adaptive (https://arxiv.org/abs/1904.01685), since bins of equal width are mostly empty for an accurate
+    network.
     """
     if not len(confidence_N):
         return nan
@@ -154,7 +157,7 @@ def expected_calibration_error(confidence_N: Floats, correct_N: Bools) -> float:
 
 
 def _bin_sums(confidence_N: Floats, correct_N: Bools) -> tuple[Ints, Floats, Floats]:
-    """Of each bin of rising confidence the number of crops, the sum of their confidences, and how many are correct."""
+    """Returns for each bin of rising confidence: number of crops, sum of confidences, number of correct predictions."""
     order_N = confidence_N.argsort(kind="stable")
     edges = np.linspace(0, len(order_N), min(BINS, len(order_N)) + 1).astype(np.int64)
     confidence_B, correct_B = (
@@ -164,7 +167,7 @@ def _bin_sums(confidence_N: Floats, correct_N: Bools) -> tuple[Ints, Floats, Flo
 
 
 def calibration_error(predictions: Predictions, *, seed: int = 0) -> CalibrationError:
-    """The expected calibration error of the legible crops, with its interval and what chance makes of it."""
+    """Returns the expected calibration error of the legible crops, its interval, and its value if calibrated."""
     confidence_N, correct_N = predictions.legible
     crops, rng = len(confidence_N), np.random.default_rng(seed)
     samples = (rng.integers(crops, size=crops) for _ in range(BOOTSTRAP_SAMPLES))
@@ -178,36 +181,36 @@ def calibration_error(predictions: Predictions, *, seed: int = 0) -> Calibration
 
 
 def threshold(val: Predictions, test: Predictions, precision: float) -> Threshold:
-    """The lowest confidence from which the answers of `val` have a precision, and their precision on `test`.
+    """Returns the minimum confidence at which predictions on `val` reach a precision, and their precision on `test`.
 
-    The crop to come counts as one more incorrect answer, as in conformal risk control
-    (https://arxiv.org/abs/2208.02814): without it, three correct answers would do for 99 %. Coverage is of legible
-    crops; an answer to an illegible one is incorrect.
+    One additional incorrect prediction is assumed for the next crop, as in conformal risk control
+    (https://arxiv.org/abs/2208.02814): otherwise three correct predictions would be enough for 99 %. Coverage is a
+    fraction of the legible crops; a prediction on an illegible crop is incorrect.
     """
     confidence = _lowest_confidence(val, precision)
     if confidence is None:
         return Threshold(precision, None, 0.0, None, 0.0)
-    answered_N = test.confidence_N >= confidence
+    accepted_N = test.confidence_N >= confidence
     return Threshold(
         precision=precision,
         confidence=confidence,
         val_coverage=_coverage(val, confidence),
-        test_precision=float(test.correct_N[answered_N].mean()) if answered_N.any() else None,
+        test_precision=float(test.correct_N[accepted_N].mean()) if accepted_N.any() else None,
         test_coverage=_coverage(test, confidence),
     )
 
 
 def _lowest_confidence(predictions: Predictions, precision: float) -> float | None:
     order_N = (-predictions.confidence_N).argsort(kind="stable")
-    confidence_N, wrong_N = predictions.confidence_N[order_N], (~predictions.correct_N[order_N]).cumsum()
-    risk_N = (wrong_N + 1) / (np.arange(len(order_N)) + 2)
+    confidence_N, errors_N = predictions.confidence_N[order_N], (~predictions.correct_N[order_N]).cumsum()
+    risk_N = (errors_N + 1) / (np.arange(len(order_N)) + 2)
     next_N = np.append(confidence_N[1:], 0.0)
-    is_last_N = next_N < confidence_N  # of equal ones all are answered or none
-    holds_N = np.flatnonzero(is_last_N & (risk_N <= 1 - precision + 1e-12))
-    if not len(holds_N):
+    is_last_N = next_N < confidence_N  # crops of equal confidence are accepted together
+    accepted = np.flatnonzero(is_last_N & (risk_N <= 1 - precision + 1e-12))
+    if not len(accepted):
         return None
-    # Halfway to the next crop: a reader computes in single precision.
-    return float(confidence_N[holds_N[-1]] + next_N[holds_N[-1]]) / 2
+    # The threshold lies halfway to the next crop, because consumers compute in single precision.
+    return float(confidence_N[accepted[-1]] + next_N[accepted[-1]]) / 2
 
 
 def _coverage(predictions: Predictions, confidence: float) -> float:
@@ -215,7 +218,7 @@ def _coverage(predictions: Predictions, confidence: float) -> float:
 
 
 class ReliabilityBins(NamedTuple):
-    """Legible crops in bins of rising confidence: mean confidence, accuracy, and the 95 % interval of that."""
+    """Legible crops in bins of rising confidence: mean confidence, accuracy, and its 95 % interval."""
 
     confidence_B: Floats
     accuracy_B: Floats
@@ -224,21 +227,21 @@ class ReliabilityBins(NamedTuple):
 
 
 def reliability_bins(predictions: Predictions) -> ReliabilityBins:
-    """The bins of `expected_calibration_error`."""
+    """Returns the bins of `expected_calibration_error`."""
     counts_B, confidence_B, correct_B = _bin_sums(*predictions.legible)
     low_B, high_B = np.array([wilson_interval(*pair) for pair in zip(correct_B, counts_B, strict=True)]).T
     return ReliabilityBins(confidence_B / counts_B, correct_B / counts_B, low_B, high_B)
 
 
 def coverage_and_precision(predictions: Predictions) -> tuple[Floats, Floats]:
-    """Coverage and precision, each [N], if the most confident 1, 2, ... N crops are answered, illegible ones too."""
+    """Returns coverage and precision [N] of the 1, 2, ... N most confident predictions, illegible crops included."""
     order_N = (-predictions.confidence_N).argsort(kind="stable")
     coverage_N = predictions.legible_N[order_N].cumsum() / predictions.legible_N.sum()
     return coverage_N, predictions.correct_N[order_N].cumsum() / np.arange(1, len(order_N) + 1)
 
 
 def wilson_interval(correct: float, crops: float, *, z: float = 1.96) -> tuple[float, float]:
-    """The interval that holds a fraction with 95 % confidence, sound for few crops and near 0 and 1 too.
+    """Returns the 95 % confidence interval of a fraction, which is also valid for few crops and near 0 and 1.
 
     Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
     """

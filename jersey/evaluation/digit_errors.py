@@ -1,21 +1,22 @@
-"""Misread numbers sorted by what happened to their digits.
+"""Errors classified by the digits of label and prediction.
 
-A confusion matrix of 43 numbers shows that 23 was read as 2; that a digit was missing, as in 41 read as 4, is what
-tells a cropped or folded shirt from digits that look alike. Every error has exactly one type, the first that fits:
+A confusion matrix of 43 numbers shows that 23 was predicted as 2. The error type shows that a digit was missing, as in
+41 predicted as 4, which points to cropped or folded shirts, not to similar digits. Each error has exactly one type,
+the first that matches:
 
-| type                   | true | read   | when                                                      |
-| ---------------------- | ---- | ------ | --------------------------------------------------------- |
-| other                  | A7   | 7      | one of the two is no jersey number: "A7", "007", ""       |
-| 0 against 00           | 00   | 0      | these two, either way round                               |
-| missing digit          | 23   | 2, 3   | one of two digits was read ("11" as "1", "10" as "0")     |
-| added digit            | 2    | 23, 32 | the other way round                                       |
-| substituted only digit | 2    | 3      | one digit each                                            |
-| swapped digits         | 23   | 32     | both digits in the wrong order ("01" as "10")             |
-| substituted tens       | 23   | 73     | two digits each, the ones are right                       |
-| substituted ones       | 23   | 28     | two digits each, the tens are right                       |
-| several digits         | 23   | 71, 7  | no digit is right, whether two or one were read           |
+| type                   | label | predicted | when                                                     |
+| ---------------------- | ----- | --------- | -------------------------------------------------------- |
+| other                  | A7    | 7         | one of the two is not a jersey number: "A7", "007", ""   |
+| 0 against 00           | 00    | 0         | these two, in either direction                           |
+| missing digit          | 23    | 2, 3      | one of two digits is predicted ("11" as "1", "10" as "0")|
+| added digit            | 2     | 23, 32    | the reverse                                              |
+| substituted only digit | 2     | 3         | one digit each                                           |
+| swapped digits         | 23    | 32        | both digits in reverse order ("01" as "10")              |
+| substituted tens       | 23    | 73        | two digits each, the ones digit is correct               |
+| substituted ones       | 23    | 28        | two digits each, the tens digit is correct               |
+| several digits         | 23    | 71, 7     | no digit is correct, whether one or two are predicted    |
 
-Shapes: K classes; counts_KK[true, read] are numbers of crops; D = 10 digits.
+Shapes: K classes; counts_KK[label, predicted] are numbers of crops; D = 10 digits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ EXAMPLES = 3
 
 
 class ErrorType(StrEnum):
-    """What happened to the digits; in the order of tables and pictures."""
+    """The types of errors, in the order of tables and figures."""
 
     SUBSTITUTED_TENS = "substituted tens"
     SUBSTITUTED_ONES = "substituted ones"
@@ -45,68 +46,68 @@ class ErrorType(StrEnum):
 
 
 class Confusion(NamedTuple):
-    """A number, what it was read as, and how many crops it happened to."""
+    """A label, a prediction, and their number of crops."""
 
-    true: str
-    read: str
+    label: str
+    predicted: str
     crops: int
 
 
-def error_type(true: str, read: str) -> ErrorType | None:
-    """The one type of the error of reading `true` as `read`; None if that is right."""
-    if true == read:
+def error_type(label: str, predicted: str) -> ErrorType | None:
+    """Returns the type of an error; None for a correct prediction."""
+    if label == predicted:
         return None
-    if not (JERSEY_NUMBER.fullmatch(true) and JERSEY_NUMBER.fullmatch(read)):
+    if not (JERSEY_NUMBER.fullmatch(label) and JERSEY_NUMBER.fullmatch(predicted)):
         return ErrorType.OTHER
-    if {true, read} == {"0", "00"}:
+    if {label, predicted} == {"0", "00"}:
         return ErrorType.ZEROS
-    if len(true) > len(read):
-        return ErrorType.MISSING if read in true else ErrorType.SEVERAL
-    if len(true) < len(read):
-        return ErrorType.ADDED if true in read else ErrorType.SEVERAL
-    if len(true) == 1:
+    if len(label) > len(predicted):
+        return ErrorType.MISSING if predicted in label else ErrorType.SEVERAL
+    if len(label) < len(predicted):
+        return ErrorType.ADDED if label in predicted else ErrorType.SEVERAL
+    if len(label) == 1:
         return ErrorType.SUBSTITUTED_ONLY
-    if true == read[::-1]:
+    if label == predicted[::-1]:
         return ErrorType.SWAPPED
-    if true[1] == read[1]:
+    if label[1] == predicted[1]:
         return ErrorType.SUBSTITUTED_TENS
-    return ErrorType.SUBSTITUTED_ONES if true[0] == read[0] else ErrorType.SEVERAL
+    return ErrorType.SUBSTITUTED_ONES if label[0] == predicted[0] else ErrorType.SEVERAL
 
 
 def errors_by_type(counts_KK: np.ndarray, names: Sequence[str]) -> dict[ErrorType, list[Confusion]]:
-    """The confusions of every type, also of those without any; the most frequent first, then in the names' order."""
+    """Returns the confusions of each type, most frequent first, ties in the order of `names`; all types are keys."""
     errors: dict[ErrorType, list[Confusion]] = {kind: [] for kind in ErrorType}
     for confusion in sorted(_confusions(counts_KK, names), key=lambda confusion: -confusion.crops):
-        if kind := error_type(confusion.true, confusion.read):
+        if kind := error_type(confusion.label, confusion.predicted):
             errors[kind].append(confusion)
     return errors
 
 
 def total(confusions: Sequence[Confusion]) -> int:
-    """The number of crops in all of them."""
+    """Returns the number of crops in all confusions."""
     return sum(confusion.crops for confusion in confusions)
 
 
 def examples(confusions: Sequence[Confusion]) -> str:
-    """The first three in words, such as "23 read as 2 (4x), 41 read as 4 (1x)"."""
-    return ", ".join(f"{true} read as {read} ({crops}x)" for true, read, crops in confusions[:EXAMPLES])
+    """Describes the first three confusions, such as "23 predicted as 2 (4x), 41 predicted as 4 (1x)"."""
+    return ", ".join(f"{each.label} predicted as {each.predicted} ({each.crops}x)" for each in confusions[:EXAMPLES])
 
 
 def digit_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """For each of PLACES, which digit (row) was read as which (column), int64 [D,D], right ones too.
+    """Returns for each of PLACES the confusion matrix of digits, int64 [D,D]: rows are labels, columns predictions.
 
-    Crops count whose true number and reading have equally many digits.
+    Only crops whose label and prediction have equally many digits are counted.
     """
     confusions = {place: np.zeros((10, 10), dtype=np.int64) for place in PLACES}
-    for true, read, crops in _confusions(counts_KK, names):
-        if len(true) != len(read) or not (JERSEY_NUMBER.fullmatch(true) and JERSEY_NUMBER.fullmatch(read)):
+    for label, predicted, crops in _confusions(counts_KK, names):
+        if len(label) != len(predicted) or not all(map(JERSEY_NUMBER.fullmatch, (label, predicted))):
             continue
-        places = PLACES[:2] if len(true) == 2 else PLACES[2:]
-        for place, true_digit, read_digit in zip(places, true, read, strict=True):
-            confusions[place][int(true_digit), int(read_digit)] += crops
+        places = PLACES[:2] if len(label) == 2 else PLACES[2:]
+        for place, label_digit, predicted_digit in zip(places, label, predicted, strict=True):
+            confusions[place][int(label_digit), int(predicted_digit)] += crops
     return confusions
 
 
 def _confusions(counts_KK: np.ndarray, names: Sequence[str]) -> Iterator[Confusion]:
-    for true, read in np.argwhere(counts_KK):
-        yield Confusion(names[true], names[read], int(counts_KK[true, read]))
+    for label, predicted in np.argwhere(counts_KK):
+        yield Confusion(names[label], names[predicted], int(counts_KK[label, predicted]))

@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a crop speak for a class (https://arxiv.org/abs/1610.02391).
+"""Grad-CAM: which positions of a crop support a class (https://arxiv.org/abs/1610.02391).
 
 Shapes: B crops, H W the network's input size, C channels and h w positions of a layer's output.
 """
@@ -12,29 +12,28 @@ from torch import Tensor, nn
 
 
 def grad_cam(network: nn.Module, layer: nn.Module, images_BCHW: Tensor, classes_B: Tensor) -> Tensor:
-    """How much each place speaks for a class, float [B,H,W] in [0, 1]; all zero where none does.
+    """Returns how much each position supports a class, float [B,H,W] in [0, 1]; all zero if no position does.
 
-    Works inside `torch.inference_mode` too, and leaves gradients, hooks and training mode as they were.
+    The function also works inside `torch.inference_mode`, and does not change gradients, hooks or training mode.
 
     Args:
-        network: images to logits.
-        layer: a part of it with an output [B,C,h,w], in practice the last convolution block.
-        images_BCHW: what the network takes.
-        classes_B: int64, the class to explain of each crop.
+        network: module from images to logits.
+        layer: submodule with an output [B,C,h,w], in practice the last convolution block.
+        images_BCHW: input of the network.
+        classes_B: class to explain of each crop, int64.
     """
     outputs: list[Tensor] = []
 
     def start_of_graph(_: nn.Module, __: object, output: Tensor) -> Tensor:
-        outputs.append(output.detach().requires_grad_())  # so nothing before the layer is differentiated
+        outputs.append(output.detach().requires_grad_())  # so gradients stop at the layer
         return outputs[-1]
 
-    # This switches gradients on again, too. Inference tensors cannot take part in autograd; their clones can.
+    # Leaving inference mode also enables gradients. Autograd rejects inference tensors, but not their clones.
     with torch.inference_mode(False), _evaluating(network):
         hook = layer.register_forward_hook(start_of_graph)
         try:
-            logits_BK = network.forward(
-                images_BCHW.clone()
-            )  # not network(): hooks would make a compiled one compile anew
+            # Not network(): the hook would make a compiled network recompile.
+            logits_BK = network.forward(images_BCHW.clone())
         finally:
             hook.remove()
         scores_B = logits_BK.gather(1, classes_B.clone()[:, None])
@@ -48,7 +47,7 @@ def grad_cam(network: nn.Module, layer: nn.Module, images_BCHW: Tensor, classes_
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode; each part gets its own mode back."""
+    """Switches to evaluation mode, and restores the mode of each submodule at the end."""
     modes = {part: part.training for part in network.modules()}
     network.eval()
     try:

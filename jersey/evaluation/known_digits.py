@@ -1,8 +1,8 @@
-"""Drawn numbers of which every digit's place is known, and a reader of digits that needs no training.
+"""Synthetic numbers with known positions of all digits, and a digit classifier that needs no training.
 
-The numbers lie as `jersey.synth` draws them, in perspective and folds and in any of its typefaces, but are painted
-plainly, light on dark, so that what is seen of them later is the doing of what they went through. The reader compares
-what it sees in a digit's box with that typeface's ten digits, each stretched to the box.
+`jersey.synth` renders the numbers with perspective and folds in any of its typefaces, but in plain light on dark, so
+that any later damage is due to the augmentation. The classifier correlates the pixels in a digit's box with the ten
+digits of that typeface, each stretched to the box.
 
 Shapes: N crops, D digits (2; a number of one digit lacks the second), T templates (10), P points of a box, H W size.
 """
@@ -25,19 +25,20 @@ from jersey.synth.typefaces import TRAIN, UNSEEN
 NUMBERS = (*map(str, range(100)), "00")
 TEMPLATE_SIZE = templates(TRAIN[0]).shape[1:]
 _ATTEMPTS = 10
-_MARGIN = 0.08  # of similarity, between a digit and the next
-DARK, LIGHT = 64, 192  # room for changes of brightness and contrast
+_MARGIN = 0.08  # minimum difference of similarity between the best digit and the second best
+DARK, LIGHT = 64, 192  # levels that leave headroom for changes of brightness and contrast
 
 
 @dataclass(frozen=True)
 class KnownDigits:
-    """Numbers and the reader's knowledge of them.
+    """Numbers with what the classifier knows about them.
 
     Attributes:
-        ink_NDHW: of each digit, 0 to 1.
-        boxes_ND4: of its ink: left, top, right, bottom in pixels.
-        digits_ND: their values, -1 where there is none.
-        templates_NTP: the ten digits of the crop's typeface in a box, with mean 0 and length 1.
+        numbers: number on each crop.
+        ink_NDHW: opacity of each digit, 0 to 1.
+        boxes_ND4: bounding box of each digit: left, top, right, bottom in pixels.
+        digits_ND: value of each digit, -1 if absent.
+        templates_NTP: the ten digits of the crop's typeface in a box, with mean 0 and norm 1.
     """
 
     numbers: tuple[str, ...]
@@ -46,34 +47,34 @@ class KnownDigits:
     digits_ND: Tensor
     templates_NTP: Tensor
 
-    def pictures(self) -> Tensor:
-        """The numbers, light on dark, 0 to 255, [N,H,W]."""
+    def images(self) -> Tensor:
+        """Returns images of the numbers, light on dark, 0 to 255, [N,H,W]."""
         return DARK + (LIGHT - DARK) * self.ink_NDHW.amax(dim=1)
 
     def corners(self) -> Tensor:
-        """Of the box around each whole number: left top and right bottom (x, y), [N,2,2]."""
+        """Returns the left top and right bottom corner (x, y) of the box around each number, [N,2,2]."""
         absent_ND1 = (self.digits_ND < 0)[..., None]
         low_N2 = self.boxes_ND4[..., :2].masked_fill(absent_ND1, math.inf).amin(dim=1)
         high_N2 = self.boxes_ND4[..., 2:].masked_fill(absent_ND1, -math.inf).amax(dim=1)
         return torch.stack([low_N2, high_N2], dim=1)
 
     def box_points(self) -> Tensor:
-        """The centres of a box's cells, as many as a template has, in pixels, [N,D,P,2]."""
-        shares_P2 = cell_centres(*TEMPLATE_SIZE) / torch.tensor(TEMPLATE_SIZE[::-1])
+        """Returns the centers of the cells of each box, one per template pixel, (x, y) in pixels, [N,D,P,2]."""
+        relative_P2 = cell_centers(*TEMPLATE_SIZE) / torch.tensor(TEMPLATE_SIZE[::-1])
         low_ND12, high_ND12 = self.boxes_ND4[:, :, None, :2], self.boxes_ND4[:, :, None, 2:]
-        return low_ND12 + shares_P2 * (high_ND12 - low_ND12)
+        return low_ND12 + relative_P2 * (high_ND12 - low_ND12)
 
-    def similarities(self, pictures_NHW: Tensor, points_NDP2: Tensor) -> Tensor:
-        """How much what is seen at `points` looks like each digit: absolute correlation, 0 to 1, [N,D,T].
+    def similarities(self, images_NHW: Tensor, points_NDP2: Tensor) -> Tensor:
+        """Returns the absolute correlation of the images at `points` with each digit, 0 to 1, [N,D,T].
 
-        Absolute, as a dark number on light cloth reads as well as a light one on dark.
+        It is absolute because a dark number on light cloth is as legible as a light one on dark.
         """
-        seen_NDP = look(pictures_NHW - pictures_NHW.mean(dim=(1, 2), keepdim=True), points_NDP2)
+        seen_NDP = sample(images_NHW - images_NHW.mean(dim=(1, 2), keepdim=True), points_NDP2)
         return (standardized(seen_NDP) @ self.templates_NTP.mT).abs()
 
-    def is_sure(self) -> bool:
-        """Whether the reader tells every digit from the nine others before anything has happened to them."""
-        similarities_NDT = self.similarities(self.image_meta(), self.box_points())
+    def is_unambiguous(self) -> bool:
+        """Whether the classifier separates every digit from the other nine by the margin before any augmentation."""
+        similarities_NDT = self.similarities(self.images(), self.box_points())
         own_NDT = F.one_hot(self.digits_ND.clamp(min=0), 10).bool()
         own_ND, other_ND = (similarities_NDT.masked_fill(out, 0).amax(dim=2) for out in (~own_NDT, own_NDT))
         return bool(((own_ND > other_ND + _MARGIN) | (self.digits_ND < 0)).all())
@@ -81,16 +82,16 @@ class KnownDigits:
 
 @cache
 def known_digits(size_px: int) -> KnownDigits:
-    """Each of `NUMBERS` once, drawn anew where the reader is not sure of it; left out where it never is."""
+    """Renders each of `NUMBERS` once, again if it is ambiguous; a number that is so at every attempt is omitted."""
     found: list[KnownDigits] = []
     for number in NUMBERS:
-        attempts = (_draw(number, size_px, attempt) for attempt in range(_ATTEMPTS))
-        found += itertools.islice((drawn for drawn in attempts if drawn.is_sure()), 1)
+        attempts = (_render(number, size_px, attempt) for attempt in range(_ATTEMPTS))
+        found += itertools.islice((each for each in attempts if each.is_unambiguous()), 1)
     columns = zip(*((each.ink_NDHW, each.boxes_ND4, each.digits_ND, each.templates_NTP) for each in found), strict=True)
     return KnownDigits(tuple(each.numbers[0] for each in found), *map(torch.cat, columns))
 
 
-def _draw(number: str, size_px: int, attempt: int) -> KnownDigits:
+def _render(number: str, size_px: int, attempt: int) -> KnownDigits:
     rng = np.random.default_rng([attempt, *number.encode()])
     crop = render_crop(number, rng=rng, typefaces=(*TRAIN, *UNSEEN), size_px=size_px)
     ink_DHW = np.zeros((2, size_px, size_px), np.float32)
@@ -102,20 +103,20 @@ def _draw(number: str, size_px: int, attempt: int) -> KnownDigits:
     return KnownDigits((number,), *(value[None] for value in values))
 
 
-def cell_centres(rows: int, columns: int) -> Tensor:
-    """Of a grid of cells of size 1, row by row, (x, y), [P,2]."""
+def cell_centers(rows: int, columns: int) -> Tensor:
+    """Returns the centers (x, y) of a grid of cells of size 1, row by row, [P,2]."""
     y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
     return torch.stack([x, y], dim=-1).view(-1, 2)
 
 
-def look(pictures_NHW: Tensor, points_NDP2: Tensor) -> Tensor:
-    """Values of the pictures at points (x, y) in pixels, 0 outside, [N,D,P]."""
-    size_2 = torch.tensor([pictures_NHW.shape[2], pictures_NHW.shape[1]])
+def sample(images_NHW: Tensor, points_NDP2: Tensor) -> Tensor:
+    """Returns the values of the images at points (x, y) in pixels, 0 outside, [N,D,P]."""
+    size_2 = torch.tensor([images_NHW.shape[2], images_NHW.shape[1]])
     grid_NDP2 = points_NDP2 / size_2 * 2 - 1
-    return F.grid_sample(pictures_NHW[:, None], grid_NDP2, padding_mode="zeros", align_corners=False)[:, 0]
+    return F.grid_sample(images_NHW[:, None], grid_NDP2, padding_mode="zeros", align_corners=False)[:, 0]
 
 
 def standardized(values: Tensor) -> Tensor:
-    """With mean 0 and length 1 along the last axis; 0 where all are equal."""
-    centred = values - values.mean(dim=-1, keepdim=True)
-    return centred / centred.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    """Scales values to mean 0 and norm 1 along the last axis; constant values become 0."""
+    centered = values - values.mean(dim=-1, keepdim=True)
+    return centered / centered.norm(dim=-1, keepdim=True).clamp(min=1e-3)

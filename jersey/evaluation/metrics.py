@@ -1,13 +1,13 @@
-"""Scores of one split, computed once from its logits; training, validation and test share every definition.
+"""Metrics of one split, computed once from its logits; training, validation and test use the same definitions.
 
-Classes without a crop in the split are left out of the averages (`classes_present` says how many were there),
-instead of counting as 0. A crop that is read as one of them is a mistake like any other: it lowers the recall and F1
-of its true class. The reference in the tests is scikit-learn.
+Classes without crops in the split are excluded from the averages (`classes_present` counts the others), instead of
+counting as 0. A crop predicted as one of them is an ordinary error, which lowers the recall and F1 of its label. The
+tests compare with scikit-learn.
 
-Illegible crops have no true class, and no part in any score but `auroc_legible`.
+Illegible crops have no label, and are excluded from every metric but `auroc_legible`.
 
-Shapes: N crops with a label, U illegible ones, K classes, J <= K classes present; of one class P crops are positive,
-M = N - P negative. Scores of each class are float64 [K], and nan where they are 0/0.
+Shapes: N crops with a label, U illegible ones, K classes, J <= K classes present; P crops are positive for a class and
+M = N - P negative. Metrics of each class are float64 [K], and nan where they are 0/0.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from jersey.evaluation.calibration import expected_calibration_error
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network said about the crops of a split, on the CPU; indices are rows in the split, and U is often 0."""
+    """The logits of a network on the crops of a split, on the CPU; indices are rows in the split, and U may be 0."""
 
     logits_NK: Tensor
     labels_N: Tensor
@@ -37,7 +37,7 @@ class Evaluation:
 
     @cached_property
     def confusion_KK(self) -> Tensor:
-        """Counts, int64 [K,K]: rows the true class, columns the predicted one."""
+        """Confusion matrix, int64 [K,K]: rows are labels, columns predictions."""
         return multiclass_confusion_matrix(self.logits_NK, self.labels_N, num_classes=self.logits_NK.shape[1])
 
     @cached_property
@@ -47,32 +47,32 @@ class Evaluation:
 
     @cached_property
     def present_J(self) -> Tensor:
-        """Indices of the classes that have crops here."""
+        """Indices of the classes that have crops in the split."""
         return self.support_K.nonzero()[:, 0]
 
     @cached_property
     def recall_K(self) -> Tensor:
-        """Share of each class's crops that were read right."""
+        """Fraction of each class's crops that are predicted correctly."""
         return self.confusion_KK.diagonal().double() / self.support_K
 
     @cached_property
     def precision_K(self) -> Tensor:
-        """Share of the crops read as each class that are of it."""
+        """Fraction of the crops predicted as each class whose label it is."""
         return self.confusion_KK.diagonal().double() / self.confusion_KK.sum(dim=0)
 
     @cached_property
     def f1_K(self) -> Tensor:
-        """Harmonic mean of the two."""
+        """Harmonic mean of recall and precision."""
         return 2 * self.confusion_KK.diagonal().double() / (self.confusion_KK.sum(dim=0) + self.support_K)
 
     @cached_property
     def probabilities_NK(self) -> Tensor:
-        """Softmax, float64 [N,K]: in float32 a sure network would give many crops a probability of exactly 1."""
+        """Softmax, float64 [N,K]; in float32 a confident network would have many probabilities of exactly 1."""
         return self.logits_NK.double().softmax(dim=1)
 
     @cached_property
     def auroc_K(self) -> Tensor:
-        """One against the rest; nan also where all crops have the class."""
+        """One-vs-rest AUROC; nan also where all crops have the class."""
         return torch.stack([_auroc(p_N, self.labels_N == k) for k, p_N in enumerate(self.probabilities_NK.T)])
 
     @property
@@ -82,24 +82,24 @@ class Evaluation:
 
     @cached_property
     def illegible_confidence_U(self) -> Tensor:
-        """The probability of the number that was read, on each illegible crop, float64 [U]."""
+        """Probability of the predicted class on each illegible crop, float64 [U]."""
         return self.illegible_logits_UK.double().softmax(dim=1).amax(dim=1)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """All scores by name; `loss` is the plain negative log likelihood, comparable between recipes.
+        """All metrics by name; `loss` is the plain negative log likelihood, comparable between recipes.
 
-        `auroc_legible`, the probability that a crop with a label is read with more confidence than an illegible one,
-        is among them only where there are illegible crops.
+        `auroc_legible`, the probability that a legible crop has a higher confidence than an illegible one, is only
+        included if the split has illegible crops.
         """
         confidence_N, predicted_N = self.probabilities_NK.max(dim=1)
-        # Stable, so that the first of equal logits wins, as in argmax and in the confusion matrix; topk differs.
+        # The sort is stable, so the first of equal logits wins, as in argmax and the confusion matrix, unlike in topk.
         top_N5 = self.logits_NK.argsort(dim=1, descending=True, stable=True)[:, :5]
-        right_N5 = top_N5 == self.labels_N[:, None]
+        correct_N5 = top_N5 == self.labels_N[:, None]
         scores: dict[str, Tensor | float] = {
             "loss": F.cross_entropy(self.logits_NK, self.labels_N),
-            "acc_top1": right_N5[:, 0].double().mean(),
-            "acc_top5": right_N5.any(dim=1).double().mean(),
+            "acc_top1": correct_N5[:, 0].double().mean(),
+            "acc_top5": correct_N5.any(dim=1).double().mean(),
             "recall_macro": self.recall_K[self.present_J].mean(),
             "f1_macro": self.f1_K[self.present_J].mean(),
             "auroc_macro": self.auroc_K[self.present_J].mean(),
@@ -113,11 +113,11 @@ class Evaluation:
 
 
 def _auroc(scores_N: Tensor, is_positive_N: Tensor) -> Tensor:
-    """Share of the pairs, one positive and one negative, in which the positive scores higher; equal ones count half.
+    """Returns the fraction of pairs in which the positive crop scores higher than the negative; ties count half.
 
-    That is the area under the ROC curve: Hanley and McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747.
+    This is the area under the ROC curve: Hanley and McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747.
     """
-    if scores_N.isnan().any():  # a diverged network ranks nothing
+    if scores_N.isnan().any():  # the network has diverged
         return scores_N.new_tensor(torch.nan)
     positives_P, negatives_M = scores_N[is_positive_N], scores_N[~is_positive_N].sort().values
     below_P = torch.searchsorted(negatives_M, positives_P)
@@ -126,7 +126,7 @@ def _auroc(scores_N: Tensor, is_positive_N: Tensor) -> Tensor:
 
 
 class Collector:
-    """Gathers the logits of an epoch on their device; nothing waits for the device before the end."""
+    """Collects the logits of an epoch on their device, without synchronizing before the end."""
 
     NAMES = ("logits_NK", "labels_N", "indices_N")
 
@@ -137,20 +137,20 @@ class Collector:
         return bool(self._parts)
 
     def add(self, logits_BK: Tensor, batch: Batch) -> None:
-        """Keeps a batch."""
-        own_BK = logits_BK.detach().to(torch.float32, copy=True)  # a CUDA graph would write over what it gave
-        self._parts.append((own_BK, batch["labels"], batch["indices"]))
+        """Stores a copy of the logits of a batch, with its labels and indices."""
+        copied_BK = logits_BK.detach().to(torch.float32, copy=True)  # a CUDA graph overwrites its output buffers
+        self._parts.append((copied_BK, batch["labels"], batch["indices"]))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What there is since the last evaluation, of all processes; there has to be something."""
+        """Returns what all processes have collected since the last evaluation, which must not be empty."""
         return dict(zip(self.NAMES, self._gathered(), strict=True))
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Goes on from there; each process takes its share."""
+        """Restores the state; each process takes its own slice."""
         self._parts = [tuple(rank_slice(state_dict[name]) for name in self.NAMES)]
 
     def evaluation(self) -> Evaluation:
-        """Everything since the last call, of all processes, moved to the CPU; each of them gets the same."""
+        """Returns everything that all processes have collected since the last call, on the CPU, and clears it."""
         logits_NK, labels_N, indices_N = (part.cpu() for part in self._gathered())
         self._parts.clear()
         is_crop_N = indices_N != PADDING
@@ -165,7 +165,7 @@ class Collector:
         )
 
     def _gathered(self) -> tuple[Tensor, ...]:
-        device = self._parts[-1][0].device  # what a checkpoint held comes from the CPU
+        device = self._parts[-1][0].device  # tensors of a checkpoint are on the CPU
         return tuple(
             all_gather_interleaved(torch.cat([each.to(device) for each in part]))
             for part in zip(*self._parts, strict=True)

@@ -1,1 +1,1 @@
-"""From a network to ONNX files, none of which is left unless it gave torch's answers on real crops."""
+"""The export of a network to ONNX files, each of which is kept only if it agrees with torch on real crops."""

@@ -1,4 +1,4 @@
-"""The exported graph: the network behind the resize and in front of the softmax, and its metadata.
+"""The exported graph (resize, network, softmax) and its metadata.
 
 Shapes: B crops, h w any size, H W the network's input size, K classes.
 """
@@ -22,16 +22,17 @@ OUTPUTS = ("logits", "probabilities", "open_vocabulary_probabilities")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """What surrounds the network in an exported graph.
+    """The settings of the graph around the network.
 
     Attributes:
+        labels: label map of the network.
         size_px: height and width of the network's input.
-        resize_mode: how crops are brought to that size.
+        resize_mode: how crops are resized to that size.
         temperature: divisor of the logits before the softmax, see `jersey.evaluation.calibration`.
-        frame_correlation: of a tracklet's frames, see `jersey.inference.tracklet`; None where it is not known.
-        is_static: takes crops of `size_px` only: the resize is left to the consumer, and so is the open vocabulary.
-            For runtimes that cannot take any size: OpenCV 4 is one.
-        is_half: computes in float16: half the file. Made for GPUs; a CPU mostly lacks the arithmetic and is slower.
+        frame_correlation: correlation of a tracklet's frames, see `jersey.inference.tracklet`; None if unknown.
+        is_static: whether the graph only takes crops of `size_px`, without the resize and the open vocabulary; for
+            runtimes without dynamic shapes, such as OpenCV 4.
+        is_half: whether the graph computes in float16, which halves the file; most CPUs lack the arithmetic.
     """
 
     labels: Labels
@@ -44,7 +45,7 @@ class ExportSettings:
 
 
 class ExportModule(nn.Module):
-    """The graph to export, a copy of a network on the CPU: uint8 crops [B,3,h,w] of any size to `OUTPUTS`."""
+    """The graph to export, with a copy of the network on the CPU; uint8 crops [B,3,h,w] of any size to `OUTPUTS`."""
 
     def __init__(self, network: Network, settings: ExportSettings) -> None:
         super().__init__()
@@ -56,14 +57,14 @@ class ExportModule(nn.Module):
         self.eval()
 
     def changed(self, **settings: Any) -> "ExportModule":
-        """The same with other settings."""
+        """Returns a copy with some settings changed."""
         return ExportModule(self.network, replace(self.settings, **settings))
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # the parameter's name is the graph's input name
         if not self.settings.is_static:
             height_px, width_px = self.settings.size_px
             input = resize(input, height_px=height_px, width_px=width_px, mode=self.settings.resize_mode)
-        # Not `features`: channels-last is for speed in torch, and would put detours into the graph.
+        # Not `features`: channels-last only speeds up torch, and would add transposes to the graph.
         features_BD = self.network.backbone(self.network.normalize(input))
         logits_BK = self.network.head(features_BD).float()
         outputs = [logits_BK, (logits_BK / self.settings.temperature).softmax(dim=1)]
@@ -74,12 +75,12 @@ class ExportModule(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Their names, in order."""
+        """The names of the outputs, in order."""
         return OUTPUTS if self.has_open_vocabulary else OUTPUTS[:2]
 
     @property
-    def facts(self) -> dict[str, str]:
-        """The metadata that a reader of the file needs."""
+    def metadata(self) -> dict[str, str]:
+        """The metadata that a consumer of the file needs."""
         settings = self.settings
         height_px, width_px = settings.size_px
         calibration = {"temperature": settings.temperature, "frame_correlation": settings.frame_correlation}

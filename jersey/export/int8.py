@@ -1,8 +1,8 @@
-"""model.onnx with its convolutions in integers of 8 bits: a quarter of the file, and faster where the CPU has them.
+"""Quantizes the convolutions of model.onnx to int8: a quarter of the size, and faster on CPUs with int8 arithmetic.
 
-From the first convolution to the last; what is before (the fit, the normalization) and behind (the head) stays float,
-since a logit in 8 bits is too coarse to tell the best from the next. Static: the range of every activation is read off
-real crops beforehand. Ranges found anew for each batch would make an answer depend on what else is in the batch.
+All nodes from the first convolution to the last are quantized. Resize, normalization and head stay float, since 8-bit
+logits are too coarse to separate the best class from the second. Quantization is static: the range of each activation
+is calibrated on real crops. With dynamic ranges, a prediction would depend on the other crops of its batch.
 
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
@@ -27,8 +27,8 @@ BATCH = 32
 QUANTIZED = ("Conv", "Relu", "Add", "MaxPool")
 
 
-def write_int8(source: Path, path: Path, facts: Mapping[str, str], *, calibration_NCHW: np.ndarray) -> None:
-    """Writes `path` unchecked, from the float32 file; uint8, fitted crops show how far activations reach."""
+def write_int8(source: Path, path: Path, metadata: Mapping[str, str], *, calibration_NCHW: np.ndarray) -> None:
+    """Writes `path` from the float32 file, without a parity check; resized uint8 crops calibrate the ranges."""
     with TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
@@ -40,20 +40,20 @@ def write_int8(source: Path, path: Path, facts: Mapping[str, str], *, calibratio
             op_types_to_quantize=QUANTIZED,
             nodes_to_quantize=convolutional_part(onnx.load(prepared).graph),
             per_channel=True,
-            # 7 bits of the weights: with 8, sums overflow on x86 CPUs without VNNI, and answers depend on the CPU.
+            # Weights use 7 bits: with 8, sums overflow on x86 CPUs without VNNI, and logits depend on the CPU.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        save_with_metadata(onnx.load(quantized), path, facts)
+        save_with_metadata(onnx.load(quantized), path, metadata)
 
 
 def convolutional_part(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes from the first convolution to the last; ValueError where there is none."""
-    places = [place for place, node in enumerate(graph.node) if node.op_type == "Conv"]
-    if not places:
+    """Returns the names of the nodes from the first convolution to the last; raises ValueError if there is none."""
+    indices = [index for index, node in enumerate(graph.node) if node.op_type == "Conv"]
+    if not indices:
         raise ValueError("the network has no convolution")
-    return [node.name for node in graph.node[places[0] : places[-1] + 1]]
+    return [node.name for node in graph.node[indices[0] : indices[-1] + 1]]
 
 
 class _Crops(CalibrationDataReader):

@@ -1,4 +1,4 @@
-"""Whether an ONNX file reads what torch reads, crop by crop.
+"""Compares the predictions of an ONNX file with torch's, crop by crop.
 
 Shapes: N crops, K classes, H W the network's input size.
 """
@@ -19,12 +19,12 @@ from jersey.inference.onnx_model import OnnxModel
 log = logging.getLogger(__name__)
 
 BATCH_SIZES = (1, 2, 7, 64)
-TIE = 1e-4  # two logits this close may swap places by rounding alone
+TIE = 1e-4  # two logits that differ by less may swap ranks by rounding alone
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Validation crops (uint8, fitted), their class indices and files, and torch's logits: what a file is held to."""
+    """Resized validation crops (uint8), their class indices and files, and torch's logits, to compare a file with."""
 
     crops_NCHW: Tensor
     labels_N: Tensor
@@ -34,21 +34,21 @@ class Reference:
     @classmethod
     @torch.inference_mode()
     def of(cls, network: nn.Module, crops_NCHW: Tensor, labels_N: Tensor, files: Sequence[Path]) -> "Reference":
-        """Has a network on the CPU, in evaluation mode, read the crops."""
+        """Computes the logits by a network on the CPU in evaluation mode."""
         logits_NK = torch.cat([network(part) for part in crops_NCHW.split(64)]).numpy()
         return cls(crops_NCHW, labels_N, files, logits_NK)
 
 
 @dataclass(frozen=True)
 class ParityResult:
-    """How onnxruntime and torch compare on the same crops.
+    """The agreement of onnxruntime and torch on the same crops.
 
     Attributes:
-        crops: how many were compared, at every batch size.
-        accuracy: top-1 of onnxruntime, fed the files one by one.
+        crops: number of crops, all compared at every batch size.
+        accuracy: top-1 accuracy of onnxruntime on the files, one by one.
         max_logit_difference: largest absolute difference of any logit.
-        ties: crops whose top two logits lie within `TIE` in torch and swapped places.
-        disagreements: crops whose top-1 differs otherwise.
+        ties: files whose top two logits differ by less than `TIE` in torch and swapped ranks.
+        disagreements: files whose top-1 class differs otherwise.
     """
 
     crops: int
@@ -58,16 +58,16 @@ class ParityResult:
     disagreements: list[str]
 
     @property
-    def share(self) -> float:
-        """Of the crops, those without a disagreement at any batch size."""
+    def agreement(self) -> float:
+        """Fraction of crops without a disagreement at any batch size."""
         return 1 - len(self.disagreements) / self.crops
 
 
 def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequence[int] = BATCH_SIZES) -> ParityResult:
-    """Holds a file against torch's logits on every crop, at each batch size.
+    """Compares a model with torch's logits on every crop, at each batch size.
 
-    One at a time, the crops are handed over as they lie on disk, at their own size: what a consumer does. A file that
-    has gone since the training began is compared as it was decoded then. A file of one size gets fitted crops.
+    At batch size 1 the image files are decoded and passed at their original size, as a consumer would. An image file
+    that has disappeared since training started is replaced by its cached crop. A static model gets resized crops.
     """
     expected_NK, files, crops_NCHW = reference.logits_NK, reference.files, reference.crops_NCHW.numpy()
     from_files_NK = model.logits(crops_NCHW, batch_size=1) if model.is_static else _from_files(model, files, crops_NCHW)
@@ -80,10 +80,10 @@ def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequenc
     top_two_N2 = np.sort(expected_NK, axis=1)[:, -2:]
     tied_N = top_two_N2[:, 1] - top_two_N2[:, 0] < TIE
     legible_N = reference.labels_N.numpy() >= 0
-    right_N = from_files_NK.argmax(axis=1) == reference.labels_N.numpy()
+    correct_N = from_files_NK.argmax(axis=1) == reference.labels_N.numpy()
     return ParityResult(
         crops=len(files),
-        accuracy=float(right_N[legible_N].mean()),
+        accuracy=float(correct_N[legible_N].mean()),
         max_logit_difference=difference,
         ties=[str(files[i]) for i in sorted(differing) if tied_N[i]],
         disagreements=[str(files[i]) for i in sorted(differing) if not tied_N[i]],
@@ -91,15 +91,15 @@ def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequenc
 
 
 def _from_files(model: OnnxModel, files: Sequence[Path], crops_NCHW: np.ndarray) -> np.ndarray:
-    logits, gone = [], []
+    logits, missing = [], []
     for file, crop_CHW in zip(files, crops_NCHW, strict=True):
         try:
             pixels_Chw = np.ascontiguousarray(decode(file).transpose(2, 0, 1))
         except BadImage as problem:
-            gone.append(problem)
+            missing.append(problem)
             pixels_Chw = crop_CHW
         logits.append(model.logits(pixels_Chw[None]))
-    if gone:
-        about = "%d files of the comparison have gone; it takes them as they were decoded: %s"
-        log.warning(about, len(gone), summarize_bad(gone))
+    if missing:
+        text = "%d files can no longer be read; the comparison uses their cached crops: %s"
+        log.warning(text, len(missing), summarize_bad(missing))
     return np.concatenate(logits)

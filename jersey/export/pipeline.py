@@ -1,4 +1,4 @@
-"""From the best weights of a run to its files: calibrated, exported, checked, and with all facts a reader needs."""
+"""Exports the best weights of a run: calibration, ONNX file, parity check, metadata and variants."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was exported; `tracklet_accuracy` tells how well tracklets of the test split are read, and is empty without tracklets."""
+    """The results of an export; `tracklet_accuracy` is empty if the test split has no tracklets."""
 
     parity: ParityResult
     calibration: Calibration
@@ -40,15 +40,15 @@ class ExportResult:
     variants: Sequence[Variant]
 
     @property
-    def facts(self) -> dict[str, str | int | float]:
-        """For the tracker, by name."""
-        facts: dict[str, str | int | float] = {
+    def summary(self) -> dict[str, str | int | float]:
+        """Values for the tracker, by name."""
+        summary: dict[str, str | int | float] = {
             "val_acc_top1": self.parity.accuracy,
             "ties": len(self.parity.ties),
             "temperature": self.calibration.temperature,
-            "test_calibration_error": self.calibration.after.value,
+            "test_ece": self.calibration.after.value,
         }
-        return facts | {key: value for each in self.variants for key, value in each.facts().items()}
+        return summary | {key: value for each in self.variants for key, value in each.summary().items()}
 
 
 def export_run(
@@ -62,17 +62,20 @@ def export_run(
     variants: Sequence[VariantName],
     min_agreement: float,
 ) -> ExportResult:
-    """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder, or raises ExportError.
+    """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder.
 
     Args:
-        network: with its best weights.
-        data: the data set.
-        folder: of the run.
-        best: what the checkpoint of these weights says about itself.
-        test: their evaluation on the test split.
-        commit: of the code.
-        variants: which to make.
+        network: network with its best weights.
+        data: data set of the run.
+        folder: folder of the run.
+        best: metadata of the checkpoint of these weights.
+        test: evaluation of these weights on the test split.
+        commit: commit of the code.
+        variants: names of the variants to export.
         min_agreement: see `export_variants`.
+
+    Raises:
+        ExportError: the ONNX file disagrees with torch.
     """
     log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
     train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
@@ -87,18 +90,18 @@ def export_run(
     val_tracklets = _tracklets(val_predictions.at(temperature), splits["val"], range(len(val)))
     test_tracklets = _tracklets(test_predictions.at(temperature), splits["test"], test_rows)
     module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracklets))
-    facts = _run_facts(folder, data, best=best, test=test, commit=commit) | calibration.facts
-    parity = export_onnx(module, folder.onnx, reference=reference, metadata=facts)
+    run_metadata = _run_metadata(folder, data, best=best, test=test, commit=commit) | calibration.metadata
+    parity = export_onnx(module, folder.onnx, reference=reference, metadata=run_metadata)
     calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
-    made = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, min_agreement)
-    _draw_calibration(folder, test_predictions, calibration, crops=len(test.labels_N))
-    return ExportResult(parity, calibration, tracklet_scores(test_tracklets, data.labels.names), made)
+    exported = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, min_agreement)
+    _plot_calibration(folder, test_predictions, calibration, crops=len(test.labels_N))
+    return ExportResult(parity, calibration, tracklet_scores(test_tracklets, data.labels.names), exported)
 
 
-def _run_facts(
+def _run_metadata(
     folder: RunFolder, data: JerseyDataModule, *, best: Mapping[str, Any], test: Evaluation, commit: str
 ) -> dict[str, str]:
-    """Where a file comes from, for its metadata."""
+    """Returns the metadata on the origin of a file."""
     return {
         "experiment": folder.experiment,
         "run": folder.name,
@@ -111,15 +114,15 @@ def _run_facts(
     }
 
 
-def _draw_calibration(folder: RunFolder, test: Predictions, calibration: Calibration, *, crops: int) -> None:
+def _plot_calibration(folder: RunFolder, test: Predictions, calibration: Calibration, *, crops: int) -> None:
     from jersey.plots import calibration as plot  # matplotlib takes half a second to import
 
     with atomic_write(folder.path / "calibration_test.png") as path:
-        plot.calibration(test, calibration, title=f"test, {crops:,} crops with a number").save(path)
+        plot.calibration(test, calibration, title=f"test, {crops:,} legible crops").save(path)
 
 
 def _version(package: str) -> str:
-    """Of an installed package; a checkout that is run as it lies has none, and is no reason to lose a trained run."""
+    """Returns the version of a package; a checkout that is not installed has none, which must not fail the run."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -127,7 +130,7 @@ def _version(package: str) -> str:
 
 
 def data_sha256(data: JerseyDataModule) -> str:
-    """Of the labels and the content of every image, in the order of the splits; names of files are not in it."""
+    """Returns the hash of the labels and image contents in split order; file names do not affect it."""
     digest = hashlib.sha256()
     for name, split in data.splits.items():
         digest.update(f"{name} {len(split)}\n".encode())
@@ -137,15 +140,15 @@ def data_sha256(data: JerseyDataModule) -> str:
 
 
 def _predictions(evaluation: Evaluation) -> Predictions:
-    """On legible crops, then on illegible ones."""
+    """Returns the predictions on the legible crops, followed by those on the illegible ones."""
     labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.illegible, ILLEGIBLE_INDEX))
     return Predictions(torch.cat([evaluation.logits_NK, evaluation.illegible_logits_UK]).numpy(), labels_N)
 
 
 def _tracklets(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Tracklet]:
-    """Those of a split, their crops in the order of the files' paths; `rows` of the split, one a prediction."""
+    """Returns the tracklets of a split, crops in path order; `rows` holds the split row of each prediction."""
     if not any(split.tracklets):
         return []
-    order = sorted(range(len(rows)), key=lambda place: split.paths.texts[rows[place]])
-    names = [split.tracklets[rows[place]] for place in order]
+    order = sorted(range(len(rows)), key=lambda index: split.paths.texts[rows[index]])
+    names = [split.tracklets[rows[index]] for index in order]
     return tracklets_of(predictions.probabilities_NK[order], predictions.labels_N[order], names)

@@ -1,1 +1,1 @@
-"""Networks from uint8 crops to logits."""
+"""Networks that map uint8 crops to logits."""

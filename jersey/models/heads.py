@@ -1,6 +1,7 @@
-"""Heads: from the features of a crop to one logit a class, and for one of them to one of every thinkable number.
+"""Heads map the features of a crop to one logit per class; the compositional head can also score unseen numbers.
 
-A head is called with `features`, their number, and `labels`, and gives a module from features [B,D] to logits [B,K].
+A head is a function of `features` (their count D) and `labels` that returns a module from features [B,D] to logits
+[B,K].
 
 Shapes: B crops, D features, K classes, P = 22 parts, N = 110 numbers (see `jersey.models.parts`).
 """
@@ -14,25 +15,25 @@ from jersey.models.parts import NUMBERS, PARTS, composition, parts_of
 
 
 def linear_head(*, features: int, labels: Labels) -> nn.Linear:
-    """The usual, holistic one: every number is a class of its own and shares nothing with the others."""
+    """Returns the standard holistic head, in which each number is a class of its own and shares no weights."""
     return nn.Linear(features, len(labels))
 
 
 class CompositionalHead(nn.Module):
-    """A number's logit is `holistic_scale` times one of its own, plus what its length and its digits say.
+    """Adds up the logits of a number's length and digits, and `holistic_scale` times a logit of the whole number.
 
-    So "23" learns its tens from every number in the twenties and its ones from 3, 13, 33 ..., and its own logit has
-    only to say what they cannot, such as the two digits touching. A label that is no number of one or two digits
-    ("A7", "100") has its own logit alone. All of it is linear in the features: it exports and averages as the linear
-    head does.
+    So "23" learns its tens digit from every number in the twenties and its ones digit from 3, 13, 33 ..., and its
+    holistic logit only has to learn the rest, such as the two digits touching. A label that is not a number of one or
+    two digits ("A7", "100") has a holistic logit only. Everything is linear in the features, so it exports and averages
+    as the linear head does.
 
-    The parts start at zero. At the start no length and no digit is thus favoured, and what the training numbers leave
-    open (with 11 and 22 alone: is it the tens or the ones?) gradients split evenly.
+    The weights of the parts start at zero. So no length and no digit is favored at first, and gradients divide evenly
+    what the training numbers leave ambiguous (with 11 and 22 alone: the tens digit or the ones digit?).
 
     Args:
-        features: D.
-        labels: the label map; its length is K.
-        holistic_scale: how much a number's own logit counts; 1 as much as a digit's, 0 leaves length and digits alone.
+        features: number of features, D.
+        labels: label map of K labels.
+        holistic_scale: factor of the holistic logit; 1 weighs it like a digit, 0 disables it.
     """
 
     composition_PK: Tensor
@@ -49,28 +50,28 @@ class CompositionalHead(nn.Module):
         nn.init.zeros_(self.parts.weight)
         nn.init.zeros_(self.parts.bias)
         composition_PK, open_vocabulary_composition_PN = composition(labels.names), composition(NUMBERS)
-        unlearnt_P = (composition_PK.sum(dim=1) == 0).float()
+        absent_P = (composition_PK.sum(dim=1) == 0).float()
         self._constant("composition_PK", composition_PK)
         self._constant("open_vocabulary_composition_PN", open_vocabulary_composition_PN)
         self._constant(
             "label_to_number_KN", torch.tensor([[float(name == number) for number in NUMBERS] for name in labels.names])
         )
-        self._constant("legible_N", unlearnt_P @ open_vocabulary_composition_PN == 0)
+        self._constant("legible_N", absent_P @ open_vocabulary_composition_PN == 0)
 
     def _constant(self, name: str, value: Tensor) -> None:
-        self.register_buffer(name, value, persistent=False)  # the labels of a checkpoint say it all
+        self.register_buffer(name, value, persistent=False)  # it follows from the labels in a checkpoint
 
     def forward(self, features_BD: Tensor) -> Tensor:
         return self.holistic_scale * self.holistic(features_BD) + self.parts(features_BD) @ self.composition_PK
 
     def open_vocabulary_logits(self, features_BD: Tensor) -> Tensor:
-        """Scores [B,N] of NUMBERS, those that are no labels too; -inf where a digit was in no label at that place.
+        """Returns the logits [B,N] of all NUMBERS; -inf for a number with a digit that no label has at that position.
 
         Length and digits treat all numbers alike. The holistic term exists for labels only, and its level is
-        arbitrary: a softmax over the labels does not change when all of them rise. Here it is shifted, crop by crop,
-        so that the highest is 0. So labels stand to each other as in `forward`, and none is lifted over a number
-        without such a term: an unseen number that the digits read right stays right. (Labels would otherwise win too
-        often, as known classes do: https://arxiv.org/abs/1605.04253.)
+        arbitrary, since a softmax over the labels is invariant to a shift of all. Here it is shifted, crop by crop,
+        so that its maximum is 0. So the differences between labels are those of `forward`, and no label is raised
+        above a number without such a term: an unseen number that the digits classify correctly stays correct.
+        (Otherwise labels would win too often, as seen classes do: https://arxiv.org/abs/1605.04253.)
         """
         scores_BN = self.parts(features_BD) @ self.open_vocabulary_composition_PN
         holistic_BN = self.holistic_scale * self.holistic(features_BD) @ self.label_to_number_KN
@@ -81,16 +82,18 @@ class CompositionalHead(nn.Module):
 
 
 def _check(labels: Labels, holistic_scale: float) -> None:
-    no_numbers = [name for name in labels.names if not parts_of(name)]
-    if len(no_numbers) == len(labels):
+    not_numbers = [name for name in labels.names if not parts_of(name)]
+    if len(not_numbers) == len(labels):
         raise UserError(
             "the compositional head needs labels that are numbers of one or two digits, and there are none; "
-            "take the linear head (module.network.head)"
+            "use the linear head (module.network.head)"
         )
     if not 0 <= holistic_scale < float("inf"):
-        raise UserError(f"module.network.head.holistic_scale={holistic_scale} is no scale; set it to 0.5 or so")
-    if holistic_scale == 0 and no_numbers:
         raise UserError(
-            f"module.network.head.holistic_scale=0 leaves the label {no_numbers[0]!r}, which is no number of one or "
-            "two digits, without a logit; set it above 0"
+            f"module.network.head.holistic_scale={holistic_scale} is not a finite number of 0 or more; set it to 0.5"
+        )
+    if holistic_scale == 0 and not_numbers:
+        raise UserError(
+            f"module.network.head.holistic_scale=0 leaves the label {not_numbers[0]!r}, which is not a number of one "
+            "or two digits, without a logit; set it above 0"
         )

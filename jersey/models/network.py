@@ -1,6 +1,6 @@
-"""The network that is trained, evaluated and exported: normalize, backbone, head.
+"""The network that is trained, evaluated and exported: normalization, backbone, head.
 
-Normalization is inside, so that nobody outside can get it wrong: the input is RGB in 0..255, uint8 or float.
+Normalization is part of the network, so callers cannot get it wrong: the input is RGB in 0..255, uint8 or float.
 
 Shapes: B batch, H W size, D features, K classes, N = 110 numbers.
 """
@@ -19,12 +19,12 @@ from jersey.models.resnet import Architecture, Stem, resnet
 
 
 class Network(nn.Module):
-    """Logits [B,K] of RGB images [B,3,H,W] in 0..255.
+    """Computes logits [B,K] of RGB images [B,3,H,W] in 0..255.
 
     Args:
-        backbone: float [B,3,H,W] to features [B,D].
-        head: features [B,D] to logits [B,K].
-        normalize: pixels in 0..255 to what the backbone takes.
+        backbone: module from float [B,3,H,W] to features [B,D].
+        head: module from features [B,D] to logits [B,K].
+        normalize: module from pixels in 0..255 to the backbone's input; `ImageNetNormalize` if None.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, normalize: nn.Module | None = None) -> None:
@@ -37,35 +37,35 @@ class Network(nn.Module):
         return self.head(self.features(images_BCHW))
 
     def features(self, images_BCHW: Tensor) -> Tensor:
-        """The input of the head, [B,D]."""
+        """Returns the input of the head, [B,D]."""
         return self.backbone(self.normalize(images_BCHW).contiguous(memory_format=torch.channels_last))
 
     @property
     def has_open_vocabulary(self) -> bool:
-        """Whether the head can read numbers that are not among the labels."""
+        """Whether the head can predict numbers that are not among the labels."""
         return isinstance(self.head, CompositionalHead)
 
     def open_vocabulary_logits(self, images_BCHW: Tensor) -> Tensor:
-        """Scores [B,N] of every string of at most two digits, see `open_vocabulary_logits_of_features`."""
+        """Returns logits [B,N] of every string of at most two digits; see `open_vocabulary_logits_of_features`."""
         return self.open_vocabulary_logits_of_features(self.features(images_BCHW))
 
     def open_vocabulary_logits_of_features(self, features_BD: Tensor) -> Tensor:
-        """The same from what `features` returns: scores of `jersey.models.parts.NUMBERS`.
+        """Returns logits [B,N] of `jersey.models.parts.NUMBERS` from the output of `features`.
 
         Raises:
-            UserError: the head knows numbers only whole.
+            UserError: the head is not compositional.
         """
         if not isinstance(self.head, CompositionalHead):
             raise UserError(
-                "this network knows whole numbers only, so it can read no other than its labels; train one with the "
+                "this network has a holistic head, which can only predict its labels; train one with the "
                 "compositional head (module.network.head)"
             )
         return self.head.open_vocabulary_logits(features_BD)
 
     def half_precision(self) -> "Network":
-        """A copy with backbone and head in float16.
+        """Returns a copy with backbone and head in float16.
 
-        It normalizes in float32: pixels of 0 to 255 between float16's steps would round otherwise than in training.
+        Normalization stays in float32, because in float16 interpolated pixels would round differently from training.
         """
         copied = copy.deepcopy(self)
         return Network(copied.backbone.half(), copied.head.half(), nn.Sequential(copied.normalize, _ToHalf())).train(
@@ -87,15 +87,15 @@ def resnet_classifier(
     normalization: Normalization = "imagenet",
     head: Callable[..., nn.Module] = linear_head,
 ) -> Network:
-    """A ResNet with a head on top, in channels-last memory format.
+    """Returns a ResNet with a head, in channels-last memory format.
 
     Args:
-        labels: the label map; its length is K.
-        architecture: which ResNet.
+        labels: label map of K labels.
+        architecture: name of the ResNet.
         weights: see `jersey.models.resnet.resnet`.
         stem: see `jersey.models.resnet.resnet`.
         normalization: see `jersey.models.normalization.normalizer`.
-        head: called with `features`, their number, and `labels`; see `jersey.models.heads`.
+        head: function of `features`, their count, and `labels`; see `jersey.models.heads`.
     """
     backbone, features = resnet(architecture, weights=weights, stem=stem)
     network = Network(backbone, head(features=features, labels=labels), normalizer(normalization))

@@ -1,4 +1,4 @@
-"""Pixels to what the first convolution sees; a part of the network, so that it travels with it into the ONNX file.
+"""Normalization of pixels; it is part of the network and therefore of the ONNX file.
 
 Shapes: B batch, H W size.
 """
@@ -14,23 +14,23 @@ Normalization = Literal["imagenet", "per_image"]
 MEAN_RGB = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD_RGB = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
-EPS = 5.0  # of a crop's standard deviations, on the same scale: added to them as squares
+EPS = 5.0  # standard deviation on the 0..255 scale, whose square is added to the variance of each channel
 
 
 def normalizer(kind: Normalization) -> nn.Module:
-    """A module from pixels in 0..255 [B,3,H,W] to float32 of the same shape.
+    """Returns a module from pixels in 0..255 [B,3,H,W] to float32 of the same shape.
 
     Args:
-        kind: "imagenet" takes the same mean and standard deviation of each channel for all crops, those that pretrained
-            weights expect. "per_image" takes those of the crop: the light on the picture, its contrast and tint are gone
-            before anything has to be learnt. (House numbers were normalized locally: https://arxiv.org/abs/1204.3968.)
-            What `Color` does to brightness and contrast goes with them, but for what it clips.
+        kind: "imagenet" applies the channel means and standard deviations that pretrained weights expect. "per_image"
+            applies those of each crop, which removes brightness, contrast and tint before anything has to be learned.
+            (House numbers were normalized locally: https://arxiv.org/abs/1204.3968.) It also cancels the brightness
+            and contrast changes of `Color`, except for clipping.
     """
     return ImageNetNormalize() if kind == "imagenet" else PerImageStandardize()
 
 
 class ImageNetNormalize(nn.Module):
-    """See `normalizer`."""
+    """Normalizes each channel by ImageNet's mean and standard deviation."""
 
     mean_C11: Tensor
     std_C11: Tensor
@@ -45,10 +45,10 @@ class ImageNetNormalize(nn.Module):
 
 
 class PerImageStandardize(nn.Module):
-    """See `normalizer`. `EPS` keeps a channel that is all but flat from becoming noise."""
+    """Standardizes each channel of each crop; `EPS` prevents a nearly constant channel from becoming noise."""
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         images_BCHW = images_BCHW.float()
-        centred_BCHW = images_BCHW - images_BCHW.mean(dim=(2, 3), keepdim=True)
-        variance_BC11 = centred_BCHW.square().mean(dim=(2, 3), keepdim=True)
-        return centred_BCHW / (variance_BC11 + EPS**2).sqrt()
+        centered_BCHW = images_BCHW - images_BCHW.mean(dim=(2, 3), keepdim=True)
+        variance_BC11 = centered_BCHW.square().mean(dim=(2, 3), keepdim=True)
+        return centered_BCHW / (variance_BC11 + EPS**2).sqrt()

@@ -1,4 +1,4 @@
-"""torchvision's ResNets with ImageNet weights, weights from a local file, or none.
+"""torchvision's ResNets with ImageNet weights, weights from a local file, or random weights.
 
 Paper: https://arxiv.org/abs/1512.03385
 """
@@ -17,18 +17,18 @@ Stem = Literal["imagenet", "small"]
 
 
 def resnet(architecture: Architecture, *, weights: str | None, stem: Stem = "imagenet") -> tuple[nn.Module, int]:
-    """A ResNet without its classifier, and the number of features it gives: float [B,3,H,W] to [B,D].
+    """Returns a ResNet without its classifier, float [B,3,H,W] to [B,D], and its number of features D.
 
     Args:
-        architecture: which one.
+        architecture: name of the ResNet.
         weights: "imagenet", the path of a torchvision state dict (.pth), or None for random weights.
-        stem: what comes before the first stage. "imagenet" is the paper's: a convolution of stride 2, then max-pooling
-            of stride 2, which leaves 4 px per position there and 32 px at the end: 2 x 2 positions of a crop of 64 px.
-            "small" leaves the pooling out: twice the positions a side everywhere, four times the arithmetic, and the
-            same weights, so pretrained ones fit.
+        stem: layers before the first stage. "imagenet" is the paper's: a convolution and a max-pooling of stride 2
+            each, for an output stride of 4 px, and of 32 px after the last stage: 2 x 2 positions of a crop of 64 px.
+            "small" omits the pooling: twice the resolution in all stages, four times the FLOPs, and the same weights,
+            so pretrained ones can be loaded.
 
     Raises:
-        UserError: the weights cannot be downloaded, read, or do not fit the architecture.
+        UserError: the weights cannot be downloaded or read, or do not fit the architecture.
     """
     backbone = models.get_model(architecture, weights=None)
     features = backbone.fc.in_features
@@ -46,10 +46,10 @@ def _download(architecture: Architecture) -> dict[str, Tensor]:
     choice = models.get_model_weights(architecture).DEFAULT
     try:
         return choice.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except Exception as error:  # no network, a wrong hash, or a damaged file in torch's cache: see `_read`
+    except Exception as error:  # no network, a wrong hash, or a damaged file in torch's cache (see `_read`)
         raise UserError(
-            f"cannot download the ImageNet weights of {architecture} ({_reason(error)}); fetch {choice.url} "
-            f"where there is a network and set module.network.weights=/path/to/{Path(choice.url).name}, or train "
+            f"cannot download the ImageNet weights of {architecture} ({_reason(error)}); download {choice.url} on a "
+            f"machine with a network and set module.network.weights=/path/to/{Path(choice.url).name}, or train "
             "from scratch with module.network.weights=None"
         ) from None
 
@@ -57,12 +57,12 @@ def _download(architecture: Architecture) -> dict[str, Tensor]:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch reads any text as pickle opcodes, and those fail in every way
+    except Exception as error:  # torch parses any text as pickle opcodes, which can raise almost any exception
         raise UserError(
             f"cannot read module.network.weights={path} ({_reason(error)}); give a torchvision .pth file"
         ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"module.network.weights={path} holds no state dict; give a torchvision .pth file")
+        raise UserError(f"module.network.weights={path} contains no state dict; give a torchvision .pth file")
     return state
 
 
@@ -71,7 +71,7 @@ def _reason(error: Exception) -> str:
 
 
 def _load(backbone: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
-    """Loads all but the classifier, strictly."""
+    """Loads all weights except the classifier's, strictly."""
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     try:
         backbone.load_state_dict(state)

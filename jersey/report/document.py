@@ -1,4 +1,4 @@
-"""A page of headings, sentences, tables and pictures, written as Markdown or as one HTML file with all in it."""
+"""A page of headings, paragraphs, tables and figures, written as Markdown or as one self-contained HTML file."""
 
 import base64
 import re
@@ -17,20 +17,20 @@ img { max-width: 100%; height: auto; } pre { overflow-x: auto; background: #f6f6
 
 
 class Heading(NamedTuple):
-    """Of a section."""
+    """The heading of a section."""
 
     text: str
 
 
 class Text(NamedTuple):
-    """A paragraph; `lead` is the one that says it all."""
+    """A paragraph; `lead` marks the one that summarizes the page."""
 
     text: str
     lead: bool = False
 
 
 class TableBlock(NamedTuple):
-    """A header and rows of as many cells."""
+    """A table; the header and all rows have equally many cells."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -44,7 +44,7 @@ class Figure(NamedTuple):
 
 
 class CodeBlock(NamedTuple):
-    """Text whose lines and spaces stay."""
+    """Text whose line breaks and spaces are preserved."""
 
     text: str
 
@@ -53,7 +53,7 @@ Block = Heading | Text | TableBlock | Figure | CodeBlock
 
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:
-    """The page, with pictures as links to their files."""
+    """Formats the page as Markdown, with links to the image files."""
     return "\n\n".join([f"# {_plain(title)}", *map(_markdown, blocks)]) + "\n"
 
 
@@ -74,12 +74,12 @@ def _markdown(block: Block) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of which Markdown makes nothing else: a file name may hold stars and bars."""
+    """Escapes Markdown's special characters, which file names may contain."""
     return re.sub(r"([\\`*_|<\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def as_html(title: str, blocks: Sequence[Block], folder: Path) -> str:
-    """The page as one file that can be sent: the pictures of `folder` are inside."""
+    """Formats the page as one HTML file, with the image files of `folder` embedded."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     body = "\n".join([f"<h1>{escape(title)}</h1>", *(_html(block, folder) for block in blocks)])
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'

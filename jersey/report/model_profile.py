@@ -1,6 +1,6 @@
-"""What a model costs: parameters, arithmetic, files, memory and time, measured once, after the export.
+"""Profiles a model: parameters, FLOPs, file sizes, memory and speed, measured once after the export.
 
-Times are medians on this machine, beside whatever else it was doing: for orientation.
+Times are medians on this machine under its current load, so they are only a rough guide.
 
 Shapes: B crops, H W the network's input size.
 """
@@ -25,7 +25,7 @@ from jersey.inference.onnx_model import OnnxModel
 
 CPU = torch.device("cpu")
 MAX_REPEATS = 200
-BATCH_SIZES = {"cpu": 16, "cuda": 256}  # for the throughput; larger ones make it hardly faster
+BATCH_SIZES = {"cpu": 16, "cuda": 256}  # for the throughput, which larger batches hardly increase
 
 
 def profile_model(
@@ -37,26 +37,26 @@ def profile_model(
     onnx: Path,
     budget_s: float = 0.5,
 ) -> dict[str, Any]:
-    """Facts by name, ready for JSON.
+    """Returns measurements by name, ready for JSON.
 
     Args:
-        network: from uint8 crops to logits, in any mode and on any device; it is not changed.
+        network: module from uint8 crops to logits, in any mode and on any device; it is not changed.
         size_px: height and width of its input.
-        device: where torch is timed; onnxruntime is timed on the CPU.
-        checkpoint: the file whose size to tell.
-        onnx: the exported file.
-        budget_s: seconds for the repeats of each of the four timings.
+        device: device for the timing of torch; onnxruntime is timed on the CPU.
+        checkpoint: checkpoint file, whose size is reported.
+        onnx: exported file.
+        budget_s: time limit of each of the four timings in seconds.
     """
-    memory = _peak_memory(device)  # first, so that it is the run's
+    memory = _peak_memory(device)  # before the profile itself allocates memory
     copied = copy.deepcopy(network).to(device).eval()
     model = OnnxModel(onnx)
     crops_BCHW = torch.zeros((max(BATCH_SIZES.values()), 3, *size_px), dtype=torch.uint8)
 
-    def torch_reads(batch: int) -> None:
+    def run_torch(batch: int) -> None:
         with torch.inference_mode():
-            copied(crops_BCHW[:batch].to(device)).cpu()  # there and back, which also waits for a GPU
+            copied(crops_BCHW[:batch].to(device)).cpu()  # the copy back also synchronizes with a GPU
 
-    def onnxruntime_reads(batch: int) -> None:
+    def run_onnxruntime(batch: int) -> None:
         model.logits(crops_BCHW[:batch].numpy(), batch_size=batch)
 
     onnx_threads = model.session.get_session_options().intra_op_num_threads or "default"
@@ -67,13 +67,13 @@ def profile_model(
         "checkpoint_bytes": checkpoint.stat().st_size,
         "onnx_bytes": onnx.stat().st_size,
         "peak_memory": memory,
-        "torch": {"threads": torch.get_num_threads(), **_speed(torch_reads, device, budget_s)},
-        "onnxruntime": {"threads": onnx_threads, **_speed(onnxruntime_reads, CPU, budget_s)},
+        "torch": {"threads": torch.get_num_threads(), **_speed(run_torch, device, budget_s)},
+        "onnxruntime": {"threads": onnx_threads, **_speed(run_onnxruntime, CPU, budget_s)},
     }
 
 
 def parameter_counts(network: nn.Module) -> dict[str, int]:
-    """Numbers that are learnt, by part of the network that has any."""
+    """Counts the parameters of the network, and of each submodule that has any."""
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     parts = {name: count for name, count in counts.items() if count}
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -81,22 +81,22 @@ def parameter_counts(network: nn.Module) -> dict[str, int]:
 
 
 def flops(network: nn.Module, crop_1CHW: torch.Tensor) -> int:
-    """Operations of convolutions and matrix products for one crop; a multiply-add counts 2, as torch counts it."""
+    """Returns the FLOPs of convolutions and matrix products for one crop; as in torch, a multiply-add counts 2."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(crop_1CHW)
     return counter.get_total_flops()
 
 
-def _speed(reads: Callable[[int], None], device: torch.device, budget_s: float) -> dict[str, Any]:
+def _speed(predict: Callable[[int], None], device: torch.device, budget_s: float) -> dict[str, Any]:
     batch_size = BATCH_SIZES[device.type]
-    one_s, batch_s = (_median_s(partial(reads, batch), budget_s) for batch in (1, batch_size))
+    one_s, batch_s = (_median_s(partial(predict, batch), budget_s) for batch in (1, batch_size))
     rates = {"latency_ms": 1000 * one_s, "batch_size": batch_size, "crops_per_s": batch_size / batch_s}
     return {"device": _name(device), **rates}
 
 
 def _median_s(run: Callable[[], None], budget_s: float) -> float:
-    """Of the calls after the first, which plans and allocates; of the first if it takes the budget alone."""
-    # Not torch.utils.benchmark: importing it warns where there is a CUDA toolkit and no GPU.
+    """Returns the median time of all calls but the first (a warm-up), or the first if it exceeds the budget."""
+    # Not torch.utils.benchmark: importing it warns on a machine with a CUDA toolkit and no GPU.
     times_s: list[float] = []
     while len(times_s) < 2 or (sum(times_s) < budget_s and len(times_s) < MAX_REPEATS):
         started = time.perf_counter()
@@ -109,10 +109,10 @@ def _median_s(run: Callable[[], None], budget_s: float) -> float:
 
 def _peak_memory(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
-        return {"bytes": torch.cuda.max_memory_allocated(device), "of": "tensors on the GPU, training included"}
+        return {"bytes": torch.cuda.max_memory_allocated(device), "of": "tensors on the GPU, including training"}
     unit_bytes = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"bytes": unit_bytes * peak, "of": "the whole process, data set and training included"}
+    return {"bytes": unit_bytes * peak, "of": "the whole process, including data set and training"}
 
 
 def _name(device: torch.device) -> str:
@@ -124,7 +124,7 @@ def _name(device: torch.device) -> str:
 
 
 def profile_rows(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The same as rows of a table for people: what, and how much."""
+    """Formats the measurements as table rows: name and value."""
     counts = dict(info["parameters"])
     total, trainable = counts.pop("all"), counts.pop("trainable")
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -133,7 +133,7 @@ def profile_rows(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     memory = info["peak_memory"]
     return [
         ("parameters", f"{total:,} ({parts}), {'all' if trainable == total else f'{trainable:,}'} of them trainable"),
-        ("operations", f"{info['flops'] / 1e9:.3g} GFLOP a crop of {width_px} x {height_px} px (a multiply-add is 2)"),
+        ("compute", f"{info['flops'] / 1e9:.3g} GFLOP per crop of {width_px} x {height_px} px (a multiply-add is 2)"),
         ("files", f"ONNX {mb['onnx']}, checkpoint {mb['checkpoint']}"),
         ("peak memory", f"{memory['bytes'] / 1e6:,.1f} MB: {memory['of']}"),
         *((runtime, _speed_text(info[runtime])) for runtime in ("torch", "onnxruntime")),

@@ -1,7 +1,4 @@
-"""What a run reached, on one page that can be sent to somebody who was not there.
-
-Shapes: K classes.
-"""
+"""Writes the report of a run: one self-contained page with metrics, errors, calibration and the exported model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from typing import Any
 from jersey.core.atomic import write_text
 from jersey.core.labels import Labels
 from jersey.data.sampler import ClassSampling, imbalance_summary
-from jersey.evaluation.calibration import Calibration, wilson_interval
+from jersey.evaluation.calibration import BINS, Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import TrackletScore
@@ -21,39 +18,42 @@ from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock
 from jersey.report.model_profile import profile_rows
 
 WORST_CLASSES = 8
-PICTURES = {  # each is there if the config has its callback
-    "curves": {"curves.png": "loss, accuracy and learning rate, epoch by epoch"},
+FIGURES = {  # each exists if the config has its callback
+    "curves": {"curves.png": "loss, accuracy and learning rate by epoch"},
     "errors": {
-        "confusion_matrix_test.png": "test crops of each number (row) and what they were read as (column)",
-        "digit_errors_test.png": "errors of the test by what happened to the digits",
-        "predictions_test.png": "test crops read right, read wrong with confidence, and least sure",
-        "grad_cam_test.png": "where the network looked",
+        "confusion_matrix_test.png": "confusion matrix of the test split: labels (rows) and predictions (columns)",
+        "digit_errors_test.png": "test errors by error type",
+        "predictions_test.png": "test crops: correct predictions, confident errors, and lowest confidences",
+        "grad_cam_test.png": "Grad-CAM: which pixels support a prediction",
     },
-    "sureness": {"calibration_test.png": "confidence against truth, and what it buys to answer only the surest crops"},
+    "calibration": {"calibration_test.png": "reliability diagram, and precision by coverage"},
     "data": {
-        "dataset.png": "crops of each number in each split",
-        "class_sampling.png": "how often each number was drawn for training",
-        "inputs_train.png": "crops as the network saw them in training",
+        "dataset.png": "number of crops of each label in each split",
+        "class_sampling.png": "how often each label was sampled for training",
+        "inputs_train.png": "augmented training crops, as the network received them",
     },
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
-    """What the page is made from.
+    """The content of the page.
 
     Attributes:
-        folder: of the run, with its pictures.
-        facts: short statements such as commit and best epoch, by name.
-        difference: of the config from the registered experiment; empty when there is none.
-        val: scores of the exported weights, by name.
-        balance: what sampler and loss weights made of each number.
-        info: what the model costs, see `jersey.report.model_profile`; None when nobody has measured.
+        folder: folder of the run, with its figures.
+        summary: short statements such as commit and best epoch, by name.
+        config_diff: difference of the config from the registered experiment; empty if there is none.
+        val: validation metrics of the exported weights, by name.
+        test: evaluation on the test split.
+        labels: label map.
+        balance: sampling probability and loss weight of each label.
+        exported: results of the export.
+        info: profile of the model, see `jersey.report.model_profile`; None if it was not measured.
     """
 
     folder: Path
-    facts: Mapping[str, str]
-    difference: str
+    summary: Mapping[str, str]
+    config_diff: str
     val: Mapping[str, float]
     test: Evaluation
     labels: Labels
@@ -70,79 +70,79 @@ def write_report(title: str, content: ReportContent) -> None:
 
 
 def report_page(result: ReportContent) -> list[Block]:
-    """The page from its first sentence to what was exported."""
+    """Returns the page, from the headline to the exported model."""
     val, test, labels = result.val, result.test, result.labels
-    right, low, high = _accuracy(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))
-    scores = {name: (val.get(name), test.metrics.get(name)) for name in {**test.metrics, **val}}
+    # The calibration error has its own statement, with an interval and the effect of the temperature.
+    metrics = {name: (val.get(name), test.metrics.get(name)) for name in {**test.metrics, **val} if name != "ece"}
     return [
-        Text(f"{right} of {len(test.labels_N):,} test crops read right (95 % interval {low} to {high}).", lead=True),
-        TableBlock(("fact", "value"), list(result.facts.items())),
-        Heading("What differs from the registered experiment"),
-        CodeBlock(result.difference) if result.difference else Text("Nothing."),
-        Heading("Scores"),
-        TableBlock(("score", "val", "test"), [(name, *map(_figure, pair)) for name, pair in scores.items()]),
+        Text(f"Test {_headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
+        Heading("Run"),
+        TableBlock(("property", "value"), list(result.summary.items())),
+        Heading("Config changes"),
+        CodeBlock(result.config_diff) if result.config_diff else Text("None; this is the registered experiment."),
+        Heading("Metrics"),
+        TableBlock(("metric", "val", "test"), [(name, *map(_value, pair)) for name, pair in metrics.items()]),
         Text(
-            "Macro scores are means over the numbers that have crops in the split: "
+            "Macro metrics are means over the labels that have crops in the split: "
             f"{val['classes_present']:.0f} of {len(labels)} in val, {len(test.present_J)} in test."
         ),
-        *_pictures(result.folder, "curves"),
+        *_figures(result.folder, "curves"),
         Heading("Errors"),
         _errors(test, labels),
-        Text(f"The {WORST_CLASSES} numbers read worst in the test split, and what training made of them:"),
+        Text(f"The {WORST_CLASSES} labels with the lowest test recall, and their weight in training:"),
         TableBlock(
-            ("number", "test crops", "read right", "train crops", "drawn", "loss weight", "share of the loss"),
+            ("label", "test crops", "correct", "train crops", "sampled", "loss weight", "fraction of the loss"),
             _worst(test, labels, result.balance),
         ),
-        Text(f"Balance of training, {imbalance_summary(result.balance)}."),
-        *_pictures(result.folder, "errors"),
-        *([Heading("Data"), *data] if (data := _pictures(result.folder, "data")) else []),
-        Heading("How sure it is"),
-        *_sureness(result.exported.calibration),
-        *_pictures(result.folder, "sureness"),
+        Text(f"Class imbalance in training: {imbalance_summary(result.balance)}."),
+        *_figures(result.folder, "errors"),
+        *([Heading("Data"), *data] if (data := _figures(result.folder, "data")) else []),
+        Heading("Calibration and abstention"),
+        *_calibration(result.exported.calibration),
+        *_figures(result.folder, "calibration"),
         *_tracklets(result.exported.tracklet_accuracy),
-        Heading("The exported model"),
+        Heading("Exported model"),
         *_exported(result),
     ]
 
 
-def _accuracy(right: int, crops: int) -> tuple[str, ...]:
-    """The fraction of right ones, and the ends of its interval."""
-    return tuple(f"{each:.1%}" for each in (right / crops, *wilson_interval(right, crops)))
+def _headline(correct: int, crops: int) -> str:
+    accuracy, low, high = (f"{100 * each:.1f} %" for each in (correct / crops, *wilson_interval(correct, crops)))
+    return f"accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
 
 
-def _figure(score: float | None) -> str:
-    return "-" if score is None else f"{score:.4g}"
+def _value(metric: float | None) -> str:
+    return "-" if metric is None else f"{metric:.4g}"
 
 
 def _errors(test: Evaluation, labels: Labels) -> Block:
     errors = errors_by_type(test.confusion_KK.numpy(), labels.names)
     rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items() if found]
-    header = ("what happened to the digits", "crops", "for instance")
-    return TableBlock(header, rows) if rows else Text("None in the test split.")
+    return TableBlock(("error type", "crops", "examples"), rows) if rows else Text("The test split has no errors.")
 
 
 def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for k in test.present_J[test.recall_K[test.present_J].argsort(stable=True)[:WORST_CLASSES]].tolist():
-        name, right = labels.names[k], f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
-        rows.append((f'"{name}"', str(int(test.support_K[k])), right, *balance[name].cells))
+        name, correct = labels.names[k], f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
+        rows.append((f'"{name}"', str(int(test.support_K[k])), correct, *balance[name].cells))
     return rows
 
 
-def _sureness(calibration: Calibration) -> list[Block]:
+def _calibration(calibration: Calibration) -> list[Block]:
     return [
         Text(
-            f"The probabilities of model.onnx are those of logits divided by {calibration.temperature:.3f}, as found "
-            f"on {calibration.crops:,} validation crops. Expected calibration error on the test crops (bins of equally "
-            "many; 95 % interval; what a perfectly calibrated network would have by chance): "
-            f"{calibration.before} without it, {calibration.after} with it."
+            f"model.onnx applies temperature scaling: logits are divided by {calibration.temperature:.3f}, fitted on "
+            f"{calibration.crops:,} validation crops, before the softmax. The expected calibration error (ECE, {BINS} "
+            f"bins of equally many crops) on the test split is {calibration.before} before scaling, and "
+            f"{calibration.after} after it."
         ),
         Text(
-            "Answers only from a confidence on, which was found on the validation crops: how many crops are answered "
-            "then, and how many of the answers are right."
+            "A confidence threshold makes the model abstain on uncertain crops. Each threshold was chosen on the "
+            "validation split for a precision target; coverage is the fraction of legible crops that get a prediction."
         ),
         TableBlock(
-            ("precision wanted", "confidence", "val answered", "test answered", "test right"),
+            ("precision target", "confidence threshold", "val coverage", "test coverage", "test precision"),
             [_threshold_cells(each) for each in calibration.thresholds],
         ),
     ]
@@ -150,27 +150,28 @@ def _sureness(calibration: Calibration) -> list[Block]:
 
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
     if threshold.confidence is None:
-        return (f"{threshold.precision:.0%}", "none is enough", "-", "-", "-")
-    right = threshold.test_precision
+        return (f"{threshold.precision:.0%}", "not reached", "-", "-", "-")
+    precision = threshold.test_precision
     return (
         f"{threshold.precision:.0%}",
         f"{threshold.confidence:.4f}",
         f"{threshold.val_coverage:.1%}",
         f"{threshold.test_coverage:.1%}",
-        "-" if right is None else f"{right:.2%}",
+        "-" if precision is None else f"{precision:.2%}",
     )
 
 
 def _tracklets(tracklet_accuracy: Sequence[TrackletScore]) -> list[Block]:
     if not tracklet_accuracy:
         return []
-    shares = ("{} ({} to {})".format(*_accuracy(each.right, each.windows)) for each in tracklet_accuracy)
-    rows = [
-        (str(each.frames), f"{each.windows:,}", share) for each, share in zip(tracklet_accuracy, shares, strict=True)
-    ]
+    rows = []
+    for each in tracklet_accuracy:
+        low, high = wilson_interval(each.correct, each.windows)
+        accuracy = f"{each.correct / each.windows:.1%} ({low:.1%} to {high:.1%})"
+        rows.append((str(each.frames), f"{each.windows:,}", accuracy))
     return [
-        Text("Crops of one player in a row, read as one, by how many they are (95 % interval):"),
-        TableBlock(("crops", "times in the test split", "read right"), rows),
+        Text("Accuracy on tracklets, with the predictions on consecutive crops of one player pooled (95 % interval):"),
+        TableBlock(("crops per window", "windows in the test split", "accuracy"), rows),
     ]
 
 
@@ -178,25 +179,26 @@ def _exported(result: ReportContent) -> list[Block]:
     parity, variants = result.exported.parity, result.exported.variants
     blocks: list[Block] = [
         Text(
-            f"model.onnx agrees with torch on the top-1 of all {parity.crops:,} validation crops, at batch sizes 1 "
-            f"(the files as they lie on disk), 2, 7 and 64; no logit differs by more than "
-            f"{parity.max_logit_difference:.1e}. onnxruntime alone, from the files, reads {parity.accuracy:.2%} "
-            "of them right."
+            f"model.onnx predicts torch's top-1 label on all {parity.crops:,} validation crops, at batch sizes 1 "
+            f"(the original files), 2, 7 and 64; logits differ by at most {parity.max_logit_difference:.1e}. Its "
+            f"validation accuracy in onnxruntime, on the original files, is {100 * parity.accuracy:.2f} %."
         )
     ]
     if parity.ties:
-        blocks.append(Text(f"Ties, whose top two logits swap by rounding: {', '.join(parity.ties)}."))
+        blocks.append(Text(f"Ties, whose top two logits swap ranks by rounding: {', '.join(parity.ties)}."))
     if variants:
         blocks += [
             Text(
-                "Variants of it: on how many validation crops they have torch's top-1, how many they read right, and "
-                "how many times as fast as model.onnx they are with one crop at a time on this CPU (median of pairs, "
-                "quartiles)."
+                "Variants of model.onnx: agreement with torch's top-1 label and accuracy on the validation crops, and "
+                "speed relative to model.onnx at batch size 1 on this CPU (median and quartiles of pairs)."
             ),
-            TableBlock(("variant", "as torch", "right", "speed", "size", ""), [each.cells for each in variants]),
+            TableBlock(
+                ("variant", "agreement with torch", "accuracy", "relative speed", "size", "status"),
+                [each.cells for each in variants],
+            ),
         ]
-    return [*blocks, TableBlock(("of the model", ""), profile_rows(result.info))] if result.info else blocks
+    return [*blocks, TableBlock(("model", "value"), profile_rows(result.info))] if result.info else blocks
 
 
-def _pictures(folder: Path, about: str) -> Sequence[Block]:
-    return [Figure(file, caption) for file, caption in PICTURES[about].items() if (folder / file).exists()]
+def _figures(folder: Path, section: str) -> Sequence[Block]:
+    return [Figure(file, caption) for file, caption in FIGURES[section].items() if (folder / file).exists()]

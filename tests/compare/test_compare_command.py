@@ -1,4 +1,4 @@
-"""`python -m jersey.compare` as a user types it, on runs with known differences."""
+"""`python -m jersey.compare` on the command line, on runs with known differences."""
 
 import json
 import subprocess
@@ -26,14 +26,17 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def folders(tmp_path: Path, name: str, right_SN: np.ndarray) -> list[Path]:
-    """A run for each row, which reads "wrong" where it is not right; the numbers are ever rarer in training."""
-    true = [NUMBERS[index % len(NUMBERS)] for index in range(right_SN.shape[1])]
+def folders(tmp_path: Path, name: str, correct_SN: np.ndarray) -> list[Path]:
+    """Writes one run per row, which predicts 99 if incorrect; the labels become rarer in training one by one."""
+    labels = [NUMBERS[index % len(NUMBERS)] for index in range(correct_SN.shape[1])]
     train = {number: 1000 - int(number) for number in NUMBERS}
-    reads = [[number if right else "99" for number, right in zip(true, right_N, strict=True)] for right_N in right_SN]
+    predictions = [
+        [label if correct else "99" for label, correct in zip(labels, correct_N, strict=True)]
+        for correct_N in correct_SN
+    ]
     return [
-        run_folder(tmp_path / name / f"s{seed}", read, true=true, seed=seed, config=f"head = {name}", train=train)
-        for seed, read in enumerate(reads)
+        run_folder(tmp_path / name / f"s{seed}", each, true=labels, seed=seed, config=f"head = {name}", train=train)
+        for seed, each in enumerate(predictions)
     ]
 
 
@@ -41,25 +44,25 @@ def folders(tmp_path: Path, name: str, right_SN: np.ndarray) -> list[Path]:
 def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sequence[Path], Sequence[Path]]:
     tmp_path = tmp_path_factory.mktemp("runs")
     a_SN, b_SN = two_sides(np.random.default_rng(2), runs=(3, 3), seed_spread=(0.005, 0.005), accuracy=0.8, gain=0.06)
-    b_SN[:, np.arange(b_SN.shape[1]) % 40 >= 35] = False  # the five rarest numbers are lost
+    b_SN[:, np.arange(b_SN.shape[1]) % 40 >= 35] = False  # predictions on the five rarest labels are incorrect
     return folders(tmp_path, "plain", a_SN), folders(tmp_path, "digits", b_SN)
 
 
-def test_better_on_the_whole_and_worse_on_the_rare_is_said_in_words(sides: tuple) -> None:
+def test_better_overall_and_worse_on_rare_labels_is_reported(sides: tuple) -> None:
     a, b = sides
     done = command("--rare=5", *a, "--", *b)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "A: 3 runs (plain/s0, plain/s1, plain/s2)"
     assert "B differs from A: head was plain, now digits" in lines
-    assert any("1500 test crops of 40 numbers" in line for line in lines)
+    assert any("1500 test crops of 40 labels" in line for line in lines)
     verdicts = {line.partition(": ")[0]: line for line in lines[-3:]}
     assert "B is worse by" in verdicts["macro recall of the 5 rarest"]
     assert set(verdicts) == {"top-1", "macro recall", "macro recall of the 5 rarest"}
     assert "warning" not in done.stdout
 
 
-def test_json_holds_the_same_and_the_scores_of_every_run(sides: tuple) -> None:
+def test_json_has_the_same_results_and_the_metrics_of_every_run(sides: tuple) -> None:
     a, b = sides
     found = json.loads(command(*a, "--", *b, "--json", "--rare=5").stdout)
     score = found["scores"]["top-1"]
@@ -73,9 +76,10 @@ def test_json_holds_the_same_and_the_scores_of_every_run(sides: tuple) -> None:
     assert found["scores"]["macro recall of the 5 rarest"]["verdict"] == "worse"
 
 
-def test_one_pair_is_about_two_models_and_has_mcnemars_p(tmp_path: Path) -> None:
+def test_one_pair_of_runs_compares_two_models_by_mcnemars_test(tmp_path: Path) -> None:
     (a,), (b,) = (
-        folders(tmp_path, name, right) for name, right in zip("ab", two_sides(np.random.default_rng(0)), strict=True)
+        folders(tmp_path, name, correct)
+        for name, correct in zip("ab", two_sides(np.random.default_rng(0)), strict=True)
     )
     text = command(a, "--", b).stdout
     assert "no difference shown" in text
@@ -87,7 +91,7 @@ def test_one_pair_is_about_two_models_and_has_mcnemars_p(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "arguments", [(), ("RUN",), ("RUN", "--"), ("--", "RUN"), ("RUN", "--", "RUN"), ("RUN", "--", "nowhere")]
 )
-def test_what_cannot_be_compared_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: Sequence[str]) -> None:
+def test_invalid_arguments_print_one_sentence_and_exit_with_code_2(tmp_path: Path, arguments: Sequence[str]) -> None:
     run = run_folder(tmp_path / "run", ("7",), true=("7",))
     done = command(*(str(run) if argument == "RUN" else argument for argument in arguments))
     assert done.returncode == 2
@@ -96,7 +100,7 @@ def test_what_cannot_be_compared_is_one_sentence_and_exit_code_2(tmp_path: Path,
     assert done.stderr.startswith("error: ")
 
 
-def test_flags_may_stand_on_either_side() -> None:
+def test_flags_are_accepted_on_either_side() -> None:
     for arguments in (["--rare=3", "a", "b", "--", "c"], ["a", "b", "--", "c", "--rare=3"]):
         runs_a, runs_b, flags = parse_flags(arguments)
         assert [str(path) for path in (*runs_a, *runs_b)] == ["a", "b", "c"]

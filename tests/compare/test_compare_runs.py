@@ -1,4 +1,4 @@
-"""Reading runs back: strings stay strings, and runs that cannot be paired are refused in one sentence."""
+"""Reading runs: labels stay strings, and runs that cannot be paired raise an error of one sentence."""
 
 from pathlib import Path
 
@@ -12,30 +12,32 @@ from jersey.core.errors import UserError
 TRUE = ("0", "00", "7", "7")
 
 
-def test_strings_that_look_alike_as_numbers_stay_apart(tmp_path: Path) -> None:
+def test_labels_that_are_equal_as_integers_stay_different(tmp_path: Path) -> None:
     run = read_run(run_folder(tmp_path / "run", ("00", "00", "07", "7"), true=TRUE))
     files = [f"test/{number}/{index}.jpg" for index, number in enumerate(TRUE)]
-    assert run.right_N(files).tolist() == [False, True, False, True]
+    assert run.correct_N(files).tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"true": ("0", "00", "7", "0")}, "only one side has 'test/0/3.jpg'"),
         ({"true": TRUE[:3], "read": TRUE[:3]}, "4 and 3 crops"),
         ({"stage": "test"}, "not finished"),
-        ((",7,7,", ",1,7,"), "is '7' for one and '1'"),
+        ((",7,7,", ",1,7,"), "has the label '7' in one and '1'"),
         ((",1003,", ",9,"), "1003 bytes"),
     ],
 )
-def test_runs_that_cannot_be_paired_are_refused(tmp_path: Path, change: dict | tuple[str, str], told: str) -> None:
+def test_runs_that_cannot_be_paired_raise_an_error(
+    tmp_path: Path, change: dict | tuple[str, str], message: str
+) -> None:
     settings = change if isinstance(change, dict) else {}
     first = run_folder(tmp_path / "a", TRUE, true=TRUE)
     other = run_folder(tmp_path / "b", **({"read": TRUE, "true": TRUE} | settings))
     if isinstance(change, tuple):
         table = other / "predictions_test.csv"
         table.write_text(table.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
-    with pytest.raises(UserError, match=told) as error:
+    with pytest.raises(UserError, match=message) as error:
         require_comparable([read_run(first)], [read_run(other)])
     assert str(other) in str(error.value)
     assert "\n" not in str(error.value)
@@ -46,10 +48,10 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     header, *rows = (other / "predictions_test.csv").read_text(encoding="utf-8").splitlines()
     (other / "predictions_test.csv").write_text("\n".join([header, *rows[::-1], ""]), encoding="utf-8")
     found = compare([read_run(first)], [read_run(other)], rare=0)
-    assert (found.more_a, found.more_b) == (0, 0)
+    assert (found.better_a, found.better_b) == (0, 0)
 
 
-def test_a_run_is_named_once_however_it_is_spelt(tmp_path: Path) -> None:
+def test_a_run_named_twice_is_found_in_any_spelling(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "a", TRUE, true=TRUE)
     for spelling in (run, run / ".." / "a"):
         with pytest.raises(UserError, match="named twice"):
@@ -57,30 +59,30 @@ def test_a_run_is_named_once_however_it_is_spelt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "message"),
     [
         ("status.json", None, "not the folder of a run"),
         ("status.json", "[]", "not the folder of a run"),
         ("config.txt", None, "not the folder of a run"),
         ("predictions_test.csv", None, "PredictionsTable"),
-        ("predictions_test.csv", "", "cut off or empty"),
-        ("predictions_test.csv", "file,bytes,label,predicted\n", "cut off or empty"),
-        ("predictions_test.csv", "file,bytes,label,predicted\na.jpg,3,7\n", "cut off or empty"),
+        ("predictions_test.csv", "", "truncated or empty"),
+        ("predictions_test.csv", "file,bytes,label,predicted\n", "truncated or empty"),
+        ("predictions_test.csv", "file,bytes,label,predicted\na.jpg,3,7\n", "truncated or empty"),
         ("predictions_test.csv", "file,true\na.jpg,7\n", "cannot read"),
         ("predictions_test.csv", "file\n\xff", "cannot read"),
     ],
 )
-def test_a_folder_that_is_no_whole_run_is_refused(tmp_path: Path, file: str, content: str | None, told: str) -> None:
+def test_an_incomplete_run_folder_raises_an_error(tmp_path: Path, file: str, content: str | None, message: str) -> None:
     run = run_folder(tmp_path / "a", TRUE, true=TRUE)
     (run / file).unlink()
     if content is not None:
         (run / file).write_bytes(content.encode("latin-1"))
-    with pytest.raises(UserError, match=told) as error:
+    with pytest.raises(UserError, match=message) as error:
         read_run(run)
     assert str(run) in str(error.value)
 
 
-def test_runs_of_a_side_should_differ_in_their_seeds_alone(tmp_path: Path) -> None:
+def test_runs_of_one_side_should_only_differ_in_the_seed(tmp_path: Path) -> None:
     runs = [
         read_run(run_folder(tmp_path / name, TRUE, true=TRUE, seed=seed, config=config))
         for name, seed, config in (("a", 0, "lr = 1"), ("b", 1, "lr = 1"), ("c", 1, "lr = 1"), ("d", 2, "lr = 2"))
@@ -91,7 +93,7 @@ def test_runs_of_a_side_should_differ_in_their_seeds_alone(tmp_path: Path) -> No
     assert "1 and B 2 runs" in caveats(runs[2:3], runs[:2])[0]
 
 
-def test_the_rarest_numbers_are_those_of_the_train_split_that_are_tested(tmp_path: Path) -> None:
+def test_the_rarest_labels_are_tested_labels_by_train_crops(tmp_path: Path) -> None:
     counts = {"0": 9, "00": 3, "7": 5, "11": 1}
     run = read_run(run_folder(tmp_path / "a", TRUE, true=TRUE, train=counts))
     assert rarest(run, 2) == ["00", "7"]

@@ -1,4 +1,4 @@
-"""The statistics of comparisons: against other ways to the same number, and in worlds where the truth is known."""
+"""The statistics of comparisons: against other methods, and on simulations with a known gain."""
 
 import itertools
 import math
@@ -11,22 +11,22 @@ from helpers.simulated import two_sides
 from jersey.compare.statistics import Gain, gain_between, group_means, mcnemar_p
 
 COMPARISONS = 200
-FEW_DRAWS = 2000
+FEW_SAMPLES = 2000
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def one_group(right_SN: np.ndarray) -> np.ndarray:
-    return np.zeros(right_SN.shape[1], dtype=np.int64)
+def one_group(correct_SN: np.ndarray) -> np.ndarray:
+    return np.zeros(correct_SN.shape[1], dtype=np.int64)
 
 
-def repeated(*, groups: int = 1, **world: object) -> Iterator[Gain]:
+def repeated(*, groups: int = 1, **simulation: object) -> Iterator[Gain]:
     generator = rng(1)
     for _ in range(COMPARISONS):
-        a_SN, b_SN = two_sides(generator, **world)  # type: ignore[arg-type]
-        yield gain_between(a_SN, b_SN, np.arange(a_SN.shape[1]) % groups, rng=generator, draws=FEW_DRAWS)
+        a_SN, b_SN = two_sides(generator, **simulation)  # type: ignore[arg-type]
+        yield gain_between(a_SN, b_SN, np.arange(a_SN.shape[1]) % groups, rng=generator, samples=FEW_SAMPLES)
 
 
 THREE_RUNS = {"runs": (3, 3), "seed_spread": (0.01, 0.01)}
@@ -42,16 +42,16 @@ MORE_EQUALS: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("worlds", [EQUALS, pytest.param(MORE_EQUALS, marks=SLOW)], ids=("few", "more"))
-def test_of_equals_at_most_one_in_twenty_is_called_different(worlds: list[dict[str, object]]) -> None:
-    """In all worlds together; in one of them chance makes 16 of 200 out of 5 % once in forty times."""
-    wrong = [sum(gain.is_significant for gain in repeated(**world)) for world in worlds]
-    assert sum(wrong) <= 0.05 * COMPARISONS * len(worlds), wrong
-    assert max(wrong) <= 16, wrong
+@pytest.mark.parametrize("simulations", [EQUALS, pytest.param(MORE_EQUALS, marks=SLOW)], ids=("few", "more"))
+def test_equal_sides_differ_significantly_at_most_once_in_twenty(simulations: list[dict[str, object]]) -> None:
+    """The limit of 5 % applies to all simulations together; a single one exceeds 16 of 200 with a chance of 1 in 40."""
+    false_positives = [sum(gain.is_significant for gain in repeated(**each)) for each in simulations]
+    assert sum(false_positives) <= 0.05 * COMPARISONS * len(simulations), false_positives
+    assert max(false_positives) <= 16, false_positives
 
 
 @pytest.mark.parametrize(
-    "world",
+    "simulation",
     [
         {},
         {"runs": (3, 3), "seed_spread": (0.005, 0.005)},
@@ -59,22 +59,22 @@ def test_of_equals_at_most_one_in_twenty_is_called_different(worlds: list[dict[s
     ],
     ids=str,
 )
-def test_three_points_are_found_on_1500_crops_four_times_in_five(world: dict[str, object]) -> None:
-    """Runs at 90 %, of which two read right or wrong with a correlation of 0.5."""
-    found = [gain for gain in repeated(gain=0.03, **world) if gain.is_significant]
+def test_three_points_are_found_on_1500_crops_four_times_in_five(simulation: dict[str, object]) -> None:
+    """Runs have an accuracy of 90 %, and the correctness of two runs has a correlation of 0.5."""
+    found = [gain for gain in repeated(gain=0.03, **simulation) if gain.is_significant]
     assert len(found) >= 0.8 * COMPARISONS
     assert all(gain.gain > 0 for gain in found)
 
 
 @SLOW
-def test_the_smallest_gain_is_found_four_times_in_five_and_intervals_hold_the_truth() -> None:
-    smallest = float(np.median([gain.min_detectable for gain in repeated(accuracy=0.85)]))
-    found = sum(gain.is_significant for gain in repeated(accuracy=0.85, gain=smallest))
+def test_the_detectable_gain_is_found_four_times_in_five_and_intervals_cover_the_true_gain() -> None:
+    detectable = float(np.median([gain.min_detectable for gain in repeated(accuracy=0.85)]))
+    found = sum(gain.is_significant for gain in repeated(accuracy=0.85, gain=detectable))
     assert 0.7 * COMPARISONS < found < 0.9 * COMPARISONS
     assert sum(gain.low <= 0.02 <= gain.high for gain in repeated(gain=0.02, **THREE_RUNS)) >= 0.95 * COMPARISONS
 
 
-def test_one_pair_gets_the_interval_of_the_normal_approximation() -> None:
+def test_one_pair_has_the_interval_of_the_normal_approximation() -> None:
     a_SN, b_SN = two_sides(rng(), gain=0.03)
     gain_N = b_SN[0].astype(float) - a_SN[0]
     half = 1.96 * gain_N.std() / math.sqrt(len(gain_N))
@@ -83,33 +83,33 @@ def test_one_pair_gets_the_interval_of_the_normal_approximation() -> None:
     assert (found.low, found.high) == pytest.approx((gain_N.mean() - half, gain_N.mean() + half), abs=0.05 * half)
 
 
-def test_runs_that_leave_nothing_to_crops_get_the_interval_of_the_t_test() -> None:
-    """2.776 is t of 4 degrees of freedom, from any table."""
-    crops = 200_000  # so many that their own chance is nothing
+def test_with_very_many_crops_the_interval_is_that_of_the_t_test() -> None:
+    """Student's t of 4 degrees of freedom is 2.776."""
+    crops = 200_000  # so many that the variance over crops is negligible
     a_S, b_S = (0.90, 0.91, 0.92), (0.93, 0.95, 0.97)
-    right = [np.array([np.arange(crops) < share * crops for share in side]) for side in (a_S, b_S)]
+    correct = [np.array([np.arange(crops) < accuracy * crops for accuracy in side]) for side in (a_S, b_S)]
     half = 2.776 * math.sqrt((np.var(a_S, ddof=1) + np.var(b_S, ddof=1)) / 2 * (1 / 3 + 1 / 3))
-    found = gain_between(*right, np.zeros(crops, dtype=np.int64), rng=rng())
+    found = gain_between(*correct, np.zeros(crops, dtype=np.int64), rng=rng())
     assert (found.low, found.high) == pytest.approx((0.04 - half, 0.04 + half), abs=0.06 * half)
 
 
-def test_groups_count_alike_however_many_crops_they_have() -> None:
-    right_a_SN, right_b_SN = np.array([[1, 1, 1, 1, 0]], dtype=bool), np.array([[1, 1, 1, 0, 1]], dtype=bool)
+def test_groups_have_equal_weights_whatever_their_size() -> None:
+    correct_a_SN, correct_b_SN = np.array([[1, 1, 1, 1, 0]], dtype=bool), np.array([[1, 1, 1, 0, 1]], dtype=bool)
     group_N = np.array([0, 0, 0, 0, 1])
-    assert group_means(right_a_SN.astype(float), group_N).tolist() == [0.5]
-    found = gain_between(right_a_SN, right_b_SN, group_N, rng=rng())
+    assert group_means(correct_a_SN.astype(float), group_N).tolist() == [0.5]
+    found = gain_between(correct_a_SN, correct_b_SN, group_N, rng=rng())
     assert found.gain == pytest.approx(0.75 / 2 + 1 / 2 - 1 / 2)
 
 
 @pytest.mark.parametrize("crops", [(60, 27, 3), (20, 1)], ids=str)
-def test_macro_recall_is_resampled_as_crop_by_crop_even_where_a_group_is_missed(crops: tuple[int, ...]) -> None:
+def test_macro_recall_is_resampled_by_crop_even_if_a_group_is_missed(crops: tuple[int, ...]) -> None:
     group_N = np.repeat(range(len(crops)), crops)
     a_SN, b_SN = two_sides(rng(5), crops=len(group_N), accuracy=0.6, gain=0.2)
     a_SN[0, -1], b_SN[0, -1] = False, True
     crop_gain_N, generator, gains = b_SN[0].astype(float) - a_SN[0], rng(6), []
     for _ in range(4000):
-        drawn = generator.integers(len(group_N), size=len(group_N))
-        of_groups = [crop_gain_N[drawn][group_N[drawn] == group] for group in range(len(crops))]
+        rows = generator.integers(len(group_N), size=len(group_N))
+        of_groups = [crop_gain_N[rows][group_N[rows] == group] for group in range(len(crops))]
         gains.append(np.mean([gain.mean() for gain in of_groups if len(gain)]))
     low, high = np.quantile(gains, [0.025, 0.975])
     found = gain_between(a_SN, b_SN, group_N, rng=rng())
@@ -124,7 +124,7 @@ def test_mcnemar_by_counting_coin_tosses(only_a: int, only_b: int, p: float) -> 
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 3), (2, 9), (10, 25), (40, 60)])
-def test_swapping_sides_gives_one_pair_the_p_of_mcnemar(only_a: int, only_b: int) -> None:
+def test_the_permutation_test_of_one_pair_equals_mcnemars(only_a: int, only_b: int) -> None:
     both, crops = 30, 30 + only_a + only_b
     a_SN, b_SN = np.ones((2, 1, crops), dtype=bool)
     b_SN[0, both : both + only_a] = False
@@ -134,7 +134,7 @@ def test_swapping_sides_gives_one_pair_the_p_of_mcnemar(only_a: int, only_b: int
     assert found.p == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / 10_000) + 1e-3)
 
 
-def test_swapping_sides_with_several_runs_counts_every_way_once() -> None:
+def test_the_permutation_test_of_several_runs_equals_full_enumeration() -> None:
     a_SN = np.array([[0, 0, 0, 1, 1], [0, 1, 0, 1, 1]], dtype=bool)
     b_SN = np.array([[1, 1, 1, 0, 1], [1, 1, 0, 1, 1]], dtype=bool)
     gain_N = b_SN.mean(axis=0) - a_SN.mean(axis=0)
@@ -143,7 +143,7 @@ def test_swapping_sides_with_several_runs_counts_every_way_once() -> None:
     assert gain_between(a_SN, b_SN, one_group(a_SN), rng=rng()).p == pytest.approx(exact, abs=0.02)
 
 
-def test_four_crops_are_too_few_though_hardly_a_resample_misses_them_all() -> None:
+def test_four_crops_are_not_significant_though_the_interval_excludes_0() -> None:
     a_SN, b_SN = np.ones((2, 1, 1000), dtype=bool)
     a_SN[0, :4] = False
     found = gain_between(a_SN, b_SN, one_group(a_SN), rng=rng())
@@ -151,16 +151,18 @@ def test_four_crops_are_too_few_though_hardly_a_resample_misses_them_all() -> No
     assert not found.is_significant
 
 
-def test_exchanging_the_sides_turns_the_gain_round() -> None:
+def test_exchanging_the_sides_reverses_the_gain() -> None:
     a_SN, b_SN = two_sides(rng(), gain=0.05, runs=(3, 3))
-    there, back = (gain_between(*sides, one_group(a_SN), rng=rng()) for sides in ((a_SN, b_SN), (b_SN, a_SN)))
-    assert there.gain == pytest.approx(-back.gain)
-    assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=0.001)
-    assert there.is_significant
-    assert back.is_significant
-    alike = gain_between(a_SN, a_SN[::-1], one_group(a_SN), rng=rng())
-    assert alike.gain == 0
-    assert not alike.is_significant
+    forward, backward = (gain_between(*sides, one_group(a_SN), rng=rng()) for sides in ((a_SN, b_SN), (b_SN, a_SN)))
+    assert forward.gain == pytest.approx(-backward.gain)
+    assert (forward.low, forward.high) == pytest.approx((-backward.high, -backward.low), abs=0.001)
+    assert forward.is_significant
+    assert backward.is_significant
+    equal = gain_between(a_SN, a_SN[::-1], one_group(a_SN), rng=rng())
+    assert equal.gain == 0
+    assert not equal.is_significant
     a_SN, b_SN = two_sides(rng(), runs=(2, 2), seed_spread=(0.03, 0.03))
-    alone, together = (gain_between(a_SN[:runs], b_SN[:runs], one_group(a_SN), rng=rng()) for runs in (1, 2))
-    assert together.high - together.low > 1.5 * (alone.high - alone.low), "one run a side says nothing of seeds"
+    single, several = (gain_between(a_SN[:runs], b_SN[:runs], one_group(a_SN), rng=rng()) for runs in (1, 2))
+    assert several.high - several.low > 1.5 * (single.high - single.low), (
+        "one run per side shows no variance over seeds"
+    )

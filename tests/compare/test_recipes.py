@@ -1,4 +1,4 @@
-"""The table of recipes, from real runs on a small set of the benchmark's kind."""
+"""The table of recipes, from real runs on a small version of the benchmark set."""
 
 from pathlib import Path
 
@@ -56,49 +56,49 @@ def compositional(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished("resnet18_small", root, tmp_path_factory.mktemp("runs"), epochs=6)
 
 
-def share_right(folder: Path, root: Path, numbers: tuple[str, ...]) -> float:
-    """By the exported file alone."""
+def accuracy_of(folder: Path, root: Path, numbers: tuple[str, ...]) -> float:
+    """Computes the accuracy on crops of these numbers by the exported file."""
     model, test = OnnxModel(folder / "model.onnx"), read_splits(root)["test"]
-    right = []
+    correct = []
     for path, number in zip(test.paths, test.labels, strict=True):
         if number in numbers:
             logits_1K = model.logits(decode(path).transpose(2, 0, 1)[None])
-            right.append(model.labels.names[logits_1K.argmax()] == number)
-    return float(np.mean(right))
+            correct.append(model.labels.names[logits_1K.argmax()] == number)
+    return float(np.mean(correct))
 
 
-def test_scores_are_those_of_the_exported_file(compositional: Path, root: Path) -> None:
+def test_scores_match_the_exported_file(compositional: Path, root: Path) -> None:
     scored = score(read_run(compositional))
-    assert scored.all == pytest.approx(share_right(compositional, root, NUMBERS))
-    assert scored.rare == pytest.approx(share_right(compositional, root, RARE))
-    assert 0 < scored.all != scored.rare > 0  # what is compared says something
+    assert scored.all == pytest.approx(accuracy_of(compositional, root, NUMBERS))
+    assert scored.rare == pytest.approx(accuracy_of(compositional, root, RARE))
+    assert 0 < scored.all != scored.rare > 0  # so the comparison is not trivial
 
 
-def test_unseen_numbers_are_read_crop_by_crop(compositional: Path, root: Path) -> None:
+def test_open_vocabulary_scores_match_single_predictions(compositional: Path, root: Path) -> None:
     module = configs.build(load(compositional)[1]).module(
         labels=Labels.from_names(NUMBERS), class_counts=[1] * len(NUMBERS), seed=0
     )
     load_best_weights(module, compositional / "checkpoints" / "best.ckpt")
     module.eval()
-    right = {}
+    accuracy = {}
     for name, folder in (("open", root), ("unseen", root / UNSEEN)):
         test = read_splits(folder)["test"]
         crops = [torch.from_numpy(decode(path)).permute(2, 0, 1)[None] for path in test.paths]
         with torch.inference_mode():
-            read = [ALL_NUMBERS[module.network.open_vocabulary_logits(crop_1CHW).argmax()] for crop_1CHW in crops]
-        right[name] = np.mean([said == true for said, true in zip(read, test.labels, strict=True)])
+            predictions = [ALL_NUMBERS[module.network.open_vocabulary_logits(crop).argmax()] for crop in crops]
+        accuracy[name] = np.mean([each == label for each, label in zip(predictions, test.labels, strict=True)])
     scored = score(read_run(compositional))
-    assert (scored.open, scored.unseen) == pytest.approx((right["open"], right["unseen"]))
-    assert scored.open > 0  # the same reading; of the few crops of unseen numbers so short a run may read none
+    assert (scored.open, scored.unseen) == pytest.approx((accuracy["open"], accuracy["unseen"]))
+    assert scored.open > 0  # the accuracy on the few unseen numbers may be 0 after so short a run
 
 
-def test_a_linear_head_reads_no_unseen_number(root: Path, tmp_path: Path) -> None:
+def test_a_linear_head_predicts_no_unseen_number(root: Path, tmp_path: Path) -> None:
     scored = score(read_run(finished("resnet18_small_linear_head", root, tmp_path, epochs=1)))
     assert (scored.unseen, scored.open) == (0, 0)
     assert scored.all > 0
 
 
-def test_the_table_has_mean_and_spread_and_the_best_first() -> None:
+def test_the_table_has_mean_and_standard_deviation_and_the_best_first() -> None:
     worse = [RecipeScore(all=0.5, rare=0.25, unseen=0.0, open=0.0)]
     better = [
         RecipeScore(all=0.8, rare=0.5, unseen=0.1, open=0.75),
@@ -110,7 +110,7 @@ def test_the_table_has_mean_and_spread_and_the_best_first() -> None:
     assert second.split() == ["worse", "1", "50.0", "25.0", "0.0", "0.0"]
 
 
-def test_runs_on_other_data_are_refused(compositional: Path, root: Path) -> None:
+def test_runs_on_other_data_raise_an_error(compositional: Path, root: Path) -> None:
     (root / UNSEEN).rename(root / "elsewhere")
     try:
         with pytest.raises(UserError, match="benchmark set"):

@@ -1,4 +1,4 @@
-"""Types of errors: by example, by counting all pairs of numbers by hand, and for any two strings."""
+"""Error types: by example, counted by hand over all pairs of numbers, and for any two strings."""
 
 from collections import Counter
 from itertools import permutations
@@ -45,12 +45,12 @@ LABELS = st.one_of(
     ],
 )
 def test_types_by_example(kind: ErrorType | None, pairs: list[tuple[str, str]]) -> None:
-    assert {error_type(true, read) for true, read in pairs} == {kind}
+    assert {error_type(label, predicted) for label, predicted in pairs} == {kind}
 
 
-def test_every_pair_of_numbers_counted_by_hand() -> None:
-    """Of d and ab, ab has d in 19 numbers of 100, so in 190 pairs; 0 - 00 is one of them, but of its own type."""
-    kinds = Counter(error_type(true, read) for true, read in permutations(NUMBERS, 2))
+def test_types_of_all_pairs_of_numbers_counted_by_hand() -> None:
+    """A digit d is in 19 of the 100 numbers ab, so in 190 pairs; 0 - 00 is one of them, but has its own type."""
+    kinds = Counter(error_type(label, predicted) for label, predicted in permutations(NUMBERS, 2))
     assert kinds == {
         ErrorType.ZEROS: 2,
         ErrorType.MISSING: 10 * 19 - 1,
@@ -65,49 +65,49 @@ def test_every_pair_of_numbers_counted_by_hand() -> None:
 
 
 @given(LABELS, LABELS)
-def test_only_what_is_no_number_of_one_or_two_plain_digits_is_other(true: str, read: str) -> None:
-    are_numbers = true in NUMBERS and read in NUMBERS
-    assert (error_type(true, read) == ErrorType.OTHER) == (true != read and not are_numbers)
+def test_other_means_that_a_string_is_not_one_or_two_ascii_digits(label: str, predicted: str) -> None:
+    are_numbers = label in NUMBERS and predicted in NUMBERS
+    assert (error_type(label, predicted) == ErrorType.OTHER) == (label != predicted and not are_numbers)
 
 
 @given(st.lists(LABELS, unique=True, min_size=1, max_size=6), st.randoms())
-def test_every_misread_crop_is_counted_once(names: list[str], random: Random) -> None:
+def test_every_misclassified_crop_is_counted_once(names: list[str], random: Random) -> None:
     counts_KK = np.array([[random.choice([0, 0, 1, 2, 30]) for _ in names] for _ in names])
     errors = errors_by_type(counts_KK, names)
     assert list(errors) == list(ErrorType)
     assert sum(map(total, errors.values())) == counts_KK.sum() - np.trace(counts_KK)
     for kind, confusions in errors.items():
-        assert all(error_type(true, read) == kind and crops > 0 for true, read, crops in confusions)
+        assert all(error_type(each.label, each.predicted) == kind and each.crops > 0 for each in confusions)
 
 
-def test_the_most_frequent_confusions_come_first_and_equal_ones_in_the_order_of_names() -> None:
+def test_confusions_are_sorted_by_frequency_then_by_the_order_of_names() -> None:
     names = ["2", "3", "23"]
     counts_KK = np.array([[9, 1, 2], [1, 9, 5], [3, 3, 9]])
     errors = errors_by_type(counts_KK, names)
     assert errors[ErrorType.SUBSTITUTED_ONLY] == [Confusion("2", "3", 1), Confusion("3", "2", 1)]
     assert errors[ErrorType.ADDED] == [Confusion("3", "23", 5), Confusion("2", "23", 2)]
     assert errors[ErrorType.MISSING] == [Confusion("23", "2", 3), Confusion("23", "3", 3)]
-    assert examples(errors[ErrorType.MISSING]) == "23 read as 2 (3x), 23 read as 3 (3x)"
-    assert examples([Confusion("1", read, 1) for read in "23456789"]).count("read as") == 3
+    assert examples(errors[ErrorType.MISSING]) == "23 predicted as 2 (3x), 23 predicted as 3 (3x)"
+    assert examples([Confusion("1", predicted, 1) for predicted in "23456789"]).count("predicted as") == 3
 
 
-def test_digits_are_counted_by_place_for_numbers_of_equal_length() -> None:
+def test_digit_confusions_are_counted_by_place_for_numbers_of_equal_length() -> None:
     names = ["7", "1", "07", "71", "A7", ARABIC_7, ARABIC_37]
     counts = {
         ("7", "7"): 5,
         ("7", "1"): 2,
         ("71", "07"): 3,
         ("07", "07"): 1,
-        ("7", "07"): 50,  # not of equal length
-        ("71", "A7"): 50,  # no numbers
+        ("7", "07"): 50,  # different lengths
+        ("71", "A7"): 50,  # not a number
         ("A7", "71"): 50,
         ("7", ARABIC_7): 50,
         (ARABIC_37, "71"): 50,
     }
-    counts_KK = np.array([[counts.get((true, read), 0) for read in names] for true in names])
+    counts_KK = np.array([[counts.get((label, predicted), 0) for predicted in names] for label in names])
     places = digit_confusions(counts_KK, names)
     found = {
-        place: {(true, read): counts_DD[true, read] for true, read in np.argwhere(counts_DD).tolist()}
+        place: {(row, column): counts_DD[row, column] for row, column in np.argwhere(counts_DD).tolist()}
         for place, counts_DD in places.items()
     }
     assert found == {

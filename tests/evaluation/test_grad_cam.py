@@ -1,4 +1,4 @@
-"""Grad-CAM against maps by hand, against the class activation maps that it generalises, and without traces."""
+"""Grad-CAM against maps by hand and class activation maps, which it generalizes, and without side effects."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from jersey.models.network import Network, resnet_classifier
 
 
 class Tiny(nn.Module):
-    """Two feature maps, the image and its negative, pooled after a square, then two logits."""
+    """A network with two feature maps, the image and its negative, squared and pooled, and two logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,19 +26,19 @@ class Tiny(nn.Module):
 
 
 @pytest.fixture(params=["plain", "no_grad", "inference"])
-def surroundings(request: pytest.FixtureRequest) -> Iterator[None]:
+def grad_mode(request: pytest.FixtureRequest) -> Iterator[None]:
     modes = {"plain": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
     with modes[request.param]():
         yield
 
 
-@pytest.mark.usefixtures("surroundings")
+@pytest.mark.usefixtures("grad_mode")
 def test_maps_by_hand() -> None:
-    """Logit 0 is 3 mean(a^2), so its gradient is 6a / 4 with mean 1.5 mean(a), and the map the positive part of that
-    times a: for a = [[1, 2], [3, -2]] it is 1.5 * a, and 1 at the 3.
+    """Logit 0 is 3 mean(a^2), so its gradient 6a / 4 has the mean 1.5 mean(a), and the map is the positive part of
+    that times a: for a = [[1, 2], [3, -2]] it is 1.5 * a, which scales to 1 at the 3.
 
-    Logit 1 is -mean(a^2) + 2 mean(b^2), b = -a: mean gradients are -mean(a) / 2 = -0.5 and mean(b) = -1, and the map
-    is -0.5 a - 1 b = 0.5 a.
+    Logit 1 is -mean(a^2) + 2 mean(b^2) with b = -a, so the mean gradients are -mean(a) / 2 = -0.5 and mean(b) = -1, and
+    the map is -0.5 a - 1 b = 0.5 a.
     """
     with torch.inference_mode(False):
         network = Tiny()
@@ -48,7 +48,7 @@ def test_maps_by_hand() -> None:
     torch.testing.assert_close(maps_2HW, torch.stack([expected_HW, expected_HW]))
 
 
-def test_where_nothing_speaks_for_the_class_the_map_is_zero() -> None:
+def test_the_map_is_zero_if_no_position_supports_the_class() -> None:
     network = Tiny()
     network.head.weight.data = torch.tensor([[-1.0, 0.0], [0.0, 0.0]])
     assert grad_cam(network, network.features, torch.rand(2, 1, 4, 4), torch.tensor([0, 1])).abs().max() == 0
@@ -73,7 +73,7 @@ def last_block(network: Network) -> nn.Module:
 
 
 def test_before_pooling_and_a_linear_head_it_is_the_class_activation_map(network: Network, images_BCHW: Tensor) -> None:
-    """https://arxiv.org/abs/1610.02391, section 3.1: there the weights are those of the head."""
+    """The weights are then those of the head: https://arxiv.org/abs/1610.02391, section 3.1."""
     seen: list[Tensor] = []
     with last_block(network).register_forward_hook(lambda _, __, output: seen.append(output)), torch.no_grad():
         network.eval()(images_BCHW)
@@ -87,10 +87,10 @@ def test_before_pooling_and_a_linear_head_it_is_the_class_activation_map(network
     torch.testing.assert_close(maps_BHW[1:2], alone_1HW, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.usefixtures("surroundings")
+@pytest.mark.usefixtures("grad_mode")
 @pytest.mark.parametrize("is_frozen", [False, True])
-def test_it_works_anywhere_and_leaves_no_trace(network: Network, images_BCHW: Tensor, is_frozen: bool) -> None:
-    network.backbone.get_submodule("layer2").eval()  # a mixture of modes must come back as it was
+def test_it_works_in_any_grad_mode_without_side_effects(network: Network, images_BCHW: Tensor, is_frozen: bool) -> None:
+    network.backbone.get_submodule("layer2").eval()  # a mixture of modes must be restored
     modes = [part.training for part in network.modules()]
     state = {name: value.clone() for name, value in network.state_dict().items()}
     is_grad, is_inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
@@ -107,7 +107,7 @@ def test_it_works_anywhere_and_leaves_no_trace(network: Network, images_BCHW: Te
     assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == (is_grad, is_inference)
 
 
-def test_a_failure_leaves_no_trace_either(network: Network) -> None:
+def test_a_failure_has_no_side_effects_either(network: Network) -> None:
     with pytest.raises(RuntimeError):
         grad_cam(network, last_block(network), torch.zeros(1, 5, 32, 32), torch.tensor([0]))
     assert network.training

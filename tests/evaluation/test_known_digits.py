@@ -1,22 +1,24 @@
-"""Drawn numbers whose digits are known, and the reader."""
+"""Synthetic numbers with known digits, and the digit classifier."""
 
 import torch
 
-from jersey.evaluation.known_digits import NUMBERS, known_digits, look, standardized
+from jersey.evaluation.known_digits import NUMBERS, known_digits, sample, standardized
 
 
-def test_every_number_is_drawn_and_read_right() -> None:
+def test_every_number_is_rendered_and_classified_correctly() -> None:
     known = known_digits(64)
     assert known.numbers == NUMBERS
-    found_NDT = known.similarities(known.pictures(), known.box_points())
-    read_ND = found_NDT.argmax(dim=2).tolist()
-    read = ["".join(map(str, read_D[: len(number)])) for number, read_D in zip(known.numbers, read_ND, strict=True)]
-    assert read == [*known.numbers]
-    # Dark on light reads as well.
-    torch.testing.assert_close(known.similarities(255 - known.pictures(), known.box_points()), found_NDT)
+    found_NDT = known.similarities(known.images(), known.box_points())
+    digits_ND = found_NDT.argmax(dim=2).tolist()
+    predicted = [
+        "".join(map(str, digits_D[: len(number)])) for number, digits_D in zip(known.numbers, digits_ND, strict=True)
+    ]
+    assert predicted == [*known.numbers]
+    # Dark on light is classified alike.
+    torch.testing.assert_close(known.similarities(255 - known.images(), known.box_points()), found_NDT)
 
 
-def test_boxes_hold_the_ink_and_lie_left_to_right() -> None:
+def test_boxes_contain_the_ink_from_left_to_right() -> None:
     known = known_digits(64)
     for number, ink_DHW, boxes_D4 in zip(known.numbers, known.ink_NDHW, known.boxes_ND4, strict=True):
         for place in range(len(number)):
@@ -29,7 +31,7 @@ def test_boxes_hold_the_ink_and_lie_left_to_right() -> None:
             assert ink_DHW[1].max() == 0
 
 
-def test_corners_are_those_of_the_whole_number() -> None:
+def test_corners_enclose_the_whole_number() -> None:
     known = known_digits(64)
     for ink_DHW, corners_22 in zip(known.ink_NDHW, known.corners().tolist(), strict=True):
         rows, columns = (ink_DHW > 0.5).any(dim=0).nonzero().T
@@ -39,13 +41,13 @@ def test_corners_are_those_of_the_whole_number() -> None:
         ]
 
 
-def test_looking_at_the_centres_of_pixels_gives_the_pixels_and_standardized_products_are_correlations() -> None:
-    pictures_NHW = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
+def test_sampling_at_pixel_centers_returns_pixels_and_standardized_products_are_correlations() -> None:
+    images_NHW = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
     points = torch.tensor([[[0.5, 0.5], [6.5, 4.5], [3.5, 1.5], [-2.0, 1.0]]])
-    seen = look(pictures_NHW, points.expand(2, 1, -1, -1))
-    assert torch.allclose(seen[:, 0, 0], pictures_NHW[:, 0, 0])
-    assert torch.allclose(seen[:, 0, 1], pictures_NHW[:, 4, 6])
-    assert torch.allclose(seen[:, 0, 2], pictures_NHW[:, 1, 3])
+    seen = sample(images_NHW, points.expand(2, 1, -1, -1))
+    assert torch.allclose(seen[:, 0, 0], images_NHW[:, 0, 0])
+    assert torch.allclose(seen[:, 0, 1], images_NHW[:, 4, 6])
+    assert torch.allclose(seen[:, 0, 2], images_NHW[:, 1, 3])
     assert (seen[:, 0, 3] == 0).all()
     first, second = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
     correlation = torch.corrcoef(torch.stack([first, second]))[0, 1]

@@ -1,4 +1,4 @@
-"""What destroys labels is caught and named; what keeps them is not."""
+"""Augmentations that destroy labels are found and named, others are not."""
 
 import json
 from pathlib import Path
@@ -24,15 +24,15 @@ from jersey.evaluation.label_preservation import TOGETHER, by_operation, label_p
 SIZE_PX = 64
 
 
-class Turned(Augmentation):
-    """By half; always."""
+class UpsideDown(Augmentation):
+    """Always rotates by 180 degrees."""
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         return images_BCHW.flip(-1, -2)
 
 
 class Mirrored(Augmentation):
-    """Always, and with other colors and noise from the generator."""
+    """Always mirrors, and inverts the colors and adds noise from the generator."""
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         noise = torch.randn(images_BCHW.shape, generator=generator)
@@ -51,7 +51,7 @@ def only(operation: Augmentation) -> Augment:
 
 
 @pytest.mark.parametrize(("augment", "size_px"), [(None, 64), (Augment(), 48)])
-def test_without_augmentation_every_label_survives(augment: Augment | None, size_px: int) -> None:
+def test_without_augmentation_every_label_is_preserved(augment: Augment | None, size_px: int) -> None:
     found = label_preservation(augment, size_px=size_px, rounds=1)
     assert found.preserved == 1
     assert found.labels == 101
@@ -72,13 +72,13 @@ def test_without_augmentation_every_label_survives(augment: Augment | None, size
     ],
     ids=lambda operation: type(operation).__name__,
 )
-def test_what_leaves_a_number_readable_keeps_its_label(operation: Augmentation) -> None:
+def test_mild_augmentations_preserve_labels(operation: Augmentation) -> None:
     assert label_preservation(only(operation), rounds=1).preserved > 0.99
 
 
-def test_what_became_of_a_label_is_told_by_kind() -> None:
-    """A half turn makes nines of sixes; a mirror leaves 0, 8 and 11; half a crop lacks the second digit."""
-    changed, mirrored, half = (label_preservation(only(each()), rounds=1) for each in (Turned, Mirrored, Half))
+def test_outcomes_are_distinguished_by_kind() -> None:
+    """A rotation by 180 degrees turns 6 into 9; a mirror preserves 0, 8 and 11; half a crop lacks the second digit."""
+    changed, mirrored, half = (label_preservation(only(each()), rounds=1) for each in (UpsideDown, Mirrored, Half))
     assert changed.changed > 0.6
     assert 0.5 < mirrored.changed + mirrored.faded < 0.99
     assert changed.deleted == mirrored.deleted == 0
@@ -93,7 +93,7 @@ def test_what_became_of_a_label_is_told_by_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "share"),
+    ("operation", "loss"),
     [
         (RandomErasing(area=0.9), 0.3),
         (Geometry(rotation_deg=180), 0.5),
@@ -105,8 +105,8 @@ def test_what_became_of_a_label_is_told_by_kind() -> None:
     ],
     ids=lambda each: type(each).__name__,
 )
-def test_too_much_is_caught(operation: Augmentation, share: float) -> None:
-    assert label_preservation(only(operation), rounds=1).preserved < 1 - share
+def test_excessive_augmentations_are_found(operation: Augmentation, loss: float) -> None:
+    assert label_preservation(only(operation), rounds=1).preserved < 1 - loss
 
 
 def test_the_worst_operation_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Tracklets of a split, windows of frames and the correlation of frames: by hand, simulated, and on a planted file."""
+"""Tracklets of a split, windows of frames and frame correlation: by hand, simulated, and with a planted model."""
 
 import json
 import sys
@@ -24,9 +24,9 @@ from jersey.inference.tracklet import pool_frames
 
 
 def simulated(correlation: float, *, seed: int = 1) -> list[Tracklet]:
-    """Two hundred tracklets of 30 frames; of the noise in each frame's evidence, a share is that of the whole tracklet.
+    """Two hundred tracklets of 30 frames, whose noise has this correlation between frames.
 
-    With evidence of variance s^2 about +-s^2 / 2, the probabilities are right frame by frame.
+    With evidence of variance s^2 around +-s^2 / 2, the probabilities of single frames are calibrated.
     """
     rng = np.random.default_rng(seed)
     spread, tracklets = 0.5, []
@@ -39,16 +39,18 @@ def simulated(correlation: float, *, seed: int = 1) -> list[Tracklet]:
     return tracklets
 
 
-def test_rows_of_a_name_are_a_track_and_lend_it_their_number() -> None:
+def test_rows_with_the_same_name_form_a_tracklet_with_their_label() -> None:
     probabilities_NK = np.arange(12).reshape(6, 2) / 12
     tracklets = tracklets_of(probabilities_NK, np.array([0, 1, 0, -1, 1, -1]), ["a", "", "a", "a", "b", "c"])
     assert [tracklet.label for tracklet in tracklets] == [0, 1]
     np.testing.assert_array_equal(tracklets[0].probabilities_FK, probabilities_NK[[0, 2, 3]])
     np.testing.assert_array_equal(tracklets[1].probabilities_FK, probabilities_NK[[4]])
-    assert tracklets_of(probabilities_NK[:2], np.array([0, 1]), ["a", "a"]) == [], "two numbers are none"
+    assert tracklets_of(probabilities_NK[:2], np.array([0, 1]), ["a", "a"]) == [], (
+        "a tracklet with two labels is excluded"
+    )
 
 
-def test_windows_share_no_frame() -> None:
+def test_windows_do_not_overlap() -> None:
     rng = np.random.default_rng(0)
     tracklet = Tracklet(softmax(rng.normal(size=(7, 3)), axis=1), 2)
     first, second = windows(tracklet, 3, correlation=0.3)
@@ -57,28 +59,28 @@ def test_windows_share_no_frame() -> None:
     assert windows(tracklet, 8, correlation=0.3) == []
 
 
-def test_more_frames_are_read_better() -> None:
+def test_accuracy_rises_with_the_number_of_frames() -> None:
     found = tracklet_scores(simulated(0.0), "01", frames=(1, 3, 10, 30, 31))
     assert [(each.frames, each.windows) for each in found] == [(1, 6000), (3, 2000), (10, 600), (30, 200)]
-    shares = [each.right / each.windows for each in found]
-    assert shares == sorted(shares)
-    assert shares[0] < 0.65
-    assert shares[-1] > 0.85
+    accuracies = [each.correct / each.windows for each in found]
+    assert accuracies == sorted(accuracies)
+    assert accuracies[0] < 0.65
+    assert accuracies[-1] > 0.85
 
 
-def test_the_correlation_that_is_found_makes_tracks_as_sure_as_they_are_right() -> None:
+def test_the_fitted_correlation_calibrates_tracklets() -> None:
     found = []
     for correlation in (0.0, 0.1, 0.5):
         fitted = fit_correlation(simulated(correlation))
         assert fitted is not None
         (scored,) = tracklet_scores(simulated(correlation, seed=2), "01", frames=(30,), correlation=fitted)
-        assert scored.confidence == pytest.approx(scored.right / scored.windows, abs=0.06)
+        assert scored.confidence == pytest.approx(scored.correct / scored.windows, abs=0.06)
         found.append(fitted)
     assert found == sorted(found)
     assert found[0] < 0.05 < 0.4 < found[-1]
 
 
-def test_without_tracks_there_is_none() -> None:
+def test_without_tracklets_there_is_no_correlation() -> None:
     assert fit_correlation([]) is None
     assert tracklet_scores([], "01") == []
     assert fit_correlation([Tracklet(np.array([[0.5, 0.5]]), 0)]) is None
@@ -89,43 +91,43 @@ def predictor(tmp_path: Path) -> Predictor:
     return Predictor(planted_model(tmp_path / "model.onnx"))
 
 
-def draw(folder: Path, number: str, frames: list[tuple[str, int]]) -> None:
-    """A tracklet: what each frame looks like, and how surely."""
+def write_tracklet(folder: Path, number: str, frames: list[tuple[str, int]]) -> None:
+    """Writes a tracklet; each frame looks like a number with some confidence."""
     for index, (seen, sureness) in enumerate(frames):
         file_of(folder / number / "a" / f"{index:04d}.png", seen, sureness=sureness)
 
 
-def test_sure_frames_outweigh_others_and_a_roster_rules_numbers_out(predictor: Predictor, tmp_path: Path) -> None:
-    draw(tmp_path / "tracks", "0", [("0", 255), ("00", 60), ("0", 255)])
-    draw(tmp_path / "tracks", "23", [("10", 40), ("10", 40), ("23", 255)])
+def test_confident_frames_outweigh_others_and_a_roster_excludes_numbers(predictor: Predictor, tmp_path: Path) -> None:
+    write_tracklet(tmp_path / "tracks", "0", [("0", 255), ("00", 60), ("0", 255)])
+    write_tracklet(tmp_path / "tracks", "23", [("10", 40), ("10", 40), ("23", 255)])
     tracklets = read_tracklets(predictor, tmp_path / "tracks")
     assert [LABELS[tracklet.label] for tracklet in tracklets] == ["0", "23"]
     settings = {"correlation": predictor.frame_correlation, "threshold": 0.5}
     scored = tracklet_scores(tracklets, predictor.numbers, rosters=(0, 2, 5), **settings)  # type: ignore[arg-type]
     found = {(each.frames, each.roster): each for each in scored}
     assert set(found) == {(frames, roster) for frames in (1, 3) for roster in (0, 2, 5)}
-    assert (found[1, 0].windows, found[1, 0].right) == (6, 3)
-    assert (found[3, 0].windows, found[3, 0].right) == (2, 2)
-    assert found[3, 0].answered >= found[1, 0].answered
-    assert found[1, 5].right == 3  # a roster of all numbers says nothing
-    assert found[1, 2].right >= 3
-    draw(tmp_path / "tracks", "99", [("0", 255)])
+    assert (found[1, 0].windows, found[1, 0].correct) == (6, 3)
+    assert (found[3, 0].windows, found[3, 0].correct) == (2, 2)
+    assert found[3, 0].coverage >= found[1, 0].coverage
+    assert found[1, 5].correct == 3  # a roster of all numbers changes nothing
+    assert found[1, 2].correct >= 3
+    write_tracklet(tmp_path / "tracks", "99", [("0", 255)])
     with pytest.raises(UserError, match="tracklets of '99'"):
         read_tracklets(predictor, tmp_path / "tracks")
 
 
-def test_it_prints_a_table_and_a_line_of_json(
+def test_the_command_prints_a_table_and_a_line_of_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = planted_model(tmp_path / "model.onnx")
-    draw(tmp_path / "tracks", "0", [("0", 255)] * 30)
+    write_tracklet(tmp_path / "tracks", "0", [("0", 255)] * 30)
     arguments = ["--roster=3", "--min_precision=0.95"]
     monkeypatch.setattr(sys, "argv", ["tracklets", str(model), str(tmp_path / "tracks"), *arguments])
     tracklets.main()
     *_, last = capsys.readouterr().out.splitlines()
-    assert [each["right"] for each in json.loads(last)["scores"]] == [30, 30, 10, 10, 3, 3, 1, 1]
+    assert [each["correct"] for each in json.loads(last)["scores"]] == [30, 30, 10, 10, 3, 3, 1, 1]
     monkeypatch.setattr(sys, "argv", [*sys.argv[:3], "--roster=99"])
     with pytest.raises(SystemExit) as caught:
         tracklets.main()
     assert caught.value.code == 2
-    assert "--roster=99 is no team" in capsys.readouterr().err
+    assert "--roster=99 is out of range" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""One network and one float32 file for all tests of the export."""
+"""One network and one float32 file, shared by all tests of the export."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def network(crops: Crops) -> Network:
 
 @pytest.fixture(scope="session")
 def float32(network: Network, crops: Crops, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file, not to be changed."""
+    """The exported file, which tests must not change."""
     path = tmp_path_factory.mktemp("out") / "model.onnx"
     export(network, path, crops)
     return path

@@ -1,4 +1,4 @@
-"""The export gate: a file that disagrees with torch is refused and leaves nothing behind."""
+"""The export gate: a file that disagrees with torch raises an error and is not written."""
 
 import copy
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from jersey.inference.onnx_model import OnnxModel
 from jersey.models.network import Network
 
 
-def test_one_checked_file_with_names_shapes_and_facts(network: Network, float32: Path, crops: Crops) -> None:
+def test_one_file_with_input_output_names_shapes_and_metadata(network: Network, float32: Path, crops: Crops) -> None:
     assert [file.name for file in float32.parent.iterdir()] == ["model.onnx"]
     graph = onnx.load(float32).graph
     (images,) = graph.input
@@ -28,10 +28,10 @@ def test_one_checked_file_with_names_shapes_and_facts(network: Network, float32:
     assert [node.name for node in graph.output] == ["logits", "probabilities"]
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
     model = OnnxModel(float32)
-    assert model.facts["labels_sha256"] == LABELS.sha256
-    about = [model.facts[name] for name in ("input_height_px", "input_width_px", "resize_mode", "experiment")]
-    assert about == ["32", "48", "stretch", "test"]
-    assert network.training  # the export has not changed it
+    assert model.metadata["labels_sha256"] == LABELS.sha256
+    settings = [model.metadata[name] for name in ("input_height_px", "input_width_px", "resize_mode", "experiment")]
+    assert settings == ["32", "48", "stretch", "test"]
+    assert network.training  # the export does not change the network
     assert (model.temperature, model.vocabulary) == (TEMPERATURE, ())
     expected_NK = torch.from_numpy(model.logits(crops.images_NCHW.numpy()) / TEMPERATURE).softmax(dim=1)
     np.testing.assert_allclose(model.output("probabilities", crops.images_NCHW.numpy()), expected_NK, atol=1e-6)
@@ -44,42 +44,43 @@ def negated(module: ExportModule) -> ExportModule:
     return other
 
 
-def colder(module: ExportModule) -> ExportModule:
+def with_half_temperature(module: ExportModule) -> ExportModule:
     return module.changed(temperature=module.settings.temperature / 2)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [(negated, "disagrees with torch on"), (colder, "probabilities are up to")]
+    ("change", "message"),
+    [(negated, "disagrees with torch on"), (with_half_temperature, "probabilities differ from torch's by up to")],
 )
-def test_a_file_that_disagrees_is_refused_and_not_left(
+def test_a_file_that_disagrees_with_torch_is_not_written(
     network: Network,
     crops: Crops,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[ExportModule], ExportModule],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr(onnx_file, "write_onnx", lambda module, *rest: write_onnx(change(module), *rest))
-    with pytest.raises(ExportError, match=told):
+    with pytest.raises(ExportError, match=message):
         export(network, tmp_path / "model.onnx", crops)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_have_gone_are_compared_as_they_were_decoded(
+def test_missing_image_files_are_compared_by_their_cached_crops(
     network: Network, float32: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     crops = Crops(tmp_path, count=5)
     crops.files[0].unlink()
     crops.files[3].write_bytes(b"")
-    agreement = check_parity(OnnxModel(float32), crops.reference(module_of(network)))
-    assert (agreement.crops, agreement.disagreements) == (5, [])
-    assert 0 < agreement.max_logit_difference < 1e-4
+    parity = check_parity(OnnxModel(float32), crops.reference(module_of(network)))
+    assert (parity.crops, parity.disagreements) == (5, [])
+    assert 0 < parity.max_logit_difference < 1e-4
     (warning,) = (text for name, _, text in caplog.record_tuples if name.startswith("jersey"))
-    assert warning.startswith("2 files")
+    assert warning.startswith("2 files can no longer be read")
     assert f"{crops.files[0]} does not exist; {crops.files[3]} is empty" in warning
 
 
-def test_ties_are_listed_and_not_counted_as_disagreement(
+def test_ties_are_listed_and_do_not_count_as_disagreements(
     network: Network, crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tied = copy.deepcopy(network)
@@ -92,6 +93,6 @@ def test_ties_are_listed_and_not_counted_as_disagreement(
         return original(self, images_NChw, batch_size=batch_size) + np.float32([0, 5e-5, 0])
 
     monkeypatch.setattr(OnnxModel, "logits", nudged)
-    agreement = export(tied, tmp_path / "model.onnx", crops)
-    assert agreement.ties == [str(file) for file in crops.files]
-    assert agreement.disagreements == []
+    parity = export(tied, tmp_path / "model.onnx", crops)
+    assert parity.ties == [str(file) for file in crops.files]
+    assert parity.disagreements == []

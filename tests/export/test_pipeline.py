@@ -1,4 +1,4 @@
-"""A network that leaves with illegible crops and tracklets in its data: what is told of them is what the file does."""
+"""The export with illegible crops and tracklets in the data: the results match the exported file."""
 
 import json
 from importlib.metadata import version
@@ -37,51 +37,51 @@ def exported(data: JerseyDataModule, folder: RunFolder) -> ExportResult:
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
     best = {"eval_weights": "raw", "val": module.evaluations["val"].metrics}
-    about = {"best": best, "test": module.evaluations["test"], "commit": "none"}
+    results = {"best": best, "test": module.evaluations["test"], "commit": "none"}
     with pytest.MonkeyPatch.context() as patch:  # a checkout that is not installed has no version
-        patch.setattr(pipeline, "PRODUCERS", ("torch", "nobody-has-installed-this"))
-        return export_run(module.network, data, folder, **about, variants=(), min_agreement=1.0)
+        patch.setattr(pipeline, "PRODUCERS", ("torch", "not-an-installed-package"))
+        return export_run(module.network, data, folder, **results, variants=(), min_agreement=1.0)
 
 
 @pytest.fixture
 def probabilities_NK(exported: ExportResult, folder: RunFolder, data: JerseyDataModule) -> np.ndarray:
-    """Of all test crops, by the file."""
+    """Probabilities of all test crops, by the exported file."""
     return OnnxModel(folder.onnx).output("probabilities", data.decoded["test"].images_NCHW.numpy())
 
 
-def test_answers_to_illegible_crops_are_wrong_answers(
+def test_predictions_on_illegible_crops_are_incorrect(
     folder: RunFolder, data: JerseyDataModule, probabilities_NK: np.ndarray
 ) -> None:
     labels_N = data.decoded["test"].labels_N.numpy()
     assert (labels_N < 0).sum() == EACH["test"][1]
     found = [each for each in OnnxModel(folder.onnx).thresholds if each.confidence is not None]
     for each in found:
-        answered_N = probabilities_NK.max(axis=1) >= each.confidence
-        right_N = probabilities_NK.argmax(axis=1) == labels_N
-        assert each.test_coverage == pytest.approx(answered_N[labels_N >= 0].mean())
-        assert each.test_precision == (pytest.approx(right_N[answered_N].mean()) if answered_N.any() else None)
+        accepted_N = probabilities_NK.max(axis=1) >= each.confidence
+        correct_N = probabilities_NK.argmax(axis=1) == labels_N
+        assert each.test_coverage == pytest.approx(accepted_N[labels_N >= 0].mean())
+        assert each.test_precision == (pytest.approx(correct_N[accepted_N].mean()) if accepted_N.any() else None)
 
 
-def test_tracks_are_read_as_a_reader_would(
+def test_tracklet_accuracy_matches_pooled_predictions_of_the_file(
     exported: ExportResult, data: JerseyDataModule, probabilities_NK: np.ndarray
 ) -> None:
     split = data.splits["test"]
     legible = EACH["test"][0] * len(NUMBERS)
     one, three = exported.tracklet_accuracy
     assert (one.frames, one.windows) == (1, legible)
-    assert one.right == (probabilities_NK.argmax(axis=1) == data.decoded["test"].labels_N.numpy()).sum()
+    assert one.correct == (probabilities_NK.argmax(axis=1) == data.decoded["test"].labels_N.numpy()).sum()
     assert (three.frames, three.windows) == (3, len(NUMBERS))
-    right = 0
+    correct = 0
     for label, number in enumerate(NUMBERS):
         rows = [row for row, tracklet in enumerate(split.tracklets) if tracklet == f"{number}/p0"]
         assert len(rows) == 3
-        right += int(pool_frames(probabilities_NK[rows]).argmax() == label)
-    assert three.right == right
+        correct += int(pool_frames(probabilities_NK[rows]).argmax() == label)
+    assert three.correct == correct
 
 
 @pytest.mark.usefixtures("exported")
-def test_the_file_knows_the_correlation_of_frames_and_what_made_it(folder: RunFolder) -> None:
+def test_the_metadata_has_the_frame_correlation_and_package_versions(folder: RunFolder) -> None:
     model = OnnxModel(folder.onnx)
     assert model.frame_correlation is not None
-    versions = json.loads(model.facts["producers"])
-    assert versions == {"torch": version("torch"), "nobody-has-installed-this": "not installed"}
+    versions = json.loads(model.metadata["producers"])
+    assert versions == {"torch": version("torch"), "not-an-installed-package": "not installed"}

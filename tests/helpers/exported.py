@@ -25,8 +25,8 @@ def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) 
         torch.nn.init.normal_(network.head.parts.weight)
     network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalization
     settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, resize_mode="stretch", temperature=TEMPERATURE)
-    facts = {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).facts}
-    write_onnx(ExportModule(network, settings), folder / "model.onnx", facts)
+    metadata = {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).metadata}
+    write_onnx(ExportModule(network, settings), folder / "model.onnx", metadata)
     return folder / "model.onnx"
 
 

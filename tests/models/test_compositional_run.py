@@ -1,4 +1,4 @@
-"""The compositional head through a real fit with averaged weights, and out as a checked ONNX file."""
+"""The compositional head in a real fit with EMA weights, and in an exported ONNX file."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 @pytest.fixture(scope="module")
 def fitted(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> JerseyModule:
-    """Two epochs on crops of "0", "00" and "01"."""
+    """A module trained for two epochs on crops of "0", "00" and "01"."""
     module = small_module(data, is_augmented=False)
     module.network.head = CompositionalHead(features=8, labels=data.labels)
     trainer = small_trainer(tmp_path_factory.mktemp("run"), EMA(decay=0.7), epochs=2)
@@ -33,14 +33,12 @@ def fitted(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> 
     return module.eval()
 
 
-def test_training_moves_the_parts_and_averaging_keeps_the_constants(
-    fitted: JerseyModule, data: JerseyDataModule
-) -> None:
+def test_training_updates_the_parts_and_ema_keeps_the_constants(fitted: JerseyModule, data: JerseyDataModule) -> None:
     head = fitted.network.head
     assert isinstance(head, CompositionalHead)
-    learnt_P = head.parts.weight.abs().sum(dim=1) > 0
+    trained_P = head.parts.weight.abs().sum(dim=1) > 0
     in_labels_P = composition(data.labels.names).sum(dim=1) > 0
-    assert torch.equal(learnt_P, in_labels_P)  # no gradient reaches a digit that no label has
+    assert torch.equal(trained_P, in_labels_P)  # a digit that no label has gets no gradient
     fresh = CompositionalHead(features=8, labels=data.labels)
     for (name, constant), (_, expected) in zip(head.named_buffers(), fresh.named_buffers(), strict=True):
         assert torch.equal(constant, expected), name
@@ -51,9 +49,9 @@ def test_onnxruntime_agrees_with_torch(fitted: JerseyModule, data: JerseyDataMod
     settings = ExportSettings(labels=data.labels, size_px=data.size_px, resize_mode=data.resize_mode, temperature=2.0)
     module = ExportModule(fitted.network, settings)
     reference = Reference.of(module.network, images_NCHW, labels_N, data.splits["val"].paths)
-    agreement = export_onnx(module, tmp_path / "model.onnx", reference=reference, metadata={})
-    assert agreement.disagreements == []
-    assert agreement.max_logit_difference < 1e-4
+    parity = export_onnx(module, tmp_path / "model.onnx", reference=reference, metadata={})
+    assert parity.disagreements == []
+    assert parity.max_logit_difference < 1e-4
     with torch.inference_mode():
         expected_NK = fitted.network(images_NCHW)
         open_NM = fitted.network.open_vocabulary_logits(images_NCHW)

@@ -1,4 +1,4 @@
-"""The compositional head: sums by hand, a start that favours nobody, and fairness to numbers that are no labels."""
+"""The compositional head: logits by hand, neutral initial weights, and an unbiased open vocabulary."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -21,12 +21,12 @@ def features_BD() -> Tensor:
 
 
 def digits_alone(head: CompositionalHead, features_BD: Tensor) -> Tensor:
-    """Scores [B,N] of all numbers by length and digits alone."""
+    """Returns logits [B,N] of all numbers by length and digits alone."""
     return (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(~head.legible_N, -torch.inf)
 
 
 def trained(labels: Labels = LABELS, *, seed: int = 0, holistic_scale: float = 0.5) -> CompositionalHead:
-    """A head whose every weight is something."""
+    """A head with random weights everywhere."""
     head = CompositionalHead(features=FEATURES, labels=labels, holistic_scale=holistic_scale)
     generator = torch.Generator().manual_seed(seed)
     for parameter in head.parameters():
@@ -35,7 +35,7 @@ def trained(labels: Labels = LABELS, *, seed: int = 0, holistic_scale: float = 0
 
 
 def test_logits_by_hand() -> None:
-    """One digit says 1, two say 2; the tens digit 10 times itself, the ones digit 100 times."""
+    """Length 1 adds 1 and length 2 adds 2; the tens digit adds 10 times its value, the ones digit 100 times."""
     head = trained()
     with torch.no_grad():
         head.holistic.bias.copy_(torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0]))
@@ -46,14 +46,14 @@ def test_logits_by_hand() -> None:
     assert [alone_N[number] for number in ("0", "00", "7", "03", "07", "27")] == [1, 2, 701, 302, 702, 722]
 
 
-def test_at_the_start_no_digit_and_no_length_is_favoured(features_BD: Tensor) -> None:
+def test_initially_no_digit_and_no_length_is_favored(features_BD: Tensor) -> None:
     head = CompositionalHead(features=FEATURES, labels=LABELS, holistic_scale=0.5)
     torch.testing.assert_close(head(features_BD), 0.5 * head.holistic(features_BD))
     scores_BN = digits_alone(head, features_BD)
     assert scores_BN[scores_BN.isfinite()].abs().max() == 0
 
 
-def test_every_weight_learns_from_the_start(features_BD: Tensor) -> None:
+def test_every_weight_gets_an_initial_gradient(features_BD: Tensor) -> None:
     head = CompositionalHead(features=FEATURES, labels=Labels(NUMBERS))
     nn.functional.cross_entropy(head(features_BD), torch.arange(9) * 12).backward()
     for name, parameter in head.named_parameters():
@@ -61,7 +61,7 @@ def test_every_weight_learns_from_the_start(features_BD: Tensor) -> None:
         assert (parameter.grad.flatten(1) if parameter.ndim > 1 else parameter.grad[:, None]).any(dim=1).all(), name
 
 
-def test_without_the_holistic_term_labels_are_sums_of_digits_alone(features_BD: Tensor) -> None:
+def test_without_the_holistic_term_logits_are_sums_of_digits(features_BD: Tensor) -> None:
     head = trained(Labels(("0", "00", "23")), holistic_scale=0)
     scores_BN = head.open_vocabulary_logits(features_BD)
     torch.testing.assert_close(head(features_BD), scores_BN[:, [NUMBERS.index(name) for name in ("0", "00", "23")]])
@@ -76,14 +76,14 @@ def test_without_the_holistic_term_labels_are_sums_of_digits_alone(features_BD: 
         (NUMBERS, set(NUMBERS)),
     ],
 )
-def test_readable_is_what_its_digits_were_learnt_for(labels: tuple[str, ...], legible: set[str]) -> None:
+def test_numbers_of_trained_digits_are_legible(labels: tuple[str, ...], legible: set[str]) -> None:
     scores_BN = trained(Labels(labels)).open_vocabulary_logits(torch.ones(2, FEATURES))
     assert not scores_BN.isnan().any()
     assert {number for number, score in zip(NUMBERS, scores_BN[1].tolist(), strict=True) if score > -1e30} == legible
 
 
 @hypothesis.given(st.integers(0, 10**6), st.floats(0.01, 3))
-def test_labels_keep_their_differences_and_are_never_lifted(seed: int, holistic_scale: float) -> None:
+def test_labels_keep_their_differences_and_are_never_raised(seed: int, holistic_scale: float) -> None:
     labels = Labels(("0", "00", "3", "23", "25", "41", "A7"))
     head = trained(labels, seed=seed, holistic_scale=holistic_scale)
     features_BD = torch.randn(20, FEATURES, generator=torch.Generator().manual_seed(seed + 1))
@@ -92,13 +92,13 @@ def test_labels_keep_their_differences_and_are_never_lifted(seed: int, holistic_
     columns = [NUMBERS.index(name) for name in labels.names[:-1]]
     shift_BK = head(features_BD)[:, :-1] - both_BN[:, columns]
     torch.testing.assert_close(shift_BK, shift_BK[:, :1].expand_as(shift_BK), atol=1e-4, rtol=1e-4)
-    change_BN = (both_BN - alone_BN).nan_to_num()  # of minus infinities
+    change_BN = (both_BN - alone_BN).nan_to_num()  # the difference of two infinities is nan
     others = sorted(set(range(len(NUMBERS))) - set(columns))
     assert change_BN[:, others].abs().max() == 0
     torch.testing.assert_close(change_BN[:, columns].amax(dim=1), torch.zeros(20), atol=1e-5, rtol=0)
 
 
-def test_it_has_no_weight_without_a_value_and_no_constant_in_a_checkpoint() -> None:
+def test_all_weights_are_initialized_and_checkpoints_have_no_constants() -> None:
     head = trained()
     assert set(head.state_dict()) == {"holistic.weight", "holistic.bias", "parts.weight", "parts.bias"}
     with torch.device("meta"):
@@ -112,11 +112,11 @@ def test_it_has_no_weight_without_a_value_and_no_constant_in_a_checkpoint() -> N
     [
         (("A7", "100"), 0.5, "needs labels that are numbers of one or two digits"),
         (("7", "100"), 0.0, "holistic_scale=0 leaves the label '100'"),
-        (("7", "8"), -0.5, "holistic_scale=-0.5 is no scale"),
-        (("7", "8"), float("inf"), "holistic_scale=inf is no scale"),
-        (("7", "8"), float("nan"), "holistic_scale=nan is no scale"),
+        (("7", "8"), -0.5, "holistic_scale=-0.5 is not a finite number"),
+        (("7", "8"), float("inf"), "holistic_scale=inf is not a finite number"),
+        (("7", "8"), float("nan"), "holistic_scale=nan is not a finite number"),
     ],
 )
-def test_what_cannot_work_is_refused(labels: tuple[str, ...], holistic_scale: float, sentence: str) -> None:
+def test_invalid_settings_raise_an_error(labels: tuple[str, ...], holistic_scale: float, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         CompositionalHead(features=FEATURES, labels=Labels(labels), holistic_scale=holistic_scale)

@@ -1,4 +1,4 @@
-"""The network's contract: normalization inside, uint8 or float alike, any number of classes."""
+"""The network's interface: normalization inside, uint8 or float input, any number of classes."""
 
 from typing import get_args
 
@@ -30,7 +30,7 @@ def images_BCHW() -> Tensor:
 
 
 @torch.no_grad()
-def test_uint8_and_float_are_the_same_to_it(network: Network, images_BCHW: Tensor) -> None:
+def test_uint8_and_float_have_the_same_logits(network: Network, images_BCHW: Tensor) -> None:
     logits_BK = network(images_BCHW)
     assert logits_BK.shape == (4, 5)
     assert logits_BK.dtype == torch.float32
@@ -38,7 +38,7 @@ def test_uint8_and_float_are_the_same_to_it(network: Network, images_BCHW: Tenso
 
 
 @torch.no_grad()
-def test_memory_format_and_batch_size_change_no_logit(network: Network, images_BCHW: Tensor) -> None:
+def test_memory_format_and_batch_size_do_not_change_logits(network: Network, images_BCHW: Tensor) -> None:
     logits_BK = network(images_BCHW)
     torch.testing.assert_close(network(images_BCHW.contiguous(memory_format=torch.channels_last)), logits_BK)
     alone_BK = torch.cat([network(image[None]) for image in images_BCHW])
@@ -48,7 +48,7 @@ def test_memory_format_and_batch_size_change_no_logit(network: Network, images_B
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
 
-def test_a_checkpoint_holds_weights_and_no_constants_and_every_weight_learns(
+def test_a_checkpoint_has_weights_without_constants_and_every_weight_gets_a_gradient(
     network: Network, images_BCHW: Tensor
 ) -> None:
     state = network.state_dict()
@@ -62,7 +62,7 @@ def test_a_checkpoint_holds_weights_and_no_constants_and_every_weight_learns(
 
 
 @torch.no_grad()
-def test_every_number_is_scored_by_the_features_of_the_crop(images_BCHW: Tensor) -> None:
+def test_open_vocabulary_logits_follow_from_the_features(images_BCHW: Tensor) -> None:
     network = resnet_classifier(labels=LABELS, weights=None, head=CompositionalHead).eval()
     nn.init.normal_(network.head.parts.weight)
     scores_BN = network.open_vocabulary_logits(images_BCHW)
@@ -72,21 +72,21 @@ def test_every_number_is_scored_by_the_features_of_the_crop(images_BCHW: Tensor)
     assert torch.equal(scores_BN, network.head.open_vocabulary_logits(network.features(images_BCHW)))
 
 
-def test_a_head_without_digits_reads_no_other_number(images_BCHW: Tensor) -> None:
-    with pytest.raises(UserError, match=r"no other than its labels; .*module\.network\.head"):
+def test_a_holistic_head_has_no_open_vocabulary(images_BCHW: Tensor) -> None:
+    with pytest.raises(UserError, match=r"can only predict its labels; .*module\.network\.head"):
         resnet_classifier(labels=LABELS, weights=None).open_vocabulary_logits(images_BCHW)
 
 
 @torch.no_grad()
-def test_normalization_and_stem_are_inside(images_BCHW: Tensor) -> None:
+def test_normalization_and_stem_are_part_of_the_network(images_BCHW: Tensor) -> None:
     torch.manual_seed(0)
-    by_imagenet, by_crop = (
+    by_imagenet, per_image = (
         resnet_classifier(labels=LABELS, weights=None, normalization=kind).eval() for kind in get_args(Normalization)
     )
-    by_crop.load_state_dict(by_imagenet.state_dict())
+    per_image.load_state_dict(by_imagenet.state_dict())
     dim_BCHW = images_BCHW.float() / 2
     assert not torch.allclose(by_imagenet(dim_BCHW), by_imagenet(images_BCHW), atol=1e-2)
-    torch.testing.assert_close(by_crop(dim_BCHW), by_crop(images_BCHW), atol=1e-2, rtol=0)
+    torch.testing.assert_close(per_image(dim_BCHW), per_image(images_BCHW), atol=1e-2, rtol=0)
     small = resnet_classifier(labels=LABELS, weights=None, stem="small").eval()
     small.load_state_dict(by_imagenet.state_dict())
     assert not torch.allclose(small(images_BCHW), by_imagenet(images_BCHW))

@@ -1,4 +1,4 @@
-"""What the first convolution sees: ImageNet's statistics, or the crop's own."""
+"""Normalization by ImageNet's statistics or by those of each crop."""
 
 from typing import get_args
 
@@ -18,7 +18,7 @@ def images_BCHW() -> Tensor:
     return torch.randint(0, 256, (4, 3, SIZE_PX, SIZE_PX), generator=generator, dtype=torch.uint8)
 
 
-def test_imagenets_is_that_of_torchvisions_weights(images_BCHW: Tensor) -> None:
+def test_imagenet_normalization_equals_torchvisions(images_BCHW: Tensor) -> None:
     preset = models.ResNet18_Weights.DEFAULT.transforms(crop_size=SIZE_PX, resize_size=SIZE_PX, antialias=True)
     torch.testing.assert_close(ImageNetNormalize()(images_BCHW), preset(images_BCHW), atol=1e-5, rtol=0)
 
@@ -31,12 +31,14 @@ def test_each_channel_of_each_crop_gets_mean_0_and_variance_1(images_BCHW: Tenso
 
 def test_two_levels_by_hand() -> None:
     image_13HW = torch.tensor([100.0, 124.0]).repeat(3, 1)[None, :, None]
-    torch.testing.assert_close(PerImageStandardize()(image_13HW), (image_13HW - 112) / 13)  # 12 and the floor of 5
+    torch.testing.assert_close(
+        PerImageStandardize()(image_13HW), (image_13HW - 112) / 13
+    )  # the standard deviation is 12, EPS is 5
 
 
 @pytest.mark.parametrize("kind", get_args(Normalization))
-def test_uint8_in_single_precision_out(kind: Normalization, images_BCHW: Tensor) -> None:
+def test_uint8_becomes_float32(kind: Normalization, images_BCHW: Tensor) -> None:
     module = normalizer(kind)
     assert module(images_BCHW).dtype == torch.float32
     assert torch.equal(module(images_BCHW), module(images_BCHW.float()))
-    assert not module.state_dict()  # constants are in no checkpoint
+    assert not module.state_dict()  # checkpoints do not contain constants

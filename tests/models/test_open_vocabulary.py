@@ -1,4 +1,4 @@
-"""Numbers that were in no training crop are read from their digits, by the compositional head and not by the linear."""
+"""The compositional head predicts numbers without training crops from their digits."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ SEEN = Labels(tuple(number for number in NUMBERS[::3] if number not in UNSEEN))
 
 
 def crops_of(numbers: tuple[str, ...], *, each: int, seed: int) -> tuple[Tensor, list[str]]:
-    """Features in which length and digits can be read by one linear map, as far as noise lets it."""
+    """Returns noisy features from which a linear map can recover length and digits, and the number of each."""
     mixing_PD = torch.randn(PARTS, 48, generator=torch.Generator().manual_seed(7))
     generator = torch.Generator().manual_seed(seed)
     shown = [number for number in numbers for _ in range(each)]
@@ -37,26 +37,26 @@ def head() -> CompositionalHead:
 
 
 @torch.no_grad()
-def test_unseen_numbers_are_read(head: CompositionalHead) -> None:
+def test_unseen_numbers_are_predicted(head: CompositionalHead) -> None:
     for numbers in (SEEN.names, UNSEEN):
         features_BD, shown = crops_of(numbers, each=10, seed=1)
-        assert open_accuracy(head.open_vocabulary_logits(features_BD), shown) > 0.8  # by chance: one in 110
+        assert open_accuracy(head.open_vocabulary_logits(features_BD), shown) > 0.8  # chance level is 1 in 110
 
 
 @torch.no_grad()
-def test_the_holistic_term_loses_no_unseen_number(head: CompositionalHead) -> None:
+def test_the_holistic_term_causes_no_error_on_unseen_numbers(head: CompositionalHead) -> None:
     features_BD, shown = crops_of(UNSEEN, each=200, seed=2)
-    true_B = torch.tensor([NUMBERS.index(number) for number in shown])
+    label_B = torch.tensor([NUMBERS.index(number) for number in shown])
     alone_BN = (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(~head.legible_N, -torch.inf)
-    alone_B = alone_BN.argmax(dim=1) == true_B
-    both_B = head.open_vocabulary_logits(features_BD).argmax(dim=1) == true_B
-    assert 0 < alone_B.sum() < len(true_B)
+    alone_B = alone_BN.argmax(dim=1) == label_B
+    both_B = head.open_vocabulary_logits(features_BD).argmax(dim=1) == label_B
+    assert 0 < alone_B.sum() < len(label_B)
     assert both_B[alone_B].all()
 
 
 def test_accuracy_by_hand() -> None:
-    """A number that is none of all numbers cannot be read right."""
-    shown, read = ["7", "7", "00", "23", "23", "A7"], ["7", "07", "00", "23", "7", "7"]
-    scores_BN = torch.stack([torch.tensor([float(number == said) for number in NUMBERS]) for said in read])
+    """A label outside the vocabulary is never predicted."""
+    shown, predicted = ["7", "7", "00", "23", "23", "A7"], ["7", "07", "00", "23", "7", "7"]
+    scores_BN = torch.stack([torch.tensor([float(number == each) for number in NUMBERS]) for each in predicted])
     assert open_accuracy(scores_BN, shown) == 3 / 6
     assert open_accuracy(scores_BN[:4], shown[:4]) == 3 / 4

@@ -1,4 +1,4 @@
-"""Every number is another sum of parts, and what is no number is none."""
+"""Every number is a different sum of parts, and other strings have no parts."""
 
 import pytest
 
@@ -23,14 +23,14 @@ def test_the_parts_of_a_number() -> None:
     "name",
     ["", "A7", "007", "100", "-1", "7 ", "3\n", "\N{FULLWIDTH DIGIT SEVEN}", "\N{SUPERSCRIPT TWO}", "1.", "unknown"],
 )
-def test_what_is_no_number_has_no_parts(name: str) -> None:
+def test_a_string_that_is_not_a_number_has_no_parts(name: str) -> None:
     assert parts_of(name) == ()
     assert composition([name]).sum() == 0
 
 
-def test_each_part_is_in_the_numbers_that_have_it() -> None:
+def test_the_composition_counts_every_part() -> None:
     composition_PN = composition(NUMBERS)
-    assert Labels.from_names(NUMBERS).names == NUMBERS, "they stand in the order of labels"
+    assert Labels.from_names(NUMBERS).names == NUMBERS, "NUMBERS has the order of labels"
     assert composition_PN.shape == (PARTS, len(NUMBERS)) == (22, 110)
     assert composition_PN.unique().tolist() == [0, 1]
     assert composition_PN.sum(dim=0).tolist() == [1 + len(number) for number in NUMBERS]

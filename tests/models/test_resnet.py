@@ -1,4 +1,4 @@
-"""Weights from torchvision's files, and the sentence a user reads when they cannot be had."""
+"""Weights from torchvision's files, and the error message if they are not available."""
 
 import io
 from collections.abc import Callable
@@ -22,7 +22,7 @@ URL = models.ResNet18_Weights.DEFAULT.url
 
 @pytest.fixture(scope="module")
 def trained() -> nn.Module:
-    """Torchvision's network with 1000 classes and batch statistics that differ from the initial ones."""
+    """torchvision's network with 1000 classes, and batch statistics that differ from the initial ones."""
     torch.manual_seed(0)
     network = models.resnet18(weights=None)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def features_of(trained: nn.Module) -> Tensor:
     return features(body)
 
 
-def test_a_local_file_gives_torchvisions_features(trained: nn.Module, weights: Path) -> None:
+def test_a_local_file_has_torchvisions_features(trained: nn.Module, weights: Path) -> None:
     backbone, size = resnet("resnet18", weights=str(weights))
     assert size == 512
     torch.testing.assert_close(features(backbone), features_of(trained))
@@ -65,22 +65,22 @@ def test_a_local_file_gives_torchvisions_features(trained: nn.Module, weights: P
     torch.testing.assert_close(features(resnet("resnet18", weights=str(body))[0]), features_of(trained))
 
 
-def test_downloaded_weights_are_taken_from_torchs_cache(trained: nn.Module, weights: Path, torch_home: Path) -> None:
+def test_downloaded_weights_are_loaded_from_torchs_cache(trained: nn.Module, weights: Path, torch_home: Path) -> None:
     (torch_home / Path(URL).name).write_bytes(weights.read_bytes())
     backbone, _ = resnet("resnet18", weights="imagenet")
     torch.testing.assert_close(features(backbone), features_of(trained))
 
 
 @pytest.mark.parametrize(("architecture", "size"), [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)])
-def test_the_number_of_features_is_true(architecture: str, size: int) -> None:
-    backbone, told = resnet(architecture, weights=None)  # type: ignore[arg-type]
-    assert told == size == features(backbone).shape[1]
+def test_the_number_of_features_is_correct(architecture: str, size: int) -> None:
+    backbone, count = resnet(architecture, weights=None)  # type: ignore[arg-type]
+    assert count == size == features(backbone).shape[1]
     again, _ = resnet(architecture, weights=None)  # type: ignore[arg-type]
     assert not torch.equal(features(again), features(backbone))
 
 
 def positions(backbone: nn.Module, size_px: int) -> list[int]:
-    """A side of what each stage gives."""
+    """Returns the width of the output of each stage."""
     sides: list[int] = []
     hooks = [
         backbone.get_submodule(f"layer{stage}").register_forward_hook(
@@ -95,18 +95,18 @@ def positions(backbone: nn.Module, size_px: int) -> list[int]:
     return sides
 
 
-def test_the_small_stem_keeps_twice_the_positions_for_four_times_the_work() -> None:
-    usual, _ = resnet("resnet18", weights=None)
+def test_the_small_stem_has_twice_the_resolution_at_four_times_the_flops() -> None:
+    standard, _ = resnet("resnet18", weights=None)
     small, size = resnet("resnet18", weights=None, stem="small")
     assert size == 512
-    assert positions(usual, 64) == [16, 8, 4, 2]
+    assert positions(standard, 64) == [16, 8, 4, 2]
     assert positions(small, 64) == [32, 16, 8, 4]
     crop_1CHW = torch.zeros(1, 3, 64, 64)
-    first = flops(usual.conv1, crop_1CHW)  # type: ignore[arg-type]  # the stubs of a module's attributes
-    assert flops(small, crop_1CHW) - first == 4 * (flops(usual, crop_1CHW) - first)
+    first = flops(standard.conv1, crop_1CHW)  # type: ignore[arg-type]  # the stubs of a module's attributes
+    assert flops(small, crop_1CHW) - first == 4 * (flops(standard, crop_1CHW) - first)
 
 
-def test_the_small_stem_takes_the_same_weights(trained: nn.Module, weights: Path) -> None:
+def test_the_small_stem_loads_the_same_weights(trained: nn.Module, weights: Path) -> None:
     small, _ = resnet("resnet18", weights=str(weights), stem="small")
     body = nn.Sequential(
         *(part for name, part in trained.named_children() if name not in ("maxpool", "fc")), nn.Flatten()
@@ -175,7 +175,7 @@ def test_weights_of_another_architecture_are_a_user_error(weights: Path, archite
 
 
 class WrongBytes(io.BytesIO):
-    """What `urlopen` gives where a captive portal answers."""
+    """The response of `urlopen` behind a captive portal."""
 
     def info(self) -> Message:
         return Message()
@@ -185,12 +185,12 @@ DOWNLOADS: dict[str, Exception | WrongBytes] = {
     "no network": URLError("Name or service not known"),
     "forbidden": HTTPError(URL, 403, "Forbidden", None, None),  # type: ignore[arg-type]
     "cut off": ConnectionResetError("reset by peer"),
-    "wrong content": WrongBytes(saved({})),  # legible, so only its hash tells
+    "wrong content": WrongBytes(saved({})),  # it can be loaded, so only its hash is wrong
 }
 
 
 @pytest.mark.parametrize("kind", DOWNLOADS)
-def test_a_failed_download_names_the_address_and_both_ways_out(
+def test_a_failed_download_names_the_address_and_both_alternatives(
     torch_home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr("torch.hub.urlopen", Mock(side_effect=[DOWNLOADS[kind]]))
@@ -200,4 +200,4 @@ def test_a_failed_download_names_the_address_and_both_ways_out(
     assert URL in message
     assert f"weights=/path/to/{Path(URL).name}" in message
     assert "weights=None" in message
-    assert not list(torch_home.iterdir())  # nothing half-finished that the next try would take
+    assert not list(torch_home.iterdir())  # a partial file would be loaded at the next attempt

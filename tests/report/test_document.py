@@ -1,4 +1,4 @@
-"""A page as Markdown and as HTML: what is written comes out as it was meant, whatever characters it holds."""
+"""A page as Markdown and as HTML: text with any characters is displayed as written."""
 
 import base64
 from html.parser import HTMLParser
@@ -12,8 +12,8 @@ from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock
 UGLY = "a*b_|<b>&`c`\\ [0](x) 00"
 
 
-class Reader(HTMLParser):
-    """Collects what a browser would show, by tag."""
+class Browser(HTMLParser):
+    """Collects the text that a browser would show, by tag."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Reader(HTMLParser):
 def page(tmp_path: Path) -> list[Block]:
     Image.new("RGB", (3, 2), "red").save(tmp_path / "a.png")
     return [
-        Text("all said", lead=True),
+        Text("the lead", lead=True),
         Heading(UGLY),
         TableBlock(("name", "value"), [(UGLY, "1"), ("x", UGLY)]),
         Figure("a.png", UGLY),
@@ -48,7 +48,7 @@ def page(tmp_path: Path) -> list[Block]:
 
 
 def test_html_shows_every_text_as_it_is(page: list[Block], tmp_path: Path) -> None:
-    shown = Reader(as_html(UGLY, page, tmp_path))
+    shown = Browser(as_html(UGLY, page, tmp_path))
     assert shown.open == []
     assert shown.texts["title"] == shown.texts["h1"] == shown.texts["h2"] == [UGLY]
     assert shown.texts["td"] == [UGLY, "1", "x", UGLY]
@@ -56,19 +56,19 @@ def test_html_shows_every_text_as_it_is(page: list[Block], tmp_path: Path) -> No
     assert shown.texts["figcaption"] == [UGLY]
 
 
-def test_html_holds_its_pictures_and_asks_for_no_other_file(page: list[Block], tmp_path: Path) -> None:
-    (source,) = Reader(as_html("page", page, tmp_path)).sources
+def test_html_embeds_its_figures_and_links_no_other_file(page: list[Block], tmp_path: Path) -> None:
+    (source,) = Browser(as_html("page", page, tmp_path)).sources
     kind, _, encoded = source.partition(",")
     assert kind == "data:image/png;base64"
     assert base64.b64decode(encoded) == (tmp_path / "a.png").read_bytes()
 
 
-def test_markdown_keeps_columns_links_pictures_and_keeps_verbatim_text(page: list[Block]) -> None:
+def test_markdown_keeps_columns_links_figures_and_preserves_code_blocks(page: list[Block]) -> None:
     text = as_markdown("page", page)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4
     assert all(row.replace("\\|", "").count("|") == 3 for row in rows)
-    assert text.startswith("# page\n\n**all said**\n\n## ")
+    assert text.startswith("# page\n\n**the lead**\n\n## ")
     assert "](a.png)" in text
     assert "```text\nold  new\n<b>  0\n```" in text
     lines = as_markdown("page", [CodeBlock("a\n```\n# not a heading\n````\n")]).splitlines()

@@ -1,4 +1,4 @@
-"""Facts about a network that can be counted by hand, and a real exported file."""
+"""The profile of a network whose parameters can be counted by hand, and of a real exported file."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ SIZE_PX = (12, 8)
 
 @pytest.fixture
 def network() -> Network:
-    """A 3x3 convolution to 4 channels with padding, pooled, and 5 classes."""
+    """A padded 3x3 convolution to 4 channels, average pooling, and 5 classes."""
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return Network(backbone, nn.Linear(4, 5)).train()
 
@@ -42,7 +42,7 @@ def test_a_multiply_add_counts_two(network: Network) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A checkpoint of zeros, and a file that onnxruntime can run: the mean of each channel."""
+    """A checkpoint of zeros, and an ONNX file that computes the mean of each channel."""
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
@@ -55,15 +55,15 @@ def files(tmp_path: Path) -> dict[str, Path]:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     labels = Labels(("0", "00", "1"))
-    facts = {"format_version": FORMAT_VERSION, "labels_mapping": labels.to_json(), "labels_sha256": labels.sha256}
-    helper.set_model_props(model, facts)
+    metadata = {"format_version": FORMAT_VERSION, "labels_mapping": labels.to_json(), "labels_sha256": labels.sha256}
+    helper.set_model_props(model, metadata)
     paths = {"onnx": tmp_path / "model.onnx", "checkpoint": tmp_path / "best.ckpt"}
     paths["onnx"].write_bytes(with_checksum(model.SerializeToString()))
     paths["checkpoint"].write_bytes(bytes(1234))
     return paths
 
 
-def test_all_facts_of_a_real_file_and_their_table(network: Network, files: dict[str, Path]) -> None:
+def test_the_profile_of_a_real_file_and_its_table(network: Network, files: dict[str, Path]) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random_state = torch.get_rng_state()
     info = profile_model(network, size_px=SIZE_PX, device=torch.device("cpu"), budget_s=0.02, **files)
@@ -81,9 +81,9 @@ def test_all_facts_of_a_real_file_and_their_table(network: Network, files: dict[
     info["torch"] |= {"latency_ms": 12.34, "crops_per_s": 4321.0, "batch_size": 7, "threads": 3, "device": "abacus"}
     table = dict(profile_rows(info))
     assert table["parameters"] == "137 (backbone 112, head 25), all of them trainable"
-    assert "8 x 12 px" in table["operations"]
+    assert "8 x 12 px" in table["compute"]
     assert table["torch"] == "12.3 ms for one crop, 4,321 crops/s in batches of 7; abacus, CPU threads: 3"
-    assert set(table) == {"parameters", "operations", "files", "peak memory", "torch", "onnxruntime"}
+    assert set(table) == {"parameters", "compute", "files", "peak memory", "torch", "onnxruntime"}
     assert network.training
     assert torch.equal(torch.get_rng_state(), random_state)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -1,4 +1,4 @@
-"""The report of a run, from counted crops."""
+"""The report of a run on ten crops whose metrics are known."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,30 +29,31 @@ CALIBRATION = Calibration(
     after=GAP,
     thresholds=(Threshold(0.95, 0.6, 0.9, 0.96, 0.8), Threshold(0.99, None, 0.0, None, 0.0)),
 )
-AGREEMENT = ParityResult(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[])
+PARITY = ParityResult(crops=10, accuracy=0.8, max_logit_difference=1e-6, ties=[], disagreements=[])
 COUNTS = {"0": 6, "00": 3, "01": 1, "7": 0}
 
 
 def evaluation(pairs: list[tuple[int, int]]) -> Evaluation:
-    """Crops by true class and the class they are read as."""
-    true_N, read_N = torch.tensor(pairs).T
-    return Evaluation(5 * torch.nn.functional.one_hot(read_N, len(LABELS)).float(), true_N, torch.arange(len(pairs)))
+    """Returns an evaluation of crops with these labels and predictions."""
+    labels_N, predicted_N = torch.tensor(pairs).T
+    logits_NK = 5 * torch.nn.functional.one_hot(predicted_N, len(LABELS)).float()
+    return Evaluation(logits_NK, labels_N, torch.arange(len(pairs)))
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> ReportContent:
-    """Eight of ten right: "0" twice read as "00"; no crop of "7"."""
+    """Eight of ten predictions are correct; "0" is predicted as "00" twice, and "7" has no crop."""
     sampler = BalancedSampler([0] * 6 + [1] * 3 + [2], power=1.0, seed=0)
     test = evaluation([(0, 0)] * 4 + [(0, 1)] * 2 + [(1, 1)] * 3 + [(2, 2)])
     return ReportContent(
         folder=tmp_path,
-        facts={"seed": "0"},
-        difference="",
+        summary={"seed": "0"},
+        config_diff="",
         val=test.metrics,
         test=test,
         labels=LABELS,
         balance=class_balance(COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0])),
-        exported=ExportResult(AGREEMENT, CALIBRATION, [TrackletScore(3, 0, 4, 2, 0.5, 1.0, 0.5)], []),
+        exported=ExportResult(PARITY, CALIBRATION, [TrackletScore(3, 0, 4, 2, 0.5, 1.0, 0.5)], []),
         info=None,
     )
 
@@ -61,37 +62,42 @@ def page(result: ReportContent) -> str:
     return as_markdown("run", report_page(result))
 
 
-def test_the_page_of_counted_crops(result: ReportContent) -> None:
+def test_the_page_states_metrics_errors_and_calibration(result: ReportContent) -> None:
     text = page(result)
-    assert text.splitlines()[2] == "**80.0% of 10 test crops read right (95 % interval 49.0% to 94.3%).**"
+    lead = "**Test accuracy 80.0 % (8 / 10), 95 % interval 49.0 % to 94.3 %**"
+    assert text.splitlines()[2] == lead
+    headings = ["Run", "Config changes", "Metrics", "Errors", "Calibration and abstention", "Exported model"]
+    assert [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")] == headings
     assert "3 of 4 in val, 3 in test" in text
-    assert "| 0 against 00 | 2 | 0 read as 00 (2x) |" in text
-    # The sampler draws the three numbers equally often, and the loss weighs one twice; the worst comes first.
-    table = text[text.index("read worst") :].splitlines()[4:8]
+    assert "| 0 against 00 | 2 | 0 predicted as 00 (2x) |" in text
+    # The sampler balances the three labels, and the loss weight of one is 2; the lowest recall comes first.
+    table = text[text.index("lowest test recall") :].splitlines()[4:8]
     assert table[0] == '| "0" | 6 | 4 (67%) | 6 | 33.33% | 1.000 | 25.00% |'
     assert table[1] == '| "00" | 3 | 3 (100%) | 3 | 33.33% | 2.000 | 50.00% |'
     assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100%)"], [""]]
     assert "commonest 0 to rarest 01: 6 to 1 in crops, 1 to 1 in the loss" in text
     assert "divided by 1.500" in text
-    assert "0.0800 (0.0050 to 0.0200; by chance 0.0040) without it, 0.0100" in text
+    before = "0.0800 (95 % interval 0.0050 to 0.0200; 0.0040 under perfect calibration) before scaling, and 0.0100"
+    assert before in text
+    assert "| ece |" not in text, "the calibration error is stated once"
     assert "| 95% | 0.6000 | 90.0% | 80.0% | 96.00% |" in text
-    assert "| 99% | none is enough | - | - | - |" in text
+    assert "| 99% | not reached | - | - | - |" in text
     assert "| 3 | 4 | 50.0% (15.0% to 85.0%) |" in text
     assert "int8" not in text
-    assert "Nothing." in text
+    assert "this is the registered experiment" in text
 
 
-def test_no_error_is_said_to_be_none(result: ReportContent) -> None:
-    assert "None in the test split." in page(replace(result, test=evaluation([(0, 0), (1, 1)])))
+def test_a_test_split_without_errors_is_stated(result: ReportContent) -> None:
+    assert "The test split has no errors." in page(replace(result, test=evaluation([(0, 0), (1, 1)])))
 
 
 def test_the_difference_from_the_registered_experiment_is_shown(result: ReportContent) -> None:
-    text = page(replace(result, difference="trainer\ntrainer.epochs  30  5\n"))
+    text = page(replace(result, config_diff="trainer\ntrainer.epochs  30  5\n"))
     assert "```text\ntrainer\ntrainer.epochs  30  5\n```" in text
-    assert "Nothing." not in text
+    assert "this is the registered experiment" not in text
 
 
-def test_pictures_that_a_run_made_are_shown_and_no_others(result: ReportContent) -> None:
+def test_only_figures_in_the_run_folder_are_shown(result: ReportContent) -> None:
     assert "![" not in page(result)
     for name in ("curves.png", "confusion_matrix_test.png"):
         Image.new("RGB", (2, 2)).save(result.folder / name)
@@ -99,7 +105,7 @@ def test_pictures_that_a_run_made_are_shown_and_no_others(result: ReportContent)
     assert as_html("run", report_page(result), result.folder).count("data:image/png") == 2
 
 
-def test_ties_and_variants_of_the_exported_file_are_told_with_numbers_and_reasons(result: ReportContent) -> None:
+def test_ties_and_variants_are_listed_with_measurements_and_reasons(result: ReportContent) -> None:
     parity = replace(result.exported.parity, ties=["val/00/a_b.jpg"], accuracy=0.7, disagreements=["val/0/a.jpg"])
     fp16, slower = replace(parity, disagreements=[]), Ratio(0.5, 0.4, 0.6)
     variants = [

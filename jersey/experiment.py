@@ -163,7 +163,7 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
     write_text(folder.path / "audit.txt", found.text())
     write_text(folder.path / "audit.json", found.to_json())
     log.info("%s", found.tables())
-    told = ("missing label", "bad image")  # by the data module
+    told = ("missing_label", "bad_image")  # by the data module
     untold = [finding for finding in found.findings if finding.kind not in told]
     for finding in untold[:WARNINGS]:
         log.warning("%s", finding)

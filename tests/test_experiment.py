@@ -74,13 +74,13 @@ def test_the_onnx_file_alone_has_the_accuracy_of_the_best_epoch_and_knows_its_or
     model = OnnxModel(finished.onnx)
     predicted_N = model.logits(crops.decoded["val"].images_NCHW.numpy()).argmax(axis=1)
     assert (predicted_N == crops.decoded["val"].labels_N.numpy()).mean() == pytest.approx(best, abs=1e-12)
-    facts = model.facts
-    assert json.loads(facts["val_scores"])["acc_top1"] == best
-    assert json.loads(facts["test_scores"])["acc_top1"] == float(rows[-1]["test/acc_top1"])
+    metadata = model.metadata
+    assert json.loads(metadata["val_scores"])["acc_top1"] == best
+    assert json.loads(metadata["test_scores"])["acc_top1"] == float(rows[-1]["test/acc_top1"])
     (start,) = json.loads((finished.path / "provenance.json").read_text(encoding="utf-8"))
     origin = {"experiment": finished.experiment, "run": finished.name, "commit": start["commit"], "weights": "ema"}
-    assert facts.items() >= {**origin, "data_sha256": data_sha256(crops)}.items()
-    assert json.loads(facts["producers"])["torch"] == version("torch")
+    assert metadata.items() >= {**origin, "data_sha256": data_sha256(crops)}.items()
+    assert json.loads(metadata["producers"])["torch"] == version("torch")
 
 
 def test_the_hash_of_the_data_is_of_labels_and_contents(crops: JerseyDataModule, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_pat
     state = experiment.prepare(copied, experiment.read_data())
     tested = stages.test(state)
     stages.report(state, tested, stages.export(state, tested))
-    before, after = OnnxModel(finished.onnx).facts, OnnxModel(copied.onnx).facts
+    before, after = OnnxModel(finished.onnx).metadata, OnnxModel(copied.onnx).metadata
     assert {name for name in before if before[name] != after[name]} <= {"commit"}
     kept, again = (folder.report.read_text(encoding="utf-8").splitlines() for folder in (finished, copied))
     assert [line for line in again if line not in kept and not line.startswith(("| minutes", "| commit"))] == []
@@ -172,7 +172,7 @@ def test_a_variant_is_where_report_and_tracker_say(finished: RunFolder) -> None:
     assert row.endswith("| written |") == file.exists()
     if file.exists():
         float32, int8 = OnnxModel(finished.onnx), OnnxModel(file)
-        assert int8.facts == {**float32.facts, "variant": "int8"}
+        assert int8.metadata == {**float32.metadata, "variant": "int8"}
     run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
     facts = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
     assert (facts["int8_refused"] == "") == file.exists()

@@ -130,7 +130,7 @@ def _offer(
 
 
 def _write(name: VariantName, module: ExportModule, float32: OnnxModel, path: Path, calibration_NCHW: Tensor) -> None:
-    facts = {**float32.facts, "variant": name}
+    facts = {**float32.metadata, "variant": name}
     if name == "static":
         facts.pop("vocabulary", None)
         write_onnx(module.changed(is_static=True), path, facts)

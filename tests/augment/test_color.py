@@ -22,13 +22,13 @@ def affine_of(before_CHW: Tensor, after_CHW: Tensor) -> tuple[Tensor, Tensor]:
     return fitted.solution[:3].T, fitted.solution[3]
 
 
-def test_colours_are_torchvisions_saturation_then_contrast_then_brightness() -> None:
+def test_colors_are_torchvisions_saturation_then_contrast_then_brightness() -> None:
     images_BCHW = mild(64, 32, 32)
     changed_BCHW = Color(brightness=0.2, contrast=0.2, saturation=0.2)(images_BCHW, generator())
     factors = []
     for image, changed in zip(images_BCHW, changed_BCHW, strict=True):
         matrix_33, offset_3 = affine_of(image, changed)
-        both = matrix_33[0].sum()  # brightness times contrast, for grey stays grey
+        both = matrix_33[0].sum()  # brightness times contrast, for gray stays gray
         saturation = ((matrix_33[0, 0] - matrix_33[1, 0]) / both).item()
         mean = tv.rgb_to_grayscale(image).mean()
         brightness = (both + offset_3[0] / mean).item()
@@ -97,9 +97,9 @@ def test_a_turn_is_torchvisions(size: tuple[int, int]) -> None:
         torch.testing.assert_close(turned, tv.adjust_hue(image, turn), atol=1e-4, rtol=0)
 
 
-def test_grey_has_no_hue() -> None:
-    grey_BCHW = noise(4, 1, 16, 16).expand(-1, 3, -1, -1).contiguous()
-    torch.testing.assert_close(Hue(max_shift=0.5)(grey_BCHW, generator()), grey_BCHW)
+def test_gray_has_no_hue() -> None:
+    gray_BCHW = noise(4, 1, 16, 16).expand(-1, 3, -1, -1).contiguous()
+    torch.testing.assert_close(Hue(max_shift=0.5)(gray_BCHW, generator()), gray_BCHW)
 
 
 def test_turns_fill_their_range() -> None:

@@ -36,7 +36,7 @@ def test_it_is_torchvisions_rectangle_of_one_color_and_never_larger_than_allowed
         assert height * width <= 0.2 * size[0] * size[1]
 
 
-def test_sizes_shapes_places_and_colours_vary_over_their_range() -> None:
+def test_sizes_shapes_places_and_colors_vary_over_their_range() -> None:
     images_BCHW = torch.full((2000, 3, 100, 100), -1.0)
     erased_BCHW = RandomErasing(area=0.2)(images_BCHW, generator())
     found = torch.tensor(rectangles((erased_BCHW >= 0).all(dim=1))).float()

@@ -103,7 +103,7 @@ def test_the_generator_alone_decides_and_torchs_own_randomness_is_left_alone(kin
 
 
 @of_each
-def test_a_crop_is_changed_alike_whatever_its_neighbours_hold(kind: type[Augmentation]) -> None:
+def test_a_crop_is_changed_alike_whatever_its_neighbors_hold(kind: type[Augmentation]) -> None:
     images_BCHW = smooth(6, 24, 32)
     others_BCHW = images_BCHW.flip(0).contiguous()
     others_BCHW[3] = images_BCHW[3]

@@ -41,7 +41,7 @@ def torchvisions(transform: v2.Transform, **params: object) -> tuple[Tensor, Ten
 @pytest.mark.parametrize("seed", range(3))
 def test_mixup_and_cutmix_are_torchvisions_with_the_same_share_and_box(seed: int) -> None:
     mixed_BCHW, targets_BK = mixed(MixUp(alpha=0.8), seed)
-    share = targets_BK[0, LABELS_B[0]].item()  # its neighbour has another label
+    share = targets_BK[0, LABELS_B[0]].item()  # its neighbor has another label
     assert 0 < share < 1
     expected_BCHW, expected_BK = torchvisions(v2.MixUp(num_classes=CLASSES), lam=share)
     torch.testing.assert_close(mixed_BCHW, expected_BCHW, atol=1e-3, rtol=1e-5)
@@ -57,7 +57,7 @@ def test_mixup_and_cutmix_are_torchvisions_with_the_same_share_and_box(seed: int
     torch.testing.assert_close(targets_BK, expected_BK)
 
 
-def test_boxes_are_torchvisions_with_the_same_share_and_centre() -> None:
+def test_boxes_are_torchvisions_with_the_same_share_and_center() -> None:
     transform = v2.CutMix(alpha=1.0, num_classes=CLASSES)
     for seed in range(100):
         torch.manual_seed(seed)

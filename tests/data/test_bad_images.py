@@ -147,7 +147,7 @@ def test_a_label_without_crops_is_told_and_in_train_refused(tree: Tree, caplog: 
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_split_without_a_labelled_image_is_refused(tree: Tree, split: str) -> None:
+def test_a_split_without_a_labeled_image_is_refused(tree: Tree, split: str) -> None:
     empty(tree, f"{split}/**/*.png")
     tree.add(split, "", encoded(crop("0", 500), "PNG"))
     assert f"leaves nothing of the {split} split" in message(tree, mode="skip")

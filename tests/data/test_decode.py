@@ -17,8 +17,8 @@ LOSSY = 10  # of 255, at quality 95 without chroma subsampling on a smooth pictu
 BEST = {"quality": 95, "subsampling": 0}
 
 
-def grey3(grey_HW: np.ndarray) -> np.ndarray:
-    return np.repeat(grey_HW[..., None], 3, axis=-1)
+def gray3(gray_HW: np.ndarray) -> np.ndarray:
+    return np.repeat(gray_HW[..., None], 3, axis=-1)
 
 
 def distance(left: np.ndarray, right: np.ndarray) -> int:
@@ -29,42 +29,42 @@ def distance(left: np.ndarray, right: np.ndarray) -> int:
 _Y, _X = np.mgrid[0:24, 0:40]
 # A smooth picture without any symmetry, so that every turn and swap of channels shows.
 RGB_HW3 = np.stack([_X * 6, _Y * 10, 255 - _X * 3 - _Y * 4], axis=-1).astype(np.uint8)
-GREY_HW = RGB_HW3[..., 0]
+GRAY_HW = RGB_HW3[..., 0]
 CUT_HW3 = RGB_HW3.copy()  # the first five rows are transparent
 CUT_HW3[:5] = 0
 OPAQUE_BELOW_HW1 = np.full((24, 40, 1), 65535, np.uint16)
 OPAQUE_BELOW_HW1[:5] = 0
 PALETTE_P3 = np.array([[200, 10, 30], [5, 250, 60], [90, 20, 240]], dtype=np.uint8)
-# 16-bit grey whose high byte is GREY_HW and whose low byte is noise.
-WIDE_HW = GREY_HW.astype(np.uint16) * 256 + np.random.default_rng(0).integers(0, 256, GREY_HW.shape, dtype=np.uint16)
+# 16-bit gray whose high byte is GRAY_HW and whose low byte is noise.
+WIDE_HW = GRAY_HW.astype(np.uint16) * 256 + np.random.default_rng(0).integers(0, 256, GRAY_HW.shape, dtype=np.uint16)
 
 
 def _paletted() -> Image.Image:
-    image = Image.fromarray(GREY_HW % 3)
+    image = Image.fromarray(GRAY_HW % 3)
     image.putpalette(PALETTE_P3.tobytes())
     return image
 
 
-def _grey_with_alpha() -> Image.Image:
-    alpha_HW = np.where(GREY_HW > 100, 255, 0).astype(np.uint8)
-    return Image.merge("LA", [Image.fromarray(GREY_HW), Image.fromarray(alpha_HW)])
+def _gray_with_alpha() -> Image.Image:
+    alpha_HW = np.where(GRAY_HW > 100, 255, 0).astype(np.uint8)
+    return Image.merge("LA", [Image.fromarray(GRAY_HW), Image.fromarray(alpha_HW)])
 
 
-RGB, GREY = Image.fromarray(RGB_HW3), Image.fromarray(GREY_HW)
-BIG_ENDIAN = Image.frombytes("I;16B", GREY_HW.shape[::-1], WIDE_HW.astype(">u2").tobytes())
+RGB, GRAY = Image.fromarray(RGB_HW3), Image.fromarray(GRAY_HW)
+BIG_ENDIAN = Image.frombytes("I;16B", GRAY_HW.shape[::-1], WIDE_HW.astype(">u2").tobytes())
 # The image, the suffixes of the files that hold it, the mode in which Pillow opens them if that matters, what is to be
 # decoded, and by how much it may be off.
 KINDS = {
     "color": (RGB, ("png", "bmp", "tif", "tiff", "ppm"), None, RGB_HW3, 0),
     "lossy color": (RGB, ("jpg", "webp"), None, RGB_HW3, LOSSY),
-    "grey": (GREY, ("png", "tif", "gif"), None, grey3(GREY_HW), 0),
-    "lossy grey": (GREY, ("jpg",), None, grey3(GREY_HW), LOSSY),
-    "one bit": (Image.fromarray(GREY_HW > 100), ("png",), None, grey3((GREY_HW > 100) * np.uint8(255)), 0),
-    "16 bit grey": (Image.fromarray(WIDE_HW), ("png", "tif"), None, grey3(GREY_HW), 0),
-    "16 bit grey, big end first": (BIG_ENDIAN, ("tif",), "I;16B", grey3(GREY_HW), 0),
-    "16 bit grey in 32": (Image.fromarray(WIDE_HW.astype(np.int32)), ("tif",), "I", grey3(GREY_HW), 0),
-    "grey with alpha": (_grey_with_alpha(), ("png",), "LA", grey3(np.where(GREY_HW > 100, GREY_HW, 0)), 0),
-    "palette": (_paletted(), ("png", "gif", "bmp", "tif"), None, PALETTE_P3[GREY_HW % 3], 0),
+    "gray": (GRAY, ("png", "tif", "gif"), None, gray3(GRAY_HW), 0),
+    "lossy gray": (GRAY, ("jpg",), None, gray3(GRAY_HW), LOSSY),
+    "one bit": (Image.fromarray(GRAY_HW > 100), ("png",), None, gray3((GRAY_HW > 100) * np.uint8(255)), 0),
+    "16 bit gray": (Image.fromarray(WIDE_HW), ("png", "tif"), None, gray3(GRAY_HW), 0),
+    "16 bit gray, big end first": (BIG_ENDIAN, ("tif",), "I;16B", gray3(GRAY_HW), 0),
+    "16 bit gray in 32": (Image.fromarray(WIDE_HW.astype(np.int32)), ("tif",), "I", gray3(GRAY_HW), 0),
+    "gray with alpha": (_gray_with_alpha(), ("png",), "LA", gray3(np.where(GRAY_HW > 100, GRAY_HW, 0)), 0),
+    "palette": (_paletted(), ("png", "gif", "bmp", "tif"), None, PALETTE_P3[GRAY_HW % 3], 0),
     "cmyk": (RGB.convert("CMYK"), ("jpg", "tif"), "CMYK", RGB_HW3, LOSSY),
     "ycbcr": (RGB.convert("YCbCr"), ("tif",), "YCbCr", RGB_HW3, 3),
 }
@@ -88,11 +88,11 @@ def test_every_kind_of_pixels_becomes_rgb(tmp_path: Path, kind: str, suffix: str
 @pytest.mark.parametrize(
     ("content", "expected_HW3"),
     [
-        (b"P5 40 24 65535\n" + WIDE_HW.astype(">u2").tobytes(), grey3(GREY_HW)),
+        (b"P5 40 24 65535\n" + WIDE_HW.astype(">u2").tobytes(), gray3(GRAY_HW)),
         (png_16_bit(RGB_HW3.astype(np.uint16) * 256 + 77), RGB_HW3),
         (png_16_bit(np.concatenate([RGB_HW3.astype(np.uint16) * 257, OPAQUE_BELOW_HW1], axis=-1)), CUT_HW3),
     ],
-    ids=["grey in a PGM", "color", "color with alpha"],
+    ids=["gray in a PGM", "color", "color with alpha"],
 )
 def test_sixteen_bits_whatever_the_suffix(tmp_path: Path, content: bytes, expected_HW3: np.ndarray) -> None:
     (tmp_path / "really.jpg").write_bytes(content)
@@ -112,7 +112,7 @@ def test_palette_with_transparency(tmp_path: Path, transparency: int | bytes) ->
     _paletted().save(tmp_path / "a.png", transparency=transparency)
     palette_P3 = PALETTE_P3.copy()
     palette_P3[1] = 0
-    np.testing.assert_array_equal(decode(tmp_path / "a.png"), palette_P3[GREY_HW % 3])
+    np.testing.assert_array_equal(decode(tmp_path / "a.png"), palette_P3[GRAY_HW % 3])
 
 
 def test_one_transparent_color_and_a_single_pixel(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None
     save_oriented(tmp_path / f"a.{suffix}", Image.fromarray(RGB_HW3), orientation=orientation, **quality)
     assert distance(decode(tmp_path / f"a.{suffix}"), RGB_HW3) <= (25 if quality else 0)
     save_oriented(tmp_path / "a.png", Image.fromarray(WIDE_HW), orientation=orientation)
-    np.testing.assert_array_equal(decode(tmp_path / "a.png"), grey3(GREY_HW))
+    np.testing.assert_array_equal(decode(tmp_path / "a.png"), gray3(GRAY_HW))
 
 
 def test_damaged_metadata_spoils_no_picture_and_prints_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from jersey.data.decode import MAX_BYTES, MAX_PIXELS, BadImage, ImageReadError, 
 PILLOW_MAY_WARN = pytest.mark.filterwarnings(r"ignore:::PIL\.")
 
 
-GREY_HW = np.arange(24 * 40, dtype=np.uint16).reshape(24, 40).astype(np.uint8)
+GRAY_HW = np.arange(24 * 40, dtype=np.uint16).reshape(24, 40).astype(np.uint8)
 
 
 def reason(path: Path) -> str:
@@ -108,10 +108,10 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
 
 
 def test_pixels_without_a_fixed_meaning(tmp_path: Path) -> None:
-    Image.fromarray(GREY_HW.astype(np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(GRAY_HW.astype(np.float32)).save(tmp_path / "float.tif")
     assert "'F'" in reason(tmp_path / "float.tif")
-    Image.fromarray(GREY_HW.astype(np.int32) - 1).save(tmp_path / "negative.tif")
-    Image.fromarray(GREY_HW.astype(np.int32) + 65_500).save(tmp_path / "wide.tif")
+    Image.fromarray(GRAY_HW.astype(np.int32) - 1).save(tmp_path / "negative.tif")
+    Image.fromarray(GRAY_HW.astype(np.int32) + 65_500).save(tmp_path / "wide.tif")
     for name in ("negative.tif", "wide.tif"):
         assert "outside 0 ... 65535" in reason(tmp_path / name)
 

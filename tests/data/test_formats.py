@@ -15,7 +15,7 @@ def annotated(tmp_path: Path) -> Path:
     return annotated_tree(tmp_path)
 
 
-def test_annotations_are_recognised_and_merged_relative_to_their_file(annotated: Path) -> None:
+def test_annotations_are_recognized_and_merged_relative_to_their_file(annotated: Path) -> None:
     touch(annotated / "train" / "more" / "c.jpg")
     annotate(annotated / "train" / "more" / "rows.JSONL", ("c.jpg", "01"), ("../images/a.jpg", "0"))
     train = read_splits(annotated)["train"]

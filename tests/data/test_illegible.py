@@ -93,7 +93,7 @@ def test_a_split_of_illegible_crops_alone_is_empty(tmp_path: Path, layout: Layou
     tree = Tree(tmp_path, layout)
     for split, label in (("train", "0"), ("val", "0"), ("test", ILLEGIBLE)):
         tree.add(split, label, b"")
-    with pytest.raises(UserError, match="the test split is empty: no labelled image"):
+    with pytest.raises(UserError, match="the test split is empty: no labeled image"):
         read_splits(tree.root)
 
 

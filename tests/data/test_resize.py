@@ -40,7 +40,7 @@ def test_stretch_is_torchs_antialiased_bilinear_resize(before: tuple[int, int], 
     assert fitted_BCHW.dtype == torch.uint8
     reference_BCHW = F.interpolate(images_BChw.float(), after, mode="bilinear", antialias=True, align_corners=False)
     assert distance(fitted_BCHW, reference_BCHW) <= 1 + 0.05  # two roundings, and that of the weights
-    assert (fitted_BCHW - reference_BCHW).mean().abs() < 0.1  # which favour neither dark nor light
+    assert (fitted_BCHW - reference_BCHW).mean().abs() < 0.1  # which favor neither dark nor light
 
 
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])

@@ -86,7 +86,7 @@ def test_on_average_every_crop_of_a_class_is_drawn_equally_often() -> None:
 
 
 def test_which_crops_of_a_frequent_class_are_drawn_is_random() -> None:
-    """Not every third one: neighbours in the file order are drawn together about as often as by chance."""
+    """Not every third one: neighbors in the file order are drawn together about as often as by chance."""
     drawn_N = sampler(power=1.0).draw(0)
     gaps = np.diff(np.sort(drawn_N[drawn_N < COUNTS_K[0]]))
     assert (gaps == 1).mean() == pytest.approx(321 / 4 / COUNTS_K[0], abs=0.2)
@@ -104,7 +104,7 @@ def test_seeds_and_epochs_that_the_loader_sets_give_other_orders_and_repeat_them
 
 
 def test_the_order_is_mixed() -> None:
-    """No class and no file order shows in it: neighbours correlate no more than chance, about 1 / sqrt(321)."""
+    """No class and no file order shows in it: neighbors correlate no more than chance, about 1 / sqrt(321)."""
     drawn_N = sampler(power=1.0).draw(0)
     for values_N in (CLASSES_N[drawn_N].astype(float), drawn_N.astype(float)):
         assert abs(np.corrcoef(values_N[:-1], values_N[1:])[0, 1]) < 5 / np.sqrt(len(values_N))
@@ -126,15 +126,15 @@ def test_repeated_draws_are_the_first_of_epoch_zero_in_every_batch_of_every_epoc
 def test_illegible_crops_are_drawn_as_one_class_more(
     counts_K: list[int], illegible: int, power: float, seed: int
 ) -> None:
-    labelled_N = np.repeat(np.arange(len(counts_K)), counts_K)
+    labeled_N = np.repeat(np.arange(len(counts_K)), counts_K)
     classes = len(counts_K) + 1
-    with_class = BalancedSampler([*labelled_N, *[classes - 1] * illegible], power=power, seed=seed)
-    without = BalancedSampler([*labelled_N, *[ILLEGIBLE_INDEX] * illegible], power=power, seed=seed)
+    with_class = BalancedSampler([*labeled_N, *[classes - 1] * illegible], power=power, seed=seed)
+    without = BalancedSampler([*labeled_N, *[ILLEGIBLE_INDEX] * illegible], power=power, seed=seed)
     expected_K = with_class.expected_counts(num_classes=classes)
     np.testing.assert_allclose(without.expected_counts(num_classes=classes - 1), expected_K[:-1])
     assert without.expected_N.sum() == pytest.approx(len(without))
     drawn = without.draw(3)
     assert len(drawn) == len(without)
-    illegible_drawn = (drawn >= len(labelled_N)).sum()
+    illegible_drawn = (drawn >= len(labeled_N)).sum()
     assert abs(illegible_drawn - expected_K[-1]) < 1 + 1e-9
     assert without.sampled_counts(3, num_classes=classes - 1).sum() == len(drawn) - illegible_drawn

@@ -28,8 +28,8 @@ def test_one_checked_file_with_names_shapes_and_facts(network: Network, float32:
     assert [node.name for node in graph.output] == ["logits", "probabilities"]
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
     model = OnnxModel(float32)
-    assert model.facts["labels_sha256"] == LABELS.sha256
-    about = [model.facts[name] for name in ("input_height_px", "input_width_px", "resize_mode", "experiment")]
+    assert model.metadata["labels_sha256"] == LABELS.sha256
+    about = [model.metadata[name] for name in ("input_height_px", "input_width_px", "resize_mode", "experiment")]
     assert about == ["32", "48", "stretch", "test"]
     assert network.training  # the export has not changed it
     assert (model.temperature, model.vocabulary) == (TEMPERATURE, ())

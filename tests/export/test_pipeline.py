@@ -83,5 +83,5 @@ def test_tracks_are_read_as_a_reader_would(
 def test_the_file_knows_the_correlation_of_frames_and_what_made_it(folder: RunFolder) -> None:
     model = OnnxModel(folder.onnx)
     assert model.frame_correlation is not None
-    versions = json.loads(model.facts["producers"])
+    versions = json.loads(model.metadata["producers"])
     assert versions == {"torch": version("torch"), "nobody-has-installed-this": "not installed"}

@@ -77,9 +77,9 @@ def test_variants_look_like_the_float32_file_and_say_what_they_are(exported: Exp
     for variant in found:
         model = onnx.load(path.with_name(variant.file))
         assert (surface(model) == surface(onnx.load(path))) is (variant.name != "static")
-        facts = {each.key: each.value for each in model.metadata_props if each.key != "sha256"}
-        assert facts == {**OnnxModel(path).facts, "variant": variant.name}
-        assert facts["labels_sha256"] == LABELS.sha256
+        metadata = {each.key: each.value for each in model.metadata_props if each.key != "sha256"}
+        assert metadata == {**OnnxModel(path).metadata, "variant": variant.name}
+        assert metadata["labels_sha256"] == LABELS.sha256
 
 
 def test_fp16_has_half_the_weights_and_fits_in_float32(exported: Exported) -> None:
@@ -218,4 +218,4 @@ def test_fixed_has_no_open_reading(crops: Crops, path: Path) -> None:
     fixed, float32 = OnnxModel(path.with_name("model.static.onnx")), OnnxModel(path)
     assert float32.outputs == ("logits", "probabilities", "open_vocabulary_probabilities")
     assert fixed.outputs == ("logits", "probabilities")
-    assert float32.facts.items() - fixed.facts.items() == {("vocabulary", float32.facts["vocabulary"])}
+    assert float32.metadata.items() - fixed.metadata.items() == {("vocabulary", float32.metadata["vocabulary"])}

@@ -128,8 +128,8 @@ def test_files_are_decoded_ahead_but_not_all_at_once(tmp_path: Path) -> None:
     [
         (crop(0).astype(np.float32) / 255, "float32"),
         (crop(0).astype(np.int64), "int64"),
-        (crop(0)[..., 0], "grey"),
-        (crop(0)[..., :1], "grey"),
+        (crop(0)[..., 0], "gray"),
+        (crop(0)[..., :1], "gray"),
         (np.zeros((3, 4, 4), np.uint8), "alpha"),
         (np.zeros((3, 6, 4), np.uint8), "channels last"),
         (crop(0)[None], "predict_all"),

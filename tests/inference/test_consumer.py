@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.planted_model import LABELS, STEP, planted_model
 from helpers.pages import BLOCKS
+from helpers.planted_model import LABELS, STEP, planted_model
 from PIL import Image
 
 from jersey.inference import Predictor

@@ -98,14 +98,16 @@ def test_the_share_of_the_loss_by_hand() -> None:
     assert computed.classes is not None
     assert [(name, each.crops) for name, each in computed.classes.items()] == [("0", 8), ("00", 2)]
     for said, wanted in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
-        assert (said.probability, said.weight, said.share) == pytest.approx(wanted)
+        assert (said.probability, said.weight, said.loss_fraction) == pytest.approx(wanted)
 
 
 def test_a_pinned_number_without_crops_is_there_and_weighs_nothing() -> None:
     computed = effects(baseline("labels=0,00,99", "batch_size=2"), splits({"0": 8, "00": 2}))
     assert computed.labels == ("0", "00", "99")
     assert computed.classes is not None
-    assert computed.classes["99"].crops == computed.classes["99"].share == computed.classes["99"].probability == 0
+    assert (
+        computed.classes["99"].crops == computed.classes["99"].loss_fraction == computed.classes["99"].probability == 0
+    )
 
 
 def test_groups_hold_every_parameter_of_the_real_network() -> None:

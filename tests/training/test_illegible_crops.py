@@ -133,9 +133,9 @@ def test_both_layouts_train_to_the_same_weights_and_have_the_tracks_of_the_files
         data = opened(root)
         checkpoints.append(fitted(tmp_path / f"fit_{root.name}", data, tiny_module(data), epochs=1))
         for split in data.splits.values():
-            for path, label, track in zip(split.paths, split.labels, split.tracks, strict=True):
-                assert track.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
-                assert "/" not in track or track.split("/")[0] == (label or "illegible")
+            for path, label, tracklet in zip(split.paths, split.labels, split.tracklets, strict=True):
+                assert tracklet.split("/")[-1] == f"p{int(path.stem[-2:]) // 3}"
+                assert "/" not in tracklet or tracklet.split("/")[0] == (label or "illegible")
             assert ILLEGIBLE in split.labels
     assert_same_training(*checkpoints)
 

@@ -91,8 +91,8 @@ def predictor(tmp_path: Path) -> Predictor:
 
 def draw(folder: Path, number: str, frames: list[tuple[str, int]]) -> None:
     """A tracklet: what each frame looks like, and how surely."""
-    for index, (seen, sureness) in enumerate(frames):
-        file_of(folder / number / "a" / f"{index:04d}.png", seen, sureness=sureness)
+    for index, (seen, certainty) in enumerate(frames):
+        file_of(folder / number / "a" / f"{index:04d}.png", seen, certainty=certainty)
 
 
 def test_sure_frames_outweigh_others_and_a_roster_rules_numbers_out(predictor: Predictor, tmp_path: Path) -> None:

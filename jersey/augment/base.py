@@ -26,7 +26,7 @@ RANGES = {
     "factor": (1, math.inf),
     "quality": (1, 95),
 }
-"""The min and max of the operations' settings, by name."""
+"""The min and max of each setting of the operations."""
 
 
 class Augmentation(nn.Module):

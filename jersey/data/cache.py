@@ -28,7 +28,7 @@ from jersey.data.decode import IMAGE_META, BadImage, ImageReadError, decode_all
 log = logging.getLogger(__name__)
 
 VERSION = 3  # must be raised when `decode` or `resize` change what a row holds
-MAX_CACHED = 3  # the most recently used files that are kept of a split at a size
+MAX_CACHED = 3  # files per split and size; the most recently used ones are kept
 TICK_S = 0.1  # two writes this far apart have different times
 
 
@@ -72,7 +72,7 @@ class Preprocessing:
 def load_crops(paths: Sequence[Path], preprocessing: Preprocessing, *, name: str, folder: Path | None) -> DecodedCrops:
     """Decodes the image files of a split (at least one), or maps the crops that an earlier run has decoded.
 
-    Without a folder the crops are kept in memory; with one that cannot be written to, likewise and with a warning.
+    The crops are kept in memory without a folder or, with a warning, if the folder cannot be written to.
     """
     if folder is not None:
         prefix = f"{name}-{preprocessing.size_px[0]}x{preprocessing.size_px[1]}-"
@@ -143,7 +143,6 @@ def _build(file: Path, paths: Sequence[Path], preprocessing: Preprocessing, *, n
 
 
 def _lock(folder: Path) -> AbstractContextManager:
-    """Acquires the lock of the folder."""
     lock = FileLock(folder / ".lock")
     try:
         return lock.acquire(timeout=0)

@@ -168,11 +168,12 @@ class JerseyDataModule(L.LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         size = len(self.decoded["train"])
         if size < self.batch_size:
-            what = f"data.batch_size={self.batch_size} is more than the {size} train crops in {self.root}"
-            raise UserError(f"{what}; lower it")
+            raise UserError(
+                f"data.batch_size={self.batch_size} exceeds the {size} train crops in {self.root}; lower it"
+            )
         if sentence := batch_size_error(self.batch_size, world_size()):
             raise UserError(sentence)
-        # A last batch of one or two crops would give batch normalization a useless estimate.
+        # A last batch of one or two crops would be useless for batch normalization.
         self._train = self._batches("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
         if self._resumed is not None:
             self._train.load_state_dict(self._resumed)

@@ -169,5 +169,5 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
         black.paste(rgba, mask=rgba)
         return black
     if image.mode not in CONVERTIBLE:
-        raise BadImage(path, f"has pixels of the kind {image.mode!r}, which has no fixed meaning as a color")
+        raise BadImage(path, f"has pixels of the kind {image.mode!r}, which does not define colors")
     return image if image.mode == "RGB" else image.convert("RGB")

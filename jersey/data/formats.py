@@ -37,18 +37,17 @@ def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        raise UserError(f"{where}: not a JSON object on one line; correct or remove the line") from None
+        raise UserError(f"{where}: not a JSON object on one line; fix or remove the line") from None
     if not isinstance(row, dict) or "image" not in row or (needs_label and "suffix" not in row):
         example = '{"image": "crop.jpg", "suffix": "23"}' if needs_label else '{"image": "crop.jpg"}'
-        raise UserError(f"{where}: not a row like {example}; correct or remove the line")
+        raise UserError(f"{where}: not a row like {example}; fix or remove the line")
     image, label = row["image"], row["suffix"] if needs_label else ILLEGIBLE
     tracklet = row.get("tracklet", row.get("track", ""))
     if not isinstance(label, str):
         what = f"the label {reprlib.repr(label)} is not a string"
         raise UserError(f"{where}: {what}; put it in quotes, as 00 would become 0")
     if not isinstance(image, str) or not image or "\0" in image:
-        what = f"the image {reprlib.repr(image)} is not the path of a file"
-        raise UserError(f"{where}: {what}; correct or remove the line")
+        raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; fix or remove the line")
     if not isinstance(tracklet, str):
         what = f"the tracklet {reprlib.repr(tracklet)} is not a string"
         raise UserError(f"{where}: {what}; put it in quotes, or leave it out")
@@ -102,7 +101,6 @@ def read_annotations(
 def _labeled_rows(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yields (file:line, image, label, tracklet) for each row."""
     for file in annotations:
         folder = file.parent.relative_to(root).as_posix()
         try:

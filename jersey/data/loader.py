@@ -114,8 +114,8 @@ class BatchLoader:
             self._batches_served += 1
             if batch["images"].device != self.device:
                 on_host = batch["images"], batch["labels"], batch["indices"]
-                there = [value.pin_memory().to(self.device, non_blocking=True) for value in on_host]
-                batch = {"images": there[0], "labels": there[1], "indices": there[2]}
+                moved = [value.pin_memory().to(self.device, non_blocking=True) for value in on_host]
+                batch = {"images": moved[0], "labels": moved[1], "indices": moved[2]}
             yield batch
 
     @property
@@ -130,7 +130,7 @@ def rank_rows(order_N: Tensor, *, rank: int, processes: int) -> Tensor:
 
 def batch_size_error(batch_size: int, processes: int) -> str | None:
     """Returns why a train batch cannot be divided between the processes; None if it can."""
-    is_enough = batch_size >= 2 * processes  # batch normalization has no variance of one crop
+    is_enough = batch_size >= 2 * processes  # batch normalization needs two crops for a variance
     if processes == 1 or (batch_size % processes == 0 and is_enough):
         return None
     what = f"data.batch_size={batch_size} is shared by {processes} processes"

@@ -26,7 +26,7 @@ def resize(images_BChw: Tensor, *, height_px: int, width_px: int, mode: ResizeMo
 
     "stretch" changes the aspect ratio; "letterbox" keeps it and centers the crop on black.
     """
-    # Sizes are tensors: under export they are symbolic, and float arithmetic on Python numbers would fix them.
+    # Sizes are tensors: under export they are symbolic, which float arithmetic on Python numbers does not support.
     h_px = torch.full((), images_BChw.shape[-2], dtype=torch.float32, device=images_BChw.device)
     w_px = torch.full((), images_BChw.shape[-1], dtype=torch.float32, device=images_BChw.device)
     step_y, step_x = h_px / height_px, w_px / width_px

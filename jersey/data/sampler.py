@@ -115,6 +115,5 @@ def imbalance_summary(classes: Mapping[str, ClassSampling]) -> str:
     """Compares the imbalance of the crops with what remains of it in the loss, in a phrase."""
     present = {name: each for name, each in classes.items() if each.crops}
     rare, common = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
-    frequent, seldom = present[common], present[rare]
-    crops, loss = frequent.crops / seldom.crops, frequent.loss_fraction / seldom.loss_fraction
+    crops, loss = (getattr(present[common], name) / getattr(present[rare], name) for name in ("crops", "loss_fraction"))
     return f"commonest {common} to rarest {rare}: {crops:.3g} to 1 in crops, {loss:.3g} to 1 in the loss"

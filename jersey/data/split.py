@@ -92,6 +92,6 @@ def missing_labels(split: Split, labels: Labels) -> tuple[str, ...]:
 
 
 def select_illegible(splits: Mapping[str, Split], illegible: Illegible) -> dict[str, Split]:
-    """Removes illegible crops: "train" keeps all of them, "score" those of val and test, "drop" none."""
+    """Removes illegible crops: "train" keeps all of them, "score" keeps those of val and test, "drop" keeps none."""
     emptied = {"train": (), "score": ("train",), "drop": tuple(splits)}[illegible]
     return {name: split.legible() if name in emptied else split for name, split in splits.items()}

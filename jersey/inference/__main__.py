@@ -40,11 +40,9 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument("--roster", metavar="4,8,23,00", help="numbers that may occur")
     parser.add_argument("--tracklets", action="store_true", help="print one row per folder or tracklet")
     parser.add_argument(
-        "--min_precision", type=float, metavar="0.99", help="abstain below this precision: 0.95, 0.98 or 0.99"
+        "--min_precision", type=float, metavar="0.99", help="abstain below a precision of 0.95, 0.98 or 0.99"
     )
-    parser.add_argument(
-        "--open_vocabulary", action="store_true", help="also predict numbers that the model was not trained on"
-    )
+    parser.add_argument("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
     parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="crops per batch (64)")
     parser.add_argument("--provider", metavar="NAME", help="cpu, cuda or tensorrt; by default the GPU if there is one")
     return parser.parse_args()
@@ -119,7 +117,7 @@ def _tracklet_rows(
                 frames=len(found),
             )
         else:
-            error = UserError(f"no image of the tracklet {tracklet} could be read; see their rows")
+            error = UserError(f"no image of the tracklet {tracklet} could be read; see the rows of its images")
             yield error_row(error, tracklet=tracklet, frames=0)
 
 

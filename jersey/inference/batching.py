@@ -21,13 +21,13 @@ T = TypeVar("T")
 Crop: TypeAlias = np.ndarray | str | Path
 """Pixels uint8 [h,w,3], or the path of an image file."""
 
-WINDOW = 8  # the number of batches that a crop waits at most for others of its size
+WINDOW = 8  # max number of batches that a crop waits for crops of the same size
 MAX_BATCH_BYTES = 64_000_000  # floats take four times as much, and the network several times that
 MAX_WINDOW_BYTES = 512_000_000
 
 
 def pixels_of(crop: Any) -> np.ndarray | UserError:
-    """Returns the pixels [h,w,3] of an array or a file, or the error why there are none."""
+    """Returns the pixels [h,w,3] of an array or a file, or the error if they cannot be used."""
     if isinstance(crop, UserError):  # from a line of a list that could not be parsed
         return crop
     try:
@@ -72,9 +72,7 @@ def _result(item: Any) -> np.ndarray | UserError:
 class SizeBuckets(Generic[T]):
     """Collects crops by size until they fill a batch, and results until it is their turn.
 
-    Args:
-        run: function from uint8 [N,3,h,w] to one result per crop.
-        batch_size: max N.
+    `run` computes one result per crop of uint8 [N,3,h,w].
     """
 
     def __init__(self, run: Callable[[np.ndarray], Sequence[T]], *, batch_size: int) -> None:

@@ -104,7 +104,6 @@ def confidence_for(min_precision: float | None, thresholds: Sequence[Threshold])
 
 
 def _on_roster(numbers: Sequence[str], roster: Sequence[str] | None) -> np.ndarray:
-    """Returns which numbers are on the roster, bool [K]."""
     if roster is None:
         return np.ones(len(numbers), bool)
     if isinstance(roster, str) or not all(isinstance(number, str) for number in roster):

@@ -68,7 +68,6 @@ def _file(path: str) -> Item:
 
 
 def _listed(lines: Iterable[str]) -> Iterator[Item]:
-    """Yields the image of each line, which is a path or a row."""
     for number, line in enumerate(lines, start=1):
         text = line.strip("\ufeff\r\n")
         if text.lstrip().startswith("{"):

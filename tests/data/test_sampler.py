@@ -53,15 +53,15 @@ def test_crops_and_classes_are_sampled_floor_or_ceil_of_their_expectation(
     assert sample_N.shape == classes_N.shape
 
     counts = np.array(counts_K, dtype=float)
-    wanted_K = np.where(counts > 0, np.maximum(counts, 1) ** (1 - power), 0)
-    wanted_K *= len(classes_N) / wanted_K.sum()
-    wanted_N = (wanted_K / np.maximum(counts, 1))[classes_N]
-    for times, wanted in (
-        (np.bincount(sample_N, minlength=len(classes_N)), wanted_N),
-        (balanced.sampled_counts(epoch, num_classes=len(counts_K)), wanted_K),
+    expected_K = np.where(counts > 0, np.maximum(counts, 1) ** (1 - power), 0)
+    expected_K *= len(classes_N) / expected_K.sum()
+    expected_N = (expected_K / np.maximum(counts, 1))[classes_N]
+    for times, expected in (
+        (np.bincount(sample_N, minlength=len(classes_N)), expected_N),
+        (balanced.sampled_counts(epoch, num_classes=len(counts_K)), expected_K),
     ):
-        assert (times >= np.floor(wanted - 1e-9)).all()
-        assert (times <= np.ceil(wanted + 1e-9)).all()
+        assert (times >= np.floor(expected - 1e-9)).all()
+        assert (times <= np.ceil(expected + 1e-9)).all()
 
 
 def test_expected_counts_are_the_mean_of_the_sampled_ones() -> None:
@@ -79,9 +79,9 @@ def test_on_average_every_crop_of_a_class_is_sampled_equally_often() -> None:
     epochs = 400
     balanced = sampler(power=1.0)
     times_N = sum(np.bincount(balanced.draw(epoch), minlength=len(CLASSES_N)) for epoch in range(epochs))
-    wanted_N = (len(CLASSES_N) / 4 / np.array(COUNTS_K))[CLASSES_N]
-    part_N = wanted_N % 1
-    deviations_N = (times_N - epochs * wanted_N) / np.sqrt(epochs * part_N * (1 - part_N))
+    expected_N = (len(CLASSES_N) / 4 / np.array(COUNTS_K))[CLASSES_N]
+    part_N = expected_N % 1
+    deviations_N = (times_N - epochs * expected_N) / np.sqrt(epochs * part_N * (1 - part_N))
     assert np.abs(deviations_N).max() < 5
 
 

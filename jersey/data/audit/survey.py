@@ -195,7 +195,6 @@ def _count_table(counts: Mapping[str, Mapping[str, int]], illegible: Mapping[str
 
 
 def _size_table(sizes: Mapping[SplitName, dict[str, Any] | None]) -> str:
-    """Formats a line for each split with images."""
     lines = [["pixels", "width min", "median", "max", "height min", "median", "max"]]
     kinds = [""]
     for split, found in sizes.items():
@@ -207,7 +206,6 @@ def _size_table(sizes: Mapping[SplitName, dict[str, Any] | None]) -> str:
 
 
 def _finding_lists(findings: Sequence[AuditFinding], *, max_per_kind: int) -> str:
-    """Lists the findings of each kind under a heading, at most `max_per_kind` of each."""
     parts = []
     for kind, (severity, heading) in KINDS.items():
         sentences = [finding.sentence for finding in findings if finding.kind == kind]

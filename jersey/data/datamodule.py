@@ -140,7 +140,6 @@ class JerseyDataModule(L.LightningDataModule):
         return {name: load_crops(split.paths, preprocessing, name=name, folder=folder) for name, split in index.items()}
 
     def _add_split(self, split: Split, crops: DecodedCrops) -> None:
-        """Stores a split without its bad images, and these as skipped rows."""
         name = split.name
         self.splits[name] = drop_rows(split, crops.bad)
         self.skipped[name] = [Skipped(split.labels[row], problem) for row, problem in crops.bad.items()]

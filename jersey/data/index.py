@@ -81,7 +81,6 @@ def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
 def _read_class_folders(
     split_folder: Path, files: Iterable[str], on_problem: OnProblem
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Returns pairs of image and label, and the tracklet of each image that has one."""
     labeled, tracklet_of = set(), {}
     start = len(f"{split_folder}/")
     for path in files:

@@ -68,8 +68,7 @@ class Split:
 def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) -> Labels:
     """Returns the label map of all splits: the pinned names in their order, or the labels of the train split.
 
-    Raises:
-        UserError: there are fewer than two classes, one is called illegible, or a split has a label outside the map.
+    It raises a UserError for fewer than two classes, for one called illegible, and for a label outside the map.
     """
     labels = Labels.from_names(splits["train"].counts()) if pinned is None else Labels(tuple(pinned))
     source = "the train split" if pinned is None else "the pinned label map"

@@ -127,7 +127,9 @@ def test_scores_of_readable_crops_are_those_without_illegible_ones(folders: Path
     assert scores["score"] == pytest.approx(scores["drop"], rel=1e-6)
 
 
-def test_both_layouts_train_to_the_same_weights_and_have_the_tracks_of_the_files(folders: Path, tmp_path: Path) -> None:
+def test_both_layouts_train_to_the_same_weights_and_have_the_tracklets_of_the_files(
+    folders: Path, tmp_path: Path
+) -> None:
     checkpoints = []
     for root in (folders, draw(tmp_path / "annotations", "annotations")):
         data = opened(root)

@@ -1,10 +1,9 @@
 """Finds image files with the same content: identical, nearly identical or mirrored. Copies of copies form one group.
 
-Fingerprints find copies after re-encoding, resizing or mirroring. Perceptual hashes select candidates: the signs of the
-63 lowest frequencies of a 32 x 32 gray version,
-https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html. Color thumbnails decide. The thresholds
-were measured on copies of synthetic crops of 40 to 160 pixels (JPEG quality 30 to 95, half to double size) and on 50
-million pairs of different crops, 10,000 of four numbers at 64 pixels.
+Fingerprints find re-encoded, resized and mirrored copies. Perceptual hashes, the signs of the 63 lowest frequencies of
+a 32 x 32 version (https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html), select candidates,
+and color thumbnails decide. The thresholds were measured on copies of synthetic crops of 40 to 160 pixels (JPEG quality
+30 to 95, half to double size) and on 50 million pairs of different crops, 10,000 of four numbers at 64 pixels.
 
 All pairs of hashes are compared: an index that is exact at a distance of 12 bits would visit most of its buckets.
 

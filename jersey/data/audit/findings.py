@@ -115,14 +115,13 @@ def label_findings(rows: Iterable[AuditRow], pinned: Sequence[str] | None) -> li
         if row.label != ILLEGIBLE:
             counts[row.split][row.label] += 1
     known = in_order(counts["train"]) if pinned is None else list(pinned)
-    findings = []
+    found = []
     for split, present in counts.items():
         unknown = [f"{escape_control(label)} ({present[label]})" for label in in_order(set(present) - set(known))]
         if unknown and known:
-            which = summarize(unknown, most=_MAX_LABELS)
-            findings.append(AuditFinding("unknown_label", f"{split} has images of {which}"))
+            found.append(AuditFinding("unknown_label", f"{split} has images of {summarize(unknown, most=_MAX_LABELS)}"))
         missing = [escape_control(label) for label in known if label not in present]
         if missing and present:
             which = f"{len(missing)} of {len(known)} labels: {summarize(missing, most=_MAX_LABELS)}"
-            findings.append(AuditFinding("missing_label", f"{split} has no image of {which}"))
-    return findings
+            found.append(AuditFinding("missing_label", f"{split} has no image of {which}"))
+    return found

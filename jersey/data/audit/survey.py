@@ -78,7 +78,6 @@ class Audit:
         return json.dumps(content, indent=2) + "\n"
 
     def _counts(self) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-        """Counts the images of each label, and the illegible ones, by split."""
         counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         for row in self.rows:
             counts[row.split][row.label] += 1

@@ -165,7 +165,7 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
     write_text(folder.path / "audit.txt", found.text())
     write_text(folder.path / "audit.json", found.to_json())
     log.info("%s", found.tables())
-    already_logged = ("missing label", "bad image")  # by the data module
+    already_logged = ("missing_label", "bad_image")  # by the data module
     findings = [finding for finding in found.findings if finding.kind not in already_logged]
     for finding in findings[:MAX_WARNINGS]:
         log.warning("%s", finding)

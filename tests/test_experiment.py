@@ -159,7 +159,7 @@ def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_pat
     state = experiment.prepare(copied, experiment.read_data())
     tested = stages.test(state)
     stages.report(state, tested, stages.export(state, tested))
-    before, after = OnnxModel(finished.onnx).facts, OnnxModel(copied.onnx).facts
+    before, after = OnnxModel(finished.onnx).metadata, OnnxModel(copied.onnx).metadata
     assert {name for name in before if before[name] != after[name]} <= {"commit"}
     kept, again = (folder.report.read_text(encoding="utf-8").splitlines() for folder in (finished, copied))
     assert [line for line in again if line not in kept and not line.startswith(("| minutes", "| commit"))] == []
@@ -172,7 +172,7 @@ def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFol
     assert row.endswith("| written |") == file.exists()
     if file.exists():
         float32, int8 = OnnxModel(finished.onnx), OnnxModel(file)
-        assert int8.facts == {**float32.facts, "variant": "int8"}
+        assert int8.metadata == {**float32.metadata, "variant": "int8"}
     run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
     tracked = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
     assert (tracked["int8_refused"] == "") == file.exists()

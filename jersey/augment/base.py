@@ -1,10 +1,10 @@
-"""Augmentation of whole batches on the device, every crop with its own random parameters.
+"""Augments whole batches on the device, with random parameters of its own for each crop.
 
-All randomness comes from the generator that the training step hands over, so what happens to a batch is a function of
-(seed, epoch, batch), on any number of workers.
+All randomness comes from the generator that the training step passes, so the augmentation of a batch is a function of
+(seed, epoch, batch), for any number of processes.
 
-None of the operations mirrors (2 and 5 would swap) or crops hard (12 would become 1);
-`jersey.evaluation.label_preservation` measures what a pipeline does to numbers.
+No operation mirrors (2 and 5 would swap) or crops strongly (12 would become 1);
+`jersey.evaluation.label_preservation` measures how often a pipeline preserves the number.
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1] between the operations.
 """
@@ -26,34 +26,34 @@ RANGES = {
     "factor": (1, math.inf),
     "quality": (1, 95),
 }
-"""The least and the greatest value of the operations' settings, by name."""
+"""The min and max of each setting of the operations."""
 
 
 class Augmentation(nn.Module):
-    """One random operation: images_BCHW float in [0, 1] and a generator on their device, to images of that shape.
+    """A random operation on images_BCHW, float in [0, 1], with a generator on their device; it keeps their shape.
 
-    What comes out is the caller's to change, and may be what came in. Operations with settings are dataclasses, which
-    raise a UserError for a setting outside of RANGES.
+    The caller may change the result, which may be the input itself. Operations with settings are dataclasses, which
+    raise a UserError for a setting outside RANGES.
     """
 
     def __post_init__(self) -> None:
         settings = vars(self).copy()
         super().__init__()
         for name in settings.keys() & RANGES.keys():
-            value, (least, most) = settings[name], RANGES[name]
-            if not least <= value <= most:
-                allowed = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-                raise UserError(f"{type(self).__name__} has {name}={value}; give a value {allowed}")
+            value, (low, high) = settings[name], RANGES[name]
+            if not low <= value <= high:
+                allowed = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+                raise UserError(f"{type(self).__name__} has {name}={value}; set a value {allowed}")
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         raise NotImplementedError
 
 
 class Augment(nn.Module):
-    """Named operations in order: uint8 [B,3,H,W] to float [B,3,H,W] in 0..255, what `Network` takes.
+    """Applies named operations in order: uint8 [B,3,H,W] to float [B,3,H,W] in 0..255, the input of `Network`.
 
     Args:
-        operations: by name, so that a config can reach `module.augment.geometry.rotation_deg`; None leaves one out.
+        operations: operations by name, as in the config path `module.augment.geometry.rotation_deg`; None for none.
     """
 
     def __init__(self, **operations: Augmentation | None) -> None:
@@ -63,7 +63,7 @@ class Augment(nn.Module):
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         # Autocast would round the sampling points of `warp` to 8 bits, half a pixel at 224.
         with torch.autocast(images_BCHW.device.type, enabled=False):
-            # In place where it is our own: on a CPU fresh memory takes longer than the arithmetic.
+            # In place on our own tensor: on a CPU, allocating memory takes longer than the arithmetic.
             images = images_BCHW.float().div_(255)
             for operation in self.operations.values():
                 images = operation(images, generator).clamp_(0, 1)
@@ -71,10 +71,10 @@ class Augment(nn.Module):
 
 
 def uniform(shape: Sequence[int], low: float, high: float, generator: Generator) -> Tensor:
-    """Uniform numbers on the generator's device."""
+    """Samples uniform numbers on the generator's device."""
     return torch.rand(tuple(shape), generator=generator, device=generator.device) * (high - low) + low
 
 
 def bernoulli_mask(batch: int, p: float, generator: Generator) -> Tensor:
-    """Which crops of a batch an operation with probability `p` changes, bool [B]."""
+    """Samples which crops of a batch are changed with probability `p`, bool [B]."""
     return torch.rand(batch, generator=generator, device=generator.device) < p

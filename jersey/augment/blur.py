@@ -1,8 +1,8 @@
-"""Out of focus, in motion, and far from the camera.
+"""Gaussian blur, motion blur and low resolution.
 
-Each crop is convolved with a kernel of its own, borders mirrored, or made smaller and enlarged again. A size of its own
-for every crop cannot be a tensor's shape, so these resizes, torch's antialiased bilinear ones, are matrices, one per
-axis, in which the smaller picture fills only some rows.
+Each crop is convolved with its own kernel, with mirrored borders, or downscaled and upscaled again. Crops of different
+sizes do not fit into one tensor, so these resizes (torch's antialiased bilinear ones) are matrices, one per axis, in
+which the smaller image fills only some rows.
 
 Shapes: B batch, C channels, H W size, K kernel size, S samples along a movement, O outputs and I inputs of an axis.
 Images are float in [0, 1].
@@ -22,7 +22,7 @@ _SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
 
 @dataclass(eq=False, kw_only=True)
 class Blur(Augmentation):
-    """Gaussian blur of the crops of probability `p`, each with a sigma of its own, uniform from 0 to `sigma_px`."""
+    """Blurs a crop with probability `p` by a Gaussian whose sigma is uniform from 0 to `sigma_px`."""
 
     sigma_px: float
     p: float = 1.0
@@ -36,10 +36,7 @@ class Blur(Augmentation):
 
 @dataclass(eq=False, kw_only=True)
 class MotionBlur(Augmentation):
-    """The average over a straight movement in any direction, its length uniform from 0 to `length_px`.
-
-    A crop is blurred with probability `p`.
-    """
+    """Blurs a crop with probability `p` along a line of any direction, its length uniform from 0 to `length_px`."""
 
     length_px: float
     p: float = 1.0
@@ -53,29 +50,29 @@ class MotionBlur(Augmentation):
 
 
 def _radius(reach_px: float, images_BCHW: Tensor) -> int:
-    """Borders can only be mirrored by less than the size of the image."""
+    """Returns a kernel's radius; borders can only be mirrored by less than the size of the image."""
     return min(math.ceil(reach_px), *(size - 1 for size in images_BCHW.shape[2:]))
 
 
 def gaussian(sigma_B: Tensor, *, radius_px: int) -> Tensor:
-    """Kernels [B,K] that sum to 1."""
+    """Returns Gaussian kernels [B,K] that sum to 1."""
     offsets_K = torch.arange(-radius_px, radius_px + 1, device=sigma_B.device)
     weights_BK = torch.exp(-0.5 * (offsets_K / sigma_B.clamp(min=_SHARPEST_PX)[:, None]) ** 2)
     return weights_BK / weights_BK.sum(dim=1, keepdim=True)
 
 
 def line(steps_B2: Tensor, *, radius_px: int) -> Tensor:
-    """Kernels [B,K,K] that average over a movement by `steps_B2` (x, y), each point shared among its four pixels."""
+    """Returns kernels [B,K,K] that average along a line `steps_B2` (x, y), each point split among its four pixels."""
     offsets_K = torch.arange(-radius_px, radius_px + 1, device=steps_B2.device)
     along_S = torch.linspace(-0.5, 0.5, 4 * radius_px + 3, device=steps_B2.device)
     points_B2S = steps_B2[:, :, None] * along_S
-    shares_B2SK = (1 - (points_B2S[..., None] - offsets_K).abs()).clamp(min=0)
-    kernels_BKK = shares_B2SK[:, 1].mT @ shares_B2SK[:, 0]
+    weights_B2SK = (1 - (points_B2S[..., None] - offsets_K).abs()).clamp(min=0)
+    kernels_BKK = weights_B2SK[:, 1].mT @ weights_B2SK[:, 0]
     return kernels_BKK / kernels_BKK.sum(dim=(1, 2), keepdim=True)
 
 
 def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
-    """Each image with its own kernel (odd sides), in one grouped convolution."""
+    """Convolves each image with its own kernel (of odd sides), in one grouped convolution."""
     batch, channels, height, width = images_BCHW.shape
     if not batch:
         return images_BCHW
@@ -88,7 +85,7 @@ def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
 
 @dataclass(eq=False, kw_only=True)
 class RandomDownscale(Augmentation):
-    """Shrinks crops, with probability `p`, by factors log-uniform from 1 to `factor`, and enlarges them again."""
+    """Downscales a crop with probability `p` by a factor log-uniform from 1 to `factor`, and upscales it again."""
 
     factor: float
     p: float = 1.0
@@ -104,17 +101,17 @@ class RandomDownscale(Augmentation):
 
 
 def down_and_up(small_px_B: Tensor, *, size_px: int) -> Tensor:
-    """Matrices [B,size_px,size_px] of one axis: to a whole number of pixels of each crop's own, and back."""
+    """Returns matrices [B,size_px,size_px] of one axis that resize each crop to its own whole size, and back."""
     size_B = torch.full_like(small_px_B, size_px)
     return _resize(small_px_B, size_B, size_px) @ _resize(size_B, small_px_B, size_px)
 
 
-def _resize(from_px_B: Tensor, to_px_B: Tensor, most_px: int) -> Tensor:
-    """Weights [B,O,I] from the first `from_px` to the first `to_px` of `most_px` places; the others hold nothing."""
-    centres_P = torch.arange(most_px, device=from_px_B.device) + 0.5
+def _resize(from_px_B: Tensor, to_px_B: Tensor, max_px: int) -> Tensor:
+    """Returns weights [B,O,I] from the first `from_px` to the first `to_px` of `max_px` pixels; the rest is 0."""
+    centers_P = torch.arange(max_px, device=from_px_B.device) + 0.5
     step_B11 = (from_px_B / to_px_B)[:, None, None]
-    # Wider than one pixel when shrinking, which is what keeps thin strokes from vanishing.
-    distance_BOI = (centres_P[:, None] * step_B11 - centres_P) / step_B11.clamp(min=1)
-    weights_BOI = (1 - distance_BOI.abs()).clamp(min=0) * (centres_P < from_px_B[:, None])[:, None, :]
-    outputs_BO1 = (centres_P < to_px_B[:, None])[:, :, None]
+    # The filter is wider than one pixel when shrinking, which keeps thin strokes from vanishing.
+    distance_BOI = (centers_P[:, None] * step_B11 - centers_P) / step_B11.clamp(min=1)
+    weights_BOI = (1 - distance_BOI.abs()).clamp(min=0) * (centers_P < from_px_B[:, None])[:, None, :]
+    outputs_BO1 = (centers_P < to_px_B[:, None])[:, :, None]
     return weights_BOI / weights_BOI.sum(dim=2, keepdim=True).clamp(min=1e-6) * outputs_BO1

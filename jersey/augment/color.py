@@ -1,4 +1,4 @@
-"""Colors and noise: brightness, contrast, saturation, hue, swapped channels, and a sensor's noise.
+"""Color and noise: brightness, contrast, saturation, hue, swapped channels, and sensor noise.
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
 """
@@ -14,14 +14,14 @@ from jersey.augment.base import Augmentation, uniform
 
 @dataclass(eq=False, kw_only=True)
 class Color(Augmentation):
-    """Brightness, contrast, saturation, and number and cloth in other colors: one 3x3 matrix and offset a crop.
+    """Changes brightness, contrast and saturation, swaps channels and inverts, by one 3x3 matrix and offset per crop.
 
     Args:
-        brightness: half-width of the uniform range around a factor of 1.
-        contrast: likewise, around the crop's mean luminance.
-        saturation: likewise, around the pixel's luminance.
-        swap: probability that a crop's channels are put in a random order, and, separately, that it is inverted.
-            Numbers come in every pair of colors; shape is what carries the label.
+        brightness: half-width of the uniform range of a factor around 1.
+        contrast: half-width of the range of a factor around 1, on the difference to the crop's mean luminance.
+        saturation: half-width of the range of a factor around 1, on the difference to the pixel's luminance.
+        channel_swap_p: probability that a crop's channels are permuted and, independently, that it is inverted.
+            Numbers occur in every pair of colors; shape carries the label.
     """
 
     brightness: float = 0.0
@@ -54,13 +54,13 @@ class Color(Augmentation):
 
 @cache
 def _luminance(device: torch.device) -> Tensor:
-    """Weights of the channels [1,3]; copied once, as every copy from the host waits for the device."""
+    """Returns the weights of the channels [1,3]; cached, as every copy from the host waits for the device."""
     return torch.tensor([[0.299, 0.587, 0.114]], device=device)
 
 
 @dataclass(eq=False, kw_only=True)
 class Hue(Augmentation):
-    """Turns the hues of each crop by up to `turn`, a share of the color circle; 0.5 is every hue."""
+    """Shifts the hues of each crop by up to `max_shift`, a fraction of the color circle; 0.5 allows every hue."""
 
     max_shift: float
 
@@ -70,15 +70,15 @@ class Hue(Augmentation):
 
 
 def shift_hue(images_BCHW: Tensor, shifts_B: Tensor) -> Tensor:
-    """Turns the hues of each image by its share of the circle; greys have none and stay.
+    """Shifts the hues of each image by its fraction of the color circle; grays have no hue and stay.
 
-    The one-line inverse of hue, saturation and value: https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
+    It uses the one-line HSV to RGB conversion: https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
     """
     red, green, blue = images_BCHW.unbind(dim=1)
     high_BHW, low_BHW = images_BCHW.amax(dim=1), images_BCHW.amin(dim=1)
     chroma_BHW = high_BHW - low_BHW
     safe_BHW = chroma_BHW.clamp(min=1e-6)
-    # In sixths of the circle from red: each third is counted from the channel that is highest there.
+    # In sixths of the circle from red: the highest channel determines the third.
     hue_BHW = torch.where(
         high_BHW == red,
         (green - blue) / safe_BHW,
@@ -91,7 +91,7 @@ def shift_hue(images_BCHW: Tensor, shifts_B: Tensor) -> Tensor:
 
 @dataclass(eq=False, kw_only=True)
 class Noise(Augmentation):
-    """Gaussian sensor noise, its standard deviation uniform in [0, std] for each crop, on the 0..1 scale."""
+    """Adds Gaussian sensor noise whose standard deviation is uniform in [0, std] for each crop, on the 0..1 scale."""
 
     std: float
 

@@ -1,6 +1,6 @@
-"""Something in front of the number: a plain rectangle in each crop, as in https://arxiv.org/abs/1708.04896.
+"""Occludes crops with a plain rectangle, as in https://arxiv.org/abs/1708.04896.
 
-A number is only partly hidden where the largest rectangle is clearly smaller than a digit;
+A digit stays partly visible only if the largest rectangle is clearly smaller than a digit;
 `jersey.evaluation.label_preservation` measures that.
 
 Shapes: B batch, C channels, H W size. Images are float in [0, 1].
@@ -14,14 +14,14 @@ from torch import Generator, Tensor
 
 from jersey.augment.base import Augmentation, bernoulli_mask, uniform
 
-_LONGEST = 3.0  # width to height, or height to width, in pixels
+_MAX_ASPECT = 3.0  # width to height, or height to width, in pixels
 
 
 @dataclass(eq=False, kw_only=True)
 class RandomErasing(Augmentation):
-    """Paints a rectangle of one random color over a crop, with probability `p`.
+    """Paints a rectangle of a random color over a crop, with probability `p`.
 
-    Its area is uniform from 0 to `area`, a share of the crop.
+    Its area is uniform from 0 to `area`, a fraction of the crop.
     """
 
     area: float
@@ -32,10 +32,10 @@ class RandomErasing(Augmentation):
         area_px_B = (
             height * width * uniform((batch,), 0, self.area, generator) * bernoulli_mask(batch, self.p, generator)
         )
-        log_aspect_B = uniform((batch,), -math.log(_LONGEST), math.log(_LONGEST), generator)
+        log_aspect_B = uniform((batch,), -math.log(_MAX_ASPECT), math.log(_MAX_ASPECT), generator)
         place_2B = uniform((2, batch), 0, 1, generator)
         color_BC11 = uniform((batch, channels, 1, 1), 0, 1, generator)
-        # Rounded down, so that no rectangle is larger than it may be.
+        # Rounded down, so that no rectangle is larger than allowed.
         high_B = torch.sqrt(area_px_B * torch.exp(log_aspect_B)).clamp(max=height).floor()
         wide_B = torch.sqrt(area_px_B * torch.exp(-log_aspect_B)).clamp(max=width).floor()
         rows_BH = _span(high_B, place_2B[0], height)
@@ -44,7 +44,7 @@ class RandomErasing(Augmentation):
 
 
 def _span(length_px_B: Tensor, place_B: Tensor, size_px: int) -> Tensor:
-    """Where each rectangle lies along one axis, bool [B,size_px]: from its first pixel, any with equal chance."""
+    """Returns the extent of each rectangle along one axis, bool [B,size_px]; all positions are equally likely."""
     first_B1 = (place_B * (size_px - length_px_B + 1)).floor()[:, None]
     pixels_P = torch.arange(size_px, device=place_B.device)
     return (pixels_P >= first_B1) & (pixels_P < first_B1 + length_px_B[:, None])

@@ -1,4 +1,4 @@
-"""Where the crop lies: rotation, shear, scale, perspective and shift.
+"""Geometric augmentation: rotation, shear, scale, perspective and shift.
 
 Shapes: B batch, C channels (3), H W size, P pixels. Images are float in [0, 1].
 """
@@ -17,16 +17,16 @@ from jersey.core.errors import UserError
 
 @dataclass(eq=False, kw_only=True)
 class Geometry(Augmentation):
-    """Rotation, shear, scale, perspective and shift, in one bilinear resampling with mirrored borders.
+    """Rotates, shears, scales, tilts and shifts crops in one bilinear resampling with mirrored borders.
 
     Every parameter is the half-width of a uniform range around "no change".
 
     Args:
-        rotation_deg: degrees.
-        shear_deg: degrees below 45, along x and along y.
-        scale: 0.15 means a factor between 1/1.15 and 1.15, log-uniform, and another such factor for the aspect ratio.
-        shift: share of the width and of the height.
-        perspective: below 0.5; a side is magnified by up to 1 + perspective against the centre, along x and along y.
+        rotation_deg: angle in degrees.
+        shear_deg: angles in degrees, below 45, along x and along y.
+        scale: 0.15 means a factor from 1/1.15 to 1.15, log-uniform, and another such factor for the aspect ratio.
+        shift: fraction of the width and of the height.
+        perspective: relative magnification of a side against the center, below 0.5, along x and along y.
     """
 
     rotation_deg: float = 0.0
@@ -44,9 +44,9 @@ class Geometry(Augmentation):
             )
 
     def draw(self, batch: int, generator: Generator, *, aspect_ratio: float = 1.0) -> Tensor:
-        """Homographies [B,3,3] from output to input coordinates, both x, y in [-1, 1].
+        """Samples homographies [B,3,3] from output to input coordinates, both x, y in [-1, 1].
 
-        With the width / height of the images a rotation stays one in pixels.
+        The images' `aspect_ratio`, width / height, makes a rotation in these coordinates one in pixels.
         """
         angle, shear_x, shear_y, size, aspect, x, y, tilt_x, tilt_y = uniform((9, batch), -1, 1, generator)
         angle = angle * math.radians(self.rotation_deg)
@@ -74,7 +74,7 @@ def warp(images_BCHW: Tensor, homographies_B33: Tensor) -> Tensor:
 
 
 def project_grid(homographies_B33: Tensor, *, size_px: Sequence[int]) -> Tensor:
-    """Where each homography takes the centres of the pixels of an image of `size_px`: x and y, [B,H,W,2]."""
+    """Maps the pixel centers of an image of `size_px` by each homography, to x and y [B,H,W,2]."""
     height, width = size_px
     identity_123 = torch.eye(2, 3, device=homographies_B33.device)[None]
     grid_HW2 = F.affine_grid(identity_123, [1, 1, height, width], align_corners=False)[0]

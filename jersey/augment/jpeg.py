@@ -1,7 +1,7 @@
-"""JPEG's losses without its file: colors halved in resolution, 8 x 8 blocks rounded in frequency, on the device.
+"""Simulates JPEG compression on the device: chroma at half resolution, and quantized frequencies of 8 x 8 blocks.
 
-What the usual encoder of Pillow (libjpeg) does and its decoder undoes, up to its integer arithmetic: ITU-T T.81,
-https://www.w3.org/Graphics/JPEG/itu-t81.pdf, with the tables of its annex K; the colors of JFIF,
+It follows Pillow's encoder and decoder (libjpeg), except for their integer arithmetic: ITU-T T.81,
+https://www.w3.org/Graphics/JPEG/itu-t81.pdf, with the tables of its annex K; and the colors of JFIF,
 https://www.w3.org/Graphics/JPEG/jfif3.pdf.
 
 Shapes: B batch, C channels (3), P pixels, H W size, h w half of it. Images are float in [0, 1].
@@ -25,7 +25,7 @@ _BLOCK = 8
 
 @dataclass(eq=False, kw_only=True)
 class RandomJPEG(Augmentation):
-    """Compresses a crop, with probability `p`, to a quality that is a whole number, uniform from `quality` to 95."""
+    """Compresses a crop with probability `p`, at an integer quality that is uniform from `quality` to 95."""
 
     quality: int
     p: float = 1.0
@@ -38,19 +38,19 @@ class RandomJPEG(Augmentation):
 
 
 def compress(images_BCHW: Tensor, quality_B: Tensor) -> Tensor:
-    """The images as JPEG of those qualities shows them, in steps of 1/255."""
+    """Returns the images after JPEG compression at these qualities, in steps of 1/255."""
     height, width = images_BCHW.shape[2:]
     fixed = constants(images_BCHW.device)
-    # Whole blocks of colors at half resolution.
+    # Padding to whole blocks of chroma at half resolution.
     bottom, right = -height % (2 * _BLOCK), -width % (2 * _BLOCK)
     whole_BCHW = F.pad((images_BCHW * 255).round(), (0, right, 0, bottom), mode="replicate")
     ycc_BCHW = (fixed.to_ycc_33 @ whole_BCHW.flatten(2) + fixed.offset_31).round().view_as(whole_BCHW)
     luminance_B1HW = quantize(ycc_BCHW[:, :1], scaled(fixed.luminance_88, quality_B))[..., :height, :width]
-    # Below the picture its last means are repeated, to the right of it its last pixels.
+    # Below the image its last means are repeated, to the right of it its last pixels.
     means_B2hw = halved(ycc_BCHW[:, 1:, : height + height % 2])
     means_B2hw = F.pad(means_B2hw, (0, 0, 0, ycc_BCHW.shape[2] // 2 - means_B2hw.shape[2]), mode="replicate")
     halved_B2hw = quantize(means_B2hw, scaled(fixed.chrominance_88, quality_B))
-    # What only fills the last blocks has no part in enlarging.
+    # The padding of the last blocks is excluded from upsampling.
     inside_B2hw = halved_B2hw[..., : (height + 1) // 2, : (width + 1) // 2]
     chrominance_B2HW = F.interpolate(inside_B2hw, scale_factor=2, mode="bilinear", align_corners=False).round()
     decoded_BCHW = torch.cat([luminance_B1HW, chrominance_B2HW[..., :height, :width]], dim=1)
@@ -59,20 +59,20 @@ def compress(images_BCHW: Tensor, quality_B: Tensor) -> Tensor:
 
 
 def halved(planes_BCHW: Tensor) -> Tensor:
-    """Means of 2 x 2 whole numbers; a half goes down and up in turn along a row, as in libjpeg."""
+    """Returns means of 2 x 2 integers; halves are rounded down and up alternately along a row, as in libjpeg."""
     means_BChw = F.avg_pool2d(planes_BCHW, 2)
     odd_w = torch.arange(means_BChw.shape[-1], device=planes_BCHW.device) % 2
     return (means_BChw + 0.25 + 0.25 * odd_w).floor()
 
 
 def scaled(standard_88: Tensor, quality_B: Tensor) -> Tensor:
-    """Steps of rounding [B,8,8] for each quality, scaled as libjpeg does."""
+    """Returns quantization steps [B,8,8] for each quality, scaled as in libjpeg."""
     percent_B = torch.where(quality_B < 50, (5000 / quality_B).floor(), 200 - 2 * quality_B)
     return ((standard_88 * percent_B[:, None, None] + 50) / 100).floor().clamp(1, 255)
 
 
 def quantize(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
-    """Planes in 0..255 after their blocks' frequencies were rounded to multiples of `steps_B88`."""
+    """Returns planes in 0..255 with the frequencies of their blocks rounded to multiples of `steps_B88`."""
     batch, channels, height, width = planes_BCHW.shape
     cosines_88 = constants(planes_BCHW.device).cosines_88
     blocks = (batch, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
@@ -85,7 +85,7 @@ def quantize(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
 
 
 class Constants(NamedTuple):
-    """Of the format: its cosine transform, its colors, and the standard tables, on one device."""
+    """The constants of JPEG on one device: cosine transform, color conversion and standard tables."""
 
     cosines_88: Tensor
     to_ycc_33: Tensor
@@ -97,21 +97,21 @@ class Constants(NamedTuple):
 
 @cache
 def constants(device: torch.device) -> Constants:
-    """Copied once, as every copy from the host waits for the device."""
-    places = torch.arange(_BLOCK, dtype=torch.float64)
-    cosines_88 = torch.cos((places + 0.5) * places[:, None] * math.pi / _BLOCK) * math.sqrt(2 / _BLOCK)
+    """Returns the constants on a device; cached, as every copy from the host waits for the device."""
+    index_8 = torch.arange(_BLOCK, dtype=torch.float64)
+    cosines_88 = torch.cos((index_8 + 0.5) * index_8[:, None] * math.pi / _BLOCK) * math.sqrt(2 / _BLOCK)
     cosines_88[0] /= math.sqrt(2)
     eye_33, luminance_3 = torch.eye(3, dtype=torch.float64), torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
     blue_3, red_3 = eye_33[2] - luminance_3, eye_33[0] - luminance_3
     to_ycc_33 = torch.stack([luminance_3, blue_3 / (2 * blue_3[2]), red_3 / (2 * red_3[0])])
     offset_31 = torch.tensor([[0], [128], [128]])
     tables = [torch.tensor(table).view(_BLOCK, _BLOCK) for table in _standard_tables()]
-    every = (cosines_88, to_ycc_33, torch.linalg.inv(to_ycc_33), offset_31, *tables)
-    return Constants(*(each.float().to(device) for each in every))
+    tensors = (cosines_88, to_ycc_33, torch.linalg.inv(to_ycc_33), offset_31, *tables)
+    return Constants(*(tensor.float().to(device) for tensor in tensors))
 
 
 def _standard_tables() -> tuple[list[int], list[int]]:
-    """Of luminance and chrominance, in annex K of T.81: those of quality 50, from which libjpeg scales all others."""
+    """Returns the luminance and chrominance tables of annex K of T.81, which libjpeg uses unscaled at quality 50."""
     file = io.BytesIO()
     Image.new("RGB", (_BLOCK, _BLOCK)).save(file, "JPEG", quality=50)
     with JpegImagePlugin.JpegImageFile(io.BytesIO(file.getvalue())) as image:

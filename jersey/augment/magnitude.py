@@ -1,4 +1,4 @@
-"""How much an augmentation changes crops, measured on a few drawn ones, so that it needs no data set.
+"""Measures how much an augmentation changes crops, on a few synthetic ones, so that no data set is needed.
 
 Shapes: B crops, H W size.
 """
@@ -24,8 +24,12 @@ SIZE_PX = 64
 
 @dataclass(frozen=True)
 class Magnitude:
-    """Mean absolute change of a pixel, in 0..255; and how far `Geometry` moves a point, in percent of the side: on
-    average, and at least for one point in twenty.
+    """The size of an augmentation's changes.
+
+    Attributes:
+        change: mean absolute change of a pixel, in 0..255.
+        moved_mean_percent: mean distance by which `Geometry` moves a point, in percent of a side.
+        moved_p95_percent: 95th percentile of that distance.
     """
 
     change: float
@@ -34,7 +38,7 @@ class Magnitude:
 
 
 def magnitudes(augment: Callable[[Tensor, Generator], Tensor] | None) -> dict[str, Magnitude]:
-    """Of each operation alone, by its name, and of all `TOGETHER`; empty for None."""
+    """Measures each operation alone, by its name, and all `TOGETHER`; returns nothing for None."""
     if augment is None:
         return {}
     found = {}
@@ -46,10 +50,10 @@ def magnitudes(augment: Callable[[Tensor, Generator], Tensor] | None) -> dict[st
 
 @torch.no_grad()
 def mean_change(augment: Callable[[Tensor, Generator], Tensor], *, rounds: int = 1) -> float:
-    """Mean absolute change of a pixel over `rounds` x 64 crops; the same at every call."""
+    """Returns the mean absolute change of a pixel over `rounds` x 64 crops; it is the same in every call."""
     crops_BCHW, changes = reference_crops(), []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # for an operation that asks torch instead of the generator
+        torch.manual_seed(0)  # for an operation that samples from torch instead of the generator
         generator = torch.Generator().manual_seed(0)
         for _ in range(rounds):
             changes.append((augment(crops_BCHW, generator) - crops_BCHW.float()).abs().mean().item())
@@ -65,7 +69,7 @@ def _moved_percent(geometry: Geometry) -> tuple[float, float]:
 
 @cache
 def reference_crops() -> Tensor:
-    """Eight drawn crops, each eight times, uint8 [64,3,64,64]."""
+    """Returns eight synthetic crops, each eight times, uint8 [64,3,64,64]."""
     rng = np.random.default_rng(0)
-    drawn = [render_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX).image_HW3 for number in NUMBERS]
-    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).repeat(8, 1, 1, 1).contiguous()
+    crops = [render_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX).image_HW3 for number in NUMBERS]
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).repeat(8, 1, 1, 1).contiguous()

@@ -1,6 +1,6 @@
-"""MixUp and CutMix: each crop of a batch is mixed with its neighbour, and so are their labels.
+"""MixUp and CutMix: each crop of a batch is mixed with its neighbor, and so are their labels.
 
-torchvision's `v2.MixUp` and `v2.CutMix` do the same, but draw from torch's global generator.
+torchvision's `v2.MixUp` and `v2.CutMix` do the same, but sample from torch's global generator.
 
 Shapes: B batch, C channels (3), H W size, K classes, J = K + 1.
 """
@@ -16,17 +16,17 @@ from torch import Generator, Tensor
 
 from jersey.core.errors import UserError
 
-MIXING = 1  # the last counter of its random numbers, which sets them apart from the augmentation's
+MIXING = 1  # last counter of the random numbers, which separates them from the augmentation's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Mixes the crops of some batches, each with the one before it; `mixed` says how.
+    """Mixes each crop of a batch with the previous one, as `mixed` defines.
 
     Args:
-        alpha: the share that a crop keeps is drawn from Beta(alpha, alpha), one a batch: mostly near 0 or 1 when alpha
-            is small, uniform at 1.
-        probability: of a batch to be mixed at all, above 0.
+        alpha: parameter of Beta(alpha, alpha), from which the fraction that a crop keeps is sampled once per batch:
+            mostly near 0 or 1 for a small alpha, uniform for 1.
+        p: probability that a batch is mixed, above 0.
     """
 
     alpha: float
@@ -35,17 +35,17 @@ class Mix:
     def __post_init__(self) -> None:
         if not (self.alpha > 0 and 0 < self.p <= 1):
             raise UserError(
-                f"module.mix has alpha={self.alpha} and probability={self.p}; alpha must be above 0 and the "
-                "probability in (0, 1], and module.mix=None mixes nothing"
+                f"module.mix has alpha={self.alpha} and p={self.p}; alpha must be above 0 and p in (0, 1], "
+                "and module.mix=None disables mixing"
             )
 
     def __call__(
         self, images_BCHW: Tensor, labels_B: Tensor, generator: Generator, *, num_classes: int
     ) -> tuple[Tensor, Tensor]:
-        """The images, float [B,C,H,W], and how much of each label they show and, last, of none, float [B,K+1].
+        """Returns mixed images, float [B,C,H,W], and fractions of their labels, float [B,K+1], the last illegible.
 
-        Images are in 0..255, labels class indices or ILLEGIBLE_INDEX. The generator is on the CPU, where one share and
-        one box a batch cost the device no wait.
+        Images are in 0..255, labels are class indices or ILLEGIBLE_INDEX. The generator is on the CPU, so that the
+        device does not wait for the parameters of a batch.
         """
         # torch has no public beta distribution that takes a generator.
         rng = np.random.default_rng(int(torch.randint(2**63 - 1, (), generator=generator)))
@@ -53,13 +53,13 @@ class Mix:
         if rng.random() < self.p:
             images_BCHW, lam = self.mixed(images_BCHW, float(rng.beta(self.alpha, self.alpha)), rng)
         columns = num_classes + 1
-        shares_BJ = F.one_hot(labels_B % columns, columns).float()  # ILLEGIBLE_INDEX, -1, is the last
-        return images_BCHW, lam * shares_BJ + (1 - lam) * shares_BJ.roll(1, 0)
+        one_hot_BJ = F.one_hot(labels_B % columns, columns).float()  # ILLEGIBLE_INDEX, -1, is the last column
+        return images_BCHW, lam * one_hot_BJ + (1 - lam) * one_hot_BJ.roll(1, 0)
 
     def mixed(self, images_BCHW: Tensor, lam: float, rng: np.random.Generator) -> tuple[Tensor, float]:
-        """Each image mixed with the one before it, and the share of the result that is its own.
+        """Mixes each image with the previous one; returns the result and the fraction of it that is the image's own.
 
-        That may differ from the `lam` that was drawn, where pixels cannot be divided.
+        The fraction may differ from the sampled `lam`, as pixels cannot be divided.
         """
         raise NotImplementedError
 
@@ -74,7 +74,7 @@ class MixUp(Mix):
 class CutMix(Mix):
     """Pastes a box of one crop over another: https://arxiv.org/abs/1905.04899.
 
-    The label follows the area, not the glyphs: a box may cover the 2 of a 12 and leave half the label at 12.
+    The labels follow the area, not the glyphs: a box may cover the 2 of a 12 and leave half of the label at 12.
     """
 
     def mixed(self, images_BCHW: Tensor, lam: float, rng: np.random.Generator) -> tuple[Tensor, float]:
@@ -87,7 +87,7 @@ class CutMix(Mix):
         return pasted_BCHW, 1 - area / (height * width)
 
 
-def box_side(size_px: int, lam: float, draw: Callable[[int], int]) -> slice:
-    """One side of the box, of sqrt(1 - lam) of the image's, around a drawn centre, cut at the border."""
-    centre, half = int(draw(size_px)), int(math.sqrt(1 - lam) / 2 * size_px)
-    return slice(max(centre - half, 0), min(centre + half, size_px))
+def box_side(size_px: int, lam: float, sample: Callable[[int], int]) -> slice:
+    """Returns one side of the box, sqrt(1 - lam) of the image's, around a sampled center, cut at the border."""
+    center, half = int(sample(size_px)), int(math.sqrt(1 - lam) / 2 * size_px)
+    return slice(max(center - half, 0), min(center + half, size_px))

@@ -1,7 +1,7 @@
-"""Any transform of torchvision in a pipeline, one crop after another; slower than the batched operations.
+"""Applies any torchvision transform crop by crop; this is slower than the batched operations.
 
-torchvision draws from torch's global generators. Each crop gets them seeded by a number from the generator handed over
-and everything outside finds them as they were, so training stays a function of (seed, epoch, batch).
+torchvision samples from torch's global generators. They are seeded for each crop from the generator that is passed in,
+and restored afterwards, so training stays a function of (seed, epoch, batch).
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
 """
@@ -17,9 +17,9 @@ from jersey.core.errors import UserError
 
 
 class PerSample(Augmentation):
-    """Applies `transform`, such as `v2.RandAugment()`, to each crop by itself; waits for the device once a batch.
+    """Applies `transform`, such as `v2.RandAugment()`, to each crop separately; waits for the device once per batch.
 
-    The crop is uint8 [3,H,W], as every transform takes it; the result may be uint8 or float in [0, 1] and must have
+    A crop is uint8 [3,H,W], which every transform accepts; the result may be uint8 or float in [0, 1] and must have
     the crop's size.
     """
 
@@ -39,10 +39,10 @@ class PerSample(Augmentation):
     def _one(self, crop_CHW: Tensor, seed: int) -> Tensor:
         torch.default_generator.manual_seed(seed)
         if crop_CHW.is_cuda:
-            torch.cuda.manual_seed(seed)  # of this device; torch.manual_seed would touch the others, which are not kept
+            torch.cuda.manual_seed(seed)  # torch.manual_seed would also seed other devices, which are not restored
         changed = self.transform(crop_CHW)
         if changed.shape != crop_CHW.shape:
-            made = f"makes {list(changed.shape)} of a crop of {list(crop_CHW.shape)}"
+            what = f"makes {list(changed.shape)} of a crop of {list(crop_CHW.shape)}"
             name = type(self.transform).__name__
-            raise UserError(f"{name} in PerSample {made}; give it the size of the crops, data.size_px")
+            raise UserError(f"{name} in PerSample {what}; set its size to that of the crops, data.size_px")
         return tv.to_dtype(changed, torch.float32, scale=True)

@@ -1,10 +1,10 @@
-"""The crops of a split, decoded and fitted once: kept in memory, or in a file that every later run maps.
+"""Decodes and resizes the crops of a split once, into memory or into a file that later runs memory-map.
 
-The name of a file says what its rows are: which image files (each by its place on the disk, size and times, which
-change with every write and cannot all be set back) and how they became rows. Whatever changes gives another name, so
-nothing stale can be read. A file appears whole or not at all; one process makes it, others wait and map it.
+The name of the file is a hash of what it holds: the image files (each by its inode, size and times, which change with
+every write and cannot all be restored) and their preprocessing. Any change leads to another name, so stale rows are
+never read. A file appears whole or not at all; one process builds it while others wait.
 
-Beside it stands which images are bad and why; they have no row. Where images could not even be read, nothing is kept.
+A sidecar file lists the bad images, which have no row. If an image could not even be read, no file is kept.
 
 Shapes: N crops, h w size of an image, H W of the network's input.
 """
@@ -27,14 +27,14 @@ from jersey.data.decode import IMAGE_META, BadImage, ImageReadError, decode_all
 
 log = logging.getLogger(__name__)
 
-VERSION = 3  # to be raised when `decode` or `fit` change what a row holds
-MAX_CACHED = 3  # files of a split at a size, the ones used last
-TICK_S = 0.1  # two writes so far apart have different times
+VERSION = 3  # must be raised when `decode` or `resize` change what a row holds
+MAX_CACHED = 3  # files per split and size; the most recently used ones are kept
+TICK_S = 0.1  # two writes this far apart have different times
 
 
 @dataclass(frozen=True)
 class DecodedCrops:
-    """Rows in the order of the image files that can be used, uint8 and IMAGE_META; others by their place among all."""
+    """The good images of a split in order, uint8 and IMAGE_META; and the bad ones by their index among all files."""
 
     images_NCHW: np.ndarray
     image_meta_N: np.ndarray
@@ -43,9 +43,12 @@ class DecodedCrops:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How image files become rows: `fit` leads from uint8 RGB [h,w,3] to uint8 [3,H,W], and is called in threads.
+    """Turns image files into rows.
 
-    What else it depends on is said by `settings`.
+    Attributes:
+        resize: function from uint8 RGB [h,w,3] to uint8 [3,H,W], called in threads.
+        size_px: H and W.
+        settings: text that stands for everything else that `resize` depends on.
     """
 
     resize: Callable[[np.ndarray], np.ndarray]
@@ -53,23 +56,23 @@ class Preprocessing:
     settings: str
 
     def decode(self, paths: Sequence[Path], images_NCHW: np.ndarray, *, name: str) -> DecodedCrops:
-        """Fills the rows, with a progress bar; those of bad images are left over at the end."""
+        """Fills the first rows with the good images, in order, and shows a progress bar."""
 
         def keep(row: int, pixels_hw3: np.ndarray) -> None:
             images_NCHW[row] = self.resize(pixels_hw3)
 
         image_meta_N, bad = decode_all(paths, keep, description=f"decoding {name}")
         good = [row for row in range(len(paths)) if row not in bad]
-        for place, row in enumerate(good):
-            if place < row:
-                images_NCHW[place] = images_NCHW[row]
+        for new_row, row in enumerate(good):
+            if new_row < row:
+                images_NCHW[new_row] = images_NCHW[row]
         return DecodedCrops(images_NCHW[: len(good)], image_meta_N[good], bad)
 
 
 def load_crops(paths: Sequence[Path], preprocessing: Preprocessing, *, name: str, folder: Path | None) -> DecodedCrops:
-    """Decodes the image files of a split of this name, at least one, or maps what an earlier run has decoded.
+    """Decodes the image files of a split (at least one), or maps the crops that an earlier run has decoded.
 
-    Without a folder the crops are kept in memory, and, with a warning, where the folder takes no files.
+    The crops are kept in memory without a folder or, with a warning, if the folder cannot be written to.
     """
     if folder is not None:
         prefix = f"{name}-{preprocessing.size_px[0]}x{preprocessing.size_px[1]}-"
@@ -77,39 +80,39 @@ def load_crops(paths: Sequence[Path], preprocessing: Preprocessing, *, name: str
         try:
             return _load(file, paths) or _build(file, paths, preprocessing, name=name, prefix=prefix)
         except OSError as error:
-            so = f"cannot keep decoded crops in {folder} ({error.strerror or error}), so every start decodes them again"
-            log.warning("%s; set data.cache to a folder that takes them, or to None", so)
+            what = f"cannot store decoded crops in {folder} ({error.strerror or error})"
+            log.warning("%s, so every start decodes them again; set data.cache to a writable folder, or to None", what)
     return preprocessing.decode(paths, np.empty((len(paths), 3, *preprocessing.size_px), np.uint8), name=name)
 
 
 def _key(paths: Sequence[Path], settings: str) -> str:
-    """Stands for the content of the files, in their order, and for what is done to it."""
+    """Returns a hash of the files' identities, in order, and of their preprocessing."""
     stats_N4 = np.array([_stat(path) for path in paths], np.int64)
     age_s = time.time() - stats_N4[:, 2:].max() / 1e9
     if 0 <= age_s < TICK_S:  # another write within the same tick of the clock would not be seen
         time.sleep(TICK_S - age_s)
-    about = f"{VERSION} {PIL.__version__} {settings}\n"
-    return hashlib.sha256(about.encode() + stats_N4.tobytes()).hexdigest()[:24]
+    versions = f"{VERSION} {PIL.__version__} {settings}\n"
+    return hashlib.sha256(versions.encode() + stats_N4.tobytes()).hexdigest()[:24]
 
 
 def _stat(path: Path) -> tuple[int, int, int, int]:
     try:
         found = path.stat()
     except (OSError, UnicodeEncodeError):
-        return 0, 0, 0, 0  # decoding will tell
+        return 0, 0, 0, 0  # decoding will report the error
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _load(file: Path, paths: Sequence[Path]) -> DecodedCrops | None:
-    """None where there is no such file, or one that something has damaged."""
+    """Maps the file; returns None if it does not exist or is damaged."""
     try:
         with np.load(_sidecar(file)) as known:
             image_meta_N, bad_rows, reasons = known["image_meta_N"], known["bad_rows"], known["reasons"]
-        # Copied on write: torch wants an array that it could write to, and the file must stay as it is.
+        # Copy-on-write: torch needs a writable array, and the file must not change.
         images_NCHW = np.load(file, mmap_mode="c")[: len(image_meta_N)]
         if (images_NCHW.dtype, image_meta_N.dtype) != (np.uint8, IMAGE_META):
             return None
-    except Exception:  # numpy takes what begins like a zip file for one, and its header at its word
+    except Exception:  # numpy raises many kinds of errors for a damaged file
         return None
     with suppress(OSError):
         os.utime(file)  # see `_prune`
@@ -122,25 +125,24 @@ def _build(file: Path, paths: Sequence[Path], preprocessing: Preprocessing, *, n
     with _lock(file.parent):
         if crops := _load(file, paths):
             return crops
-        with atomic_write(file) as temporary, atomic_write(_sidecar(file)) as temporary_beside:
+        with atomic_write(file) as temporary, atomic_write(_sidecar(file)) as temporary_sidecar:
             shape = (len(paths), 3, *preprocessing.size_px)
             images_NCHW = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            with temporary.open("r+b") as opened:  # a full disk shall say so here, and not kill the process later
+            with temporary.open("r+b") as opened:  # a full disk must raise here, and not kill the process later
                 os.posix_fallocate(opened.fileno(), 0, temporary.stat().st_size)
             made = preprocessing.decode(paths, images_NCHW, name=name)
             reasons = np.array([problem.reason for problem in made.bad.values()], np.str_)
-            np.savez(temporary_beside, image_meta_N=made.image_meta_N, bad_rows=[*made.bad], reasons=reasons)
+            np.savez(temporary_sidecar, image_meta_N=made.image_meta_N, bad_rows=[*made.bad], reasons=reasons)
             images_NCHW.flush()
         _prune(file.parent, prefix)
         crops = _load(file, paths)
         assert crops is not None
         if any(isinstance(problem, ImageReadError) for problem in made.bad.values()):
-            _remove(file)  # the mapping stays
+            _remove(file)  # the mapping stays valid
         return crops
 
 
 def _lock(folder: Path) -> AbstractContextManager:
-    """Holds the lock of the folder, from now on."""
     lock = FileLock(folder / ".lock")
     try:
         return lock.acquire(timeout=0)
@@ -159,7 +161,7 @@ def _remove(file: Path) -> None:
 
 
 def _prune(folder: Path, prefix: str) -> None:
-    """Removes what a killed process left, and all but the files used last. Who has mapped one keeps it."""
+    """Removes leftovers of killed processes, and all but the most recently used files; mapped ones stay readable."""
     for file in sorted(folder.glob(f"{prefix}*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)[MAX_CACHED:]:
         _remove(file)
     for file in folder.glob(".*.partial.np[yz]"):

@@ -1,7 +1,7 @@
-"""From a root folder to batches: index, label map, decoding once, and the loaders of the three splits.
+"""Turns a root folder into batches: index, label map, decoding, and the loaders of the three splits.
 
-Every split takes the same deterministic way; nothing here is random but the order of the train crops. Augmentation is
-not here at all: the training step calls it, on the device.
+All splits are processed alike and deterministically; only the order of the train crops is random. Augmentation is not
+part of this module: the training step applies it, on the device.
 """
 
 import logging
@@ -18,7 +18,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX, SPLITS
 from jersey.data.cache import DecodedCrops, Preprocessing, load_crops
 from jersey.data.index import read_splits
-from jersey.data.loader import BatchLoader, InMemorySplit, uneven_share
+from jersey.data.loader import BatchLoader, InMemorySplit, batch_size_error
 from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
 from jersey.data.resize import ResizeMode, resize
 from jersey.data.sampler import BalancedSampler
@@ -33,24 +33,24 @@ class JerseyDataModule(L.LightningDataModule):
 
     Args:
         root: folder with `train/`, `val/` and `test/`, in either layout (see `jersey.data.index`).
-        seed: of the train order.
+        seed: seed of the train order.
         size_px: height and width of the network's input.
-        resize_mode: how crops of other shapes are brought to that size.
-        batch_size: crops a training step, of all processes together.
-        eval_batch_size: crops a validation or test step, likewise.
+        resize_mode: "stretch" or "letterbox", for crops of other shapes.
+        batch_size: crops per training step, over all processes.
+        eval_batch_size: crops per validation or test step, over all processes.
         sampler_power: 0 for a plain shuffle, up to 1 for equally frequent classes.
-        cache: folder for the decoded crops, which later runs then find, relative to the root or absolute; None keeps
-            them in memory alone.
-        labels: the label map's names in order; None takes those of the train split.
-        overfit_batch: every training batch holds the same crops, to see whether they can be learnt by heart.
-        generate: called with the root before it is read, to make a data set that is not there yet.
-        supplement: draws more train crops of rare numbers.
-        on_bad_image: "error" a data set with images that cannot be used, or "skip" those in every split.
-        illegible: "train" towards no number with the crops that nobody can read, and score how unsure the network is
-            of those in val and test; "score" these alone; "drop" all of them.
+        cache: folder for the decoded crops, absolute or relative to the root, where later runs find them; None keeps
+            them in memory only.
+        labels: names of the label map in order; None takes those of the train split.
+        overfit_batch: whether every training batch holds the same crops, to check that they can be memorized.
+        generate: function of the root that creates a missing data set before it is read; None for real data.
+        supplement: source of additional synthetic train crops of rare numbers.
+        on_bad_image: "error" refuses a data set with unusable images, "skip" leaves them out of every split.
+        illegible: "train" trains the network to be unconfident on illegible crops, and scores this on val and test;
+            "score" only scores; "drop" excludes all illegible crops.
 
     Raises:
-        UserError: whatever is wrong with the files, from `setup`.
+        UserError: the data set is faulty (from `setup`).
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class JerseyDataModule(L.LightningDataModule):
         self._resumed: dict[str, int] | None = None
 
     def prepare_data(self) -> None:
-        """Draws a data set that is to be drawn; Lightning calls this too, once a machine."""
+        """Generates a missing synthetic data set; Lightning calls this, too, once per machine."""
         if self.generate is not None:
             self.generate(self.root)
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and decodes all splits at the first call; later calls (one a Lightning stage) find it done."""
+        """Reads and decodes all splits in the first call; later calls (one per Lightning stage) do nothing."""
         if self.decoded:
             return
         index = self._index()
@@ -109,10 +109,10 @@ class JerseyDataModule(L.LightningDataModule):
         if bad and self.on_bad_image == "error":
             raise bad_images_error(bad, images=sum(map(len, index.values())), root=self.root)
         for name, split in index.items():
-            self._keep(split, crops[name])
+            self._add_split(split, crops[name])
         for name, split in self.splits.items():
             if absent := missing_labels(split, self.labels):
-                log.warning("%s has no crops of %s; its scores say nothing about them", name, ", ".join(absent))
+                log.warning("%s has no crops of %s; its metrics do not cover them", name, ", ".join(absent))
         self.train_sampler = BalancedSampler(
             self.decoded["train"].labels_N.tolist(),
             power=self.sampler_power,
@@ -123,9 +123,9 @@ class JerseyDataModule(L.LightningDataModule):
     def _index(self) -> dict[str, Split]:
         found = read_splits(self.root)
         index = select_illegible(found, self.illegible)
-        if gone := {name: count for name in SPLITS if (count := len(found[name]) - len(index[name]))}:
-            counts = ", ".join(f"{count} of {name}" for name, count in gone.items())
-            log.info("data.illegible=%s leaves out illegible crops: %s", self.illegible, counts)
+        if excluded := {name: count for name in SPLITS if (count := len(found[name]) - len(index[name]))}:
+            counts = ", ".join(f"{count} of {name}" for name, count in excluded.items())
+            log.info("data.illegible=%s excludes illegible crops: %s", self.illegible, counts)
         if self.supplement is not None:
             with rank_zero_first():
                 self.supplement.generate(index["train"])
@@ -136,17 +136,16 @@ class JerseyDataModule(L.LightningDataModule):
         preprocessing = Preprocessing(resize=self._resize_array, size_px=self.size_px, settings=self.resize_mode)
         folder = None if self.cache is None else self.root / self.cache
         if folder is None and (count := world_size()) > 1:
-            log.warning("each of %d processes decodes all crops; data.cache lets those of a machine share", count)
+            log.warning("each of %d processes decodes all crops; data.cache lets a machine decode them once", count)
         return {name: load_crops(split.paths, preprocessing, name=name, folder=folder) for name, split in index.items()}
 
-    def _keep(self, split: Split, crops: DecodedCrops) -> None:
-        """A split as it is from here on: the rows of its crops, and those it goes without."""
+    def _add_split(self, split: Split, crops: DecodedCrops) -> None:
         name = split.name
         self.splits[name] = drop_rows(split, crops.bad)
         self.skipped[name] = [Skipped(split.labels[row], problem) for row, problem in crops.bad.items()]
         if crops.bad:
-            some = summarize_bad([*crops.bad.values()])
-            log.warning("%s goes without %d of its %d images: %s", name, len(crops.bad), len(split), some)
+            examples = summarize_bad([*crops.bad.values()])
+            log.warning("%s skips %d of its %d images: %s", name, len(crops.bad), len(split), examples)
         index_of = {**self.labels.class_to_idx, ILLEGIBLE: ILLEGIBLE_INDEX}
         class_indices = [index_of[label] for label in self.splits[name].labels]
         self.image_meta[name] = crops.image_meta_N
@@ -154,7 +153,7 @@ class JerseyDataModule(L.LightningDataModule):
 
     @property
     def class_counts(self) -> list[int]:
-        """Train crops of each class, in label order."""
+        """Number of train crops of each class, in label order."""
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
 
@@ -166,24 +165,26 @@ class JerseyDataModule(L.LightningDataModule):
         return resize(image_Chw[None], height_px=height_px, width_px=width_px, mode=self.resize_mode)[0].numpy()
 
     def train_dataloader(self) -> BatchLoader:
-        size, wanted = len(self.decoded["train"]), self.batch_size
-        if size < wanted:
-            raise UserError(f"data.batch_size={wanted} is more than the {size} train crops in {self.root}; lower it")
-        if sentence := uneven_share(self.batch_size, world_size()):
+        size = len(self.decoded["train"])
+        if size < self.batch_size:
+            raise UserError(
+                f"data.batch_size={self.batch_size} exceeds the {size} train crops in {self.root}; lower it"
+            )
+        if sentence := batch_size_error(self.batch_size, world_size()):
             raise UserError(sentence)
-        # A last batch of one or two crops would give batch normalization a useless estimate.
+        # A last batch of one or two crops would be useless for batch normalization.
         self._train = self._batches("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
         if self._resumed is not None:
             self._train.load_state_dict(self._resumed)
-            self._resumed = None  # another fit begins at the beginning
+            self._resumed = None  # a later fit starts from the beginning
         return self._train
 
     def state_dict(self) -> dict[str, int]:
-        """How far the epoch has come. Lightning asks the loader too, but makes it before it looks at a checkpoint."""
+        """Returns the position in the epoch. (Lightning also asks the loader, but creates it before it loads this.)"""
         return self._train.state_dict() if self._train else {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """For the next train loader."""
+        """Keeps the position for the next train loader."""
         self._resumed = state_dict
 
     def val_dataloader(self) -> BatchLoader:
@@ -194,7 +195,7 @@ class JerseyDataModule(L.LightningDataModule):
 
     def _batches(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> BatchLoader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        share = {"rank": rank(), "processes": world_size()}
+        position = {"rank": rank(), "processes": world_size()}
         return BatchLoader(
-            self.decoded[name], sampler, batch_size=batch_size, device=device, drop_last=drop_last, **share
+            self.decoded[name], sampler, batch_size=batch_size, device=device, drop_last=drop_last, **position
         )

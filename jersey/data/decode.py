@@ -1,7 +1,7 @@
-"""Image files to RGB pixels: every kind of file that turns up among crops comes out as one kind of array.
+"""Decodes every kind of image file that occurs among crops to one kind of RGB array.
 
-What Pillow leaves to its callers is settled here: the EXIF orientation, transparency, 16-bit grey, and its many ways to
-fail, which all become `BadImage`.
+This module handles what Pillow leaves to its callers: EXIF orientation, transparency and 16-bit gray. Pillow's many
+kinds of errors all become `BadImage`.
 """
 
 import hashlib
@@ -20,40 +20,40 @@ from tqdm import tqdm
 from jersey.core.distributed import rank
 from jersey.core.errors import UserError, escape_control
 
-MAX_PIXELS = 20_000_000  # a crop of a player has some ten thousands; decoding takes ten bytes each, in every thread
-_AT_A_TIME = 4096  # the pool takes in at once all it is given
-GREY_16_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+MAX_PIXELS = 20_000_000  # a crop has some ten thousand; decoding takes ten bytes per pixel in every thread
+_CHUNK = 4096  # paths per call of the thread pool, which queues everything that it gets
+GRAY_16_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 CONVERTIBLE = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
-# How to undo the EXIF orientations from 2 on; 1 is upright.
+# The transposes that undo the EXIF orientations from 2 on; 1 is upright.
 _T = Image.Transpose
 _UNDO = _T.FLIP_LEFT_RIGHT, _T.ROTATE_180, _T.FLIP_TOP_BOTTOM, _T.TRANSPOSE, _T.ROTATE_270, _T.TRANSVERSE, _T.ROTATE_90
 UPRIGHT_BY = dict(enumerate(_UNDO, start=2))
 
-# Pillow warns of damaged metadata, which does no harm here, and of large images, which are refused here. The filter is
-# set once, for the process, because `warnings.catch_warnings` is not safe in threads.
+# Pillow warns about damaged metadata, which is harmless, and about large images, which are refused anyway. The filter
+# is set once for the process, because `warnings.catch_warnings` is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# Others are left out on purpose: opening an EPS file, for one, starts Ghostscript.
+# Other formats are excluded on purpose: opening an EPS file, for example, starts Ghostscript.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
-MAX_BYTES = 200_000_000  # more than MAX_PIXELS take without compression
+MAX_BYTES = 200_000_000  # more than an uncompressed image of MAX_PIXELS has
 
 IMAGE_META = np.dtype([("digest", np.uint8, 32), ("width_px", np.int32), ("height_px", np.int32), ("kind", "S16")])
-"""What is known of an image file without its pixels: the SHA-256 of its bytes, its size as stored, before the EXIF
-orientation, and the file format with Pillow's mode, "JPEG RGB"."""
+"""Metadata of an image file: the SHA-256 of its bytes, its size as stored (before the EXIF orientation), and the file
+format with Pillow's mode, such as "JPEG RGB"."""
 
 
 class BadImage(UserError):
-    """An image file that cannot be used, and why: the predicate of a sentence about it ("is empty")."""
+    """An image file cannot be used; `reason` is the predicate of a sentence about it ("is empty")."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{escape_control(str(path))} {escape_control(reason)}; mend or remove it")
+        super().__init__(f"{escape_control(str(path))} {escape_control(reason)}; repair or remove it")
         self.path = path
         self.reason = reason
 
 
 class ImageReadError(BadImage):
-    """A file whose bytes could not be had now; another user, or another day, may get them."""
+    """The bytes of a file could not be read; another user or a later attempt may succeed."""
 
 
 def _unknown_kind(path: Path) -> BadImage:
@@ -61,19 +61,19 @@ def _unknown_kind(path: Path) -> BadImage:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a file that has some; else BadImage."""
+    """Returns the bytes of a file; raises BadImage if it cannot be read or is empty."""
     try:
-        if escape_control(str(path)) != str(path):  # tables, reports and terminals show names
+        if escape_control(str(path)) != str(path):  # names are shown in tables, reports and terminals
             raise BadImage(path, "has a name that cannot be shown, with control characters or not in UTF-8")
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would block forever
             raise ImageReadError(path, "is not a file")
         if found.st_size > MAX_BYTES:
             raise BadImage(path, f"has {found.st_size} bytes, more than {MAX_BYTES}")
         content = path.read_bytes()
     except FileNotFoundError:
         raise ImageReadError(path, "does not exist") from None
-    except UnicodeEncodeError:  # a locale of ASCII only
+    except UnicodeEncodeError:  # an ASCII locale
         raise ImageReadError(path, "has a name that this system's locale cannot write") from None
     except OSError as error:
         raise ImageReadError(path, f"cannot be read ({error.strerror})") from None
@@ -83,7 +83,7 @@ def read_content(path: Path) -> bytes:
 
 
 def read_meta(content: bytes, path: Path) -> np.ndarray:
-    """IMAGE_META [], by the header of a file that has been read; else BadImage. Pixels may still be damaged."""
+    """Returns IMAGE_META [] from a file's header, or raises BadImage; the pixels may still be damaged."""
     digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -93,12 +93,12 @@ def read_meta(content: bytes, path: Path) -> np.ndarray:
 
 
 def decode(path: Path) -> np.ndarray:
-    """Reads the first frame of an image file, upright, as uint8 RGB [H, W, 3] (a writable array); else BadImage."""
+    """Decodes the first frame of an image file, upright, to a writable uint8 RGB [H, W, 3]; raises BadImage."""
     return decode_content(read_content(path), path)
 
 
 def decode_content(content: bytes, path: Path) -> np.ndarray:
-    """`decode`, of what has been read from a file."""
+    """Decodes the content of an image file, as `decode` does."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if not (pixels := image.width * image.height):
@@ -126,12 +126,12 @@ def decode_all(
 
     Args:
         paths: image files.
-        keep: called with each row and its uint8 RGB [H, W, 3], in the threads, so that few images are held at full
-            size; None reads headers only, which do not tell whether pixels are damaged.
-        description: the text before the bar.
+        keep: function of a row and its uint8 RGB [H, W, 3], called in the threads, so that few images are in memory at
+            full size; None reads headers only, and does not notice damaged pixels.
+        description: text before the bar.
 
     Returns:
-        IMAGE_META [N] of the files, and what is wrong with those that cannot be used, by row.
+        IMAGE_META [N] of the files, and the errors of those that cannot be used, by row.
     """
 
     def attempt(row: int) -> BadImage | None:
@@ -147,8 +147,8 @@ def decode_all(
 
     image_meta_N = np.zeros(len(paths), IMAGE_META)
     with ThreadPoolExecutor() as pool:
-        starts = range(0, len(paths), _AT_A_TIME)
-        results = chain.from_iterable(pool.map(attempt, range(len(paths))[i : i + _AT_A_TIME]) for i in starts)
+        starts = range(0, len(paths), _CHUNK)
+        results = chain.from_iterable(pool.map(attempt, range(len(paths))[i : i + _CHUNK]) for i in starts)
         is_quiet = True if rank() > 0 else None  # None: on a terminal only
         bar = tqdm(results, desc=description, total=len(paths), unit="image", disable=is_quiet)
         bad = {row: error for row, error in enumerate(bar) if error}
@@ -156,18 +156,18 @@ def decode_all(
 
 
 def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
-    if image.mode in GREY_16_BIT:  # Pillow's own conversion would clip everything above 255 to white
-        grey_HW = np.asarray(image)
-        if image.mode == "I" and (grey_HW.min() < 0 or grey_HW.max() > 0xFFFF):
-            raise BadImage(path, "has 32-bit grey values outside 0 ... 65535")
-        return Image.fromarray((grey_HW >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in GRAY_16_BIT:  # Pillow's conversion would clip all values above 255 to white
+        gray_HW = np.asarray(image)
+        if image.mode == "I" and (gray_HW.min() < 0 or gray_HW.max() > 0xFFFF):
+            raise BadImage(path, "has 32-bit gray values outside 0 ... 65535")
+        return Image.fromarray((gray_HW >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        # Cut-out crops carry zeros where they are transparent, so a consumer that just drops the alpha channel sees
-        # black there; composing over black shows the network the same picture.
+        # Cut-out crops have zeros where they are transparent. A consumer that drops the alpha channel sees black
+        # there; compositing over black shows the network the same picture.
         rgba = image.convert("RGBA")
         black = Image.new("RGB", image.size)
         black.paste(rgba, mask=rgba)
         return black
     if image.mode not in CONVERTIBLE:
-        raise BadImage(path, f"has pixels of the kind {image.mode!r}, which has no fixed meaning as a color")
+        raise BadImage(path, f"has pixels of the kind {image.mode!r}, which does not define colors")
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Which files of a folder count, and which names they may have: one rule for training, audit and predictor."""
+"""Decides which files of a folder are read and which names are valid, alike for training, audit and predictor."""
 
 import os
 import posixpath
@@ -13,7 +13,7 @@ OnProblem = Callable[[UserError], None]
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case, with its dot."""
+    """Returns the suffix in lower case, with its dot."""
     return posixpath.splitext(name)[1].lower()
 
 
@@ -23,17 +23,17 @@ def is_image(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over."""
+    """Whether a file or folder of this name is ignored."""
     return name.startswith(".") or name == "__MACOSX"
 
 
 def is_folder(path: Path) -> bool:
-    """Whether the path is a folder; False too for a name too long, or a folder without the right to look inside."""
+    """Whether the path is a folder; False also for a name that is too long or inside a folder without access."""
     return os.path.isdir(path)  # noqa: PTH112 - Path's would raise
 
 
 def entries(folder: Path, on_problem: OnProblem) -> list[Path]:
-    """The files and folders in a folder that are not hidden."""
+    """Lists the files and folders in a folder that are not hidden."""
     try:
         return [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     except OSError as error:
@@ -42,14 +42,14 @@ def entries(folder: Path, on_problem: OnProblem) -> list[Path]:
 
 
 def walk(folder: str | Path, on_problem: OnProblem) -> Iterator[str]:
-    """The files in a folder and below it that are not hidden. Links to folders are not followed: they could loop."""
+    """Yields the files below a folder that are not hidden. Links to folders are not followed: they could loop."""
     for parent, folders, files in os.walk(folder, onerror=lambda error: on_problem(_unlistable(error))):
         folders[:] = [name for name in folders if not is_hidden(name)]
         yield from (posixpath.join(parent, name) for name in files if not is_hidden(name))
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and below it, sorted; UserError where a folder cannot be listed."""
+    """Lists the image files in a folder and below it, sorted; raises UserError if a folder cannot be listed."""
 
     def stop(problem: UserError) -> None:
         raise problem
@@ -58,7 +58,7 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def validate_name(name: str, *, what: str = "label", where: str) -> None:
-    """Refuses a label, or what else names crops, that does not look like what it is."""
+    """Raises UserError if a label, or another name (`what`), has invisible characters or surrounding white space."""
     if name != name.strip():
         raise UserError(f"{where}: the {what} {name!r} has white space around it; remove that")
     if not name.isprintable():
@@ -66,4 +66,4 @@ def validate_name(name: str, *, what: str = "label", where: str) -> None:
 
 
 def _unlistable(error: OSError) -> UserError:
-    return UserError(f"cannot list the folder {error.filename}: {error.strerror}; name one that you may read")
+    return UserError(f"cannot list the folder {error.filename}: {error.strerror}; choose one that you may read")

@@ -1,6 +1,7 @@
-"""Annotation rows, {"image": "crop.jpg", "suffix": "23", "tracklet": "7"}: one a line, and one rule for all who read them.
+"""Reads annotation rows, {"image": "crop.jpg", "suffix": "23", "tracklet": "7"}, one per line.
 
-Training and audit need a label in every row, the predictor none. Decoding will tell whether the images are there.
+Training and audit need a label in every row, the predictor does not. The key "track" is understood as "tracklet".
+Whether the images exist is left to decoding.
 """
 
 import json
@@ -18,7 +19,7 @@ from jersey.data.problems import ConflictingLabels
 
 
 class Annotation(NamedTuple):
-    """A row of an annotation file: the path as written, the label or ILLEGIBLE, and the tracklet, "" if it is unknown."""
+    """A row of an annotation file: the path as written, the label or ILLEGIBLE, and the tracklet or ""."""
 
     image: str
     label: str
@@ -26,48 +27,48 @@ class Annotation(NamedTuple):
 
 
 def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
-    """The row on a line of one JSON object, `where` being its place, for errors.
+    """Parses a line that holds one JSON object; `where` is its place, for errors.
 
-    Only with `needs_label` is a "suffix" looked at, and a row without one refused.
+    With `needs_label` a row must have a "suffix", which is ignored otherwise.
 
     Raises:
-        UserError: the line is no such row.
+        UserError: the line is not such a row.
     """
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        raise UserError(f"{where}: not a JSON object on one line; mend or remove the line") from None
+        raise UserError(f"{where}: not a JSON object on one line; fix or remove the line") from None
     if not isinstance(row, dict) or "image" not in row or (needs_label and "suffix" not in row):
         example = '{"image": "crop.jpg", "suffix": "23"}' if needs_label else '{"image": "crop.jpg"}'
-        raise UserError(f"{where}: not a row like {example}; mend or remove the line")
+        raise UserError(f"{where}: not a row like {example}; fix or remove the line")
     image, label = row["image"], row["suffix"] if needs_label else ILLEGIBLE
     tracklet = row.get("tracklet", row.get("track", ""))
     if not isinstance(label, str):
-        wrong = f"the label {reprlib.repr(label)} is not a string"
-        raise UserError(f"{where}: {wrong}; put it in quotes, or 00 would become 0")
+        what = f"the label {reprlib.repr(label)} is not a string"
+        raise UserError(f"{where}: {what}; put it in quotes, as 00 would become 0")
     if not isinstance(image, str) or not image or "\0" in image:
-        raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; mend or remove the line")
+        raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; fix or remove the line")
     if not isinstance(tracklet, str):
-        raise UserError(
-            f"{where}: the tracklet {reprlib.repr(tracklet)} is not a string; put it in quotes, or leave it out"
-        )
+        what = f"the tracklet {reprlib.repr(tracklet)} is not a string"
+        raise UserError(f"{where}: {what}; put it in quotes, or leave it out")
     if label in ILLEGIBLE_FOLDERS:
-        raise UserError(f'{where}: the label {label!r} is no number; write "suffix": "" for an illegible crop')
+        raise UserError(f'{where}: the label {label!r} is not a number; write "suffix": "" for an illegible crop')
     validate_name(label, where=where)
     validate_name(tracklet, what="tracklet", where=where)
     return Annotation(image, label, tracklet)
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """Yields ("file:line", text) of each line that is not blank, without the byte order mark that Windows writes.
+    """Yields ("file:line", text) for each line that is not blank, without the byte order mark that Windows writes.
 
-    Raises a UserError for a file that cannot be read, or is no UTF-8 text.
+    Raises:
+        UserError: the file cannot be read or is not UTF-8 text.
     """
     try:
         content = file.read_bytes()
         lines = content.decode("utf-8-sig").split("\n")
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}; mend or remove it") from None
+        raise UserError(f"cannot read {file}: {error.strerror}; repair or remove it") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{file}:{line}: not UTF-8 text; save the file as UTF-8") from None
@@ -77,30 +78,29 @@ def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
 def read_annotations(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Each image with its label, an empty one only where no row gives another, and the tracklet of each that has one."""
+    """Returns pairs of image and label (empty only if no row has another), and the tracklet of each image with one."""
     label_of: dict[str, str] = {}
     tracklet_of: dict[str, str] = {}
-    labelled: set[tuple[str, str]] = set()
+    labeled: set[tuple[str, str]] = set()
     illegible: set[str] = set()
-    for where, path, label, tracklet in _labelled_rows(root, annotations, on_problem):
+    for where, path, label, tracklet in _labeled_rows(root, annotations, on_problem):
         if tracklet and tracklet_of.setdefault(path, tracklet) != tracklet:
             both = f"{tracklet_of[path]!r} and {tracklet!r}"
-            on_problem(UserError(f"{where}: the image {path} has the tracklets {both}; keep the right one"))
+            on_problem(UserError(f"{where}: the image {path} has the tracklets {both}; keep the correct one"))
         if label == ILLEGIBLE:
             illegible.add(path)
             continue
-        labelled.add((path, label))
+        labeled.add((path, label))
         if label_of.setdefault(path, label) != label:
             both = f"{label_of[path]!r} and {label!r}"
-            on_problem(ConflictingLabels(f"{where}: the image {path} has the labels {both}; keep the right one"))
-    labelled.update((path, ILLEGIBLE) for path in illegible if path not in label_of)
-    return labelled, tracklet_of
+            on_problem(ConflictingLabels(f"{where}: the image {path} has the labels {both}; keep the correct one"))
+    labeled.update((path, ILLEGIBLE) for path in illegible if path not in label_of)
+    return labeled, tracklet_of
 
 
-def _labelled_rows(
+def _labeled_rows(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yields (file:line, image, label, tracklet) of each row."""
     for file in annotations:
         folder = file.parent.relative_to(root).as_posix()
         try:
@@ -119,12 +119,12 @@ def _labelled_rows(
 
 
 def _inside_root(folder: str, image: str, *, where: str) -> str:
-    """The path relative to the root of `image`, given relative to `folder`.
+    """Returns the path, relative to the root, of `image`, which is relative to `folder`.
 
-    Only the written path is judged: links inside the root may lead anywhere, and resolving each would be slow.
+    Only the written path is checked: links inside the root may lead anywhere, and resolving each would be slow.
     """
     path = posixpath.normpath(f"{folder}/{image}")
     if image.startswith("/") or path == ".." or path.startswith("../"):
-        wrong = f"the image {image!r} lies outside the data folder"
-        raise UserError(f"{where}: {wrong}; give a path relative to this file, inside it")
+        what = f"the image {image!r} lies outside the data folder"
+        raise UserError(f"{where}: {what}; write a path relative to this file, inside it")
     return path

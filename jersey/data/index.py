@@ -1,14 +1,14 @@
-"""The index of a data set: which image files belong to which split, and which label each carries.
+"""Reads the index of a data set: which image files belong to which split, and the label of each.
 
 Two layouts are detected automatically, separately for each split:
 
     <root>/<split>/<label>/**/*.jpg    folder per class
     <root>/<split>/**/*.jsonl          annotation files, rows {"image": "relative/to/this/file.jpg", "suffix": "23"}
 
-Where there is an annotation file, all of them are merged, and folders mean nothing. Hidden files and folders are
-ignored. Rows are sorted by label, file name and path, so that the same images train to the same weights in either
-layout. Illegible crops, in a folder `illegible` or with an empty "suffix", come last. Crops of one player in a row, a
-tracklet, lie in one folder below the label's, or have the same "tracklet" in their rows. No image is opened here.
+If a split has annotation files, all of them are merged, and the names of folders are ignored, as hidden files and
+folders always are. Rows are sorted by label, file name and path, so that the same images train to the same weights in
+either layout. Illegible crops, in a folder `illegible` (or `unreadable`) or with an empty "suffix", come last. The
+crops of a tracklet lie in one folder below the label's, or have the same "tracklet" in their rows. No image is opened.
 """
 
 import os
@@ -28,11 +28,11 @@ from jersey.data.split import Paths, Split
 def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Split]:
     """Reads the index of every split in SPLITS.
 
-    `on_problem` gets each problem, and reading goes on without what cannot be understood; an image with two labels has
-    a row for each. Without it all problems are raised as one.
+    `on_problem` is called with each problem, and reading continues without the faulty rows and files; an image with
+    two labels has a row for each. Without `on_problem` all problems are raised as one error.
 
     Raises:
-        UserError: there is no split at all; without `on_problem`, whatever else is wrong.
+        UserError: there is no split at all or, without `on_problem`, there is any problem.
     """
     if on_problem is None:
         problems: list[UserError] = []
@@ -46,14 +46,14 @@ def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Sp
     absent = [name for name in SPLITS if not is_folder(root / name)]
     if absent:
         present = sorted(entry.name for entry in entries(root, on_problem) if is_folder(entry))
-        there = f"it has {summarize(present, limit=10) or 'none at all'}"
-        lacks = f"the data folder {root} has no folder {', '.join(absent)} ({there})"
-        problem = UserError(f"{lacks}; a data set needs {', '.join(SPLITS)}")
+        instead = f"it has {summarize(present, limit=10) or 'none at all'}"
+        what = f"the data folder {root} has no folder {', '.join(absent)} ({instead})"
+        problem = UserError(f"{what}; a data set needs {', '.join(SPLITS)}")
         if len(absent) == len(SPLITS):
             raise problem
         on_problem(problem)
-    none = Paths(()), (), ()
-    return {name: Split(name, *none) if name in absent else _read_split(root, name, on_problem) for name in SPLITS}
+    empty = Paths(()), (), ()
+    return {name: Split(name, *empty) if name in absent else _read_split(root, name, on_problem) for name in SPLITS}
 
 
 def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
@@ -61,19 +61,19 @@ def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
     files = list(_files_below(folder, on_problem))
     annotations = sorted(Path(file) for file in files if suffix_of(file) == ".jsonl")
     if annotations:
-        labelled, tracklet_of = read_annotations(root, annotations, on_problem)
+        labeled, tracklet_of = read_annotations(root, annotations, on_problem)
     else:
-        labelled, tracklet_of = _read_class_folders(folder, files, on_problem)
-    if all(label == ILLEGIBLE for _, label in labelled):
+        labeled, tracklet_of = _read_class_folders(folder, files, on_problem)
+    if all(label == ILLEGIBLE for _, label in labeled):
         source = "the annotation files" if annotations else "class folders"
-        on_problem(UserError(f"the {name} split is empty: no labelled image in {source} below {folder}; add some"))
-    rows = sorted(labelled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
+        on_problem(UserError(f"the {name} split is empty: no labeled image in {source} below {folder}; add some"))
+    rows = sorted(labeled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
     tracklets = tuple(tracklet_of.get(path, "") for path, _ in rows)
     return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracklets)
 
 
 def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
-    """All files that are not hidden. Links to folders are followed here but no deeper, where they could loop."""
+    """Yields all files that are not hidden. Links to folders are followed here but not deeper: they could loop."""
     for entry in entries(folder, on_problem):
         yield from walk(entry, on_problem) if is_folder(entry) else (str(entry),)
 
@@ -81,22 +81,21 @@ def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
 def _read_class_folders(
     split_folder: Path, files: Iterable[str], on_problem: OnProblem
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Each image with its label, and the tracklet of each that has one."""
-    labelled, tracklet_of = set(), {}
+    labeled, tracklet_of = set(), {}
     start = len(f"{split_folder}/")
     for path in files:
         if not is_image(path):
             continue
         label, slash, rest = path[start:].partition("/")
         if slash:
-            labelled.add((path, sys.intern(ILLEGIBLE if label in ILLEGIBLE_FOLDERS else label)))
+            labeled.add((path, sys.intern(ILLEGIBLE if label in ILLEGIBLE_FOLDERS else label)))
             if "/" in rest:
                 tracklet_of[path] = sys.intern(posixpath.dirname(path[start:]))
         else:
-            on_problem(UserError(f"the image {path} lies in no class folder; move it into one or remove it"))
-    for label in sorted({label for _, label in labelled}):
+            on_problem(UserError(f"the image {path} is not in a class folder; move it into one or remove it"))
+    for label in sorted({label for _, label in labeled}):
         try:
             validate_name(label, where=str(split_folder / label))
         except UserError as problem:
             on_problem(problem)
-    return labelled, tracklet_of
+    return labeled, tracklet_of

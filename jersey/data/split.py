@@ -1,8 +1,8 @@
-"""The images of a split as rows, the label map of all splits, and what becomes of the crops that nobody can read.
+"""Defines the rows of a split, the label map of all splits, and the use of illegible crops.
 
-Trained, an illegible crop's target is the uniform distribution over the labels: the network is to be unsure of it (as
-in https://arxiv.org/abs/1711.09325), and not to know one label more, so that its confidence tells such crops from
-others. Scored, it has a part in no score but `auroc_legible` (see `jersey.evaluation.metrics`).
+In training, the target of an illegible crop is the uniform distribution over the labels (as in
+https://arxiv.org/abs/1711.09325) instead of one more label, so that the network's confidence separates such crops from
+legible ones. In evaluation it is excluded from every metric but `auroc_legible` (see `jersey.evaluation.metrics`).
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ Illegible = Literal["train", "score", "drop"]
 
 @dataclass(frozen=True)
 class Paths(Sequence[Path]):
-    """Paths kept as text, which takes a fifth of the memory: of a million crops 0.1 GB instead of 0.5."""
+    """Paths stored as strings, which takes a fifth of the memory: 0.1 GB instead of 0.5 for a million crops."""
 
     texts: tuple[str, ...]
 
@@ -32,7 +32,7 @@ class Paths(Sequence[Path]):
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split, in a fixed order: of each row the file, the label or ILLEGIBLE, and the tracklet or ""."""
+    """The images of a split in a fixed order; each has a file, a label or ILLEGIBLE, and a tracklet or ""."""
 
     name: str
     paths: Paths
@@ -55,42 +55,42 @@ class Split:
         return self.labels.count(ILLEGIBLE)
 
     def only(self, rows: Sequence[int]) -> "Split":
-        """The split of these rows."""
+        """Returns the split of these rows."""
         columns = (self.paths.texts, self.labels, self.tracklets)
         paths, labels, tracklets = (tuple(column[row] for row in rows) for column in columns)
         return Split(self.name, Paths(paths), labels, tracklets)
 
     def legible(self) -> "Split":
-        """The split without its illegible images."""
+        """Returns the split without its illegible images."""
         return self.only([row for row, label in enumerate(self.labels) if label != ILLEGIBLE])
 
 
 def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) -> Labels:
-    """The one label map of all splits: the pinned names in their order, else the labels of the train split.
+    """Returns the label map of all splits: the pinned names in their order, or the labels of the train split.
 
-    Raises a UserError for fewer than two classes, a class that is none, or a split with a label outside the map.
+    It raises a UserError for fewer than two classes, for one called illegible, and for a label outside the map.
     """
     labels = Labels.from_names(splits["train"].counts()) if pinned is None else Labels(tuple(pinned))
     source = "the train split" if pinned is None else "the pinned label map"
     if len(labels) < 2:
         names = ", ".join(labels.names)
         raise UserError(f"{source} has fewer than two classes ({names}); add images of other numbers")
-    if named := set(ILLEGIBLE_FOLDERS).intersection(labels.names):
-        raise UserError(f"{source} has {min(named)!r}, which is no class; crops of that name need no label")
+    if reserved := set(ILLEGIBLE_FOLDERS).intersection(labels.names):
+        raise UserError(f"{source} has {min(reserved)!r}, which is not a class; illegible crops need no label")
     for split in splits.values():
         if unknown := sorted(set(split.counts()) - set(labels.names)):
-            lacks = f"the {split.name} split has labels that {source} lacks: {summarize(unknown, limit=10)}"
-            raise UserError(f"{lacks}; add them there or remove their images from {split.name}")
+            what = f"the {split.name} split has labels that {source} lacks: {summarize(unknown, limit=10)}"
+            raise UserError(f"{what}; add them there or remove their images from {split.name}")
     return labels
 
 
 def missing_labels(split: Split, labels: Labels) -> tuple[str, ...]:
-    """The labels, in map order, of which the split has no image."""
+    """Returns the labels, in map order, of which the split has no image."""
     present = set(split.labels)
     return tuple(name for name in labels.names if name not in present)
 
 
 def select_illegible(splits: Mapping[str, Split], illegible: Illegible) -> dict[str, Split]:
-    """The splits with their illegible crops, or without them: "train" keeps all, "score" those of val and test."""
-    without = {"train": (), "score": ("train",), "drop": tuple(splits)}[illegible]
-    return {name: split.legible() if name in without else split for name, split in splits.items()}
+    """Removes illegible crops: "train" keeps all of them, "score" keeps those of val and test, "drop" keeps none."""
+    emptied = {"train": (), "score": ("train",), "drop": tuple(splits)}[illegible]
+    return {name: split.legible() if name in emptied else split for name, split in splits.items()}

@@ -130,7 +130,7 @@ def _export_variant(
 
 
 def _write(name: VariantName, module: ExportModule, float32: OnnxModel, path: Path, calibration_NCHW: Tensor) -> None:
-    metadata = {**float32.facts, "variant": name}
+    metadata = {**float32.metadata, "variant": name}
     if name == "static":
         metadata.pop("vocabulary", None)
         write_onnx(module.changed(is_static=True), path, metadata)

@@ -1,4 +1,4 @@
-"""Reading numbers with the ONNX file alone: numpy, Pillow and onnxruntime, no torch."""
+"""Reads numbers with an ONNX file, numpy, Pillow and onnxruntime, without torch."""
 
 from jersey.inference.decision import Prediction
 from jersey.inference.predictor import Predictor

@@ -1,7 +1,7 @@
 """Reads crops with an exported file: `python -m jersey.inference model.onnx PATH...`.
 
-A PATH is an image, a folder, a pattern in quotes, an annotation file (.jsonl), or - for standard input: a path a line,
-or rows {"image": "crop.jpg", "tracklet": "7"}. With --tracklets the crops of one folder, or of one tracklet, are read as one.
+A PATH is an image, a folder, a quoted pattern, an annotation file (.jsonl), or - for standard input: one path per line,
+or rows {"image": "crop.jpg", "tracklet": "7"}. With --tracklets the crops of a folder or tracklet get one prediction.
 """
 
 import argparse
@@ -19,41 +19,39 @@ from tqdm import tqdm
 
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.inference.predictor import Predictor
-from jersey.inference.rows import AnswerRow, answer, failure, format_of
+from jersey.inference.rows import PredictionRow, error_row, prediction_row, row_format
 from jersey.inference.sources import Item, items_of
 
 T = TypeVar("T")
 
 
 def parse_flags() -> argparse.Namespace:
-    """The flags of the command."""
+    """Parses the flags of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m jersey.inference",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Exit code: 0 where all was read, 1 where a row is an error, 2 where nothing could be begun.",
+        epilog="Exit code: 0 if all images were read, 1 if a row is an error, 2 if the command could not start.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model.onnx of jersey")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="what to read")
-    parser.add_argument("--format", choices=("jsonl", "csv", "table"), default="jsonl")
-    parser.add_argument("--top_k", type=int, default=5, metavar="N", help="name the N likeliest numbers (5)")
-    parser.add_argument("--roster", metavar="4,8,23,00", help="the numbers that may occur")
-    parser.add_argument("--tracklets", action="store_true", help="one row for the crops of a folder or tracklet")
+    parser.add_argument("model", metavar="MODEL", help="a model.onnx that jersey has exported")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="images to read")
+    parser.add_argument("--format", choices=("jsonl", "csv", "table"), default="jsonl", help="output format (jsonl)")
+    parser.add_argument("--top_k", type=int, default=5, metavar="N", help="print the N likeliest numbers (5)")
+    parser.add_argument("--roster", metavar="4,8,23,00", help="numbers that may occur")
+    parser.add_argument("--tracklets", action="store_true", help="print one row per folder or tracklet")
     parser.add_argument(
-        "--min_precision", type=float, metavar="0.99", help="answer only where 0.95, 0.98 or 0.99 of answers are right"
+        "--min_precision", type=float, metavar="0.99", help="abstain below a precision of 0.95, 0.98 or 0.99"
     )
-    parser.add_argument(
-        "--open_vocabulary", action="store_true", help="also read numbers that the model was not trained on"
-    )
-    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="crops at a time (64)")
-    parser.add_argument("--provider", metavar="NAME", help="cpu, cuda or tensorrt; else the GPU where there is one")
+    parser.add_argument("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
+    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="crops per batch (64)")
+    parser.add_argument("--provider", metavar="NAME", help="cpu, cuda or tensorrt; by default the GPU if there is one")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Reads, prints rows as they come, and returns the exit code."""
+    """Predicts, prints rows as they are ready, and returns the exit code."""
     flags = parse_flags()
-    _speak_utf8()
+    _use_utf8()
     items, total = items_of(flags.paths, sys.stdin)
     if total == 0:
         raise UserError(f"there is no image in {' '.join(flags.paths)}; check the path and the names of its files")
@@ -66,7 +64,7 @@ def main() -> int:
         top_k=flags.top_k,
         open_vocabulary=flags.open_vocabulary,
     )
-    # With rows on the same terminal there is progress to be seen, and a bar would tear them.
+    # If rows go to the same terminal, they show the progress, and a bar would disturb them.
     bar = partial(tqdm, total=total, unit="image", disable=sys.stdout.isatty() or None)
     if flags.tracklets:
         known = list(items)
@@ -74,7 +72,7 @@ def main() -> int:
         rows = _tracklet_rows(predictor, bar(known), crops, is_open_vocabulary=flags.open_vocabulary)
     else:
         rows = _crop_rows(predictor, bar(items), is_open_vocabulary=flags.open_vocabulary)
-    header, line_of = format_of(
+    header, line_of = row_format(
         flags.format, is_open_vocabulary=flags.open_vocabulary, tracklets=flags.tracklets, top_k=flags.top_k
     )
     count = errors = 0
@@ -85,55 +83,55 @@ def main() -> int:
         count += 1
         errors += "error" in row
     if not count:
-        raise UserError("standard input names no image; give a path a line")
+        raise UserError("standard input names no image; write one path per line")
     return 1 if errors else 0
 
 
-def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open_vocabulary: bool) -> Iterator[AnswerRow]:
-    for item, reading in _paired(items, predictor.predict_all):
-        if isinstance(reading, UserError):
-            yield failure(reading, image=item.name)
+def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open_vocabulary: bool) -> Iterator[PredictionRow]:
+    for item, prediction in _paired(items, predictor.predict_all):
+        if isinstance(prediction, UserError):
+            yield error_row(prediction, image=item.name)
         else:
-            yield answer(reading, is_open_vocabulary=is_open_vocabulary, image=item.name)
+            yield prediction_row(prediction, is_open_vocabulary=is_open_vocabulary, image=item.name)
 
 
 def _tracklet_rows(
-    predictor: Predictor, items: Iterable[Item], left: Counter[str | None], *, is_open_vocabulary: bool
-) -> Iterator[AnswerRow]:
-    """A row a tracklet, as soon as none of its crops is left, and one for each crop that cannot be read."""
+    predictor: Predictor, items: Iterable[Item], remaining: Counter[str | None], *, is_open_vocabulary: bool
+) -> Iterator[PredictionRow]:
+    """Yields a row for each tracklet after the last of its crops, and one for each crop that cannot be read."""
     frames: dict[str, list[np.ndarray]] = defaultdict(list)
     for item, probabilities_K in _paired(items, predictor.probabilities):
         tracklet = item.tracklet
         if isinstance(probabilities_K, UserError):
-            yield failure(probabilities_K, **({} if tracklet is None else {"tracklet": tracklet}), image=item.name)
+            yield error_row(probabilities_K, **({} if tracklet is None else {"tracklet": tracklet}), image=item.name)
         elif tracklet is not None:
             frames[tracklet].append(probabilities_K)
-        left[tracklet] -= 1
-        if tracklet is None or left[tracklet]:
+        remaining[tracklet] -= 1
+        if tracklet is None or remaining[tracklet]:
             continue
         if found := frames.pop(tracklet, []):
-            yield answer(
-                predictor.tracklet_of(np.stack(found)),
+            yield prediction_row(
+                predictor.predict_pooled(np.stack(found)),
                 is_open_vocabulary=is_open_vocabulary,
                 tracklet=tracklet,
                 frames=len(found),
             )
         else:
-            error = UserError(f"no image of the tracklet {tracklet} could be read; see their rows")
-            yield failure(error, tracklet=tracklet, frames=0)
+            error = UserError(f"no image of the tracklet {tracklet} could be read; see the rows of its images")
+            yield error_row(error, tracklet=tracklet, frames=0)
 
 
 def _paired(
     items: Iterable[Item], read: Callable[[Iterable[str | UserError]], Iterator[T | UserError]]
 ) -> Iterator[tuple[Item, T | UserError]]:
-    """Each item with its result, though items are taken ahead of results."""
+    """Yields each item with its result, although items are consumed ahead of results."""
     ahead, waiting = tee(items)
     results = read(item.crop for item in ahead)
     return ((next(waiting), result) for result in results)
 
 
-def _speak_utf8() -> None:
-    """Rows are UTF-8 wherever they go; the names of files that come in may be any bytes."""
+def _use_utf8() -> None:
+    """Makes standard output UTF-8 in every locale; file names on standard input may be any bytes."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -146,6 +144,6 @@ if __name__ == "__main__":
             sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # the reader has seen enough; what is left to flush at the end goes nowhere
+    except BrokenPipeError:  # the reader has closed the pipe; what is flushed at exit is discarded
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -1,7 +1,7 @@
-"""Crops in any order and of any size, as batches of one size each; results come back in the order of the crops.
+"""Groups crops of any size into batches of one size each, and returns results in the order of the crops.
 
-Files are decoded in threads while onnxruntime is busy. Only what the next batches need is taken from the input, so it
-may be endless.
+Files are decoded in threads while onnxruntime is busy. Only what the next batches need is taken from the input, so the
+input may be infinite.
 
 Shapes: N crops, h w their size, 3 channels.
 """
@@ -19,16 +19,16 @@ from jersey.data.decode import BadImage, decode
 
 T = TypeVar("T")
 Crop: TypeAlias = np.ndarray | str | Path
-"""The pixels uint8 [h,w,3], or the file that holds them."""
+"""Pixels uint8 [h,w,3], or the path of an image file."""
 
-WINDOW = 8  # batches; as long a crop waits for others of its size
-MAX_BATCH_BYTES = 64_000_000  # four times that as floats, and several times that inside the network
+WINDOW = 8  # max number of batches that a crop waits for crops of the same size
+MAX_BATCH_BYTES = 64_000_000  # floats take four times as much, and the network several times that
 MAX_WINDOW_BYTES = 512_000_000
 
 
 def pixels_of(crop: Any) -> np.ndarray | UserError:
-    """The pixels [h,w,3] of an array or a file, or what is wrong with it."""
-    if isinstance(crop, UserError):  # of a list whose line could not be understood
+    """Returns the pixels [h,w,3] of an array or a file, or the error if they cannot be used."""
+    if isinstance(crop, UserError):  # from a line of a list that could not be parsed
         return crop
     try:
         return decode(Path(crop)) if isinstance(crop, str | Path) else _checked(crop)
@@ -38,23 +38,23 @@ def pixels_of(crop: Any) -> np.ndarray | UserError:
 
 def _checked(crop: Any) -> np.ndarray | UserError:
     if not isinstance(crop, np.ndarray):
-        wrong = f"or the path of a file, and not a {type(crop).__name__}"
+        what = f"or the path of a file, and not a {type(crop).__name__}"
     elif crop.dtype != np.uint8:
-        wrong = f"and not {crop.dtype}; give the pixels as they were decoded, from 0 to 255"
+        what = f"and not {crop.dtype}; pass the pixels as they were decoded, from 0 to 255"
     elif crop.ndim != 3 or crop.shape[2] != 3:
-        hint = "put channels last, repeat grey three times, drop alpha, give a batch to predict_all"
-        wrong = f"and not of shape {list(crop.shape)}; {hint}"
+        hint = "put channels last, repeat gray three times, drop alpha, pass a batch to predict_all"
+        what = f"and not of shape {list(crop.shape)}; {hint}"
     elif not crop.size:
-        wrong = f"and this one is empty: its shape is {list(crop.shape)}"
+        what = f"and this one is empty: its shape is {list(crop.shape)}"
     else:
         return crop
-    return UserError(f"a crop is a uint8 array [height, width, 3] of RGB, {wrong}")
+    return UserError(f"a crop is a uint8 array [height, width, 3] of RGB, {what}")
 
 
 def decoded(crops: Iterable[Crop | UserError], *, ahead: int) -> Iterator[np.ndarray | UserError]:
-    """`pixels_of` each crop, an error for itself; up to `ahead` files are decoded in threads ahead of their turn."""
+    """Yields `pixels_of` each crop; errors are passed through, and up to `ahead` files are decoded ahead in threads."""
     waiting: deque[Any] = deque()
-    pool = ThreadPoolExecutor(thread_name_prefix="decode")  # starts no thread before there is a file
+    pool = ThreadPoolExecutor(thread_name_prefix="decode")  # threads start with the first file
     try:
         for crop in crops:
             waiting.append(pool.submit(pixels_of, crop) if isinstance(crop, str | Path) else pixels_of(crop))
@@ -70,21 +70,21 @@ def _result(item: Any) -> np.ndarray | UserError:
 
 
 class SizeBuckets(Generic[T]):
-    """Crops that wait for their batch, and results that wait for their turn.
+    """Collects crops by size until they fill a batch, and results until it is their turn.
 
-    Of uint8 [N,3,h,w] `run` makes a result a crop.
+    `run` computes one result per crop of uint8 [N,3,h,w].
     """
 
     def __init__(self, run: Callable[[np.ndarray], Sequence[T]], *, batch_size: int) -> None:
         self._run = run
         self._batch_size = batch_size
-        self._waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}  # by shape: the crops and their turns
+        self._waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}  # by shape: turns and crops
         self._bytes = 0
         self._results: dict[int, T | UserError] = {}
         self._turn = 0
 
     def results(self, pixels: Iterable[np.ndarray | UserError]) -> Iterator[T | UserError]:
-        """The results, in order; an error stands for itself."""
+        """Yields the results, in order; errors are passed through."""
         for turn, crop_hw3 in enumerate(pixels):
             if isinstance(crop_hw3, UserError):
                 self._results[turn] = crop_hw3
@@ -110,7 +110,7 @@ class SizeBuckets(Generic[T]):
         self._bytes -= sum(crop.nbytes for crop in crops)
         height, width, _ = shape
         images_N3hw = np.empty((len(crops), 3, height, width), np.uint8)
-        for image_3hw, crop_hw3 in zip(images_N3hw, crops, strict=True):  # three times as fast as all at once
+        for image_3hw, crop_hw3 in zip(images_N3hw, crops, strict=True):  # three times as fast as one transpose of all
             image_3hw[:] = crop_hw3.transpose(2, 0, 1)
         results = self._run(images_N3hw)
         self._results.update(zip(turns, results, strict=True))

@@ -1,7 +1,7 @@
-"""The exported file as an object: its session, labels and facts. Free of torch and onnx.
+"""Loads an exported file: its session, labels and metadata, without torch and onnx.
 
-The file ends with a seal: the SHA-256 of all bytes before it, as one more entry of the metadata. Protocol buffers allow
-that, since two messages in a row are read as one, and a reader without their library can compare.
+The file ends with a checksum: the SHA-256 of all bytes before it, as an additional metadata entry. Protocol buffers
+allow this, since concatenated messages are parsed as one, and it can be verified without their library.
 https://protobuf.dev/programming-guides/encoding/#last-one-wins
 
 Shapes: N crops, h w any size, K classes.
@@ -22,26 +22,26 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 
 FORMAT_VERSION = "1"
-"""Of inputs, outputs and facts, as the README tells them. A file of another one is refused."""
+"""The version of inputs, outputs and metadata, which docs/onnx.md describes. A file with another one is refused."""
 
 CHECKSUM_KEY = b"sha256"
-_DIGEST_BYTES = 64  # in hex
+_DIGEST_BYTES = 64  # as hex text
 # A StringStringEntryProto of key and value, as field 14 of ModelProto, metadata_props.
 _ENTRY = bytes([0x0A, len(CHECKSUM_KEY), *CHECKSUM_KEY, 0x12, _DIGEST_BYTES])
 _CHECKSUM = bytes([0x72, len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
-BY_DEFAULT = ("CUDAExecutionProvider", CPU)
-"""Without TensorRT, which builds an engine for each size of crops, and that takes minutes: it has to be asked for."""
+DEFAULT_PROVIDERS = ("CUDAExecutionProvider", CPU)
+"""Without TensorRT, which takes minutes to build an engine for each size of crops: it must be requested."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which confidence on answers are right with some precision, as wanted on validation crops.
+    """The min confidence for a precision, chosen on validation crops.
 
-    The confidence is None where none gives that precision, the test precision where there is no answer. Coverage is
-    the share of crops that are answered.
+    The confidence is None if none reaches the precision, and the test precision is None without predictions. Coverage
+    is the fraction of crops on which the predictor does not abstain.
     """
 
     precision: float
@@ -52,80 +52,79 @@ class Threshold:
 
 
 class OnnxModel:
-    """A `model.onnx` that jersey has exported; UserError where it cannot be read, was changed, or lacks its labels.
+    """A `model.onnx` that jersey has exported.
 
     Args:
-        path: the file.
-        threads: how many work on one crop; None lets onnxruntime choose.
+        path: path of the file.
+        threads: number of threads per operator; None lets onnxruntime choose.
         providers: onnxruntime's execution providers, the preferred first.
+
+    Raises:
+        UserError: the file cannot be read, was changed, or lacks its labels.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
         self.path = path
         content = read_verified(path)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0  # 0 is its word for choosing
-        options.log_severity_level = 3  # errors; its warnings concern its own graph rewriting
+        options.intra_op_num_threads = threads or 0  # 0 lets onnxruntime choose
+        options.log_severity_level = 3  # errors only; the warnings concern onnxruntime's own graph rewriting
         try:
             self.session = onnxruntime.InferenceSession(content, options, providers=list(providers))
-        except Exception as error:  # onnxruntime's exceptions have no common base but Exception
+        except Exception as error:  # onnxruntime's exceptions have no other common base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
-        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        contract = self.metadata.get("format_version")
-        if contract != FORMAT_VERSION:
-            found = f"{path} follows contract {contract or 'none'}, and this jersey knows {FORMAT_VERSION}"
-            raise UserError(f"{found}; export it again, or take the jersey that exported it")
+        stored: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        self.metadata = {key: value for key, value in stored.items() if key != CHECKSUM_KEY.decode()}
+        version = self.metadata.get("format_version")
+        if version != FORMAT_VERSION:
+            what = f"{path} has format version {version or 'none'}, and this jersey reads {FORMAT_VERSION}"
+            raise UserError(f"{what}; export it again, or use the jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
         shapes = {output.name: output.shape for output in self.session.get_outputs()}
         self.outputs = tuple(shapes)
         self._check_labels(classes=shapes["logits"][1])
 
     def logits(self, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
-        """Logits float32 [N,K] of uint8 RGB crops [N,3,h,w], `batch_size` at a time."""
+        """Computes logits float32 [N,K] of uint8 RGB crops [N,3,h,w], `batch_size` at a time."""
         return self.output("logits", images_NChw, batch_size=batch_size)
 
     def output(self, name: str, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
-        """One of the outputs, a row a crop."""
+        """Computes one of the outputs, with one row per crop."""
         starts = range(0, len(images_NChw), batch_size)
         parts = [self.session.run([name], {"input": images_NChw[i : i + batch_size]})[0] for i in starts]
         return np.concatenate(parts)
 
     @cached_property
     def temperature(self) -> float:
-        """What logits are divided by before they become probabilities."""
+        """The temperature by which logits are divided before the softmax."""
         return float(self._metadata_value("calibration")["temperature"])
 
     @cached_property
     def frame_correlation(self) -> float | None:
-        """Of the crops of one player; None where no validation crops told."""
+        """The correlation of the crops of a tracklet; None if there were no validation tracklets."""
         return self._metadata_value("calibration").get("frame_correlation")
 
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
-        """By rising precision."""
+        """The thresholds by rising precision."""
         return tuple(Threshold(**each) for each in self._metadata_value("thresholds"))
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
-        """The numbers of the output `open_vocabulary_probabilities`; none where the network knows whole numbers only."""
+        """The numbers of the output `open_vocabulary_probabilities`; empty without a compositional head."""
         return tuple(self._metadata_value("vocabulary")) if "open_vocabulary_probabilities" in self.outputs else ()
 
     @property
     def is_static(self) -> bool:
-        """Whether it takes crops of the network's own size only."""
+        """Whether the file takes crops of the network's own size only."""
         return not isinstance(self.session.get_inputs()[0].shape[2], str)
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """The metadata without the seal, which belongs to this very file."""
-        return {key: value for key, value in self.metadata.items() if key != CHECKSUM_KEY.decode()}
 
     def _metadata_value(self, name: str) -> Any:
         try:
             return json.loads(self.metadata[name])
         except (KeyError, ValueError) as error:
-            raise UserError(f"{self.path} lacks the fact {name!r} ({error!r}); export it again") from None
+            raise UserError(f"{self.path} lacks the metadata {name!r} ({error!r}); export it again") from None
 
     def _check_labels(self, *, classes: int) -> None:
         if self.metadata.get("labels_sha256") != self.labels.sha256 or classes != len(self.labels):
@@ -136,51 +135,54 @@ class OnnxModel:
 
 
 def with_checksum(content: bytes) -> bytes:
-    """A serialized ModelProto with its seal."""
+    """Appends the checksum to a serialized ModelProto."""
     return content + _CHECKSUM + hashlib.sha256(content).hexdigest().encode()
 
 
 def read_verified(path: Path) -> bytes:
-    """The file's content; UserError where it cannot be read, is not whole, or is not as jersey wrote it."""
+    """Reads a file; raises UserError if it cannot be read, is incomplete, or is not as jersey wrote it."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read the model {path} ({error.strerror}); name one that a run has exported") from None
-    body, seal = content[: -len(_CHECKSUM) - _DIGEST_BYTES], content[-len(_CHECKSUM) - _DIGEST_BYTES :]
-    if not body or not seal.startswith(_CHECKSUM):
-        found = f"{path} is no model that jersey has exported, or not all of it: it does not end with jersey's seal"
-        raise UserError(f"{found}; copy it again from the run, or export it again")
-    if hashlib.sha256(body).hexdigest().encode() != seal[len(_CHECKSUM) :]:
-        raise UserError(f"{path} was changed after its export: its SHA-256 is not the one in its seal; copy it again")
+        raise UserError(f"cannot read the model {path} ({error.strerror}); use one that a run has exported") from None
+    body, checksum = content[: -len(_CHECKSUM) - _DIGEST_BYTES], content[-len(_CHECKSUM) - _DIGEST_BYTES :]
+    if not body or not checksum.startswith(_CHECKSUM):
+        what = f"{path} is not a model that jersey has exported, or is incomplete: it does not end with a checksum"
+        raise UserError(f"{what}; copy it again from the run, or export it again")
+    if hashlib.sha256(body).hexdigest().encode() != checksum[len(_CHECKSUM) :]:
+        raise UserError(f"{path} was changed after its export: its SHA-256 is not that of its checksum; copy it again")
     return content
 
 
-def chosen_providers(wanted: Sequence[str] | None) -> list[str]:
-    """onnxruntime's names, the preferred first; the CPU, last, takes what the others cannot.
+def resolve_providers(requested: Sequence[str] | None) -> list[str]:
+    """Returns onnxruntime's names, the preferred first; the CPU, last, runs what the others cannot.
 
-    Wanted are "cpu", "cuda", "tensorrt" or onnxruntime's names, None for the GPU where there is one; what is not there
-    is a UserError.
+    Requested are "cpu", "cuda", "tensorrt" or onnxruntime's names; None selects the GPU if there is one.
+
+    Raises:
+        UserError: a requested provider is not available.
     """
-    there = onnxruntime.get_available_providers()
-    if wanted is None:
-        return [provider for provider in BY_DEFAULT if provider in there]
-    providers = [PROVIDERS.get(name.lower(), name) for name in ([wanted] if isinstance(wanted, str) else wanted)]
-    _require(providers, there, "this onnxruntime has")
+    available = onnxruntime.get_available_providers()
+    if requested is None:
+        return [provider for provider in DEFAULT_PROVIDERS if provider in available]
+    names = [requested] if isinstance(requested, str) else requested
+    providers = [PROVIDERS.get(name.lower(), name) for name in names]
+    _check_providers(providers, available, "this onnxruntime has")
     return [*dict.fromkeys([*providers, CPU])]
 
 
-def require_started(session: onnxruntime.InferenceSession, wanted: Sequence[str] | None) -> None:
-    """Refuses a session that had to do without a provider that was asked for, as where CUDA's libraries are missing."""
-    if wanted is not None:
-        _require(chosen_providers(wanted), session.get_providers(), "it could not be started here, only")
+def check_started(session: onnxruntime.InferenceSession, requested: Sequence[str] | None) -> None:
+    """Raises UserError if a session runs without a requested provider, for example as CUDA's libraries are missing."""
+    if requested is not None:
+        _check_providers(resolve_providers(requested), session.get_providers(), "it could not be started here, only")
 
 
-def _require(providers: Sequence[str], there: Sequence[str], why: str) -> None:
+def _check_providers(providers: Sequence[str], available: Sequence[str], why: str) -> None:
     short = {full: name for name, full in PROVIDERS.items()}
     for name in providers:
-        if name not in there:
+        if name not in available:
             raise UserError(
-                f"the provider {short.get(name, name)} is not there: {why} "
-                f"{', '.join(short.get(each, each) for each in there)}; take one of these, or install what it needs "
+                f"the provider {short.get(name, name)} is not available: {why} "
+                f"{', '.join(short.get(each, each) for each in available)}; use one of these, or install what it needs "
                 "(onnxruntime-gpu and the libraries of the GPU)"
             )

@@ -1,9 +1,9 @@
-"""Numbers from crops, with an exported file alone: numpy, Pillow and onnxruntime, no torch.
+"""Predicts numbers from crops with an exported file, numpy, Pillow and onnxruntime, without torch.
 
     predictor = Predictor("model.onnx", min_precision=0.99)
     predictor.predict(crop).number                       # one array uint8 [h,w,3], or the path of a file
-    for reading in predictor.predict_all(crops): ...     # a batch [N,h,w,3], or any iterable of arrays and paths
-    for path, reading in predictor.predict_folder("crops"): ...
+    for prediction in predictor.predict_all(crops): ...  # a batch [N,h,w,3], or any iterable of arrays and paths
+    for path, prediction in predictor.predict_folder("crops"): ...
     predictor.predict_tracklet(crops)                    # crops of one player
 
 Shapes: N crops, h w any size, K numbers.
@@ -19,28 +19,28 @@ from jersey.core.errors import UserError
 from jersey.data.files import images_below
 from jersey.inference.batching import Crop, SizeBuckets, decoded, pixels_of
 from jersey.inference.decision import DecisionRule, Prediction, confidence_for
-from jersey.inference.onnx_model import OnnxModel, chosen_providers, require_started
+from jersey.inference.onnx_model import OnnxModel, check_started, resolve_providers
 from jersey.inference.tracklet import FRAME_CORRELATION, pool_frames
 
 T = TypeVar("T")
 
 
 class Predictor:
-    """Reads jersey numbers.
+    """Predicts jersey numbers.
 
     Args:
-        path: of a `model.onnx`.
-        providers: of onnxruntime, such as ["cuda"]; None for the GPU where there is one.
-        batch_size: how many crops of one size onnxruntime gets at a time.
-        min_precision: 0.95, 0.98 or 0.99: answers only where that share of answers was right on validation crops;
-            None always answers.
-        roster: the numbers that may occur, see `jersey.inference.decision`; None for any.
-        top_k: how many numbers a reading names.
-        open_vocabulary: whether numbers may be read that the network was not trained on; needs the compositional head.
-        threads: how many onnxruntime takes on the CPU; None lets it choose.
+        path: path of a `model.onnx`.
+        providers: execution providers of onnxruntime, such as ["cuda"]; None for the GPU if there is one.
+        batch_size: max number of crops, all of one size, per call of onnxruntime.
+        min_precision: 0.95, 0.98 or 0.99, the precision on validation crops below which the predictor abstains;
+            None never abstains.
+        roster: numbers that may occur, see `jersey.inference.decision`; None for any.
+        top_k: number of likeliest numbers in a prediction.
+        open_vocabulary: whether to predict numbers that the network was not trained on; needs a compositional head.
+        threads: number of CPU threads of onnxruntime; None lets it choose.
 
     Raises:
-        UserError: the file or one of these cannot be used.
+        UserError: the file or an argument cannot be used.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size} holds no crop; set it to 1 or more")
-        self.model = OnnxModel(Path(path), threads=threads, providers=chosen_providers(providers))
+        self.model = OnnxModel(Path(path), threads=threads, providers=resolve_providers(providers))
         if self.model.is_static:
             raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
-        require_started(self.model.session, providers)
+        check_started(self.model.session, providers)
         self.batch_size = batch_size
         if open_vocabulary and not self.model.vocabulary:
             raise UserError(
-                f"{path} reads only the numbers it was trained on, as it has no compositional head; "
-                "leave `open` out, or train with module.network.head=CompositionalHead"
+                f"{path} predicts only the numbers it was trained on, as it has no compositional head; "
+                "leave `open_vocabulary` out, or train with module.network.head=CompositionalHead"
             )
         self.numbers = self.model.vocabulary if open_vocabulary else self.model.labels.names
         self._output = "open_vocabulary_probabilities" if open_vocabulary else "probabilities"
@@ -80,7 +80,7 @@ class Predictor:
         self.frame_correlation = FRAME_CORRELATION if found is None else found
 
     def predict(self, crop: Crop) -> Prediction:
-        """Reads one crop; UserError where it is none."""
+        """Predicts the number of one crop; raises UserError if it is not a crop."""
         pixels_hw3 = pixels_of(crop)
         if isinstance(pixels_hw3, UserError):
             raise pixels_hw3
@@ -88,7 +88,7 @@ class Predictor:
         return self._decision.predictions(self._run(images_1Chw))[0]
 
     def predict_all(self, crops: Iterable[Crop | UserError]) -> Iterator[Prediction | UserError]:
-        """Reads crops as they come, in their order; what is no crop gives its error and the rest go on.
+        """Yields a prediction for each crop, in order, or the error of what is not a crop.
 
         Crops are arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3]. A crop waits for others of its size,
         at most for eight batches.
@@ -96,28 +96,29 @@ class Predictor:
         return self._in_batches(crops, lambda images_NChw: self._decision.predictions(self._run(images_NChw)))
 
     def predict_folder(self, folder: str | Path) -> Iterator[tuple[Path, Prediction | UserError]]:
-        """Reads the images in a folder and below it, sorted by path; UserError where there is no such folder."""
+        """Predicts the images in a folder and below it, sorted by path; raises UserError if there is no such folder."""
         paths = images_below(Path(folder))
         return zip(paths, self.predict_all(paths), strict=True)
 
     def predict_tracklet(self, crops: Iterable[Crop | UserError]) -> Prediction:
-        """Reads crops of one player as one, see `jersey.inference.tracklet`; what is no crop is left out.
+        """Returns one prediction for the crops of one player, see `jersey.inference.tracklet`; errors are skipped.
 
-        Raises a UserError where no crop is left.
+        Raises:
+            UserError: none of the crops could be read.
         """
         found = list(self.probabilities(crops))
         frames = [each for each in found if not isinstance(each, UserError)]
         if not frames:
             reason = f", the first for this reason: {found[0]}" if found else ""
             raise UserError(f"none of the {len(found)} crops of the tracklet could be read{reason}")
-        return self.tracklet_of(np.stack(frames))
+        return self.predict_pooled(np.stack(frames))
 
     def probabilities(self, crops: Iterable[Crop | UserError]) -> Iterator[np.ndarray | UserError]:
-        """The calibrated probabilities [K] of `numbers`, of each crop, without the roster; else as `predict_all`."""
+        """Yields calibrated probabilities [K] of `numbers`, without the roster, in the manner of `predict_all`."""
         return self._in_batches(crops, self._run)
 
-    def tracklet_of(self, probabilities_NK: np.ndarray) -> Prediction:
-        """`predict_tracklet`, of what `probabilities` gave."""
+    def predict_pooled(self, probabilities_NK: np.ndarray) -> Prediction:
+        """Returns one prediction for the `probabilities` of several crops of one player."""
         together_K = pool_frames(probabilities_NK, correlation=self.frame_correlation)
         return self._decision.predictions(together_K[None])[0]
 
@@ -127,8 +128,8 @@ class Predictor:
         if isinstance(crops, str | Path):
             raise UserError(f"{crops} is one path; use predict for a file and predict_folder for a folder")
         if isinstance(crops, np.ndarray) and crops.ndim != 4:
-            wrong = f"a batch is an array [N, height, width, 3], and not {list(crops.shape)}"
-            raise UserError(f"{wrong}; use predict for one crop")
+            what = f"a batch is an array [N, height, width, 3], and not {list(crops.shape)}"
+            raise UserError(f"{what}; use predict for one crop")
         return SizeBuckets(run, batch_size=self.batch_size).results(decoded(crops, ahead=self.batch_size))
 
     def _run(self, images_NChw: np.ndarray) -> Any:

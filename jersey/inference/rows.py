@@ -1,7 +1,7 @@
-"""Answers as rows of text, in three formats. A row is a dict whose keys are columns; it has an error or an answer.
+"""Formats predictions as rows of text, in three formats. A row is a dict by column, with an error or a prediction.
 
-Names come from whoever made the files: what could rewrite a terminal or break a line is escaped. Numbers are text in
-every format, "00" too.
+File names are not trusted: whatever could rewrite a terminal or break a line is escaped. Numbers are text in every
+format, as "00" is not 0.
 """
 
 import json
@@ -14,63 +14,63 @@ from jersey.core.tables import csv_line
 from jersey.inference.decision import Prediction
 
 DIGITS = 6
-WIDTH = 11  # of a column of the table: "confidence" and a space
-AnswerRow = dict[str, Any]
+WIDTH = 11  # the width of a column of the table: "confidence" and a space
+PredictionRow = dict[str, Any]
 
 
-def answer(reading: Prediction, *, is_open_vocabulary: bool, **names: str | int) -> AnswerRow:
-    """The row of a reading; `names` say of what."""
+def prediction_row(prediction: Prediction, *, is_open_vocabulary: bool, **names: str | int) -> PredictionRow:
+    """Returns the row of a prediction; `names` are the columns that identify its crop or tracklet."""
     return {
-        **_shown(names),
-        "number": reading.number,
-        "confidence": round(reading.confidence, DIGITS),
-        **({"unseen": reading.unseen} if is_open_vocabulary else {}),
-        "top_k": [[number, round(share, DIGITS)] for number, share in reading.top_k],
+        **_escaped(names),
+        "number": prediction.number,
+        "confidence": round(prediction.confidence, DIGITS),
+        **({"unseen": prediction.unseen} if is_open_vocabulary else {}),
+        "top_k": [[number, round(probability, DIGITS)] for number, probability in prediction.top_k],
     }
 
 
-def failure(error: UserError, **names: str | int) -> AnswerRow:
-    """The row of what could not be read."""
-    return {**_shown(names), "error": str(error)}
+def error_row(error: UserError, **names: str | int) -> PredictionRow:
+    """Returns the row of a crop or tracklet that could not be read."""
+    return {**_escaped(names), "error": str(error)}
 
 
-def _shown(names: dict[str, str | int]) -> AnswerRow:
+def _escaped(names: dict[str, str | int]) -> PredictionRow:
     return {key: escape_control(value) if isinstance(value, str) else value for key, value in names.items()}
 
 
-def format_of(
+def row_format(
     name: str, *, is_open_vocabulary: bool, tracklets: bool, top_k: int
-) -> tuple[str | None, Callable[[AnswerRow], str]]:
-    """The header of "jsonl", "csv" or "table", if it has one, and what makes a line of a row."""
-    what = ["tracklet", "image", "frames"] if tracklets else ["image"]
+) -> tuple[str | None, Callable[[PredictionRow], str]]:
+    """Returns the header of "jsonl", "csv" or "table" (None for jsonl), and the function that formats a row."""
+    identity = ["tracklet", "image", "frames"] if tracklets else ["image"]
     if name == "csv":
-        columns = [*what, "number", "confidence", *(["unseen"] if is_open_vocabulary else []), "top_k", "error"]
+        columns = [*identity, "number", "confidence", *(["unseen"] if is_open_vocabulary else []), "top_k", "error"]
         return csv_line(columns), partial(as_csv, columns=columns)
     if name == "table":
-        names = [column for column in ("frames", "tracklet", "image") if column in what]
+        names = [column for column in ("frames", "tracklet", "image") if column in identity]
         width = max(WIDTH, len("00 0.999, ") * top_k)
         header = _table_line("number", "confidence", "likeliest", names, width=width)
         return header, partial(as_table_line, columns=names, width=width)
     return None, partial(json.dumps, ensure_ascii=False)
 
 
-def as_csv(row: AnswerRow, columns: Sequence[str]) -> str:
-    """A line of CSV: `top_k` is "23:0.98 28:0.01", what a row lacks is empty."""
-    cells = row | {"top_k": " ".join(f"{number}:{share}" for number, share in row.get("top_k", []))}
+def as_csv(row: PredictionRow, columns: Sequence[str]) -> str:
+    """Formats a line of CSV: `top_k` is "23:0.98 28:0.01", and missing columns are empty."""
+    cells = row | {"top_k": " ".join(f"{number}:{probability}" for number, probability in row.get("top_k", []))}
     if "unseen" in row:
         cells["unseen"] = str(row["unseen"]).lower()
     return csv_line([cells.get(column) for column in columns])
 
 
-def as_table_line(row: AnswerRow, columns: Sequence[str], *, width: int) -> str:
-    """A line for a terminal: number, confidence, what else was likely, and then, at any length, of what."""
+def as_table_line(row: PredictionRow, columns: Sequence[str], *, width: int) -> str:
+    """Formats a line for a terminal: number, confidence, the likeliest numbers, and then names of any length."""
     if "error" in row:
         return f"{'error':<{WIDTH}} {row['error']}"
     names = [f"{row[name]:<{len(name)}}" for name in columns if name in row]
     number = row["number"] or "-"
-    likeliest = ", ".join(f"{name} {share:.3f}" for name, share in row["top_k"])
-    marked = f"{number} unseen" if row.get("unseen") else number
-    return _table_line(marked, f"{row['confidence']:.3f}", likeliest, names, width=width)
+    likeliest = ", ".join(f"{name} {probability:.3f}" for name, probability in row["top_k"])
+    number_cell = f"{number} unseen" if row.get("unseen") else number
+    return _table_line(number_cell, f"{row['confidence']:.3f}", likeliest, names, width=width)
 
 
 def _table_line(number: str, confidence: str, likeliest: str, names: Sequence[str], *, width: int) -> str:

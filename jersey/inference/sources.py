@@ -1,6 +1,6 @@
-"""Which images a person means: files, folders, patterns, lists of paths, annotation files.
+"""Finds the images that a command's arguments name: files, folders, patterns, lists of paths, annotation files.
 
-What is typed and cannot be found is a mistake and ends the command; what is wrong in a list is the error of one image.
+An argument that names nothing ends the command; a faulty line of a list is the error of one image.
 """
 
 import glob
@@ -20,7 +20,7 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to read: its name in answers, the path of the file or what is wrong with its line, and the tracklet."""
+    """An image to read: its name in rows, the path of the file or the error of its line, and the tracklet."""
 
     name: str
     crop: str | UserError
@@ -28,15 +28,15 @@ class Item:
 
 
 def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
-    """The images of the command's arguments, and how many they are; None where standard input will tell."""
-    lists = [_named(argument) for argument in arguments if argument != STDIN]
+    """Returns the images of the command's arguments and their number, which is None with standard input."""
+    lists = [_resolve(argument) for argument in arguments if argument != STDIN]
     items = (item for found in lists for item in found)
     if STDIN not in arguments:
         return items, sum(map(len, lists))
-    return (item for part in (items, _typed(stdin)) for item in part), None
+    return (item for part in (items, _listed(stdin)) for item in part), None
 
 
-def _named(argument: str) -> list[Item]:
+def _resolve(argument: str) -> list[Item]:
     if is_folder(Path(argument)):
         return [_file(str(path)) for path in images_below(Path(argument))]
     if argument.endswith(".jsonl"):
@@ -44,14 +44,14 @@ def _named(argument: str) -> list[Item]:
     if os.path.lexists(argument):
         return [_file(argument)]
     if not set(argument) & set("*?["):
-        raise UserError(f"there is no file or folder {argument}; name images, folders, patterns or {STDIN}")
+        raise UserError(f"there is no file or folder {argument}; pass images, folders, patterns or {STDIN}")
     if images := _matching(argument):
         return [_file(path) for path in sorted(images)]
-    raise UserError(f"no image matches the pattern {argument}; check it, in quotes")
+    raise UserError(f"no image matches the pattern {argument}; correct it, and put it in quotes")
 
 
 def _matching(pattern: str) -> set[str]:
-    """Images, and those in folders, that match; hidden ones only if the pattern names what hides them."""
+    """Returns matching images, and those in matching folders; hidden ones only if the pattern names the hidden part."""
     images = set()
     for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
         if any(is_hidden(part) and part not in pattern for part in Path(match).parts):
@@ -67,8 +67,7 @@ def _file(path: str) -> Item:
     return Item(path, path, posixpath.dirname(path) or ".")
 
 
-def _typed(lines: Iterable[str]) -> Iterator[Item]:
-    """A line is a path or a row."""
+def _listed(lines: Iterable[str]) -> Iterator[Item]:
     for number, line in enumerate(lines, start=1):
         text = line.strip("\ufeff\r\n")
         if text.lstrip().startswith("{"):
@@ -83,4 +82,4 @@ def _row(text: str, where: str, folder: str) -> Item:
     except UserError as problem:
         return Item(where, problem)
     path = posixpath.join(folder, row.image)
-    return Item(path, path, row.tracklet or path)  # without a tracklet it is alone
+    return Item(path, path, row.tracklet or path)  # without a tracklet the crop is its own

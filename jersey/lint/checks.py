@@ -17,7 +17,7 @@ from jersey.config import saved
 from jersey.config.paths import Values, values_of
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
-from jersey.data.loader import uneven_share
+from jersey.data.loader import batch_size_error
 from jersey.export.variants import VariantName
 from jersey.training.sam import accumulation_error
 
@@ -103,7 +103,7 @@ def batch_can_be_split(values: Values) -> Iterator[str]:
     accumulate = values.get("trainer.accumulate") or 1
     if values.get("module.sam") is not None and (wrong := accumulation_error(accumulate)):
         yield wrong
-    if (size := values.get("data.batch_size")) is not None and (wrong := uneven_share(size, world_size())):
+    if (size := values.get("data.batch_size")) is not None and (wrong := batch_size_error(size, world_size())):
         yield wrong
 
 

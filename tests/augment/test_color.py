@@ -1,4 +1,4 @@
-"""Colors, hue and noise against torchvision, with the random parameters recovered from what came out.
+"""Color, hue and noise agree with torchvision; the random parameters are recovered from the results.
 
 Shapes: B batch, C channels, H W size. Images are float in [0, 1] unless said otherwise.
 """
@@ -15,20 +15,20 @@ from jersey.augment.color import Color, Hue, Noise, shift_hue
 
 
 def affine_of(before_CHW: Tensor, after_CHW: Tensor) -> tuple[Tensor, Tensor]:
-    """The 3x3 matrix and the offset that lead from the colors before to those after; fails where none does."""
+    """Returns the 3x3 matrix and the offset that map the colors before to those after; fails if there are none."""
     pixels_P4 = torch.cat([before_CHW.flatten(1), torch.ones(1, before_CHW[0].numel())]).T.double()
     fitted = torch.linalg.lstsq(pixels_P4, after_CHW.flatten(1).T.double())
     torch.testing.assert_close(pixels_P4 @ fitted.solution, after_CHW.flatten(1).T.double(), atol=1e-4, rtol=0)
     return fitted.solution[:3].T, fitted.solution[3]
 
 
-def test_colours_are_torchvisions_saturation_then_contrast_then_brightness() -> None:
+def test_color_agrees_with_torchvisions_saturation_then_contrast_then_brightness() -> None:
     images_BCHW = mild(64, 32, 32)
     changed_BCHW = Color(brightness=0.2, contrast=0.2, saturation=0.2)(images_BCHW, generator())
     factors = []
     for image, changed in zip(images_BCHW, changed_BCHW, strict=True):
         matrix_33, offset_3 = affine_of(image, changed)
-        both = matrix_33[0].sum()  # brightness times contrast, for grey stays grey
+        both = matrix_33[0].sum()  # brightness times contrast, for gray stays gray
         saturation = ((matrix_33[0, 0] - matrix_33[1, 0]) / both).item()
         mean = tv.rgb_to_grayscale(image).mean()
         brightness = (both + offset_3[0] / mean).item()
@@ -42,10 +42,10 @@ def test_colours_are_torchvisions_saturation_then_contrast_then_brightness() -> 
     assert (factors_B3.amin(dim=0) < 0.85).all()
     assert (factors_B3.amax(dim=0) > 1.15).all()
     correlation_33 = torch.corrcoef(factors_B3.T) - torch.eye(3)
-    assert correlation_33.abs().max() < 0.5  # drawn independently: about 1 / sqrt(64)
+    assert correlation_33.abs().max() < 0.5  # sampled independently: about 1 / sqrt(64)
 
 
-def test_swap_reorders_the_channels_and_inverts_each_with_its_own_chance() -> None:
+def test_channel_swap_permutes_and_inverts_channels_independently() -> None:
     batch = 240
     image_CHW = mild(1, 8, 8)[0]
     changed_BCHW = Color(channel_swap_p=0.5)(image_CHW.expand(batch, -1, -1, -1).contiguous(), generator())
@@ -59,14 +59,14 @@ def test_swap_reorders_the_channels_and_inverts_each_with_its_own_chance() -> No
         torch.testing.assert_close(offset_3, torch.full((3,), float(inverted), dtype=torch.float64), atol=1e-2, rtol=0)
         counts[order, inverted] = counts.get((order, inverted), 0) + 1
     assert len(counts) == 12  # every order, each upright and inverted
-    # Half keep their order, and of the others a sixth draws the old one; inversion is decided apart from that.
+    # Half keep their order, and a sixth of the rest sample the old one; inversion is independent of that.
     expected = {key: batch / 2 * (7 / 12 if key[0] == (0, 1, 2) else 1 / 12) for key in counts}
     for key, count in counts.items():
         assert abs(count - expected[key]) < 5 * math.sqrt(expected[key]), (key, count)
 
 
-def test_swap_keeps_the_color_changes() -> None:
-    """Without and with swapping, the same generator gives the same crops up to the order of channels and inversion."""
+def test_channel_swap_keeps_the_color_changes() -> None:
+    """With the same generator, swapping changes only the order of channels and the inversion."""
     images_BCHW = mild(16, 8, 8)
     strengths = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
     plain_BCHW = Color(**strengths)(images_BCHW, generator())
@@ -75,7 +75,7 @@ def test_swap_keeps_the_color_changes() -> None:
     torch.testing.assert_close((1 - swapped_BCHW).sort(dim=1).values, plain_BCHW.sort(dim=1).values)
 
 
-def test_noise_has_its_own_strength_in_every_crop() -> None:
+def test_noise_has_its_own_standard_deviation_in_every_crop() -> None:
     batch = 1024
     images_BCHW = torch.full((batch, 3, 16, 16), 0.5)
     noise_BP = (Noise(std=0.1)(images_BCHW, generator()) - 0.5).flatten(1)
@@ -89,24 +89,24 @@ def test_noise_has_its_own_strength_in_every_crop() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])
-def test_a_turn_is_torchvisions(size: tuple[int, int]) -> None:
+def test_a_hue_shift_agrees_with_torchvision(size: tuple[int, int]) -> None:
     images_BCHW = torch.cat([smooth(6, *size), noise(5, 3, *size)])
-    turns_B = torch.linspace(-0.5, 0.5, 11)
-    turned_BCHW = shift_hue(images_BCHW, turns_B)
-    for image, turned, turn in zip(images_BCHW, turned_BCHW, turns_B.tolist(), strict=True):
-        torch.testing.assert_close(turned, tv.adjust_hue(image, turn), atol=1e-4, rtol=0)
+    shifts_B = torch.linspace(-0.5, 0.5, 11)
+    shifted_BCHW = shift_hue(images_BCHW, shifts_B)
+    for image, shifted, shift in zip(images_BCHW, shifted_BCHW, shifts_B.tolist(), strict=True):
+        torch.testing.assert_close(shifted, tv.adjust_hue(image, shift), atol=1e-4, rtol=0)
 
 
-def test_grey_has_no_hue() -> None:
-    grey_BCHW = noise(4, 1, 16, 16).expand(-1, 3, -1, -1).contiguous()
-    torch.testing.assert_close(Hue(max_shift=0.5)(grey_BCHW, generator()), grey_BCHW)
+def test_gray_has_no_hue() -> None:
+    gray_BCHW = noise(4, 1, 16, 16).expand(-1, 3, -1, -1).contiguous()
+    torch.testing.assert_close(Hue(max_shift=0.5)(gray_BCHW, generator()), gray_BCHW)
 
 
-def test_turns_fill_their_range() -> None:
-    """Green of a red crop rises with the turn, to 1 at a sixth of the circle; blue falls likewise."""
+def test_hue_shifts_fill_their_range() -> None:
+    """In a red crop, green rises with the shift, to 1 at a sixth of the circle; blue falls likewise."""
     red_BCHW = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
-    turned_BCHW = Hue(max_shift=0.1)(red_BCHW, generator())
-    turns_B = (turned_BCHW[:, 1, 0, 0] - turned_BCHW[:, 2, 0, 0]) / 6
-    assert turns_B.abs().max() <= 0.1 + 1e-6
-    quartiles_3 = turns_B.quantile(torch.tensor([0.25, 0.5, 0.75]))
+    shifted_BCHW = Hue(max_shift=0.1)(red_BCHW, generator())
+    shifts_B = (shifted_BCHW[:, 1, 0, 0] - shifted_BCHW[:, 2, 0, 0]) / 6
+    assert shifts_B.abs().max() <= 0.1 + 1e-6
+    quartiles_3 = shifts_B.quantile(torch.tensor([0.25, 0.5, 0.75]))
     torch.testing.assert_close(quartiles_3, torch.tensor([-0.05, 0, 0.05]), atol=0.005, rtol=0)

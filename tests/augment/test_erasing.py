@@ -1,4 +1,4 @@
-"""Erasing against torchvision's, with the rectangles found again in what came out."""
+"""Random erasing agrees with torchvision's; the rectangles are recovered from the results."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from jersey.augment.erasing import RandomErasing
 
 
 def rectangles(changed_BHW: Tensor) -> list[tuple[int, int, int, int]]:
-    """Top, left, height, width of what changed; fails where that is no rectangle."""
+    """Returns top, left, height and width of each changed area; fails if it is not a rectangle."""
     found = []
     for changed_HW in changed_BHW:
         rows, columns = (changed_HW.any(dim=axis).nonzero().flatten() for axis in (1, 0))
@@ -25,7 +25,7 @@ def rectangles(changed_BHW: Tensor) -> list[tuple[int, int, int, int]]:
 
 
 @pytest.mark.parametrize("size", [(40, 40), (24, 60), (9, 8)])
-def test_it_is_torchvisions_rectangle_of_one_color_and_never_larger_than_allowed(size: tuple[int, int]) -> None:
+def test_it_agrees_with_torchvision_and_the_area_never_exceeds_the_max(size: tuple[int, int]) -> None:
     images_BCHW = noise(300, 3, *size)
     erased_BCHW = RandomErasing(area=0.2)(images_BCHW, generator())
     for image, erased, (top, left, height, width) in zip(
@@ -36,7 +36,7 @@ def test_it_is_torchvisions_rectangle_of_one_color_and_never_larger_than_allowed
         assert height * width <= 0.2 * size[0] * size[1]
 
 
-def test_sizes_shapes_places_and_colours_vary_over_their_range() -> None:
+def test_sizes_shapes_positions_and_colors_fill_their_range() -> None:
     images_BCHW = torch.full((2000, 3, 100, 100), -1.0)
     erased_BCHW = RandomErasing(area=0.2)(images_BCHW, generator())
     found = torch.tensor(rectangles((erased_BCHW >= 0).all(dim=1))).float()
@@ -55,7 +55,7 @@ def test_sizes_shapes_places_and_colours_vary_over_their_range() -> None:
     torch.testing.assert_close(colors_B3.std(dim=0), torch.full((3,), 12**-0.5), atol=0.02, rtol=0)
 
 
-def test_the_whole_crop_may_be_allowed() -> None:
+def test_the_max_area_may_be_the_whole_crop() -> None:
     images_BCHW = noise(200, 3, 10, 30)
     found = rectangles((RandomErasing(area=1)(images_BCHW, generator()) != images_BCHW).any(dim=1))
     assert max(height * width for _, _, height, width in found) > 200

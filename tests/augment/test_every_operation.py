@@ -1,4 +1,4 @@
-"""What holds for each operation: its range, no change without strength, and the generator as its only randomness."""
+"""Properties of every operation: output range, no change at zero strength, randomness from the generator only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,16 +18,16 @@ from jersey.augment.magnitude import magnitudes
 from jersey.augment.per_sample import PerSample
 from jersey.core.errors import UserError
 
-# Each operation: one that changes much, one that changes a little, and one that changes nothing.
+# Settings of each operation for a strong change, a weak change, and no change.
 OPERATIONS: dict[type[Augmentation], tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     Geometry: (
         {"rotation_deg": 30, "shear_deg": 20, "scale": 0.3, "shift": 0.2, "perspective": 0.3},
         {"rotation_deg": 5},
         {},
     ),
-    Color: ({"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "swap": 0.5}, {"brightness": 0.1}, {}),
+    Color: ({"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "channel_swap_p": 0.5}, {"brightness": 0.1}, {}),
     Noise: ({"std": 0.1}, {"std": 0.02}, {"std": 0}),
-    Hue: ({"turn": 0.5}, {"turn": 0.05}, {"turn": 0}),
+    Hue: ({"max_shift": 0.5}, {"max_shift": 0.05}, {"max_shift": 0}),
     Blur: ({"sigma_px": 3}, {"sigma_px": 0.8}, {"sigma_px": 0}),
     MotionBlur: ({"length_px": 9}, {"length_px": 3}, {"length_px": 0}),
     RandomDownscale: ({"factor": 4}, {"factor": 1.5}, {"factor": 1}),
@@ -39,9 +39,9 @@ OPERATIONS: dict[type[Augmentation], tuple[dict[str, Any], dict[str, Any], dict[
         {"transform": v2.Identity()},
     ),
 }
-WITH_CHANCE = (Blur, MotionBlur, RandomDownscale, RandomJPEG, RandomErasing)
+WITH_P = (Blur, MotionBlur, RandomDownscale, RandomJPEG, RandomErasing)
 NOTHING = [(kind, settings[2]) for kind, settings in OPERATIONS.items()]
-NOTHING += [(kind, OPERATIONS[kind][0] | {"p": 0}) for kind in WITH_CHANCE]
+NOTHING += [(kind, OPERATIONS[kind][0] | {"p": 0}) for kind in WITH_P]
 SIZES = [(8, 21), (33, 20)]
 
 of_each = pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
@@ -51,18 +51,18 @@ def strong(kind: type[Augmentation], **more: Any) -> Augmentation:
     return kind(**OPERATIONS[kind][0] | more)
 
 
-def pictures(batch: int, size: tuple[int, int]) -> torch.Tensor:
+def random_images(batch: int, size: tuple[int, int]) -> torch.Tensor:
     return (noise(batch, 3, *size) * 256).to(torch.uint8)
 
 
 @of_each
 @pytest.mark.parametrize("size", SIZES)
-def test_it_keeps_shape_type_and_range_and_its_input_for_any_number_of_crops(
+def test_it_keeps_shape_range_and_its_input_for_any_number_of_crops(
     kind: type[Augmentation], size: tuple[int, int]
 ) -> None:
     augment = Augment(only=strong(kind))
     for batch in (0, 1, 3):
-        images_BCHW = pictures(batch, size)
+        images_BCHW = random_images(batch, size)
         kept_BCHW = images_BCHW.clone()
         augmented_BCHW = augment(images_BCHW, generator())
         assert augmented_BCHW.shape == images_BCHW.shape
@@ -75,22 +75,22 @@ def test_it_keeps_shape_type_and_range_and_its_input_for_any_number_of_crops(
 
 @pytest.mark.parametrize(("kind", "settings"), NOTHING)
 @pytest.mark.parametrize("size", SIZES)
-def test_without_strength_nothing_changes(
+def test_zero_strength_changes_nothing(
     kind: type[Augmentation], settings: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    images_BCHW = pictures(3, size)
+    images_BCHW = random_images(3, size)
     unchanged_BCHW = Augment(only=kind(**settings))(images_BCHW, generator())
     torch.testing.assert_close(unchanged_BCHW, images_BCHW.float(), atol=0.02, rtol=0)
 
 
 @of_each
-def test_every_operation_shows_and_a_stronger_one_more(kind: type[Augmentation]) -> None:
+def test_every_operation_changes_crops_and_a_stronger_one_changes_more(kind: type[Augmentation]) -> None:
     strong_change, change, none = (magnitudes(Augment(it=kind(**each)))["it"].change for each in OPERATIONS[kind])
     assert strong_change * 0.9 > change > 0.3 > 0.02 > none
 
 
 @of_each
-def test_the_generator_alone_decides_and_torchs_own_randomness_is_left_alone(kind: type[Augmentation]) -> None:
+def test_the_generator_is_the_only_randomness_and_torchs_global_state_is_untouched(kind: type[Augmentation]) -> None:
     images_BCHW = (smooth(4, 24, 32) * 255).to(torch.uint8)
     augment = Augment(only=strong(kind))
     torch.manual_seed(0)
@@ -103,7 +103,7 @@ def test_the_generator_alone_decides_and_torchs_own_randomness_is_left_alone(kin
 
 
 @of_each
-def test_a_crop_is_changed_alike_whatever_its_neighbours_hold(kind: type[Augmentation]) -> None:
+def test_the_change_of_a_crop_does_not_depend_on_its_neighbors(kind: type[Augmentation]) -> None:
     images_BCHW = smooth(6, 24, 32)
     others_BCHW = images_BCHW.flip(0).contiguous()
     others_BCHW[3] = images_BCHW[3]
@@ -119,11 +119,11 @@ def test_equal_crops_are_changed_differently(kind: type[Augmentation]) -> None:
     assert (apart > 0.01).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("kind", WITH_CHANCE)
-def test_p_is_the_share_of_crops_that_are_changed(kind: type[Augmentation]) -> None:
+@pytest.mark.parametrize("kind", WITH_P)
+def test_p_is_the_fraction_of_crops_that_are_changed(kind: type[Augmentation]) -> None:
     images_BCHW = noise(400, 3, 16, 16)
     change_B = (strong(kind, p=0.3)(images_BCHW, generator()) - images_BCHW).abs().amax(dim=(1, 2, 3))
-    # A twentieth may be changed too little to see.
+    # A twentieth may be changed too little to be detected.
     assert 0.21 < (change_B > 0.01).float().mean() < 0.37
 
 
@@ -131,23 +131,23 @@ def test_p_is_the_share_of_crops_that_are_changed(kind: type[Augmentation]) -> N
     ("make", "named"),
     [
         (lambda: Hue(max_shift=0.6), "Hue has max_shift=0.6"),
-        (lambda: Blur(sigma_px=-1), "Blur has sigma_px=-1; give a value of at least 0"),
-        (lambda: Blur(sigma_px=1, p=1.5), "Blur has p=1.5; give a value from 0 to 1"),
+        (lambda: Blur(sigma_px=-1), "Blur has sigma_px=-1; set a value of at least 0"),
+        (lambda: Blur(sigma_px=1, p=1.5), "Blur has p=1.5; set a value from 0 to 1"),
         (lambda: MotionBlur(length_px=float("nan")), "MotionBlur has length_px=nan"),
         (lambda: RandomDownscale(factor=0.5), "RandomDownscale has factor=0.5"),
         (lambda: RandomJPEG(quality=0), "RandomJPEG has quality=0"),
         (lambda: RandomErasing(area=1.2), "RandomErasing has area=1.2"),
     ],
 )
-def test_an_impossible_strength_is_refused(make: Callable[[], Augmentation], named: str) -> None:
+def test_a_setting_out_of_range_is_refused(make: Callable[[], Augmentation], named: str) -> None:
     with pytest.raises(UserError, match=named):
         make()
 
 
 @pytest.mark.parametrize("kind", [Geometry, Color])
-def test_autocast_does_not_coarsen_the_arithmetic(kind: type[Augmentation]) -> None:
+def test_autocast_does_not_reduce_the_precision(kind: type[Augmentation]) -> None:
     """The training step runs in autocast, whose 8-bit products would move sampling points by half a pixel at 224."""
-    images_BCHW, augment = pictures(4, (64, 64)), Augment(only=strong(kind))
+    images_BCHW, augment = random_images(4, (64, 64)), Augment(only=strong(kind))
     exact_BCHW = augment(images_BCHW, generator())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(augment(images_BCHW, generator()), exact_BCHW)
@@ -155,9 +155,9 @@ def test_autocast_does_not_coarsen_the_arithmetic(kind: type[Augmentation]) -> N
 
 @pytest.mark.gpu
 @of_each
-def test_on_a_gpu_it_does_the_same_without_waiting(kind: type[Augmentation]) -> None:
+def test_on_a_gpu_it_runs_without_synchronization(kind: type[Augmentation]) -> None:
     if kind is PerSample:
-        pytest.skip("waits once a batch, as it says")
+        pytest.skip("waits once per batch, as documented")
     images_BCHW, operation = torch.rand(8, 3, 64, 48, device="cuda"), strong(kind)
     operation(images_BCHW, torch.Generator("cuda").manual_seed(0))
     torch.cuda.set_sync_debug_mode("error")

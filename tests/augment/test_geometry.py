@@ -1,6 +1,6 @@
-"""Geometry against torchvision with the same parameters, crop by crop, and what it must never do.
+"""Geometry agrees with torchvision for the same parameters, crop by crop, and never mirrors.
 
-The random parameters are recovered from what came out, so that the tests say nothing about how they are drawn.
+The random parameters are recovered from the results, so that the tests do not depend on how they are sampled.
 
 Shapes: B batch, C channels, H W size. Images are float in [0, 1] unless said otherwise.
 """
@@ -24,7 +24,7 @@ EYE_33 = torch.eye(3)
 
 
 def inside(homographies_B33: Tensor, height: int, width: int) -> Tensor:
-    """Which output pixels, bool [B,H,W], look at a point at least a pixel inside the input."""
+    """Returns which output pixels, bool [B,H,W], map to a point at least a pixel inside the input."""
     x = (torch.arange(width) + 0.5) * 2 / width - 1
     y = (torch.arange(height) + 0.5) * 2 / height - 1
     points_3P = torch.stack([x.repeat(height), y.repeat_interleave(width), torch.ones(height * width)])
@@ -35,8 +35,8 @@ def inside(homographies_B33: Tensor, height: int, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [(48, 48), (40, 72), (72, 40)])
-def test_rotation_is_torchvisions(size: tuple[int, int]) -> None:
-    """Of the angle that the top row of the matrix holds; in pixels, so also where the crop is not square."""
+def test_rotation_agrees_with_torchvision(size: tuple[int, int]) -> None:
+    """The angle is recovered from the matrix; it holds in pixels, also for a crop that is not square."""
     images_BCHW = mild(8, *size)
     geometry = Geometry(rotation_deg=40)
     homographies_B33 = geometry.draw(8, generator(), aspect_ratio=size[1] / size[0])
@@ -44,19 +44,19 @@ def test_rotation_is_torchvisions(size: tuple[int, int]) -> None:
     angles_B = torch.rad2deg(torch.arccos(homographies_B33[:, 0, 0]) * homographies_B33[:, 1, 0].sign())
     seen_BHW = inside(homographies_B33, *size)
     for image, warped, angle, seen_HW in zip(images_BCHW, warped_BCHW, angles_B.tolist(), seen_BHW, strict=True):
-        # torchvision turns counter-clockwise; the homography leads from output to input, with y downwards.
+        # torchvision rotates counter-clockwise; the homography maps output to input, with y downwards.
         expected = tv.rotate(image, angle, interpolation=InterpolationMode.BILINEAR)
         torch.testing.assert_close(warped[:, seen_HW], expected[:, seen_HW], atol=1e-3, rtol=0)
         assert seen_HW.float().mean() > 0.3
 
 
 @pytest.mark.parametrize("size", [(48, 48), (40, 72)])
-def test_everything_together_is_torchvisions_perspective(size: tuple[int, int]) -> None:
+def test_all_parameters_together_agree_with_torchvisions_perspective(size: tuple[int, int]) -> None:
     height, width = size
     images_BCHW = mild(8, height, width)
     homographies_B33 = Geometry(**STRONG).draw(8, generator(), aspect_ratio=width / height)
     warped_BCHW = warp(images_BCHW, homographies_B33)
-    # torchvision's eight numbers lead from output to input in pixels, counted from the corner of the first pixel.
+    # torchvision's eight coefficients map output to input in pixels, from the corner of the first pixel.
     to_pixels_33 = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1]])
     pixels_B33 = to_pixels_33 @ homographies_B33 @ to_pixels_33.inverse()
     coefficients_B8 = (pixels_B33 / pixels_B33[:, 2:, 2:]).flatten(1)[:, :8]
@@ -70,8 +70,8 @@ def test_everything_together_is_torchvisions_perspective(size: tuple[int, int]) 
         torch.testing.assert_close(warped[:, seen_HW], expected[:, seen_HW], atol=2e-3, rtol=0)
 
 
-def test_outside_lies_the_mirrored_crop() -> None:
-    """A shift by a quarter: the input from a quarter on, then its last quarter backwards."""
+def test_borders_are_mirrored() -> None:
+    """After a shift by a quarter follows the input from a quarter on, then its last quarter in reverse."""
     images_BCHW = noise(1, 3, 16, 16)
     shift_133 = torch.eye(3)[None].clone()
     shift_133[0, 0, 2] = 0.5
@@ -113,7 +113,7 @@ def test_each_parameter_fills_its_range(
         {"perspective": 0.499},
     ],
 )
-def test_nothing_is_ever_mirrored(strengths: dict[str, float]) -> None:
+def test_no_point_is_ever_mirrored(strengths: dict[str, float]) -> None:
     """The map keeps its orientation at every point: det H / w^3 is positive, w being smallest at a corner."""
     homographies_B33 = Geometry(**strengths).draw(MANY, generator()).double()
     corners_34 = torch.tensor([[-1, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]], dtype=torch.float64)

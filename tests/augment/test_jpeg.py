@@ -1,4 +1,4 @@
-"""JPEG's losses against Pillow's encoder and decoder."""
+"""Simulated JPEG compression agrees with Pillow's encoder and decoder."""
 
 import io
 
@@ -14,7 +14,7 @@ from jersey.augment.magnitude import reference_crops
 
 
 def file_of(image_CHW: Tensor, quality: int) -> Image.Image:
-    """Through Pillow; the input is uint8."""
+    """Encodes a uint8 image with Pillow."""
     file = io.BytesIO()
     Image.fromarray(image_CHW.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
     return Image.open(file)
@@ -26,7 +26,7 @@ def by_pillow(image_CHW: Tensor, quality: int) -> Tensor:
 
 @pytest.mark.parametrize("quality", [1, 30, 75, 95])
 @pytest.mark.parametrize("size", [(64, 64), (40, 37), (8, 8)])
-def test_the_picture_is_pillows(quality: int, size: tuple[int, int]) -> None:
+def test_the_image_agrees_with_pillow(quality: int, size: tuple[int, int]) -> None:
     crops_BCHW = reference_crops()[:8, :, : size[0], : size[1]]
     compressed_BCHW = compress(crops_BCHW / 255, torch.full((8,), float(quality))) * 255
     expected_BCHW = torch.stack([by_pillow(crop, quality) for crop in crops_BCHW])
@@ -35,12 +35,12 @@ def test_the_picture_is_pillows(quality: int, size: tuple[int, int]) -> None:
     assert off_BCHW.mean() < 0.75
     assert off_BCHW.mean() < 0.05 * lost + 0.35
     assert off_BCHW.median() == 0
-    # A frequency half-way between two steps may go either way, which a single block shows all over.
+    # A frequency half-way between two steps may be rounded either way, which changes a whole block.
     assert (off_BCHW > 3).float().mean() < (0.03 if min(size) > 8 else 0.1)
 
 
 @pytest.mark.parametrize("quality", [1, 49, 50, 51, 95])
-def test_the_tables_are_pillows(quality: int) -> None:
+def test_the_tables_equal_pillows(quality: int) -> None:
     written = file_of(torch.zeros(3, 16, 16, dtype=torch.uint8), quality).quantization
     fixed = constants(torch.device("cpu"))
     for index, standard_88 in enumerate((fixed.luminance_88, fixed.chrominance_88)):
@@ -48,7 +48,7 @@ def test_the_tables_are_pillows(quality: int) -> None:
         assert ours == list(written[index])
 
 
-def test_noise_is_pillows_too() -> None:
+def test_compressed_noise_agrees_with_pillow() -> None:
     images_BCHW = (noise(4, 3, 64, 64) * 256).to(torch.uint8)
     compressed_BCHW = compress(images_BCHW / 255, torch.full((4,), 40.0)) * 255
     expected_BCHW = torch.stack([by_pillow(image, 40) for image in images_BCHW])
@@ -59,5 +59,5 @@ def test_every_crop_has_its_own_quality_in_the_range() -> None:
     images_BCHW = noise(1, 3, 32, 32).expand(150, -1, -1, -1).contiguous()
     jpegs_BCHW = RandomJPEG(quality=88)(images_BCHW, generator())
     candidates_QCHW = compress(images_BCHW[:96], torch.arange(1.0, 97.0))
-    chosen_B = torch.cdist(jpegs_BCHW.flatten(1), candidates_QCHW.flatten(1)).argmin(dim=1) + 1
-    assert set(chosen_B.tolist()) == set(range(88, 96))
+    quality_B = torch.cdist(jpegs_BCHW.flatten(1), candidates_QCHW.flatten(1)).argmin(dim=1) + 1
+    assert set(quality_B.tolist()) == set(range(88, 96))

@@ -1,4 +1,4 @@
-"""The measured strength of augmentations, against what their settings say."""
+"""The measured magnitude of augmentations agrees with their settings."""
 
 import math
 
@@ -13,7 +13,7 @@ from jersey.augment.magnitude import TOGETHER, magnitudes, mean_change, referenc
 
 
 class FromTorch(Augmentation):
-    """Random without asking the generator."""
+    """An operation that samples from torch's global generator."""
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         return images_BCHW + 0.1 * torch.rand(len(images_BCHW), 1, 1, 1)
@@ -27,15 +27,15 @@ def test_the_crops_show_numbers_and_fill_the_range() -> None:
     assert not torch.equal(crops[0], crops[1])
 
 
-def test_known_changes_are_measured_as_they_are() -> None:
-    """E|N(0, s)| is s x sqrt(2 / pi), and s is uniform below 0.02: too little for the range's ends to matter much."""
+def test_known_changes_are_measured_correctly() -> None:
+    """E|N(0, s)| is s x sqrt(2 / pi), and s is uniform below 0.02, so small that clipping hardly matters."""
     assert magnitudes(lambda images, _: images.float() + 10)[TOGETHER].change == pytest.approx(10)
     change = magnitudes(Augment(noise=Noise(std=0.02)))["noise"].change
     assert change == pytest.approx(255 * 0.01 * math.sqrt(2 / math.pi), rel=0.1)
 
 
-def test_a_shift_moves_points_by_its_share_of_a_side() -> None:
-    """Both offsets are uniform in +-0.1 of a side: 0.1 x 0.765 apart on average (a square's mean radius)."""
+def test_a_shift_moves_points_by_its_fraction_of_a_side() -> None:
+    """Both offsets are uniform in +-0.1 of a side, a mean distance of 0.1 x 0.765 (a square's mean radius)."""
     strength = magnitudes(Augment(geometry=Geometry(shift=0.1)))["geometry"]
     assert strength.moved_mean_percent == pytest.approx(10 * 0.7652, rel=0.15)
     assert strength.moved_p95_percent is not None
@@ -53,17 +53,17 @@ def test_each_operation_is_measured_alone_and_all_together() -> None:
     assert magnitudes(None) == {}
 
 
-def test_it_is_repeatable_and_leaves_the_callers_randomness_alone() -> None:
+def test_it_is_repeatable_and_keeps_the_callers_random_state() -> None:
     torch.manual_seed(1)
     first = mean_change(Augment(own=FromTorch()))
-    drawn = torch.rand(1)
+    sampled = torch.rand(1)
     assert first > 5
     assert mean_change(Augment(own=FromTorch())) == first
     torch.manual_seed(1)
-    assert torch.equal(torch.rand(1), drawn)
+    assert torch.equal(torch.rand(1), sampled)
 
 
-def test_more_rounds_see_rarer_changes() -> None:
+def test_more_rounds_detect_rarer_changes() -> None:
     rare = Augment(color=Color(channel_swap_p=0.002))
     assert mean_change(rare) == 0
     assert mean_change(rare, rounds=30) > 0

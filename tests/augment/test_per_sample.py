@@ -1,4 +1,4 @@
-"""torchvision's transforms, one crop at a time."""
+"""PerSample applies torchvision's transforms to one crop at a time."""
 
 import pytest
 import torch
@@ -11,16 +11,16 @@ from jersey.augment.per_sample import PerSample
 from jersey.core.errors import UserError
 
 
-def test_each_crop_comes_as_bytes_and_comes_back() -> None:
+def test_the_transform_gets_each_crop_as_uint8_and_its_result_is_returned() -> None:
     images_BCHW = (noise(5, 3, 8, 12) * 256).to(torch.uint8)
-    seen: list[Tensor] = []
-    keeping = PerSample(lambda crop_CHW: seen.append(crop_CHW) or crop_CHW)  # type: ignore[func-returns-value]
-    augmented_BCHW = Augment(only=keeping)(images_BCHW, generator())
-    assert torch.equal(torch.stack(seen), images_BCHW)
+    inputs: list[Tensor] = []
+    recorder = PerSample(lambda crop_CHW: inputs.append(crop_CHW) or crop_CHW)  # type: ignore[func-returns-value]
+    augmented_BCHW = Augment(only=recorder)(images_BCHW, generator())
+    assert torch.equal(torch.stack(inputs), images_BCHW)
     torch.testing.assert_close(augmented_BCHW, images_BCHW.float())
 
 
-def test_a_transform_does_what_it_does_outside() -> None:
+def test_a_transform_has_the_same_effect_as_alone() -> None:
     images_BCHW = smooth(4, 24, 24)
     flipped_BCHW = PerSample(v2.RandomHorizontalFlip(p=1))(images_BCHW, generator())
     torch.testing.assert_close(flipped_BCHW, images_BCHW.flip(-1), atol=0.5 / 255 + 1e-6, rtol=0)

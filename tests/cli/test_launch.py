@@ -182,7 +182,7 @@ def test_a_run_starts_with_an_audit_and_continues(launch: Launch, crops_root: Pa
     shutil.copy(next((root / "train" / "00").iterdir()), root / "val" / "00" / "again.jpg")
     result = launch(*TINY, "--fiddler=smoke", "--fdl_set=profile=False", "--run=one", f"--fdl_set=root={root}")
     assert result.returncode == 0, result.stderr
-    assert "warning: leak: 00 in train and val" in result.stderr
+    assert "warning: split_leakage: 00 in train and val" in result.stderr
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
     assert "val/00/again.jpg" in (folder / "audit.txt").read_text(encoding="utf-8")
     assert not (folder / "model_info.json").exists()

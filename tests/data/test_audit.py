@@ -1,4 +1,4 @@
-"""Faults of a data set that are not copies: each is listed, with its place, and none hides another."""
+"""The audit lists every fault of a data set (other than copies) with its place, and no fault hides another."""
 
 import errno
 import json
@@ -33,10 +33,10 @@ def sentences(audit: Audit, kind: str) -> list[str]:
     return [each.sentence for each in audit.findings if each.kind == kind]
 
 
-def of_a_run(root: Path, labels: tuple[str, ...] | None = None) -> Audit:
+def run_audit(root: Path, labels: tuple[str, ...] | None = None) -> Audit:
     splits = read_splits(root)
-    pictures = {name: decode_all(split.paths, None, description="test")[0] for name, split in splits.items()}
-    return fast_audit(root, splits, pictures, skipped={}, labels=labels)
+    image_meta = {name: decode_all(split.paths, None, description="test")[0] for name, split in splits.items()}
+    return fast_audit(root, splits, image_meta, skipped={}, labels=labels)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def annotated(tmp_path: Path) -> Tree:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_damaged_file_is_named_with_its_reason_and_nothing_else(tmp_path: Path, layout: Layout) -> None:
+def test_exactly_the_damaged_files_are_listed_with_their_reasons(tmp_path: Path, layout: Layout) -> None:
     tree = Tree(tmp_path, layout).fill()
     assert audit_folder(tree.root).findings == ()
     planted = {tree.add("val", "00", content): reason for content, reason in DAMAGED.items()}
@@ -59,12 +59,12 @@ def test_every_damaged_file_is_named_with_its_reason_and_nothing_else(tmp_path: 
     assert {each.rows for each in audit.findings} == {(row,) for row in planted}
     for each in audit.findings:
         (row,) = each.rows
-        assert (each.kind, each.severity) == ("bad image", "error")
+        assert (each.kind, each.severity) == ("bad_image", "error")
         assert each.sentence.startswith(f"{row.image} {planted[row]}")
-    assert len(sentences(audit_folder(tree.root, fast=True), "bad image")) == 3, "headers alone"
+    assert len(sentences(audit_folder(tree.root, fast=True), "bad_image")) == 3, "from headers alone"
 
 
-def test_annotated_images_that_do_not_exist_or_are_no_files(annotated: Tree) -> None:
+def test_annotated_images_that_do_not_exist_or_are_not_files_are_bad_images(annotated: Tree) -> None:
     folder = annotated.root / "train" / "images"
     (folder / "folder.jpg").mkdir()
     (folder / "nowhere.jpg").symlink_to("gone.jpg")
@@ -80,17 +80,17 @@ def test_annotated_images_that_do_not_exist_or_are_no_files(annotated: Tree) -> 
     for name in reasons:
         annotated.annotate("train", {"image": f"images/{name}.jpg", "suffix": "0"})
     audit = audit_folder(annotated.root)
-    assert sorted(sentences(audit, "bad image")) == [f"train/images/{name}.jpg {why}" for name, why in reasons.items()]
+    assert sorted(sentences(audit, "bad_image")) == [f"train/images/{name}.jpg {why}" for name, why in reasons.items()]
     assert len(audit.findings) == len(reasons)
 
 
-def test_a_folder_that_cannot_be_listed_is_told_and_the_rest_is_read(
+def test_a_folder_that_cannot_be_listed_is_reported_and_the_rest_is_read(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed, scandir = str(tree.root / "train" / "0"), os.scandir
 
     def refused(path: str) -> object:
-        if path == closed:  # as the system does, except to root
+        if path == closed:  # as the system does, except for root
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return scandir(path)
 
@@ -100,12 +100,12 @@ def test_a_folder_that_cannot_be_listed_is_told_and_the_rest_is_read(
     assert len(audit.rows) == len(SPLITS) * len(LABELS) - 1
 
 
-def test_one_path_with_two_labels_in_the_annotations(annotated: Tree) -> None:
+def test_one_path_with_two_labels_in_the_annotations_is_one_finding(annotated: Tree) -> None:
     row = annotated.add("train", "0", GOOD, name="twice.jpg")
     for label in ("00", "0"):
         annotated.annotate("train", {"image": "images/twice.jpg", "suffix": label})
     (found,) = audit_folder(annotated.root).findings
-    assert (found.kind, found.rows) == ("two labels", (row, row._replace(label="00")))
+    assert (found.kind, found.rows) == ("conflicting_labels", (row, row._replace(label="00")))
     assert "0 and 00 in train (one file): train/images/twice.jpg (0), train/images/twice.jpg (00)" in found.sentence
 
 
@@ -132,12 +132,12 @@ def test_faults_of_folders_are_listed_together_and_relative_to_the_root(tree: Tr
     audit = audit_folder(tree.root)
     found = sentences(audit, "layout")
     assert len(found) == len(audit.findings)
-    for words in ("no folder val", "the test split is empty", "train/stray.jpg lies in no class", "'7 ' has white"):
+    for words in ("no folder val", "the test split is empty", "train/stray.jpg is not in a class", "'7 ' has white"):
         assert sum(words in each for each in found) == 1
     assert str(tree.root) not in "".join(each.replace(f"data folder {tree.root}", "") for each in found)
 
 
-def test_a_folder_without_any_split_is_the_users_mistake(tmp_path: Path) -> None:
+def test_a_folder_without_any_split_raises_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no folder train, val, test"):
         audit_folder(tmp_path)
 
@@ -149,20 +149,20 @@ def test_labels_are_compared_as_strings_with_those_of_train_or_a_pinned_map(tmp_
         tree.add(split, label, encoded(crop("01", 400 + seed), quality=90))
     audit = audit_folder(tmp_path)
     assert [str(each) for each in audit.errors] == [
-        "unknown label: val has images of 00 (1)",
-        "unknown label: test has images of 1 (1)",
+        "unknown_label: val has images of 00 (1)",
+        "unknown_label: test has images of 1 (1)",
     ]
-    assert sentences(audit, "missing label") == [
+    assert sentences(audit, "missing_label") == [
         "val has no image of 1 of 2 labels: 01",
         "test has no image of 2 of 2 labels: 0, 01",
     ]
-    audit = of_a_run(tmp_path, labels=("0", "00", "01", "1"))
+    audit = run_audit(tmp_path, labels=("0", "00", "01", "1"))
     assert audit.errors == []
-    assert "val has no image of 2 of 4 labels: 01, 1" in sentences(audit, "missing label")
+    assert "val has no image of 2 of 4 labels: 01, 1" in sentences(audit, "missing_label")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_illegible_crops_are_counted_apart_and_are_no_label_astray(tmp_path: Path, layout: Layout) -> None:
+def test_illegible_crops_are_counted_separately_and_are_not_an_unknown_label(tmp_path: Path, layout: Layout) -> None:
     tree = Tree(tmp_path, layout).fill()
     for seed in (400, 401):
         tree.add("val", "", encoded(crop("0", seed)))
@@ -203,16 +203,16 @@ def test_a_table_of_many_labels_has_a_line_for_each_and_stays_aligned(tmp_path: 
     assert len({len(line) for line in text.splitlines()}) == 1
 
 
-def test_long_lists_are_cut_in_the_text_and_whole_in_the_json(tree: Tree) -> None:
+def test_long_lists_are_cut_in_the_text_and_complete_in_the_json(tree: Tree) -> None:
     for _ in range(50):
         tree.add("train", "0", b"")
     audit = audit_folder(tree.root)
-    assert "and 40 more" in audit.text(most=10)
-    assert len(audit.text(most=10).splitlines()) < 40
+    assert "and 40 more" in audit.text(max_per_kind=10)
+    assert len(audit.text(max_per_kind=10).splitlines()) < 40
     assert len(json.loads(audit.to_json())["findings"]) == 50
 
 
-def test_names_in_any_script_or_none_stay_on_their_line(tree: Tree) -> None:
+def test_names_in_any_script_or_with_control_characters_stay_on_their_line(tree: Tree) -> None:
     for name in ("été 🏀.jpg", "数字.jpg", "two\nlines.jpg", "a\u2028b.jpg"):
         tree.add("train", "0", b"", name=name)
     shown = ["été 🏀.jpg is empty", "数字.jpg is empty", r"two\nlines.jpg has a name", r"a\u2028b.jpg has a name"]
@@ -227,29 +227,29 @@ def test_names_in_any_script_or_none_stay_on_their_line(tree: Tree) -> None:
     audit.text().encode(), audit.to_json().encode()
 
 
-def test_the_fast_audit_of_a_run_finds_copies_byte_for_byte_only(tree: Tree) -> None:
+def test_the_fast_audit_of_a_run_finds_identical_copies_only(tree: Tree) -> None:
     image = crop("0", 600)
     rows = tree.add("train", "0", encoded(image, quality=90)), tree.add("test", "0", encoded(image, quality=90))
     tree.add("val", "0", encoded(image, quality=60))
-    audit = of_a_run(tree.root)
-    assert [(each.kind, each.rows) for each in audit.findings] == [("leak", rows)]
+    audit = run_audit(tree.root)
+    assert [(each.kind, each.rows) for each in audit.findings] == [("split_leakage", rows)]
     assert audit == audit_folder(tree.root, fast=True)
 
 
-def test_what_a_run_goes_without_is_a_bad_image(tree: Tree) -> None:
+def test_an_image_that_a_run_skips_is_a_bad_image(tree: Tree) -> None:
     skipped = {"train": [], "val": [Skipped("00", BadImage(tree.root / "val" / "00" / "bad.jpg", "is empty"))]}
     splits = read_splits(tree.root)
-    pictures = {name: np.zeros(len(split), IMAGE_META) for name, split in splits.items()}
-    audit = fast_audit(tree.root, splits, pictures, skipped=skipped)
-    (found,) = (each for each in audit.findings if each.kind == "bad image")
+    image_meta = {name: np.zeros(len(split), IMAGE_META) for name, split in splits.items()}
+    audit = fast_audit(tree.root, splits, image_meta, skipped=skipped)
+    (found,) = (each for each in audit.findings if each.kind == "bad_image")
     assert found.rows == (AuditRow("val", "00", "val/00/bad.jpg"),)
     assert found.sentence == "val/00/bad.jpg is empty"
 
 
-def test_paths_are_relative_when_the_root_is(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_a_relative_root(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree.root.parent)
     root = Path(tree.root.name)
     for split in ("train", "val"):
         tree.add(split, "0", encoded(crop("0", 600)))
-    for audit in (audit_folder(root, fast=True), of_a_run(root)):
+    for audit in (audit_folder(root, fast=True), run_audit(root)):
         assert audit.findings[0].rows[0].image.startswith("train/0/")

@@ -1,4 +1,4 @@
-"""The command, in a process of its own: exit codes, and what goes to which stream."""
+"""The audit command in its own process: exit codes and output streams."""
 
 import json
 import subprocess
@@ -20,14 +20,14 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "crops 🏀", "folders").fill()
 
 
-def test_warnings_alone_end_with_0_and_errors_with_1(tree: Tree) -> None:
+def test_the_exit_code_is_0_with_warnings_only_and_1_with_errors(tree: Tree) -> None:
     image = crop("0", 700)
     tree.add("train", "0", encoded(image, quality=90))
     copy = tree.add("train", "0", encoded(image, quality=50))
     done = audit(str(tree.root))
     assert (done.returncode, done.stderr) == (0, "")
     assert "11 images, 0 errors, 1 warning" in done.stdout
-    assert "warning: one picture several times in a split (1)\n" in done.stdout
+    assert "warning: the same image several times in a split (1)\n" in done.stdout
     assert f"  0 in train (2 files, nearly the same): train/0/0010.jpg, {copy.image}\n" in done.stdout
     tree.add("test", "0", encoded(image, quality=50))
     assert audit(str(tree.root)).returncode == 1
@@ -42,7 +42,7 @@ def test_json_is_all_of_standard_output_and_text_survives_a_terminal_without_uni
     assert (done.returncode, content["fast"]) == (1, True)
     assert content["counts"]["train"]["数"] == 1
     assert content["sizes"]["val"]["width_px"] == [80, 80, 80]
-    assert [row._asdict()] in [each["rows"] for each in content["findings"] if each["kind"] == "bad image"]
+    assert [row._asdict()] in [each["rows"] for each in content["findings"] if each["kind"] == "bad_image"]
     done = audit(*flags, environment=environment)
     assert done.returncode == 1
     assert r"\xe9.jpg is empty" in done.stdout

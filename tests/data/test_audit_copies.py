@@ -1,4 +1,4 @@
-"""Every planted copy is found and nothing else, in both layouts; and the exact search against brute force."""
+"""The audit finds exactly the planted copies, in both layouts; its search agrees with brute force."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from jersey.data.audit.copies import MAX_DISTANCE, fingerprint, join_groups, nea
 
 PLACES = {
     "duplicates": (("train", "01"), ("train", "01")),
-    "leak": (("val", "0"), ("test", "0")),
-    "two labels": (("train", "0"), ("train", "00")),
+    "split_leakage": (("val", "0"), ("test", "0")),
+    "conflicting_labels": (("train", "0"), ("train", "00")),
 }
 
 
@@ -42,25 +42,25 @@ def test_every_planted_copy_is_found_and_nothing_else(tmp_path: Path, layout: La
 
 
 @pytest.mark.parametrize(
-    ("second", "copy", "kind", "says"),
+    ("second", "copy", "kind", "words"),
     [
         (("train", "0"), "same bytes", "duplicates", "2 files, byte for byte)"),
         (("train", "0"), "half", "duplicates", "2 files, nearly the same)"),
         (("train", "0"), "mirrored half", "duplicates", "2 files, mirrored)"),
-        (("test", "00"), "same bytes", "two labels", "0 and 00 in train and test"),
+        (("test", "00"), "same bytes", "conflicting_labels", "0 and 00 in train and test"),
     ],
 )
-def test_the_sentence_says_where_the_copies_are_and_how_alike(
-    tmp_path: Path, second: tuple[str, str], copy: str, kind: str, says: str
+def test_the_sentence_names_the_places_of_the_copies_and_how_similar_they_are(
+    tmp_path: Path, second: tuple[str, str], copy: str, kind: str, words: str
 ) -> None:
     tree, image = Tree(tmp_path, "folders").fill(), crop("00", 202)
     tree.add("train", "0", encoded(image, quality=90)), tree.add(*second, COPIES[copy](image))
     (found,) = audit_folder(tmp_path).findings
     assert found.kind == kind
-    assert says in found.sentence
+    assert words in found.sentence
 
 
-def test_many_copies_of_one_still_are_one_finding_with_few_names(tmp_path: Path) -> None:
+def test_many_copies_of_one_image_are_one_finding_with_few_names(tmp_path: Path) -> None:
     tree, image = Tree(tmp_path, "annotations").fill(), crop("01", 203)
     rows = [tree.add("train", "01", encoded(image, quality=quality)) for quality in range(30, 96)]
     rows += [tree.add("val", "01", encoded(image, quality=90)) for _ in range(20)]
@@ -72,17 +72,17 @@ def test_many_copies_of_one_still_are_one_finding_with_few_names(tmp_path: Path)
 
 
 @pytest.mark.parametrize("seed", [207, 209])
-def test_the_same_scene_with_a_difference_in_one_place_is_no_copy(tmp_path: Path, seed: int) -> None:
+def test_the_same_scene_with_a_difference_in_one_place_is_not_a_copy(tmp_path: Path, seed: int) -> None:
     tree, scene = Tree(tmp_path, "folders").fill(), crop("0", seed)
     other, side_px, corner_px = scene.copy(), scene.width // 6, scene.width * 3 // 8
     other.paste((255, 255, 255), (corner_px, corner_px, corner_px + side_px, corner_px + side_px))
     tree.add("train", "0", encoded(scene, quality=90)), tree.add("train", "01", encoded(other, quality=90))
     assert audit_folder(tmp_path).findings == ()
     hashes = [fingerprint(np.asarray(image))[0] for image in (scene, other)]
-    assert (hashes[0] ^ hashes[1]).bit_count() <= MAX_DISTANCE, "else the thumbnails were never compared"
+    assert (hashes[0] ^ hashes[1]).bit_count() <= MAX_DISTANCE, "otherwise the thumbnails were never compared"
 
 
-def test_flat_images_are_told_apart_by_their_color(tmp_path: Path) -> None:
+def test_uniform_images_are_distinguished_by_their_color(tmp_path: Path) -> None:
     tree, expected = Tree(tmp_path, "folders").fill(), set()
     for color in ("black", "white", "red", "blue"):
         pair = [encoded(Image.new("RGB", (side, side), color), quality=90) for side in (40, 60)]
@@ -100,7 +100,7 @@ hashes = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 7, 2**64
 
 
 @given(left=hashes, right=hashes, distance=st.integers(0, 64), tile=st.tuples(st.integers(1, 9), st.integers(1, 9)))
-def test_near_pairs_are_those_that_brute_force_finds(
+def test_near_pairs_agree_with_brute_force(
     left: list[int], right: list[int], distance: int, tile: tuple[int, int]
 ) -> None:
     count = min(len(left), len(right))
@@ -115,7 +115,7 @@ def test_near_pairs_are_those_that_brute_force_finds(
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=20), max_size=5))
-def test_joined_groups_are_those_of_merging_one_by_one(batches: list[list[tuple[int, int]]]) -> None:
+def test_joined_groups_agree_with_merging_pair_by_pair(batches: list[list[tuple[int, int]]]) -> None:
     group_M, expected = np.arange(30), [{item} for item in range(30)]
     for batch in batches:
         pairs_P2 = np.array(batch, dtype=np.intp).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""A data set with images that cannot be used: refused in one sentence, or trained on without them, rightly.
+"""A data set with unusable images is refused in one sentence, or is trained on correctly without them.
 
 Shapes: B batch.
 """
@@ -16,7 +16,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.data.audit import AuditRow
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.problems import SHOWN, skipped_summary
+from jersey.data.problems import MAX_SHOWN, skipped_summary
 
 SIZE_PX = (24, 16)
 GOOD_EACH = 3  # of each label in each split
@@ -34,7 +34,7 @@ def tree(tmp_path: Path) -> Tree:
     return tree
 
 
-def test_bad_illegible_crops_are_skipped_like_others_and_may_be_all_of_them(tree: Tree) -> None:
+def test_bad_illegible_crops_are_skipped_like_others_even_if_none_is_left(tree: Tree) -> None:
     tree.add("train", "", b"", name="bad.png")
     for number in range(2):
         tree.add("val", "", encoded(crop("0", 500 + number), "PNG"), name=f"{number}.png")
@@ -46,7 +46,7 @@ def test_bad_illegible_crops_are_skipped_like_others_and_may_be_all_of_them(tree
     assert [each.label for each in data.skipped["train"]] == [""]
 
 
-def spoil(tree: Tree) -> dict[str, list[AuditRow]]:
+def add_bad_files(tree: Tree) -> dict[str, list[AuditRow]]:
     """Adds bad files before, between and after the good ones of each split."""
     first = ("train", "0", b"", "00000.png"), ("train", "00", b"text", "00_1a.png"), ("train", "01", b"", "z.png")
     other = ("val", "00", b"<html>", "00_1a.png"), ("test", "01", b"", "01_0a.png"), ("test", "0", b"", "0_0a.png")
@@ -63,30 +63,34 @@ def opened(tree: Tree, *, mode: str = "skip", **settings: object) -> JerseyDataM
     return data
 
 
-def message(tree: Tree, *, mode: str = "refuse", **settings: object) -> str:
+def message(tree: Tree, *, mode: str = "error", **settings: object) -> str:
     with pytest.raises(UserError) as caught:
         opened(tree, mode=mode, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_bad_images_of_all_splits_are_told_at_once_by_default(tree: Tree) -> None:
-    rows = [row for of_split in spoil(tree).values() for row in of_split]
+def test_bad_images_of_all_splits_are_reported_at_once_by_default(tree: Tree) -> None:
+    rows = [row for of_split in add_bad_files(tree).values() for row in of_split]
     with pytest.raises(UserError) as caught:
         JerseyDataModule(str(tree.root), seed=0, size_px=SIZE_PX).setup()
-    told = str(caught.value)
-    assert told.startswith(f"{len(rows)} of {len(rows) + 9 * GOOD_EACH} images cannot be used: ")
-    assert sum(row.image in told for row in rows) == SHOWN
-    assert {row.split for row in rows if row.image in told} == set(SPLITS)
-    for words in (f"and {len(rows) - SHOWN} more;", f"`python -m jersey.data.audit {tree.root}`", "on_bad_image=skip"):
-        assert words in told
-    assert "\n" not in told
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{len(rows)} of {len(rows) + 9 * GOOD_EACH} images cannot be used: ")
+    assert sum(row.image in sentence for row in rows) == MAX_SHOWN
+    assert {row.split for row in rows if row.image in sentence} == set(SPLITS)
+    for words in (
+        f"and {len(rows) - MAX_SHOWN} more;",
+        f"`python -m jersey.data.audit {tree.root}`",
+        "on_bad_image=skip",
+    ):
+        assert words in sentence
+    assert "\n" not in sentence
 
 
-def test_skipping_is_as_if_the_files_had_never_been(tree: Tree) -> None:
-    clean = opened(tree, mode="refuse", sampler_power=0.5)
+def test_skipping_bad_files_equals_their_absence(tree: Tree) -> None:
+    clean = opened(tree, mode="error", sampler_power=0.5)
     assert skipped_summary(clean.skipped) == {}
-    spoil(tree)
+    add_bad_files(tree)
     data = opened(tree, sampler_power=0.5)
     assert data.splits == clean.splits
     assert data.class_counts == clean.class_counts
@@ -97,9 +101,9 @@ def test_skipping_is_as_if_the_files_had_never_been(tree: Tree) -> None:
         np.testing.assert_array_equal(data.image_meta[split], clean.image_meta[split])
 
 
-def test_skipped_files_are_known_and_told_once_a_split(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
-    rows = spoil(tree)
-    for number in range(SHOWN):
+def test_skipped_files_are_recorded_and_reported_once_per_split(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+    rows = add_bad_files(tree)
+    for number in range(MAX_SHOWN):
         rows["train"].append(tree.add("train", "0", b"", name=f"zz{number}.png"))
     with caplog.at_level(logging.WARNING, logger="jersey"):
         data = opened(tree)
@@ -107,18 +111,18 @@ def test_skipped_files_are_known_and_told_once_a_split(tree: Tree, caplog: pytes
     for split, of_split in rows.items():
         skipped = {(each.label, str(each.problem.path.relative_to(tree.root))) for each in data.skipped[split]}
         assert skipped == {(row.label, row.image) for row in of_split}
-        (warning,) = (text for text in caplog.messages if text.startswith(f"{split} goes without {len(of_split)} of"))
-        assert sum(row.image in warning for row in of_split) == min(SHOWN, len(of_split))
+        (warning,) = (text for text in caplog.messages if text.startswith(f"{split} skips {len(of_split)} of"))
+        assert sum(row.image in warning for row in of_split) == min(MAX_SHOWN, len(of_split))
     assert "and 3 more" in caplog.messages[0]
     assert len(caplog.messages) == len(SPLITS)
     assert skipped_summary(data.skipped) == {"skipped images": "8 of train, 1 of val, 2 of test, listed in audit.json"}
 
 
-def test_crops_decoded_for_one_mode_do_not_deceive_the_other(tree: Tree) -> None:
-    rows = spoil(tree)
+def test_crops_cached_in_one_mode_are_correct_in_the_other(tree: Tree) -> None:
+    rows = add_bad_files(tree)
     first = opened(tree, cache=".decoded")
-    told = message(tree, cache=".decoded")
-    assert told.startswith(f"{sum(map(len, rows.values()))} of")
+    sentence = message(tree, cache=".decoded")
+    assert sentence.startswith(f"{sum(map(len, rows.values()))} of")
     again = opened(tree, cache=".decoded")
     for split in SPLITS:
         assert again.splits[split] == first.splits[split]
@@ -128,8 +132,8 @@ def test_crops_decoded_for_one_mode_do_not_deceive_the_other(tree: Tree) -> None
         }
     for row in [*rows["train"], *rows["val"], *rows["test"]]:
         (tree.root / row.image).write_bytes(encoded(crop(row.label, 900), "PNG"))
-    mended = opened(tree, mode="refuse", cache=".decoded")
-    assert len(mended.decoded["train"]) == len(first.decoded["train"]) + len(rows["train"])
+    repaired = opened(tree, mode="error", cache=".decoded")
+    assert len(repaired.decoded["train"]) == len(first.decoded["train"]) + len(rows["train"])
 
 
 def empty(tree: Tree, pattern: str) -> None:
@@ -137,7 +141,7 @@ def empty(tree: Tree, pattern: str) -> None:
         path.write_bytes(b"")
 
 
-def test_a_label_without_crops_is_told_and_in_train_refused(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_label_without_crops_is_a_warning_and_in_train_an_error(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
     empty(tree, "val/00/*.png")
     with caplog.at_level(logging.WARNING, logger="jersey"):
         opened(tree)
@@ -147,24 +151,24 @@ def test_a_label_without_crops_is_told_and_in_train_refused(tree: Tree, caplog: 
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_split_without_a_labelled_image_is_refused(tree: Tree, split: str) -> None:
+def test_a_split_without_a_labeled_image_is_refused(tree: Tree, split: str) -> None:
     empty(tree, f"{split}/**/*.png")
     tree.add(split, "", encoded(crop("0", 500), "PNG"))
     assert f"leaves nothing of the {split} split" in message(tree, mode="skip")
 
 
-def test_annotated_files_that_are_not_there_are_bad_images(tmp_path: Path) -> None:
+def test_missing_annotated_files_are_bad_images(tmp_path: Path) -> None:
     tree = Tree(tmp_path, "annotations").fill()
     for name in ("absent.jpg", "loop.jpg", "\ud800.jpg"):
         tree.annotate("train", json.dumps({"image": f"images/{name}", "suffix": "0"}))
     (tmp_path / "train" / "images" / "loop.jpg").symlink_to("loop.jpg")
-    told = message(tree)
+    sentence = message(tree)
     for words in ("absent.jpg does not exist", "symbolic links", r"\ud800.jpg has a name that cannot be shown"):
-        assert words in told
+        assert words in sentence
     assert len(opened(tree, cache=".decoded").decoded["train"]) == len(LABELS)
 
 
-def test_broken_annotations_are_refused_also_when_images_are_skipped(tmp_path: Path) -> None:
+def test_broken_annotations_are_an_error_even_if_images_are_skipped(tmp_path: Path) -> None:
     tree = Tree(tmp_path, "annotations").fill()
     tree.annotate("val", "{")
     assert "not a JSON object" in message(tree, mode="skip")

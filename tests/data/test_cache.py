@@ -1,4 +1,4 @@
-"""Decoded crops on disk: found again as long as nothing has changed, and never when something has."""
+"""Decoded crops on disk are reused as long as nothing has changed, and only then."""
 
 import logging
 import os
@@ -19,8 +19,8 @@ from jersey.data.decode import read_meta
 SIZE_PX = (6, 8)
 
 
-class Counted:
-    """A `fit` that counts its calls: whatever it is called for has been decoded."""
+class CountingResize:
+    """A resize function that counts its calls, and thereby the decoded images."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -45,12 +45,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(paths: list[Path], folder: Path | None, *, settings: str = "stretch") -> tuple[DecodedCrops, int]:
-    """The crops, and how many had to be decoded."""
-    fit = Counted()
+    """Returns the crops, and how many had to be decoded."""
+    resize_crop = CountingResize()
     crops = load_crops(
-        paths, Preprocessing(resize=fit, size_px=SIZE_PX, settings=settings), name="train", folder=folder
+        paths, Preprocessing(resize=resize_crop, size_px=SIZE_PX, settings=settings), name="train", folder=folder
     )
-    return crops, fit.calls
+    return crops, resize_crop.calls
 
 
 def expected(paths: list[Path]) -> np.ndarray:
@@ -59,7 +59,7 @@ def expected(paths: list[Path]) -> np.ndarray:
 
 
 def _rewritten(paths: list[Path]) -> list[Path]:
-    """Other pixels; all that can be set back is as before: size and times."""
+    """Changes the pixels, and restores what can be restored: size and times."""
     path = paths[0]
     known, length = path.stat(), len(path.read_bytes())
     Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
@@ -87,15 +87,13 @@ def test_changed_images_and_other_rows_are_noticed(
 
 
 def test_a_write_just_after_decoding_is_noticed(paths: list[Path], folder: Path) -> None:
-    for level in range(5):  # each as fast as it goes after the one before
+    for level in range(5):  # as fast as possible one after the other
         Image.new("RGB", SIZE_PX[::-1], (level, 0, 0)).save(paths[0], compress_level=0)
         crops, _ = load(paths, folder)
         assert crops.images_NCHW[0, 0, 0, 0] == level
 
 
-def test_other_settings_are_other_crops_and_what_is_done_to_rows_stays_in_memory(
-    paths: list[Path], folder: Path
-) -> None:
+def test_other_settings_give_other_crops_and_changes_of_rows_stay_in_memory(paths: list[Path], folder: Path) -> None:
     load(paths, folder, settings="stretch")
     assert load(paths, folder, settings="letterbox")[1] == len(paths)
     crops, decoded = load(paths, folder, settings="stretch")
@@ -104,7 +102,7 @@ def test_other_settings_are_other_crops_and_what_is_done_to_rows_stays_in_memory
     np.testing.assert_array_equal(load(paths, folder)[0].images_NCHW, expected(paths))
 
 
-def test_a_damaged_file_is_made_again(paths: list[Path], folder: Path) -> None:
+def test_a_damaged_file_is_rebuilt(paths: list[Path], folder: Path) -> None:
     load(paths, folder)
     for pattern in ("train*.files.npz", "train*[0-9a-f].npy"):
         for length in (0, 40, 200):
@@ -114,7 +112,7 @@ def test_a_damaged_file_is_made_again(paths: list[Path], folder: Path) -> None:
             assert load(paths, folder)[1] == 0
 
 
-def test_only_those_used_last_are_kept(paths: list[Path], folder: Path) -> None:
+def test_only_the_most_recently_used_files_are_kept(paths: list[Path], folder: Path) -> None:
     for count in range(1, MAX_CACHED + 3):
         load(paths[:count], folder)
     load(paths[: MAX_CACHED + 2], folder)
@@ -142,8 +140,8 @@ def test_rows_are_the_good_images_in_order_and_a_second_start_decodes_nothing(
     assert decoded == [len(good), len(good), 0]
 
 
-def test_nothing_is_kept_of_images_that_could_not_be_read(paths: list[Path], folder: Path) -> None:
-    """What has their place, size and times is not known; and another user of the folder may be allowed to read them."""
+def test_no_file_is_kept_if_an_image_could_not_be_read(paths: list[Path], folder: Path) -> None:
+    """Such an image has no known identity, and another user of the folder may be allowed to read it."""
     paths[3].unlink()
     for _ in range(2):
         crops, decoded = load(paths, folder)
@@ -153,7 +151,7 @@ def test_nothing_is_kept_of_images_that_could_not_be_read(paths: list[Path], fol
         assert not list(folder.glob("*.np?"))
 
 
-def test_a_place_that_takes_no_folder_costs_one_warning(
+def test_a_cache_folder_that_cannot_be_created_causes_one_warning(
     paths: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = tmp_path / "a file"
@@ -166,8 +164,8 @@ def test_a_place_that_takes_no_folder_costs_one_warning(
     assert str(place) in record.message
 
 
-@pytest.mark.parametrize("room_kb", [0, 600])  # for no file, and for that of the pixels alone
-def test_a_disk_without_room_costs_one_warning_and_nothing_is_left(
+@pytest.mark.parametrize("room_kb", [0, 600])  # room for no file, and for that of the pixels alone
+def test_a_full_disk_causes_one_warning_and_leaves_no_file(
     paths: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, room_kb: int
 ) -> None:
     many = paths * 300
@@ -185,13 +183,14 @@ import sys, time, pathlib
 import numpy as np
 from jersey.data.cache import Preprocessing, load_crops
 
-def fit(pixels):
+def resize(pixels):
     time.sleep(float(sys.argv[3]))
     print("decoded\\n", end="", flush=True)  # in one piece, beside other threads
     return pixels.transpose(2, 0, 1)
 
 paths = sorted(pathlib.Path(sys.argv[1]).glob("*.png"))
-crops = load_crops(paths, Preprocessing(resize=fit, size_px=(6, 8), settings=""), name="train", folder=pathlib.Path(sys.argv[2]))
+preprocessing = Preprocessing(resize=resize, size_px=(6, 8), settings="")
+crops = load_crops(paths, preprocessing, name="train", folder=pathlib.Path(sys.argv[2]))
 print("sum", int(crops.images_NCHW.sum()))
 """
 
@@ -201,13 +200,13 @@ def started(paths: list[Path], folder: Path, *, crop_s: float = 0.1) -> subproce
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_of_several_processes_one_decodes(paths: list[Path], folder: Path) -> None:
+def test_only_one_of_several_processes_decodes(paths: list[Path], folder: Path) -> None:
     outputs = [process.communicate(timeout=120)[0] for process in [started(paths, folder) for _ in range(3)]]
     assert sum(output.count("decoded") for output in outputs) == len(paths)
     assert all(f"sum {expected(paths).sum()}" in output for output in outputs)
 
 
-def test_after_a_kill_the_next_process_starts_afresh_and_who_waits_for_it_says_so(
+def test_after_a_kill_the_next_process_starts_over_and_a_waiting_one_logs_it(
     paths: list[Path], folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     killed = started(paths, folder)

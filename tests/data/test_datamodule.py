@@ -1,4 +1,4 @@
-"""From real image files to batches: the contract, the strictness of the splits, and what is told to the user.
+"""From real image files to batches: the data module's guarantees, its strict splits, and its messages.
 
 Shapes: B batch, H W the size of the network's input.
 """
@@ -25,8 +25,8 @@ CROPS_EACH = {"train": 6, "val": 2, "test": 2}
 HEIGHT_PX, WIDTH_PX = 24, 16
 
 
-def draw_crops(root: Path, *, without: Iterable[tuple[str, str]] = ()) -> Path:
-    """A small data set of random pictures of many sizes, the same ones under the same names."""
+def write_crops(root: Path, *, without: Iterable[tuple[str, str]] = ()) -> Path:
+    """Writes a small data set of random images of many sizes, always the same ones."""
     rng = np.random.default_rng(0)
     for split in SPLITS:
         for label in LABELS:
@@ -41,7 +41,7 @@ def draw_crops(root: Path, *, without: Iterable[tuple[str, str]] = ()) -> Path:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_crops(tmp_path_factory.mktemp("folders"))
+    return write_crops(tmp_path_factory.mktemp("folders"))
 
 
 def opened(root: Path, **settings: object) -> JerseyDataModule:
@@ -70,7 +70,7 @@ def same(left: list[Batch], right: list[Batch]) -> bool:
 
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_row_is_the_fitted_file_that_its_index_names(root: Path, split: str, mode: str) -> None:
+def test_a_row_is_the_resized_file_at_its_index(root: Path, split: str, mode: str) -> None:
     data = opened(root, resize_mode=mode)
     for batch in batches(data, split):
         assert set(batch) == {"images", "labels", "indices"}
@@ -80,13 +80,13 @@ def test_a_row_is_the_fitted_file_that_its_index_names(root: Path, split: str, m
             path = data.splits[split].paths[index]
             assert path.parent.name == data.labels.names[label] == data.splits[split].labels[index]
             pixels = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)
-            fitted = resize(pixels[None], height_px=HEIGHT_PX, width_px=WIDTH_PX, mode=mode)[0]  # type: ignore[arg-type]
-            assert torch.equal(image, fitted)
+            resized = resize(pixels[None], height_px=HEIGHT_PX, width_px=WIDTH_PX, mode=mode)[0]  # type: ignore[arg-type]
+            assert torch.equal(image, resized)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_val_and_test_are_the_same_at_every_pass_and_seed_whatever_is_done_to_a_batch(root: Path, split: str) -> None:
-    """Every crop once, in order, the same bytes, whatever the seeds and the state of any generator are."""
+def test_val_and_test_are_the_same_in_every_pass_and_for_every_seed(root: Path, split: str) -> None:
+    """Every crop comes once, in order, with the same bytes, for any seed and generator state and after any change."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002  # the global state is the point
     data = opened(root, sampler_power=1.0)
@@ -122,19 +122,19 @@ def test_the_train_order_is_a_function_of_the_seed(root: Path) -> None:
 
 
 def test_train_batches_are_all_full(root: Path) -> None:
-    """30 crops in batches of 8: three batches, the last six crops wait for another epoch."""
+    """30 crops make three batches of 8; the last six crops wait for another epoch."""
     for batch_size, sizes in ((8, [8, 8, 8]), (30, [30])):
         assert [len(batch["labels"]) for batch in batches(opened(root, batch_size=batch_size), "train")] == sizes
     data = opened(root, batch_size=31)
     with pytest.raises(UserError, match=r"batch_size=31 .* 30 train crops"):
         data.train_dataloader()
-    assert len(batches(data, "val")) == 3  # evaluation is not concerned
+    assert len(batches(data, "val")) == 3  # evaluation is not affected
 
 
-def test_a_class_missing_from_val_and_test_keeps_the_indices_and_is_told_once(
+def test_a_class_missing_from_val_and_test_keeps_the_indices_and_is_reported_once(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    draw_crops(tmp_path, without=[("val", "00"), ("test", "00")])
+    write_crops(tmp_path, without=[("val", "00"), ("test", "00")])
     with caplog.at_level(logging.WARNING, logger="jersey"):
         data = opened(tmp_path)
         data.setup("test")
@@ -163,24 +163,24 @@ def test_pinned_labels_fix_the_indices(root: Path, caplog: pytest.LogCaptureFixt
     assert [record.getMessage().split()[0] for record in caplog.records] == ["train", "val", "test"]
 
 
-def test_the_sampler_balances_what_is_trained_on(tmp_path: Path) -> None:
-    draw_crops(tmp_path)
+def test_the_sampler_balances_the_train_batches(tmp_path: Path) -> None:
+    write_crops(tmp_path)
     for number in range(1, 6):
         (tmp_path / "train" / "7" / f"7_{number}.png").unlink()
     data = opened(tmp_path, batch_size=5, sampler_power=1.0)
-    drawn = torch.cat([batch["labels"] for batch in batches(data, "train")])
+    labels = torch.cat([batch["labels"] for batch in batches(data, "train")])
     assert data.class_counts == [6, 1, 6, 6, 6]
-    assert torch.bincount(drawn).tolist() == [5, 5, 5, 5, 5]
+    assert torch.bincount(labels).tolist() == [5, 5, 5, 5, 5]
 
 
-def test_building_reads_nothing_and_a_missing_data_set_is_drawn_before_it_is_read(tmp_path: Path) -> None:
+def test_construction_reads_nothing_and_a_missing_data_set_is_generated_before_it_is_read(tmp_path: Path) -> None:
     data = JerseyDataModule(str(tmp_path / "new"), seed=0)
     with pytest.raises(UserError, match="does not exist"):
         data.setup()
-    assert len(opened(tmp_path / "new", generate=draw_crops).decoded["train"]) == 30
+    assert len(opened(tmp_path / "new", generate=write_crops).decoded["train"]) == 30
 
 
-def test_processes_of_torchrun_take_their_shares_and_are_told_of_the_cache(
+def test_processes_of_torchrun_take_their_parts_and_are_warned_without_a_cache(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     alone = rows(opened(root), "train")

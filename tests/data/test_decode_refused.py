@@ -1,4 +1,4 @@
-"""Files that cannot be used: each is a `BadImage` with its reason, whatever Pillow makes of it, and costs no memory."""
+"""Every unusable file raises `BadImage` with a reason, whatever Pillow raises, and takes no memory."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ from robustness.dirty_files import header_of_bomb, png, whole_bomb
 
 from jersey.data.decode import MAX_BYTES, MAX_PIXELS, BadImage, ImageReadError, decode
 
-# pytest replaces the filters that the module has set; that they work is tested in a process of its own.
+# pytest replaces the filters that the module has set; another test checks them in a separate process.
 PILLOW_MAY_WARN = pytest.mark.filterwarnings(r"ignore:::PIL\.")
 
 
-GREY_HW = np.arange(24 * 40, dtype=np.uint16).reshape(24, 40).astype(np.uint8)
+GRAY_HW = np.arange(24 * 40, dtype=np.uint16).reshape(24, 40).astype(np.uint8)
 
 
 def reason(path: Path) -> str:
@@ -29,7 +29,7 @@ def reason(path: Path) -> str:
     return caught.value.reason
 
 
-def test_what_is_no_image(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "gone.jpg")
     (tmp_path / "round").symlink_to("about")
     (tmp_path / "about").symlink_to("round")
@@ -50,7 +50,7 @@ def test_what_is_no_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])
-def test_truncated(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
@@ -61,15 +61,15 @@ def test_truncated(tmp_path: Path, suffix: str) -> None:
 
 @PILLOW_MAY_WARN
 @pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
-def test_decompression_bomb(tmp_path: Path, side: int) -> None:
-    """Below, above and far above the sizes at which Pillow itself warns and gives up."""
+def test_a_decompression_bomb_is_refused(tmp_path: Path, side: int) -> None:
+    """The sizes are below, above and far above those at which Pillow itself warns and raises."""
     (tmp_path / "a.png").write_bytes(header_of_bomb(side))
     assert f"more than {MAX_PIXELS}" in reason(tmp_path / "a.png")
 
 
-def test_the_most_pixels_are_still_read(tmp_path: Path) -> None:
-    Image.new("1", (MAX_PIXELS // 1000, 1000)).save(tmp_path / "most.png")
-    assert decode(tmp_path / "most.png").shape == (1000, MAX_PIXELS // 1000, 3)
+def test_the_max_number_of_pixels_is_decoded(tmp_path: Path) -> None:
+    Image.new("1", (MAX_PIXELS // 1000, 1000)).save(tmp_path / "max.png")
+    assert decode(tmp_path / "max.png").shape == (1000, MAX_PIXELS // 1000, 3)
     Image.new("1", (MAX_PIXELS // 1000 + 1, 1000)).save(tmp_path / "more.png")
     assert f"more than {MAX_PIXELS}" in reason(tmp_path / "more.png")
 
@@ -97,7 +97,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_bombs_take_no_memory(tmp_path: Path) -> None:
-    """400 million pixels would take 1,200 MB as RGB, and 50 MB as the bits they are."""
+    """400 million pixels would take 1,200 MB as RGB, and take 50 MB as bits."""
     Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
     (tmp_path / "whole.png").write_bytes(whole_bomb(20_000))
     (tmp_path / "header.png").write_bytes(header_of_bomb(60_000))
@@ -107,16 +107,16 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
     assert int(grown_kb) < 40_000
 
 
-def test_pixels_without_a_fixed_meaning(tmp_path: Path) -> None:
-    Image.fromarray(GREY_HW.astype(np.float32)).save(tmp_path / "float.tif")
+def test_pixels_without_a_defined_color_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(GRAY_HW.astype(np.float32)).save(tmp_path / "float.tif")
     assert "'F'" in reason(tmp_path / "float.tif")
-    Image.fromarray(GREY_HW.astype(np.int32) - 1).save(tmp_path / "negative.tif")
-    Image.fromarray(GREY_HW.astype(np.int32) + 65_500).save(tmp_path / "wide.tif")
+    Image.fromarray(GRAY_HW.astype(np.int32) - 1).save(tmp_path / "negative.tif")
+    Image.fromarray(GRAY_HW.astype(np.int32) + 65_500).save(tmp_path / "wide.tif")
     for name in ("negative.tif", "wide.tif"):
         assert "outside 0 ... 65535" in reason(tmp_path / name)
 
 
-def test_a_name_that_the_locale_cannot_write() -> None:
+def test_a_name_that_the_locale_cannot_write_is_refused() -> None:
     code = (
         "from pathlib import Path; from jersey.data.decode import decode; from jersey.data.decode import BadImage\n"
         "try: decode(Path('\\u00e4.png'))\n"

@@ -1,4 +1,4 @@
-"""Annotation files: what is read from them, and with which words they are refused."""
+"""Annotation files: how they are read, and the errors that refuse them."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
 
 from jersey.core.labels import ILLEGIBLE
+from jersey.data.formats import parse_row
 from jersey.data.index import read_splits
 
 
@@ -15,7 +16,7 @@ def annotated(tmp_path: Path) -> Path:
     return annotated_tree(tmp_path)
 
 
-def test_annotations_are_recognised_and_merged_relative_to_their_file(annotated: Path) -> None:
+def test_annotations_are_recognized_and_merged_relative_to_their_file(annotated: Path) -> None:
     touch(annotated / "train" / "more" / "c.jpg")
     annotate(annotated / "train" / "more" / "rows.JSONL", ("c.jpg", "01"), ("../images/a.jpg", "0"))
     train = read_splits(annotated)["train"]
@@ -31,7 +32,7 @@ def test_repeated_rows_blank_lines_byte_order_marks_and_unicode_line_separators(
     assert read_splits(annotated)["train"].counts() == {"0": 1, "00": 1, "5": 1}
 
 
-def test_an_image_with_an_empty_label_is_illegible_unless_another_row_gives_its_number(annotated: Path) -> None:
+def test_an_image_with_an_empty_label_is_illegible_unless_another_row_labels_it(annotated: Path) -> None:
     touch(annotated / "train" / "images" / "c.jpg")
     annotate(annotated / "train" / "0.jsonl", ("images/c.jpg", ""), ("images/a.jpg", ""), ("images/c.jpg", ""))
     annotate(annotated / "train" / "zzz.jsonl", ("images/b.jpg", ""))
@@ -41,7 +42,15 @@ def test_an_image_with_an_empty_label_is_illegible_unless_another_row_gives_its_
     assert splits["val"].illegible == 0
 
 
-def test_rows_may_name_the_track_of_an_image(annotated: Path) -> None:
+@pytest.mark.parametrize("key", ["tracklet", "track"])
+def test_both_keys_name_the_tracklet_of_an_image(annotated: Path, key: str) -> None:
+    line = json.dumps({"image": "images/a.jpg", "suffix": "0", key: "p7"})
+    (annotated / "train" / "tracklets.jsonl").write_text(line)
+    assert read_splits(annotated)["train"].tracklets == ("p7", "")
+    assert parse_row(line, where="here", needs_label=False).tracklet == "p7"
+
+
+def test_rows_may_name_the_tracklet_of_an_image(annotated: Path) -> None:
     tracklet = "game 1, player 7"
     lines = [
         {"image": "images/c.jpg", "suffix": "", "tracklet": tracklet},
@@ -56,7 +65,7 @@ def test_rows_may_name_the_track_of_an_image(annotated: Path) -> None:
     assert train.tracklets[0] is train.tracklets[2], "one string in memory"
 
 
-def test_an_image_with_two_labels_or_in_two_tracks_names_both(annotated: Path) -> None:
+def test_the_error_for_an_image_with_two_labels_or_tracklets_names_both(annotated: Path) -> None:
     annotate(annotated / "train" / "zzz.jsonl", ("images/a.jpg", "00"))
     message = refusal(annotated)
     assert str(annotated / "train" / "images" / "a.jpg") in message
@@ -69,7 +78,9 @@ def test_an_image_with_two_labels_or_in_two_tracks_names_both(annotated: Path) -
         assert words in message
 
 
-def test_links_to_images_outside_the_root_are_fine(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_links_to_images_outside_the_root_are_allowed(
+    annotated: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     outside = touch(tmp_path_factory.mktemp("outside") / "c.jpg")
     (annotated / "train" / "c.jpg").symlink_to(outside)
     annotate(annotated / "train" / "c.jsonl", ("c.jpg", "3"))
@@ -77,7 +88,7 @@ def test_links_to_images_outside_the_root_are_fine(annotated: Path, tmp_path_fac
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "problem"),
     [
         (b'{"image": "images/a.jpg", "suffix": "0"', "not a JSON object"),
         (b"[" * 100_000, "not a JSON object"),
@@ -100,12 +111,12 @@ def test_links_to_images_outside_the_root_are_fine(annotated: Path, tmp_path_fac
         (b'{"image": "images/a.jpg", "suffix": "\xe9"}', "not UTF-8"),
     ],
 )
-def test_bad_annotation_lines_are_named_by_file_and_line(annotated: Path, line: bytes, complaint: str) -> None:
+def test_bad_annotation_lines_are_named_by_file_and_line(annotated: Path, line: bytes, problem: str) -> None:
     file = annotated / "train" / "rows.jsonl"
     file.write_bytes(file.read_bytes() + b"\n" + line + b"\n")
     message = refusal(annotated)
     assert f"{file}:4: " in message
-    assert complaint in message
+    assert problem in message
 
 
 def test_missing_images_are_left_to_decoding(annotated: Path) -> None:
@@ -113,7 +124,7 @@ def test_missing_images_are_left_to_decoding(annotated: Path) -> None:
     assert len(read_splits(annotated)["train"]) == 2 + 3
 
 
-def test_all_problems_of_all_splits_are_told_at_once(annotated: Path) -> None:
+def test_all_problems_of_all_splits_are_reported_at_once(annotated: Path) -> None:
     (annotated / "train" / "images" / "stray.jsonl").write_text("{\n")
     annotate(annotated / "val" / "more.jsonl", ("images/a.jpg", "0 "), ("images/b.jpg", 7), ("../../../a.jpg", "0"))
     (annotated / "test" / "more.jsonl").write_text("1\n2\n3\n")

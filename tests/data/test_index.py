@@ -1,4 +1,4 @@
-"""Both layouts of a data set on disk: what is read, in which order, and what is refused with which words."""
+"""Both layouts of a data set on disk: the rows, their order, and the errors that refuse a faulty data set."""
 
 import shutil
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_folder_per_class_keeps_labels_as_written(root: Path) -> None:
     assert all(path.is_file() for path in train.paths)
 
 
-def test_hidden_files_and_folders_are_no_classes(root: Path) -> None:
+def test_hidden_files_and_folders_are_ignored(root: Path) -> None:
     before = read_splits(root)
     touch(root / "train" / ".thumbnails" / "a.jpg")
     touch(root / "train" / "__MACOSX" / "23" / "a.jpg")
@@ -86,14 +86,14 @@ def test_both_layouts_give_the_same_rows_in_the_same_order(tmp_path: Path) -> No
     }
 
 
-def test_order_is_total_for_equal_names(root: Path) -> None:
+def test_equal_names_are_ordered_by_path(root: Path) -> None:
     for folder in ("game2", "game1"):
         touch(root / "train" / "0" / folder / "same.jpg")
     same = [path.parent.name for path in read_splits(root)["train"].paths if path.name == "same.jpg"]
     assert same == ["game1", "game2"]
 
 
-def test_missing_root_and_root_that_is_a_file(tmp_path: Path) -> None:
+def test_a_missing_root_and_a_root_that_is_a_file_are_refused(tmp_path: Path) -> None:
     assert f"{tmp_path / 'nowhere'} does not exist" in refusal(tmp_path / "nowhere")
     assert "is a file" in refusal(touch(tmp_path / "file.zip"))
     assert "does not exist" in refusal(tmp_path / ("long" * 200))
@@ -116,7 +116,7 @@ def test_a_missing_and_an_empty_split_and_an_image_outside_a_class_folder_are_na
 
 
 @pytest.mark.parametrize("name", [" 23", "23\u200b", "2\n3"])
-def test_class_folder_that_only_looks_like_a_number(root: Path, name: str) -> None:
+def test_a_class_folder_that_only_looks_like_a_number_is_refused(root: Path, name: str) -> None:
     touch(root / "train" / name / "a.jpg")
     with pytest.raises(UserError, match="the label") as caught:
         read_splits(root)
@@ -135,7 +135,7 @@ def test_label_map_comes_from_train_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "pinned", "says"),
+    ("train", "test", "pinned", "sentence"),
     [
         (("0", "00"), (), ["00", "000"], "the train split has labels that the pinned label map lacks: 0;"),
         (("0", "1"), ("00", "1"), None, "the test split has labels that the train split lacks: 00;"),
@@ -143,9 +143,9 @@ def test_label_map_comes_from_train_alone() -> None:
     ],
 )
 def test_labels_outside_the_map_and_a_single_class_are_refused(
-    train: tuple[str, ...], test: tuple[str, ...], pinned: list[str] | None, says: str
+    train: tuple[str, ...], test: tuple[str, ...], pinned: list[str] | None, sentence: str
 ) -> None:
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=sentence):
         label_map({"train": split_of(*train), "test": split_of(*test, name="test")}, pinned=pinned)
 
 
@@ -155,7 +155,7 @@ def test_paths_are_a_sequence_of_paths() -> None:
     assert paths[np.int64(1)] == Path("/a/00.jpg")
 
 
-def test_folders_below_a_class_folder_are_tracks(root: Path) -> None:
+def test_folders_below_a_class_folder_are_tracklets(root: Path) -> None:
     tracklet_of = {"1": "23/p7", "2": "23/p7", "3": "illegible/p7", "4": "illegible/game 2/p7"}
     for name, tracklet in tracklet_of.items():
         touch(root / "train" / tracklet / f"{name}.jpg")

@@ -1,4 +1,4 @@
-"""BatchLoader of a split: every crop once, in the sampler's order, whole and where they are wanted."""
+"""The BatchLoader serves every crop once, in the sampler's order, in whole batches on the requested device."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from jersey.data.loader import PADDING, BatchLoader, InMemorySplit, uneven_share
+from jersey.data.loader import PADDING, BatchLoader, InMemorySplit, batch_size_error
 from jersey.data.sampler import BalancedSampler
 
 CPU = torch.device("cpu")
@@ -54,8 +54,8 @@ def test_the_epoch_reaches_the_sampler(split: InMemorySplit) -> None:
     assert rows(1).tolist() == sampler.draw(1).tolist() != sampler.draw(0).tolist()
 
 
-def shares(split: InMemorySplit, processes: int, *, batch_size: int, drop_last: bool) -> list[list[Tensor]]:
-    """The rows of every batch, by rank."""
+def rows_by_rank(split: InMemorySplit, processes: int, *, batch_size: int, drop_last: bool) -> list[list[Tensor]]:
+    """Returns the rows of every batch, by rank."""
     sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
     loaders = [
         BatchLoader(
@@ -69,45 +69,47 @@ def shares(split: InMemorySplit, processes: int, *, batch_size: int, drop_last: 
 
 
 @pytest.mark.parametrize(("processes", "batch_size"), [(2, 4), (2, 2), (3, 6), (4, 8)])
-def test_processes_share_each_train_batch_of_one(split: InMemorySplit, processes: int, batch_size: int) -> None:
-    ((*alone,),) = shares(split, 1, batch_size=batch_size, drop_last=True)
-    together = shares(split, processes, batch_size=batch_size, drop_last=True)
+def test_processes_divide_each_train_batch_of_a_single_process(
+    split: InMemorySplit, processes: int, batch_size: int
+) -> None:
+    ((*alone,),) = rows_by_rank(split, 1, batch_size=batch_size, drop_last=True)
+    together = rows_by_rank(split, processes, batch_size=batch_size, drop_last=True)
     for batch, *parts in zip(alone, *together, strict=True):
         assert torch.stack(parts, dim=1).flatten().tolist() == batch.tolist()
 
 
 @pytest.mark.parametrize("processes", [2, 3, COUNT + 1, 2 * COUNT + 1])
 @pytest.mark.parametrize("batch_size", [1, 4, COUNT + 1])
-def test_processes_see_every_crop_once_in_as_many_equal_batches(
+def test_processes_see_every_crop_once_in_equally_many_equal_batches(
     split: InMemorySplit, processes: int, batch_size: int
 ) -> None:
-    ((*alone,),) = shares(split, 1, batch_size=batch_size, drop_last=False)
-    together = shares(split, processes, batch_size=batch_size, drop_last=False)
+    ((*alone,),) = rows_by_rank(split, 1, batch_size=batch_size, drop_last=False)
+    together = rows_by_rank(split, processes, batch_size=batch_size, drop_last=False)
     assert {tuple(map(len, of_rank)) for of_rank in together} == {tuple(map(len, together[0]))}
     rows = torch.stack([torch.cat(of_rank) for of_rank in together], dim=1).flatten()
     assert rows[rows != PADDING].tolist() == torch.cat(alone).tolist()
     assert (rows == PADDING).sum() < processes
 
 
-def test_a_padded_batch_is_whole(split: InMemorySplit) -> None:
+def test_a_padded_batch_has_full_size(split: InMemorySplit) -> None:
     *_, last = in_order(split, batch_size=4, rank=1, processes=2)
     assert last["indices"].tolist() == [9, PADDING]
     assert len(last["images"]) == len(last["labels"]) == 2
 
 
 @pytest.mark.parametrize(("batch_size", "processes"), [(7, 2), (8, 3), (2, 2), (4, 8)])
-def test_a_batch_that_cannot_be_shared_is_told_with_one_that_can(batch_size: int, processes: int) -> None:
-    sentence = uneven_share(batch_size, processes)
+def test_the_error_for_an_indivisible_batch_size_names_a_divisible_one(batch_size: int, processes: int) -> None:
+    sentence = batch_size_error(batch_size, processes)
     assert sentence is not None
     assert f"data.batch_size={batch_size} " in sentence
     assert f", {2 * processes} or more" in sentence
-    assert uneven_share(2 * processes, processes) is uneven_share(7, 1) is uneven_share(1, 1) is None
+    assert batch_size_error(2 * processes, processes) is batch_size_error(7, 1) is batch_size_error(1, 1) is None
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("fits", [True, False])
-def test_on_a_gpu_they_arrive_there(split: InMemorySplit, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jersey.data.loader.SHARE_OF_GPU", 0.25 if fits else 0.0)
+def test_batches_for_a_gpu_are_on_the_gpu(split: InMemorySplit, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jersey.data.loader.GPU_FRACTION", 0.25 if fits else 0.0)
     device = torch.device("cuda", 0)
     loader = in_order(split, batch_size=4, device=device)
     assert loader.split.images_NCHW.is_cuda == fits
@@ -117,9 +119,9 @@ def test_on_a_gpu_they_arrive_there(split: InMemorySplit, fits: bool, monkeypatc
 
 
 @pytest.mark.gpu
-def test_no_batch_of_a_split_on_the_gpu_waits_for_it(split: InMemorySplit) -> None:
+def test_batches_of_a_split_on_the_gpu_do_not_synchronize(split: InMemorySplit) -> None:
     batches = iter(in_order(split, batch_size=4, device=torch.device("cuda", 0)))
-    next(batches)  # brings the order of the epoch
+    next(batches)  # copies the order of the epoch
     torch.cuda.set_sync_debug_mode("error")
     try:
         list(batches)

@@ -1,4 +1,4 @@
-"""The resize against torch's and Pillow's antialiased ones, and what it does to shape, content and borders.
+"""The resize agrees with torch's antialiased one, and preserves shape, content and borders as specified.
 
 Shapes: B batch, C channels, h w size before, H W size after.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jersey.data.resize import PARTS, resampling_weights, resize
 
-# Heights and widths before and after: down, up, one axis each, odd, thin, and a single pixel.
+# Heights and widths before and after: smaller, larger, one axis each, odd, thin, and a single pixel.
 SIZES = [
     ((480, 640), (224, 224)),
     ((37, 23), (64, 64)),
@@ -34,41 +34,41 @@ def distance(left: Tensor, right: Tensor) -> float:
 
 
 @pytest.mark.parametrize(("before", "after"), SIZES)
-def test_stretch_is_torchs_antialiased_bilinear_resize(before: tuple[int, int], after: tuple[int, int]) -> None:
+def test_stretch_equals_torchs_antialiased_bilinear_resize(before: tuple[int, int], after: tuple[int, int]) -> None:
     images_BChw = noise(2, *before)
-    fitted_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1])
-    assert fitted_BCHW.dtype == torch.uint8
+    resized_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1])
+    assert resized_BCHW.dtype == torch.uint8
     reference_BCHW = F.interpolate(images_BChw.float(), after, mode="bilinear", antialias=True, align_corners=False)
-    assert distance(fitted_BCHW, reference_BCHW) <= 1 + 0.05  # two roundings, and that of the weights
-    assert (fitted_BCHW - reference_BCHW).mean().abs() < 0.1  # which favour neither dark nor light
+    assert distance(resized_BCHW, reference_BCHW) <= 1 + 0.05  # two roundings, and the rounding of the weights
+    assert (resized_BCHW - reference_BCHW).mean().abs() < 0.1  # without a bias to dark or light
 
 
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])
 @pytest.mark.parametrize("size", [(224, 224), (37, 61), (1, 1), (1024, 768)])
-def test_the_wanted_size_comes_back_unchanged(mode: str, size: tuple[int, int]) -> None:
+def test_an_image_of_the_output_size_is_unchanged(mode: str, size: tuple[int, int]) -> None:
     images_BChw = noise(1, *size)
-    fitted_BCHW = resize(images_BChw, height_px=size[0], width_px=size[1], mode=mode)  # type: ignore[arg-type]
-    assert torch.equal(fitted_BCHW, images_BChw)
+    resized_BCHW = resize(images_BChw, height_px=size[0], width_px=size[1], mode=mode)  # type: ignore[arg-type]
+    assert torch.equal(resized_BCHW, images_BChw)
 
 
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])
 @pytest.mark.parametrize(("before", "after"), [*SIZES, ((480, 641), (64, 64)), ((2000, 30), (48, 48))])
-def test_no_order_of_summation_makes_another_pixel(before: tuple[int, int], after: tuple[int, int], mode: str) -> None:
-    """Each sum is the same in float32, backwards, and in float64, for which the numbers are small."""
-    steps = [size / fitted for size, fitted in zip(before, after, strict=True)]
+def test_the_order_of_summation_changes_no_pixel(before: tuple[int, int], after: tuple[int, int], mode: str) -> None:
+    """Each sum is the same in float32, in reverse order, and in float64, where it is exact."""
+    steps = [size / resized for size, resized in zip(before, after, strict=True)]
     rows_Hh, columns_Ww = (
         resampling_weights(
-            size, torch.tensor(float(size)), fitted, torch.tensor(max(steps) if mode == "letterbox" else step)
+            size, torch.tensor(float(size)), resized, torch.tensor(max(steps) if mode == "letterbox" else step)
         )
-        for size, fitted, step in zip(before, after, steps, strict=True)
+        for size, resized, step in zip(before, after, steps, strict=True)
     )
     for images_BChw in (noise(1, *before), torch.full((1, 3, *before), 255, dtype=torch.uint8)):
         exact_BChW = images_BChw.double() @ columns_Ww.double().T
         assert torch.equal((images_BChw.float() @ columns_Ww.T).double(), exact_BChW)
         assert torch.equal((images_BChw.float().flip(3) @ columns_Ww.flip(1).T).double(), exact_BChW)
         exact_BCHW = rows_Hh.double() @ exact_BChW.round()
-        fitted_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
-        assert torch.equal(fitted_BCHW.double(), exact_BCHW.round().clamp(0, 255))
+        resized_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
+        assert torch.equal(resized_BCHW.double(), exact_BCHW.round().clamp(0, 255))
         assert max(exact_BChW.max(), exact_BCHW.max()) * PARTS < 2**24
 
 
@@ -77,21 +77,21 @@ def test_letterbox_is_a_stretch_to_the_right_shape_between_black_bars(
     before: tuple[int, int], inner: tuple[int, int]
 ) -> None:
     images_BChw = noise(1, *before).clamp(min=1)
-    fitted_BCHW = resize(images_BChw, height_px=64, width_px=64, mode="letterbox")
+    resized_BCHW = resize(images_BChw, height_px=64, width_px=64, mode="letterbox")
     top, left = (64 - inner[0]) // 2, (64 - inner[1]) // 2
     expected_BCHW = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     expected_BCHW[..., top : top + inner[0], left : left + inner[1]] = resize(
         images_BChw, height_px=inner[0], width_px=inner[1]
     )
-    assert distance(fitted_BCHW, expected_BCHW) <= 1
+    assert distance(resized_BCHW, expected_BCHW) <= 1
 
 
 @pytest.mark.parametrize("before", [(97, 31), (31, 97), (64, 63), (5, 64), (640, 480)])
 def test_letterbox_keeps_the_aspect_ratio_and_the_center(before: tuple[int, int]) -> None:
     white_BChw = torch.full((1, 3, *before), 255, dtype=torch.uint8)
-    fitted_HW = resize(white_BChw, height_px=64, width_px=64, mode="letterbox")[0, 0]
-    rows, columns = (fitted_HW.amax(dim=side).nonzero()[:, 0] for side in (1, 0))
+    resized_HW = resize(white_BChw, height_px=64, width_px=64, mode="letterbox")[0, 0]
+    rows, columns = (resized_HW.amax(dim=side).nonzero()[:, 0] for side in (1, 0))
     for places, size in zip((rows, columns), before, strict=True):
         assert abs(len(places) - size * 64 / max(before)) <= 1
         assert places[0] + places[-1] == 63
-    assert (fitted_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 255).all()
+    assert (resized_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 255).all()

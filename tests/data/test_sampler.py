@@ -1,4 +1,4 @@
-"""Class weights by hand, and what the sampler draws: how often, from which class, and that it can be repeated.
+"""Class weights agree with computed examples; the sampler is balanced, random and reproducible.
 
 Shapes: N crops, K classes.
 """
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.sampler import BalancedSampler, class_weights
 
-COUNTS_K = [257, 50, 10, 4]  # as long-tailed as the public set
+COUNTS_K = [257, 50, 10, 4]  # as long-tailed as the public data set
 CLASSES_N = np.repeat(np.arange(4), COUNTS_K)
 
 counts_of_classes = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any)
@@ -24,8 +24,8 @@ def sampler(*, power: float, seed: int = 0) -> BalancedSampler:
     return BalancedSampler(CLASSES_N.tolist(), power=power, seed=seed)
 
 
-def test_weights_by_hand() -> None:
-    """Counts 1 and 4, power 1: weights in the ratio 4 to 1, of which the five crops have a mean of 1."""
+def test_weights_agree_with_a_computed_example() -> None:
+    """For counts 1 and 4 and power 1 the weights have the ratio 4 to 1, and a mean of 1 over the five crops."""
     torch.testing.assert_close(class_weights([1, 4], power=1.0), torch.tensor([5 / 2, 5 / 8]))
     torch.testing.assert_close(class_weights([1, 4], power=0.5), torch.tensor([5 / 3, 5 / 6]))
     assert class_weights([1, 4], power=0.0).tolist() == [1.0, 1.0]
@@ -44,74 +44,74 @@ def test_weights_have_mean_one_over_the_crops_and_zero_for_an_empty_class(counts
 
 
 @given(counts_K=counts_of_classes, power=powers, seed=seeds, epoch=st.integers(0, 1000))
-def test_crops_and_classes_are_drawn_floor_or_ceil_of_their_expectation(
+def test_crops_and_classes_are_sampled_floor_or_ceil_of_their_expectation(
     counts_K: list[int], power: float, seed: int, epoch: int
 ) -> None:
     classes_N = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts_K)), counts_K))
-    drawn = BalancedSampler(classes_N.tolist(), power=power, seed=seed)
-    draw_N = drawn.draw(epoch)
-    assert draw_N.shape == classes_N.shape
+    balanced = BalancedSampler(classes_N.tolist(), power=power, seed=seed)
+    sample_N = balanced.draw(epoch)
+    assert sample_N.shape == classes_N.shape
 
     counts = np.array(counts_K, dtype=float)
-    wanted_K = np.where(counts > 0, np.maximum(counts, 1) ** (1 - power), 0)
-    wanted_K *= len(classes_N) / wanted_K.sum()
-    wanted_N = (wanted_K / np.maximum(counts, 1))[classes_N]
-    for times, wanted in (
-        (np.bincount(draw_N, minlength=len(classes_N)), wanted_N),
-        (drawn.sampled_counts(epoch, num_classes=len(counts_K)), wanted_K),
+    expected_K = np.where(counts > 0, np.maximum(counts, 1) ** (1 - power), 0)
+    expected_K *= len(classes_N) / expected_K.sum()
+    expected_N = (expected_K / np.maximum(counts, 1))[classes_N]
+    for times, expected in (
+        (np.bincount(sample_N, minlength=len(classes_N)), expected_N),
+        (balanced.sampled_counts(epoch, num_classes=len(counts_K)), expected_K),
     ):
-        assert (times >= np.floor(wanted - 1e-9)).all()
-        assert (times <= np.ceil(wanted + 1e-9)).all()
+        assert (times >= np.floor(expected - 1e-9)).all()
+        assert (times <= np.ceil(expected + 1e-9)).all()
 
 
-def test_expected_counts_are_the_average_of_the_drawn_ones() -> None:
-    """Over 400 epochs; an epoch's count is the floor or the ceiling, a spread of at most half a crop."""
-    drawn = sampler(power=0.6)
-    expected_K = drawn.expected_counts(num_classes=5)
-    counted_K = np.mean([drawn.sampled_counts(epoch, num_classes=5) for epoch in range(400)], axis=0)
+def test_expected_counts_are_the_mean_of_the_sampled_ones() -> None:
+    """Over 400 epochs; an epoch's count is the floor or the ceiling, a standard deviation of at most half a crop."""
+    balanced = sampler(power=0.6)
+    expected_K = balanced.expected_counts(num_classes=5)
+    counted_K = np.mean([balanced.sampled_counts(epoch, num_classes=5) for epoch in range(400)], axis=0)
     np.testing.assert_allclose(counted_K, expected_K, atol=5 * 0.5 / np.sqrt(400))
     assert expected_K[4] == 0
     assert expected_K.sum() == pytest.approx(len(CLASSES_N))
 
 
-def test_on_average_every_crop_of_a_class_is_drawn_equally_often() -> None:
-    """Over 400 epochs, against the binomial spread that a crop drawn floor or ceil times has."""
+def test_on_average_every_crop_of_a_class_is_sampled_equally_often() -> None:
+    """Over 400 epochs, within the binomial deviation of a crop that is sampled floor or ceil times."""
     epochs = 400
-    drawn = sampler(power=1.0)
-    times_N = sum(np.bincount(drawn.draw(epoch), minlength=len(CLASSES_N)) for epoch in range(epochs))
-    wanted_N = (len(CLASSES_N) / 4 / np.array(COUNTS_K))[CLASSES_N]
-    part_N = wanted_N % 1
-    deviations_N = (times_N - epochs * wanted_N) / np.sqrt(epochs * part_N * (1 - part_N))
+    balanced = sampler(power=1.0)
+    times_N = sum(np.bincount(balanced.draw(epoch), minlength=len(CLASSES_N)) for epoch in range(epochs))
+    expected_N = (len(CLASSES_N) / 4 / np.array(COUNTS_K))[CLASSES_N]
+    part_N = expected_N % 1
+    deviations_N = (times_N - epochs * expected_N) / np.sqrt(epochs * part_N * (1 - part_N))
     assert np.abs(deviations_N).max() < 5
 
 
-def test_which_crops_of_a_frequent_class_are_drawn_is_random() -> None:
-    """Not every third one: neighbours in the file order are drawn together about as often as by chance."""
-    drawn_N = sampler(power=1.0).draw(0)
-    gaps = np.diff(np.sort(drawn_N[drawn_N < COUNTS_K[0]]))
+def test_the_choice_of_crops_of_a_frequent_class_is_random() -> None:
+    """Not every third crop is taken: neighbors in file order are sampled together about as often as by chance."""
+    sample_N = sampler(power=1.0).draw(0)
+    gaps = np.diff(np.sort(sample_N[sample_N < COUNTS_K[0]]))
     assert (gaps == 1).mean() == pytest.approx(321 / 4 / COUNTS_K[0], abs=0.2)
     assert gaps.max() > 5
 
 
-def test_seeds_and_epochs_that_the_loader_sets_give_other_orders_and_repeat_them() -> None:
-    drawn = sampler(power=0.5)
-    first = drawn.draw(0).tolist()
-    assert first == drawn.draw(0).tolist() == sampler(power=0.5).draw(0).tolist() == list(drawn)
+def test_the_order_is_a_function_of_seed_and_epoch() -> None:
+    balanced = sampler(power=0.5)
+    first = balanced.draw(0).tolist()
+    assert first == balanced.draw(0).tolist() == sampler(power=0.5).draw(0).tolist() == list(balanced)
     assert first != sampler(power=0.5, seed=1).draw(0).tolist()
-    drawn.set_epoch(3)
-    assert first != list(drawn) == list(drawn) == drawn.draw(3).tolist()
-    assert len(drawn) == len(first) == len(CLASSES_N)
+    balanced.set_epoch(3)
+    assert first != list(balanced) == list(balanced) == balanced.draw(3).tolist()
+    assert len(balanced) == len(first) == len(CLASSES_N)
 
 
 def test_the_order_is_mixed() -> None:
-    """No class and no file order shows in it: neighbours correlate no more than chance, about 1 / sqrt(321)."""
-    drawn_N = sampler(power=1.0).draw(0)
-    for values_N in (CLASSES_N[drawn_N].astype(float), drawn_N.astype(float)):
+    """Neither class nor file order shows in it: neighbors correlate no more than by chance, about 1 / sqrt(321)."""
+    sample_N = sampler(power=1.0).draw(0)
+    for values_N in (CLASSES_N[sample_N].astype(float), sample_N.astype(float)):
         assert abs(np.corrcoef(values_N[:-1], values_N[1:])[0, 1]) < 5 / np.sqrt(len(values_N))
         assert abs(np.corrcoef(values_N, np.arange(len(values_N)))[0, 1]) < 5 / np.sqrt(len(values_N))
 
 
-def test_repeated_draws_are_the_first_of_epoch_zero_in_every_batch_of_every_epoch() -> None:
+def test_overfit_indices_are_the_first_of_epoch_zero_in_every_batch_of_every_epoch() -> None:
     labels_N, power = [0] * 12 + [1] * 4 + [2] * 2, 0.5
     first = BalancedSampler(labels_N, power=power, seed=3).draw(0)[:6].tolist()
     sampler = BalancedSampler(labels_N, power=power, seed=3, overfit_indices=6)
@@ -123,18 +123,18 @@ def test_repeated_draws_are_the_first_of_epoch_zero_in_every_batch_of_every_epoc
 
 
 @given(counts_K=counts_of_classes, illegible=st.integers(1, 60), power=powers, seed=seeds)
-def test_illegible_crops_are_drawn_as_one_class_more(
+def test_illegible_crops_are_sampled_as_one_additional_class(
     counts_K: list[int], illegible: int, power: float, seed: int
 ) -> None:
-    labelled_N = np.repeat(np.arange(len(counts_K)), counts_K)
+    labeled_N = np.repeat(np.arange(len(counts_K)), counts_K)
     classes = len(counts_K) + 1
-    with_class = BalancedSampler([*labelled_N, *[classes - 1] * illegible], power=power, seed=seed)
-    without = BalancedSampler([*labelled_N, *[ILLEGIBLE_INDEX] * illegible], power=power, seed=seed)
+    with_class = BalancedSampler([*labeled_N, *[classes - 1] * illegible], power=power, seed=seed)
+    without = BalancedSampler([*labeled_N, *[ILLEGIBLE_INDEX] * illegible], power=power, seed=seed)
     expected_K = with_class.expected_counts(num_classes=classes)
     np.testing.assert_allclose(without.expected_counts(num_classes=classes - 1), expected_K[:-1])
     assert without.expected_N.sum() == pytest.approx(len(without))
-    drawn = without.draw(3)
-    assert len(drawn) == len(without)
-    illegible_drawn = (drawn >= len(labelled_N)).sum()
-    assert abs(illegible_drawn - expected_K[-1]) < 1 + 1e-9
-    assert without.sampled_counts(3, num_classes=classes - 1).sum() == len(drawn) - illegible_drawn
+    sample_N = without.draw(3)
+    assert len(sample_N) == len(without)
+    illegible_count = (sample_N >= len(labeled_N)).sum()
+    assert abs(illegible_count - expected_K[-1]) < 1 + 1e-9
+    assert without.sampled_counts(3, num_classes=classes - 1).sum() == len(sample_N) - illegible_count

@@ -78,7 +78,7 @@ def test_variants_have_the_interface_and_metadata_of_the_float32_file(exported: 
         model = onnx.load(path.with_name(variant.file))
         assert (surface(model) == surface(onnx.load(path))) is (variant.name != "static")
         metadata = {each.key: each.value for each in model.metadata_props if each.key != "sha256"}
-        assert metadata == {**OnnxModel(path).facts, "variant": variant.name}
+        assert metadata == {**OnnxModel(path).metadata, "variant": variant.name}
         assert metadata["labels_sha256"] == LABELS.sha256
 
 
@@ -220,4 +220,4 @@ def test_static_has_no_open_vocabulary(crops: Crops, path: Path) -> None:
     static, float32 = OnnxModel(path.with_name("model.static.onnx")), OnnxModel(path)
     assert float32.outputs == ("logits", "probabilities", "open_vocabulary_probabilities")
     assert static.outputs == ("logits", "probabilities")
-    assert float32.facts.items() - static.facts.items() == {("vocabulary", float32.facts["vocabulary"])}
+    assert float32.metadata.items() - static.metadata.items() == {("vocabulary", float32.metadata["vocabulary"])}

@@ -1,4 +1,4 @@
-"""Crops of any size in any order come back in their order, in few batches, and none is taken before its time."""
+"""Results of crops of any size come in the order of the crops, from few batches, and crops are not taken too early."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 
 
 class Run:
-    """Gives each crop's first red value, and notes the shapes of batches."""
+    """Returns each crop's first red value, and records the shapes of batches."""
 
     def __init__(self) -> None:
         self.shapes: list[Shape] = []
@@ -30,7 +30,7 @@ def crop(value: int, size_px: tuple[int, int] = (3, 4)) -> np.ndarray:
     return np.full((*size_px, 3), value, np.uint8)
 
 
-def test_results_come_in_the_order_of_crops_of_many_sizes() -> None:
+def test_results_keep_the_order_of_crops_of_many_sizes() -> None:
     rng = np.random.default_rng(0)
     sizes = [(3, 4), (4, 3), (5, 5), (1, 1)]
     values = rng.integers(0, 256, 500).tolist()
@@ -42,18 +42,16 @@ def test_results_come_in_the_order_of_crops_of_many_sizes() -> None:
 
 
 @pytest.mark.parametrize(("count", "sizes", "batches"), [(20, 1, [8, 8, 4]), (64, 2, [8] * 8)])
-def test_crops_of_one_size_share_batches_that_are_full_also_where_sizes_take_turns(
-    count: int, sizes: int, batches: list[int]
-) -> None:
+def test_crops_of_one_size_fill_batches_even_if_sizes_alternate(count: int, sizes: int, batches: list[int]) -> None:
     run = Run()
     list(SizeBuckets(run, batch_size=8).results(crop(0, (3, 4 + turn % sizes)) for turn in range(count)))
     assert [shape[0] for shape in run.shapes] == batches
 
 
-def test_channels_come_before_height_and_width() -> None:
+def test_batches_are_channels_first() -> None:
     image_hw3 = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    for seen_3hw in SizeBuckets(list, batch_size=2).results([image_hw3, image_hw3]):
-        np.testing.assert_array_equal(seen_3hw, image_hw3.transpose(2, 0, 1))
+    for batched_3hw in SizeBuckets(list, batch_size=2).results([image_hw3, image_hw3]):
+        np.testing.assert_array_equal(batched_3hw, image_hw3.transpose(2, 0, 1))
 
 
 def counted(crops: Iterator[np.ndarray], taken: list[int]) -> Iterator[np.ndarray]:
@@ -62,7 +60,7 @@ def counted(crops: Iterator[np.ndarray], taken: list[int]) -> Iterator[np.ndarra
         yield each
 
 
-def test_a_crop_of_a_rare_size_waits_for_a_window_and_no_longer() -> None:
+def test_a_crop_of_a_rare_size_waits_at_most_for_a_window() -> None:
     taken: list[int] = []
     crops = counted((crop(turn % 256, (9, 9) if turn == 0 else (3, 4)) for turn in range(10_000)), taken)
     results = SizeBuckets(Run(), batch_size=4).results(crops)
@@ -70,7 +68,7 @@ def test_a_crop_of_a_rare_size_waits_for_a_window_and_no_longer() -> None:
     assert len(taken) <= WINDOW * 4 + 1
 
 
-def test_an_endless_stream_of_equal_crops_is_answered_batch_by_batch() -> None:
+def test_an_infinite_stream_of_equal_crops_returns_results_batch_by_batch() -> None:
     taken: list[int] = []
     forever = counted((crop(7) for _ in iter(int, 1)), taken)
     results = SizeBuckets(Run(), batch_size=4).results(decoded(forever, ahead=4))
@@ -78,7 +76,7 @@ def test_an_endless_stream_of_equal_crops_is_answered_batch_by_batch() -> None:
     assert len(taken) == 4
 
 
-def test_large_crops_make_small_batches_and_wait_in_small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_crops_make_small_batches_and_few_of_them_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "MAX_BATCH_BYTES", 2 * crop(0).nbytes)
     monkeypatch.setattr(batching, "MAX_WINDOW_BYTES", 5 * crop(0).nbytes)
     run = Run()
@@ -91,14 +89,14 @@ def test_large_crops_make_small_batches_and_wait_in_small_numbers(monkeypatch: p
     assert len(taken) == 6
 
 
-def test_errors_keep_their_place() -> None:
-    wrong = UserError("no crop")
-    results = list(SizeBuckets(Run(), batch_size=2).results([crop(1), wrong, crop(2), wrong]))
-    assert results == [1, wrong, 2, wrong]
+def test_errors_keep_their_position() -> None:
+    error = UserError("not a crop")
+    results = list(SizeBuckets(Run(), batch_size=2).results([crop(1), error, crop(2), error]))
+    assert results == [1, error, 2, error]
     assert list(SizeBuckets(Run(), batch_size=2).results([])) == []
 
 
-def test_files_and_arrays_come_in_their_order_and_a_bad_file_is_its_error(tmp_path: Path) -> None:
+def test_files_and_arrays_keep_their_order_and_a_bad_file_is_an_error(tmp_path: Path) -> None:
     crops: list[object] = []
     for value in range(40):
         path = tmp_path / f"{value}.png"
@@ -124,12 +122,12 @@ def test_files_are_decoded_ahead_but_not_all_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "words"),
     [
         (crop(0).astype(np.float32) / 255, "float32"),
         (crop(0).astype(np.int64), "int64"),
-        (crop(0)[..., 0], "grey"),
-        (crop(0)[..., :1], "grey"),
+        (crop(0)[..., 0], "gray"),
+        (crop(0)[..., :1], "gray"),
         (np.zeros((3, 4, 4), np.uint8), "alpha"),
         (np.zeros((3, 6, 4), np.uint8), "channels last"),
         (crop(0)[None], "predict_all"),
@@ -139,8 +137,8 @@ def test_files_are_decoded_ahead_but_not_all_at_once(tmp_path: Path) -> None:
         ([[0]], "list"),
     ],
 )
-def test_what_is_no_crop_is_one_sentence(wrong: object, says: str) -> None:
+def test_anything_but_a_crop_is_an_error_of_one_sentence(wrong: object, words: str) -> None:
     (found,) = decoded([wrong], ahead=1)
     assert isinstance(found, UserError)
-    assert says in str(found)
+    assert words in str(found)
     assert "\n" not in str(found)

@@ -1,4 +1,4 @@
-"""The README's program that knows nothing of jersey: it reads what the predictor reads, and is as unsure."""
+"""The documented program without jersey has the predictions and abstentions of the predictor."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from PIL import Image
 from jersey.inference import Predictor
 
 (PROGRAM,) = (text for kind, text in BLOCKS if kind == "python" and "onnxruntime" in text)
-PRECISION = 0.98  # which it asks for
+PRECISION = 0.98  # as the program requests
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(folder: Path) -> dict[str, list[str]]:
-    """What the program prints of each crop, in a process of its own."""
+def printed(folder: Path) -> dict[str, list[str]]:
+    """Runs the program in its own process; returns the words that it prints for each crop."""
     crops = sorted(path.name for path in folder.iterdir() if path.suffix != ".onnx")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *crops], cwd=folder, capture_output=True, text=True, timeout=100, check=False
@@ -48,21 +48,21 @@ def test_it_is_short_and_needs_no_jersey() -> None:
     assert "torch" not in PROGRAM
 
 
-def test_it_reads_what_the_predictor_reads_and_is_as_unsure(folder: Path) -> None:
+def test_it_has_the_predictions_and_abstentions_of_the_predictor(folder: Path) -> None:
     model = planted_model(folder / "model.onnx")
-    sure, careful = Predictor(model), Predictor(model, min_precision=PRECISION)
-    readings = {path.name: reading for path, reading in sure.predict_folder(folder)}
-    unsure = {path.name for path, reading in careful.predict_folder(folder) if reading.number is None}
-    assert {reading.number for reading in readings.values()} == set(LABELS)
-    assert 10 < len(unsure) < len(readings) - 10
-    told = said(folder)
-    assert {name: words[:2] for name, words in told.items()} == {
-        name: [reading.number, f"{reading.confidence:.3f}"] for name, reading in readings.items()
+    always, careful = Predictor(model), Predictor(model, min_precision=PRECISION)
+    predictions = {path.name: prediction for path, prediction in always.predict_folder(folder)}
+    abstained = {path.name for path, prediction in careful.predict_folder(folder) if prediction.number is None}
+    assert {prediction.number for prediction in predictions.values()} == set(LABELS)
+    assert 10 < len(abstained) < len(predictions) - 10
+    words_of = printed(folder)
+    assert {name: words[:2] for name, words in words_of.items()} == {
+        name: [prediction.number, f"{prediction.confidence:.3f}"] for name, prediction in predictions.items()
     }
-    assert {name for name, words in told.items() if len(words) > 2} == unsure
+    assert {name for name, words in words_of.items() if len(words) > 2} == abstained
 
 
-def test_it_answers_nothing_where_no_confidence_gives_the_precision(folder: Path) -> None:
-    nothing = json.dumps([{"precision": 0.95, "confidence": 0.1}, {"precision": PRECISION, "confidence": None}])
-    planted_model(folder / "model.onnx", thresholds=nothing)
-    assert all(len(words) > 2 for words in said(folder).values())
+def test_it_always_abstains_if_no_confidence_reaches_the_precision(folder: Path) -> None:
+    thresholds = json.dumps([{"precision": 0.95, "confidence": 0.1}, {"precision": PRECISION, "confidence": None}])
+    planted_model(folder / "model.onnx", thresholds=thresholds)
+    assert all(len(words) > 2 for words in printed(folder).values())

@@ -1,4 +1,4 @@
-"""The command as it is typed: rows on standard output, its exit code, and one sentence where nothing can be begun."""
+"""The inference command: rows on standard output, exit code, and one sentence if it cannot start."""
 
 import contextlib
 import csv
@@ -22,11 +22,11 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model and six crops of two players, one of which is no image."""
+    """A model and six crops of two players, one of which is not an image."""
     planted_model(tmp_path / "model.onnx")
     for tracklet, number in (("p1", "00"), ("p2", "23")):
         for frame in range(3):
-            file_of(tmp_path / "crops" / tracklet / f"{frame}.png", number, sureness=50 + 20 * frame)
+            file_of(tmp_path / "crops" / tracklet / f"{frame}.png", number, certainty=50 + 20 * frame)
     (tmp_path / "crops" / "p2" / "1.png").write_bytes(b"no image")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def rows(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable:
-    """Runs the command here; gives exit code and the rows."""
+    """Runs the command in this process; returns the exit code and the rows."""
 
     def run(*flags: str) -> tuple[int, list[dict]]:
         monkeypatch.setattr(sys, "argv", ["jersey.inference", "model.onnx", *flags])
@@ -48,7 +48,7 @@ def rows(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 @pytest.fixture
 def start(folder: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts the command in a process of its own, `more` being variables of its environment."""
+    """Starts the command in its own process; `more` are environment variables."""
 
     def begin(*flags: str, **more: str) -> subprocess.Popen[str]:
         words = [sys.executable, "-m", "jersey.inference", "model.onnx", "-", *flags]
@@ -58,7 +58,7 @@ def start(folder: Path) -> Callable[..., subprocess.Popen[str]]:
     return begin
 
 
-def test_a_folder_is_read_as_the_predictor_reads_it_and_a_bad_file_has_its_row(folder: Path, rows: Callable) -> None:
+def test_the_rows_of_a_folder_agree_with_the_predictor_and_a_bad_file_has_its_row(folder: Path, rows: Callable) -> None:
     code, found = rows("crops", "--batch_size=2", "--top_k=2")
     assert code == 1
     expected = list(Predictor(folder / "model.onnx", top_k=2).predict_folder("crops"))
@@ -66,10 +66,10 @@ def test_a_folder_is_read_as_the_predictor_reads_it_and_a_bad_file_has_its_row(f
     assert [row["number"] for row in found if "error" not in row] == ["00", "00", "00", "23", "23"]
     (bad,) = [row for row in found if "error" in row]
     assert bad["image"] in bad["error"]
-    for row, (_, reading) in zip(found, expected, strict=True):
+    for row, (_, prediction) in zip(found, expected, strict=True):
         if row is not bad:
-            assert row["confidence"] == pytest.approx(reading.confidence, abs=1e-6)
-            assert dict(row["top_k"]) == pytest.approx(dict(reading.top_k), abs=1e-6)
+            assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-6)
+            assert dict(row["top_k"]) == pytest.approx(dict(prediction.top_k), abs=1e-6)
 
 
 def test_flags_reach_the_predictor_and_without_a_bad_file_the_exit_code_is_0(folder: Path, rows: Callable) -> None:
@@ -92,11 +92,11 @@ def test_tracklets_are_folders(folder: Path, rows: Callable) -> None:
     ]
     (bad,) = [row for row in found if "error" in row]
     assert (bad["tracklet"], bad["image"]) == ("crops/p2", "crops/p2/1.png")
-    together = Predictor(folder / "model.onnx").predict_tracklet(sorted((folder / "crops" / "p1").iterdir()))
-    assert tracklets["crops/p1"]["confidence"] == pytest.approx(together.confidence, abs=1e-6)
+    pooled = Predictor(folder / "model.onnx").predict_tracklet(sorted((folder / "crops" / "p1").iterdir()))
+    assert tracklets["crops/p1"]["confidence"] == pytest.approx(pooled.confidence, abs=1e-6)
 
 
-def test_tracklets_are_tracks_that_may_be_mixed_and_without_any_image(folder: Path, rows: Callable) -> None:
+def test_tracklets_of_an_annotation_file_may_be_interleaved_and_without_any_image(folder: Path, rows: Callable) -> None:
     listed = [("p1/0.png", "a"), ("p2/0.png", "b"), ("p1/1.png", "a"), ("p2/1.png", "c"), ("p2/2.png", "b")]
     text = "".join(
         json.dumps({"image": image, "suffix": "0", "tracklet": tracklet}) + "\n" for image, tracklet in listed
@@ -116,10 +116,10 @@ def test_tracklets_are_tracks_that_may_be_mixed_and_without_any_image(folder: Pa
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "words"),
     [
         (["gone.onnx", "crops"], "gone.onnx"),
-        (["crops/p2/1.png", "crops"], "seal"),
+        (["crops/p2/1.png", "crops"], "checksum"),
         (["model.onnx", "nowhere"], "nowhere"),
         (["model.onnx", "empty"], "no image in empty"),
         (["model.onnx", "-"], "standard input names no image"),
@@ -130,8 +130,8 @@ def test_tracklets_are_tracks_that_may_be_mixed_and_without_any_image(folder: Pa
         (["closed.onnx", "crops", "--open_vocabulary"], "compositional head"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(
-    folder: Path, flags: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_user_error_is_one_sentence_and_exit_code_2(
+    folder: Path, flags: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "empty").mkdir()
     planted_model(folder / "closed.onnx", is_open_vocabulary=False)
@@ -143,7 +143,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert ended.value.code == 2
     assert out == ""
     assert len(err.splitlines()) == 1
-    assert says in err
+    assert words in err
 
 
 def test_the_command_reads_standard_input_and_writes_csv_in_any_locale(folder: Path, start: Callable) -> None:
@@ -155,7 +155,7 @@ def test_the_command_reads_standard_input_and_writes_csv_in_any_locale(folder: P
     assert [(row["image"], row["number"]) for row in found] == [("crops/p1/größe.png", "00"), ("crops/p2/2.png", "23")]
 
 
-def test_rows_come_before_the_input_ends_and_a_reader_that_has_seen_enough_ends_it_quietly(start: Callable) -> None:
+def test_rows_come_before_the_input_ends_and_a_closed_pipe_ends_the_command_quietly(start: Callable) -> None:
     with start("--batch_size=1") as process:
         process.stdin.write("crops/p1/0.png\n" * 3)
         process.stdin.flush()

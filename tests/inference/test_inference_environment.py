@@ -1,4 +1,4 @@
-"""The wheel holds the library alone; installed with [inference] in an environment of its own it reads without torch."""
+"""The wheel holds the library only; installed with [inference] in its own environment it predicts without torch."""
 
 import json
 import os
@@ -20,8 +20,8 @@ PROGRAM = """
 import importlib.util, json, sys
 from jersey.inference import Predictor
 assert importlib.util.find_spec("torch") is None
-readings = [reading for _, reading in Predictor(sys.argv[1], open=True).predict_folder(sys.argv[2])]
-print(json.dumps([[reading.number, reading.confidence, reading.top_k, reading.unseen] for reading in readings]))
+predictions = [each for _, each in Predictor(sys.argv[1], open_vocabulary=True).predict_folder(sys.argv[2])]
+print(json.dumps([[each.number, each.confidence, each.top_k, each.unseen] for each in predictions]))
 """
 
 
@@ -50,7 +50,7 @@ def uv() -> str:
 @pytest.fixture(scope="module")
 def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    said(uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(REPOSITORY))
+    output_of(uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(REPOSITORY))
     (built,) = folder.glob("*.whl")
     return built
 
@@ -64,29 +64,31 @@ def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_environment_without_torch_reads_the_same(uv: str, wheel: Path, folder: Path, tmp_path: Path) -> None:
+def test_predictions_are_the_same_in_an_environment_without_torch(
+    uv: str, wheel: Path, folder: Path, tmp_path: Path
+) -> None:
     python = tmp_path / "environment" / "bin" / "python"
-    said(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
+    output_of(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
     # In the repository uv takes the versions that are pinned there.
-    said(uv, "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", cwd=REPOSITORY)
+    output_of(uv, "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", cwd=REPOSITORY)
     here = [
-        reading
-        for _, reading in Predictor(folder / "model.onnx", open_vocabulary=True).predict_folder(folder / "crops")
+        prediction
+        for _, prediction in Predictor(folder / "model.onnx", open_vocabulary=True).predict_folder(folder / "crops")
     ]
-    assert all(isinstance(reading, Prediction) for reading in here)
-    there = json.loads(said(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))
+    assert all(isinstance(prediction, Prediction) for prediction in here)
+    there = json.loads(output_of(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))
     words = ["-m", "jersey.inference", "model.onnx", "crops", "--open_vocabulary"]
-    rows = [json.loads(line) for line in said(str(python), *words, cwd=folder).splitlines()]
-    for reading, (number, confidence, top_k, unseen), row in zip(here, there, rows, strict=True):
-        assert number == row["number"] == reading.number
-        assert confidence == pytest.approx(reading.confidence, abs=1e-5)
-        assert row["confidence"] == pytest.approx(reading.confidence, abs=1e-5)
-        assert dict(top_k) == pytest.approx(dict(reading.top_k), abs=1e-5)
-        assert unseen == row["unseen"] == reading.unseen
+    rows = [json.loads(line) for line in output_of(str(python), *words, cwd=folder).splitlines()]
+    for prediction, (number, confidence, top_k, unseen), row in zip(here, there, rows, strict=True):
+        assert number == row["number"] == prediction.number
+        assert confidence == pytest.approx(prediction.confidence, abs=1e-5)
+        assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-5)
+        assert dict(top_k) == pytest.approx(dict(prediction.top_k), abs=1e-5)
+        assert unseen == row["unseen"] == prediction.unseen
 
 
-def said(*words: str, cwd: Path | None = None) -> str:
-    """Without this environment's variables, which would lead to its packages."""
+def output_of(*words: str, cwd: Path | None = None) -> str:
+    """Runs a command without this environment's variables, which would make its packages visible."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""Which images a person means, by name, folder, pattern, list and annotation file."""
+"""Images are found by name, folder, pattern, list and annotation file."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def names(*arguments: str, stdin: str = "") -> list[str]:
     return [item.name for item in items(*arguments, stdin=stdin)]
 
 
-def test_a_folder_gives_its_images_sorted_and_nothing_hidden(folder: Path) -> None:
+def test_a_folder_means_its_images_sorted_without_hidden_ones(folder: Path) -> None:
     assert names("c") == names("c/") == ["c/a.webp", "c/b/10.png", "c/b/2.JPG"]
     assert images_below(folder / "c" / "b") == [folder / "c" / "b" / "10.png", folder / "c" / "b" / "2.JPG"]
     (folder / "c" / "b" / "round").symlink_to(folder / "c")
@@ -41,14 +41,14 @@ def test_a_folder_gives_its_images_sorted_and_nothing_hidden(folder: Path) -> No
     assert len(names("c", "empty")) == 3
 
 
-def test_patterns_give_images_and_folders_once(folder: Path) -> None:
+def test_patterns_match_images_and_folders_once(folder: Path) -> None:
     assert names("c/*") == ["c/a.webp", "c/b/10.png", "c/b/2.JPG"]
     assert names("c/**/*.png") == ["c/b/10.png"]
     assert names("c/**") == ["c/a.webp", "c/b/10.png", "c/b/2.JPG"]
     assert names(f"{folder}/c/?.webp") == [f"{folder}/c/a.webp"]
 
 
-def test_a_file_is_taken_as_it_is_named_in_the_order_of_naming(folder: Path) -> None:
+def test_files_are_taken_literally_in_the_order_of_the_arguments(folder: Path) -> None:
     (folder / "c" / "odd [1].png").touch()
     assert names("c/note.txt", "c/odd [1].png", "c/a.webp") == ["c/note.txt", "c/odd [1].png", "c/a.webp"]
 
@@ -56,14 +56,14 @@ def test_a_file_is_taken_as_it_is_named_in_the_order_of_naming(folder: Path) -> 
 @pytest.mark.parametrize(
     "wrong", ["c/none.png", "nowhere", "c/*.gif", "c/[z].png", "x" * 5000, "none.jsonl", "no text.jsonl"]
 )
-def test_what_names_nothing_is_one_sentence(folder: Path, wrong: str) -> None:
+def test_an_argument_that_names_nothing_raises_one_sentence(folder: Path, wrong: str) -> None:
     (folder / "no text.jsonl").write_bytes(b'{"image": "\xff.png"}')
     with pytest.raises(UserError, match=r"there is no|no image|cannot read|not UTF-8") as raised:
         items("c", wrong)
     assert wrong in str(raised.value)
 
 
-def test_standard_input_gives_a_path_a_line(folder: Path) -> None:
+def test_standard_input_has_one_path_per_line(folder: Path) -> None:
     assert names("-", stdin="c/a.webp\n\n  \r\nname with blanks .png\r\n") == ["c/a.webp", "name with blanks .png"]
     assert names("c/b", "-", stdin="\ufeffz.png") == ["c/b/10.png", "c/b/2.JPG", "z.png"]
     assert names("-") == []
@@ -71,7 +71,7 @@ def test_standard_input_gives_a_path_a_line(folder: Path) -> None:
     assert [item.tracklet for item in items("-", stdin="x.png\nd/x.png")] == [".", "d"]
 
 
-def test_rows_name_images_and_tracks(folder: Path) -> None:
+def test_rows_name_images_and_tracklets(folder: Path) -> None:
     alone = {"image": "b/10.png", "suffix": "00"}
     rows = [{"image": "a.webp", "tracklet": "p7"}, {"image": "b/2.JPG", "tracklet": "12"}, alone]
     text = "\n".join(json.dumps(row) for row in rows)
@@ -87,8 +87,8 @@ def test_rows_name_images_and_tracks(folder: Path) -> None:
 )
 def test_a_wrong_row_is_the_error_of_one_image(folder: Path, line: str) -> None:
     (folder / "list.jsonl").write_text(f'{line}\n{{"image": "c/a.webp"}}\n', encoding="utf-8")
-    wrong, right = items("list.jsonl")
-    assert isinstance(wrong.crop, UserError)
-    assert "list.jsonl:1" in str(wrong.crop)
-    assert wrong.tracklet is None
-    assert right.crop == "c/a.webp"
+    faulty, correct = items("list.jsonl")
+    assert isinstance(faulty.crop, UserError)
+    assert "list.jsonl:1" in str(faulty.crop)
+    assert faulty.tracklet is None
+    assert correct.crop == "c/a.webp"

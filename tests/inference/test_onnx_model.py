@@ -1,4 +1,4 @@
-"""Files that are not jersey's, and that reading one needs no torch. Good files are tested with the export."""
+"""Loading good files, and the errors for files that jersey has not written. The export has more tests of good files."""
 
 import hashlib
 import json
@@ -17,31 +17,31 @@ from jersey.inference.onnx_model import OnnxModel
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    return planted_model(tmp_path / "model.onnx", fact="7")
+    return planted_model(tmp_path / "model.onnx", note="7")
 
 
-def refuse(path: Path, pattern: str) -> None:
+def assert_refused(path: Path, pattern: str) -> None:
     with pytest.raises(UserError, match=pattern) as caught:
         OnnxModel(path)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_good_file_gives_labels_facts_and_logits(good: Path) -> None:
+def test_a_good_file_has_labels_metadata_and_logits(good: Path) -> None:
     model = OnnxModel(good)
     assert model.labels.names == LABELS
-    assert model.metadata["fact"] == "7"
-    images_NChw = np.stack([crop_of(number, sureness=30).transpose(2, 0, 1) for number in LABELS])
-    expected_NK = np.stack([expected(number, sureness=30) for number in LABELS])
+    assert model.metadata["note"] == "7"
+    images_NChw = np.stack([crop_of(number, certainty=30).transpose(2, 0, 1) for number in LABELS])
+    expected_NK = np.stack([expected(number, certainty=30) for number in LABELS])
     for batch_size in (1, 2, 5, 64):
         logits_NK = model.logits(images_NChw, batch_size=batch_size)
         assert logits_NK.dtype == np.float32
         np.testing.assert_allclose(np.exp(logits_NK) / np.exp(logits_NK).sum(axis=1, keepdims=True), expected_NK, 1e-4)
 
 
-@pytest.mark.parametrize(("threads", "asked"), [(None, 0), (1, 1), (2, 2)])
-def test_threads_are_asked_for_or_left_to_onnxruntime(good: Path, threads: int | None, asked: int) -> None:
-    assert OnnxModel(good, threads=threads).session.get_session_options().intra_op_num_threads == asked
+@pytest.mark.parametrize(("threads", "option"), [(None, 0), (1, 1), (2, 2)])
+def test_the_number_of_threads_is_passed_or_left_to_onnxruntime(good: Path, threads: int | None, option: int) -> None:
+    assert OnnxModel(good, threads=threads).session.get_session_options().intra_op_num_threads == option
 
 
 def _one_byte_changed(content: bytes, place: int) -> bytes:
@@ -50,41 +50,43 @@ def _one_byte_changed(content: bytes, place: int) -> bytes:
     return bytes(changed)
 
 
-def _saved_anew(content: bytes) -> bytes:
+def _saved_again(content: bytes) -> bytes:
     model = onnx.load_from_string(content)
     model.graph.node[1].name = "another"
     return model.SerializeToString()
 
 
 @pytest.mark.parametrize(
-    ("content_of", "says"),
+    ("content_of", "sentence"),
     [
-        (lambda good: b"", "not all of it: it does not end with jersey's seal"),
-        (lambda good: good[:100], "not all of it: it does not end with jersey's seal"),
-        (lambda good: b"not a model", "no model that jersey has exported"),
-        (lambda good: good[:-76], "no model that jersey has exported"),  # of somebody else, without a seal
+        (lambda good: b"", "is incomplete: it does not end with a checksum"),
+        (lambda good: good[:100], "is incomplete: it does not end with a checksum"),
+        (lambda good: b"not a model", "is not a model that jersey has exported"),
+        (lambda good: good[:-76], "is not a model that jersey has exported"),  # a foreign file, without a checksum
         (lambda good: _one_byte_changed(good, 40), "was changed after its export"),
         (lambda good: _one_byte_changed(good, -1), "was changed after its export"),
         (lambda good: _one_byte_changed(good, -100), "was changed after its export"),
-        (_saved_anew, "does not end with jersey's seal|was changed after its export"),
+        (_saved_again, "does not end with a checksum|was changed after its export"),
     ],
 )
-def test_a_file_that_is_not_as_jersey_wrote_it(good: Path, content_of: Callable[[bytes], bytes], says: str) -> None:
+def test_a_file_that_jersey_has_not_written_so_is_refused(
+    good: Path, content_of: Callable[[bytes], bytes], sentence: str
+) -> None:
     good.write_bytes(content_of(good.read_bytes()))
-    refuse(good, says)
+    assert_refused(good, sentence)
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    refuse(tmp_path / "absent.onnx", "cannot read the model")
-    refuse(tmp_path, "cannot read the model")
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "absent.onnx", "cannot read the model")
+    assert_refused(tmp_path, "cannot read the model")
 
 
-def test_the_seal_is_one_more_fact_for_everybody_else(good: Path) -> None:
+def test_the_checksum_is_a_metadata_entry_for_other_readers(good: Path) -> None:
     content = good.read_bytes()
-    found = {entry.key: entry.value for entry in onnx.load(good).metadata_props}
-    assert found["sha256"] == hashlib.sha256(content[:-76]).hexdigest()
+    entries = {entry.key: entry.value for entry in onnx.load(good).metadata_props}
+    assert entries["sha256"] == hashlib.sha256(content[:-76]).hexdigest()
     onnx.checker.check_model(onnx.load(good), full_check=True)
-    assert "sha256" not in OnnxModel(good).facts
+    assert "sha256" not in OnnxModel(good).metadata
 
 
 OTHER = Labels(LABELS[:2])
@@ -95,10 +97,10 @@ def edited(part: str, value: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("facts", "says"),
+    ("metadata", "sentence"),
     [
-        ({"format_version": "99"}, "follows contract 99"),
-        ({"format_version": ""}, "follows contract none"),
+        ({"format_version": "99"}, "has format version 99"),
+        ({"format_version": ""}, "has format version none"),
         ({"labels_mapping": OTHER.to_json(), "labels_sha256": OTHER.sha256}, "2 labels, 5 classes"),
         ({"labels_sha256": Labels(LABELS[::-1]).sha256}, "another hash"),
         (edited("labels", LABELS[::-1]), "label map .* was edited"),
@@ -107,5 +109,7 @@ def edited(part: str, value: object) -> dict[str, str]:
         *(({"labels_mapping": text}, "label map") for text in ("", "[]", "null", '{"labels": 3}')),
     ],
 )
-def test_a_model_of_another_contract_or_without_its_labels(tmp_path: Path, facts: dict[str, str], says: str) -> None:
-    refuse(planted_model(tmp_path / "model.onnx", **facts), says)
+def test_a_model_of_another_format_version_or_without_its_labels_is_refused(
+    tmp_path: Path, metadata: dict[str, str], sentence: str
+) -> None:
+    assert_refused(planted_model(tmp_path / "model.onnx", **metadata), sentence)

@@ -97,15 +97,17 @@ def test_the_fraction_of_the_loss_agrees_with_a_manual_calculation() -> None:
     )
     assert computed.classes is not None
     assert [(name, each.crops) for name, each in computed.classes.items()] == [("0", 8), ("00", 2)]
-    for found, expected in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
-        assert (found.probability, found.weight, found.share) == pytest.approx(expected)
+    for said, wanted in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
+        assert (said.probability, said.weight, said.loss_fraction) == pytest.approx(wanted)
 
 
 def test_a_pinned_label_without_crops_has_no_weight() -> None:
     computed = effects(baseline("labels=0,00,99", "batch_size=2"), splits({"0": 8, "00": 2}))
     assert computed.labels == ("0", "00", "99")
     assert computed.classes is not None
-    assert computed.classes["99"].crops == computed.classes["99"].share == computed.classes["99"].probability == 0
+    assert (
+        computed.classes["99"].crops == computed.classes["99"].loss_fraction == computed.classes["99"].probability == 0
+    )
 
 
 def test_groups_contain_every_parameter_of_the_real_network() -> None:

@@ -142,7 +142,7 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     **_whole(DRAWN, "TIFF", "RGB", compression="jpeg"),
     **_whole(READ, "TIFF", "1"),
     **_whole(READ, "TIFF", "1", compression="group4"),
-    **_whole("refused or skipped: has pixels of the kind 'F', which has no fixed meaning as a color", "TIFF", "F"),
+    **_whole("refused or skipped: has pixels of the kind 'F', which does not define colors", "TIFF", "F"),
     **_whole(DRAWN, "BMP", "RGB P"),
     **_whole(IN_GREY, "BMP", "L"),
     **_whole(READ, "BMP", "1"),

@@ -1,7 +1,7 @@
-"""Looks for what is wrong with a data set before a model learns it: `python -m jersey.data.audit ROOT`.
+"""Finds the faults of a data set before a model is trained on it: `python -m jersey.data.audit ROOT`.
 
-Counts and sizes; files that cannot be used; one picture under several labels, in several splits, or several times in
-one, also where a copy was re-encoded, resized or mirrored; labels that a split lacks. Nothing here needs torch.
+The audit reports counts and sizes; unusable files; copies of an image with several labels, in several splits or within
+one, also re-encoded, resized or mirrored; and labels that a split lacks. It does not need torch.
 """
 
 from jersey.data.audit.findings import AuditFinding, AuditRow

@@ -10,22 +10,22 @@ from jersey.data.audit import audit_folder
 
 
 def parse_flags() -> argparse.Namespace:
-    """The flags of the command."""
+    """Parses the flags of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m jersey.data.audit",
-        description="Counts the images of a data set and looks for unusable, mislabelled, copied and missing ones.",
-        epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 where ROOT holds no data set.",
+        description="Counts the images of a data set and finds unusable, mislabeled, copied and missing ones.",
+        epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 if ROOT holds no data set.",
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds train, val and test")
-    parser.add_argument("--json", action="store_true", help="print everything found as JSON")
+    parser.add_argument("--json", action="store_true", help="print all findings as JSON")
     parser.add_argument(
-        "--fast", action="store_true", help="read no pixels: only copies byte for byte, no damage but broken headers"
+        "--fast", action="store_true", help="read headers only: find identical copies and broken headers, nothing else"
     )
     return parser.parse_args()
 
 
 def main() -> int:
-    """Audits, prints, and returns the exit code."""
+    """Audits the data set, prints the result and returns the exit code."""
     flags = parse_flags()
     audit = audit_folder(flags.root, fast=flags.fast)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have characters that the terminal lacks

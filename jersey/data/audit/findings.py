@@ -1,4 +1,4 @@
-"""What an audit finds in rows and in what was read of their files. Sentences name images relative to the root."""
+"""Finds faults in the rows of a data set and in the metadata of their files. Images are named relative to the root."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,22 +11,24 @@ from jersey.core.errors import escape_control, summarize
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, in_order
 from jersey.data.audit.copies import copy_groups
 
-_EXAMPLES = 4
-_LABELS = 12
+_MAX_EXAMPLES = 4
+_MAX_LABELS = 12
 
-Kind = Literal["layout", "bad image", "two labels", "leak", "unknown label", "duplicates", "missing label"]
+Kind = Literal[
+    "layout", "bad_image", "conflicting_labels", "split_leakage", "unknown_label", "duplicates", "missing_label"
+]
 Severity = Literal["error", "warning"]
 
-# In the order of the report. An error makes a run stop or its scores untrue, however the copy of an image was made; a
-# warning may be meant.
+# In the order of the report. An error stops a run or invalidates its metrics, whichever way an image was copied; what a
+# warning reports may be intended.
 KINDS: dict[Kind, tuple[Severity, str]] = {
     "layout": ("error", "folders and annotations that cannot be used"),
-    "bad image": ("error", "images that cannot be used; mend or remove them"),
-    "two labels": ("error", "one picture with several labels; keep the right one"),
-    "leak": ("error", "one picture in several splits, so that scores are too good; keep it in one"),
-    "unknown label": ("error", "labels that the train split lacks; add images there or remove these"),
-    "duplicates": ("warning", "one picture several times in a split"),
-    "missing label": ("warning", "labels without images, about which scores say nothing"),
+    "bad_image": ("error", "images that cannot be used; repair or remove them"),
+    "conflicting_labels": ("error", "the same image with several labels; keep the correct one"),
+    "split_leakage": ("error", "the same image in several splits, which inflates metrics; keep it in one"),
+    "unknown_label": ("error", "labels that the train split lacks; add images there or remove these"),
+    "duplicates": ("warning", "the same image several times in a split"),
+    "missing_label": ("warning", "labels without images, which metrics do not cover"),
 }
 
 
@@ -39,13 +41,13 @@ class AuditRow(NamedTuple):
 
     @property
     def shown_label(self) -> str:
-        """In words, and without what a terminal cannot show."""
+        """The label as text that a terminal can show."""
         return escape_control(self.label) or ILLEGIBLE_NAME
 
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """One thing found: what and where, in a sentence, and all images concerned; none for labels and folders."""
+    """A fault of a data set: what and where, in a sentence, and all images concerned (none for labels and folders)."""
 
     kind: Kind
     sentence: str
@@ -53,7 +55,7 @@ class AuditFinding:
 
     @property
     def severity(self) -> Severity:
-        """By kind."""
+        """The severity of the kind."""
         return KINDS[self.kind][0]
 
     def __str__(self) -> str:
@@ -61,65 +63,67 @@ class AuditFinding:
 
 
 def bad_images(rows: Iterable[AuditRow], reasons: Mapping[str, str]) -> list[AuditFinding]:
-    """One finding for each file with a reason why it cannot be used."""
+    """Returns one finding for each file with a reason why it cannot be used."""
     rows_of: dict[str, list[AuditRow]] = defaultdict(list)
     for row in rows:
         rows_of[row.image].append(row)
     return [
-        AuditFinding("bad image", f"{escape_control(image)} {escape_control(reason)}", tuple(rows_of[image]))
+        AuditFinding("bad_image", f"{escape_control(image)} {escape_control(reason)}", tuple(rows_of[image]))
         for image, reason in reasons.items()
     ]
 
 
 def copies(
-    rows: Iterable[AuditRow], place_of: Mapping[str, int], digests_N32: np.ndarray, looks_N: np.ndarray | None
+    rows: Iterable[AuditRow], index_of: Mapping[str, int], digests_N32: np.ndarray, fingerprints_N: np.ndarray | None
 ) -> list[AuditFinding]:
-    """One finding for each picture that several rows show.
+    """Returns one finding for each image that several rows show.
 
-    `place_of` tells where in the arrays each image is that could be read; for the arrays see `copy_groups`.
+    `index_of` maps each good image to its index in the arrays, which `copy_groups` describes.
     """
-    group_N, mirrored = copy_groups(digests_N32, looks_N)
+    group_N, mirrored = copy_groups(digests_N32, fingerprints_N)
     groups: dict[int, list[AuditRow]] = defaultdict(list)
     for row in rows:
-        if row.image in place_of:
-            groups[int(group_N[place_of[row.image]])].append(row)
+        if row.image in index_of:
+            groups[int(group_N[index_of[row.image]])].append(row)
     findings = []
     for key, group in groups.items():
         if len(group) > 1:
-            contents = {digests_N32[place_of[row.image]].tobytes() for row in group}
+            contents = {digests_N32[index_of[row.image]].tobytes() for row in group}
             match_kind = "byte for byte" if len(contents) == 1 else "mirrored" if key in mirrored else "nearly the same"
-            findings.append(_copies_of_one(group, match_kind))
+            findings.append(_copy_finding(group, match_kind))
     return findings
 
 
-def _copies_of_one(group: Sequence[AuditRow], match_kind: str) -> AuditFinding:
+def _copy_finding(group: Sequence[AuditRow], match_kind: str) -> AuditFinding:
     labels = in_order({row.shown_label for row in group})
     splits = list(dict.fromkeys(row.split for row in group))
     files = len({row.image for row in group})
-    kind: Kind = "two labels" if len(labels) > 1 else "leak" if len(splits) > 1 else "duplicates"
+    kind: Kind = "conflicting_labels" if len(labels) > 1 else "split_leakage" if len(splits) > 1 else "duplicates"
     what = "one file" if files == 1 else f"{files} files, {match_kind}"
-    # First one image of each split and label.
+    # One image of each split and label comes first.
     firsts = {(row.split, row.label): row for row in reversed(group)}.values()
     ordered = list(dict.fromkeys([*reversed(firsts), *group]))
     names = [escape_control(row.image) + (f" ({row.shown_label})" if len(labels) > 1 else "") for row in ordered]
-    examples = summarize(names, limit=_EXAMPLES)
+    examples = summarize(names, limit=_MAX_EXAMPLES)
     return AuditFinding(kind, f"{' and '.join(labels)} in {' and '.join(splits)} ({what}): {examples}", tuple(group))
 
 
-def labels_astray(rows: Iterable[AuditRow], pinned: Sequence[str] | None) -> list[AuditFinding]:
-    """Labels that the map lacks, and labels of which a split has no image; without a pinned map, that of train."""
+def label_findings(rows: Iterable[AuditRow], pinned: Sequence[str] | None) -> list[AuditFinding]:
+    """Finds labels that the map (the pinned one, or that of train) lacks, and labels of which a split has no image."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row.label != ILLEGIBLE:
             counts[row.split][row.label] += 1
     known = in_order(counts["train"]) if pinned is None else list(pinned)
-    findings = []
+    found = []
     for split, present in counts.items():
         unknown = [f"{escape_control(label)} ({present[label]})" for label in in_order(set(present) - set(known))]
         if unknown and known:
-            findings.append(AuditFinding("unknown label", f"{split} has images of {summarize(unknown, limit=_LABELS)}"))
+            found.append(
+                AuditFinding("unknown_label", f"{split} has images of {summarize(unknown, limit=_MAX_LABELS)}")
+            )
         missing = [escape_control(label) for label in known if label not in present]
         if missing and present:
-            some = f"{len(missing)} of {len(known)} labels: {summarize(missing, limit=_LABELS)}"
-            findings.append(AuditFinding("missing label", f"{split} has no image of {some}"))
-    return findings
+            which = f"{len(missing)} of {len(known)} labels: {summarize(missing, limit=_MAX_LABELS)}"
+            found.append(AuditFinding("missing_label", f"{split} has no image of {which}"))
+    return found

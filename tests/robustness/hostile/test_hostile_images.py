@@ -151,7 +151,7 @@ def test_bad_images_are_nowhere_in_the_results_and_in_the_folder_by_name(run: Ru
         assert len(rows) == COUNTS[split] * len(LABELS)
         assert not [row for row in rows if BAD in row["file"]]
     found = json.loads((run.folder.path / "audit.json").read_text(encoding="utf-8"))["findings"]
-    illegible = [each["rows"][0] for each in found if each["kind"] == "bad image"]
+    illegible = [each["rows"][0] for each in found if each["kind"] == "bad_image"]
     assert illegible == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
     assert all(f"{split}/{BAD} is empty" in (run.folder.path / "audit.txt").read_text("utf-8") for split in COUNTS)
     assert "1 of train, 1 of val, 1 of test" in run.folder.report.read_text(encoding="utf-8")

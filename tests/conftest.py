@@ -67,7 +67,7 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
         config.module.network.weights = None
         config.trainer.epochs = 1
         config.trainer.accelerator = "cpu"
-        config.measure = False
+        config.profile = False
 
     return apply
 

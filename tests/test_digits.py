@@ -43,6 +43,6 @@ def test_digits_are_learnt_to_97_percent(tmp_path: Path) -> None:
     config.trainer.epochs = 4
     config.trainer.accelerator = "cpu"
     config.trainer.callbacks.grad_cam = None
-    config.measure = False
+    config.profile = False
     *_, test_row = rows_of(full_run(config, "digits", tmp_path).path)
     assert float(test_row["test/acc_top1"]) >= 0.97

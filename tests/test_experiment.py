@@ -155,7 +155,7 @@ def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_pat
     copied = replace(finished, path=Path(shutil.copytree(finished.path, tmp_path / finished.name)))
     copied.onnx.unlink()
     copied.report.unlink()
-    experiment = replace(fdl.build(load(copied.path)[1]), onnx_variants=(), measure=False)
+    experiment = replace(fdl.build(load(copied.path)[1]), onnx_variants=(), profile=False)
     state = experiment.prepare(copied, experiment.read_data())
     tested = stages.test(state)
     stages.report(state, tested, stages.export(state, tested))

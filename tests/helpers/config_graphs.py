@@ -7,7 +7,7 @@ import fiddle as fdl
 import torch
 from hypothesis import strategies as st
 
-from jersey.config import as_text, difference
+from jersey.config import as_text, diff
 from jersey.core.errors import UserError
 
 FLOATS = st.floats(allow_nan=False)
@@ -38,7 +38,7 @@ def graphs(draw: st.DrawFn) -> fdl.Config[Any]:
 
 def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
     """Equal values, equal sharing (of collections too, which Fiddle's `==` compares), in the same order."""
-    assert difference(first, second) == ""
+    assert diff(first, second) == ""
     assert as_text(first) == as_text(second)
     return first == second
 

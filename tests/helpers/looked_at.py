@@ -74,8 +74,8 @@ def every_callback(witness: Witness) -> list[Callback]:
 
 @pytest.fixture(scope="session")
 def looked_at(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> LookedAt:
-    documents = {"config.txt": "seed = 0\nlr = 0.01\n"}
-    run = open_run(tmp_path_factory.mktemp("runs"), "small", "first", documents=documents)
+    config_files = {"config.txt": "seed = 0\nlr = 0.01\n"}
+    run = open_run(tmp_path_factory.mktemp("runs"), "small", "first", config_files=config_files)
     data, recorder, witness = small_data(crops_root), PictureRecorder(run.path), Witness()
     module = small_module(data, optimizer=partial(adamw, lr=0.01, backbone_lr_scale=0.1))
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -57,6 +57,6 @@ def run_again(folder: Path, changes: Sequence[str], workdir: Path, name: str) ->
 
 def full_run(config: fdl.Buildable, experiment: str, workdir: Path, name: str = "run") -> RunFolder:
     """A config's whole run, in this process and as launch.py would do it: fit, test, export, report, Aim beside it."""
-    folder = open_run(workdir, experiment, name, documents=config_files(experiment, config))
+    folder = open_run(workdir, experiment, name, config_files=config_files(experiment, config))
     fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     return folder

@@ -152,7 +152,7 @@ def decoded_crops(content: bytes, folder: Path, *, pattern: str) -> str:
     paths = [folder / f"{index}.png" for index in range(3)]
     for path in paths:
         PICTURE.save(path)
-    recipe = Preprocessing(fit=lambda pixels_hw3: pixels_hw3.transpose(2, 0, 1), size_px=SIZE_PX, settings="stretch")
+    recipe = Preprocessing(resize=lambda pixels_hw3: pixels_hw3.transpose(2, 0, 1), size_px=SIZE_PX, settings="stretch")
     first, again = (_load(paths, recipe, folder / "cache", pattern, each) for each in (None, content))
     np.testing.assert_array_equal(again.images_NCHW, first.images_NCHW)
     np.testing.assert_array_equal(again.image_meta_N, first.image_meta_N)

@@ -40,7 +40,7 @@ from jersey.runs.provenance import record_start
 from jersey.sweep.table import read_result
 
 CPU_S, MEMORY_BYTES = 20, 2**30
-DOCUMENTS = {"config.txt": "lr = 0.1\n"}
+CONFIG_FILES = {"config.txt": "lr = 0.1\n"}
 PROGRAMS = ("git", "uname")  # which a run asks for its commit and its processor
 CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
 
@@ -140,11 +140,11 @@ def labels(content: bytes, folder: Path) -> None:
 
 def status(content: bytes, folder: Path, *, name: str | None) -> None:
     """Goes on with the run that it belongs to, by name or as the last one; tables of runs leave out what they must."""
-    path = open_run(folder, "exp", "one", documents=DOCUMENTS).path
+    path = open_run(folder, "exp", "one", config_files=CONFIG_FILES).path
     (path / "status.json").write_bytes(content)
     try:
         all_refuse(
-            lambda: open_run(folder, "exp", name, documents=DOCUMENTS).mark_stage("finished", best_epoch=0),
+            lambda: open_run(folder, "exp", name, config_files=CONFIG_FILES).mark_stage("finished", best_epoch=0),
             lambda: read_run(path),
         )
     except UserError:
@@ -154,9 +154,9 @@ def status(content: bytes, folder: Path, *, name: str | None) -> None:
 
 def config_text(content: bytes, folder: Path) -> None:
     """Goes on with the run whose config it is."""
-    path = open_run(folder, "exp", "one", documents=DOCUMENTS).path
+    path = open_run(folder, "exp", "one", config_files=CONFIG_FILES).path
     (path / "config.txt").write_bytes(content)
-    open_run(folder, "exp", "one", documents=DOCUMENTS)
+    open_run(folder, "exp", "one", config_files=CONFIG_FILES)
 
 
 def metrics(content: bytes, folder: Path) -> None:
@@ -192,7 +192,7 @@ def checkpoint(content: bytes, folder: Path) -> None:
 
 def last_checkpoint(content: bytes, folder: Path) -> str:
     """Goes on from it, or from a good one before it; from none when both are like it."""
-    run = open_run(folder, "exp", "one", documents=DOCUMENTS)
+    run = open_run(folder, "exp", "one", config_files=CONFIG_FILES)
     last, previous = run.last_checkpoints
     last.parent.mkdir()
     last.write_bytes(content)

@@ -9,15 +9,15 @@ from helpers.aim_repository import hashes_in, tracker_in
 from jersey.runs.folder import open_run
 
 workdir, empty_repository = aim_repository.workdir, aim_repository.empty_repository
-DOCUMENTS = {"config.txt": "lr = 0.1\n"}
+CONFIG_FILES = {"config.txt": "lr = 0.1\n"}
 
 
 def test_a_link_in_the_place_of_the_lock_empties_no_file(tmp_path: Path) -> None:
-    folder = open_run(tmp_path, "exp", "one", documents=DOCUMENTS).path
+    folder = open_run(tmp_path, "exp", "one", config_files=CONFIG_FILES).path
     (tmp_path / "precious").write_text("kept", encoding="utf-8")
     (folder / ".lock").unlink()
     (folder / ".lock").symlink_to(tmp_path / "precious")
-    open_run(tmp_path, "exp", "one", documents=DOCUMENTS).mark_stage("test", epochs=1)
+    open_run(tmp_path, "exp", "one", config_files=CONFIG_FILES).mark_stage("test", epochs=1)
     assert (tmp_path / "precious").read_text(encoding="utf-8") == "kept"
 
 

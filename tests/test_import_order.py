@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.import_graph import DOCUMENT, LIBRARY, names_imported_by, order_of, package_of, with_drawing
+from helpers.import_graph import DOCUMENT, LIBRARY, names_imported_by, order_of, package_of, with_matrix
 from helpers.repository import REPOSITORY
 
 DOCUMENTED = DOCUMENT.read_text(encoding="utf-8")
@@ -51,9 +51,9 @@ def test_the_order_names_every_package_once_and_few_modules_are_loose() -> None:
     assert len([path for path in LIBRARY if path.parent.name == "jersey"]) <= 5
 
 
-def test_the_drawing_shows_the_imports_as_they_are() -> None:
+def test_the_documented_matrix_equals_the_imports() -> None:
     """If not: `PYTHONPATH=tests python -m helpers.import_graph`."""
-    assert with_drawing(DOCUMENTED, ORDER) == DOCUMENTED
+    assert with_matrix(DOCUMENTED, ORDER) == DOCUMENTED
 
 
 def test_every_place_that_the_document_names_exists() -> None:

@@ -1,7 +1,7 @@
-"""An exported file whose answers are known without training: red says which number, green how surely.
+"""An exported file whose outputs are known without training: red selects the number, green the confidence.
 
-A crop of one color (red, green, any blue) gets the logits -(red / STEP - i)^2 * green / 100 over the numbers i. So red
-`STEP * i` reads number i, and with green 0 all numbers are alike.
+A crop of one color (red, green, any blue) has the logits -(red / STEP - i)^2 * green / 100 for the numbers i. So red
+`STEP * i` predicts number i, and with green 0 all numbers are equally probable.
 
 Shapes: h w any size, K numbers.
 """
@@ -27,28 +27,30 @@ THRESHOLDS = {0.95: 0.5, 0.98: 0.8, 0.99: None}
 def crop_of(
     number: str, *, sureness: int = 255, size_px: tuple[int, int] = (4, 6), numbers: Sequence[str] = OPEN_NUMBERS
 ) -> np.ndarray:
-    """uint8 [h,w,3] that reads as this number."""
+    """Returns a crop uint8 [h,w,3] that is predicted as this number."""
     return np.full((*size_px, 3), (STEP * list(numbers).index(number), sureness, 7), np.uint8)
 
 
 def file_of(path: Path, number: str, **options: int) -> Path:
-    """The same as an image file."""
+    """Writes such a crop as an image file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(crop_of(number, **options)).save(path)
     return path
 
 
 def expected(number: str, *, sureness: int = 255, numbers: Sequence[str] = LABELS) -> np.ndarray:
-    """The probabilities [K] of that crop."""
+    """Returns the probabilities [K] of that crop."""
     distance_K = np.arange(len(numbers)) - list(OPEN_NUMBERS).index(number)
-    shares_K = np.exp(-(distance_K.astype(np.float64) ** 2) * sureness / 100)
-    return shares_K / shares_K.sum()
+    weights_K = np.exp(-(distance_K.astype(np.float64) ** 2) * sureness / 100)
+    return weights_K / weights_K.sum()
 
 
-def planted_model(path: Path, *, labels: Sequence[str] = LABELS, is_open_vocabulary: bool = True, **facts: str) -> Path:
-    """Writes it; `facts` replace or are added to the usual ones."""
+def planted_model(
+    path: Path, *, labels: Sequence[str] = LABELS, is_open_vocabulary: bool = True, **metadata: str
+) -> Path:
+    """Writes the file; `metadata` replaces or extends the default metadata."""
     label_map = Labels(tuple(labels))
-    usual = {
+    defaults = {
         "format_version": FORMAT_VERSION,
         "labels_mapping": label_map.to_json(),
         "labels_sha256": label_map.sha256,
@@ -56,7 +58,7 @@ def planted_model(path: Path, *, labels: Sequence[str] = LABELS, is_open_vocabul
         "thresholds": json.dumps([_threshold(*each) for each in THRESHOLDS.items()]),
         **({"vocabulary": json.dumps(OPEN_NUMBERS)} if is_open_vocabulary else {}),
     }
-    path.write_bytes(with_checksum(_model(len(labels), is_open_vocabulary, usual | facts).SerializeToString()))
+    path.write_bytes(with_checksum(_model(len(labels), is_open_vocabulary, defaults | metadata).SerializeToString()))
     return path
 
 
@@ -70,7 +72,7 @@ def _threshold(precision: float, confidence: float | None) -> dict[str, float | 
     }
 
 
-def _model(classes: int, is_open_vocabulary: bool, facts: dict[str, str]) -> onnx.ModelProto:
+def _model(classes: int, is_open_vocabulary: bool, metadata: dict[str, str]) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels", "axes"], ["color"], keepdims=0),
@@ -102,7 +104,7 @@ def _model(classes: int, is_open_vocabulary: bool, facts: dict[str, str]) -> onn
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, facts)
+    helper.set_model_props(model, metadata)
     return model
 
 

@@ -1,4 +1,4 @@
-"""The shape of the code: packages import only those below them, and every outside dependency has one home."""
+"""Packages import only packages below them, and each external dependency is imported in one place."""
 
 import ast
 import re
@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.import_graph import DOCUMENT, LIBRARY, names_imported_by, order_of, package_of, with_matrix
+from helpers.import_graph import DOCUMENT, LIBRARY, names_imported_by, order_of, package_of, with_drawing
 from helpers.repository import REPOSITORY
 
 DOCUMENTED = DOCUMENT.read_text(encoding="utf-8")
 ORDER = order_of(DOCUMENTED)
-"""Packages, and the one loose module, from top to bottom: each may import what comes after it."""
+"""Packages, and the one top-level module, from top to bottom; each may import those after it."""
 HOMES = {
     "fiddle": ("jersey/config/", "jersey/lint/", "jersey/cli/", "experiments/"),
     "absl": ("launch.py",),
@@ -29,7 +29,7 @@ SOURCES = [*LIBRARY, *sorted((REPOSITORY / "experiments").glob("*.py")), REPOSIT
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_it_imports_what_is_at_home_there_what_is_below_it_and_no_private_name_of_another(path: Path) -> None:
+def test_imports_respect_homes_order_and_private_names(path: Path) -> None:
     relative, names = path.relative_to(REPOSITORY).as_posix(), list(names_imported_by(path))
     imported = {name.partition(".")[0] for name in names}
     assert not imported & FORBIDDEN
@@ -42,21 +42,21 @@ def test_it_imports_what_is_at_home_there_what_is_below_it_and_no_private_name_o
         found = re.match(r"jersey\.(\w+)(.*)", name)
         if found is None or found[1] == package:
             continue
-        assert ORDER.index(found[1]) > ORDER.index(package), f"{package} imports {name}, which stands above it"
+        assert ORDER.index(found[1]) > ORDER.index(package), f"{package} imports {name}, which is above it"
         assert "._" not in found[2], f"{package} imports {name}, which is private"
 
 
-def test_the_order_names_every_package_once_and_few_modules_are_loose() -> None:
+def test_the_order_lists_every_package_once_and_few_modules_are_outside_of_packages() -> None:
     assert sorted(ORDER) == sorted({package_of(path) for path in LIBRARY} - {""})
     assert len([path for path in LIBRARY if path.parent.name == "jersey"]) <= 5
 
 
-def test_the_documented_matrix_equals_the_imports() -> None:
-    """If not: `PYTHONPATH=tests python -m helpers.import_graph`."""
-    assert with_matrix(DOCUMENTED, ORDER) == DOCUMENTED
+def test_the_import_table_of_the_document_is_current() -> None:
+    """`PYTHONPATH=tests python -m helpers.import_graph` updates it."""
+    assert with_drawing(DOCUMENTED, ORDER) == DOCUMENTED
 
 
-def test_every_place_that_the_document_names_exists() -> None:
+def test_every_source_location_in_the_document_exists() -> None:
     places = re.findall(r"`(\w+/[\w/]+\.py):([\w.]+)`", DOCUMENTED)
     assert len(places) > 15
     for file, dotted in places:

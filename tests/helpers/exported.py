@@ -25,12 +25,12 @@ def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) 
         torch.nn.init.normal_(network.head.parts.weight)
     network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalization
     settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, resize_mode="stretch", temperature=TEMPERATURE)
-    metadata = {"experiment": "tiny", **calibrate(_predictions(60), _predictions(60)).facts}
+    metadata = {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).metadata}
     write_onnx(ExportModule(network, settings), folder / "model.onnx", metadata)
     return folder / "model.onnx"
 
 
-def _predictions(crops: int) -> Predictions:
+def _answers(crops: int) -> Predictions:
     """Returns correct predictions with increasing confidence."""
     labels_N = torch.arange(crops) % len(LABELS)
     logits_NK = torch.nn.functional.one_hot(labels_N).double() * torch.linspace(1, 6, crops)[:, None]

@@ -1,7 +1,7 @@
-"""An exported file whose outputs are known without training: red selects the number, green the confidence.
+"""An exported file with known predictions, without training: red encodes the number, green the confidence.
 
-A crop of one color (red, green, any blue) has the logits -(red / STEP - i)^2 * green / 100 for the numbers i. So red
-`STEP * i` predicts number i, and with green 0 all numbers are equally probable.
+A crop of one color (red, green, any blue) gets the logits -(red / STEP - i)^2 * green / 100 over the numbers i. So red
+`STEP * i` predicts number i, and with green 0 all numbers are equally likely.
 
 Shapes: h w any size, K numbers.
 """
@@ -25,32 +25,30 @@ THRESHOLDS = {0.95: 0.5, 0.98: 0.8, 0.99: None}
 
 
 def crop_of(
-    number: str, *, sureness: int = 255, size_px: tuple[int, int] = (4, 6), numbers: Sequence[str] = OPEN_NUMBERS
+    number: str, *, certainty: int = 255, size_px: tuple[int, int] = (4, 6), numbers: Sequence[str] = OPEN_NUMBERS
 ) -> np.ndarray:
-    """Returns a crop uint8 [h,w,3] that is predicted as this number."""
-    return np.full((*size_px, 3), (STEP * list(numbers).index(number), sureness, 7), np.uint8)
+    """Returns a crop, uint8 [h,w,3], with a prediction of this number."""
+    return np.full((*size_px, 3), (STEP * list(numbers).index(number), certainty, 7), np.uint8)
 
 
 def file_of(path: Path, number: str, **options: int) -> Path:
-    """Writes such a crop as an image file."""
+    """Writes such a crop to an image file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(crop_of(number, **options)).save(path)
     return path
 
 
-def expected(number: str, *, sureness: int = 255, numbers: Sequence[str] = LABELS) -> np.ndarray:
-    """Returns the probabilities [K] of that crop."""
+def expected(number: str, *, certainty: int = 255, numbers: Sequence[str] = LABELS) -> np.ndarray:
+    """Returns the probabilities [K] of such a crop."""
     distance_K = np.arange(len(numbers)) - list(OPEN_NUMBERS).index(number)
-    weights_K = np.exp(-(distance_K.astype(np.float64) ** 2) * sureness / 100)
-    return weights_K / weights_K.sum()
+    p_K = np.exp(-(distance_K.astype(np.float64) ** 2) * certainty / 100)
+    return p_K / p_K.sum()
 
 
-def planted_model(
-    path: Path, *, labels: Sequence[str] = LABELS, is_open_vocabulary: bool = True, **metadata: str
-) -> Path:
-    """Writes the file; `metadata` replaces or extends the default metadata."""
+def planted_model(path: Path, *, labels: Sequence[str] = LABELS, is_open_vocabulary: bool = True, **more: str) -> Path:
+    """Writes the file; `more` metadata replace the default ones or are added to them."""
     label_map = Labels(tuple(labels))
-    defaults = {
+    metadata = {
         "format_version": FORMAT_VERSION,
         "labels_mapping": label_map.to_json(),
         "labels_sha256": label_map.sha256,
@@ -58,7 +56,7 @@ def planted_model(
         "thresholds": json.dumps([_threshold(*each) for each in THRESHOLDS.items()]),
         **({"vocabulary": json.dumps(OPEN_NUMBERS)} if is_open_vocabulary else {}),
     }
-    path.write_bytes(with_checksum(_model(len(labels), is_open_vocabulary, defaults | metadata).SerializeToString()))
+    path.write_bytes(with_checksum(_model(len(labels), is_open_vocabulary, metadata | more).SerializeToString()))
     return path
 
 

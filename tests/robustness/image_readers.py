@@ -86,7 +86,7 @@ def image_file(file: tuple[str, Callable[[Path], None]], folder: Path) -> str:
         file[1](path)
         data = opened(folder / "set", "skip")
         skipped = [each.problem for each in data.skipped["train"]]
-        found = [each for each in audit_folder(folder / "set").findings if each.kind == "bad image"]
+        found = [each for each in audit_folder(folder / "set").findings if each.kind == "bad_image"]
         prediction = dict(PREDICTOR.predict_folder(path.parent)).get(path)
         assert len(skipped) == len(found) == isinstance(prediction, UserError)
         if skipped:

@@ -125,14 +125,12 @@ tracker.log_image("noise", noise, step=0, epoch=0, subset="val")
     assert_continued_with_one_warning(process)
 
 
-@pytest.mark.parametrize(
-    "room_bytes", [2_000_000, 0]
-)  # Aim would wait for more space without end; its samples fail first
+@pytest.mark.parametrize("room_bytes", [2_000_000, 0])  # Aim would wait for more without end; its samples fail first
 def test_a_disk_that_fills_up_between_two_checks(tmp_path: Path, forker: Forker, room_bytes: int) -> None:
     log_on = """
 from jersey.runs import aim as tracking
-tracking.ROOM_BYTES = 0  # as if the last check had found enough
-tracker._patient._limit_s = 5
+tracking.MIN_FREE_BYTES = 0  # it has looked just before
+tracker._timeout_thread._limit_s = 5
 time.sleep(1)
 noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8))
 for step in range(4):

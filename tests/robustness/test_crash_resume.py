@@ -43,8 +43,8 @@ def test_kills_of_all_kinds_change_nothing(folder: Path, monkeypatch: pytest.Mon
         return unchanged
 
     monkeypatch.setattr(crash_resume, "differences", watched)
-    ((hits, different),) = measure(folder, ["profile=False"], runs=1, seed=1)
-    assert len(hits) >= len(KINDS) - 1  # a kill at any moment may come too late
+    ((met, different),) = measure(folder, ["profile=False"], runs=1, seed=1)
+    assert len(met) >= len(KINDS) - 1  # a kill at any moment may come too late
     assert different == []
     assert found == [["class_sampling.csv", "checkpoints/last.ckpt: state_dict"]]
 

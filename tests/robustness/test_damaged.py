@@ -45,7 +45,7 @@ def test_all_bad_images_of_a_data_set_are_skipped_and_counted(tmp_path: Path) ->
         opened(root)
     data = opened(root, "skip")
     assert len(data.skipped["train"]) == len(bad)
-    assert len([each for each in audit_folder(root).findings if each.kind == "bad image"]) == len(bad)
+    assert len([each for each in audit_folder(root).findings if each.kind == "bad_image"]) == len(bad)
 
 
 def outcomes(name: str, examples: int) -> set[str]:

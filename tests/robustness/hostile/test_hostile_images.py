@@ -151,8 +151,8 @@ def test_bad_images_are_excluded_from_results_and_listed_in_the_folder(run: Run)
         assert len(rows) == COUNTS[split] * len(LABELS)
         assert not [row for row in rows if BAD in row["file"]]
     found = json.loads((run.folder.path / "audit.json").read_text(encoding="utf-8"))["findings"]
-    bad = [each["rows"][0] for each in found if each["kind"] == "bad image"]
-    assert bad == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
+    illegible = [each["rows"][0] for each in found if each["kind"] == "bad_image"]
+    assert illegible == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
     assert all(f"{split}/{BAD} is empty" in (run.folder.path / "audit.txt").read_text("utf-8") for split in COUNTS)
     assert "1 of train, 1 of val, 1 of test" in run.folder.report.read_text(encoding="utf-8")
     assert run.folder.onnx.exists()

@@ -1,4 +1,4 @@
-"""Data and helpers that tests of several parts share."""
+"""Data and fixtures for tests of several packages."""
 
 import logging
 import os
@@ -22,9 +22,9 @@ hypothesis.settings.register_profile("without a clock", deadline=None)  # a busy
 hypothesis.settings.load_profile("without a clock")
 
 
-@pytest.hookimpl(trylast=True)  # after those that are not to run have been left out
+@pytest.hookimpl(trylast=True)  # after deselection
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files whose tests are given most time come first, then those with slow tests: so two workers end together."""
+    """Sorts files by the timeout of their tests, longest first, then slow ones, so that two workers end together."""
     given_s: dict[Path, float] = {}
     for item in items:
         timeout, is_slow = item.get_closest_marker("timeout"), item.get_closest_marker("slow") is not None
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def jersey_log_as_it_was() -> Iterator[None]:
-    """A command that ran in a test has set up jersey's log for a terminal of its own."""
+    """Restores jersey's log, because a command that ran in a test configures it for a terminal."""
     yield
     log = logging.getLogger("jersey")
     log.handlers, log.propagate = [], True
@@ -43,18 +43,18 @@ def jersey_log_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def crops_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn data set of three numbers that only strings can tell apart; not to be changed."""
-    root = tmp_path_factory.mktemp("drawn") / "crops"
+    """Generates a data set of three numbers that only strings can distinguish; tests must not change it."""
+    root = tmp_path_factory.mktemp("synthetic") / "crops"
     generate(root, numbers=NUMBERS, train=48, val=12, test=12, size_px=40, imbalance=2.0, workers=1)
     return root
 
 
 @pytest.fixture
 def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
-    """Makes any experiment run in seconds: tiny images, few crops, one epoch, no download."""
+    """Returns a function that makes any experiment run in seconds: tiny images, few crops, one epoch, no download."""
 
     def apply(config: fdl.Buildable) -> None:
-        from torchvision.transforms import v2  # takes seconds, and most tests do without
+        from torchvision.transforms import v2  # its import takes seconds, and most tests do not need it
 
         config.data.root = str(crops_root)
         config.data.generate = None
@@ -74,7 +74,7 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the real `launch.py` with its runs below the test's folder."""
+    """Returns a function that runs the real `launch.py` with its runs below the test's folder."""
 
     def run(*flags: str, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
         return launched([f"--workdir={tmp_path / 'runs'}", *flags], tmp_path, timeout_s=timeout_s)

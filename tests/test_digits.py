@@ -1,4 +1,4 @@
-"""Real images: scikit-learn's handwritten digits, as annotated PNG files, are learnt from scratch on the CPU."""
+"""Real images: scikit-learn's handwritten digits, as annotated PNG files, are learned from scratch on the CPU."""
 
 import json
 from pathlib import Path
@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SPLIT_ENDS = {"train": (0, 1297), "val": (1297, 1547), "test": (1547, 1797)}
 
 
-def draw(root: Path) -> None:
-    """All of them in the layout that the quick start does not have."""
+def write_digits(root: Path) -> None:
+    """Writes all digits in the layout that the quick start does not use."""
     digits = load_digits()
     order_N = np.random.default_rng(0).permutation(len(digits.target))
     for split, (start, end) in SPLIT_ENDS.items():
@@ -33,8 +33,8 @@ def draw(root: Path) -> None:
         (root / split / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
 
 
-def test_digits_are_learnt_to_97_percent(tmp_path: Path) -> None:
-    draw(tmp_path / "digits")
+def test_digits_are_learned_to_97_percent(tmp_path: Path) -> None:
+    write_digits(tmp_path / "digits")
     config = configs.get_experiment("resnet18_baseline")()
     config.data.root = str(tmp_path / "digits")
     config.data.size_px = (32, 32)

@@ -23,7 +23,7 @@ from experiments.quickstart import NUMBERS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-# A smaller run of the same kind, for the commands whose length or download is not the point.
+# A shorter run without a download, for commands whose length is not tested.
 SHORT = ("--fiddler=smoke", "--fiddler=cpu", "--fdl_set=data.size_px=(32,32)", "--fdl_set=weights=None")
 
 CI = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ assert worst_recall(evaluation) == 0
 """
 
 
-def said(result: subprocess.CompletedProcess[str], code: int = 0) -> str:
+def output_of(result: subprocess.CompletedProcess[str], code: int = 0) -> str:
     assert result.returncode == code, result.stdout + result.stderr
     return result.stdout
 
@@ -67,52 +67,52 @@ def test_every_command_is_run_below() -> None:
 
 @pytest.fixture(scope="module")
 def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of its one run, which is the first thing a user sees."""
+    """Runs the quick start, and returns the folder of its one run."""
     cwd = tmp_path_factory.mktemp("clone")
     (command,) = QUICK_START
     result = run_afresh(command, cwd)
-    said(result)
+    output_of(result)
     assert "Warning" not in result.stderr
     (folder,) = (cwd / "runs" / "quickstart").iterdir()
-    (cwd / "said").write_text(result.stderr, encoding="utf-8")
+    (cwd / "stderr").write_text(result.stderr, encoding="utf-8")
     return folder
 
 
 def on(folder: Path, part: str, *more: str) -> str:
-    """The output of the command that contains `part`, for the run in `folder`."""
+    """Returns the output of the command that contains `part`, for the run in `folder`."""
     (command,) = commands(part)
     cwd = folder.parents[2]
-    return said(run(command.replace("runs/quickstart/RUN", str(folder.relative_to(cwd))), cwd, *more))
+    return output_of(run(command.replace("runs/quickstart/RUN", str(folder.relative_to(cwd))), cwd, *more))
 
 
-def test_the_quick_start_reads_nine_of_ten_in_unseen_typefaces(quick_start: Path) -> None:
-    score = re.search(r"test top-1 ([\d.]+) %", (quick_start.parents[2] / "said").read_text(encoding="utf-8"))
+def test_the_quick_start_is_correct_on_90_percent_in_unseen_typefaces(quick_start: Path) -> None:
+    score = re.search(r"test top-1 ([\d.]+) %", (quick_start.parents[2] / "stderr").read_text(encoding="utf-8"))
     assert score is not None
     assert float(score[1]) >= 90
 
 
-def test_its_model_is_read_by_a_program_with_the_file_alone(quick_start: Path, tmp_path: Path) -> None:
+def test_its_model_works_in_a_program_without_jersey(quick_start: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes((quick_start / "model.onnx").read_bytes())
     crops = quick_start.parents[2] / "data" / "quickstart" / "test"
     for number in NUMBERS:
         (tmp_path / f"{number}.jpg").write_bytes(next((crops / number).iterdir()).read_bytes())
     files = [f"{number}.jpg" for number in NUMBERS]
-    lines = [line.split() for line in said(run_program(program("onnxruntime"), tmp_path, *files)).splitlines()]
+    lines = [line.split() for line in output_of(run_program(program("onnxruntime"), tmp_path, *files)).splitlines()]
     assert [line[0] for line in lines] == files
     assert sum(file == f"{number}.jpg" for file, number, *_ in lines) > len(NUMBERS) / 2
 
 
-def test_what_its_augmentation_destroys_is_counted(quick_start: Path) -> None:
+def test_label_preservation_of_its_augmentation_is_measured(quick_start: Path) -> None:
     lines = on(quick_start, "jersey.cli.label_preservation").splitlines()
     assert {"geometry", "color"} <= {line.split()[0] for line in lines}
 
 
-def test_its_epochs_are_timed_beside_the_usual_ways(quick_start: Path) -> None:
+def test_its_epochs_are_timed_beside_reference_loaders(quick_start: Path) -> None:
     numbers = json.loads(on(quick_start, "jersey.bench.epoch", "--rounds=2", "--batches=2").splitlines()[-1])
     assert {"jersey", "torchvision"} <= numbers["rows"][0]["training"].keys()
 
 
-def test_it_is_in_aim(quick_start: Path) -> None:
+def test_its_run_is_in_aim(quick_start: Path) -> None:
     (command,) = commands("aim up")
     words = [str(Path(sys.executable).parent / "aim"), *shlex.split(command)[3:], "--port", "43917"]
     process = subprocess.Popen(words, cwd=quick_start.parents[2], start_new_session=True, stdout=subprocess.DEVNULL)
@@ -128,12 +128,12 @@ def test_it_is_in_aim(quick_start: Path) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(1)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # its server is a child that would stay
+        os.killpg(process.pid, signal.SIGTERM)  # its server is a child process that would remain
         process.wait(timeout=30)
 
 
 def files_of_a_run() -> set[str]:
-    """As the table of docs/runs.md names them: `..._test.png` and `last.ckpt` go on like the first of their row."""
+    """Returns the files in docs/runs.md; `..._test.png` and `last.ckpt` complete the first file of their row."""
     names = set()
     for row in re.findall(r"^\| (`.*?`) \|", PAGES["docs/runs.md"], flags=re.MULTILINE):
         first, *others = re.findall(r"`([^`]+)`", row)
@@ -143,14 +143,14 @@ def files_of_a_run() -> set[str]:
     return names
 
 
-def test_a_run_on_own_crops_leaves_these_files_and_is_repeated_to_the_same_weights(
+def test_a_run_on_own_crops_writes_the_listed_files_and_is_repeated_to_equal_weights(
     crops_root: Path, tmp_path: Path
 ) -> None:
     for command in sorted(set(commands("root=/my/crops")) - set(commands("--print_config"))):
-        said(run(command.replace("/my/crops", str(crops_root)), tmp_path, *SHORT))
+        output_of(run(command.replace("/my/crops", str(crops_root)), tmp_path, *SHORT))
     (first,) = tmp_path.glob("runs/resnet18_baseline/*")
-    left = {path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()}
-    assert left - {".lock"} == files_of_a_run()
+    written = {path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()}
+    assert written - {".lock"} == files_of_a_run()
     on(first, "--config", "--run=second", "--fdl_set=profile=False")
     one, two = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
@@ -162,31 +162,31 @@ def test_a_run_on_own_crops_leaves_these_files_and_is_repeated_to_the_same_weigh
 
 @pytest.mark.parametrize("command", [*commands("--print_config"), *commands("--list")])
 def test_commands_that_print(command: str, tmp_path: Path) -> None:
-    assert len(said(run(command, tmp_path)).splitlines()) > 5
+    assert len(output_of(run(command, tmp_path)).splitlines()) > 5
 
 
-def test_the_difference_is_the_one_shown(tmp_path: Path) -> None:
+def test_the_diff_is_the_one_on_the_page(tmp_path: Path) -> None:
     (command,) = commands("--diff")
     shown = next(text for kind, text in BLOCKS if not kind and "trainer.epochs" in text)
-    assert said(run(command, tmp_path), code=1).strip() == shown.strip()
+    assert output_of(run(command, tmp_path), code=1).strip() == shown.strip()
 
 
 def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
-    told, printed = commands("--sweep")
-    assert len(said(run(printed.partition(" > ")[0], tmp_path)).splitlines()) == 6
-    assert printed.startswith(told)
+    started, printed = commands("--sweep")
+    assert len(output_of(run(printed.partition(" > ")[0], tmp_path)).splitlines()) == 6
+    assert printed.startswith(started)
 
 
 @pytest.mark.parametrize("command", [each for each in commands("--fiddler") if each not in commands("=benchmark")])
-def test_commands_that_try_something_out(command: str, tmp_path: Path) -> None:
-    drawn = [f"--fdl_set=generate.{split}=60" for split in ("train", "val", "test")]
-    said(run(command, tmp_path, "--fdl_set=profile=False", *(drawn if "--exp=quickstart" in command else [])))
+def test_commands_with_fiddlers(command: str, tmp_path: Path) -> None:
+    few = [f"--fdl_set=generate.{split}=60" for split in ("train", "val", "test")]
+    output_of(run(command, tmp_path, "--fdl_set=profile=False", *(few if "--exp=quickstart" in command else [])))
 
 
-def test_the_recipe_that_is_measured_trains(crops_root: Path, tmp_path: Path) -> None:
+def test_the_benchmark_command_trains(crops_root: Path, tmp_path: Path) -> None:
     (command,) = commands("=benchmark")
     sets = (f"--fdl_set=root={crops_root}", "--fdl_set=generate=None", "--fdl_set=profile=False")
-    said(run(command, tmp_path, *SHORT, *sets))
+    output_of(run(command, tmp_path, *SHORT, *sets))
 
 
 def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
@@ -194,70 +194,72 @@ def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
     for side, pattern in enumerate(re.findall(r"runs/\S+", command)):
         folders = [pattern.replace("*", f"seed={seed}") for seed in range(2)]
         for seed, folder in enumerate(folders):
-            read = ["23" if index % 5 else str((index + side) % 7) for index in range(300)]
-            run_folder(tmp_path / folder, read, true=["23"] * 300, seed=seed)
+            predicted = ["23" if index % 5 else str((index + side) % 7) for index in range(300)]
+            run_folder(tmp_path / folder, predicted, true=["23"] * 300, seed=seed)
         command = command.replace(pattern, " ".join(folders))
-    assert "no difference shown" in said(run(command, tmp_path))
+    assert "no difference shown" in output_of(run(command, tmp_path))
 
 
 def test_several_processes_of_two_machines_and_of_one(crops_root: Path, tmp_path: Path) -> None:
-    """On one they find the run that two have finished; `tests/training/test_distributed.py` trains on one."""
+    """One machine finds the run that two have finished; `tests/training/test_distributed.py` trains on one."""
     alone, of_two_machines = commands("torchrun")
     few = (f"--fdl_set=root={crops_root}", "--fdl_set=profile=False", *SHORT)
     here = of_two_machines.replace("=8", "=1").replace("HOST", "127.0.0.1")
     with ThreadPoolExecutor() as machines:
         there = here.replace("--node_rank=0", "--node_rank=1")
         for result in machines.map(lambda command: run(command, tmp_path, *few), (here, there)):
-            said(result)
+            output_of(result)
     (report,) = tmp_path.glob("runs/resnet18_baseline/big/report.md")
     assert "2 processes" in report.read_text(encoding="utf-8")
     result = run(alone.replace("=8", "=2"), tmp_path, *few)
-    said(result)
+    output_of(result)
     assert result.stderr.count("big is finished") == 1
 
 
-def test_the_example_of_a_variant_is_an_experiment(tmp_path: Path) -> None:
+def test_the_example_of_an_experiment_builds(tmp_path: Path) -> None:
     head = (
         "import fiddle as fdl\nfrom experiments.resnet18 import resnet18_baseline\n"
         "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
         "from jersey.lint.checks import check\n"
     )
     tail = "\nbuilt = config.get_experiment('resnet18_weights')()\ncheck(built)\nfdl.build(built)\n"
-    said(run_program(head + program("@experiment") + tail, tmp_path))
+    output_of(run_program(head + program("@experiment") + tail, tmp_path))
 
 
-def test_the_example_of_a_transform_is_a_change_of_a_config(tmp_path: Path) -> None:
+def test_the_example_of_a_transform_changes_a_config(tmp_path: Path) -> None:
     head = (
         "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\nimport experiments\n"
         "from jersey import config as configs\nfrom jersey.augment.per_sample import PerSample\n"
         "config = configs.get_experiment('resnet18_small')()\n"
     )
     tail = "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n"
-    said(run_program(head + program("RandAugment") + tail, tmp_path))
+    output_of(run_program(head + program("RandAugment") + tail, tmp_path))
 
 
-def test_crops_are_read_by_commands_and_by_a_program(tmp_path: Path) -> None:
+def test_commands_and_a_program_read_crops(tmp_path: Path) -> None:
     planted_model(tmp_path / "model.onnx")
     file_of(tmp_path / "crop.jpg", "23", size_px=(16, 16))
     file_of(tmp_path / "more" / "one.jpg", "10")
     for tracklet, number in (("a", "00"), ("b", "23")):
         for place in (f"{folder}/{tracklet}/{frame}.png" for folder in ("crops", "tracks") for frame in range(3)):
             file_of(tmp_path / place, number)
-    as_table, answered, tracklets = (said(run(command, tmp_path)).splitlines() for command in commands("inference"))
+    as_table, as_jsonl, tracklets = (
+        output_of(run(command, tmp_path)).splitlines() for command in commands("inference")
+    )
     assert len(as_table) == 1 + 7
-    assert [json.loads(line)["number"] for line in answered] == ["00"] * 3 + ["23"] * 3
+    assert [json.loads(line)["number"] for line in as_jsonl] == ["00"] * 3 + ["23"] * 3
     assert len(tracklets) == 1 + 2
-    assert said(run_program(program("Predictor"), tmp_path)).strip() == "23"
+    assert output_of(run_program(program("Predictor"), tmp_path)).strip() == "23"
 
 
 def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:
     (command,) = commands("jersey.data.audit")
-    assert "72 images, 0 errors" in said(run(command.replace("/my/crops", str(crops_root)), tmp_path))
+    assert "72 images, 0 errors" in output_of(run(command.replace("/my/crops", str(crops_root)), tmp_path))
 
 
 def test_crops_are_generated(tmp_path: Path) -> None:
     (command,) = commands("jersey.synth")
-    said(run(command, tmp_path))
+    output_of(run(command, tmp_path))
     numbers = {path.name for path in (tmp_path / "generated" / "train").iterdir()}
     assert numbers == {"0", "00", "7", "10", "11", "12", "13", "14", "15"}
 
@@ -271,11 +273,11 @@ def test_linked_files_exist(page: str) -> None:
 
 def test_damaged_input_is_counted(tmp_path: Path) -> None:
     (command,) = commands("robustness.fuzz")
-    counts = json.loads(said(run(command.replace("=60", "=1"), tmp_path)).splitlines()[-1])
+    counts = json.loads(output_of(run(command.replace("=60", "=1"), tmp_path)).splitlines()[-1])
     assert counts["kinds"] > 0
     assert not counts["unexpected"]
 
 
 def test_the_examples_of_contributing_work_together(tmp_path: Path) -> None:
     examples = "\n".join(re.findall(r"```python\n(.*?)```", PAGES["docs/contributing.md"], flags=re.DOTALL))
-    said(run_program(examples + CONTRIBUTED, tmp_path))
+    output_of(run_program(examples + CONTRIBUTED, tmp_path))

@@ -93,8 +93,8 @@ def predictor(tmp_path: Path) -> Predictor:
 
 def write_tracklet(folder: Path, number: str, frames: list[tuple[str, int]]) -> None:
     """Writes a tracklet; each frame looks like a number with some confidence."""
-    for index, (seen, sureness) in enumerate(frames):
-        file_of(folder / number / "a" / f"{index:04d}.png", seen, sureness=sureness)
+    for index, (seen, certainty) in enumerate(frames):
+        file_of(folder / number / "a" / f"{index:04d}.png", seen, certainty=certainty)
 
 
 def test_confident_frames_outweigh_others_and_a_roster_excludes_numbers(predictor: Predictor, tmp_path: Path) -> None:

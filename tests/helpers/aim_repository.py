@@ -1,6 +1,6 @@
-"""An empty Aim repository for each test, and reading back what is in one with Aim's own SDK.
+"""An empty Aim repository for each test, and readers of its content with Aim's own SDK.
 
-A test file takes both fixtures over by assignment: `workdir, empty_repository = ...`.
+A test file adopts both fixtures by assignment: `workdir, empty_repository = ...`.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from jersey.runs.aim import AimTracker
 
 @pytest.fixture(scope="session")
 def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Creating a repository takes seconds; copying one does not."""
+    """Creates one repository, which takes seconds; tests copy it."""
     folder = tmp_path_factory.mktemp("aim")
     aim.Repo.from_path(str(folder), init=True)
     return folder / ".aim"
@@ -25,7 +25,7 @@ def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workdir(tmp_path: Path, empty_repository: Path) -> Path:
-    """A folder that holds an empty `.aim`."""
+    """Returns a folder with an empty `.aim`."""
     shutil.copytree(empty_repository, tmp_path / ".aim")
     return tmp_path
 
@@ -46,7 +46,7 @@ def hashes_in(workdir: Path) -> list[str]:
 
 
 def indexed(workdir: Path) -> aim.Repo:
-    """The repository, brought up to date for reading; its runs must be closed."""
+    """Returns the repository with an updated index; its runs must be closed."""
     repository = aim.Repo.from_path(str(workdir))
     for run_hash in hashes_in(workdir):
         RepoIndexManager.get_index_manager(repository).index(run_hash)
@@ -60,12 +60,12 @@ def the_run(workdir: Path) -> aim.Run:
 
 
 def points(sequence: Any) -> list[tuple[int, Any, int]]:
-    """(step, value, epoch) of each point."""
+    """Returns (step, value, epoch) of each point."""
     steps, (values, epochs, _) = sequence.data.items_list()
     return list(zip(steps, values, epochs, strict=True))
 
 
 def curve(run: aim.Run, name: str, **context: Any) -> list[tuple[int, float, int]]:
-    """The points of one metric."""
+    """Returns the points of one metric."""
     where: Any = context
     return points(run.get_metric(name, Context(where)))

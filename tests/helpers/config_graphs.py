@@ -1,4 +1,4 @@
-"""Random graphs of configs, with sharing, for what must come back as it was written."""
+"""Random config graphs with shared parts, for tests of round trips."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ MAKERS = (
 
 @st.composite
 def graphs(draw: st.DrawFn) -> fdl.Config[Any]:
-    """Each part is made of earlier ones, so an object comes to stand in several places."""
+    """Generates graphs in which a part consists of earlier ones, so that an object occurs in several places."""
     parts = draw(st.lists(PLAIN, min_size=1, max_size=4))
     for _ in range(draw(st.integers(1, 6))):
         make = draw(st.sampled_from(MAKERS))
@@ -37,14 +37,14 @@ def graphs(draw: st.DrawFn) -> fdl.Config[Any]:
 
 
 def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
-    """Equal values, equal sharing (of collections too, which Fiddle's `==` compares), in the same order."""
+    """Returns whether values, sharing (also of collections, which Fiddle's `==` compares) and order are equal."""
     assert diff(first, second) == ""
     assert as_text(first) == as_text(second)
     return first == second
 
 
 def assert_works_or_says_why(change: Callable[[], object]) -> None:
-    """Whatever comes in: a change, or a UserError of one line."""
+    """Asserts that any input leads to a change or to a UserError of one line."""
     message = ""
     try:
         change()

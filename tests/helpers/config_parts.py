@@ -1,4 +1,4 @@
-"""Parts such as a user may write, for the tests of effects and findings."""
+"""Parts that a user may write, for the tests of simulated effects and findings."""
 
 import functools
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def broken(optimizer: Optimizer, *, total_steps: int) -> LRScheduler:
 
 
 class PlainLoss(nn.Module):
-    """Takes class weights and does not look at them."""
+    """Accepts class weights and ignores them."""
 
     def forward(self, logits_BK: Tensor, labels_B: Tensor, class_weights_K: Tensor) -> Tensor:
         return nn.functional.cross_entropy(logits_BK, labels_B)
@@ -51,7 +51,7 @@ class Either(Augmentation):
 
 
 class EveryEpoch(WeightAveraging):
-    """An average without a decay."""
+    """Weight averaging without a decay."""
 
 
 def brighten(images_BCHW: Tensor, generator: Generator) -> Tensor:
@@ -63,13 +63,13 @@ def brightener() -> Callable[..., Tensor]:
 
 
 def tiny_network(*, labels: Labels) -> Network:
-    """Eight features of an image's mean color."""
+    """Computes eight features of an image's mean color."""
     backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8, bias=False))
     return Network(backbone, nn.Linear(8, len(labels)))
 
 
 def weighted_network(*, labels: Labels, weights: str | None) -> Network:
-    """Says that it has weights, as the real one does."""
+    """Takes an argument `weights`, as the real network does."""
     return tiny_network(labels=labels)
 
 
@@ -81,7 +81,7 @@ Change = Callable[[Any], None]
 
 
 def baseline(*changes: str | Change, name: str = "resnet18_baseline") -> Any:
-    """The config of an experiment, changed by overrides and functions."""
+    """Returns the config of an experiment, changed by overrides and functions."""
     config = configs.get_experiment(name)()
     for change in changes:
         configs.apply_override(config, change) if isinstance(change, str) else change(config)
@@ -89,6 +89,6 @@ def baseline(*changes: str | Change, name: str = "resnet18_baseline") -> Any:
 
 
 def part(path: str, value: Any) -> Change:
-    """Puts `value` at the full `path` of a config."""
+    """Returns a change that sets the full `path` of a config to `value`."""
     *parents, name = path.split(".")
     return lambda config: setattr(functools.reduce(getattr, parents, config), name, value)

@@ -1,4 +1,4 @@
-"""Small things to configure, in the shape of an experiment, for the tests of this folder."""
+"""Small classes and functions to configure, in the shape of an experiment."""
 
 import dataclasses
 import functools
@@ -44,7 +44,7 @@ def make_module(
     allow_weights_and_sampler: bool = False,
     untyped=3,  # type: ignore[no-untyped-def]
 ) -> None:
-    """Stands for a LightningModule; the class counts come at run time."""
+    """Replaces a LightningModule; the class counts are passed at run time."""
 
 
 def named(**members: Ema | None) -> dict[str, Ema | None]:
@@ -52,11 +52,11 @@ def named(**members: Ema | None) -> dict[str, Ema | None]:
 
 
 def positional(first: object, /, second: object = 2, *rest: object) -> None:
-    """Takes arguments in each way."""
+    """Has arguments of every kind."""
 
 
 def make_trainer(callbacks: dict[str, object], epochs: int = 3, **more: Any) -> None:
-    """Stands for a trainer."""
+    """Replaces a trainer."""
 
 
 @dataclasses.dataclass
@@ -68,9 +68,9 @@ class Experiment:
 
 
 def example(**values: Any) -> fdl.Config[Experiment]:
-    """A config with a nested Partial, a named collection, a dictionary, a tuple and a `**keywords` member.
+    """Returns a config with a nested Partial, a named collection, a dictionary, a tuple and a `**keywords` member.
 
-    With `values` at its paths, in which `__` stands for a dot.
+    `values` are set at its paths, in which `__` replaces a dot.
     """
     config = fdl.Config(
         Experiment,

@@ -1,4 +1,4 @@
-"""A LightningModule for the tests of loggers, and reading back the metrics file."""
+"""A LightningModule for the tests of loggers, and a reader of the metrics file."""
 
 import csv
 from pathlib import Path
@@ -10,7 +10,7 @@ from jersey.runs.state import RunState
 
 
 class Countdown(L.LightningModule):
-    """Logs numbers that tell the epoch."""
+    """Logs values from which the epoch can be read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,6 +38,6 @@ class Countdown(L.LightningModule):
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run folder's `metrics.csv`."""
+    """Returns the rows of a run folder's `metrics.csv`."""
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""A small trained network, the crops it reads, and its export."""
+"""A small trained network, its crops, and its export."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ TEMPERATURE = 1.5
 
 
 class Crops:
-    """Noise of three brightnesses in files of other sizes than the network's, and the same fitted."""
+    """Noise of three brightnesses in files of other sizes than the network's input, and the same resized."""
 
     def __init__(self, folder: Path, count: int = 30) -> None:
         rng = np.random.default_rng(0)
@@ -40,7 +40,7 @@ class Crops:
 
 
 def trained(crops: Crops, head: nn.Module | None = None) -> Network:
-    """A few steps are enough to tell brightnesses."""
+    """Trains a few steps, which are enough to distinguish the brightnesses."""
     torch.manual_seed(0)
     network = small_network(labels=LABELS).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.head = head or network.head

@@ -1,4 +1,4 @@
-"""A real exported file of a tiny network that reads digits, for tests of those who read it."""
+"""A real exported file of a tiny network, for tests of its readers."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ TEMPERATURE = 0.5
 
 
 def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) -> Path:
-    """`model.onnx` with random weights; its thresholds are those of invented answers, and 0.99 is out of reach."""
+    """Exports `model.onnx` with random weights and thresholds of invented predictions, which never reach 0.99."""
     torch.manual_seed(seed)
     network = small_network(labels=LABELS)
     if is_open_vocabulary:
@@ -31,7 +31,7 @@ def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) 
 
 
 def _answers(crops: int) -> Predictions:
-    """All right, and surer from crop to crop."""
+    """Returns correct predictions with increasing confidence."""
     labels_N = torch.arange(crops) % len(LABELS)
     logits_NK = torch.nn.functional.one_hot(labels_N).double() * torch.linspace(1, 6, crops)[:, None]
     return Predictions(logits_NK.numpy(), labels_N.numpy())

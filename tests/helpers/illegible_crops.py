@@ -1,6 +1,6 @@
-"""A small data set in which some crops show no number, and fits on it.
+"""A small data set with illegible crops, and trainings on it.
 
-The number is the place of a bright square on a dark ground; on illegible crops something else is in the way.
+The number is the position of a bright square on a dark background; illegible crops have a second square.
 """
 
 import json
@@ -29,7 +29,7 @@ EPOCHS = 2
 
 
 def draw(root: Path, layout: str, *, seed: int = 0) -> Path:
-    """The same crops in either layout, in tracklets of three."""
+    """Writes the same crops in either layout, in tracklets of three."""
     rng = np.random.default_rng(seed)
     for split, (legible, illegible) in EACH.items():
         rows = []
@@ -61,13 +61,13 @@ def opened(root: Path, **settings: Any) -> JerseyDataModule:
 
 
 def network(*, labels: Labels) -> Network:
-    """Has a layer more than the other tiny ones: to doubt what it sees takes two."""
+    """Has one more layer than the other tiny networks, because a low confidence takes two layers."""
     layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 32), nn.ReLU())
     return Network(nn.Sequential(*layers), nn.Linear(32, len(labels)))
 
 
 def record_fit(root: Path, folder: Path) -> None:
-    """Fits, in as many processes as there are, and leaves `seen.<rank>.pt` there; nothing depends on how many."""
+    """Trains in any number of processes, on which nothing depends, and writes `seen.<rank>.pt` to `folder`."""
     with process_group():
         data = opened(root)
         module = tiny_module(

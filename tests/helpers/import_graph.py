@@ -1,4 +1,4 @@
-"""Who imports whom in the library, and its drawing: `PYTHONPATH=tests python -m helpers.import_graph` renews it."""
+"""The imports between packages as a matrix; `PYTHONPATH=tests python -m helpers.import_graph` updates the document."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- imports: begin -->\n```text\n", "```\n<!-- imports: end -->"
 
 
 def names_imported_by(path: Path) -> Iterator[str]:
-    """The dotted names that a file imports anywhere, such as `jersey.core.labels.Labels`."""
+    """Yields the dotted names that a file imports anywhere, such as `jersey.core.labels.Labels`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -21,12 +21,12 @@ def names_imported_by(path: Path) -> Iterator[str]:
 
 
 def package_of(path: Path) -> str:
-    """The package below `jersey` that holds a file, or the file's own name; "" for `jersey/__init__.py`."""
+    """Returns the package below `jersey` of a file, or the file's own name; "" for `jersey/__init__.py`."""
     return path.relative_to(REPOSITORY / "jersey").with_suffix("").parts[0].replace("__init__", "")
 
 
 def imported_packages() -> dict[str, set[str]]:
-    """By package, the other packages of jersey that it imports."""
+    """Returns for each package the other packages of jersey that it imports."""
     found: dict[str, set[str]] = {}
     for path in LIBRARY:
         words = [name.split(".") for name in names_imported_by(path)]
@@ -36,7 +36,7 @@ def imported_packages() -> dict[str, set[str]]:
 
 
 def drawing(order: list[str]) -> str:
-    """A row a package, an `x` below the number of each package that it imports; all stand right of the diagonal."""
+    """Formats one row per package, with an `x` below the number of each package that it imports."""
     imports, width = imported_packages(), max(map(len, order))
     lines = [" " * (width + 4) + " ".join(f"{number:2}" for number in range(1, len(order) + 1))]
     for number, name in enumerate(order, start=1):
@@ -46,13 +46,13 @@ def drawing(order: list[str]) -> str:
 
 
 def with_drawing(text: str, order: list[str]) -> str:
-    """The document with the drawing as it should be."""
+    """Returns the document with an updated matrix."""
     before, rest = text.split(BEGIN)
     return before + BEGIN + drawing(order) + END + rest.split(END)[1]
 
 
 def order_of(text: str) -> list[str]:
-    """The packages from top to bottom, as the document's table lists them."""
+    """Returns the packages from top to bottom, as the document's table lists them."""
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     return [row.split("`")[1].removesuffix(".py") for row in rows]
 

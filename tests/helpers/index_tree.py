@@ -1,4 +1,4 @@
-"""Small data sets of files that are no images, for tests of the index, and what it makes of them."""
+"""Small data sets of files without pixels, for tests of the index, and readers of its result."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def annotate(file: Path, *rows: tuple[str, object]) -> None:
 
 
 def annotated_tree(root: Path) -> Path:
-    """A small good data set with annotation files."""
+    """Creates a small valid data set with annotation files."""
     for split in SPLITS:
         touch(root / split / "images" / "a.jpg")
         touch(root / split / "images" / "b.jpg")

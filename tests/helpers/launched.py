@@ -1,7 +1,7 @@
-"""The real `launch.py`, or another program, as a process of its own, forked from one that has imported torch already.
+"""Runs the real `launch.py`, or another program, in a process that is forked from one that has imported torch.
 
-Importing torch and Lightning takes longer than most of what the tests want to see. The program, its flags and its exit
-are as in a fresh process; `tests/cli/test_launch.py` and `tests/test_readme.py` also start fresh ones.
+Importing torch and Lightning takes longer than most of the tested behavior. The program, its flags and its exit are as
+in a fresh process; `tests/cli/test_launch.py` and `tests/test_docs.py` also start fresh ones.
 """
 
 import atexit
@@ -25,7 +25,7 @@ PICTURES = (
     "training_curves",
     "dataset",
 )
-"""The callbacks that draw, which takes as long as all else of a small run."""
+"""Callbacks that plot figures, which takes as long as the rest of a small run."""
 NO_PICTURES = tuple(f"--fdl_set=trainer.callbacks.{name}=None" for name in PICTURES)
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -33,16 +33,16 @@ SERVER.set_forkserver_preload(["experiments", "jersey.cli.commands", "onnxscript
 
 
 class Started:
-    """A process that runs `launch.py`, or another file or module; it writes to two files in its folder."""
+    """A process that runs `launch.py`, or another file or module, with its output in two files."""
 
     def __init__(self, flags: Sequence[str], cwd: Path, program: Path | str = LAUNCH) -> None:
         self._words = [str(program), *flags]
-        self._outputs = [Path(tempfile.mkstemp(prefix=".said", dir=cwd)[1]) for _ in range(2)]
+        self._outputs = [Path(tempfile.mkstemp(prefix=".output", dir=cwd)[1]) for _ in range(2)]
         self._process = SERVER.Process(target=run_launch, args=(flags, cwd, dict(os.environ), self._outputs, program))
         self._process.start()
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """By a signal."""
+        """Ends the process by a signal."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
@@ -50,7 +50,7 @@ class Started:
         return self._process.is_alive()
 
     def ended(self, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
-        """What it has said and how it has ended, waiting for that."""
+        """Waits for the end, and returns the output and exit code."""
         self._process.join(timeout_s)
         if self._process.is_alive():
             self._process.kill()
@@ -66,7 +66,7 @@ class Started:
 def launched(
     flags: Sequence[str], cwd: Path, *, timeout_s: float, program: Path | str = LAUNCH
 ) -> subprocess.CompletedProcess[str]:
-    """What `python launch.py FLAGS` says and how it ends, started in `cwd` with this process's environment."""
+    """Runs `python launch.py FLAGS` in `cwd` with this process's environment; returns output and exit code."""
     return Started(flags, cwd, program).ended(timeout_s=timeout_s)
 
 
@@ -77,7 +77,7 @@ def run_launch(
     outputs: Sequence[Path],
     program: Path | str = LAUNCH,
 ) -> None:
-    """In the new process: what the interpreter would set up, the program, and what the interpreter does at exit."""
+    """Runs in the new process: the interpreter's setup, the program, and the interpreter's exit functions."""
     for number, output in enumerate(outputs, start=1):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.chdir(cwd)
@@ -91,4 +91,4 @@ def run_launch(
         else:
             runpy.run_module(program, run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()  # a forked process would leave them out
+        atexit._run_exitfuncs()  # a forked process would skip them

@@ -1,4 +1,4 @@
-"""One fit, validation and test with all callbacks that make something to look at; many tests read what they left."""
+"""One training, validation and test with all callbacks that write figures and tables, for many tests."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -26,11 +26,11 @@ EPOCHS = 4
 
 
 class Witness(Callback):
-    """Keeps the crops of every batch that the network trained on, by epoch and batch, and counts all that it got."""
+    """Keeps the crops of every training batch by epoch and batch, and counts all crops that the network received."""
 
     def __init__(self) -> None:
         self.seen: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        self.crops = {True: 0, False: 0}  # by whether it was training
+        self.crops = {True: 0, False: 0}  # by whether the network was in training mode
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         self._hook = pl_module.network.register_forward_pre_hook(self._count)
@@ -49,7 +49,7 @@ class Witness(Callback):
 
 @dataclass(frozen=True)
 class LookedAt:
-    """A run that has been fitted, validated and tested."""
+    """A run that was trained, validated and tested."""
 
     folder: Path
     data: JerseyDataModule
@@ -59,7 +59,7 @@ class LookedAt:
     witness: Witness
 
     def where(self, name: str) -> list[dict[str, Any]]:
-        """The places of a picture's versions in Aim."""
+        """Returns the step and context of each version of an image in Aim."""
         return [where for shown, _, where in self.recorder.images if shown == name]
 
 
@@ -74,8 +74,8 @@ def every_callback(witness: Witness) -> list[Callback]:
 
 @pytest.fixture(scope="session")
 def looked_at(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> LookedAt:
-    documents = {"config.txt": "seed = 0\nlr = 0.01\n"}
-    run = open_run(tmp_path_factory.mktemp("runs"), "small", "first", config_files=documents)
+    config_files = {"config.txt": "seed = 0\nlr = 0.01\n"}
+    run = open_run(tmp_path_factory.mktemp("runs"), "small", "first", config_files=config_files)
     data, recorder, witness = small_data(crops_root), PictureRecorder(run.path), Witness()
     module = small_module(data, optimizer=partial(adamw, lr=0.01, backbone_lr_scale=0.1))
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -16,11 +16,11 @@ PAGES = {
 }
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```(\w*)\n(.*?)```", page, flags=re.DOTALL)]
 LINES = [line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-COMMANDS = list(dict.fromkeys(line for line in LINES if line))  # a command may stand on several pages
+COMMANDS = list(dict.fromkeys(line for line in LINES if line))  # a command may occur on several pages
 
 
 def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """Runs what follows `uv run`, in a process that is forked from one that has imported torch."""
+    """Runs the part after `uv run`, in a process that is forked from one that has imported torch."""
     words = [*shlex.split(command.partition("uv run ")[2]), *more]
     if words[:2] == ["python", "-m"]:
         return launched(words[3:], cwd, timeout_s=800, program=words[2])
@@ -42,7 +42,7 @@ def run_afresh(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def program(part: str) -> str:
-    """The Python program that holds this."""
+    """Returns the first Python program of the pages that contains `part`."""
     return next(text for kind, text in BLOCKS if kind == "python" and part in text)
 
 

@@ -1,4 +1,4 @@
-"""Files that run code when they are unpickled: they make a marker file, so that a test can see whether they were."""
+"""Files that create a marker file when they are unpickled, so that a test can detect it."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""What the pixels of a plot show."""
+"""Checks of the pixels of a figure."""
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -12,11 +12,11 @@ def assert_nothing_touches_the_border(image: Image.Image, *, margin_px: int = 5)
 
 
 def is_color(image: Image.Image, color: str, *, within: int = 8) -> np.ndarray:
-    """Which pixels have it, or nearly."""
+    """Returns a mask of the pixels that have approximately this color."""
     difference_HW3 = np.abs(np.asarray(image).astype(int) - np.array(to_rgb(color)) * 255)
     return difference_HW3.max(axis=2) < within
 
 
 def grey_of(color: str) -> float:
-    """How bright it is, 0 to 1 (Rec. 601)."""
+    """Returns the brightness of a color, 0 to 1 (Rec. 601)."""
     return float(np.dot(to_rgb(color), (0.299, 0.587, 0.114)))

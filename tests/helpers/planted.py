@@ -1,4 +1,4 @@
-"""An experiment to plant values in, and an index of crops that lie nowhere, as long-tailed as a season."""
+"""An experiment to plant values in, and a long-tailed index of crops that do not exist."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from jersey.lint.simulate import effects
 
 
 def splits(train: Mapping[str, int], *, evaluation: int = 5) -> dict[str, Split]:
-    """So many train crops of each number, and `evaluation` of each in the other splits."""
+    """Returns splits with these train crops per number, and `evaluation` crops per number in val and test."""
     even = dict.fromkeys(train, evaluation)
     return {name: _split(name, counts) for name, counts in (("train", train), ("val", even), ("test", even))}
 
@@ -30,7 +30,7 @@ SPLITS = splits(LONG_TAIL)
 
 
 def baseline(*changes: str | Change, root: str = "/nowhere") -> Any:
-    """The ResNet-18 experiment with a network that takes no time, changed by overrides and functions."""
+    """Returns the ResNet-18 experiment with a tiny network, changed by overrides and functions."""
     network = part("module.network", fdl.Partial(config_parts.tiny_network))
     return config_parts.baseline(part("data.root", root), network, *changes)
 

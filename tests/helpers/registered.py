@@ -1,4 +1,4 @@
-"""What importing `experiments` registers; tests of the registry register functions of their own in the same process."""
+"""The experiments and fiddlers of `experiments/`, without those that tests register in the same process."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Where the checkout lies, and the numbers of the crops that most tests train on."""
+"""The path of the checkout, and the numbers of the crops on which most tests train."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Folders of runs: what a config leaves before a run, a real whole run, and what `jersey.compare` reads of one."""
+"""Run folders: only a config, the files that `jersey.compare` reads, or a whole real run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ def run_folder(
     stage: str = "finished",
     train: Mapping[str, int] | None = None,
 ) -> Path:
-    """A run that has read these numbers on `test/<label>/<index>.jpg`."""
+    """Creates a run that predicted these numbers on `test/<label>/<index>.jpg`."""
     folder.mkdir(parents=True)
     (folder / "status.json").write_text(json.dumps({"stage": stage, "epochs": 1}), encoding="utf-8")
     (folder / "config.txt").write_text(f"seed = {seed}\n{config}\n", encoding="utf-8")
     rows = [
-        (f"test/{number}/{index}.jpg", 1000 + index, number, said, 0.5, 0.5, 1)
-        for index, (number, said) in enumerate(zip(true, read, strict=True))
+        (f"test/{label}/{index}.jpg", 1000 + index, label, number, 0.5, 0.5, 1)
+        for index, (label, number) in enumerate(zip(true, read, strict=True))
     ]
     write_csv(folder / "predictions_test.csv", HEADER, rows)
     if train is not None:
@@ -40,14 +40,14 @@ def run_folder(
 
 
 def config_folder(config: fdl.Buildable, experiment: str, folder: Path) -> Path:
-    """A folder as a run leaves it, as far as its config goes."""
+    """Writes the config files of a run."""
     for name, text in config_files(experiment, config).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
 def run_again(folder: Path, changes: Sequence[str], workdir: Path, name: str) -> RunFolder:
-    """Does the run of a folder anew, with changes as `--fdl_set`, under a name of its own."""
+    """Repeats the run of a folder under another name, with overrides as `--fdl_set` takes them."""
     experiment, config = load(folder)
     for change in changes:
         configs.apply_override(config, change)
@@ -56,7 +56,7 @@ def run_again(folder: Path, changes: Sequence[str], workdir: Path, name: str) ->
 
 
 def full_run(config: fdl.Buildable, experiment: str, workdir: Path, name: str = "run") -> RunFolder:
-    """A config's whole run, in this process and as launch.py would do it: fit, test, export, report, Aim beside it."""
+    """Runs a config as `launch.py` does, but in this process: fit, test, export, report, with Aim."""
     folder = open_run(workdir, experiment, name, config_files=config_files(experiment, config))
     fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
     return folder

@@ -1,7 +1,7 @@
-"""Several processes side by side in the environment that torchrun gives them, forked as in `launched`.
+"""Several concurrent processes in the environment that torchrun provides, forked as in `launched`.
 
-The test process keeps the store, as torchrun would. Unlike torchrun it ends no process when another has failed, so that
-a test sees how each of them ends by itself.
+The test process hosts the store, as torchrun does. Unlike torchrun it does not end a process when another has failed,
+so that a test observes how each of them ends.
 """
 
 import os
@@ -17,7 +17,7 @@ PROCESSES = 2
 
 
 def side_by_side(target: Callable[..., None], *arguments: Any, timeout_s: float = 240) -> list[int]:
-    """Calls a function, that of an importable module, in every process; their exit codes by rank."""
+    """Calls a function of an importable module in every process; returns the exit codes by rank."""
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     processes = [SERVER.Process(target=_as_one_of, args=(each, target, arguments)) for each in environments(store)]
     for process in processes:
@@ -51,7 +51,7 @@ def _as_one_of(environment: dict[str, str], target: Callable[..., None], argumen
 
 
 def launched_side_by_side(flags: Sequence[str], cwd: Path) -> list[CompletedProcess[str]]:
-    """What `launch.py FLAGS` says in each process, and how it ends."""
+    """Runs `launch.py FLAGS` in each process; returns the outputs and exit codes."""
     codes = side_by_side(_launch_as_one_of, list(flags), cwd)
     return [
         CompletedProcess(flags, code, *(output.read_text(encoding="utf-8") for output in _outputs(cwd, rank)))

@@ -1,7 +1,7 @@
-"""Fits that one process does alone, or several do together, to be compared: nothing in them depends on how many.
+"""Trainings in one or several processes, to be compared: nothing in them depends on the number of processes.
 
-No batch normalization, which on the CPU sees a process's share alone, and no augmentation, which each process draws for
-itself; "random" has both.
+They have no batch normalization, which on the CPU uses the crops of one process, and no augmentation, whose random
+numbers differ between processes; "random" has both.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ EPOCHS = 2
 
 
 class Watch(Callback):
-    """Keeps the rows of every train batch, and the frozen weights as they were at the end of the first epoch."""
+    """Keeps the rows of every train batch, and the weights after it."""
 
     def __init__(self) -> None:
         self.rows: list[list[int]] = []
@@ -51,7 +51,7 @@ def plain_network(*, labels: Labels) -> Network:
 
 
 def opened(root: Path) -> JerseyDataModule:
-    # Neither 13 val crops nor batches of 5 can be shared evenly.
+    # Neither 13 val crops nor batches of 5 can be divided evenly.
     return tiny_data(root, eval_batch_size=5, sampler_power=0.5)
 
 
@@ -65,7 +65,7 @@ PLAIN: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def fit_all(root: Path, folder: Path) -> None:
-    """Does every fit in `folder`, and leaves `<name>.<rank>.pt` there."""
+    """Runs every training, and writes `<name>.<rank>.pt` to `folder`."""
     with process_group():
         data = opened(root)
         for name, settings in PLAIN.items():

@@ -1,7 +1,7 @@
-"""Runs that never were: which crops each reads right, by a model in which the truth is known.
+"""Simulated runs: whether each is correct on each crop, by a model with known accuracies.
 
-A run reads a crop right when what the crop asks, in part shared by all runs (some crops are hard) and in part its own
-luck, stays below the run's skill. On a bell curve, so that a run's expected accuracy is exactly what is asked for.
+A run is correct on a crop if the crop's difficulty, in part common to all runs and in part random, stays below the
+run's skill. Difficulties are normal, so that a run's expected accuracy is exact.
 
 Shapes: S runs, N crops.
 """
@@ -11,18 +11,18 @@ from statistics import NormalDist
 
 import numpy as np
 
-SHARED = 0.8  # of the variance of what a crop asks: runs at 90 % then agree with a correlation of 0.5
+SHARED = 0.8  # fraction of the difficulty's variance; errors of runs at 90 % then have a correlation of 0.5
 
 
 def side(rng: np.random.Generator, hard_N: np.ndarray, *, runs: int, accuracy: float, seed_spread: float) -> np.ndarray:
-    """Whether each run has read each crop right, bool [S,N].
+    """Returns whether each run is correct on each crop, bool [S,N].
 
     Args:
-        rng: of luck and seeds.
-        hard_N: how hard each crop is to every run, standard normal.
-        runs: S.
-        accuracy: expected over seeds and crops.
-        seed_spread: standard deviation, over seeds, of a run's own expected accuracy.
+        rng: generator of seeds and the random part of the difficulty.
+        hard_N: common part of the difficulty, standard normal.
+        runs: number of runs S.
+        accuracy: expected accuracy over seeds and crops.
+        seed_spread: standard deviation, over seeds, of a run's expected accuracy.
     """
     skill_S = accuracy + seed_spread * rng.normal(size=runs)
     threshold_S = np.array([NormalDist().inv_cdf(min(max(skill, 1e-6), 1 - 1e-6)) for skill in skill_S])
@@ -39,7 +39,7 @@ def two_sides(
     gain: float = 0.0,
     seed_spread: Sequence[float] = (0.0, 0.0),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides on the same crops, the second better by `gain`."""
+    """Returns two sides on the same crops, the second better by `gain`."""
     hard_N = rng.normal(size=crops)
     first, second = (
         side(rng, hard_N, runs=runs[index], accuracy=accuracy + index * gain, seed_spread=seed_spread[index])

@@ -1,4 +1,4 @@
-"""A small file system of its own, to be filled."""
+"""A small file system that a test can fill."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ import pytest
 
 @contextmanager
 def small_disk(place: Path, *, size_mb: int) -> Iterator[Path]:
-    """In a folder, while the test lasts; without the right to mount one the test is skipped."""
+    """Mounts a small file system in a folder for a test, which is skipped without the right to mount."""
     place.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "none", str(place)]
     if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode != 0:
-        pytest.skip("no file system can be mounted here: that needs root")
+        pytest.skip("a file system cannot be mounted here: this needs root")
     try:
         yield place
     finally:
@@ -24,7 +24,7 @@ def small_disk(place: Path, *, size_mb: int) -> Iterator[Path]:
 
 @contextmanager
 def filled(place: Path, *, but_mb: float = 0) -> Iterator[None]:
-    """Something else takes all room of a disk but so much, and gives it back."""
+    """Fills a disk except for `but_mb`, and frees the space at the end."""
     filler = place / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:

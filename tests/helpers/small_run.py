@@ -1,6 +1,6 @@
-"""The one home of small fits: a tiny network with the stages of a ResNet on drawn crops, in the run's own trainer.
+"""Small trainings: tiny networks on synthetic crops, in the trainer of a real run.
 
-`fitted` leaves a run alone, ends it in the middle, or resumes it as `jersey.experiment` does.
+`fitted` runs a training to its end, stops it early, or resumes it as `jersey.experiment` does.
 """
 
 from collections import OrderedDict
@@ -58,7 +58,7 @@ def tiny_data(root: Path, **settings: Any) -> JerseyDataModule:
 
 
 def small_data(root: Path) -> JerseyDataModule:
-    """In which neither the splits nor their batches are even."""
+    """Opens data in which neither the splits nor their batches divide evenly."""
     return tiny_data(root, size_px=(32, 32), batch_size=16, eval_batch_size=5, sampler_power=0.5)
 
 
@@ -83,7 +83,7 @@ def noisy_module(data: JerseyDataModule, **settings: Any) -> JerseyModule:
 
 
 class PictureRecorder(AimTracker):
-    """Keeps pictures instead of giving them to Aim."""
+    """Keeps images instead of logging them to Aim."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(repo=folder / ".aim", experiment="e", run_name="r", hash_file=folder / "aim_hash")
@@ -110,7 +110,7 @@ def trainer_in(
 
 
 def small_trainer(folder: Path, *callbacks: Callback, epochs: int = 1, **settings: Any) -> L.Trainer:
-    """For a module that is none of jersey's, or whose metrics nobody wants."""
+    """Returns a plain trainer, for other modules than jersey's or without metrics."""
     return L.Trainer(
         default_root_dir=folder,
         max_epochs=epochs,
@@ -125,11 +125,11 @@ def small_trainer(folder: Path, *callbacks: Callback, epochs: int = 1, **setting
 
 
 class Killed(Exception):
-    """In place of the signal."""
+    """Raised in place of a SIGKILL."""
 
 
 class KillAt(Callback):
-    """Ends a run in the middle: after the batch with this number, counted over the run, before anything is saved."""
+    """Ends a run after the batch of this index, counted over the run, before anything is saved."""
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
@@ -140,7 +140,7 @@ class KillAt(Callback):
 
 
 class StopAfter(Callback):
-    """Ends training after so many epochs of a longer run."""
+    """Ends training after this number of epochs."""
 
     def __init__(self, epochs: int | None) -> None:
         self.epochs = epochs
@@ -159,7 +159,7 @@ def fitted(
     every_steps: int | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """The run's last checkpoint; a run that the folder holds already is resumed."""
+    """Trains, or resumes the run of the folder, and returns its last checkpoint."""
     last = folder / "checkpoints" / "last.ckpt"
     checkpoints = RunCheckpoint(monitor="val/acc_top1", every_steps=every_steps)
     trainer = trainer_in(folder, module, *callbacks, checkpoints, StopAfter(stop_after), epochs=epochs, **settings)
@@ -168,12 +168,12 @@ def fitted(
 
 
 def copy_of(module: nn.Module) -> dict[str, Tensor]:
-    """Its weights and buffers, as they are now."""
+    """Returns copies of the weights and buffers."""
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
 def assert_same_training(left: dict[str, Any], right: dict[str, Any]) -> None:
-    """Weights, averages, optimizer and schedule of two checkpoints, bit for bit."""
+    """Asserts that weights, EMA weights, optimizer and schedule of two checkpoints are equal, bit for bit."""
     assert left.keys() == right.keys()
     for name in ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers"):
         _assert_same(left.get(name), right.get(name), name)
@@ -194,13 +194,13 @@ def _assert_same(left: Any, right: Any, where: str) -> None:
 
 
 def watch_grids(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[TileSection]]:
-    """Fills with the sections of every grid that is drawn from now on, by title."""
+    """Returns a dictionary that collects the sections of every grid plotted from now on, by title."""
     grids: dict[str, list[TileSection]] = {}
-    draw = plot.image_grid
+    original = plot.image_grid
 
     def watched(title: str, sections: list[TileSection], *, columns: int) -> object:
         grids[title] = sections
-        return draw(title, sections, columns=columns)
+        return original(title, sections, columns=columns)
 
     monkeypatch.setattr(plot, "image_grid", watched)
     return grids

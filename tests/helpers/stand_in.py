@@ -1,8 +1,8 @@
-"""Stands for `launch.py` in the tests of sweeps: a run of milliseconds whose axis `task` says how it goes.
+"""Replaces `launch.py` in the tests of sweeps: a run of milliseconds whose axis `task` selects its behavior.
 
     python stand_in.py FOLDER --fdl_set=module.task=... --fdl_set=seed=... --run=NAME
 
-Notes its start and its end in FOLDER/diary.txt, as `start NAME PID` and `end NAME PID`.
+It records its start and end in FOLDER/diary.txt, as `start NAME PID` and `end NAME PID`.
 """
 
 import csv
@@ -18,7 +18,7 @@ BEST_EPOCH = 1
 
 
 def finish(folder: Path, val: float, test: float = 0.5, f1: float = 0.25) -> None:
-    """Leaves what a finished run does; another epoch than the best one has the highest score."""
+    """Writes the files of a finished run, in which another epoch than the best one has the highest metric."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
         ("epoch", "test/acc_top1", "test/f1_macro", "val/acc_top1"),

@@ -1,4 +1,4 @@
-"""A sweep of the stand-in: `python sweep_process.py FOLDER JOBS TASK,TASK SEED,SEED` is a sweep's parent process."""
+"""The parent process of a sweep over `stand_in`: `python sweep_process.py FOLDER JOBS TASK,TASK SEED,SEED`."""
 
 import itertools
 import logging
@@ -24,7 +24,7 @@ def point(task: str, seed: str) -> Point:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, and stay so
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would stay ignored
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder, jobs, tasks, seeds = sys.argv[1:]
     sys.exit(run_sweep(runs_of(Path(folder), tasks.split(","), list(map(int, seeds.split(",")))), jobs=int(jobs)))

@@ -1,7 +1,7 @@
-"""The table of damaged inputs: each kind, how it is made, and what is to become of it.
+"""The table of damaged inputs: each kind, how it is created, and its expected outcome.
 
-`test_damaged.py` tries every kind; `fuzz.py` makes more of them. Expected is a regular expression for the beginning of
-what `readers.fate` says.
+`test_damaged.py` tests every kind, and `fuzz.py` mutates them further. The expected outcome is a regular expression for
+the beginning of what `readers.outcome` returns.
 """
 
 import functools
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from helpers.payload import ARRAYS, CHECKPOINTS
 from robustness.dirty_files import CONTENTS, PLACES
-from robustness.image_readers import GOOD_ROWS, MODEL, PICTURE
+from robustness.image_readers import GOOD_ROWS, MODEL, RENDERED
 from robustness.readers import CONFIGS, GOOD_LAST, torch_file
 
 from jersey import config as configs
@@ -31,10 +31,10 @@ class Kind(NamedTuple):
     """One kind of input.
 
     Args:
-        reader: of `READERS`.
-        name: what is wrong with it.
-        content: what the reader gets.
-        expected: what becomes of it.
+        reader: key of `READERS`.
+        name: description of the damage.
+        content: input of the reader.
+        expected: regular expression of the outcome.
     """
 
     reader: str
@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 
 
 def kinds(reader: str, expected: str, contents: Mapping[str, Any] | Sequence[Any]) -> list[Kind]:
-    """Kinds of one reader that share their end; a list is named by its contents."""
+    """Returns kinds of one reader with the same outcome; the kinds of a list are named by their contents."""
     named = contents if isinstance(contents, Mapping) else {repr(each)[:60]: each for each in contents}
     return [Kind(reader, name, content, expected) for name, content in named.items()]
 
@@ -53,7 +53,7 @@ def kinds(reader: str, expected: str, contents: Mapping[str, Any] | Sequence[Any
 
 
 def _write(path: Path, encode: Callable[[Any], bytes]) -> None:
-    path.write_bytes(encode(PICTURE.copy()))
+    path.write_bytes(encode(RENDERED.copy()))
 
 
 IMAGES = [
@@ -66,16 +66,16 @@ IMAGES = [
 
 
 def _stray_image(root: Path, name: str) -> None:
-    PICTURE.save(root / "train" / name)
+    RENDERED.save(root / "train" / name)
 
 
 def _image(root: Path, name: str) -> None:
-    PICTURE.save(root / "train" / "23" / name)
+    RENDERED.save(root / "train" / "23" / name)
 
 
 def _class_folder(root: Path, name: str) -> None:
     (root / "train" / name).mkdir()
-    PICTURE.save(root / "train" / name / "a.png")
+    RENDERED.save(root / "train" / name / "a.png")
 
 
 def _annotated_image(root: Path, name: str) -> None:
@@ -115,7 +115,7 @@ def _zipped(content: bytes) -> bytes:
 
 
 def _headed(header: str) -> bytes:
-    """A file of numpy with a header of one's own, and no content."""
+    """Returns a numpy file with a custom header and no content."""
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
 
 
@@ -134,7 +134,7 @@ DECODED = {
 
 
 def with_value(path: str, value: str) -> str:
-    """The saved quick start, where one argument has another value, given as JSON."""
+    """Returns the saved quick start with another value of one argument, given as JSON."""
     config = configs.get_experiment("quickstart")()
     *parts, leaf = path.split(".")
     setattr(functools.reduce(getattr, parts, config), leaf, MARK)
@@ -142,8 +142,8 @@ def with_value(path: str, value: str) -> str:
     return before + value + after
 
 
-def naming(module: str, name: str) -> str:
-    """The saved quick start, with another optimiser."""
+def optimizer_named(module: str, name: str) -> str:
+    """Returns the saved quick start with another optimizer."""
 
     def renamed(node: Any) -> Any:
         if isinstance(node, dict):
@@ -157,13 +157,13 @@ def naming(module: str, name: str) -> str:
 
 NO_LEAF = '"type": "ref", "key": "make_trainer_1", "x": 0,'
 HOSTILE = {
-    "os.system": naming("os", "system"),
-    "posix.system": naming("posix", "system"),
-    "__import__": naming("builtins", "__import__"),
-    "eval": naming("builtins", "eval"),
-    "a module of torch that holds os": naming("torch", "os"),
-    "an attribute of an attribute": naming("torch.nn", "Module.__init__.__globals__"),
-    "a module that is not there": naming("jersey.no_such_module", "run"),
+    "os.system": optimizer_named("os", "system"),
+    "posix.system": optimizer_named("posix", "system"),
+    "__import__": optimizer_named("builtins", "__import__"),
+    "eval": optimizer_named("builtins", "eval"),
+    "a module of torch that holds os": optimizer_named("torch", "os"),
+    "an attribute of an attribute": optimizer_named("torch.nn", "Module.__init__.__globals__"),
+    "a module that is not there": optimizer_named("jersey.no_such_module", "run"),
     "brackets without end": "[" * 200_000,
     "objects without end": '{"root":' * 200_000,
     "a number of 100,000 digits": with_value("seed", "9" * 100_000),
@@ -217,7 +217,7 @@ NO_CHECKPOINTS = {
     "other weights": {"state_dict": {"a": torch.ones(1)}, "epoch": 0, "jersey": NAMED},
     "numbers for labels": {"state_dict": {}, "epoch": 0, "jersey": {"labels": [0, 1]}},
 }
-CUT = {f"the first {share:.0%}": GOOD_LAST[: int(share * len(GOOD_LAST))] for share in (0, 0.5, 0.99)}
+CUT = {f"the first {frac:.0%}": GOOD_LAST[: int(frac * len(GOOD_LAST))] for frac in (0, 0.5, 0.99)}
 RUN_FOLDERS = [
     *kinds("status files", "refused: .*status.json", STATUSES),
     *kinds("status files of the last run", "refused: .*status.json", STATUSES),
@@ -226,13 +226,13 @@ RUN_FOLDERS = [
     *kinds("label maps", "refused: .*labels_mapping.json", LABEL_MAPS),
     *kinds("metrics", "refused: .*metrics.csv", METRICS),
     *kinds("records of starts", "refused: .*provenance.json", [DEEP, b"\xff", b"{}", b"3"]),
-    *kinds("lists of packages", "read; told: .*packages differ", {"no text": b"\xff\n"}),
+    *kinds("lists of packages", "read; warned: .*packages differ", {"no text": b"\xff\n"}),
     *kinds("checkpoints", r"refused: best\.ckpt cannot be used", CHECKPOINTS),
     *kinds("checkpoints", "refused: ", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}),
     *kinds("last checkpoints", "read$", {"whole": GOOD_LAST}),
     *kinds(
         "last checkpoints",
-        r"refused, and the one before it is taken; told: .*last\.ckpt is damaged",
+        r"refused, and previous.ckpt is used; warned: .*last\.ckpt is damaged",
         {**CUT, **CHECKPOINTS, "another program's": torch_file({"another": "program"})},
     ),
     *kinds("models", "refused: .*model.onnx", {"nothing": b"", "half of it": MODEL[: len(MODEL) // 2]}),
@@ -242,8 +242,8 @@ RUN_FOLDERS = [
 TABLE = [
     *IMAGES,
     *DATA_SETS,
-    *kinds("decoded crops", "made again", DECODED),
-    *kinds("decoded crops' files", "made again", DECODED),
+    *kinds("decoded crops", "rebuilt", DECODED),
+    *kinds("decoded crops' files", "rebuilt", DECODED),
     *CONFIG_KINDS,
     *RUN_FOLDERS,
 ]
@@ -256,4 +256,4 @@ GOOD: dict[str, Any] = {
     "last checkpoints": GOOD_LAST,
     "models": MODEL,
 }
-"""What is read, by reader: the same without the damage."""
+"""Valid content by reader."""

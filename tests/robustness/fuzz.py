@@ -1,10 +1,10 @@
-"""Tries what jersey reads from others: every kind of the table of damaged inputs, then random ones for so long.
+"""Feeds damaged input to every reader of jersey: each kind of the table of damaged inputs, then random ones.
 
-    PYTHONPATH=tests python -m robustness.fuzz --seconds=60 [--target=images]
+    PYTHONPATH=tests python -m robustness.fuzz --seconds=60 [--target=image]
 
-Prints what becomes of each kind, a line for each target (tried, refused, read, defects), and a last line of JSON. Exit
-code 1 after a defect, with the smallest example of it. Random inputs are those of the table and good ones, with bytes
-overwritten, cut out, put in or put twice, and others that are made of pieces that mean something to some reader.
+Prints the outcome of each kind, one line per target (tried, refused, read, defects), and a last line of JSON. The exit
+code is 1 after a defect, and its smallest example is printed. Random inputs are valid or damaged ones with bytes
+overwritten, removed, inserted or repeated, and combinations of tokens that have a meaning for some reader.
 """
 
 import argparse
@@ -21,18 +21,18 @@ import hypothesis
 from hypothesis import strategies as st
 from robustness.damaged import GOOD, SAVED, TABLE
 from robustness.dirty_files import CONTENTS
-from robustness.image_readers import GOOD_ROWS, PICTURE
-from robustness.readers import CONFIGS, EXPERIMENTS, fate
+from robustness.image_readers import GOOD_ROWS, RENDERED
+from robustness.readers import CONFIGS, EXPERIMENTS, outcome
 
 from jersey import config as configs
 from jersey.config.paths import parameters
 from jersey.core.labels import Labels
 from jersey.core.tables import format_table
 
-BATCH = 100  # examples between two looks at the clock
-SEED_BYTES = 10_000  # of the largest input that is damaged further
+BATCH = 100  # examples between two checks of the clock
+SEED_BYTES = 10_000  # largest input that is mutated further
 
-# Pieces that mean something to some reader.
+# Tokens that have a meaning for some reader.
 _NUMBERS = ["0", "00", "-1", "1e999", "nan", "NaN", "Infinity", "٣", "0x10", "1_0", "1+2j"]
 _CODE = ["None", "True", "()", "[", "(" * 300, "{'a': ", "'", '"', "\\", "__import__('os')", "lambda: 0", "b'x'"]
 _SIGNS = ["=", ",", "\n", "\r\n", "\0", "\x1b[2J", "\u2028", "\u202e", "\ud800", "\ufeff", "é", "*", "**", "..."]
@@ -49,7 +49,7 @@ _BYTES = [*_LENGTHS, b"\xff\xd8", b"\0\0\x40\0", b"\0\x40\0\0", b"PK\x03\x04", b
 MUTATIONS = st.lists(
     st.tuples(
         st.sampled_from(["write", "insert", "cut", "repeat", "end"]),
-        st.integers(0, 64) | st.integers(0, 2000),  # headers come first, so most damage is done there
+        st.integers(0, 64) | st.integers(0, 2000),  # most damage is done to headers, which come first
         st.sampled_from(_BYTES) | st.binary(max_size=6),
     ),
     max_size=6,
@@ -57,7 +57,7 @@ MUTATIONS = st.lists(
 
 
 def mutated(content: bytes, mutations: list[tuple[str, int, bytes]]) -> bytes:
-    """The content after each of them, in order."""
+    """Applies the mutations to the content, in order."""
     for kind, place, some in mutations:
         at = place % (len(content) + 1)
         before, after = content[:at], content[at:]
@@ -72,17 +72,17 @@ def mutated(content: bytes, mutations: list[tuple[str, int, bytes]]) -> bytes:
 
 
 def damaged(contents: list[bytes]) -> st.SearchStrategy[bytes]:
-    """One of them, with some bytes overwritten, cut out, put in or put twice."""
+    """Generates mutations of one of the contents."""
     return st.builds(mutated, st.sampled_from([each for each in contents if len(each) <= SEED_BYTES]), MUTATIONS)
 
 
 def seeds(reader: str) -> st.SearchStrategy[bytes]:
-    """What it reads and what it does not, damaged further."""
+    """Generates mutations of valid and damaged inputs of a reader."""
     return damaged([GOOD[reader]]) | damaged([kind.content for kind in TABLE if kind.reader == reader])
 
 
 def lossy(text: str) -> bytes:
-    """As bytes, also where no UTF-8 can say it."""
+    """Encodes a text, including lone surrogates, which UTF-8 excludes."""
     return text.encode("utf-8", errors="surrogatepass")
 
 
@@ -92,7 +92,7 @@ def as_json(values: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def saved_configs(draw: st.DrawFn) -> bytes:
-    """The config of an experiment, with parts exchanged for others of it, or for anything."""
+    """Generates configs of experiments in which parts are replaced by other parts or by arbitrary JSON."""
     document = json.loads(SAVED[draw(st.sampled_from(EXPERIMENTS))])
     for _ in range(draw(st.integers(1, 3))):
         places = _places(document)
@@ -106,8 +106,8 @@ def _places(tree: Any) -> list[tuple[Any, Any]]:
     return [found for key, child in pairs for found in [(tree, key), *_places(child)]]
 
 
-def _honest(names: list[str]) -> dict[str, Any]:
-    """A map whose hash fits, as somebody can compute it who wants to."""
+def _with_valid_hash(names: list[str]) -> dict[str, Any]:
+    """Returns a label map with a matching hash, which an attacker can compute too."""
     forged = object.__new__(Labels)
     object.__setattr__(forged, "names", tuple(names))
     try:
@@ -125,7 +125,7 @@ _IMAGES = st.sampled_from(["a.png", "./b.png", "../x/a.png"]) | TEXTS | JSON
 _ROW = as_json(st.fixed_dictionaries({"image": _IMAGES, "suffix": st.just("0") | TEXTS | JSON}))
 _ROWS = st.lists(_ROW | TEXTS.map(lossy) | DEEP.map(str.encode), max_size=3).map(b"\n".join)
 _MAP = {"labels": st.lists(TEXTS | JSON, max_size=4) | JSON, "class_to_idx": JSON, "sha256": TEXTS | JSON}
-_MAPS = st.fixed_dictionaries(_MAP) | st.lists(TEXTS, max_size=4).map(_honest)
+_MAPS = st.fixed_dictionaries(_MAP) | st.lists(TEXTS, max_size=4).map(_with_valid_hash)
 _STATUSES = st.fixed_dictionaries(
     {"stage": st.sampled_from(["fit", "test", "finished"]) | JSON},
     optional={"epochs": st.integers() | JSON, "best_epoch": st.integers() | JSON},
@@ -144,12 +144,12 @@ TARGETS: dict[str, st.SearchStrategy[Any]] = {
     "metrics": st.builds(lambda head, table: lossy(head + table), _HEADS, _TABLE) | seeds("metrics"),
     "last checkpoints": seeds("last checkpoints"),
     "models": seeds("models"),
-    "image": damaged([encode(PICTURE) for _, expected, encode in CONTENTS.values() if expected.startswith("read")]),
+    "image": damaged([encode(RENDERED) for _, expected, encode in CONTENTS.values() if expected.startswith("read")]),
 }
 
 
 def fuzz(name: str, seconds: float, seed: int) -> dict[str, int]:
-    """Fuzzes one target until the time is over, or a defect is found; prints its line."""
+    """Fuzzes one target until the time is over or a defect is found, and prints its line."""
     counts: Counter[str] = Counter()
     end, defects = time.monotonic() + seconds, 0
     while time.monotonic() < end and not defects:
@@ -171,25 +171,25 @@ def _batch(name: str, counts: Counter[str], seed: int) -> Callable[[], None]:
     )
     @hypothesis.given(TARGETS[name])
     def batch(example: Any) -> None:
-        counts[re.split(r"\W", fate(name, example))[0]] += 1
+        counts[re.split(r"\W", outcome(name, example))[0]] += 1
 
     return batch
 
 
 def main() -> int:
-    """Tries, prints, and returns the exit code."""
+    """Runs the table and the targets, prints the outcomes, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="PYTHONPATH=tests python -m robustness.fuzz")
-    parser.add_argument("--seconds", type=float, default=60, help="for all targets together")
-    parser.add_argument("--target", choices=TARGETS, help="this one alone, without the table")
-    parser.add_argument("--seed", type=int, default=0, help="other examples")
+    parser.add_argument("--seconds", type=float, default=60, help="time for all targets together")
+    parser.add_argument("--target", choices=TARGETS, help="fuzz only this target, without the table")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
     flags = parser.parse_args()
-    rows = [] if flags.target else [(kind, fate(kind.reader, kind.content)) for kind in TABLE]
+    rows = [] if flags.target else [(kind, outcome(kind.reader, kind.content)) for kind in TABLE]
     print("\n".join(format_table([[kind.reader, kind.name[:40], found[:120]] for kind, found in rows])))
     unexpected = [kind.name for kind, found in rows if not re.match(kind.expected, found)]
     names = [flags.target] if flags.target else list(TARGETS)
     results = {name: fuzz(name, flags.seconds / len(names), flags.seed) for name in names}
-    facts = {"seconds": flags.seconds, "seed": flags.seed, "kinds": len(rows), "unexpected": unexpected}
-    print(json.dumps({**facts, "targets": results}))
+    summary = {"seconds": flags.seconds, "seed": flags.seed, "kinds": len(rows), "unexpected": unexpected}
+    print(json.dumps({**summary, "targets": results}))
     return 1 if unexpected or any(each["defects"] for each in results.values()) else 0
 
 

@@ -1,6 +1,6 @@
-"""How images, data sets of them and what is decoded of them are read; all that read one say the same of it.
+"""Readers of images, data sets and decoded crops; all readers of an image must agree about it.
 
-Shapes: H W of a picture.
+Shapes: H W of an image.
 """
 
 import os
@@ -30,43 +30,43 @@ from jersey.synth.typefaces import TRAIN
 
 LABELS = ("7", "23")
 SIZE_PX = (64, 48)  # height and width
-AS_DRAWN = 12  # mean difference of 255 that formats with losses may make
+RENDERED_TOLERANCE = 12  # mean difference of 255 that lossy formats may cause
 NOBODY = 65534
 GOOD_ROWS = b'{"image": "a.png", "suffix": "0"}\n{"image": "b.png", "suffix": "00"}\n'
 
 
 @cache
-def drawn(number: str, seed: int) -> Image.Image:
-    """A crop that is higher than wide, so that turns show."""
+def rendered(number: str, seed: int) -> Image.Image:
+    """Renders a crop that is higher than wide, so that rotations are visible."""
     rng = np.random.default_rng([seed, 11])
     crop = Image.fromarray(render_crop(number, rng=rng, typefaces=TRAIN, size_px=SIZE_PX[0]).image_HW3)
     return crop.resize(SIZE_PX[::-1])
 
 
-PICTURE = drawn("23", len(SPLITS))
+RENDERED = rendered("23", len(SPLITS))
 with tempfile.TemporaryDirectory() as _folder:
     MODEL = planted_model(Path(_folder) / "model.onnx").read_bytes()
     PREDICTOR = Predictor(Path(_folder) / "model.onnx")
 
 
 def clean_set(root: Path) -> Path:
-    """A data set without any fault, of a crop of each label in each split."""
+    """Creates a valid data set with one crop of each label in each split."""
     for index, split in enumerate(SPLITS):
         for label in LABELS:
             (root / split / label).mkdir(parents=True)
-            drawn(label, index).save(root / split / label / "clean.png")
+            rendered(label, index).save(root / split / label / "clean.png")
     return root
 
 
 def opened(root: Path, on_bad_image: OnBadImage = "error") -> JerseyDataModule:
-    """As a run opens it."""
+    """Opens a data set as a run does."""
     data = JerseyDataModule(str(root), seed=0, size_px=SIZE_PX, on_bad_image=on_bad_image)
     data.setup()
     return data
 
 
 def data_set(spoil: Callable[[Path], None], folder: Path) -> None:
-    """A good data set that has been spoiled: audited, and opened as a run does."""
+    """Audits a damaged data set, and opens it as a run does."""
     spoil(clean_set(folder / "set"))
     audit = audit_folder(folder / "set")
     assert all(line.isprintable() for line in audit.text().split("\n"))
@@ -79,30 +79,30 @@ def data_set(spoil: Callable[[Path], None], folder: Path) -> None:
 
 
 def image_file(file: tuple[str, Callable[[Path], None]], folder: Path) -> str:
-    """A file among the crops of a data set: strict and lenient runs, the audit and the predictor say the same of it."""
+    """Reads a file among the crops of a data set; strict and lenient runs, audit and predictor must agree about it."""
     path = clean_set(folder / "set") / "train" / "23" / file[0]
-    opened(folder / "set")  # what is imported late may be closed to nobody
+    opened(folder / "set")  # late imports would fail without privileges
     with _without_rights(folder):
         file[1](path)
         data = opened(folder / "set", "skip")
         skipped = [each.problem for each in data.skipped["train"]]
         found = [each for each in audit_folder(folder / "set").findings if each.kind == "bad_image"]
-        reading = dict(PREDICTOR.predict_folder(path.parent)).get(path)
-        assert len(skipped) == len(found) == isinstance(reading, UserError)
+        prediction = dict(PREDICTOR.predict_folder(path.parent)).get(path)
+        assert len(skipped) == len(found) == isinstance(prediction, UserError)
         if skipped:
             with pytest.raises(UserError, match="1 of 7 images cannot be used: ") as caught:
                 opened(folder / "set")
             assert skipped[0].reason in str(caught.value)
             return f"refused or skipped: {skipped[0].reason}"
         opened(folder / "set")
-        is_taken = path in data.splits["train"].paths
-        assert is_taken == (reading is not None)
-        return _likeness(decode(path)) if is_taken else "not taken for an image"
+        is_image = path in data.splits["train"].paths
+        assert is_image == (prediction is not None)
+        return _described(decode(path)) if is_image else "ignored"
 
 
 @contextmanager
 def _without_rights(folder: Path) -> Iterator[None]:
-    """As a user whom permissions stop, unlike root, and to whom the folder belongs."""
+    """Continues as a user without privileges who owns the folder, because permissions do not stop root."""
     if os.geteuid() != 0:
         yield
         return
@@ -115,17 +115,20 @@ def _without_rights(folder: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
-def _likeness(pixels_HW3: np.ndarray) -> str:
+def _described(pixels_HW3: np.ndarray) -> str:
     height, width, _ = pixels_HW3.shape
-    for words, shown in ((", as drawn", PICTURE), (", as drawn, in grey", PICTURE.convert("L").convert("RGB"))):
-        drawn_HW3 = np.asarray(shown).astype(int)
-        if pixels_HW3.shape == drawn_HW3.shape and np.abs(pixels_HW3 - drawn_HW3).mean() < AS_DRAWN:
+    for words, expected in (
+        (", as rendered", RENDERED),
+        (", as rendered, in gray", RENDERED.convert("L").convert("RGB")),
+    ):
+        rendered_HW3 = np.asarray(expected).astype(int)
+        if pixels_HW3.shape == rendered_HW3.shape and np.abs(pixels_HW3 - rendered_HW3).mean() < RENDERED_TOLERANCE:
             return f"read as {width} x {height} RGB{words}"
     return f"read as {width} x {height} RGB"
 
 
 def image(content: bytes, folder: Path) -> None:
-    """Decodes it, and looks at its header alone."""
+    """Decodes an image, and reads its header separately."""
     pixels_HW3 = decode_content(content, folder / "a.png")
     assert pixels_HW3.dtype == np.uint8
     assert pixels_HW3.shape[2:] == (3,)
@@ -135,7 +138,7 @@ def image(content: bytes, folder: Path) -> None:
 
 
 def annotations(content: bytes, folder: Path) -> None:
-    """Reads them as the audit does, which goes on, and as a run does, which does not; validation has good ones."""
+    """Reads annotations as the audit does, which continues after a problem, and as a run does, which stops."""
     (folder / "outside.png").touch()
     for split, rows in zip(SPLITS, (content, GOOD_ROWS, content), strict=True):
         (folder / "set" / split).mkdir(parents=True)
@@ -148,20 +151,24 @@ def annotations(content: bytes, folder: Path) -> None:
 
 
 def decoded_crops(content: bytes, folder: Path, *, pattern: str) -> str:
-    """Takes the place of one of the two files of a cache."""
+    """Loads crops from a cache in which the content replaces one of the two files."""
     paths = [folder / f"{index}.png" for index in range(3)]
     for path in paths:
-        PICTURE.save(path)
-    recipe = Preprocessing(resize=lambda pixels_hw3: pixels_hw3.transpose(2, 0, 1), size_px=SIZE_PX, settings="stretch")
-    first, again = (_load(paths, recipe, folder / "cache", pattern, each) for each in (None, content))
+        RENDERED.save(path)
+    preprocessing = Preprocessing(
+        resize=lambda pixels_hw3: pixels_hw3.transpose(2, 0, 1), size_px=SIZE_PX, settings="stretch"
+    )
+    first, again = (_load(paths, preprocessing, folder / "cache", pattern, each) for each in (None, content))
     np.testing.assert_array_equal(again.images_NCHW, first.images_NCHW)
     np.testing.assert_array_equal(again.image_meta_N, first.image_meta_N)
     (file,) = (folder / "cache").glob(pattern)
-    return "kept" if file.read_bytes() == content else "made again"
+    return "kept" if file.read_bytes() == content else "rebuilt"
 
 
-def _load(paths: list[Path], recipe: Preprocessing, folder: Path, pattern: str, content: bytes | None) -> DecodedCrops:
+def _load(
+    paths: list[Path], preprocessing: Preprocessing, folder: Path, pattern: str, content: bytes | None
+) -> DecodedCrops:
     for file in folder.glob(pattern):
-        file.unlink()  # the crops that are held go on in the old file
+        file.unlink()  # crops in use stay mapped to the old file
         file.write_bytes(content or b"")
-    return load_crops(paths, recipe, name="train", folder=folder)
+    return load_crops(paths, preprocessing, name="train", folder=folder)

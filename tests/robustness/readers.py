@@ -1,7 +1,7 @@
-"""How each kind of input is read, and what becomes of it: read, refused in a sentence, or skipped and told.
+"""Readers of each kind of input, and its outcome: read, refused in one sentence, or skipped with a warning.
 
-Anything else is a defect: another exception, a sentence of more than a line, more than CPU_S of arithmetic, more than
-MEMORY_BYTES at once, a file written outside the input's own folder, a program started, an object unpickled.
+Everything else is a defect: another exception, a message of several lines, more than CPU_S of computation, more than
+MEMORY_BYTES of memory, a file written outside the input's folder, a program started, an object unpickled.
 """
 
 import copy
@@ -40,39 +40,39 @@ from jersey.runs.provenance import record_start
 from jersey.sweep.table import read_result
 
 CPU_S, MEMORY_BYTES = 20, 2**30
-DOCUMENTS = {"config.txt": "lr = 0.1\n"}
-PROGRAMS = ("git", "uname")  # which a run asks for its commit and its processor
+CONFIG_FILES = {"config.txt": "lr = 0.1\n"}
+PROGRAMS = ("git", "uname")  # a run calls them to record its commit and processor
 CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
 
 
-def fate(reader: str, content: Any) -> str:
-    """What becomes of an input: "read", "refused: ..." or what its reader says, and warnings; raises for a defect."""
-    told = logging.handlers.BufferingHandler(10_000)
-    told.setLevel(logging.WARNING)
+def outcome(reader: str, content: Any) -> str:
+    """Returns the outcome of an input with its warnings: "read", "refused: ..." or another; raises after a defect."""
+    warnings = logging.handlers.BufferingHandler(10_000)
+    warnings.setLevel(logging.WARNING)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory(prefix="jersey-damaged-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        logging.getLogger("jersey").addHandler(told)
+        logging.getLogger("jersey").addHandler(warnings)
         try:
-            with _limited_time(), watched(folder) as deeds:
+            with _limited_time(), watched(folder) as actions:
                 found = READERS[reader](content, folder) or "read"
         except UserError as error:
             found = f"refused: {str(error).replace(f'{folder}/', '')}"
         finally:
-            logging.getLogger("jersey").removeHandler(told)
-    assert found.isprintable(), f"more than a line: {found!r}"
+            logging.getLogger("jersey").removeHandler(warnings)
+    assert found.isprintable(), f"more than one line: {found!r}"
     assert len(found) < 1000
     grown_bytes = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kib)
     assert grown_bytes < MEMORY_BYTES, f"{grown_bytes / 2**20:.0f} MiB of memory"
-    harm = [deed for deed in deeds if not any(f"Popen ('{program}'," in deed for program in PROGRAMS)]
+    harm = [action for action in actions if not any(f"Popen ('{program}'," in action for program in PROGRAMS)]
     assert harm == []
-    return "; told: ".join([found, *(record.getMessage() for record in told.buffer)])
+    return "; warned: ".join([found, *(record.getMessage() for record in warnings.buffer)])
 
 
 @contextmanager
 def _limited_time() -> Iterator[None]:
-    """Raises when this process has computed for too long; what other processes do does not count."""
+    """Raises if this process computes for too long; the time of other processes is not counted."""
 
     def late(signal_number: int, frame: types.FrameType | None) -> None:
         raise TimeoutError(f"more than {CPU_S} s")
@@ -87,7 +87,7 @@ def _limited_time() -> Iterator[None]:
 
 
 def all_refuse(first: Callable[[], Any], *others: Callable[[], Any]) -> None:
-    """Calls the first; where that is refused, the others refuse as well."""
+    """Calls the first; if it refuses its input, the others must refuse it too."""
     try:
         first()
     except UserError:
@@ -101,7 +101,7 @@ def all_refuse(first: Callable[[], Any], *others: Callable[[], Any]) -> None:
 
 
 def override(example: tuple[str, str], folder: Path) -> None:
-    """Sets it, and does all that comes before a run is built."""
+    """Applies an override, and does everything that precedes the build of a run."""
     name, text = example
     config = copy.deepcopy(CONFIGS[name])
     configs.apply_override(config, text)
@@ -112,14 +112,14 @@ def override(example: tuple[str, str], folder: Path) -> None:
 
 
 def fiddler(example: tuple[str, str], folder: Path) -> None:
-    """Calls it."""
+    """Applies a fiddler, and checks the config."""
     config = copy.deepcopy(CONFIGS[example[0]])
     configs.apply_fiddler(config, example[1])
     check(config)
 
 
 def saved_config(content: bytes, folder: Path) -> None:
-    """Loads it, and does all that comes before a run is built."""
+    """Loads a saved config, and does everything that precedes the build of a run."""
     (folder / "config.json").write_bytes(content)
     name, config = load(folder)
     configs.as_text(config)
@@ -131,7 +131,7 @@ def saved_config(content: bytes, folder: Path) -> None:
 
 
 def labels(content: bytes, folder: Path) -> None:
-    """Loads the map; what it takes comes back the same."""
+    """Loads a label map; a valid one is saved and loaded unchanged."""
     (folder / "labels_mapping.json").write_bytes(content)
     found = Labels.load(folder / "labels_mapping.json")
     found.save(folder / "again.json")
@@ -139,12 +139,12 @@ def labels(content: bytes, folder: Path) -> None:
 
 
 def status(content: bytes, folder: Path, *, name: str | None) -> None:
-    """Goes on with the run that it belongs to, by name or as the last one; tables of runs leave out what they must."""
-    path = open_run(folder, "exp", "one", config_files=DOCUMENTS).path
+    """Resumes the run of a status file, by name or as the latest one; tables of runs skip a damaged one."""
+    path = open_run(folder, "exp", "one", config_files=CONFIG_FILES).path
     (path / "status.json").write_bytes(content)
     try:
         all_refuse(
-            lambda: open_run(folder, "exp", name, config_files=DOCUMENTS).mark_stage("finished", best_epoch=0),
+            lambda: open_run(folder, "exp", name, config_files=CONFIG_FILES).mark_stage("finished", best_epoch=0),
             lambda: read_run(path),
         )
     except UserError:
@@ -153,14 +153,14 @@ def status(content: bytes, folder: Path, *, name: str | None) -> None:
 
 
 def config_text(content: bytes, folder: Path) -> None:
-    """Goes on with the run whose config it is."""
-    path = open_run(folder, "exp", "one", config_files=DOCUMENTS).path
+    """Resumes the run of a config."""
+    path = open_run(folder, "exp", "one", config_files=CONFIG_FILES).path
     (path / "config.txt").write_bytes(content)
-    open_run(folder, "exp", "one", config_files=DOCUMENTS)
+    open_run(folder, "exp", "one", config_files=CONFIG_FILES)
 
 
 def metrics(content: bytes, folder: Path) -> None:
-    """Goes on in the file, and reads it for the picture."""
+    """Continues a metrics file, and reads it for the figure."""
     file = folder / "metrics.csv"
     file.write_bytes(content)
     try:
@@ -178,21 +178,21 @@ def metrics(content: bytes, folder: Path) -> None:
 
 
 def start_record(content: bytes, folder: Path, *, name: str) -> None:
-    """Notes another start in it."""
+    """Records another start of the run."""
     (folder / name).write_bytes(content)
     record_start(folder)
 
 
 def checkpoint(content: bytes, folder: Path) -> None:
-    """Takes its weights."""
+    """Loads the weights of a checkpoint."""
     (folder / "best.ckpt").write_bytes(content)
     module = fdl.build(baseline().module)(labels=Labels(("0", "00", "01")), class_counts=[1, 1, 1], seed=0)
     load_best_weights(module, folder / "best.ckpt")
 
 
 def last_checkpoint(content: bytes, folder: Path) -> str:
-    """Goes on from it, or from a good one before it; from none when both are like it."""
-    run = open_run(folder, "exp", "one", config_files=DOCUMENTS)
+    """Resumes from a last checkpoint, or from a valid previous one, and refuses if both are damaged."""
+    run = open_run(folder, "exp", "one", config_files=CONFIG_FILES)
     last, previous = run.last_checkpoints
     last.parent.mkdir()
     last.write_bytes(content)
@@ -202,11 +202,11 @@ def last_checkpoint(content: bytes, folder: Path) -> str:
     previous.write_bytes(content)
     with pytest.raises(UserError, match=r"last\.ckpt and previous\.ckpt of the run .* are damaged; remove them"):
         usable_checkpoint(run)
-    return "refused, and the one before it is taken"
+    return "refused, and previous.ckpt is used"
 
 
 def onnx(content: bytes, folder: Path) -> None:
-    """Loads it."""
+    """Loads a model file."""
     (folder / "model.onnx").write_bytes(content)
     OnnxModel(folder / "model.onnx")
 
@@ -239,4 +239,4 @@ READERS: dict[str, Callable[[Any, Path], str | None]] = {
     "last checkpoints": last_checkpoint,
     "models": onnx,
 }
-"""What reads an input in an empty folder, and says what became of it if that is not plain."""
+"""Functions that read an input in an empty folder; they return its outcome unless it is "read"."""

@@ -1,9 +1,9 @@
 // Logits of crops in onnxruntime-web, on its wasm backend. See runtimes.py, which starts this under Node.js.
 //
-//     node drop_in.mjs ONNXRUNTIME_WEB MODEL CROPS LOGITS
+//     node runtime_parity.mjs ONNXRUNTIME_WEB MODEL CROPS LOGITS
 //
-// CROPS holds a crop after the other: height and width (uint32, little endian), then 3 x height x width bytes of RGB.
-// LOGITS gets the logits (float32) in the same order. Prints {"node": ..., "onnxruntime-web": ...}.
+// CROPS contains one crop after the other: height and width (uint32, little endian), then 3 x height x width bytes of RGB.
+// The logits are written to LOGITS (float32) in the same order. Prints {"node": ..., "onnxruntime-web": ...}.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

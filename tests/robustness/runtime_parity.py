@@ -1,15 +1,16 @@
-"""Whether the exported file gives the same answers in every runtime, and however a crop is decoded.
+"""Compares the outputs of an exported file in several runtimes, and for crops of another decoder.
 
     PYTHONPATH=tests python -m robustness.runtime_parity MODEL.onnx CROPS [--crops=500]
 
-The same file and the same pixels go to onnxruntime for Python, whose answers are the reference, to onnxruntime-web
-under Node.js, which npm installs on first use, and to OpenCV's DNN module (`uv run --group bench`). A runtime is the
-same if it has the reference's top-1 on every crop and its logits within 1e-4. One that is not here, or cannot take the
-file, has the reason in its row. Exit code 1 if one is not the same, or none took the file.
+The same file and the same pixels are passed to onnxruntime for Python, whose outputs are the reference, to
+onnxruntime-web under Node.js, which npm installs on first use, and to OpenCV's DNN module (`uv run --group bench`). A
+runtime is equal if it has the reference's top-1 on every crop and its logits within 1e-4. If a runtime is missing or
+cannot load the file, its row contains the reason. The exit code is 1 if a runtime is not equal, or if none loaded the
+file.
 
-Below them is the reference on the same files decoded by OpenCV in place of Pillow; that is told and not judged.
+The last row is the reference on the same files decoded by OpenCV instead of Pillow. It does not affect the exit code.
 
-A file for crops of one size only gets them fitted to that size beforehand.
+For a file with a static input size, crops are resized to it first.
 
 Shapes: N crops, h w their sizes, K classes.
 """
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from robustness.runtimes import Answer, Unavailable, in_onnxruntime, in_onnxruntime_web, in_opencv, opencv
+from robustness.runtimes import RuntimeOutput, Unavailable, in_onnxruntime, in_onnxruntime_web, in_opencv, opencv
 
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
@@ -35,16 +36,16 @@ from jersey.inference.onnx_model import OnnxModel
 
 TOLERANCE = 1e-4  # of a logit
 
-Runtime = Callable[[Path, Sequence[np.ndarray]], Answer]
+Runtime = Callable[[Path, Sequence[np.ndarray]], RuntimeOutput]
 RUNTIMES: Mapping[str, Runtime] = {"onnxruntime-web": in_onnxruntime_web, "OpenCV DNN": in_opencv}
 
 
-def compared(answer: Answer, reference_NK: np.ndarray) -> dict[str, Any]:
-    """How some logits compare with the reference, row by row; what is not a number is never the same."""
-    difference_N = np.abs(answer.logits_NK - reference_NK).max(axis=1)
-    other_top1 = int((answer.logits_NK.argmax(axis=1) != reference_NK.argmax(axis=1)).sum())
+def compared(output: RuntimeOutput, reference_NK: np.ndarray) -> dict[str, Any]:
+    """Compares logits with the reference, row by row; NaN is never equal."""
+    difference_N = np.abs(output.logits_NK - reference_NK).max(axis=1)
+    other_top1 = int((output.logits_NK.argmax(axis=1) != reference_NK.argmax(axis=1)).sum())
     return {
-        "runtime": answer.runtime,
+        "runtime": output.runtime,
         "crops": len(reference_NK),
         "max_logit_difference": float(difference_N.max()),
         "mean_logit_difference": float(difference_N.mean()),
@@ -54,7 +55,7 @@ def compared(answer: Answer, reference_NK: np.ndarray) -> dict[str, Any]:
 
 
 def compared_pixels(pillow_hw3: Sequence[np.ndarray], opencv_hw3: Sequence[np.ndarray]) -> dict[str, Any]:
-    """How pixels of the same files compare: share of the values (a pixel has three) that differ, and by how much."""
+    """Compares the pixels of the same files: the fraction of values (three per pixel) that differ, and by how much."""
     pairs = zip(pillow_hw3, opencv_hw3, strict=True)
     differences = [np.abs(left.astype(int) - right.astype(int)) for left, right in pairs]
     every = np.concatenate([each.ravel() for each in differences])
@@ -68,14 +69,14 @@ def compared_pixels(pillow_hw3: Sequence[np.ndarray], opencv_hw3: Sequence[np.nd
 
 
 def measure(model: Path, files: Sequence[Path], runtimes: Mapping[str, Runtime] = RUNTIMES) -> dict[str, Any]:
-    """Hands the file to each runtime: rows as of `compared`, or a text that says why there is none.
+    """Runs the file in each runtime; returns rows of `compared`, or the reason why a runtime has none.
 
     Raises:
         UserError: the model or a crop cannot be read.
     """
-    as_wanted = fitting(model)
+    prepare = preparation(model)
     pillow_hw3 = [decode(file) for file in files]
-    crops_hw3 = [as_wanted(pixels) for pixels in pillow_hw3]
+    crops_hw3 = [prepare(pixels) for pixels in pillow_hw3]
     reference = in_onnxruntime(model, crops_hw3)
     rows: dict[str, dict[str, Any] | str] = {}
     for name, runtime in runtimes.items():
@@ -86,35 +87,35 @@ def measure(model: Path, files: Sequence[Path], runtimes: Mapping[str, Runtime] 
     decoded: dict[str, Any] | str
     try:
         opencv_hw3 = decode_with_opencv(files)
-        answer = in_onnxruntime(model, [as_wanted(pixels) for pixels in opencv_hw3])
-        decoded, pixels = compared(answer, reference.logits_NK), compared_pixels(pillow_hw3, opencv_hw3)
+        output = in_onnxruntime(model, [prepare(pixels) for pixels in opencv_hw3])
+        decoded, pixels = compared(output, reference.logits_NK), compared_pixels(pillow_hw3, opencv_hw3)
     except Unavailable as error:
         decoded, pixels = str(error), {}
     verdicts = [row["same"] for row in rows.values() if isinstance(row, dict)]
-    facts = {"bench": "drop_in", "passed": bool(verdicts) and all(verdicts), "tolerance": TOLERANCE}
-    return {**facts, "reference": reference.runtime, "runtimes": rows, "decoded": decoded, "pixels": pixels}
+    summary = {"bench": "runtime_parity", "passed": bool(verdicts) and all(verdicts), "tolerance": TOLERANCE}
+    return {**summary, "reference": reference.runtime, "runtimes": rows, "decoded": decoded, "pixels": pixels}
 
 
-def fitting(model: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Crops as the file takes them: as they are, but for a file of one size."""
+def preparation(model: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function that resizes crops for a file with a static input size, and changes none for others."""
     loaded = OnnxModel(model)
     if not loaded.is_static:
         return lambda pixels_hw3: pixels_hw3
     height_px, width_px = loaded.session.get_inputs()[0].shape[2:]
     mode: Any = loaded.metadata["resize_mode"]
 
-    def fitted(pixels_hw3: np.ndarray) -> np.ndarray:
+    def resized(pixels_hw3: np.ndarray) -> np.ndarray:
         images_13hw = torch.from_numpy(pixels_hw3).permute(2, 0, 1)[None]
         return resize(images_13hw, height_px=height_px, width_px=width_px, mode=mode)[0].permute(1, 2, 0).numpy()
 
-    return fitted
+    return resized
 
 
 def decode_with_opencv(files: Sequence[Path]) -> list[np.ndarray]:
-    """RGB, as OpenCV reads the files.
+    """Decodes files to RGB with OpenCV.
 
     Raises:
-        Unavailable: there is no OpenCV, or it cannot read one.
+        Unavailable: OpenCV is not installed, or cannot decode a file.
     """
     cv2 = opencv()
     pixels = {file: cv2.imread(str(file), cv2.IMREAD_COLOR) for file in files}
@@ -124,40 +125,40 @@ def decode_with_opencv(files: Sequence[Path]) -> list[np.ndarray]:
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """A row a runtime, and one for the decoder."""
+    """Formats one row per runtime, and one for the decoder."""
     rows = [["", "crops", "largest logit difference", "mean", "other top-1", ""]]
     for name, each in {**found["runtimes"], "decoded by OpenCV": found["decoded"]}.items():
         if isinstance(each, str):
             rows.append([name, "", "", "", "", each])
             continue
-        verdict = "" if each is found["decoded"] else "the same" if each["same"] else "NOT THE SAME"
+        verdict = "" if each is found["decoded"] else "equal" if each["same"] else "NOT EQUAL"
         differences = f"{each['max_logit_difference']:.1e}", f"{each['mean_logit_difference']:.1e}"
         name = name if each is found["decoded"] else each["runtime"]
         rows.append([name, str(each["crops"]), *differences, str(each["other_top1"]), verdict])
     lines = [f"Against {found['reference']}, crop by crop:", "", *format_table(rows)]
     if pixels := found["pixels"]:
         lines += ["", f"OpenCV decodes {pixels['same_files']} of {pixels['files']} files as Pillow does; of all values"]
-        lines[-1] += f" {100 * pixels['differing']:.2f} % differ, by {pixels['largest']} at most."
+        lines[-1] += f" {100 * pixels['differing']:.2f} % differ, by at most {pixels['largest']}."
     return "\n".join(lines)
 
 
-def crops_in(folder: Path, most: int) -> list[Path]:
-    """Image files of the folder and of those below it, evenly spread over them.
+def crops_in(folder: Path, max_crops: int) -> list[Path]:
+    """Returns image files of the folder and of those below it, evenly spaced.
 
     Raises:
-        UserError: there is none.
+        UserError: there are none.
     """
     if not (paths := images_below(folder)):
         raise UserError(f"{folder} holds no images; name a folder of crops")
-    return [paths[row] for row in np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)]
+    return [paths[row] for row in np.linspace(0, len(paths) - 1, min(max_crops, len(paths))).round().astype(int)]
 
 
 def main() -> int:
     """Prints a table and a line of JSON; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a model.onnx")
-    parser.add_argument("folder", type=Path, help="of crops; those in folders below it count too")
-    parser.add_argument("--crops", type=int, default=500, help="how many, spread evenly over the folder (500)")
+    parser.add_argument("folder", type=Path, help="folder of crops, including those in folders below it")
+    parser.add_argument("--crops", type=int, default=500, help="number of crops, evenly spaced over the folder (500)")
     with exit_on_user_error():
         set_up_console()
         arguments = parser.parse_args()

@@ -1,6 +1,6 @@
-"""The runtimes that an ONNX file is tried in: each takes the file and crops, and gives logits.
+"""The runtimes that are compared: each takes an ONNX file and crops, and returns logits.
 
-Every crop is handed over alone and as it was decoded, which is what a program that takes the file in does.
+Every crop is passed alone and as it was decoded, as a program does that integrates the file.
 
 Shapes: N crops, h w the size of each, K classes.
 """
@@ -26,57 +26,57 @@ SCRIPT = Path(__file__).with_name("runtime_parity.mjs")
 
 
 class Unavailable(Exception):
-    """A runtime that is not here, or that cannot take the file, and why."""
+    """Raised with the reason if a runtime is missing or cannot load the file."""
 
 
-class Answer(NamedTuple):
-    """What a runtime (name and version) made of the crops, a row a crop."""
+class RuntimeOutput(NamedTuple):
+    """Name and version of a runtime, and its logits, one row per crop."""
 
     runtime: str
     logits_NK: np.ndarray
 
 
-def in_onnxruntime(path: Path, crops_hw3: Sequence[np.ndarray]) -> Answer:
-    """In onnxruntime for Python, through the predictor's own door."""
+def in_onnxruntime(path: Path, crops_hw3: Sequence[np.ndarray]) -> RuntimeOutput:
+    """Runs the file in onnxruntime for Python, through the predictor's `OnnxModel`."""
     model = OnnxModel(path)
     logits_NK = np.concatenate([model.logits(_planes(crop)[None]) for crop in crops_hw3])
-    return Answer(f"onnxruntime {version('onnxruntime')}", logits_NK)
+    return RuntimeOutput(f"onnxruntime {version('onnxruntime')}", logits_NK)
 
 
-def in_onnxruntime_web(path: Path, crops_hw3: Sequence[np.ndarray]) -> Answer:
-    """In onnxruntime-web under Node.js, on its wasm backend.
+def in_onnxruntime_web(path: Path, crops_hw3: Sequence[np.ndarray]) -> RuntimeOutput:
+    """Runs the file in onnxruntime-web under Node.js, on its wasm backend.
 
     Raises:
-        Unavailable: there is no Node.js, the package cannot be had, or it refuses the file.
+        Unavailable: Node.js or the package is missing, or it cannot load the file.
     """
     package = onnxruntime_web()
     with TemporaryDirectory() as folder:
         crops, logits = Path(folder, "crops.bin"), Path(folder, "logits.bin")
         crops.write_bytes(b"".join(map(_record, crops_hw3)))
-        said = _said(["node", str(SCRIPT), str(package), str(path), str(crops), str(logits)])
+        output = _output_of(["node", str(SCRIPT), str(package), str(path), str(crops), str(logits)])
         logits_NK = np.fromfile(logits, "<f4").reshape(len(crops_hw3), -1)
-    versions = json.loads(said.splitlines()[-1])
-    return Answer(f"onnxruntime-web {versions['onnxruntime-web']}, wasm, Node.js {versions['node']}", logits_NK)
+    versions = json.loads(output.splitlines()[-1])
+    return RuntimeOutput(f"onnxruntime-web {versions['onnxruntime-web']}, wasm, Node.js {versions['node']}", logits_NK)
 
 
 def onnxruntime_web() -> Path:
-    """The folder of the npm package, which is installed on first use.
+    """Returns the folder of the npm package, which is installed on first use.
 
     Raises:
-        Unavailable: there is no npm, or its registry has not answered.
+        Unavailable: npm is missing, or its registry does not answer.
     """
     folder = NODE_PACKAGES / ONNXRUNTIME_WEB
     package = folder / "node_modules" / "onnxruntime-web"
     if not (package / "package.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _said(
+        _output_of(
             ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", f"onnxruntime-web@{ONNXRUNTIME_WEB}"]
         )
     return package
 
 
-def in_opencv(path: Path, crops_hw3: Sequence[np.ndarray]) -> Answer:
-    """In OpenCV's DNN module.
+def in_opencv(path: Path, crops_hw3: Sequence[np.ndarray]) -> RuntimeOutput:
+    """Runs the file in OpenCV's DNN module.
 
     Raises:
         Unavailable: OpenCV is not installed, or cannot load or run the file.
@@ -90,14 +90,14 @@ def in_opencv(path: Path, crops_hw3: Sequence[np.ndarray]) -> Answer:
             rows.append(network.forward("logits"))
     except cv2.error as error:
         raise Unavailable(f"OpenCV {cv2.__version__} cannot load the file: {_reason(str(error))}") from None
-    return Answer(f"OpenCV DNN {cv2.__version__}", np.concatenate(rows))
+    return RuntimeOutput(f"OpenCV DNN {cv2.__version__}", np.concatenate(rows))
 
 
 def opencv() -> Any:
-    """The module.
+    """Imports OpenCV.
 
     Raises:
-        Unavailable: it is not installed.
+        Unavailable: OpenCV is not installed.
     """
     try:
         return importlib.import_module("cv2")
@@ -106,7 +106,7 @@ def opencv() -> Any:
 
 
 def _reason(error: str) -> str:
-    """The node that OpenCV stumbles over, and the innermost of what it says."""
+    """Extracts the node at which OpenCV fails, and its innermost error."""
     node = re.search(r"Node \[([^\]]+)\]:\((?:onnx_node!)?([^)]+)\)", error)
     words = re.findall(r"error: \([-\d]+:([^)]*)\) (.*)", error)
     sentence = ": ".join(words[-1]) if words else error.strip()
@@ -121,16 +121,16 @@ def _record(crop_hw3: np.ndarray) -> bytes:
     return np.array(crop_hw3.shape[:2], "<u4").tobytes() + _planes(crop_hw3).tobytes()
 
 
-def _said(command: list[str]) -> str:
-    """The output of a program.
+def _output_of(command: list[str]) -> str:
+    """Runs a program and returns its output.
 
     Raises:
-        Unavailable: it is missing, or has failed.
+        Unavailable: the program is missing or fails.
     """
     if shutil.which(command[0]) is None:
         raise Unavailable(f"{command[0]} is not installed")
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "rror" in line] or ["it says nothing"]
+        lines = [line for line in done.stderr.splitlines() if "rror" in line] or ["there is no error message"]
         raise Unavailable(f"{command[0]} has failed: {lines[0][:300]}")
     return done.stdout

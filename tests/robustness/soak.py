@@ -1,14 +1,14 @@
-"""Many whole runs in one process, and what each leaves behind: memory, open files, threads, child processes.
+"""Repeats a run in one process and measures its leaks: memory, open files, threads, child processes.
 
     PYTHONPATH=tests python -m robustness.soak runs/quickstart/RUN --set=trainer.limit_batches=4
 
-Does the run of that folder again and again, each in a new folder, removed after it, beside one Aim
-repository, in full: data, audit,
-training, test, export, report. The first few fill what libraries keep for good, so growth counts from the fifth.
+The run of that folder is repeated in full: data, audit, training, test, export, report. Each repetition has a new
+folder, which is removed afterwards, and all have one Aim repository. The first ones fill the caches of libraries, so
+growth is measured from the fifth.
 
-Memory is what the process holds after Python's collector has run and glibc's allocator has given back what is free
-(`malloc_trim`): without those two it is as much as some earlier moment needed. Anonymous memory is the resident part
-that no file backs, so that a mapped cache of crops is left out.
+Memory is measured after Python's garbage collection and after glibc's allocator has returned free memory to the system
+(`malloc_trim`). Otherwise it would be the peak of some earlier moment. Anonymous memory is the resident part that is
+not backed by a file, so it excludes the mapped cache of crops.
 """
 
 import argparse
@@ -28,24 +28,24 @@ from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 
 SETTLED = 5
-"""The run from which growth counts."""
+"""The run from which growth is measured."""
 
 
 class Held(NamedTuple):
-    """What this process holds at a moment."""
+    """The resources of this process at one moment."""
 
     resident_mb: float
     """Memory in RAM, mapped files included."""
     anonymous_mb: float
     files: int
     threads: int
-    """Also those that Python does not know."""
+    """Threads, including those that were not started by Python."""
     children: int
-    """Processes it has started that still run, or that nobody has waited for."""
+    """Child processes that run, or that were not waited for."""
 
 
 def held() -> Held:
-    """After everything that is free has been given back."""
+    """Measures the resources after all free memory has been returned."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
@@ -61,17 +61,17 @@ def held() -> Held:
 
 
 def soak(folder: Path, changes: Sequence[str], *, runs: int, workdir: Path) -> Iterator[Held]:
-    """Does the run so many times; what is held after each."""
-    set_up_console()  # after the import of Lightning, which sets up its own
+    """Repeats the run, and yields the resources after each repetition."""
+    set_up_console()  # after the import of Lightning, which configures its own log
     for number in range(1, runs + 1):
         run = run_again(folder, changes, workdir, f"run-{number}")
-        shutil.rmtree(run.path)  # some hundred MB each; only the repository has to stay
-        del run  # gives up its lock
+        shutil.rmtree(run.path)  # some hundred MB each; only the Aim repository must stay
+        del run  # releases its lock
         yield held()
 
 
 def growth(found: Sequence[Held]) -> dict[str, float]:
-    """From the run at which all has settled to the last: memory as a share of what it was, all else as a difference."""
+    """Returns the growth since run SETTLED: of memory as a fraction, of all else as a difference."""
     settled, last = found[SETTLED - 1], found[-1]
     return {
         "resident": round(last.resident_mb / settled.resident_mb - 1, 4),
@@ -81,16 +81,18 @@ def growth(found: Sequence[Held]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints a row a run, and a line of JSON."""
+    """Prints one row per run, and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the run to do again")
+    parser.add_argument("folder", type=Path, help="folder of the run to repeat")
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as --fdl_set of launch.py")
     parser.add_argument("--runs", type=int, default=30)
     options = parser.parse_args()
     with exit_on_user_error():
         if options.runs <= SETTLED:
-            raise UserError(f"--runs must be more than {SETTLED}, from which growth counts")
-        workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))  # stays: Aim hangs when its repository is deleted
+            raise UserError(f"--runs must be more than {SETTLED}, because growth is measured from run {SETTLED}")
+        workdir = Path(
+            tempfile.mkdtemp(prefix="jersey-bench-")
+        )  # kept, because Aim hangs when its repository is deleted
         found = []
         print(" ".join(f"{name:>12}" for name in Held._fields))
         for each in soak(options.folder, options.set, runs=options.runs, workdir=workdir):

@@ -1,7 +1,7 @@
-"""The tracker in processes that are killed, race, or lose their repository under an open run.
+"""The tracker in processes that are killed, race, or lose their repository during an open run.
 
-Aim without care hangs at exit then, so each case runs in a process of its own with a time limit. These are forked
-from one that has imported everything, as that takes longer than all the cases.
+Without care Aim would hang at exit, so each case runs in its own process with a time limit. The processes are forked
+from one that has imported everything, because the imports take longer than all cases.
 """
 
 import json
@@ -57,7 +57,7 @@ print("trained on")
 
 @dataclass
 class Ended:
-    """How a process ended; a negative code is the signal, -14 the time limit."""
+    """Exit code and output of a process; a negative code is a signal, and -14 the time limit."""
 
     code: int
     out: str
@@ -65,7 +65,7 @@ class Ended:
 
 
 class Forker:
-    """Runs pieces of Python at once, each in a process of its own."""
+    """Runs snippets of Python concurrently, each in its own process."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -89,14 +89,14 @@ def forker() -> Iterator[Forker]:
         process.stdin.close()
 
 
-def assert_went_on_with_one_warning(process: Ended) -> None:
+def assert_continued_with_one_warning(process: Ended) -> None:
     assert (process.code, process.out) == (0, "trained on\n")
     (line,) = process.err.splitlines()
     assert line.startswith("Aim stops recording this run")
 
 
-def test_a_run_that_ends_well_says_nothing_at_exit(workdir: Path, forker: Forker) -> None:
-    # Aim's cleanup would start a thread then, which Python 3.12 refuses with a traceback.
+def test_a_finished_run_prints_nothing_at_exit(workdir: Path, forker: Forker) -> None:
+    # Aim's cleanup would start a thread at exit, which Python 3.12 refuses with a traceback.
     (process,) = forker.run(f"{START}{LOG_ON}", workdir=workdir)
     assert (process.code, process.out, process.err) == (0, "trained on\n", "")
 
@@ -104,16 +104,16 @@ def test_a_run_that_ends_well_says_nothing_at_exit(workdir: Path, forker: Forker
 @pytest.mark.parametrize("then", ["", "(workdir / '.aim').write_text('a file')"])
 def test_repository_deleted_under_an_open_run(workdir: Path, forker: Forker, then: str) -> None:
     (process,) = forker.run(f"{START}shutil.rmtree(workdir / '.aim')\n{then}\ntime.sleep(6)\n{LOG_ON}", workdir=workdir)
-    assert_went_on_with_one_warning(process)
-    assert not (workdir / ".aim" / "check_ins").exists(), "Aim's heartbeat brought it back"
+    assert_continued_with_one_warning(process)
+    assert not (workdir / ".aim" / "check_ins").exists(), "Aim's heartbeat created it again"
 
 
 def test_exit_without_closing_the_run_of_a_deleted_repository(workdir: Path, forker: Forker) -> None:
     (process,) = forker.run(f"{START}shutil.rmtree(workdir / '.aim')\nprint('trained on')", workdir=workdir)
-    assert_went_on_with_one_warning(process)
+    assert_continued_with_one_warning(process)
 
 
-def test_a_disk_quota_that_is_used_up(workdir: Path, forker: Forker) -> None:
+def test_an_exhausted_disk_quota(workdir: Path, forker: Forker) -> None:
     fill = """
 import resource
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -122,11 +122,11 @@ noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3),
 tracker.log_image("noise", noise, step=0, epoch=0, subset="val")
 """
     (process,) = forker.run(START + fill + LOG_ON, workdir=workdir)
-    assert_went_on_with_one_warning(process)
+    assert_continued_with_one_warning(process)
 
 
-@pytest.mark.parametrize("room_bytes", [2_000_000, 0])  # Aim waits for ever for more; its samples fail first
-def test_a_disk_that_fills_up_between_two_looks(tmp_path: Path, forker: Forker, room_bytes: int) -> None:
+@pytest.mark.parametrize("room_bytes", [2_000_000, 0])  # Aim would wait for more without end; its samples fail first
+def test_a_disk_that_fills_up_between_two_checks(tmp_path: Path, forker: Forker, room_bytes: int) -> None:
     log_on = """
 from jersey.runs import aim as tracking
 tracking.MIN_FREE_BYTES = 0  # it has looked just before
@@ -147,19 +147,19 @@ with (workdir / ".aim" / "filler").open("wb", buffering=0) as file:
 """
     with small_disk(tmp_path / ".aim", size_mb=64):
         (process,) = forker.run(START + fill + log_on + LOG_ON, workdir=tmp_path)
-        assert_went_on_with_one_warning(process)
+        assert_continued_with_one_warning(process)
 
 
-def test_a_run_open_elsewhere_is_left_alone(workdir: Path, forker: Forker) -> None:
+def test_a_run_that_is_open_elsewhere_is_not_changed(workdir: Path, forker: Forker) -> None:
     tracker = tracker_in(workdir)
     tracker.log_metrics({"train/loss": 7.0, "epoch": 0}, step=0)
     (process,) = forker.run(START + LOG_ON, workdir=workdir)
-    assert_went_on_with_one_warning(process)
+    assert_continued_with_one_warning(process)
     tracker.log_outcome("finished")
     assert curve(the_run(workdir), "loss", subset="train") == [(0, 7.0, 0)]
 
 
-def test_a_killed_process_is_continued(workdir: Path, forker: Forker) -> None:
+def test_the_run_of_a_killed_process_is_continued(workdir: Path, forker: Forker) -> None:
     (process,) = forker.run(START + "os.kill(os.getpid(), signal.SIGKILL)", workdir=workdir)
     assert process.code == -9
     tracker = tracker_in(workdir)

@@ -1,4 +1,4 @@
-"""Kills of a real small run, and what is found where runs differ on purpose."""
+"""Kills of a small real run change nothing, and planted differences are found."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from jersey import config as configs
 
 @pytest.fixture
 def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
-    """Of a run that draws nothing."""
+    """Returns the folder of a run without figures."""
     config = configs.get_experiment("resnet18_small")()
     shrink(config)
     config.data.size_px = (24, 24)
@@ -49,7 +49,7 @@ def test_kills_of_all_kinds_change_nothing(folder: Path, monkeypatch: pytest.Mon
     assert found == [["class_sampling.csv", "checkpoints/last.ckpt: state_dict"]]
 
 
-def test_equal_is_bit_for_bit() -> None:
+def test_equality_is_bit_for_bit() -> None:
     tensor = torch.tensor([1.0, 2.0])
     assert same({"a": [tensor, 1, None]}, {"a": [tensor.clone(), 1, None]})
     assert not same({"a": tensor}, {"a": tensor.double()})

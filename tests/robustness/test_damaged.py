@@ -1,4 +1,4 @@
-"""Every kind of the table of damaged inputs ends as it is to end; and what is watched for would be seen."""
+"""Every kind of damaged input has its expected outcome, and harmful actions would be detected."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from robustness.damaged import GOOD, IMAGES, TABLE, Kind
 from robustness.fuzz import TARGETS, mutated
 from robustness.image_readers import clean_set, opened
-from robustness.readers import fate
+from robustness.readers import outcome
 
 from jersey.core.errors import UserError
 from jersey.data.audit import audit_folder
@@ -26,13 +26,13 @@ CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_t
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", TABLE, ids=lambda kind: f"{kind.reader}: {kind.name}")
-def test_each_kind_ends_as_expected(kind: Kind) -> None:
-    assert re.match(kind.expected, fate(kind.reader, kind.content), flags=re.DOTALL)
+def test_each_kind_has_its_expected_outcome(kind: Kind) -> None:
+    assert re.match(kind.expected, outcome(kind.reader, kind.content), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("reader", GOOD)
-def test_what_is_damaged_was_read_before(reader: str) -> None:
-    assert fate(reader, GOOD[reader]) == "read"
+def test_valid_content_is_read(reader: str) -> None:
+    assert outcome(reader, GOOD[reader]) == "read"
 
 
 def test_all_bad_images_of_a_data_set_are_skipped_and_counted(tmp_path: Path) -> None:
@@ -48,14 +48,14 @@ def test_all_bad_images_of_a_data_set_are_skipped_and_counted(tmp_path: Path) ->
     assert len([each for each in audit_folder(root).findings if each.kind == "bad_image"]) == len(bad)
 
 
-def of(name: str, examples: int) -> set[str]:
-    """What became of so many random examples: "read" and "refused", or one of them."""
+def outcomes(name: str, examples: int) -> set[str]:
+    """Returns the outcomes of random examples: "read" and "refused", or one of them."""
     found: set[str] = set()
 
-    @settings(max_examples=examples, suppress_health_check=CHECKS, derandomize=True)  # the command tries others
+    @settings(max_examples=examples, suppress_health_check=CHECKS, derandomize=True)  # the command has other seeds
     @given(TARGETS[name])
     def attempt(example: object) -> None:
-        found.add(re.split(r"\W", fate(name, example))[0])
+        found.add(re.split(r"\W", outcome(name, example))[0])
 
     attempt()
     return found
@@ -63,18 +63,18 @@ def of(name: str, examples: int) -> set[str]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_random_damage_is_read_or_refused(name: str) -> None:
-    assert "refused" in of(name, 60)
+    assert "refused" in outcomes(name, 60)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_much_random_damage_is_read_or_refused(name: str) -> None:
-    assert of(name, 300) == {"read", "refused"}
+    assert outcomes(name, 300) == {"read", "refused"}
 
 
 @settings(max_examples=20, derandomize=True)
 @given(st.binary(min_size=1, max_size=30))
-def test_no_mutation_is_none(content: bytes) -> None:
+def test_without_mutations_the_content_is_unchanged(content: bytes) -> None:
     assert mutated(content, []) == content
 
 
@@ -85,12 +85,10 @@ def test_no_mutation_is_none(content: bytes) -> None:
         *((lambda file: np.load(file, allow_pickle=True), content) for content in payload.ARRAYS.values()),
     ],
 )
-def test_a_payload_runs_where_it_may_be_unpickled_and_is_seen(
-    load: Callable[[io.BytesIO], object], content: bytes
-) -> None:
-    """Without that, the kinds that hold one would prove nothing."""
-    with watched() as seen, contextlib.suppress(RuntimeError):  # said of a plain pickle when it has run
+def test_a_payload_that_is_unpickled_runs_and_is_detected(load: Callable[[io.BytesIO], object], content: bytes) -> None:
+    """Otherwise the kinds with a payload would prove nothing."""
+    with watched() as seen, contextlib.suppress(RuntimeError):  # raised for a plain pickle after it has run
         load(io.BytesIO(content))
     assert payload.MARKER.exists()
     payload.MARKER.unlink()
-    assert any(str(payload.MARKER) in deed for deed in seen)
+    assert any(str(payload.MARKER) in action for action in seen)

@@ -1,4 +1,4 @@
-"""A disk of its own that fills up under a run, which says what to do, and goes on when there is room."""
+"""A run on a full disk stops with one sentence, and resumes when there is space again."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def has_trained(run: Path) -> bool:
 def launch_and_fill(
     flags: list[str], cwd: Path, disk: Path, run: Path, when: Callable[[Path], bool]
 ) -> subprocess.CompletedProcess[str]:
-    """Starts it, and leaves room for small files alone as soon as its folder looks so."""
+    """Starts a run, and leaves space for small files only as soon as `when` is true of its folder."""
     started = Started(flags, cwd)
     while not when(run):
         assert started.is_running(), started.ended(timeout_s=1).stderr
@@ -55,7 +55,7 @@ def assert_one_sentence(ended: subprocess.CompletedProcess[str], *words: str) ->
     assert all(word in last for word in ("error: ", "full", "--workdir", *words)), last
 
 
-def test_a_run_stops_at_a_full_disk_and_goes_on_when_there_is_room(tmp_path: Path, crops_root: Path) -> None:
+def test_a_run_stops_at_a_full_disk_and_resumes_when_there_is_space(tmp_path: Path, crops_root: Path) -> None:
     with small_disk(tmp_path / "disk", size_mb=900) as disk:
         run = disk / "resnet18_baseline" / "one"
         flags = [*FLAGS, f"--workdir={disk}", f"--fdl_set=root={crops_root}"]

@@ -1,4 +1,4 @@
-"""Real runs that start together on one data root, one cache and one Aim repository, and one that is killed."""
+"""Real runs that start together on one data root, one cache and one Aim repository; one of them is killed."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ EPOCHS = 3
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[[str], Started]:
-    """Starts the run of a name, on data that none has read before."""
+    """Returns a function that starts a run by name, on data that no run has read before."""
     root = tmp_path / "crops"
     generate(root, numbers=NUMBERS, train=48, val=12, test=12, size_px=40, imbalance=2.0, workers=1)
     sets = ("data.size_px=(32, 32)", "batch_size=16", "weights=None", f"epochs={EPOCHS}", f"data.root={root}")
@@ -25,9 +25,9 @@ def start(tmp_path: Path) -> Callable[[str], Started]:
     starts = iter(range(100))
 
     def started(name: str) -> Started:
-        own = tmp_path / f"start-{next(starts)}"
-        own.mkdir()
-        return Started([*flags, f"--run={name}", f"--workdir={tmp_path / 'runs'}"], own)
+        folder = tmp_path / f"start-{next(starts)}"
+        folder.mkdir()
+        return Started([*flags, f"--run={name}", f"--workdir={tmp_path / 'runs'}"], folder)
 
     return started
 
@@ -47,7 +47,7 @@ def test_runs_share_cache_and_aim_and_refuse_to_share_a_name(start: Callable[[st
     assert again.stderr.splitlines()[-1].startswith(f"error: the run {folders['one']} is in use by another process")
 
     wait_for(folders["two"] / "checkpoints" / "last.ckpt", two)
-    two.kill()  # while it holds its folder and its run in Aim
+    two.kill()  # while it has its folder and its Aim run open
     killed_hash = (folders["two"] / "aim_hash").read_text()
     two = start("two")
     for run in (one, two):

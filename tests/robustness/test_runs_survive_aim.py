@@ -1,6 +1,6 @@
-"""Real runs whose Aim repository is taken from them after the first epoch: they train, test and export to the end.
+"""Real runs that lose their Aim repository after the first epoch still train, test and export to the end.
 
-What is done to the repository is what happens to one in life, by a process that is not the run.
+Another process damages the repository in the ways that occur in practice.
 """
 
 import fcntl
@@ -33,18 +33,18 @@ FLAGS = (
 
 @contextmanager
 def deleted(repository: Path) -> Iterator[None]:
-    """Gone, with everything in it."""
+    """Deletes the repository."""
     shutil.rmtree(repository)
     yield
 
 
 @contextmanager
 def read_only(repository: Path) -> Iterator[None]:
-    """Not to be changed, by root neither."""
+    """Makes the repository immutable, even for root."""
     attributes = ["chattr", "-R", "-f"]
     try:
         if subprocess.run([*attributes, "+i", repository], check=False).returncode != 0:
-            pytest.skip("nothing here makes files immutable: needs chattr, root, and a file system that knows it")
+            pytest.skip("files cannot be made immutable: this needs chattr, root, and a file system that supports it")
         yield
     finally:
         subprocess.run([*attributes, "-i", repository], check=False)
@@ -52,38 +52,38 @@ def read_only(repository: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(repository: Path) -> Iterator[None]:
-    """Its run is taken by another process as soon as this one closes it, which is when training ends."""
+    """Locks the Aim run as soon as its process closes it, which is when training ends."""
     (lock,) = (repository / "meta" / "chunks").glob("*/LOCK")
     with lock.open("r+b") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)  # waits
         yield
 
 
-def launch_and_take(
-    launch: Launch, workdir: Path, crops_root: Path, taken: Callable[[Path], AbstractContextManager[None]]
+def launch_and_damage(
+    launch: Launch, workdir: Path, crops_root: Path, damage_repository: Callable[[Path], AbstractContextManager[None]]
 ) -> subprocess.CompletedProcess[str]:
-    """Starts a run, does this to its repository when the first epoch is in the metrics, and waits for both."""
+    """Starts a run, damages its repository after the first epoch, and waits for both."""
     metrics = workdir / "resnet18_baseline" / "one" / "metrics.csv"
     has_ended = threading.Event()
     trouble: list[BaseException] = []
 
-    def take() -> None:
+    def damage() -> None:
         try:
             while not metrics.exists() or len(rows_of(metrics.parent)) < 1:
                 assert not has_ended.is_set(), "the run ended before its first epoch"
                 time.sleep(0.02)
-            with taken(workdir / ".aim"):
+            with damage_repository(workdir / ".aim"):
                 has_ended.wait()
         except BaseException as error:
             trouble.append(error)
 
-    taker = threading.Thread(target=take)
-    taker.start()
+    damager = threading.Thread(target=damage)
+    damager.start()
     try:
         return launch(*FLAGS, f"--fdl_set=root={crops_root}")
     finally:
         has_ended.set()
-        taker.join()
+        damager.join()
         if trouble:
             raise trouble[0]
 
@@ -100,16 +100,16 @@ def assert_complete_with_one_warning(result: subprocess.CompletedProcess[str], w
         assert word not in result.stderr, result.stderr
 
 
-@pytest.mark.parametrize("taken", [deleted, read_only, locked])
-def test_a_run_outlives_its_repository(
-    launch: Launch, tmp_path: Path, crops_root: Path, taken: Callable[[Path], AbstractContextManager[None]]
+@pytest.mark.parametrize("damage_repository", [deleted, read_only, locked])
+def test_a_run_survives_the_loss_of_its_repository(
+    launch: Launch, tmp_path: Path, crops_root: Path, damage_repository: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     workdir = tmp_path / "runs"
-    result = launch_and_take(launch, workdir, crops_root, taken)
+    result = launch_and_damage(launch, workdir, crops_root, damage_repository)
     assert_complete_with_one_warning(result, workdir)
 
 
-def test_a_run_outlives_a_full_disk(launch: Launch, tmp_path: Path, crops_root: Path) -> None:
-    with small_disk(tmp_path / "runs" / ".aim", size_mb=64):  # with room for the beginning of a run
-        result = launch_and_take(launch, tmp_path / "runs", crops_root, filled)
+def test_a_run_survives_a_full_disk(launch: Launch, tmp_path: Path, crops_root: Path) -> None:
+    with small_disk(tmp_path / "runs" / ".aim", size_mb=64):  # enough for the beginning of a run
+        result = launch_and_damage(launch, tmp_path / "runs", crops_root, filled)
         assert_complete_with_one_warning(result, tmp_path / "runs")

@@ -1,4 +1,4 @@
-"""The same answers in every runtime: what is compared, what is told where one differs, and the real runtimes."""
+"""Comparison of runtimes: differences are found and reported, and the real runtimes are equal."""
 
 import json
 import shutil
@@ -12,20 +12,27 @@ from helpers.exported import tiny_model
 from PIL import Image
 from robustness import runtime_parity
 from robustness.runtime_parity import compared, compared_pixels, crops_in, measure, table
-from robustness.runtimes import Answer, Unavailable, in_onnxruntime, in_onnxruntime_web, in_opencv, onnxruntime_web
+from robustness.runtimes import (
+    RuntimeOutput,
+    Unavailable,
+    in_onnxruntime,
+    in_onnxruntime_web,
+    in_opencv,
+    onnxruntime_web,
+)
 
-Runtime = Callable[[Path, Sequence[np.ndarray]], Answer]
+Runtime = Callable[[Path, Sequence[np.ndarray]], RuntimeOutput]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two files of different networks."""
+    """Exports two files of different networks."""
     return tiny_model(tmp_path_factory.mktemp("model")), tiny_model(tmp_path_factory.mktemp("other"), seed=1)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Crops of many sizes, larger and smaller than the network's."""
+    """Creates crops of many sizes, larger and smaller than the network's input."""
     folder, rng = tmp_path_factory.mktemp("crops"), np.random.default_rng(0)
     for index in range(30):
         pixels_hw3 = rng.integers(0, 256, (rng.integers(9, 120), rng.integers(9, 90), 3), dtype=np.uint8)
@@ -33,13 +40,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return crops_in(folder, 30)
 
 
-def test_differences_and_other_answers_are_counted_by_crop() -> None:
+def test_differences_and_other_predictions_are_counted_by_crop() -> None:
     reference_NK = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
-    assert compared(Answer("a", reference_NK + np.float32(5e-5)), reference_NK)["same"]
-    far = compared(Answer("a", reference_NK + np.array([[0, 2], [0, 0.5], [0, 0]], np.float32)), reference_NK)
+    assert compared(RuntimeOutput("a", reference_NK + np.float32(5e-5)), reference_NK)["same"]
+    far = compared(RuntimeOutput("a", reference_NK + np.array([[0, 2], [0, 0.5], [0, 0]], np.float32)), reference_NK)
     assert (far["crops"], far["max_logit_difference"], far["other_top1"], far["same"]) == (3, 2.0, 1, False)
     assert far["mean_logit_difference"] == pytest.approx(2.5 / 3)
-    assert not compared(Answer("a", reference_NK * np.float32(np.nan)), reference_NK)["same"]
+    assert not compared(RuntimeOutput("a", reference_NK * np.float32(np.nan)), reference_NK)["same"]
 
 
 def test_pixels_are_compared_file_by_file() -> None:
@@ -50,21 +57,21 @@ def test_pixels_are_compared_file_by_file() -> None:
     assert found == {"files": 2, "same_files": 1, "differing": pytest.approx(2 / 60), "largest": 255}
 
 
-def test_another_network_is_not_the_same_and_one_that_is_not_here_says_why(
+def test_another_network_is_not_equal_and_a_missing_runtime_has_its_reason(
     models: tuple[Path, Path], files: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, other = models
 
-    def absent(path: Path, crops_hw3: Sequence[np.ndarray]) -> Answer:
+    def absent(path: Path, crops_hw3: Sequence[np.ndarray]) -> RuntimeOutput:
         raise Unavailable("there is none")
 
     wrong = {"wrong": lambda _, crops_hw3: in_onnxruntime(other, crops_hw3), "absent": absent}
     outcome = measure(model, files, wrong)
     assert not outcome["passed"]
     assert outcome["runtimes"]["absent"] == "there is none"
-    assert "NOT THE SAME" in table(outcome)
-    assert measure(model, files, {"right": in_onnxruntime})["passed"]
-    assert not measure(model, files, {"absent": absent})["passed"]  # nothing has been shown
+    assert "NOT EQUAL" in table(outcome)
+    assert measure(model, files, {"same": in_onnxruntime})["passed"]
+    assert not measure(model, files, {"absent": absent})["passed"]  # no runtime was compared
 
     monkeypatch.setattr(runtime_parity, "measure", lambda *_: outcome)
     monkeypatch.setattr(sys, "argv", ["runtime_parity", str(model), str(files[0].parent)])
@@ -88,12 +95,12 @@ def test_a_folder_without_crops_is_one_line_and_exit_code_2(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_what_opencv_decodes_otherwise_is_told(models: tuple[Path, Path], tmp_path: Path) -> None:
-    """It drops transparency, under which any color may lie; jersey puts such a crop on black."""
+def test_differences_of_the_decoder_are_reported(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """OpenCV drops transparency, below which any color may be; jersey composes such a crop over black."""
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     Image.new("RGBA", (40, 30), (200, 100, 50, 0)).save(tmp_path / "clear.png")
     Image.new("RGB", (40, 30), (200, 100, 50)).save(tmp_path / "solid.png")
-    outcome = measure(models[0], crops_in(tmp_path, 2), {"right": in_onnxruntime})
+    outcome = measure(models[0], crops_in(tmp_path, 2), {"same": in_onnxruntime})
     assert outcome["pixels"] == {"files": 2, "same_files": 1, "differing": 0.5, "largest": 200}
     assert outcome["decoded"]["max_logit_difference"] > 0.001
 
@@ -115,9 +122,7 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
 
 
 @pytest.mark.slow
-def test_the_file_gives_the_same_answers_in_other_runtimes(
-    runtime: Runtime, models: tuple[Path, Path], files: list[Path]
-) -> None:
+def test_other_runtimes_have_equal_outputs(runtime: Runtime, models: tuple[Path, Path], files: list[Path]) -> None:
     model, other = models
     same = measure(model, files, {"it": runtime})["runtimes"]["it"]
     assert same["same"], same

@@ -1,4 +1,4 @@
-"""Whole runs in one process leave nothing open, and the bench of them counts what is."""
+"""Repeated runs in one process leak nothing, and the soak check detects leaks."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 
 
-def test_what_is_held_is_counted() -> None:
+def test_held_resources_are_counted() -> None:
     before = held()
     read_end, write_end = os.pipe()
     released = threading.Event()
@@ -31,7 +31,7 @@ def test_what_is_held_is_counted() -> None:
     thread.join()
     os.close(read_end)
     os.close(write_end)
-    assert during.files - before.files == 3  # a pipe has two ends; of the child's this process keeps one
+    assert during.files - before.files == 3  # two ends of the pipe, and one end of the child's
     assert (during.threads - before.threads, during.children - before.children) == (1, 1)
     assert during.anonymous_mb - before.anonymous_mb == pytest.approx(pixels_N.nbytes / 2**20, abs=5)
     del pixels_N
@@ -40,7 +40,7 @@ def test_what_is_held_is_counted() -> None:
     assert after.anonymous_mb == pytest.approx(before.anonymous_mb, abs=5)
 
 
-def test_growth_counts_from_where_all_has_settled() -> None:
+def test_growth_is_measured_from_the_settled_run() -> None:
     settling = [Held(1.0, 1.0, 1, 1, 1)] * (SETTLED - 1)
     found = [*settling, Held(200.0, 100.0, 10, 5, 0), Held(900.0, 900.0, 90, 90, 9), Held(210.0, 101.0, 12, 4, 1)]
     assert growth(found) == {"resident": 0.05, "anonymous": 0.01, "files": 2, "threads": -1, "children": 1}

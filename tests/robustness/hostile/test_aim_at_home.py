@@ -1,6 +1,6 @@
-"""Aim's server as the README starts it: this machine alone can reach it, and its pages report nothing to its makers.
+"""Aim's server as the README starts it is reachable from this machine only, and its pages send no telemetry.
 
-Aim 3.29 tells its pages whether they may report (`telemetry_enabled`); they load the reporter where that is 1.
+The server of Aim 3.29 sends `telemetry_enabled` to its pages, which load the telemetry script if it is 1.
 """
 
 import json
@@ -39,7 +39,7 @@ def test_every_command_of_the_readme_keeps_it_on_this_machine() -> None:
         assert "--read-only" in words
 
 
-def test_it_listens_on_this_machine_alone(address: str) -> None:
+def test_it_listens_on_loopback_only(address: str) -> None:
     port = urllib.parse.urlparse(address).port
     everyone = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     found = {where for pid in everyone for where, each in _addresses(pid) if each == port}
@@ -49,17 +49,17 @@ def test_it_listens_on_this_machine_alone(address: str) -> None:
 def _addresses(pid: int) -> list[tuple[str, int]]:
     try:
         return addresses(pid)
-    except OSError:  # it has ended, or belongs to somebody else
+    except OSError:  # the process has ended, or belongs to another user
         return []
 
 
-def test_it_tells_its_pages_to_report_nothing(address: str) -> None:
+def test_it_disables_the_telemetry_of_its_pages(address: str) -> None:
     with urllib.request.urlopen(f"{address}/api/projects/", timeout=30) as answer:
         assert json.load(answer)["telemetry_enabled"] == 0
 
 
-@pytest.mark.skipif(chromium() is None, reason="there is no Chromium here: apt-get install chromium")
-def test_its_pages_ask_nobody_but_these(address: str) -> None:
+@pytest.mark.skipif(chromium() is None, reason="Chromium is not installed: apt-get install chromium")
+def test_its_pages_request_from_known_hosts_only(address: str) -> None:
     hosts: set[str] = set()
     with browser_page() as page:
         page.on("request", lambda request: hosts.add(urllib.parse.urlparse(request.url).hostname or ""))

@@ -1,4 +1,4 @@
-"""A real run neither unpickles a checkpoint or a file of weights that runs code then, nor goes on with it."""
+"""A real run refuses a checkpoint or weights file whose pickle would run code, without unpickling it."""
 
 import subprocess
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from helpers import payload
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def refusal(result: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a user error."""
+def error_line(result: subprocess.CompletedProcess[str]) -> str:
+    """Returns the one line of a user error."""
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     last = result.stderr.strip().splitlines()[-1]
@@ -32,7 +32,7 @@ FLAGS = (
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["last.ckpt", "best.ckpt", "weights"])
 def test_a_run_refuses_it_with_one_sentence(place: str, launch: Launch, crops_root: Path, tmp_path: Path) -> None:
-    """An unfinished run whose checkpoint somebody else has written; and weights from a stranger."""
+    """The checkpoint of an unfinished run, or the weights, come from a stranger."""
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
     file = tmp_path / "stranger.pth" if place == "weights" else folder / "checkpoints" / place
     weights = file if place == "weights" else None
@@ -41,9 +41,9 @@ def test_a_run_refuses_it_with_one_sentence(place: str, launch: Launch, crops_ro
         config = launch(*flags, "--print_config").stdout
         file.parent.mkdir(parents=True)
         (folder / "config.txt").write_text(config, encoding="utf-8")
-        # Training is over in the second, so nothing but the best checkpoint is looked at.
+        # In the second case training is over, so only the best checkpoint is loaded.
         status = '{"stage": "fit"}' if place == "last.ckpt" else '{"stage": "test", "epochs": 0}'
         (folder / "status.json").write_text(status, encoding="utf-8")
     file.write_bytes(payload.CHECKPOINTS["torch's file"])
-    assert file.name in refusal(launch(*flags))
+    assert file.name in error_line(launch(*flags))
     assert not payload.MARKER.exists()

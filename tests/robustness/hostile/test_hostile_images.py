@@ -1,4 +1,4 @@
-"""A data set made to do harm: by its names, by its labels, by its links. A run ends well, or says why not."""
+"""A data set with hostile names, labels and links: a run finishes and does no harm."""
 
 import csv
 import getpass
@@ -37,15 +37,15 @@ BAD = "!bad.png"
 COUNTS = {"train": 6, "val": 2, "test": 2}
 
 
-def picture(path: Path, seed: int) -> None:
+def save_noise(path: Path, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
 
 
 def hostile_set(root: Path) -> Path:
-    """Annotated, so that labels may hold anything that can be seen; one image is a link that leaves the root.
+    """Creates the data set with annotations, so that labels may contain any printable text.
 
-    An image of each split is bad.
+    One image is a link that leaves the root, and one image of each split is bad.
     """
     for split, count in COUNTS.items():
         folder = root / split
@@ -54,7 +54,7 @@ def hostile_set(root: Path) -> Path:
         for index, label in enumerate(LABELS):
             (folder / str(index)).mkdir()
             for number, name in enumerate(NAMES[:count]):
-                picture(folder / str(index) / name, seed=len(rows) + 1000 * count)
+                save_noise(folder / str(index) / name, seed=len(rows) + 1000 * count)
                 rows.append({"image": f"{index}/{NAMES[number]}", "suffix": label})
         (folder / BAD).touch()
         rows.append({"image": BAD, "suffix": LABELS[0]})
@@ -67,7 +67,7 @@ def hostile_set(root: Path) -> Path:
 
 
 class Loses(Callback):
-    """Removes a file once nothing but the export is left to do."""
+    """Removes a file after the test, before the export."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -77,10 +77,10 @@ class Loses(Callback):
 
 
 class Run:
-    """What is left of a run on such a set."""
+    """The results of a run on the hostile data set."""
 
-    def __init__(self, folder: RunFolder, root: Path, deeds: list[str], ports: list[int]) -> None:
-        self.folder, self.root, self.deeds, self.ports = folder, root, deeds, ports
+    def __init__(self, folder: RunFolder, root: Path, actions: list[str], ports: list[int]) -> None:
+        self.folder, self.root, self.actions, self.ports = folder, root, actions, ports
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +95,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     config.module.network.weights = None
     config.trainer.epochs = 1
     config.trainer.accelerator = "cpu"
-    with watched(workdir, root / ".decoded") as deeds:
+    with watched(workdir, root / ".decoded") as actions:
         folder = full_run(config, "resnet18_baseline", workdir)
         ports = listening(os.getpid())
-    return Run(folder, root, deeds, ports)
+    return Run(folder, root, actions, ports)
 
 
 class Page(HTMLParser):
-    """Every tag of a page with its attributes."""
+    """The tags of a page with their attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.slow
-def test_the_run_ends_and_its_report_holds_no_live_html(run: Run) -> None:
+def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> None:
     assert run.folder.stage == "finished"
     page = Page((run.folder.path / "report.html").read_text(encoding="utf-8"))
     harmless = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td"}
@@ -132,19 +132,19 @@ def test_the_run_ends_and_its_report_holds_no_live_html(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_tables_hold_the_labels_as_they_are(run: Run) -> None:
+def test_tables_contain_the_labels_unchanged(run: Run) -> None:
     assert Labels.load(run.folder.labels).names == tuple(sorted(LABELS, key=lambda label: (len(label), label)))
     with (run.folder.path / "per_class_test.csv").open(encoding="utf-8", newline="") as file:
         assert {row[0] for row in csv.reader(file)} >= set(LABELS)
     with (run.folder.path / "predictions_test.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == set(LABELS)
-    assert not [row["file"] for row in rows if row["file"][0] in "=+-@"]  # a spreadsheet would compute it
+    assert not [row["file"] for row in rows if row["file"][0] in "=+-@"]  # a spreadsheet would evaluate it
 
 
 @pytest.mark.slow
-def test_bad_images_are_nowhere_in_the_results_and_in_the_folder_by_name(run: Run) -> None:
-    """The run also survives that a file vanishes before the export."""
+def test_bad_images_are_excluded_from_results_and_listed_in_the_folder(run: Run) -> None:
+    """The run also survives the loss of a file before the export."""
     for split in ("val", "test"):
         with (run.folder.path / f"predictions_{split}.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -159,9 +159,9 @@ def test_bad_images_are_nowhere_in_the_results_and_in_the_folder_by_name(run: Ru
 
 
 @pytest.mark.slow
-def test_the_run_writes_into_its_folder_and_the_cache_alone(run: Run) -> None:
+def test_the_run_writes_only_into_its_folder_and_the_cache(run: Run) -> None:
     lost = f"os.remove {str(run.root / 'val' / '0' / NAMES[1])!r}"
-    written = [deed for deed in run.deeds if deed.partition(" ")[0] not in STARTS and deed != lost]
+    written = [action for action in run.actions if action.partition(" ")[0] not in STARTS and action != lost]
     cache_of_torch = f"os.mkdir '{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}'"
     assert set(written) <= {cache_of_torch}
     place = run.root.parent
@@ -173,13 +173,13 @@ def test_the_run_writes_into_its_folder_and_the_cache_alone(run: Run) -> None:
 
 @pytest.mark.slow
 def test_the_run_starts_no_other_programs_and_reaches_no_other_machine(run: Run) -> None:
-    """git says the commit, uname the processor; Aim makes the tables of its repository with alembic."""
-    started = [deed for deed in run.deeds if deed.startswith("subprocess.Popen")]
-    assert any("'git'" in deed for deed in started)
-    assert all(" ('git', [" in deed or " ('uname', [" in deed or "'-m', 'alembic'," in deed for deed in started)
-    sockets = [deed for deed in run.deeds if deed.startswith("socket.")]
-    assert all("('::1', 0)" in deed for deed in sockets)  # urllib3 looks whether there is IPv6
-    assert not [deed for deed in run.deeds if deed.startswith("pickle.find_class")]
+    """Allowed are git (commit), uname (processor) and alembic, with which Aim creates its tables."""
+    started = [action for action in run.actions if action.startswith("subprocess.Popen")]
+    assert any("'git'" in action for action in started)
+    assert all(" ('git', [" in action or " ('uname', [" in action or "'-m', 'alembic'," in action for action in started)
+    sockets = [action for action in run.actions if action.startswith("socket.")]
+    assert all("('::1', 0)" in action for action in sockets)  # urllib3 checks for IPv6
+    assert not [action for action in run.actions if action.startswith("pickle.find_class")]
 
 
 @pytest.mark.slow
@@ -187,12 +187,12 @@ def test_the_run_listens_nowhere(run: Run) -> None:
     assert run.ports == []
 
 
-def test_a_socket_that_listens_is_found() -> None:
+def test_a_listening_socket_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert server.getsockname()[1] in listening(os.getpid())
 
 
-def test_an_experiment_takes_such_labels(shrink: Callable[[fdl.Buildable], None]) -> None:
+def test_an_experiment_accepts_such_labels(shrink: Callable[[fdl.Buildable], None]) -> None:
     config = configs.get_experiment("quickstart")()
     for label in LABELS:
         configs.apply_override(config, f"data.labels={(label, '0')!r}")

@@ -1,4 +1,4 @@
-"""What the code itself may not do: start a shell, evaluate text, unpickle what lies on a disk."""
+"""The code itself must not start a shell, evaluate text, or unpickle files."""
 
 import ast
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ MODULES = {"pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "teln
 
 
 def dotted(node: ast.expr) -> str:
-    """`a.b.c` as it is written; `?` for what is no name, as in `?.c` for `a().c`."""
+    """Returns a dotted name as it is written, with `?` for an expression: `?.c` for `a().c`."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -30,12 +30,12 @@ def dotted(node: ast.expr) -> str:
 
 
 def harm(code: str) -> Iterator[str]:
-    """Every call in Python code that may not be there."""
+    """Yields every forbidden import and call in Python code."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names if each.name.partition(".")[0] in MODULES)
         if isinstance(node, ast.ImportFrom) and node.module in {*MODULES, "os", "subprocess"}:
-            yield f"from {node.module}"  # its calls could not be told by name
+            yield f"from {node.module}"  # its calls could not be recognized by name
         if not isinstance(node, ast.Call):
             continue
         name, keywords = dotted(node.func), {each.arg: each.value for each in node.keywords}
@@ -53,7 +53,7 @@ def _is_true(value: ast.expr | None) -> bool:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_no_source_can_do_harm(path: Path) -> None:
+def test_no_source_contains_harmful_calls(path: Path) -> None:
     assert list(harm(path.read_text(encoding="utf-8"))) == []
 
 
@@ -79,5 +79,5 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize(("code", "count"), [*((code, 1) for code in HARMFUL), *((code, 0) for code in HARMLESS)])
-def test_harm_is_seen_and_what_is_harmless_let_pass(code: str, count: int) -> None:
+def test_harmful_code_is_found_and_harmless_code_is_not(code: str, count: int) -> None:
     assert len(list(harm(code))) == count

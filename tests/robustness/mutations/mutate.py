@@ -1,21 +1,21 @@
-"""Whether the tests notice small faults in the library: each mutation is put in alone, and the tests are run.
+"""Checks that the tests detect small faults in the library: each mutation is applied alone, and the tests are run.
 
     cd tests/robustness/mutations
-    python mutate.py check TREE                 does every mutation fit exactly one place of this tree?
-    python mutate.py run TREE --name after      tries all that have no result yet, and appends to results-after.jsonl
-    python mutate.py run TREE --name after --full   gives the survivors the whole default suite
-    python mutate.py summary before after       counts, survivors, and what one run caught and the other did not
+    python mutate.py check TREE                 checks that every mutation fits exactly one place
+    python mutate.py run TREE --name after      runs those without a result, appends to results-after.jsonl
+    python mutate.py run TREE --name after --full   runs the default suite on the survivors
+    python mutate.py summary before after       counts, survivors, and differences of two runs
 
 TREE is a checkout with its own `.venv`, or `--python` names another. Mutations are lines of `mutations.jsonl`: id, from
-("read" where somebody thought of it, "drawn" for a random one), function ("Class.method", or `<module>` outside of
-all), before (a line of it, or several), after (what stands there instead), why (what goes wrong). A place is found by
-function and line, anywhere below `jersey/`. What has been renamed or rewritten since is told by `overrides-NAME.json`,
-{id: {"function": ..., "before": ..., "after": ...}}, where NAME is that of the run; an id with `null` is left out.
+("read" for one found by review, "drawn" for a random one), function ("Class.method", or `<module>` outside of
+functions), before (one or several lines), after (their replacement), why (the consequence). A place is found by
+function and lines, anywhere below `jersey/`. `overrides-NAME.json` of the run NAME adapts mutations to later changes of
+the code, {id: {"function": ..., "before": ..., "after": ...}}; an id with `null` is excluded.
 
-The tests run in a copy of the tree, in processes forked from one that has torch and all else imported but not `jersey`.
-First come the test files that import the mutated module, then those that reach it by one module in between or by a
-helper, then, with `--full`, all others. Before the first mutation the suite is run on the copy as it is: what fails
-there, or fails later in a file that is run alone, counts for nothing.
+The tests run in a copy of the tree, in processes forked from one that has imported torch and all else but `jersey`.
+First come the test files that import the mutated module, then those that reach it through one other module or a helper,
+and then, with `--full`, all others. Before the first mutation the suite is run on the unchanged copy. Tests that fail
+there, or later in a file that is run alone, are ignored.
 """
 
 import argparse
@@ -44,24 +44,29 @@ PRELOADED = [
 ]
 NOT_COPIED = ("__pycache__", ".*_cache", ".hypothesis", "*.egg-info", ".git", ".venv", "runs", "dist")
 FLAGS = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-n", "0", "--hypothesis-seed=0", "--timeout=120"]
-FLAGS += ["-m", "not slow and not gpu", "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is preloaded
-INDIRECT_S = 120.0  # of tests that reach the mutated module by another one, the quick files first
+FLAGS += [
+    "-m",
+    "not slow and not gpu",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+]  # raised for preloaded modules
+INDIRECT_S = 120.0  # of tests that reach the mutated module indirectly, the fastest files first
 
 Row = dict[str, Any]  # a mutation, or its result: a line of a file
 
 
 class Misfit(Exception):
-    """A mutation has no place in this tree, or several, or would change nothing there."""
+    """Raised if a mutation fits no place or several places, or changes nothing."""
 
 
 def read_rows(path: Path) -> dict[str, Row]:
-    """The last row of each mutation."""
+    """Returns the last row of each mutation."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return {row["id"]: row for row in map(json.loads, lines)}
 
 
 def read_mutations(name: str) -> list[Row]:
-    """All of them, as they are to be for the tree of a run."""
+    """Returns all mutations with the overrides of a run."""
     rows, overrides = read_rows(HERE / "mutations.jsonl"), HERE / f"overrides-{name}.json"
     changes = json.loads(overrides.read_text(encoding="utf-8")) if overrides.exists() else {}
     if unknown := changes.keys() - rows.keys():
@@ -70,7 +75,7 @@ def read_mutations(name: str) -> list[Row]:
 
 
 def functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, set[int]]]:
-    """Qualified name and lines (from 0) of each function, nested ones too, without decorators."""
+    """Yields the qualified name and lines (from 0) of each function, including nested ones, without decorators."""
     for child in ast.iter_child_nodes(node):
         inner = f"{prefix}{child.name}." if hasattr(child, "name") and hasattr(child, "body") else prefix
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -79,7 +84,7 @@ def functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, set[int]]]
 
 
 def mutated(tree: Path, mutation: Row) -> tuple[Path, str]:
-    """The file that has the fault, and its text with it; a Misfit where that cannot be."""
+    """Returns the file to change and its mutated text, or raises Misfit."""
     wanted, found = [line.strip() for line in mutation["before"].splitlines()], []
     for path in (tree / "jersey").rglob("*.py"):
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -102,18 +107,18 @@ def mutated(tree: Path, mutation: Row) -> tuple[Path, str]:
         if ast.dump(ast.parse(changed)) == before:
             raise Misfit(f"{mutation['id']} changes nothing")
     except SyntaxError as error:
-        raise Misfit(f"{mutation['id']} makes no Python: {error}") from None
+        raise Misfit(f"{mutation['id']} is not valid Python: {error}") from None
     return path, changed
 
 
 @contextmanager
 def put_in(tree: Path, mutations: Iterable[Row]) -> Iterator[list[Row]]:
-    """Faults in a tree, taken out again at the end; gives those that have found a place beside the others."""
+    """Applies mutations to a tree and removes them at the end; yields those that fit beside the others."""
     texts: dict[Path, str] = {}
     there = []
     try:
         for mutation in mutations:
-            with suppress(Misfit):  # another fault has changed its line
+            with suppress(Misfit):  # another mutation has changed its line
                 path, changed = mutated(tree, mutation)
                 texts.setdefault(path, path.read_text(encoding="utf-8"))
                 path.write_text(changed, encoding="utf-8")
@@ -125,7 +130,7 @@ def put_in(tree: Path, mutations: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def check(tree: Path, mutations: Sequence[Row]) -> int:
-    """Prints what is wrong with the mutations in this tree, and how many fit; the exit code."""
+    """Prints the misfits and the number of mutations that fit; returns the exit code."""
     problems = []
     for mutation in mutations:
         try:
@@ -137,7 +142,7 @@ def check(tree: Path, mutations: Sequence[Row]) -> int:
 
 
 def imported(path: Path) -> set[str]:
-    """The dotted names that a file imports, or has in a text as `python -m` does."""
+    """Returns the dotted names that a file imports, or contains as strings for `python -m`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -150,7 +155,7 @@ def imported(path: Path) -> set[str]:
 
 
 def nearest(tree: Path, path: Path) -> tuple[set[str], set[str]]:
-    """The test files that import a module of the library, and those that reach it by one step more, or by a helper."""
+    """Returns the test files that import a module directly, and those that reach it indirectly."""
     names = {each: imported(each) for folder in ("jersey", "tests") for each in (tree / folder).rglob("*.py")}
     files = {each.relative_to(tree).as_posix(): each for each in names}
     dotted = {each: key[:-3].replace("/", ".").removesuffix(".__init__") for key, each in files.items()}
@@ -168,13 +173,13 @@ def nearest(tree: Path, path: Path) -> tuple[set[str], set[str]]:
 
 
 class Recorder:
-    """A plugin of pytest that writes what happens to a file, line by line, so that a crash loses nothing."""
+    """A pytest plugin that appends every result to a file at once, so that a crash loses nothing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """A test, its fixtures before and after; or that a file could be imported or not."""
+        """Records a test, its fixtures, or the import of a file."""
         row = {"id": report.nodeid, "failed": report.failed, "took": getattr(report, "duration", 0.0)}
         row["is_call"] = getattr(report, "when", "") == "call"
         row["timed_out"] = report.failed and "Timeout (>" in str(report.longrepr)
@@ -185,7 +190,7 @@ class Recorder:
 
 
 class Outcome:
-    """Of one run of pytest: what `Recorder` has written as far as it came, and how the process ended."""
+    """The outcome of one pytest run: the rows of `Recorder`, and the exit code of the process."""
 
     def __init__(self, record: Path, code: int, seconds: float, *, is_late: bool) -> None:
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
@@ -195,7 +200,7 @@ class Outcome:
         self.durations: Counter[str] = Counter()
         for row in (row for row in rows if row["took"]):
             self.durations[row["id"].partition("::")[0]] += row["took"]
-        self.is_bad = bool(self.failed) or is_late or code not in (0, 5)  # 5: there was no test
+        self.is_bad = bool(self.failed) or is_late or code not in (0, 5)  # 5: no test was collected
         self.verdict = {"status": "survived"}
         if self.is_bad:
             is_late |= any(row["timed_out"] for row in rows)
@@ -204,14 +209,14 @@ class Outcome:
 
 
 class Runner:
-    """A copy of a tree in a folder `work`, and pytest in it, each time in a process forked from a prepared one."""
+    """Runs pytest in a copy of a tree below `work`, each time in a process forked from a prepared one."""
 
     def __init__(self, tree: Path, work: Path) -> None:
         self.copy, self._tmp, self._logs = work / "scratch", work / "t", work / "logs"
         shutil.rmtree(self.copy, ignore_errors=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         shutil.copytree(tree, self.copy, ignore=shutil.ignore_patterns(*NOT_COPIED), symlinks=True)
-        # Byte code that is compared with its source by content: what is mutated is compiled anew, the rest is not.
+        # Byte code is validated by the source's hash, so only mutated files are compiled again.
         flags = ["-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "jersey", "experiments"]
         subprocess.run([sys.executable, *flags], cwd=self.copy, check=True)
         os.environ |= {"PYTHONPATH": str(self.copy), "TMPDIR": str(self._tmp), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -223,7 +228,7 @@ class Runner:
     def run(
         self, files: Iterable[str], *, label: str, timeout_s: float, deselected: Iterable[str] = (), x: bool = False
     ) -> Outcome:
-        """The tests of some files, in their order, under the log's label; `x` stops at the first failure."""
+        """Runs the tests of some files in order, with a log named by the label; `x` stops at the first failure."""
         for folder in (self._tmp, self.copy / ".hypothesis"):
             shutil.rmtree(folder, ignore_errors=True)
         self._tmp.mkdir()
@@ -237,18 +242,18 @@ class Runner:
         is_late = process.is_alive()
         process.kill()
         process.join()
-        with suppress(ProcessLookupError):  # what the tests have started does not outlive them
+        with suppress(ProcessLookupError):  # ends processes that the tests started
             os.killpg(process.pid or 0, signal.SIGKILL)
         return Outcome(record, process.exitcode or 0, time.monotonic() - started, is_late=is_late)
 
 
 def _pytest(copy: Path, arguments: list[str], record: Path, log: Path) -> None:
-    """In a process of its own: it ends with pytest's exit code."""
+    """Runs pytest in the current process, which then ends with pytest's exit code."""
     os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (output, 2)):
         os.dup2(source, target)
-    # Processes that tests start by `multiprocessing` would import this file as their main module.
+    # Otherwise processes that tests start by `multiprocessing` would import this file as their main module.
     sys.modules["__main__"] = types.ModuleType("__main__")
     sys.path[:] = [str(copy), *(entry for entry in sys.path if entry != str(HERE))]
     import pytest
@@ -262,9 +267,9 @@ def _pytest(copy: Path, arguments: list[str], record: Path, log: Path) -> None:
 
 
 class Trials:
-    """Runs tests with faults, and adds what comes of it to the results.
+    """Runs tests with mutations, and appends the results.
 
-    A file `control` keeps what the tests do without any fault: how long each file takes, which tests fail anyway.
+    A file `control` keeps the results without mutations: the duration of each file, and the tests that fail anyway.
     """
 
     def __init__(self, runner: Runner, control: Path, results: Path) -> None:
@@ -272,7 +277,7 @@ class Trials:
         if not control.exists():
             outcome = runner.run(["tests"], label="control", timeout_s=3600)
             if outcome.code not in (0, 1) or not outcome.tests:
-                raise SystemExit("the suite does not run without any fault; see the log of `control`")
+                raise SystemExit("the suite does not run without mutations; see the log of `control`")
             self._note({"durations": outcome.durations, "fail_anyway": outcome.failed, "looked_at": []})
             print(f"control: {outcome.tests} tests, {outcome.seconds:.0f} s, fail: {outcome.failed}", flush=True)
         self._control = json.loads(control.read_text(encoding="utf-8"))
@@ -281,7 +286,7 @@ class Trials:
         self._file.write_text(json.dumps(control, indent=1) + "\n", encoding="utf-8")
 
     def _quick_first(self, files: Collection[str]) -> list[str]:
-        """The files that have tests of the default suite, the quickest first."""
+        """Returns the files that have tests of the default suite, the fastest first."""
         durations = self._control["durations"]
         return sorted(durations.keys() & files, key=durations.__getitem__)
 
@@ -289,7 +294,7 @@ class Trials:
         return sum(self._control["durations"][file] for file in files)
 
     def alone(self, mutation: Row) -> None:
-        """With one fault: the tests that import its module, then those that reach it."""
+        """Runs one mutation: first the tests that import its module, then those that reach it."""
         path, _ = mutated(self._runner.copy, mutation)
         direct, indirect = map(self._quick_first, nearest(self._runner.copy, path))
         kept = [each for at, each in enumerate(indirect) if self._seconds(indirect[: at + 1]) <= INDIRECT_S]
@@ -304,10 +309,10 @@ class Trials:
         self._keep(row)
 
     def together(self, mutations: Iterable[Row]) -> None:
-        """The whole suite with all faults at once, then the files that fail with each alone, until none is caught.
+        """Runs the suite with all mutations at once, then the failing files with each alone, until none is caught.
 
-        So the suite is run a few times and not once for every fault. Of the faults in one function only the first takes
-        part, the others have a turn of their own: it could keep them from being reached.
+        So the suite runs a few times instead of once per mutation. Of several mutations in one function only the first
+        takes part in a turn, because it could keep the others from being reached.
         """
         left, everything = list(mutations), self._quick_first(self._control["durations"].keys())
         while left:
@@ -329,7 +334,7 @@ class Trials:
                 left.remove(each)
 
     def _with(self, mutations: Iterable[Row], files: Sequence[str], *, label: str, x: bool = False) -> Outcome:
-        """The outcome with faults, once no test has failed that fails without them where its file is run alone."""
+        """Returns the outcome with mutations, without tests that also fail unmutated if their file runs alone."""
         while True:
             anyway, timeout_s = self._control["fail_anyway"], 90 + 3 * self._seconds(files)
             with put_in(self._runner.copy, mutations):
@@ -349,11 +354,13 @@ class Trials:
 
 
 def run(tree: Path, name: str, *, full: bool, only: Collection[str]) -> None:
-    """Tries what has no result yet; with `full`, what has survived everything but the whole suite."""
+    """Runs mutations without a result; with `full`, those that survived everything but the whole suite."""
     mutations, results = read_mutations(name), HERE / f"results-{name}.jsonl"
     if check(tree, mutations):
         sys.exit(1)
-    work = Path(tempfile.gettempdir()) / "jersey-mutations" / name  # outside of the tree, which is copied there
+    work = (
+        Path(tempfile.gettempdir()) / "jersey-mutations" / name
+    )  # outside of the tree, because the tree is copied there
     trials, known = Trials(Runner(tree, work), work / "control.json", results), read_rows(results)
     wanted = [mutation for mutation in mutations if not only or mutation["id"] in only]
     if full:
@@ -367,7 +374,7 @@ def run(tree: Path, name: str, *, full: bool, only: Collection[str]) -> None:
 
 
 def summary(name: str) -> str:
-    """Counts and survivors of a run."""
+    """Formats the counts and survivors of a run."""
     mutations, results = read_mutations(name), read_rows(HERE / f"results-{name}.jsonl")
     rows = [mutation | results[mutation["id"]] for mutation in mutations if mutation["id"] in results]
     lines = [f"## {name}: {len(rows)} of {len(mutations)} mutations tried", ""]
@@ -384,7 +391,7 @@ def summary(name: str) -> str:
 
 
 def compared(first: str, second: str) -> str:
-    """What one run has caught and the other has not."""
+    """Formats the mutations that one run caught and the other did not."""
     status = {name: read_rows(HERE / f"results-{name}.jsonl") for name in (first, second)}
     lines = [f"## {first} against {second}", ""]
     for one, other in ((first, second), (second, first)):
@@ -396,12 +403,12 @@ def compared(first: str, second: str) -> str:
 
 
 def main() -> None:
-    """See the top of this file."""
+    """Runs the command; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("check", "run", "summary"))
     parser.add_argument("names", nargs="+", help="TREE; for `summary`, the names of one or two runs")
-    parser.add_argument("--name", default="before", help="of the run")
-    parser.add_argument("--python", type=Path, help="what has the dependencies (TREE/.venv/bin/python)")
+    parser.add_argument("--name", default="before", help="name of the run")
+    parser.add_argument("--python", type=Path, help="interpreter with the dependencies (TREE/.venv/bin/python)")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", nargs="*", default=[], metavar="ID")
     flags = parser.parse_args()

@@ -1,4 +1,4 @@
-"""A data set on disk with planted faults, in either layout; what was planted is known by its rows."""
+"""A data set on disk with planted faults, in either layout; the planted files are identified by their rows."""
 
 import io
 import json
@@ -23,13 +23,13 @@ CROP_PX = 80
 
 @cache
 def crop(number: str, seed: int) -> Image.Image:
-    """A drawn crop; another seed is another player."""
-    drawn = render_crop(number, rng=np.random.default_rng([seed, 7]), typefaces=TRAIN, size_px=CROP_PX)
-    return Image.fromarray(drawn.image_HW3)
+    """Renders a synthetic crop; another seed gives another player."""
+    rendered = render_crop(number, rng=np.random.default_rng([seed, 7]), typefaces=TRAIN, size_px=CROP_PX)
+    return Image.fromarray(rendered.image_HW3)
 
 
 def encoded(image: Image.Image, kind: str = "JPEG", **options: int) -> bytes:
-    """The bytes of an image file."""
+    """Encodes an image file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -39,7 +39,7 @@ def scaled(image: Image.Image, factor: float) -> Image.Image:
     return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
 
 
-# Ways to make a copy of an image, given as its file's bytes are made at quality 90.
+# Ways to copy an image whose own file has quality 90.
 COPIES = {
     "same bytes": lambda image: encoded(image, quality=90),
     "png": lambda image: encoded(image, "PNG"),
@@ -52,11 +52,11 @@ COPIES = {
     "mirrored": lambda image: encoded(ImageOps.mirror(image), quality=90),
     "mirrored at quality 30": lambda image: encoded(ImageOps.mirror(image), quality=30),
     "mirrored half": lambda image: encoded(ImageOps.mirror(scaled(image, 0.5)), quality=85),
-    "turned by EXIF": lambda image: _turned_by_exif(image),
+    "rotated by EXIF": lambda image: _rotated_by_exif(image),
 }
 
 
-def _turned_by_exif(image: Image.Image) -> bytes:
+def _rotated_by_exif(image: Image.Image) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 8
     buffer = io.BytesIO()
@@ -68,8 +68,8 @@ class Tree:
     """A data set that grows file by file.
 
     Args:
-        root: its folder.
-        layout: how labels are written.
+        root: folder of the data set.
+        layout: "folders" or "annotations".
     """
 
     def __init__(self, root: Path, layout: Layout) -> None:
@@ -81,7 +81,7 @@ class Tree:
             (root / split).mkdir(parents=True)
 
     def add(self, split: str, label: str, content: bytes, name: str | None = None) -> AuditRow:
-        """Writes an image file with its label; an empty one is that of an illegible crop."""
+        """Writes an image file with its label, which is empty for an illegible crop."""
         self.count += 1
         name = name or f"{self.count:04d}.jpg"
         folder = (label or "illegible") if self.layout == "folders" else "images"
@@ -94,13 +94,13 @@ class Tree:
         return row
 
     def annotate(self, split: str, row: object) -> None:
-        """Adds a row to the split's annotation file, right or wrong."""
+        """Adds a row, correct or not, to the split's annotation file."""
         line = row if isinstance(row, str) else json.dumps(row)
         with (self.root / split / "rows.jsonl").open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
     def fill(self) -> "Tree":
-        """Puts an image of every label into every split, all different."""
+        """Adds an image of every label to every split; all of them are different."""
         for index, split in enumerate(SPLITS):
             for label in LABELS:
                 self.add(split, label, encoded(crop(label, 1000 + 10 * index + LABELS.index(label)), quality=90))

@@ -180,7 +180,7 @@ class JerseyDataModule(L.LightningDataModule):
         return self._train
 
     def state_dict(self) -> dict[str, int]:
-        """Returns the position in the epoch. (Lightning also asks the loader, but creates it before it loads this.)"""
+        """Returns the position in the epoch. A loader cannot restore it: it is created before a checkpoint is read."""
         return self._train.state_dict() if self._train else {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:

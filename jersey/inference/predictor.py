@@ -88,7 +88,7 @@ class Predictor:
         return self._decision.predictions(self._run(images_1Chw))[0]
 
     def predict_all(self, crops: Iterable[Crop | UserError]) -> Iterator[Prediction | UserError]:
-        """Yields a prediction for each crop, in order, or the error of what is not a crop.
+        """Yields a prediction or an error for each crop, in order.
 
         Crops are arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3]. A crop waits for others of its size,
         at most for eight batches.

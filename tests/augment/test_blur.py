@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers.augment_pictures import generator, noise, smooth
+from helpers.augment_images import generator, noise, smooth
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from helpers.augment_pictures import generator, half_width, mild, noise, smooth
+from helpers.augment_images import assert_uniform_within, generator, mild, noise, smooth
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
@@ -80,7 +80,7 @@ def test_noise_has_its_own_standard_deviation_in_every_crop() -> None:
     images_BCHW = torch.full((batch, 3, 16, 16), 0.5)
     noise_BP = (Noise(std=0.1)(images_BCHW, generator()) - 0.5).flatten(1)
     std_B = noise_BP.std(dim=1)
-    half_width((std_B - 0.05).clamp(-0.05, 0.05), 0.05)
+    assert_uniform_within((std_B - 0.05).clamp(-0.05, 0.05), 0.05)
     standard_BP = noise_BP / std_B[:, None]
     assert standard_BP.mean(dim=1).abs().max() < 5 / math.sqrt(768)
     assert standard_BP.pow(4).mean().item() == pytest.approx(3, abs=0.1)  # a Gaussian

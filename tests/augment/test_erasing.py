@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.augment_pictures import generator, noise
+from helpers.augment_images import generator, noise
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 

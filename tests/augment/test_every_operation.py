@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.augment_pictures import generator, noise, smooth
+from helpers.augment_images import generator, noise, smooth
 from torchvision.transforms import v2
 
 from jersey.augment.base import Augment, Augmentation

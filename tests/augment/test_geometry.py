@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from helpers.augment_pictures import generator, half_width, mild, noise
+from helpers.augment_images import assert_uniform_within, generator, mild, noise
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
@@ -96,7 +96,7 @@ def test_each_parameter_fills_its_range(
 ) -> None:
     matrices_B33 = Geometry(**{setting: value}).draw(MANY, generator())
     for each in values(matrices_B33):
-        half_width(each, limit)
+        assert_uniform_within(each, limit)
     if setting == "rotation_deg":
         turns_B22 = matrices_B33[:, :2, :2]
         torch.testing.assert_close(turns_B22 @ turns_B22.mT, torch.eye(2).expand(MANY, 2, 2))

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from helpers.augment_pictures import generator, noise
+from helpers.augment_images import generator, noise
 from PIL import Image
 from torch import Tensor
 

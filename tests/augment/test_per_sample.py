@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.augment_pictures import generator, noise, smooth
+from helpers.augment_images import generator, noise, smooth
 from torch import Tensor
 from torchvision.transforms import v2
 

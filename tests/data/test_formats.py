@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
+from helpers.index_tree import annotate, annotated_tree, read_error, rows, touch
 
 from jersey.core.labels import ILLEGIBLE
 from jersey.data.formats import parse_row
@@ -67,13 +67,13 @@ def test_rows_may_name_the_tracklet_of_an_image(annotated: Path) -> None:
 
 def test_the_error_for_an_image_with_two_labels_or_tracklets_names_both(annotated: Path) -> None:
     annotate(annotated / "train" / "zzz.jsonl", ("images/a.jpg", "00"))
-    message = refusal(annotated)
+    message = read_error(annotated)
     assert str(annotated / "train" / "images" / "a.jpg") in message
     assert "'0' and '00'" in message
     (annotated / "train" / "zzz.jsonl").unlink()
     lines = [{"image": "images/a.jpg", "suffix": "0", "tracklet": tracklet} for tracklet in ("p7", "p8")]
     (annotated / "train" / "tracklets.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    message = refusal(annotated)
+    message = read_error(annotated)
     for words in (str(annotated / "train" / "images" / "a.jpg"), "tracklets.jsonl:2", "'p7' and 'p8'"):
         assert words in message
 
@@ -114,7 +114,7 @@ def test_links_to_images_outside_the_root_are_allowed(
 def test_bad_annotation_lines_are_named_by_file_and_line(annotated: Path, line: bytes, problem: str) -> None:
     file = annotated / "train" / "rows.jsonl"
     file.write_bytes(file.read_bytes() + b"\n" + line + b"\n")
-    message = refusal(annotated)
+    message = read_error(annotated)
     assert f"{file}:4: " in message
     assert problem in message
 
@@ -128,7 +128,7 @@ def test_all_problems_of_all_splits_are_reported_at_once(annotated: Path) -> Non
     (annotated / "train" / "images" / "stray.jsonl").write_text("{\n")
     annotate(annotated / "val" / "more.jsonl", ("images/a.jpg", "0 "), ("images/b.jpg", 7), ("../../../a.jpg", "0"))
     (annotated / "test" / "more.jsonl").write_text("1\n2\n3\n")
-    message = refusal(annotated)
+    message = read_error(annotated)
     assert "7 problems" in message
     words = ["stray.jsonl:1: not a JSON object", "'0 ' has white space", "7 is not a string", "outside"]
     words += ["test/more.jsonl:1", "and 2 more", f"python -m jersey.data.audit {annotated}"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.index_tree import annotate, annotated_tree, refusal, rows, touch
+from helpers.index_tree import annotate, annotated_tree, read_error, rows, touch
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS, Labels
@@ -94,25 +94,25 @@ def test_equal_names_are_ordered_by_path(root: Path) -> None:
 
 
 def test_a_missing_root_and_a_root_that_is_a_file_are_refused(tmp_path: Path) -> None:
-    assert f"{tmp_path / 'nowhere'} does not exist" in refusal(tmp_path / "nowhere")
-    assert "is a file" in refusal(touch(tmp_path / "file.zip"))
-    assert "does not exist" in refusal(tmp_path / ("long" * 200))
+    assert f"{tmp_path / 'nowhere'} does not exist" in read_error(tmp_path / "nowhere")
+    assert "is a file" in read_error(touch(tmp_path / "file.zip"))
+    assert "does not exist" in read_error(tmp_path / ("long" * 200))
 
 
 def test_a_missing_and_an_empty_split_and_an_image_outside_a_class_folder_are_named(root: Path) -> None:
     stray = touch(root / "train" / "stray.jpg")
-    assert str(stray) in refusal(root)
+    assert str(stray) in read_error(root)
     stray.unlink()
     (root / "val").rename(root / "valid")
-    message = refusal(root)
+    message = read_error(root)
     assert "no folder val" in message
     assert "it has test, train, valid" in message
     (root / "valid").rename(root / "val")
     shutil.rmtree(root / "test")
     (root / "test" / "23").mkdir(parents=True)
-    assert "the test split is empty" in refusal(root)
+    assert "the test split is empty" in read_error(root)
     (root / "test" / "rows.jsonl").write_text("\n")
-    assert "the test split is empty" in refusal(root)
+    assert "the test split is empty" in read_error(root)
 
 
 @pytest.mark.parametrize("name", [" 23", "23\u200b", "2\n3"])

@@ -1,4 +1,4 @@
-"""Images and checks for the tests of augmentations."""
+"""Random images and assertions for the tests of augmentations."""
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ def mild(batch: int, height: int, width: int) -> Tensor:
     return smooth(batch, height, width) / 2 + 0.25
 
 
-def half_width(values_B: Tensor, limit: float) -> None:
+def assert_uniform_within(values_B: Tensor, limit: float) -> None:
     """Asserts that the values are uniform in -limit ... limit."""
     assert values_B.abs().max() <= limit * (1 + 1e-4)
     quartiles_3 = values_B.double().quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)) / limit

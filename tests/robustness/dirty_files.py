@@ -149,7 +149,7 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     **_whole(RENDERED, "TIFF", "RGB", compression="jpeg"),
     **_whole(READ, "TIFF", "1"),
     **_whole(READ, "TIFF", "1", compression="group4"),
-    **_whole("refused or skipped: has pixels of the kind 'F', which has no fixed meaning as a color", "TIFF", "F"),
+    **_whole("refused or skipped: has pixels of the kind 'F', which does not define colors", "TIFF", "F"),
     **_whole(RENDERED, "BMP", "RGB P"),
     **_whole(IN_GRAY, "BMP", "L"),
     **_whole(READ, "BMP", "1"),

@@ -1,4 +1,4 @@
-"""A data set on disk with planted faults, in either layout; `AuditRow`s identify the planted images."""
+"""A data set on disk with planted faults, in either layout; the planted files are identified by their rows."""
 
 import io
 import json
@@ -23,13 +23,13 @@ CROP_PX = 80
 
 @cache
 def crop(number: str, seed: int) -> Image.Image:
-    """Renders a crop; another seed renders another player."""
+    """Renders a synthetic crop; another seed gives another player."""
     rendered = render_crop(number, rng=np.random.default_rng([seed, 7]), typefaces=TRAIN, size_px=CROP_PX)
     return Image.fromarray(rendered.image_HW3)
 
 
 def encoded(image: Image.Image, kind: str = "JPEG", **options: int) -> bytes:
-    """Returns the bytes of an image file."""
+    """Encodes an image file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -39,7 +39,7 @@ def scaled(image: Image.Image, factor: float) -> Image.Image:
     return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
 
 
-# Ways to copy an image whose original file is a JPEG of quality 90.
+# Ways to copy an image whose own file has quality 90.
 COPIES = {
     "same bytes": lambda image: encoded(image, quality=90),
     "png": lambda image: encoded(image, "PNG"),
@@ -69,7 +69,7 @@ class Tree:
 
     Args:
         root: folder of the data set.
-        layout: whether labels are folders or annotations.
+        layout: "folders" or "annotations".
     """
 
     def __init__(self, root: Path, layout: Layout) -> None:
@@ -81,7 +81,7 @@ class Tree:
             (root / split).mkdir(parents=True)
 
     def add(self, split: str, label: str, content: bytes, name: str | None = None) -> AuditRow:
-        """Writes an image file with its label; the label of an illegible crop is empty."""
+        """Writes an image file with its label, which is empty for an illegible crop."""
         self.count += 1
         name = name or f"{self.count:04d}.jpg"
         folder = (label or "illegible") if self.layout == "folders" else "images"
@@ -94,13 +94,13 @@ class Tree:
         return row
 
     def annotate(self, split: str, row: object) -> None:
-        """Adds a valid or invalid row to the split's annotation file."""
+        """Adds a row, correct or not, to the split's annotation file."""
         line = row if isinstance(row, str) else json.dumps(row)
         with (self.root / split / "rows.jsonl").open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
     def fill(self) -> "Tree":
-        """Adds one image of every label to every split, all different."""
+        """Adds an image of every label to every split; all of them are different."""
         for index, split in enumerate(SPLITS):
             for label in LABELS:
                 self.add(split, label, encoded(crop(label, 1000 + 10 * index + LABELS.index(label)), quality=90))

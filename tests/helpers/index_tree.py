@@ -1,4 +1,4 @@
-"""Small data sets of files without pixels, for tests of the index, and readers of its result."""
+"""Small data sets whose files are not images, for tests of the index, which opens none."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def annotate(file: Path, *rows: tuple[str, object]) -> None:
 
 
 def annotated_tree(root: Path) -> Path:
-    """Creates a small valid data set with annotation files."""
+    """Writes a small correct data set with annotation files."""
     for split in SPLITS:
         touch(root / split / "images" / "a.jpg")
         touch(root / split / "images" / "b.jpg")
@@ -36,7 +36,7 @@ def rows(split: Split) -> list[tuple[str, str]]:
     return [(label, path.name) for label, path in zip(split.labels, split.paths, strict=True)]
 
 
-def refusal(root: Path) -> str:
+def read_error(root: Path) -> str:
     with pytest.raises(UserError) as caught:
         read_splits(root)
     message = str(caught.value)

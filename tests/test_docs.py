@@ -34,11 +34,12 @@ RUN_BY_CI = [
 
 # Every part that docs/contributing.md adds is used in one batch, one evaluated split, and one config.
 CONTRIBUTED = """
+import torch
 from jersey.lint.checks import check
 
 config = resnet18_small_long()
 config.module.network = fdl.Partial(mobilenet_classifier)
-config.module.augment.gamma = fdl.Config(Gamma, range=0.3)
+config.module.augment.gamma = fdl.Config(Gamma, half_range=0.3)
 config.trainer.callbacks.error_count = fdl.Config(ErrorCount)
 check(config)
 images_BCHW = torch.full((4, 3, 32, 32), 100, dtype=torch.uint8)

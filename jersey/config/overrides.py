@@ -20,7 +20,7 @@ import fiddle as fdl
 from jersey.config import paths, registry, values
 from jersey.config.paths import Parameter
 from jersey.config.values import UNKNOWN
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 
 # What is suggested for a path that does not exist: so many, so close to it at least, so much worse than the best.
 _SHOWN, _NEAR, _WORSE = 3, 0.6, 0.1
@@ -59,7 +59,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
                 registry.did_you_mean(difflib.get_close_matches(keyword, known))
                 or f"; it has {', '.join(known) or 'none'}"
             )
-            raise UserError(f"fiddler {name} has no argument {keyword}{near}")
+            raise UserError(f"fiddler {name} has no argument {_shown(keyword)}{near}")
         known[keyword].put(_read(text, known[keyword], f"{name}({keyword})"))
     given = fdl.ordered_arguments(arguments)
     missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
@@ -101,7 +101,7 @@ def _read(text: str, parameter: Parameter, name: str) -> Any:
     except values.Mismatch:
         state = "default" if parameter.kind == "unset" else "now"
         before = "not set" if parameter.value is UNKNOWN else f"{state} {_shown(repr(parameter.value))}"
-        given = repr(_shortened(text)) if text.strip() else "nothing ('' is an empty text)"
+        given = repr(shorten(text)) if text.strip() else "nothing ('' is an empty text)"
         raise UserError(f"{name} wants {values.describe(parameter.wanted)}, not {given} ({before})") from None
 
 
@@ -143,9 +143,5 @@ def _initials(name: str) -> str:
 
 def _shown(text: str) -> str:
     """`text` for an error of one line."""
-    text = _shortened(text)
+    text = shorten(text)
     return text if text.isprintable() and text else repr(text)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -35,6 +35,11 @@ def escape_control(text: str) -> str:
     return _BREAKING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def shorten(text: str) -> str:
+    """Returns text from the user for an error sentence: at most 80 characters of it."""
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def summarize(names: Sequence[str], *, most: int, separator: str = ", ") -> str:
     """The first of the names, and how many more there are."""
     rest = [f"and {len(names) - most:,} more"] if len(names) > most else []

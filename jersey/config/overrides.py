@@ -20,7 +20,7 @@ import fiddle as fdl
 from jersey.config import paths, registry, values
 from jersey.config.paths import Parameter
 from jersey.config.values import UNKNOWN
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 
 # Suggestions for an unknown path: their number, their similarity to it, and how far they may be behind the best one.
 _MAX_SUGGESTIONS, _MIN_SIMILARITY, _MAX_MARGIN = 3, 0.6, 0.1

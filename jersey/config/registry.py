@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import fiddle as fdl
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -46,7 +46,7 @@ class Registry(Generic[FunctionT]):
             hint += f" known: {', '.join(self.names())}"
         elif not near:
             hint += f" there are {len(self._functions)}, --list shows them"
-        raise UserError(f"unknown {self._kind} {name!r}{hint}")
+        raise UserError(f"unknown {self._kind} {shorten(name)!r}{hint}")
 
     def names(self) -> list[str]:
         """Returns all names, sorted."""

@@ -35,10 +35,15 @@ def escape_control(text: str) -> str:
     return _BREAKING.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str:
-    """Joins the first `limit` names and adds the number of the remaining ones."""
-    rest = [f"and {len(names) - limit:,} more"] if len(names) > limit else []
-    return separator.join([*names[:limit], *rest])
+def shorten(text: str) -> str:
+    """Returns text from the user for an error sentence: at most 80 characters of it."""
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def summarize(names: Sequence[str], *, most: int, separator: str = ", ") -> str:
+    """The first of the names, and how many more there are."""
+    rest = [f"and {len(names) - most:,} more"] if len(names) > most else []
+    return separator.join([*names[:most], *rest])
 
 
 @contextmanager

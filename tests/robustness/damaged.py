@@ -182,7 +182,14 @@ CONFIG_KINDS = [
     *kinds("saved configs", "refused: ", {name: text.encode() for name, text in HOSTILE.items()}),
     *kinds("saved configs", "read$", {"what they are made of": with_value("seed", "7").encode()}),
     *kinds("overrides", "refused: ", [("quickstart", each) for each in ("seed=__import__('os')", "=", "seed=\x1b[2J")]),
-    *kinds("fiddlers", "refused: ", [("quickstart", each) for each in ("__import__('os')", "cpu(", "cpu(\x1b[2J)")]),
+    *kinds(
+        "fiddlers",
+        "refused: ",
+        [
+            ("quickstart", each)
+            for each in ("__import__('os')", "cpu(", "cpu(\x1b[2J)", "9" * 5000, f"cpu({'a' * 5000}=1)")
+        ],
+    ),
 ]
 
 # Run folders

@@ -17,7 +17,7 @@ from jersey.config import values
 from jersey.config.overrides import apply_override, resolve
 from jersey.config.paths import Parameter
 from jersey.config.show import as_text
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.lint.checks import check
 from jersey.sweep.plan import Assignment, Point
 
@@ -47,11 +47,15 @@ def split_axis(axis: str) -> tuple[str, list[str]]:
         path = next(values.pieces(axis, "="))
         texts = [text.strip() for text in values.pieces(axis[len(path) + 1 :], ",")]
     except values.TypeMismatch as bracket:
-        raise UserError(f"--sweep={axis!r} lacks a {bracket}; a string that contains a bracket needs quotes") from None
+        raise UserError(
+            f"--sweep={shorten(axis)!r} lacks a {bracket}; a string that contains a bracket needs quotes"
+        ) from None
     if not path.strip() or path == axis:
-        raise UserError(f"--sweep={axis!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
+        raise UserError(f"--sweep={shorten(axis)!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
     if "" in texts:
-        raise UserError(f"--sweep={axis!r} has an empty value; remove the comma, or write '' for an empty string")
+        raise UserError(
+            f"--sweep={shorten(axis)!r} has an empty value; remove the comma, or write '' for an empty string"
+        )
     return path.strip(), texts
 
 

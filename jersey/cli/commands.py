@@ -15,7 +15,7 @@ from jersey.cli.axes import sweep_points
 from jersey.config.saved import CONFIG, OtherVersion
 from jersey.core.console import set_up_console
 from jersey.core.distributed import process_group, world_size
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.lint.checks import check, load
 from jersey.lint.effective_diff import effective_diff
 from jersey.lint.no_effect import findings
@@ -57,7 +57,7 @@ def load_other(other: str) -> fdl.Buildable:
         with suppress(OSError):  # the text cannot be a file name
             if other and Path(other).exists():
                 return load(Path(other))[1]
-        raise UserError(f"{unknown}; and there is no run folder or {CONFIG} at {other!r}") from None
+        raise UserError(f"{unknown}; and there is no run folder or {CONFIG} at {shorten(other)!r}") from None
 
 
 def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:

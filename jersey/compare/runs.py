@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.runs.folder import changed_lines, read_config, read_status
 
 PREDICTIONS = "predictions_test.csv"
@@ -68,7 +68,7 @@ def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str
         advice = "run it again with the callback PredictionsTable"
         raise UserError(f"the run {table.parent} has no {PREDICTIONS}; {advice}") from None
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise UserError(f"cannot read {table} ({error!r}); run it again, or leave it out") from None
+        raise UserError(f"cannot read {table} ({shorten(repr(error))}); run it again, or leave it out") from None
     if not crops or None in predictions.values():
         raise UserError(f"{table} is truncated or empty; run it again, or leave it out")
     return crops, predictions

@@ -59,7 +59,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
                 registry.did_you_mean(difflib.get_close_matches(keyword, known))
                 or f"; it has {', '.join(known) or 'none'}"
             )
-            raise UserError(f"fiddler {name} has no argument {keyword}{near}")
+            raise UserError(f"fiddler {name} has no argument {_quote(keyword)}{near}")
         known[keyword].set(_read(text, known[keyword], f"{name}({keyword})"))
     given = fdl.ordered_arguments(arguments)
     missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
@@ -100,7 +100,7 @@ def _read(text: str, parameter: Parameter, name: str) -> Any:
     except values.TypeMismatch:
         source = "default" if parameter.kind == "unset" else "now"
         current = "not set" if parameter.value is UNKNOWN else f"{source} {_quote(repr(parameter.value))}"
-        given = repr(_shorten(text)) if text.strip() else "nothing (write '' for an empty string)"
+        given = repr(shorten(text)) if text.strip() else "nothing (write '' for an empty string)"
         raise UserError(f"{name} expects {values.describe(parameter.expected_type)}, not {given} ({current})") from None
 
 
@@ -141,9 +141,5 @@ def _initials(name: str) -> str:
 
 
 def _quote(text: str) -> str:
-    text = _shorten(text)
+    text = shorten(text)
     return text if text.isprintable() and text else repr(text)
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."

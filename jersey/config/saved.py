@@ -29,7 +29,7 @@ from fiddle.experimental import serialization
 
 from jersey.config import values
 from jersey.config.paths import Parameter, parameters
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 
 CONFIG = "config.json"
 _PLAIN = bool | int | float | str | None
@@ -74,7 +74,7 @@ def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
         document = _document(text)
         experiment = document.get("experiment")
         if not isinstance(experiment, str) or not experiment.isidentifier():
-            raise UserError(f"not the config of a run: its experiment name is {experiment!r}")
+            raise UserError(f"not the config of a run: its experiment name is {shorten(repr(experiment))}")
         config = _config(document, packages)
         _require_types(config)
         return experiment, config
@@ -131,7 +131,7 @@ class _Reader:
         match node:
             case {"type": "ref", "key": str(key)}:
                 if key not in self._objects:
-                    raise ValueError(f"the object {key!r} is missing")
+                    raise ValueError(f"the object {shorten(repr(key))} is missing")
                 if key not in self._done:
                     self._done[key] = self.value(self._objects[key])
                 return self._done[key]
@@ -140,9 +140,8 @@ class _Reader:
             case {"type": "leaf", "value": value} if isinstance(value, _PLAIN):
                 return value
             case {"type": "pyref", "module": str(module), "name": str(name)}:
-                raise UserError(
-                    f"the config contains {f'{module}.{name}'!r} as a value; only a sub-config may name objects"
-                )
+                given = shorten(f"{module}.{name}")
+                raise UserError(f"the config contains {given!r} as a value; only a sub-config may name objects")
         if not isinstance(node, _PLAIN):
             raise ValueError("a value is of an unknown kind")
         return node
@@ -150,7 +149,8 @@ class _Reader:
     def _collect(self, kind: tuple[str, str], items: list[Any], metadata: Any) -> Any:
         if kind not in _COLLECTIONS and kind not in _BUILDABLES:
             raise UserError(
-                f"the config contains a {'.'.join(kind)!r}; only sub-configs, collections and plain values are allowed"
+                f"the config contains a {shorten('.'.join(kind))!r}; only sub-configs, collections "
+                "and plain values are allowed"
             )
         values = [self.value(node) for _, node in items]
         if kind in _BUILDABLES:
@@ -171,7 +171,9 @@ class _Reader:
 
 def importable(module: str, name: str, packages: Collection[str]) -> Any:
     """Returns the class or function `name` of `module`; raises a UserError before any import outside `packages`."""
-    refused = UserError(f"the config names {f'{module}.{name}'!r}; it may only name what is in {', '.join(packages)}")
+    refused = UserError(
+        f"the config names {shorten(f'{module}.{name}')!r}; it may only name what is in {', '.join(packages)}"
+    )
     parts = module.split(".")
     plain = all(part.isidentifier() and not part.startswith("__") for part in (*parts, name))
     if parts[0] not in packages or not plain or name.startswith("_"):

@@ -40,10 +40,10 @@ def shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def summarize(names: Sequence[str], *, most: int, separator: str = ", ") -> str:
-    """The first of the names, and how many more there are."""
-    rest = [f"and {len(names) - most:,} more"] if len(names) > most else []
-    return separator.join([*names[:most], *rest])
+def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str:
+    """Joins the first `limit` names and adds the number of the remaining ones."""
+    rest = [f"and {len(names) - limit:,} more"] if len(names) > limit else []
+    return separator.join([*names[:limit], *rest])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from jersey.core.atomic import write_text
-from jersey.core.errors import UserError, summarize
+from jersey.core.errors import UserError, shorten, summarize
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -53,10 +53,11 @@ class Labels:
         for name in self.names:
             if not isinstance(name, str) or not name:
                 raise UserError(
-                    f"label {name!r} is not a non-empty string; write numbers in quotes, so that '0' and '00' differ"
+                    f"label {shorten(repr(name))} is not a non-empty string; write numbers in quotes, "
+                    "so that '0' and '00' differ"
                 )
             if not name.isprintable():
-                raise UserError(f"label {name!r} has characters that cannot be printed; rename it")
+                raise UserError(f"label {shorten(name)!r} has characters that cannot be printed; rename it")
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
             raise UserError(f"labels appear twice in the label map: {summarize(twice, limit=10)}; list each once")
@@ -109,7 +110,9 @@ class Labels:
             content = json.loads(text)
             names, class_to_idx, sha256 = content["labels"], content["class_to_idx"], content["sha256"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise UserError(f"{where} is not a jersey label map ({error!r}); use the file that a run wrote") from None
+            raise UserError(
+                f"{where} is not a jersey label map ({shorten(repr(error))}); use the file that a run wrote"
+            ) from None
         if not isinstance(names, list):
             raise UserError(f"{where}: 'labels' is not a list; use the file that a run wrote")
         try:

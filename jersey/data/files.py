@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
@@ -60,9 +60,11 @@ def images_below(folder: Path) -> list[Path]:
 def validate_name(name: str, *, what: str = "label", where: str) -> None:
     """Raises UserError if a label, or another name (`what`), has invisible characters or surrounding white space."""
     if name != name.strip():
-        raise UserError(f"{where}: the {what} {name!r} has white space around it; remove that")
+        raise UserError(f"{where}: the {what} {shorten(name)!r} has white space around it; remove that")
     if not name.isprintable():
-        raise UserError(f"{where}: the {what} {name!r} has characters that cannot be seen or written; rename it")
+        raise UserError(
+            f"{where}: the {what} {shorten(name)!r} has characters that cannot be seen or written; rename it"
+        )
 
 
 def _unlistable(error: OSError) -> UserError:

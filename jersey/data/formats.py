@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_FOLDERS
 from jersey.data.files import OnProblem, validate_name
 from jersey.data.problems import ConflictingLabels
@@ -52,7 +52,9 @@ def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
         what = f"the tracklet {reprlib.repr(tracklet)} is not a string"
         raise UserError(f"{where}: {what}; put it in quotes, or leave it out")
     if label in ILLEGIBLE_FOLDERS:
-        raise UserError(f'{where}: the label {label!r} is not a number; write "suffix": "" for an illegible crop')
+        raise UserError(
+            f'{where}: the label {shorten(label)!r} is not a number; write "suffix": "" for an illegible crop'
+        )
     validate_name(label, where=where)
     validate_name(tracklet, what="tracklet", where=where)
     return Annotation(image, label, tracklet)
@@ -85,14 +87,14 @@ def read_annotations(
     illegible: set[str] = set()
     for where, path, label, tracklet in _labeled_rows(root, annotations, on_problem):
         if tracklet and tracklet_of.setdefault(path, tracklet) != tracklet:
-            both = f"{tracklet_of[path]!r} and {tracklet!r}"
+            both = f"{shorten(tracklet_of[path])!r} and {shorten(tracklet)!r}"
             on_problem(UserError(f"{where}: the image {path} has the tracklets {both}; keep the correct one"))
         if label == ILLEGIBLE:
             illegible.add(path)
             continue
         labeled.add((path, label))
         if label_of.setdefault(path, label) != label:
-            both = f"{label_of[path]!r} and {label!r}"
+            both = f"{shorten(label_of[path])!r} and {shorten(label)!r}"
             on_problem(ConflictingLabels(f"{where}: the image {path} has the labels {both}; keep the correct one"))
     labeled.update((path, ILLEGIBLE) for path in illegible if path not in label_of)
     return labeled, tracklet_of
@@ -125,6 +127,6 @@ def _inside_root(folder: str, image: str, *, where: str) -> str:
     """
     path = posixpath.normpath(f"{folder}/{image}")
     if image.startswith("/") or path == ".." or path.startswith("../"):
-        what = f"the image {image!r} lies outside the data folder"
+        what = f"the image {shorten(image)!r} lies outside the data folder"
         raise UserError(f"{where}: {what}; write a path relative to this file, inside it")
     return path

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.inference.onnx_model import Threshold
 
 OFF_ROSTER_PROBABILITY = 0.01
@@ -107,7 +107,9 @@ def _on_roster(numbers: Sequence[str], roster: Sequence[str] | None) -> np.ndarr
     if roster is None:
         return np.ones(len(numbers), bool)
     if isinstance(roster, str) or not all(isinstance(number, str) for number in roster):
-        raise UserError(f"the roster {roster!r} is not a list of strings; write ['4', '00'], as 00 is not the number 0")
+        raise UserError(
+            f"the roster {shorten(repr(roster))} is not a list of strings; write ['4', '00'], as 00 is not the number 0"
+        )
     if not roster:
         raise UserError("the roster is empty; list its numbers, or leave it out")
     if twice := [number for number, count in Counter(roster).items() if count > 1]:
@@ -115,7 +117,9 @@ def _on_roster(numbers: Sequence[str], roster: Sequence[str] | None) -> np.ndarr
     for number in roster:
         if number not in numbers:
             near = ", ".join(_nearest(number, numbers))
-            raise UserError(f"the model does not know the roster's {number!r}; the nearest that it knows: {near}")
+            raise UserError(
+                f"the model does not know the roster's {shorten(number)!r}; the nearest that it knows: {near}"
+            )
     return np.isin(numbers, roster)
 
 

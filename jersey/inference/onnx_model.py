@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.core.labels import Labels
 
 FORMAT_VERSION = "1"
@@ -124,7 +124,9 @@ class OnnxModel:
         try:
             return json.loads(self.metadata[name])
         except (KeyError, ValueError) as error:
-            raise UserError(f"{self.path} lacks the metadata {name!r} ({error!r}); export it again") from None
+            raise UserError(
+                f"{self.path} lacks the metadata {name!r} ({shorten(repr(error))}); export it again"
+            ) from None
 
     def _check_labels(self, *, classes: int) -> None:
         if self.metadata.get("labels_sha256") != self.labels.sha256 or classes != len(self.labels):

@@ -15,7 +15,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.core.tables import write_csv
 from jersey.runs.state import RunState
 
@@ -118,7 +118,7 @@ def _read(path: Path) -> tuple[dict[int, dict[str, str]], dict[str, str]]:
                 rows[int(cells["epoch"])] = cells
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
-            f"cannot continue {path} ({error!r}): it was edited or is damaged; restore it or move it away"
+            f"cannot continue {path} ({shorten(repr(error))}): it was edited or is damaged; restore it or move it away"
         ) from None
     return rows, test_row
 

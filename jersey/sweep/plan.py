@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.runs.folder import CONFIG, changed_lines, read_config
 
 MAX_VALUE, MAX_NAME = 40, 150  # characters in the name of a folder
@@ -68,7 +68,7 @@ def plan(points: Sequence[Point], *, command: Sequence[str], parent: Path, prefi
     if prefix is not None and (
         not prefix or not prefix.isprintable() or Path(prefix).name != prefix or prefix.startswith(".")
     ):
-        raise UserError(f"--run={prefix!r} is not a plain folder name; remove slashes and leading dots")
+        raise UserError(f"--run={shorten(prefix)!r} is not a plain folder name; remove slashes and leading dots")
     runs = []
     for point in points:
         name = (f"{prefix}-" if prefix else "") + folder_name(point.assignments)

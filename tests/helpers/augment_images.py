@@ -1,4 +1,4 @@
-"""What the tests of augmentations share."""
+"""Random images and assertions for the tests of augmentations."""
 
 import numpy as np
 import torch
@@ -15,17 +15,17 @@ def noise(*shape: int, seed: int = 5) -> Tensor:
 
 
 def smooth(batch: int, height: int, width: int) -> Tensor:
-    """Pictures without symmetry, in all colors, float in [0, 1]."""
+    """Returns images without symmetry, in all colors, float in [0, 1]."""
     return F.interpolate(noise(batch, 3, 6, 6), (height, width), mode="bicubic").clamp(0, 1)
 
 
 def mild(batch: int, height: int, width: int) -> Tensor:
-    """The same within 0.25 ... 0.75, so that small changes are not clipped."""
+    """Returns such images within 0.25 ... 0.75, so that small changes are not clipped."""
     return smooth(batch, height, width) / 2 + 0.25
 
 
-def half_width(values_B: Tensor, limit: float) -> None:
-    """The values fill -limit ... limit evenly."""
+def assert_uniform_within(values_B: Tensor, limit: float) -> None:
+    """Asserts that the values are uniform in -limit ... limit."""
     assert values_B.abs().max() <= limit * (1 + 1e-4)
     quartiles_3 = values_B.double().quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)) / limit
     np.testing.assert_allclose(quartiles_3, [-0.5, 0, 0.5], atol=0.06)

@@ -1,13 +1,4 @@
-"""Trains an experiment: `python launch.py --exp=quickstart`.
-
-Start with `--list`. README.md and docs/configs.md explain the flags, which are grouped by purpose:
-
-    select  --exp, --config
-    change  --fiddler, --fdl_set
-    show    --list, --print_config, --diff, --diff_format, --diff_effects
-    sweep   --sweep, --sweep_commands, --jobs
-    run     --run, --workdir
-"""
+"""Trains an experiment: `python launch.py --exp=quickstart`; --help tags every flag with its purpose."""
 
 import re
 from pathlib import Path
@@ -17,49 +8,20 @@ from absl import app, flags
 from jersey.cli.listing import listing
 from jersey.core.errors import UserError, exit_on_user_error
 
-# select
 EXP = flags.DEFINE_string("exp", None, "[select] name of an experiment, e.g. --exp=quickstart")
-CONFIG = flags.DEFINE_string(
-    "config", None, "[select] run folder or config.json to repeat, instead of --exp, e.g. --config=runs/quickstart/RUN"
-)
-# change
-FIDDLERS = flags.DEFINE_multi_string(
-    "fiddler", [], "[change] fiddler, applied before every --fdl_set, e.g. --fiddler=cpu --fiddler='smoke(batches=1)'"
-)
-OVERRIDES = flags.DEFINE_multi_string(
-    "fdl_set", [], "[change] path=value; any unique ending of the path will do, e.g. --fdl_set=lr=1e-4 or --fdl.lr=1e-4"
-)
-# show
-LIST = flags.DEFINE_bool("list", False, "[show] print the experiments and fiddlers, e.g. launch.py --list")
-PRINT_CONFIG = flags.DEFINE_bool(
-    "print_config", False, "[show] print the changed config instead of running it, e.g. --exp=quickstart --print_config"
-)
-DIFF = flags.DEFINE_string(
-    "diff", None, "[show] print what differs from an experiment, run folder or config.json, e.g. --diff=quickstart"
-)
-DIFF_FORMAT = flags.DEFINE_enum(
-    "diff_format", "text", ["text", "markdown"], "[show] output format of --diff, e.g. --diff_format=markdown"
-)
-DIFF_EFFECTS = flags.DEFINE_bool(
-    "diff_effects",
-    False,
-    "[show] also compare learning rates, EMA, classes and so on, e.g. --diff=RUN --diff_effects",
-)
-# sweep
-SWEEP = flags.DEFINE_multi_string(
-    "sweep", [], "[sweep] path=value,value; every combination of all --sweep is one run, e.g. --sweep=lr=1e-4,3e-4"
-)
-PRINT_SWEEP = flags.DEFINE_bool(
-    "sweep_commands", False, "[sweep] print one command per run, start none, e.g. --sweep=seed=0,1 --sweep_commands"
-)
+CONFIG = flags.DEFINE_string("config", None, "[select] run folder or config.json, e.g. --config=runs/quickstart/RUN")
+FIDDLERS = flags.DEFINE_multi_string("fiddler", [], "[change] applied before --fdl_set, e.g. --fiddler=smoke")
+OVERRIDES = flags.DEFINE_multi_string("fdl_set", [], "[change] path=value, any unique ending, e.g. --fdl_set=lr=1e-4")
+LIST = flags.DEFINE_bool("list", False, "[show] experiments and fiddlers, e.g. launch.py --list")
+PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "[show] changed config, e.g. --exp=quickstart --print_config")
+DIFF = flags.DEFINE_string("diff", None, "[show] difference to an experiment or run, e.g. --diff=quickstart")
+DIFF_FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "[show] e.g. --diff_format=markdown")
+DIFF_EFFECTS = flags.DEFINE_bool("diff_effects", False, "[show] compare effects too, e.g. --diff=RUN --diff_effects")
+SWEEP = flags.DEFINE_multi_string("sweep", [], "[sweep] one run per combination, e.g. --sweep=lr=1e-4,3e-4")
+PRINT_SWEEP = flags.DEFINE_bool("sweep_commands", False, "[sweep] only print, e.g. --sweep=seed=0,1 --sweep_commands")
 JOBS = flags.DEFINE_integer("jobs", 1, "[sweep] number of concurrent runs, e.g. --jobs=2", lower_bound=1)
-# run
-RUN = flags.DEFINE_string(
-    "run", None, "[run] name of the run folder; the same command again resumes the run, e.g. --run=first"
-)
-WORKDIR = flags.DEFINE_string(
-    "workdir", "runs", "[run] folder of all runs and of the Aim repository, e.g. --workdir=/data/runs"
-)
+RUN = flags.DEFINE_string("run", None, "[run] name of the run folder; repeat it to resume the run, e.g. --run=first")
+WORKDIR = flags.DEFINE_string("workdir", "runs", "[run] folder of all runs and of Aim, e.g. --workdir=/data/runs")
 
 
 def main(argv: list[str]) -> int | None:

@@ -218,7 +218,7 @@ def _require_types(config: fdl.Buildable) -> None:
     for each in parameters(config)[1:]:
         if each.kind in ("leaf", "node") and not _has_expected_type(each):
             expected = values.describe(each.expected_type)
-            raise _other_version(f"{each.path} expects {expected}, not {reprlib.repr(each.value)}")
+            raise _other_version(f"{each.path} expects {expected}, not {shorten(reprlib.repr(each.value))}")
 
 
 def _has_expected_type(parameter: Parameter) -> bool:

@@ -44,12 +44,14 @@ def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
     image, label = row["image"], row["suffix"] if needs_label else ILLEGIBLE
     tracklet = row.get("tracklet", row.get("track", ""))
     if not isinstance(label, str):
-        what = f"the label {reprlib.repr(label)} is not a string"
+        what = f"the label {shorten(reprlib.repr(label))} is not a string"
         raise UserError(f"{where}: {what}; put it in quotes, as 00 would become 0")
     if not isinstance(image, str) or not image or "\0" in image:
-        raise UserError(f"{where}: the image {reprlib.repr(image)} is not the path of a file; fix or remove the line")
+        raise UserError(
+            f"{where}: the image {shorten(reprlib.repr(image))} is not the path of a file; fix or remove the line"
+        )
     if not isinstance(tracklet, str):
-        what = f"the tracklet {reprlib.repr(tracklet)} is not a string"
+        what = f"the tracklet {shorten(reprlib.repr(tracklet))} is not a string"
         raise UserError(f"{where}: {what}; put it in quotes, or leave it out")
     if label in ILLEGIBLE_FOLDERS:
         raise UserError(

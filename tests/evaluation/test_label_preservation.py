@@ -128,7 +128,7 @@ def test_the_command_measures_the_pipeline_of_a_saved_config(
     config.module.augment.changed = fdl.Config(Geometry, rotation_deg=180.0)
     config.data.size_px = (48, 40)
     (tmp_path / "config.json").write_text(configs.to_json(config, "planted"), encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["survival", str(tmp_path), "--rounds=1"])
+    monkeypatch.setattr("sys.argv", ["label_preservation", str(tmp_path), "--rounds=1"])
     main()
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[1:4]] == ["changed", "geometry", "color"]

@@ -42,7 +42,7 @@ def test_a_sweep_finishes_what_its_commands_began_and_is_not_repeated(
     for row in rows:
         *epochs, test = rows_of(parent / row["run"])
         assert (row["val/acc_top1"], row["test/f1_macro"]) == (epochs[0]["val/acc_top1"], test["test/f1_macro"])
-        assert f"{float(row['test/acc_top1']):.1%}" in (parent / row["run"] / "report.md").read_text()
+        assert f"{100 * float(row['test/acc_top1']):.1f} %" in (parent / row["run"] / "report.md").read_text()
 
     before = {path: path.stat().st_mtime_ns for name in names for path in (parent / name).rglob("*")}
     again = launch(*sweep)

@@ -18,6 +18,7 @@ from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, progra
 from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
 from helpers.run_folders import run_folder
+from test_vocabulary import replaced_words
 
 from experiments.quickstart import NUMBERS
 
@@ -90,6 +91,14 @@ def test_the_quick_start_is_correct_on_90_percent_in_unseen_typefaces(quick_star
     score = re.search(r"test top-1 ([\d.]+) %", (quick_start.parents[2] / "stderr").read_text(encoding="utf-8"))
     assert score is not None
     assert float(score[1]) >= 90
+
+
+def test_its_output_and_files_use_the_words_of_the_glossary(quick_start: Path) -> None:
+    files = [quick_start.parents[2] / "stderr", *(quick_start / name for name in ("report.md", "audit.txt"))]
+    messages = [found for file in files for found in replaced_words(file.name, file.read_text(encoding="utf-8"))]
+    for table in quick_start.glob("*.csv"):
+        messages += replaced_words(table.name, table.read_text(encoding="utf-8").partition("\n")[0])
+    assert not messages
 
 
 def test_its_model_works_in_a_program_without_jersey(quick_start: Path, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_one_process_reproduces_the_scores_of_torchrun(finished: RunFolder, root
         ("--fdl_set=data.batch_size=7", "data.batch_size=7 is shared by 2 processes"),  # before they form a group
         ("--run=a/b", "--run=a/b is not a plain folder name"),  # checked by rank zero only
         ("--fdl_set=data.root=nowhere", "the data folder nowhere does not exist"),
-        ("--sweep=seed=0,1", "--sweep starts processes of its own"),
+        ("--sweep=seed=0,1", "--sweep starts its own processes"),
     ],
 )
 def test_user_error_ends_all_processes_with_one_sentence(tmp_path: Path, flag: str, sentence: str) -> None:

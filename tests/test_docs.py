@@ -226,24 +226,24 @@ def test_several_processes_of_two_machines_and_of_one(crops_root: Path, tmp_path
     assert result.stderr.count("big is finished") == 1
 
 
-def test_the_example_of_an_experiment_builds(tmp_path: Path) -> None:
-    head = (
-        "import fiddle as fdl\nfrom experiments.resnet18 import resnet18_baseline\n"
-        "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
-        "from jersey.lint.checks import check\n"
-    )
-    tail = "\nbuilt = config.get_experiment('resnet18_weights')()\ncheck(built)\nfdl.build(built)\n"
-    output_of(run_program(head + program("@experiment") + tail, tmp_path))
+VARIANT = (
+    "import fiddle as fdl\nfrom experiments.resnet18 import resnet18_baseline\n"
+    "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
+    "from jersey.lint.checks import check\n",
+    "\nbuilt = config.get_experiment('resnet18_weights')()\ncheck(built)\nfdl.build(built)\n",
+)
+TRANSFORM = (
+    "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\nimport experiments\n"
+    "from jersey import config as configs\nfrom jersey.augment.per_sample import PerSample\n"
+    "config = configs.get_experiment('resnet18_small')()\n",
+    "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n",
+)
 
 
-def test_the_example_of_a_transform_changes_a_config(tmp_path: Path) -> None:
-    head = (
-        "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\nimport experiments\n"
-        "from jersey import config as configs\nfrom jersey.augment.per_sample import PerSample\n"
-        "config = configs.get_experiment('resnet18_small')()\n"
-    )
-    tail = "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n"
-    output_of(run_program(head + program("RandAugment") + tail, tmp_path))
+@pytest.mark.parametrize(("part", "around"), [("@experiment", VARIANT), ("RandAugment", TRANSFORM)])
+def test_an_example_of_a_config_change_builds(part: str, around: tuple[str, str], tmp_path: Path) -> None:
+    before, after = around
+    output_of(run_program(before + program(part) + after, tmp_path))
 
 
 def test_commands_and_a_program_read_crops(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ same lines run on the host and, traced with symbolic sizes, inside the ONNX grap
 every runtime has. https://pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
 
 Weights are multiples of 1/65536, and each axis is rounded to whole values (as in Pillow), so a sum has at most 24 bits:
-float32 holds it exactly, in whatever order a runtime adds. Inexact sums would sometimes round to another value, in one
-crop of four to fifteen, and change its logits by about 1e-4.
+float32 holds it exactly, in whatever order a runtime adds. Inexact sums would round to another value in one of four to
+fifteen crops, by the runtime, and change its logits by about 1e-4.
 
 Shapes: B batch, C channels, h w size before, H W size after.
 """
@@ -18,13 +18,20 @@ from torch import Tensor
 
 ResizeMode = Literal["stretch", "letterbox"]
 
-PARTS = 2.0**16  # weights are multiples of 1 / PARTS; 255 * PARTS is just below 2^24
+WEIGHT_SCALE = 2.0**16  # weights are multiples of its inverse; 255 * WEIGHT_SCALE is just below 2^24
 
 
 def resize(images_BChw: Tensor, *, height_px: int, width_px: int, mode: ResizeMode = "stretch") -> Tensor:
-    """Resizes uint8 images to uint8 [B,C,height_px,width_px]; images of that size keep their values.
+    """Resizes images; those of the output size keep their values.
 
-    "stretch" changes the aspect ratio; "letterbox" keeps it and centers the crop on black.
+    Args:
+        images_BChw: images, uint8.
+        height_px: height of the result, H.
+        width_px: width of the result, W.
+        mode: "stretch" changes the aspect ratio; "letterbox" keeps it and centers the image on black.
+
+    Returns:
+        Resized images, uint8 [B,C,H,W].
     """
     # Sizes are tensors: under export they are symbolic, which float arithmetic on Python numbers does not support.
     h_px = torch.full((), images_BChw.shape[-2], dtype=torch.float32, device=images_BChw.device)
@@ -39,7 +46,14 @@ def resize(images_BChw: Tensor, *, height_px: int, width_px: int, mode: ResizeMo
 
 
 def resampling_weights(size_px: int, size: Tensor, resized_px: int, step: Tensor) -> Tensor:
-    """Returns the weights [resized_px, size_px] of one axis; `step` is the distance of outputs in input pixels."""
+    """Returns the resampling matrix of one axis, float [resized_px, size_px].
+
+    Args:
+        size_px: number of input pixels, symbolic under export.
+        size: the same number as a float scalar, for arithmetic.
+        resized_px: number of output pixels.
+        step: distance of neighboring outputs in input pixels, float scalar.
+    """
     margin = (resized_px - size / step) / 2
     outputs = torch.arange(resized_px, dtype=torch.float32, device=size.device)
     inputs = torch.arange(size_px, dtype=torch.float32, device=size.device) + 0.5
@@ -47,7 +61,7 @@ def resampling_weights(size_px: int, size: Tensor, resized_px: int, step: Tensor
     # The filter is wider than one pixel when shrinking, which keeps thin strokes from vanishing.
     width = step.clamp(min=1.0)
     triangle = 1 - (inputs[None, :] - centers[:, None]).abs() / width
-    weights = (PARTS * triangle.clamp(min=0)).round()
+    weights = (WEIGHT_SCALE * triangle.clamp(min=0)).round()
     inside = (centers >= 0) & (centers <= size)
-    normalized = (PARTS * weights / weights.sum(dim=1, keepdim=True).clamp(min=1)).round() / PARTS
+    normalized = (WEIGHT_SCALE * weights / weights.sum(dim=1, keepdim=True).clamp(min=1)).round() / WEIGHT_SCALE
     return normalized * inside[:, None]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jersey.data.resize import PARTS, resampling_weights, resize
+from jersey.data.resize import WEIGHT_SCALE, resampling_weights, resize
 
 # Heights and widths before and after: smaller, larger, one axis each, odd, thin, and a single pixel.
 SIZES = [
@@ -69,7 +69,7 @@ def test_the_order_of_summation_changes_no_pixel(before: tuple[int, int], after:
         exact_BCHW = rows_Hh.double() @ exact_BChW.round()
         resized_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
         assert torch.equal(resized_BCHW.double(), exact_BCHW.round().clamp(0, 255))
-        assert max(exact_BChW.max(), exact_BCHW.max()) * PARTS < 2**24
+        assert max(exact_BChW.max(), exact_BCHW.max()) * WEIGHT_SCALE < 2**24
 
 
 @pytest.mark.parametrize(("before", "inner"), [((100, 50), (64, 32)), ((50, 100), (32, 64)), ((16, 32), (32, 64))])

@@ -72,10 +72,10 @@ def test_the_page_states_metrics_errors_and_calibration(result: ReportContent) -
     assert "| 0 against 00 | 2 | 0 predicted as 00 (2x) |" in text
     # The sampler balances the three labels, and the loss weight of one is 2; the lowest recall comes first.
     table = text[text.index("lowest test recall") :].splitlines()[4:8]
-    assert table[0] == '| "0" | 6 | 4 (67%) | 6 | 33.33% | 1.000 | 25.00% |'
-    assert table[1] == '| "00" | 3 | 3 (100%) | 3 | 33.33% | 2.000 | 50.00% |'
+    assert table[0] == '| "0" | 6 | 4 (67%) | 6 | 33.33 % | 1.000 | 25.00 % |'
+    assert table[1] == '| "00" | 3 | 3 (100%) | 3 | 33.33 % | 2.000 | 50.00 % |'
     assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100%)"], [""]]
-    assert "commonest 0 to rarest 01: 6 to 1 in crops, 1 to 1 in the loss" in text
+    assert "0 (most frequent) has 6 times the crops and 1 times the loss of 01 (rarest)" in text
     assert "divided by 1.500" in text
     before = "0.0800 (95 % interval 0.0050 to 0.0200; 0.0040 under perfect calibration) before scaling, and 0.0100"
     assert before in text

@@ -92,7 +92,7 @@ def test_outputs_of_a_run_cover_numbers_and_report_illegible_crops(
     natural, *epochs = table(tmp_path / "class_sampling.csv")
     assert natural == {"source": "data set"} | dict.fromkeys(NUMBERS, "16") | {"illegible": "14"}
     for epoch, row in enumerate(epochs):
-        sampled_N = data.decoded["train"].labels_N[data.train_sampler.draw(epoch)]
+        sampled_N = data.decoded["train"].labels_N[data.train_sampler.epoch_indices(epoch)]
         assert int(row["illegible"]) == int((sampled_N == ILLEGIBLE_INDEX).sum()) > 0
         assert sum(int(row[name]) for name in (*NUMBERS, "illegible")) == len(data.splits["train"])
 

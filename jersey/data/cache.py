@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 3  # must be raised when `decode` or `resize` change what a row holds
 MAX_CACHED = 3  # files per split and size; older ones are removed, so that a changing data set does not fill the disk
-TICK_S = 0.1  # two writes this far apart have different times on every file system
+TICK_S = 0.1  # two writes this far apart have different times
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _build(file: Path, paths: Sequence[Path], preprocessing: Preprocessing, *, n
 
 
 def _lock(folder: Path) -> AbstractContextManager:
-    """Waits until no other process decodes into the folder, and says so in the log if that takes any time."""
+    """Waits until no other process decodes into the folder, and logs it if that takes any time."""
     lock = FileLock(folder / ".lock")
     try:
         return lock.acquire(timeout=0)

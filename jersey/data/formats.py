@@ -124,7 +124,7 @@ def read_annotations(
 def _labeled_rows(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yields the place ("file:line"), the absolute image path, the label and the tracklet of each valid row."""
+    """Yields the place ("file:line"), the image path below the root, the label and the tracklet of each valid row."""
     for file in annotations:
         folder = file.parent.relative_to(root).as_posix()
         try:

@@ -5,8 +5,8 @@ same lines run on the host and, traced with symbolic sizes, inside the ONNX grap
 every runtime has. https://pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
 
 Weights are multiples of 1/65536, and each axis is rounded to whole values (as in Pillow), so a sum has at most 24 bits:
-float32 holds it exactly, in whatever order a runtime adds. Inexact sums would round to another value in one of four to
-fifteen crops, by the runtime, and change its logits by about 1e-4.
+float32 holds it exactly, in whatever order a runtime adds. Inexact sums would round some pixel of one in four to
+fifteen crops to another value, and change its logits by about 1e-4.
 
 Shapes: B batch, C channels, h w size before, H W size after.
 """

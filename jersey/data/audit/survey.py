@@ -1,4 +1,4 @@
-"""Audits a folder thoroughly, or quickly the splits that a run has already read."""
+"""Audits the folder of a data set, or the splits that a run has already decoded."""
 
 import json
 import os

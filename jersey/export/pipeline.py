@@ -27,12 +27,20 @@ from jersey.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
+# Packages whose versions are part of the metadata, because the graph and its logits depend on them.
 PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The results of an export; `tracklet_accuracy` is empty if the test split has no tracklets."""
+    """The results of an export.
+
+    Attributes:
+        parity: agreement of model.onnx with torch on the validation crops.
+        calibration: temperature, calibration errors and thresholds.
+        tracklet_accuracy: accuracy on the test tracklets by number of frames; empty if the split has none.
+        variants: outcome of each requested variant.
+    """
 
     parity: ParityResult
     calibration: Calibration
@@ -68,11 +76,11 @@ def export_run(
         network: network with its best weights.
         data: data set of the run.
         folder: folder of the run.
-        best: metadata of the checkpoint of these weights.
+        best: metadata of the checkpoint of these weights, with `eval_weights` and the metrics `val`.
         test: evaluation of these weights on the test split.
         commit: commit of the code.
         variants: names of the variants to export.
-        min_agreement: see `export_variants`.
+        min_agreement: min fraction of crops on which a variant must predict torch's top-1, such as 0.99.
 
     Raises:
         ExportError: the ONNX file disagrees with torch.

@@ -1,6 +1,6 @@
 """Finds the images that a command's arguments name: files, folders, patterns, lists of paths, annotation files.
 
-An argument that names nothing ends the command; a faulty line of a list is the error of one image.
+An argument that names nothing raises an error; a faulty line of a list only is the error of one image.
 """
 
 import glob
@@ -20,7 +20,13 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to read: its name in rows, the path of the file or the error of its line, and the tracklet."""
+    """An image to read.
+
+    Attributes:
+        name: its name in the rows of the command.
+        crop: path of the file, or the error of its line.
+        tracklet: name of its tracklet; None if its line is faulty.
+    """
 
     name: str
     crop: str | UserError
@@ -28,7 +34,15 @@ class Item:
 
 
 def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
-    """Returns the images of the command's arguments and their number, which is None with standard input."""
+    """Returns the images of the command's arguments and their number, which is None with standard input.
+
+    Args:
+        arguments: paths, patterns or "-", as the command line has them.
+        stdin: standard input, which "-" reads line by line, after all other arguments.
+
+    Raises:
+        UserError: an argument names nothing.
+    """
     lists = [_resolve(argument) for argument in arguments if argument != STDIN]
     items = (item for found in lists for item in found)
     if STDIN not in arguments:

@@ -22,7 +22,7 @@ from jersey.sweep.table import raw_rows, read_result, summary
 
 log = logging.getLogger(__name__)
 
-CONSOLE = "console.log"
+CONSOLE = "console.log"  # the output of a run, in its folder
 THREADS = "OMP_NUM_THREADS"
 
 
@@ -30,6 +30,10 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
     """Runs all unfinished runs, `jobs` at a time, then prints the table and writes it next to the run folders.
 
     With one job, a run's output goes to the terminal; with several, to `console.log` in its folder.
+
+    Args:
+        runs: runs of the sweep, in one parent folder.
+        jobs: max number of concurrent runs.
 
     Returns:
         The exit code: 0, or 1 if runs have failed, or 128 plus the number of the signal that stopped the sweep.
@@ -54,6 +58,7 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
 
 
 def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
+    """Runs all unfinished runs, and returns a sentence for each that failed."""
     to_do = [(f"run {n} of {len(runs)}", run) for n, run in enumerate(runs, 1) if read_result(run.folder) is None]
     log.info("%d runs, %d of them already finished", len(runs), len(runs) - len(to_do))
     logs = [run.folder / CONSOLE if jobs > 1 else None for _, run in to_do]
@@ -92,12 +97,14 @@ def _environment(at_once: int) -> dict[str, str]:
 
 
 def _cause(code: int) -> str:
+    """Describes why a run has no result, by the exit code of its process."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}" if code else "no metrics were written"
 
 
 def _write_tables(runs: Sequence[Run], parent: Path) -> str:
+    """Writes both tables into `parent`, and returns the summary with the names of the files."""
     results = [read_result(run.folder) for run in runs]
     name = f"sweep-{short_hash(' '.join(run.folder.name for run in runs))}"
     text = summary(runs, results)

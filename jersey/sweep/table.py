@@ -12,7 +12,7 @@ from jersey.sweep.plan import Assignment, Run
 
 VAL, TEST, TEST_F1 = "val/acc_top1", "test/acc_top1", "test/f1_macro"
 SEED = "seed"  # the path of `Experiment.seed`, the only axis that is averaged over
-MIN_SEEDS = 3
+MIN_SEEDS = 3  # with fewer, the standard deviation over seeds is hardly known
 FEW_SEEDS = (
     f"Fewer than {MIN_SEEDS} seeds: runs that differ only in their seed have differed by up to 2 points, so smaller"
     " differences are not reliable."
@@ -21,7 +21,14 @@ FEW_SEEDS = (
 
 @dataclass(frozen=True)
 class Result:
-    """The epoch whose weights were tested and exported, and their metrics, as fractions."""
+    """The metrics of a finished run, as fractions.
+
+    Attributes:
+        best_epoch: epoch whose weights were tested and exported, from 0.
+        val_top1: top-1 accuracy of these weights on the validation split.
+        test_top1: their top-1 accuracy on the test split.
+        test_f1: their macro F1 on the test split.
+    """
 
     best_epoch: int
     val_top1: float
@@ -47,7 +54,9 @@ def read_result(folder: Path) -> Result | None:
 def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     """Returns a table with one row per setting: mean and sample standard deviation over seeds, in percent.
 
-    A result is None if its run has failed.
+    Args:
+        runs: runs of the sweep.
+        results: result of each run; None if it has failed.
     """
     groups: dict[tuple[Assignment, ...], list[Result | None]] = {}
     for run, result in zip(runs, results, strict=True):
@@ -73,7 +82,7 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
 
 
 def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[list[str], list[list[str]]]:
-    """Returns the header and one row per run, with its metrics at full precision."""
+    """Returns the header and one row per run with its metrics at full precision, for the arguments of `summary`."""
     names = [each.name for each in runs[0].point.assignments]
     rows = []
     for run, result in zip(runs, results, strict=True):

@@ -23,8 +23,8 @@ ONE_PAIR = (
     " least three runs per side to compare the settings."
 )
 LEGEND = (
-    "Values are in percent, gains in points; ± is the standard deviation over seeds. A true gain of the size 'detectable'"
-    " would be found in 4 of 5 comparisons."
+    "Values are in percent, gains in points; ± is the standard deviation over seeds. A true gain of the size"
+    " 'detectable' would be found in 4 of 5 comparisons."
 )
 HEADER = ["", "A", "B", "B - A", "95 % interval", "detectable"]
 
@@ -71,7 +71,8 @@ def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) ->
         raise UserError("one side has no run; write: python -m jersey.compare RUN_A... -- RUN_B...")
     require_comparable(a, b)
     files = sorted(a[0].crops)
-    correct_a_SN, correct_b_SN = (np.stack([run.correct_N(files) for run in runs]) for runs in (a, b))
+    correct_a_SN = np.stack([run.correct_N(files) for run in a])
+    correct_b_SN = np.stack([run.correct_N(files) for run in b])
     gain_N = correct_b_SN.mean(axis=0) - correct_a_SN.mean(axis=0)
     better_a, better_b = int((gain_N < 0).sum()), int((gain_N > 0).sum())
     labels_N = np.array([a[0].crops[file][1] for file in files])

@@ -78,7 +78,8 @@ def gain_between(
         rng: generator of the samples.
         samples: number of random samples R.
     """
-    a_S, b_S = (group_means(correct_SN.astype(float), group_N) for correct_SN in (correct_a_SN, correct_b_SN))
+    a_S = group_means(correct_a_SN.astype(float), group_N)
+    b_S = group_means(correct_b_SN.astype(float), group_N)
     crop_gain_N = correct_b_SN.mean(axis=0) - correct_a_SN.mean(axis=0)
     gain = float(b_S.mean() - a_S.mean())
     # Crops of a cell are interchangeable, so it is enough to sample their counts.
@@ -87,8 +88,8 @@ def gain_between(
     sampled_R = _resampled(gain_C, group_C, crops_C, rng, samples) + _seed_shift(a_S, b_S, rng, samples)
     low, high = np.quantile(sampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
     p = _permutation_p(gain_C, group_C, crops_C, rng, samples)
-    # A measured gain is significant above the first term, which it exceeds with the probability POWER if the true gain is
-    # larger by the second term.
+    # A measured gain is significant above the first term. It exceeds that with the probability POWER if the true gain
+    # is larger by the second term.
     detectable = float(np.quantile(abs(sampled_R - gain), LEVEL) + np.quantile(sampled_R - gain, POWER))
     return Gain(a_S, b_S, gain, low, high, p, detectable)
 

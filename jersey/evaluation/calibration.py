@@ -154,7 +154,7 @@ def fit_temperature(logits_NK: NDArray[np.floating], labels_N: Ints) -> float:
         return float(((_softmax(scores_NK * inverse) - targets_NK) * scores_NK).sum())
 
     low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
-    for _ in range(60):  # exceeds the precision of float64
+    for _ in range(60):  # so many halvings exceed the precision of float64
         middle = np.sqrt(low * high)
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return float(1 / np.sqrt(low * high))
@@ -180,9 +180,8 @@ def _bin_sums(confidence_N: Floats, correct_N: Bools) -> tuple[Ints, Floats, Flo
     """Returns for each bin of rising confidence: number of crops, sum of confidences, number of correct predictions."""
     order_N = confidence_N.argsort(kind="stable")
     edges = np.linspace(0, len(order_N), min(BINS, len(order_N)) + 1).astype(np.int64)
-    confidence_B, correct_B = (
-        np.add.reduceat(values_N[order_N].astype(float), edges[:-1]) for values_N in (confidence_N, correct_N)
-    )
+    confidence_B = np.add.reduceat(confidence_N[order_N], edges[:-1])
+    correct_B = np.add.reduceat(correct_N[order_N].astype(np.float64), edges[:-1])
     return np.diff(edges), confidence_B, correct_B
 
 

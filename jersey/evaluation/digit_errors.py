@@ -57,7 +57,7 @@ def error_type(label: str, predicted: str) -> ErrorType | None:
     """Returns the type of an error; None for a correct prediction."""
     if label == predicted:
         return None
-    if not (JERSEY_NUMBER.fullmatch(label) and JERSEY_NUMBER.fullmatch(predicted)):
+    if not _are_numbers(label, predicted):
         return ErrorType.OTHER
     if {label, predicted} == {"0", "00"}:
         return ErrorType.ZEROS
@@ -109,12 +109,16 @@ def digit_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> dict[str, n
     """
     confusions = {place: np.zeros((10, 10), dtype=np.int64) for place in PLACES}
     for label, predicted, crops in _confusions(counts_KK, names):
-        if len(label) != len(predicted) or not all(map(JERSEY_NUMBER.fullmatch, (label, predicted))):
+        if len(label) != len(predicted) or not _are_numbers(label, predicted):
             continue
         places = PLACES[:2] if len(label) == 2 else PLACES[2:]
         for place, label_digit, predicted_digit in zip(places, label, predicted, strict=True):
             confusions[place][int(label_digit), int(predicted_digit)] += crops
     return confusions
+
+
+def _are_numbers(label: str, predicted: str) -> bool:
+    return bool(JERSEY_NUMBER.fullmatch(label) and JERSEY_NUMBER.fullmatch(predicted))
 
 
 def _confusions(counts_KK: np.ndarray, names: Sequence[str]) -> Iterator[Confusion]:

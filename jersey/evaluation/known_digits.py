@@ -108,8 +108,13 @@ def _render(number: str, size_px: int, attempt: int) -> KnownDigits:
     boxes = [Image.fromarray((ink_HW > 0.5).astype(np.uint8)).getbbox() or (0, 0, 1, 1) for ink_HW in ink_DHW]
     digits = [int(number[place]) if place < len(number) else -1 for place in range(2)]
     templates_TP = standardized(torch.from_numpy(templates(crop.typeface)).float().flatten(1))
-    values = (torch.from_numpy(ink_DHW), torch.tensor(boxes).float(), torch.tensor(digits), templates_TP)
-    return KnownDigits((number,), *(value[None] for value in values))
+    return KnownDigits(
+        numbers=(number,),
+        ink_NDHW=torch.from_numpy(ink_DHW)[None],
+        boxes_ND4=torch.tensor(boxes).float()[None],
+        digits_ND=torch.tensor(digits)[None],
+        templates_NTP=templates_TP[None],
+    )
 
 
 def cell_centers(rows: int, columns: int) -> Tensor:

@@ -92,11 +92,11 @@ def by_operation(
 def _outcomes(augment: Augmenting, known: KnownDigits, seed: int) -> list[tuple[str, str]]:
     """Returns for each crop its kind of outcome and its loss, such as ("changed", "16 -> 91")."""
     image_NHW, spots_NKHW = known.images(), _spots(known)
-    frames = [torch.full_like(image_NHW, level) for level in (DARK, LIGHT)]
-    number_NHW, dark_NHW, light_NHW, *moved = (
-        _augmented(augment, probe_NHW, seed) for probe_NHW in (image_NHW, *frames, *spots_NKHW.unbind(dim=1))
-    )
-    moves = motion(spots_NKHW - DARK, torch.stack(moved, dim=1) - dark_NHW[:, None], min_change=_MIN_CONTRAST)
+    number_NHW = _augmented(augment, image_NHW, seed)
+    dark_NHW = _augmented(augment, torch.full_like(image_NHW, DARK), seed)
+    light_NHW = _augmented(augment, torch.full_like(image_NHW, LIGHT), seed)
+    moved_NKHW = torch.stack([_augmented(augment, spot_NHW, seed) for spot_NHW in spots_NKHW.unbind(dim=1)], dim=1)
+    moves = motion(spots_NKHW - DARK, moved_NKHW - dark_NHW[:, None], min_change=_MIN_CONTRAST)
     in_view_ND = _fraction_in_view(known, (light_NHW - dark_NHW).abs() > _MIN_CONTRAST, moves)
 
     points_NDP2 = known.box_points()

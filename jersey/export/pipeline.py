@@ -85,13 +85,14 @@ def export_run(
     Raises:
         ExportError: the ONNX file disagrees with torch.
     """
-    log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
+    log.info("exporting %s and comparing it with torch on every validation crop", folder.onnx)
     train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
     module = ExportModule(
         network, ExportSettings(labels=data.labels, size_px=data.size_px, resize_mode=data.resize_mode)
     )
     reference = Reference.of(module.network, val.images_NCHW, val.labels_N, splits["val"].paths)
-    val_predictions, test_predictions = Predictions(reference.logits_NK, val.labels_N.numpy()), _predictions(test)
+    val_predictions = Predictions(reference.logits_NK, val.labels_N.numpy())
+    test_predictions = _predictions(test)
     calibration = calibrate(val_predictions, test_predictions)
     temperature = calibration.temperature
     test_rows = torch.cat([test.indices_N, test.illegible_indices_U]).tolist()

@@ -46,7 +46,7 @@ def parse_flags() -> argparse.Namespace:
     )
     add("--top_k", type=int, default=5, metavar="N", help="likeliest numbers in each row, such as 3 (default: 5)")
     add("--roster", metavar="NUMBERS", help="numbers that may occur, such as 4,8,23,00 (default: any)")
-    add("--tracklets", action="store_true", help="print one row for the crops of each folder or `tracklet`")
+    add("--tracklets", action="store_true", help="print one row for all crops of a folder or `tracklet`")
     add(
         "--min_precision",
         type=float,
@@ -56,7 +56,7 @@ def parse_flags() -> argparse.Namespace:
     )
     add("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
     add("--batch_size", type=int, default=64, metavar="N", help="max crops per batch, such as 1 (default: 64)")
-    add("--provider", metavar="NAME", help="cpu, cuda or tensorrt, such as cpu (default: the GPU if there is one)")
+    add("--provider", metavar="NAME", help="such as cpu, cuda or tensorrt (default: the GPU if there is one)")
     return parser.parse_args()
 
 

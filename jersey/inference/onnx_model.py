@@ -189,15 +189,16 @@ def resolve_providers(requested: Sequence[str] | None) -> list[str]:
 def check_started(session: onnxruntime.InferenceSession, requested: Sequence[str] | None) -> None:
     """Raises UserError if a session lacks a requested provider, for example because CUDA's libraries are missing."""
     if requested is not None:
-        _check_providers(resolve_providers(requested), session.get_providers(), "it could not be started here, only")
+        _check_providers(resolve_providers(requested), session.get_providers(), "it could not be started here, unlike")
 
 
-def _check_providers(providers: Sequence[str], available: Sequence[str], why: str) -> None:
+def _check_providers(providers: Sequence[str], available: Sequence[str], reason: str) -> None:
+    """Raises UserError if a provider is not available; `reason` precedes the list of those that are."""
     short = {full: name for name, full in PROVIDERS.items()}
     for name in providers:
         if name not in available:
             raise UserError(
-                f"the provider {short.get(name, name)} is not available: {why} "
+                f"the provider {short.get(name, name)} is not available: {reason} "
                 f"{', '.join(short.get(each, each) for each in available)}; use one of these, or install what it needs "
                 "(onnxruntime-gpu and the libraries of the GPU)"
             )

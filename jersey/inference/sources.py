@@ -43,14 +43,14 @@ def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], i
     Raises:
         UserError: an argument names nothing.
     """
-    lists = [_resolve(argument) for argument in arguments if argument != STDIN]
+    lists = [_items_of_argument(argument) for argument in arguments if argument != STDIN]
     items = (item for found in lists for item in found)
     if STDIN not in arguments:
         return items, sum(map(len, lists))
-    return (item for part in (items, _listed(stdin)) for item in part), None
+    return (item for part in (items, _items_of_lines(stdin)) for item in part), None
 
 
-def _resolve(argument: str) -> list[Item]:
+def _items_of_argument(argument: str) -> list[Item]:
     if is_folder(Path(argument)):
         return [_file(str(path)) for path in images_below(Path(argument))]
     if argument.endswith(".jsonl"):
@@ -81,7 +81,7 @@ def _file(path: str) -> Item:
     return Item(path, path, posixpath.dirname(path) or ".")
 
 
-def _listed(lines: Iterable[str]) -> Iterator[Item]:
+def _items_of_lines(lines: Iterable[str]) -> Iterator[Item]:
     for number, line in enumerate(lines, start=1):
         text = line.strip("\ufeff\r\n")
         if text.lstrip().startswith("{"):

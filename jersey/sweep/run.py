@@ -50,7 +50,9 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
         failures = _run_unfinished(runs, jobs)
     except Stopped as stop:
         finished = sum(read_result(run.folder) is not None for run in runs)
-        log.info("stopped by %s; %d of %d runs are finished, the same command runs the rest", stop, finished, len(runs))
+        log.info(
+            "stopped by %s; %d of %d runs are finished, and the same command runs the rest", stop, finished, len(runs)
+        )
         return stop.exit_code
     text = _write_tables(runs, parent)
     print("".join([*(f"failed: {failure}\n" for failure in failures), text]), end="", flush=True)
@@ -61,8 +63,7 @@ def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
     """Runs all unfinished runs, and returns a sentence for each that failed."""
     to_do = [(f"run {n} of {len(runs)}", run) for n, run in enumerate(runs, 1) if read_result(run.folder) is None]
     log.info("%d runs, %d of them already finished", len(runs), len(runs) - len(to_do))
-    logs = [run.folder / CONSOLE if jobs > 1 else None for _, run in to_do]
-    children = [Child(run.command, file) for (_, run), file in zip(to_do, logs, strict=True)]
+    children = [Child(run.command, run.folder / CONSOLE if jobs > 1 else None) for _, run in to_do]
     started: dict[int, float] = {}
     minutes: list[float] = []
     failures: list[str] = []
@@ -81,7 +82,7 @@ def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
                 outcome = f"test top-1 {100 * result.test_top1:.1f} %"
             else:
                 outcome = f"failed, {_cause(code)}"
-                failures.append(f"{run.point}: {_cause(code)}, see {logs[index] or 'its output above'}")
+                failures.append(f"{run.point}: {_cause(code)}, see {children[index].log or 'its output above'}")
             if remaining and minutes:
                 wait = math.ceil(math.ceil(remaining / jobs) * mean(minutes))
                 outcome += f"; {remaining} left, about {wait} min"
@@ -110,4 +111,4 @@ def _write_tables(runs: Sequence[Run], parent: Path) -> str:
     text = summary(runs, results)
     write_text(parent / f"{name}.txt", text)
     write_csv(parent / f"{name}.csv", *raw_rows(runs, results))
-    return f"{text}Saved as {parent / name}.txt; the metrics of each run are in {name}.csv.\n"
+    return f"{text}The table is saved as {parent / name}.txt, and the metrics of each run in {name}.csv.\n"

@@ -14,7 +14,7 @@ VAL, TEST, TEST_F1 = "val/acc_top1", "test/acc_top1", "test/f1_macro"
 SEED = "seed"  # the path of `Experiment.seed`, the only axis that is averaged over
 MIN_SEEDS = 3  # with fewer, the standard deviation over seeds is hardly known
 FEW_SEEDS = (
-    f"Fewer than {MIN_SEEDS} seeds: runs that differ only in their seed have differed by up to 2 points, so smaller"
+    f"Fewer than {MIN_SEEDS} seeds: runs that differ only in their seed have differed by up to 3 points, so smaller"
     " differences are not reliable."
 )
 
@@ -69,12 +69,11 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     for setting, group in finished.items():
         failed = len(groups[setting]) - len(group)
         is_best = group and mean(each.val_top1 for each in group) == best
-        val, *test = (
-            _mean_and_deviation([getattr(each, name) for each in group])
-            for name in ("val_top1", "test_top1", "test_f1")
-        )
+        val = _mean_and_deviation([each.val_top1 for each in group])
+        test = _mean_and_deviation([each.test_top1 for each in group])
+        test_f1 = _mean_and_deviation([each.test_f1 for each in group])
         count = f"{len(group)}, {failed} failed" if failed else str(len(group))
-        rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, *test])
+        rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, test, test_f1])
     notes = ["* best on the validation split"] if best is not None else []
     if min(map(len, finished.values())) < MIN_SEEDS:
         notes.append(FEW_SEEDS)

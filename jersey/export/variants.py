@@ -2,8 +2,8 @@
 
 A variant sometimes predicts another class than the network, so it has two conditions to meet: torch's top-1 on nearly
 all validation crops, and at batch size 1 more speed than the float32 file on this CPU. "static" is for runtimes without
-dynamic shapes and only has to meet the first. The report states why a variant was not written. The metrics in a
-variant's metadata are those of the float32 weights.
+dynamic shapes: it takes crops of one size, has no open vocabulary, and only has to meet the first condition. The report
+states why a variant was not written. The metrics in a variant's metadata are those of the float32 weights.
 
 Shapes: N crops, C H W of a resized crop.
 """
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 VariantName = Literal["static", "fp16", "int8"]
 
-# With an agreement of 0.99 the accuracy changes by at most one point, which is less than its own uncertainty with
-# fewer than thousands of crops (3,500 at 90 %).
+# With an agreement of 0.99 the accuracy changes by at most one point. With up to 3,500 crops, that is less than half the
+# width of the 95 % interval of an accuracy of 90 %.
 MIN_AGREEMENT = 0.99
 # A variant must be this many times as fast in three of four pairs of measurements. Of two equally fast files, either is
 # ahead in half of the pairs.

@@ -9,7 +9,7 @@ and a confident one does not change. If the likeliest number is then not on the 
 The confidence is the probability of the likeliest number after that. The min confidence for a precision was found on
 validation crops without a roster: with a roster that lacks numbers which do occur, confidences are too high.
 
-Shapes: N crops, F crops of one player, K numbers.
+Shapes: N crops, K numbers, k likeliest numbers.
 """
 
 import difflib

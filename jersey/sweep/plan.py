@@ -17,7 +17,7 @@ from jersey.runs.folder import CONFIG, changed_lines, read_config
 # Max characters of a value in the name of a folder, and of the name before its prefix; file systems allow 255 bytes.
 MAX_VALUE, MAX_NAME = 40, 150
 
-_SAFE = re.compile(r"[a-z0-9_+.-]+")  # no capitals: some file systems do not distinguish "A" from "a"
+_SAFE = re.compile(r"[a-z0-9_+.-]+")  # without capitals, because some file systems do not distinguish "A" from "a"
 # Text that a folder name shows without quotes although it is not a string.
 _NOT_A_STRING = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?|none|true|false")
 

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 VariantName = Literal["static", "fp16", "int8"]
 
-# With an agreement of 0.99 the accuracy changes by at most one point. With up to 3,500 crops, that is less than half the
-# width of the 95 % interval of an accuracy of 90 %.
+# With an agreement of 0.99 the accuracy changes by at most one point. With up to 3,500 crops, that is less than half of
+# the 95 % interval of an accuracy of 90 %.
 MIN_AGREEMENT = 0.99
 # A variant must be this many times as fast in three of four pairs of measurements. Of two equally fast files, either is
 # ahead in half of the pairs.

@@ -176,7 +176,7 @@ def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFol
     run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
     tracked = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
     assert (tracked["int8_refused"] == "") == file.exists()
-    assert f"{tracked['int8_val_agreement']:.2%}" in row
+    assert f"{100 * tracked['int8_val_agreement']:.2f} %" in row
     assert f"{tracked['int8_speedup']:.3f} (" in row
 
 

@@ -89,7 +89,7 @@ class PredictionGrid(AfterEvaluation):
         tiles = []
         for row in confidence_U.argsort(descending=True, stable=True)[: self.crops].tolist():
             image_CHW = split.images_NCHW[evaluation.illegible_indices_U[row]]
-            caption = (f"{confidence_U[row]:.1%} for {split.names[predicted_U[row]]}", ILLEGIBLE_NAME)
+            caption = (f"{100 * confidence_U[row]:.1f} % for {split.names[predicted_U[row]]}", ILLEGIBLE_NAME)
             tiles.append(Tile([image_CHW.permute(1, 2, 0).numpy()], caption))
         return TileSection("illegible, most confident first", tiles, out_of=evaluation.illegible)
 

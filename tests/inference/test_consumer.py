@@ -42,13 +42,13 @@ def printed(folder: Path) -> dict[str, list[str]]:
     return {line[0]: line[1:] for line in lines}
 
 
-def test_it_is_short_and_needs_no_jersey() -> None:
+def test_the_program_is_short_and_needs_no_jersey() -> None:
     assert len(PROGRAM.splitlines()) <= 15
     assert "jersey" not in PROGRAM
     assert "torch" not in PROGRAM
 
 
-def test_it_has_the_predictions_and_abstentions_of_the_predictor(folder: Path) -> None:
+def test_the_program_has_the_predictions_and_abstentions_of_the_predictor(folder: Path) -> None:
     model = planted_model(folder / "model.onnx")
     always, careful = Predictor(model), Predictor(model, min_precision=PRECISION)
     predictions = {path.name: prediction for path, prediction in always.predict_folder(folder)}
@@ -62,7 +62,7 @@ def test_it_has_the_predictions_and_abstentions_of_the_predictor(folder: Path) -
     assert {name for name, words in words_of.items() if len(words) > 2} == abstained
 
 
-def test_it_always_abstains_if_no_confidence_reaches_the_precision(folder: Path) -> None:
+def test_the_program_always_abstains_if_no_confidence_reaches_the_precision(folder: Path) -> None:
     thresholds = json.dumps([{"precision": 0.95, "confidence": 0.1}, {"precision": PRECISION, "confidence": None}])
     planted_model(folder / "model.onnx", thresholds=thresholds)
     assert all(len(words) > 2 for words in printed(folder).values())

@@ -114,5 +114,5 @@ def test_ties_and_variants_are_listed_with_measurements_and_reasons(result: Repo
     ]
     text = page(replace(result, exported=replace(result.exported, parity=parity, variants=variants)))
     assert "val/00/a\\_b.jpg" in text
-    assert "| model.int8.onnx | 90.00% | 70.00% | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
-    assert "| model.fp16.onnx | 100.00% | 70.00% | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text
+    assert "| model.int8.onnx | 90.00 % | 70.00 % | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
+    assert "| model.fp16.onnx | 100.00 % | 70.00 % | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text

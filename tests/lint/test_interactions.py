@@ -1,4 +1,4 @@
-"""Planted pairs of interacting values are found; one of the values alone, or slightly lower values, are not."""
+"""Planted pairs of interacting values are found; one of the values alone and slightly lower values are not."""
 
 from collections.abc import Mapping
 from typing import Any

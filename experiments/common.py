@@ -1,4 +1,4 @@
-"""Returns the parts that experiments share, one function per part; an experiment then changes the values that differ."""
+"""Returns the parts that experiments share, one function per part; an experiment changes the values that differ."""
 
 import fiddle as fdl
 from lightning.pytorch.callbacks import EarlyStopping

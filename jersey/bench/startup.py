@@ -3,7 +3,8 @@
     python -m jersey.bench.startup [runs/quickstart/RUN]
 
 Run it in the repository root. Every round starts each command once, in turn, and also a process that only imports
-torch, torchvision and Lightning. The column `added s` is the difference of the two in the same round.
+torch, torchvision and Lightning. `added s` is the median time that a command takes longer than this process in the same
+round, and `spread s` is the range of that difference.
 
 If a run folder is given, its run is then started several times in one process, each time in a new folder and with all
 stages up to the first step: data, audit, Aim, images of the data, network, trainer. The first start may have to decode
@@ -84,7 +85,8 @@ def measure(folder: Path | None = None, rounds: int = 5) -> dict[str, Any]:
         folder: run folder to start as well, such as runs/quickstart/20261121-101500; by default only commands.
         rounds: number of timed starts of each command, such as 9.
     """
-    times_s, rows, result = commands_s(rounds), [["command", "median s", "added s", "spread s"]], {}
+    times_s = commands_s(rounds)
+    rows, result = [["command", "median s", "added s", "spread s"]], {}
     for name, values in times_s.items():
         added = [value - base for value, base in zip(values, times_s["libraries"], strict=True)]
         median_s, added_s, spread_s = statistics.median(values), statistics.median(added), max(added) - min(added)

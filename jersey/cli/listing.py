@@ -33,5 +33,6 @@ def _table(functions: list[ast.FunctionDef], kind: str) -> str:
 def _signature(function: ast.FunctionDef) -> str:
     """Returns the name and the arguments after the first, which is the config that a fiddler changes."""
     arguments = [ast.arg(each.arg) for each in function.args.args[1:]]
-    text = ast.unparse(ast.arguments([], arguments, None, [], [], None, function.args.defaults))
+    defaults = function.args.defaults
+    text = ast.unparse(ast.arguments(posonlyargs=[], args=arguments, kwonlyargs=[], kw_defaults=[], defaults=defaults))
     return f"{function.name}({text})" if text else function.name

@@ -136,7 +136,9 @@ def members_of(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _child(parent: Parameter, key: Any, value: Any, expected_type: Any) -> Parameter:
-    kind: Kind = "node" if _holds_configs(value) else "leaf" if parent.kind == "node" else "element"
+    kind: Kind = "leaf" if parent.kind == "node" else "element"
+    if _holds_configs(value):
+        kind = "node"
     text = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
     slot = (id(parent.value), key) if isinstance(parent.value, fdl.Buildable) else (*parent.slot, key)
     return Parameter(

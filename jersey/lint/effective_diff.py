@@ -77,8 +77,8 @@ def _compare_quantities(
         keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key, "-") != after.get(key, "-")]
         objects = list(dict.fromkeys(key[0] for key in keys))
         keys.sort(key=lambda key: objects.index(key[0]))
-        cells = [[show(each[key]) if key in each else "-" for each in (before, after)] for key in keys]
-        return (*head, *names), [(*key, *pair) for key, pair in zip(keys, cells, strict=True)], []
+        rows = [(*key, *(show(each[key]) if key in each else "-" for each in (before, after))) for key in keys]
+        return (*head, *names), rows, []
 
     return compare
 
@@ -181,8 +181,9 @@ def _classes(old: Effects, new: Effects, names: Names) -> Compared:
         return head, [], []
     rows = []
     for label in dict.fromkeys((*before, *after)):
-        cells = [each[label].cells if label in each else ("-",) * 4 for each in (before, after)]
-        rows.append((label, *(was if was == now else f"{was} -> {now}" for was, now in zip(*cells, strict=True))))
+        old_cells, new_cells = (each[label].cells if label in each else ("-",) * 4 for each in (before, after))
+        pairs = zip(old_cells, new_cells, strict=True)
+        rows.append((label, *(was if was == now else f"{was} -> {now}" for was, now in pairs)))
     return head, rows, [f"{name}: {imbalance_summary(each)}" for name, each in zip(names, (before, after), strict=True)]
 
 

@@ -2,9 +2,10 @@
 
     python -m jersey.bench.callbacks runs/quickstart/RUN
 
-It repeats the run in a temporary folder and sums the time in the hooks of each callback, separately inside and outside
-of epochs: at the start and the end of the run, and around the test. The time in which Aim stores an image is part of
-the callback that plots it. Of a checkpoint, only the copy in memory is timed, because a thread writes the file.
+It repeats the run in a temporary folder and sums the time in the hooks of each callback, separately for those inside
+of epochs and for those outside: at the start and the end of the run, and around the test. The time in which Aim stores
+an image is part of the callback that plots it. Of a checkpoint, only the copy in memory is timed, because a thread
+writes the file.
 """
 
 import re

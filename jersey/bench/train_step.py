@@ -1,4 +1,4 @@
-"""Measures the cost of each part of a training step relative to the network's forward and backward pass.
+"""Measures the cost of each part of a training step relative to a bare step.
 
     python -m jersey.bench.train_step --px=64
 

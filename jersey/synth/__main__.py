@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from jersey.core.command_line import add_option
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.synth.generate import generate
 from jersey.synth.settings import LAYOUTS
@@ -43,9 +44,7 @@ def parse_flags() -> argparse.Namespace:
         ("illegible", 0.0, "additional illegible crops as a fraction of each split, such as 0.05"),
         ("frames", 1, "frames per player, such as 30; above 1, tracklets are generated and counted"),
     ):
-        choices = LAYOUTS if flag == "layout" else None
-        text += " (default: %(default)s)"
-        parser.add_argument(f"--{flag}", type=type(default), default=default, choices=choices, help=text)
+        add_option(parser, flag, default, text, choices=LAYOUTS if flag == "layout" else ())
     return parser.parse_args()
 
 

@@ -110,7 +110,7 @@ def test_probabilities_and_thresholds_match_the_report(finished: RunFolder, crop
     confidence_N, correct_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
     assert [each.precision for each in model.thresholds] == [0.95, 0.98, 0.99]
     for each in model.thresholds:
-        (row,) = (line for line in text.splitlines() if line.startswith(f"| {each.precision:.0%} |"))
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| {100 * each.precision:.0f} % |"))
         if each.confidence is None:
             assert "not reached" in row
             continue
@@ -176,7 +176,7 @@ def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFol
     run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
     tracked = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
     assert (tracked["int8_refused"] == "") == file.exists()
-    assert f"{tracked['int8_val_agreement']:.2%}" in row
+    assert f"{100 * tracked['int8_val_agreement']:.2f} %" in row
     assert f"{tracked['int8_speedup']:.3f} (" in row
 
 

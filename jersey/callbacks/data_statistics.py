@@ -16,7 +16,7 @@ from jersey.plots.class_bars import dataset_bars, sampler_bars
 
 
 class DatasetStatistics(Callback):
-    """Writes `dataset.csv` (one row per number, one column per split) and `dataset.png`, which is also added to Aim.
+    """Writes `dataset.csv` (one row per label, one column per split) and `dataset.png`, which is also added to Aim.
 
     It counts the files, so `trainer.limit_batches` and the sampler have no effect on it.
     """
@@ -30,7 +30,7 @@ class DatasetStatistics(Callback):
             names.append(ILLEGIBLE_NAME)
         table = [[split_counts.get(name, 0) for split_counts in counts] for name in names]
         rows = ([name, *row] for name, row in zip(names, table, strict=True))
-        write_csv(Path(trainer.default_root_dir) / "dataset.csv", ("number", *data.splits), rows)
+        write_csv(Path(trainer.default_root_dir) / "dataset.csv", ("label", *data.splits), rows)
         image = dataset_bars(np.array(table).T, names, splits=list(data.splits), title=str(data.root))
         save(trainer, image, "dataset")
         track(trainer, pl_module, image, "dataset", step=0)
@@ -39,9 +39,9 @@ class DatasetStatistics(Callback):
 class SamplerDistribution(Callback):
     """Writes `class_sampling.csv` and `class_sampling.png`, which is also added to Aim.
 
-    The table has one column per number, a row "data set" and one row per epoch. It counts all sampled crops, including
+    The table has one column per label, a row "data set" and one row per epoch. It counts all sampled crops, including
     those of an incomplete last batch and those beyond `trainer.limit_batches`. The sampler is a function of the epoch,
-    so a resumed run also has the rows of earlier epochs. The counts of a number differ by at most one between epochs,
+    so a resumed run also has the rows of earlier epochs. The counts of a label differ by at most one between epochs,
     so only the first epoch of a process is plotted.
     """
 

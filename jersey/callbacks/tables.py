@@ -13,6 +13,7 @@ from jersey.evaluation.digit_errors import digit_confusions, error_type, errors_
 from jersey.plots import matrices
 
 PREDICTIONS = ("file", "bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
+"""The columns of `predictions_<subset>.csv`."""
 
 
 class ConfusionMatrix(AfterEvaluation):
@@ -27,9 +28,9 @@ class ConfusionMatrix(AfterEvaluation):
 
 
 class PerClassTable(AfterEvaluation):
-    """Writes `per_class_<subset>.csv` with support, recall, precision, F1 and AUROC, one row per number.
+    """Writes `per_class_<subset>.csv` with support, recall, precision, F1 and AUROC, one row per label.
 
-    Undefined values are empty: recall and AUROC of a number without crops, and precision of one never predicted.
+    Undefined values are empty: recall and AUROC of a label without crops, and precision of one never predicted.
     """
 
     def on_split_evaluated(self, split: EvaluatedSplit) -> None:
@@ -41,7 +42,7 @@ class PerClassTable(AfterEvaluation):
                 split.names, evaluation.support_K.tolist(), torch.stack(columns, dim=1).tolist(), strict=True
             )
         ]
-        split.write("per_class", ("number", "support", "recall", "precision", "f1", "auroc"), rows)
+        split.write("per_class", ("label", "support", "recall", "precision", "f1", "auroc"), rows)
 
 
 class DigitErrors(AfterEvaluation):

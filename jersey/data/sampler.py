@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from jersey.core.labels import ILLEGIBLE_INDEX
+from jersey.core.tables import percent
 
 
 def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
@@ -96,7 +97,7 @@ class ClassSampling:
     @property
     def cells(self) -> tuple[str, str, str, str]:
         """The cells of a table row."""
-        return f"{self.crops:,}", f"{self.probability:.2%}", f"{self.weight:.3f}", f"{self.loss_fraction:.2%}"
+        return f"{self.crops:,}", percent(self.probability, 2), f"{self.weight:.3f}", percent(self.loss_fraction, 2)
 
 
 def class_balance(

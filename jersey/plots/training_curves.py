@@ -102,7 +102,7 @@ def _draw_curve(axes: Axes, points: Points, style: Mapping[str, Any]) -> None:
 
 def _finish(axes: Axes, name: str) -> None:
     if name == "score":
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
     if name == "learning rate":
         axes.set_ylim(bottom=0)
     axes.set_ylabel(name)

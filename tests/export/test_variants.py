@@ -143,7 +143,7 @@ def test_a_variant_that_disagrees_is_not_written_and_an_older_file_is_removed(
     assert found.parity
     agreement = found.parity.agreement
     assert agreement < 0.99
-    assert f"{agreement:.2%} of 30 validation crops" in found.refused
+    assert f"{100 * agreement:.2f} % of 30 validation crops" in found.refused
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
     (lenient,) = made(network, path, crops, "int8", is_dark=True, min_agreement=agreement)
     assert lenient.refused == ""

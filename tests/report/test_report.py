@@ -71,18 +71,18 @@ def test_the_page_states_metrics_errors_and_calibration(result: ReportContent) -
     assert "3 of 4 in val, 3 in test" in text
     assert "| 0 against 00 | 2 | 0 predicted as 00 (2x) |" in text
     # The sampler balances the three labels, and the loss weight of one is 2; the lowest recall comes first.
-    table = text[text.index("lowest test recall") :].splitlines()[4:8]
-    assert table[0] == '| "0" | 6 | 4 (67%) | 6 | 33.33% | 1.000 | 25.00% |'
-    assert table[1] == '| "00" | 3 | 3 (100%) | 3 | 33.33% | 2.000 | 50.00% |'
-    assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100%)"], [""]]
+    table = text[text.index("lowest test recall (3 of 3)") :].splitlines()[4:8]
+    assert table[0] == '| "0" | 6 | 4 (67 %) | 6 | 33.33 % | 1.000 | 25.00 % |'
+    assert table[1] == '| "00" | 3 | 3 (100 %) | 3 | 33.33 % | 2.000 | 50.00 % |'
+    assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100 %)"], [""]]
     assert "commonest 0 to rarest 01: 6 to 1 in crops, 1 to 1 in the loss" in text
     assert "divided by 1.500" in text
     before = "0.0800 (95 % interval 0.0050 to 0.0200; 0.0040 under perfect calibration) before scaling, and 0.0100"
     assert before in text
     assert "| ece |" not in text, "the calibration error is stated once"
-    assert "| 95% | 0.6000 | 90.0% | 80.0% | 96.00% |" in text
-    assert "| 99% | not reached | - | - | - |" in text
-    assert "| 3 | 4 | 50.0% (15.0% to 85.0%) |" in text
+    assert "| 95 % | 0.6000 | 90.0 % | 80.0 % | 96.00 % |" in text
+    assert "| 99 % | not reached | - | - | - |" in text
+    assert "| 3 | 4 | 50.0 % (15.0 % to 85.0 %) |" in text
     assert "int8" not in text
     assert "this is the registered experiment" in text
 
@@ -114,5 +114,5 @@ def test_ties_and_variants_are_listed_with_measurements_and_reasons(result: Repo
     ]
     text = page(replace(result, exported=replace(result.exported, parity=parity, variants=variants)))
     assert "val/00/a\\_b.jpg" in text
-    assert "| model.int8.onnx | 90.00% | 70.00% | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
-    assert "| model.fp16.onnx | 100.00% | 70.00% | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text
+    assert "| model.int8.onnx | 90.00 % | 70.00 % | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
+    assert "| model.fp16.onnx | 100.00 % | 70.00 % | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text

@@ -18,7 +18,7 @@ from jersey.plots.class_bars import dataset_bars, sampler_bars
 class DatasetStatistics(Callback):
     """Writes `dataset.csv` (one row per label, one column per split) and `dataset.png`, which is also added to Aim.
 
-    It counts the files, so `trainer.limit_batches` and the sampler have no effect on it.
+    It counts the crops of the splits, so `trainer.limit_batches` and the sampler have no effect on it.
     """
 
     @rank_zero_only
@@ -57,8 +57,9 @@ class SamplerDistribution(Callback):
             names, counts = [*names, ILLEGIBLE_NAME], [*counts, illegible]
         for epoch in range(len(self._sampled), trainer.current_epoch + 1):
             sampled_K = data.train_sampler.sampled_counts(epoch, num_classes=len(data.labels))
-            rest = [len(data.train_sampler) - sampled_K.sum()] if illegible else []
-            self._sampled.append(np.append(sampled_K, rest).astype(np.int64))
+            if illegible:
+                sampled_K = np.append(sampled_K, len(data.train_sampler) - sampled_K.sum())
+            self._sampled.append(sampled_K)
         rows = [["data set", *counts]]
         rows += [[f"epoch {epoch}", *counts_K.tolist()] for epoch, counts_K in enumerate(self._sampled)]
         write_csv(Path(trainer.default_root_dir) / "class_sampling.csv", ("source", *names), rows)

@@ -59,7 +59,8 @@ class DigitErrors(AfterEvaluation):
         rows = [(kind, total(found), total(found) / crops, examples(found)) for kind, found in errors.items()]
         split.write("digit_errors", ("type", "count", "fraction", "examples"), rows)
         split.save_and_track(matrices.digit_errors(errors, places, crops=int(crops), title=split.title), "digit_errors")
-        evaluation, ranked, paths, misclassified = split.evaluation, split.ranked, split.paths, []
+        evaluation, ranked, paths = split.evaluation, split.ranked, split.paths
+        misclassified = []
         for row in ranked.confident_errors().tolist():
             label, predicted = names[evaluation.labels_N[row]], names[ranked.ranked_NK[row, 0]]
             confidence = f"{ranked.confidence_N[row]:.4f}"

@@ -16,12 +16,12 @@ from jersey.core.tables import percent
 from jersey.evaluation.digit_errors import Confusion, ErrorType, examples, total
 from jersey.plots.canvas import DARK, Sheet, width_px
 
-GRID, ABSENT, HATCH, FRAME = 220, 235, 160, 0
-DARK_FRACTION = 0.2  # of the row; from here on counts are white
+GRID, ABSENT, HATCH, FRAME = 220, 235, 160, 0  # gray levels; ABSENT and HATCH are rows of classes without crops
+DARK_FRACTION = 0.2  # of the row; cells with a larger fraction are dark, so their counts are white
 MIN_COUNT_PX = 4
 GAP_PX = 6
 LINE_PX = 18
-ROOMY_CLASSES = 20
+ROOMY_CLASSES = 20  # up to this number of classes, cells are large
 CONFUSED_PAIRS = 6
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 ROW_PX, BAR_PX = 24, 240
@@ -34,6 +34,11 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 
     The color of a cell is its fraction of the row's crops. Rows of classes without crops are hatched. The title is
     followed by top-1 accuracy and the number of crops. The side is 600 pixels for few classes and 2,100 for 100.
+
+    Args:
+        counts_KK: number of crops by label and prediction, int.
+        names: labels of the classes.
+        title: title of the figure.
     """
     is_roomy = len(names) <= ROOMY_CLASSES
     cell_px = max(42, 360 // len(names)) if is_roomy else 19
@@ -52,7 +57,7 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 
 
 def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
-    """Lists the most frequent errors, at most six, as in "8 predicted as 3: 5 of 12, 1 predicted as 7: 2 of 9"."""
+    """Lists the most frequent confusions, at most six, as in "8 predicted as 3: 5 of 12, 1 predicted as 7: 2 of 9"."""
     errors_KK = counts_KK * ~np.eye(len(names), dtype=bool)
     pairs = np.argwhere(errors_KK)
     worst_first = np.argsort(-errors_KK[tuple(pairs.T)], kind="stable")[:CONFUSED_PAIRS]
@@ -96,7 +101,7 @@ def digit_errors(
 
     Args:
         errors: confusions by type, from `jersey.evaluation.digit_errors`.
-        places: digit confusions [D,D] by place, from the same module.
+        places: counts of crops, int [D, D], by place of the digit, from the same module.
         crops: number of all crops, correct ones included.
         title: title of the figure.
     """

@@ -64,6 +64,7 @@ def _by_peak(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _common_name(groups: list[dict[str, Any]]) -> str:
     names = [group["name"] for group in groups]
+    # As paths, names are compared word by word: the groups "head_decay" and "head_no_decay" share "head".
     words = commonpath(name.replace("_", "/") for name in names)
     return words.replace("/", "_") or names[0]
 

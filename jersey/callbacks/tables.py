@@ -30,7 +30,7 @@ class ConfusionMatrix(AfterEvaluation):
 class PerClassTable(AfterEvaluation):
     """Writes `per_class_<subset>.csv` with support, recall, precision, F1 and AUROC, one row per label.
 
-    Undefined values are empty: recall and AUROC of a label without crops, and precision of one never predicted.
+    Undefined values are empty: recall and AUROC of a label without crops, and precision of one that is never predicted.
     """
 
     def on_split_evaluated(self, split: EvaluatedSplit) -> None:

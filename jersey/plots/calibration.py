@@ -25,7 +25,7 @@ from jersey.plots.canvas import DARK, LIGHT, STYLE, rendered
 SIDE_IN = 4.2  # of each of the two panels
 GRAY = "#999999"
 TARGET_MARKERS = (("o", 12), ("s", 9), ("^", 6))
-"""The shape and size of each target's marker: several targets can have the same point, where all stay visible."""
+"""The shapes and sizes of the targets' markers: if several targets have the same point, all of them are visible."""
 
 
 @rc_context(STYLE)
@@ -60,9 +60,8 @@ def _reliability(axes: Axes, before: ReliabilityBins, after: ReliabilityBins) ->
 def _abstention(axes: Axes, test: Predictions, found: Calibration) -> None:
     coverage_N, precision_N = coverage_and_precision(test)
     axes.plot(coverage_N, precision_N, color=DARK, lw=1.5)
-    lowest = precision_N[len(precision_N) // 20 :].min(
-        initial=1.0
-    )  # without the first few crops, whose precision varies most
+    # The precision of the first few crops varies most, so the axis need not include it.
+    lowest = precision_N[len(precision_N) // 20 :].min(initial=1.0)
     for each, (marker, size_pt) in zip(found.thresholds, itertools.cycle(TARGET_MARKERS)):
         if each.test_precision is not None:
             axes.plot(

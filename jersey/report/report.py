@@ -75,36 +75,36 @@ def write_report(title: str, content: ReportContent) -> None:
     write_text(content.folder / "report.md", as_markdown(title, page))
 
 
-def report_page(result: ReportContent) -> list[Block]:
+def report_page(content: ReportContent) -> list[Block]:
     """Returns the blocks of the page, from the headline to the exported model."""
-    val, test, labels = result.val, result.test, result.labels
+    val, test, labels = content.val, content.test, content.labels
     # The calibration error has its own statement, with an interval and the effect of the temperature.
     metrics = {name: (val.get(name), test.metrics.get(name)) for name in {**test.metrics, **val} if name != "ece"}
     return [
         Text(f"Test {_headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
         Heading("Run"),
-        TableBlock(("property", "value"), list(result.summary.items())),
+        TableBlock(("property", "value"), list(content.summary.items())),
         Heading("Config changes"),
-        CodeBlock(result.config_diff) if result.config_diff else Text("None; this is the registered experiment."),
+        CodeBlock(content.config_diff) if content.config_diff else Text("None; this is the registered experiment."),
         Heading("Metrics"),
         TableBlock(("metric", "val", "test"), [(name, *map(_value, pair)) for name, pair in metrics.items()]),
         Text(
             "Macro metrics are means over the labels that have crops in the split: "
             f"{val['classes_present']:.0f} of {len(labels)} in val, {len(test.present_J)} in test."
         ),
-        *_figures(result.folder, "curves"),
+        *_figures(content.folder, "curves"),
         Heading("Errors"),
         _errors(test, labels),
-        *_worst(test, labels, result.balance),
-        Text(f"Class imbalance in training: {imbalance_summary(result.balance)}."),
-        *_figures(result.folder, "errors"),
-        *([Heading("Data"), *data] if (data := _figures(result.folder, "data")) else []),
+        *_worst(test, labels, content.balance),
+        Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
+        *_figures(content.folder, "errors"),
+        *([Heading("Data"), *data] if (data := _figures(content.folder, "data")) else []),
         Heading("Calibration and abstention"),
-        *_calibration(result.exported.calibration),
-        *_figures(result.folder, "calibration"),
-        *_tracklets(result.exported.tracklet_accuracy),
+        *_calibration(content.exported.calibration),
+        *_figures(content.folder, "calibration"),
+        *_tracklets(content.exported.tracklet_accuracy),
         Heading("Exported model"),
-        *_exported(result),
+        *_exported(content),
     ]
 
 
@@ -183,8 +183,8 @@ def _tracklets(tracklet_accuracy: Sequence[TrackletScore]) -> list[Block]:
     ]
 
 
-def _exported(result: ReportContent) -> list[Block]:
-    parity, variants = result.exported.parity, result.exported.variants
+def _exported(content: ReportContent) -> list[Block]:
+    parity, variants = content.exported.parity, content.exported.variants
     blocks: list[Block] = [
         Text(
             f"model.onnx predicts torch's top-1 label on all {parity.crops:,} validation crops, at batch sizes 1 "
@@ -205,7 +205,7 @@ def _exported(result: ReportContent) -> list[Block]:
                 [each.cells for each in variants],
             ),
         ]
-    return [*blocks, TableBlock(("model", "value"), profile_rows(result.info))] if result.info else blocks
+    return [*blocks, TableBlock(("model", "value"), profile_rows(content.info))] if content.info else blocks
 
 
 def _figures(folder: Path, section: str) -> Sequence[Block]:

@@ -273,9 +273,9 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     Values other than numbers, strings, bools and None are replaced by their repr.
     """
     tree: dict[str, Any] = {}
-    inner = {path[:index] for path in flat for index, character in enumerate(path) if character == "."}
     for path, value in flat.items():
-        *parents, leaf = [*path.split("."), "callable"] if path in inner else path.split(".")
+        has_arguments = any(other.startswith(f"{path}.") for other in flat)
+        *parents, leaf = f"{path}.callable".split(".") if has_arguments else path.split(".")
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})

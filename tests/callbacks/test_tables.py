@@ -170,7 +170,7 @@ def test_files_follow_the_rows_of_the_split_and_unusual_names_are_kept(tmp_path:
         ["c, d.png", "", "0", "0", "1"],
     ]
     (tmp_path / "predictions_test.csv").unlink()
-    rows = evaluate(DigitErrors(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
+    evaluate(DigitErrors(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
     rows = table(tmp_path / "errors_test.csv")
     assert [(row["file"], row["label"], row["predicted"], row["error"]) for row in rows] == [
         (str(paths[1]), "Ж7", "00", "other"),

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from jersey.core.labels import ILLEGIBLE_INDEX
-from jersey.core.tables import percent
 
 
 def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
@@ -97,7 +96,8 @@ class ClassSampling:
     @property
     def cells(self) -> tuple[str, str, str, str]:
         """The cells of a table row."""
-        return f"{self.crops:,}", percent(self.probability, 2), f"{self.weight:.3f}", percent(self.loss_fraction, 2)
+        probability, loss_fraction = (f"{100 * each:.2f} %" for each in (self.probability, self.loss_fraction))
+        return f"{self.crops:,}", probability, f"{self.weight:.3f}", loss_fraction
 
 
 def class_balance(

@@ -19,7 +19,6 @@ from typing import Any, Literal
 from torch import Tensor, cat
 
 from jersey.core.atomic import atomic_write
-from jersey.core.tables import percent
 from jersey.core.timing import Ratio, interleaved_times, speedup
 from jersey.evaluation.ranked import evenly_spaced
 from jersey.export.export_module import ExportModule
@@ -73,8 +72,8 @@ class Variant:
         """Table cells: file, agreement with torch, accuracy, speedup, size, status."""
         measured: tuple[str, ...] = ("-",) * 4
         if self.parity:
-            fractions = percent(self.parity.agreement, 2), percent(self.parity.accuracy, 2)
-            measured = (*fractions, str(self.speedup), f"{self.size_bytes / 1e6:,.1f} MB")
+            percentages = f"{100 * self.parity.agreement:.2f} %", f"{100 * self.parity.accuracy:.2f} %"
+            measured = (*percentages, str(self.speedup), f"{self.size_bytes / 1e6:,.1f} MB")
         return (self.file, *measured, self.refused or "written")
 
 
@@ -156,8 +155,8 @@ def _refusal(parity: ParityResult, ratio: Ratio, min_agreement: float, min_speed
     reasons = []
     if parity.agreement < min_agreement:
         reasons.append(
-            f"its top-1 equals torch's on {percent(parity.agreement, 2)} of {parity.crops:,} validation crops, and "
-            f"at least {percent(min_agreement, 2)} is required"
+            f"its top-1 equals torch's on {100 * parity.agreement:.2f} % of {parity.crops:,} validation crops, and at "
+            f"least {100 * min_agreement:.2f} % is required"
         )
     if ratio.low < min_speedup:
         reasons.append(

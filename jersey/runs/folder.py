@@ -159,7 +159,7 @@ def _open(path: Path, experiment: str) -> RunFolder | None:
 
 
 def read_config(path: Path) -> str:
-    """Returns the flat print of the config of the run in the folder `path`; raises a UserError if that cannot be read."""
+    """Returns the flat print of the config of the run in the folder `path`; raises a UserError if it is missing."""
     return _read(path / CONFIG)
 
 

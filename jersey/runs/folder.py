@@ -159,12 +159,12 @@ def _open(path: Path, experiment: str) -> RunFolder | None:
 
 
 def read_config(path: Path) -> str:
-    """Returns the flat print of the config of the run in the folder `path`; raises a UserError if it is missing."""
+    """Returns the flat print of the config in the run folder `path`; raises a UserError if it cannot be read."""
     return _read(path / CONFIG)
 
 
 def read_status(path: Path) -> dict[str, Any]:
-    """Returns the status of the run in the folder `path`; raises a UserError if no run has written the file."""
+    """Returns the status in the run folder `path`; raises a UserError if it was not written by a run."""
     status = _read(path / STATUS, json.loads)
     if not _is_status(status):
         raise UserError(f"{path / STATUS} was not written by a run, or is damaged; restore it, or move the folder away")

@@ -110,7 +110,7 @@ def test_probabilities_and_thresholds_match_the_report(finished: RunFolder, crop
     confidence_N, correct_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
     assert [each.precision for each in model.thresholds] == [0.95, 0.98, 0.99]
     for each in model.thresholds:
-        (row,) = (line for line in text.splitlines() if line.startswith(f"| {each.precision:.0%} |"))
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| {100 * each.precision:.0f} % |"))
         if each.confidence is None:
             assert "not reached" in row
             continue

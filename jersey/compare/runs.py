@@ -121,7 +121,7 @@ def rarest(run: FinishedRun, max_labels: int) -> list[str]:
     """Returns the tested labels with the fewest train crops, rarest first; empty if the run has no counts."""
     try:
         with (run.folder / DATASET).open(encoding="utf-8", newline="") as file:
-            counts = {row["number"]: int(row["train"]) for row in csv.DictReader(file)}
+            counts = {row["label"]: int(row["train"]) for row in csv.DictReader(file)}
     except (OSError, ValueError, TypeError, KeyError, csv.Error):
         return []
     tested = {label for _, label in run.crops.values()}

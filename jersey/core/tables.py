@@ -15,6 +15,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     write_text(path, "".join(f"{csv_line(row)}\n" for row in (header, *rows)))
 
 
+def percent(fraction: float, decimals: int = 1) -> str:
+    """Formats a fraction in percent, as `97.3 %`."""
+    return f"{100 * fraction:.{decimals}f} %"
+
+
 def csv_line(cells: Sequence[Any]) -> str:
     """Returns a row as CSV without a line break."""
     text = io.StringIO()

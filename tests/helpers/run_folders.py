@@ -35,7 +35,7 @@ def run_folder(
     ]
     write_csv(folder / "predictions_test.csv", HEADER, rows)
     if train is not None:
-        write_csv(folder / "dataset.csv", ("number", "train", "val", "test"), [(n, c, 0, 0) for n, c in train.items()])
+        write_csv(folder / "dataset.csv", ("label", "train", "val", "test"), [(n, c, 0, 0) for n, c in train.items()])
     return folder
 
 

@@ -200,7 +200,9 @@ def last_checkpoint(content: bytes, folder: Path) -> str:
     if usable_checkpoint(run) == last:
         return "read"
     previous.write_bytes(content)
-    with pytest.raises(UserError, match=r"last\.ckpt and previous\.ckpt of the run .* are damaged; remove them"):
+    with pytest.raises(
+        UserError, match=r"no usable checkpoint \(last\.ckpt and previous\.ckpt cannot be read\); restore"
+    ):
         usable_checkpoint(run)
     return "refused, and previous.ckpt is used"
 

@@ -84,11 +84,11 @@ def test_outputs_of_a_run_cover_numbers_and_report_illegible_crops(
         errors = int((evaluation.logits_NK.argmax(dim=1) != evaluation.labels_N).sum())
         assert len(table(tmp_path / f"errors_{subset}.csv")) == errors
     assert len(table(tmp_path / "confusion_matrix_test.csv")) == 3
-    assert [row["number"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
+    assert [row["label"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
 
     *numbers, last = table(tmp_path / "dataset.csv")
-    assert [row["number"] for row in numbers] == list(NUMBERS)
-    assert last == {"number": "illegible"} | {split: str(EACH[split][1]) for split in EACH}
+    assert [row["label"] for row in numbers] == list(NUMBERS)
+    assert last == {"label": "illegible"} | {split: str(EACH[split][1]) for split in EACH}
     natural, *epochs = table(tmp_path / "class_sampling.csv")
     assert natural == {"source": "data set"} | dict.fromkeys(NUMBERS, "16") | {"illegible": "14"}
     for epoch, row in enumerate(epochs):

@@ -124,7 +124,7 @@ def _points(curve: Sequence[Any]) -> tuple[str, ...]:
 
 def _peak(curve: tuple[float, ...]) -> str:
     step = curve.index(max(curve))
-    return f"peak {_text(max(curve))} at step {step + 1:,} of {len(curve):,} ({(step + 1) / len(curve):.0%})"
+    return f"peak {_text(max(curve))} at step {step + 1:,} of {len(curve):,} ({100 * (step + 1) / len(curve):.0f} %)"
 
 
 def _largest_difference(old: tuple[float, ...], new: tuple[float, ...]) -> str:

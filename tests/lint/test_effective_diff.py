@@ -79,7 +79,7 @@ def test_curves_are_shown_side_by_side_with_their_peaks(baseline: Any) -> None:
     assert rates[1] == pytest.approx([rate / 10 for rate in rates[0]], rel=1e-3)
     assert rates[0][-1] == pytest.approx(1e-6)
     assert line.startswith(
-        f"{title}: base peak 0.0001 at step 204 of 1,020 (20%), slow peak 1e-05 at step 204 of 1,020"
+        f"{title}: base peak 0.0001 at step 204 of 1,020 (20 %), slow peak 1e-05 at step 204 of 1,020"
     )
 
 

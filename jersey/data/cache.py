@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+import torch
 from filelock import FileLock, Timeout
 
 from jersey.core.atomic import atomic_write
@@ -76,7 +77,12 @@ class Preprocessing:
         def store(row: int, pixels_hw3: np.ndarray) -> None:
             images_NCHW[row] = self.resize(pixels_hw3)
 
-        image_meta_N, bad = decode_all(paths, store, description=f"decoding {name}")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # images are decoded in as many threads as there are cores; each would start more
+        try:
+            image_meta_N, bad = decode_all(paths, store, description=f"decoding {name}")
+        finally:
+            torch.set_num_threads(threads)
         good = [row for row in range(len(paths)) if row not in bad]
         for new_row, row in enumerate(good):
             if new_row < row:

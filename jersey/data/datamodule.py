@@ -6,6 +6,7 @@ part of this module: the training step applies it, on the device.
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -20,7 +21,7 @@ from jersey.data.cache import DecodedCrops, Preprocessing, load_crops
 from jersey.data.index import read_splits
 from jersey.data.loader import BatchLoader, InMemorySplit, batch_size_error
 from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
-from jersey.data.resize import ResizeMode, resize
+from jersey.data.resize import ResizeMode, resize_image
 from jersey.data.sampler import BalancedSampler
 from jersey.data.split import Illegible, Split, label_map, missing_labels, select_illegible
 from jersey.data.supplement import SyntheticSupplement
@@ -142,7 +143,9 @@ class JerseyDataModule(L.LightningDataModule):
         return index
 
     def _decode(self, index: Mapping[str, Split]) -> dict[str, DecodedCrops]:
-        preprocessing = Preprocessing(resize=self._resize_array, size_px=self.size_px, settings=self.resize_mode)
+        height_px, width_px = self.size_px
+        resize = partial(resize_image, height_px=height_px, width_px=width_px, mode=self.resize_mode)
+        preprocessing = Preprocessing(resize=resize, size_px=self.size_px, settings=self.resize_mode)
         folder = None if self.cache is None else self.root / self.cache
         if folder is None and (count := world_size()) > 1:
             log.warning("each of %d processes decodes all crops; data.cache lets a machine decode them once", count)
@@ -165,13 +168,6 @@ class JerseyDataModule(L.LightningDataModule):
         """Number of train crops of each class, in label order."""
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
-
-    def _resize_array(self, image_hwC: np.ndarray) -> np.ndarray:
-        image_Chw = torch.from_numpy(image_hwC).permute(2, 0, 1)
-        height_px, width_px = self.size_px
-        if image_Chw.shape[1:] == (height_px, width_px):
-            return image_Chw.numpy()  # what `resize` would return, without its arithmetic
-        return resize(image_Chw[None], height_px=height_px, width_px=width_px, mode=self.resize_mode)[0].numpy()
 
     def train_dataloader(self) -> BatchLoader:
         size = len(self.decoded["train"])

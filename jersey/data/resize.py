@@ -11,8 +11,10 @@ fifteen crops to another value, and change its logits by about 1e-4.
 Shapes: B batch, C channels, h w size before, H W size after.
 """
 
+from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +45,37 @@ def resize(images_BChw: Tensor, *, height_px: int, width_px: int, mode: ResizeMo
     columns_Ww = resampling_weights(images_BChw.shape[-1], w_px, width_px, step_x)
     narrowed_BChW = (images_BChw.float() @ columns_Ww.T).round()
     return (rows_Hh @ narrowed_BChW).round().clamp(0, 255).to(torch.uint8)
+
+
+def resize_image(image_hw3: np.ndarray, *, height_px: int, width_px: int, mode: ResizeMode = "stretch") -> np.ndarray:
+    """Resizes one image on the host; the pixels are those of `resize`, with about a third of its operations.
+
+    Args:
+        image_hw3: image, uint8.
+        height_px: height of the result, H.
+        width_px: width of the result, W.
+        mode: as for `resize`.
+
+    Returns:
+        Resized image with the channels first, uint8 [3,H,W].
+    """
+    h_px, w_px, _ = image_hw3.shape
+    image_3hw = torch.from_numpy(image_hw3).permute(2, 0, 1)
+    if (h_px, w_px) == (height_px, width_px):
+        return image_3hw.numpy()
+    # A step is divided in float32, as in `resize`.
+    step_y, step_x = np.float32(h_px) / np.float32(height_px), np.float32(w_px) / np.float32(width_px)
+    if mode == "letterbox":
+        step_y = step_x = max(step_y, step_x)
+    rows_Hh = _weights_on_host(h_px, height_px, float(step_y))
+    columns_Ww = _weights_on_host(w_px, width_px, float(step_x))
+    narrowed_3hW = (image_3hw.float() @ columns_Ww.T).round_()
+    return (rows_Hh @ narrowed_3hW).round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+@lru_cache(maxsize=1024)  # crops of a data set share sizes; 1,024 matrices for 64 px take 30 MB
+def _weights_on_host(size_px: int, resized_px: int, step: float) -> Tensor:
+    return resampling_weights(size_px, torch.tensor(float(size_px)), resized_px, torch.tensor(step))
 
 
 def resampling_weights(size_px: int, size: Tensor, resized_px: int, step: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jersey.data.resize import WEIGHT_SCALE, resampling_weights, resize
+from jersey.data.resize import WEIGHT_SCALE, ResizeMode, resampling_weights, resize, resize_image
 
 # Heights and widths before and after: smaller, larger, one axis each, odd, thin, and a single pixel.
 SIZES = [
@@ -41,6 +41,18 @@ def test_stretch_equals_torchs_antialiased_bilinear_resize(before: tuple[int, in
     reference_BCHW = F.interpolate(images_BChw.float(), after, mode="bilinear", antialias=True, align_corners=False)
     assert distance(resized_BCHW, reference_BCHW) <= 1 + 0.05  # two roundings, and the rounding of the weights
     assert (resized_BCHW - reference_BCHW).mean().abs() < 0.1  # without a bias to dark or light
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+@pytest.mark.parametrize(("before", "after"), [*SIZES, ((64, 64), (64, 64))])
+def test_one_image_on_the_host_has_the_same_pixels(
+    mode: ResizeMode, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    image_1Chw = noise(1, *before)
+    expected_1CHW = resize(image_1Chw, height_px=after[0], width_px=after[1], mode=mode)
+    image_hw3 = image_1Chw[0].permute(1, 2, 0).numpy()
+    resized_CHW = resize_image(image_hw3, height_px=after[0], width_px=after[1], mode=mode)
+    assert torch.equal(torch.from_numpy(resized_CHW), expected_1CHW[0])
 
 
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])

@@ -22,7 +22,7 @@ def test_labels_that_are_equal_as_integers_stay_different(tmp_path: Path) -> Non
     ("change", "message"),
     [
         ({"true": ("0", "00", "7", "0")}, "only one side has 'test/0/3.jpg'"),
-        ({"true": TRUE[:3], "read": TRUE[:3]}, "4 and 3 crops"),
+        ({"true": TRUE[:3], "predicted": TRUE[:3]}, "4 and 3 crops"),
         ({"stage": "test"}, "not finished"),
         ((",7,7,", ",1,7,"), "has the label '7' in one and '1'"),
         ((",1003,", ",9,"), "1003 bytes"),
@@ -33,7 +33,7 @@ def test_runs_that_cannot_be_paired_raise_an_error(
 ) -> None:
     settings = change if isinstance(change, dict) else {}
     first = run_folder(tmp_path / "a", TRUE, true=TRUE)
-    other = run_folder(tmp_path / "b", **({"read": TRUE, "true": TRUE} | settings))
+    other = run_folder(tmp_path / "b", **({"predicted": TRUE, "true": TRUE} | settings))
     if isinstance(change, tuple):
         table = other / "predictions_test.csv"
         table.write_text(table.read_text(encoding="utf-8").replace(*change), encoding="utf-8")

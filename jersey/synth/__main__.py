@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.synth.generate import generate
-from jersey.synth.settings import LAYOUTS
+from jersey.synth.settings import LAYOUTS, STYLES
 
 
 def parse_numbers(text: str) -> tuple[str, ...]:
@@ -42,8 +42,10 @@ def parse_flags() -> argparse.Namespace:
         ("seed", 0, "seed of the crops, such as 1"),
         ("illegible", 0.0, "additional illegible crops as a fraction of each split, such as 0.05"),
         ("frames", 1, "frames per player, such as 30; above 1, tracklets are generated and counted"),
+        ("style", "back", "style of the crops, such as varied for all kinds of jerseys, cameras and sizes"),
+        ("fonts", "", "folder of the font files to print with, such as data/fonts"),
     ):
-        choices = LAYOUTS if flag == "layout" else None
+        choices = {"layout": LAYOUTS, "style": STYLES}.get(flag)
         text += " (default: %(default)s)"
         parser.add_argument(f"--{flag}", type=type(default), default=default, choices=choices, help=text)
     return parser.parse_args()

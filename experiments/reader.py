@@ -1,0 +1,47 @@
+"""The reader: a network for all numbers of one or two digits, trained on synthetic crops alone."""
+
+import fiddle as fdl
+
+from experiments import common
+from jersey.callbacks.ema import EMA
+from jersey.config import experiment
+from jersey.experiment import Experiment
+from jersey.synth.generate import ensure_synthetic
+from jersey.training.schedules import one_cycle
+
+NUMBERS = ("00", *map(str, range(100)))
+
+
+@experiment
+def reader() -> fdl.Config[Experiment]:
+    """Trains a ResNet-18 at 64 px on widely varied synthetic crops of all 101 numbers and illegible ones.
+
+    python launch.py --exp=reader --fdl_set=data.generate.fonts=data/fonts
+    """
+    config = common.base()
+    config.data.root = "data/reader"
+    config.data.generate = fdl.Partial(
+        ensure_synthetic,
+        numbers=NUMBERS,
+        train=202_000,
+        val=2_020,
+        test=4_040,
+        size_px=160,
+        imbalance=1.0,
+        seed=0,
+        illegible=0.05,
+        style="varied",
+        fonts="",
+    )
+    config.data.size_px = (64, 64)
+    config.data.batch_size = 256
+    config.data.sampler_power = 0.0
+    config.module.network.weights = None
+    config.module.network.normalization = "per_image"
+    config.module.optimizer.lr = 3e-3
+    config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.2)
+    config.module.augment = common.mild_augment()
+    config.trainer.epochs = 6
+    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.15, every_steps=4)
+    config.trainer.callbacks.early_stopping = None
+    return config

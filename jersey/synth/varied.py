@@ -41,7 +41,7 @@ def render_varied(
     side_px = round(np.exp(rng.uniform(np.log(_MIN_SIDE_PX), np.log(size_px))))
     picture_px = int(np.clip(1.5 * side_px, 72, 1.25 * size_px))
     player = _paint(number, rng=rng, typefaces=typefaces, picture_px=picture_px, back=kind.back)
-    return _photograph(player, side_px, rng, kind)
+    return _photograph(player, (side_px, size_px), rng, kind)
 
 
 def _paint(
@@ -236,7 +236,8 @@ def _sheet(mask: Image.Image, size_px: int) -> Image.Image:
     return sheet
 
 
-def _photograph(player: Player, side_px: int, rng: np.random.Generator, kind: Kind) -> Crop:
+def _photograph(player: Player, sides_px: tuple[int, int], rng: np.random.Generator, kind: Kind) -> Crop:
+    """Takes a picture of a player; `sides_px` are the crop's intended and its maximum longer side."""
     picture_px, painting_px = player.picture_px, player.scene.width
     view = wide_camera.random_view(picture_px=picture_px, painting_px=painting_px, rng=rng)
     if player.back == "aside":
@@ -255,7 +256,7 @@ def _photograph(player: Player, side_px: int, rng: np.random.Generator, kind: Ki
     ink_HW = np.stack([np.asarray(digit) for digit in digits]).max(axis=0) > 127
     digit_height_px = max(1.0, float(np.count_nonzero(ink_HW.any(axis=1))))
     box = _random_box(ink_HW, rng)
-    size_px = _crop_size(box, side_px, digit_height_px)
+    size_px = _crop_size(box, sides_px, digit_height_px)
     image = wide_camera.degrade(scene.crop(box), size_px, digit_height_px=digit_height_px, rng=rng, blur=kind.blur)
     digits_DHW = np.stack([np.asarray(digit.crop(box).resize(size_px, Image.Resampling.BOX)) for digit in digits])
     return Crop(np.asarray(image), digits_DHW, player.typeface)
@@ -273,8 +274,10 @@ def _random_box(ink_HW: np.ndarray, rng: np.random.Generator) -> tuple[int, int,
     return trims[0], trims[1], width - trims[2], height - trims[3]
 
 
-def _crop_size(box: tuple[int, int, int, int], side_px: int, digit_height_px: float) -> tuple[int, int]:
-    """Returns width and height of the crop of a box: a longer side of `side_px`, or more if the digits need it."""
+def _crop_size(box: tuple[int, int, int, int], sides_px: tuple[int, int], digit_height_px: float) -> tuple[int, int]:
+    """Returns width and height of the crop of a box: the intended longer side, or more if the digits need it."""
     width, height = box[2] - box[0], box[3] - box[1]
+    side_px, max_side_px = sides_px
     scale = max(side_px / max(width, height), wide_camera.MIN_DIGIT_PX / digit_height_px)
+    scale = min(scale, max_side_px / max(width, height))
     return max(_MIN_SIDE_PX, round(width * scale)), max(_MIN_SIDE_PX, round(height * scale))

@@ -1,4 +1,4 @@
-"""Trains an experiment: `python launch.py --exp=quickstart`; --help tags every flag with its purpose."""
+"""Trains an experiment, such as `python launch.py --exp=quickstart`; each flag below is tagged with its purpose."""
 
 import re
 from pathlib import Path
@@ -10,15 +10,15 @@ from jersey.core.errors import UserError, exit_on_user_error
 
 EXP = flags.DEFINE_string("exp", None, "[select] name of an experiment, e.g. --exp=quickstart")
 CONFIG = flags.DEFINE_string("config", None, "[select] run folder or config.json, e.g. --config=runs/quickstart/RUN")
-FIDDLERS = flags.DEFINE_multi_string("fiddler", [], "[change] applied before --fdl_set, e.g. --fiddler=smoke")
-OVERRIDES = flags.DEFINE_multi_string("fdl_set", [], "[change] path=value, any unique ending, e.g. --fdl_set=lr=1e-4")
+FIDDLERS = flags.DEFINE_multi_string("fiddler", [], "[change] named change, before --fdl_set, e.g. --fiddler=smoke")
+OVERRIDES = flags.DEFINE_multi_string("fdl_set", [], "[change] value, by a unique path ending, e.g. --fdl_set=lr=1e-4")
 LIST = flags.DEFINE_bool("list", False, "[show] experiments and fiddlers, e.g. launch.py --list")
 PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "[show] changed config, e.g. --exp=quickstart --print_config")
-DIFF = flags.DEFINE_string("diff", None, "[show] difference to an experiment or run, e.g. --diff=quickstart")
-DIFF_FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "[show] e.g. --diff_format=markdown")
+DIFF = flags.DEFINE_string("diff", None, "[show] changes from an experiment or run, e.g. --diff=quickstart")
+FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "[show] style, e.g. --diff_format=markdown")
 DIFF_EFFECTS = flags.DEFINE_bool("diff_effects", False, "[show] compare effects too, e.g. --diff=RUN --diff_effects")
 SWEEP = flags.DEFINE_multi_string("sweep", [], "[sweep] one run per combination, e.g. --sweep=lr=1e-4,3e-4")
-PRINT_SWEEP = flags.DEFINE_bool("sweep_commands", False, "[sweep] only print, e.g. --sweep=seed=0,1 --sweep_commands")
+COMMANDS = flags.DEFINE_bool("sweep_commands", False, "[sweep] print the commands, start none, e.g. --sweep_commands")
 JOBS = flags.DEFINE_integer("jobs", 1, "[sweep] number of concurrent runs, e.g. --jobs=2", lower_bound=1)
 RUN = flags.DEFINE_string("run", None, "[run] name of the run folder; repeat it to resume the run, e.g. --run=first")
 WORKDIR = flags.DEFINE_string("workdir", "runs", "[run] folder of all runs and of Aim, e.g. --workdir=/data/runs")
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int | None:
         return print(listing(Path(__file__).parent / "experiments"), end="")
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
-    for flag, other in ((DIFF_EFFECTS, DIFF), (DIFF_FORMAT, DIFF), (PRINT_SWEEP, SWEEP), (JOBS, SWEEP)):
+    for flag, other in ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, SWEEP)):
         if flag.present and not other.present:
             raise UserError(f"--{flag.name} has no effect without --{other.name}")
     import experiments  # noqa: F401  # importing the package registers the experiments and fiddlers
@@ -40,10 +40,10 @@ def main(argv: list[str]) -> int | None:
     if PRINT_CONFIG.value:
         return commands.show(config)
     if DIFF.value is not None:
-        return commands.diff(name, config, DIFF.value, style=DIFF_FORMAT.value, simulate=DIFF_EFFECTS.value)
+        return commands.diff(name, config, DIFF.value, style=FORMAT.value, simulate=DIFF_EFFECTS.value)
     if SWEEP.value:
         given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
-        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, PRINT_SWEEP.value)
+        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, COMMANDS.value)
     return commands.run(name, config, WORKDIR.value, RUN.value)
 
 

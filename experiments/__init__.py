@@ -1,4 +1,4 @@
-"""The experiments are Python functions that return config graphs; importing this package registers all of them."""
+"""Registers all experiments and fiddlers: functions that return a config, and functions that change one."""
 
 from experiments import fiddlers, quickstart, reader, resnet18, resnet18_small, resnet50
 

@@ -1,4 +1,4 @@
-"""The parts that experiments share, one function per part; an experiment assigns the values that differ."""
+"""Returns the parts that experiments share, one function per part; an experiment changes the values that differ."""
 
 import fiddle as fdl
 from lightning.pytorch.callbacks import EarlyStopping
@@ -23,7 +23,7 @@ from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import callback_dict, make_trainer
 
-MONITOR = "val/acc_top1"
+MONITOR = "val/acc_top1"  # decides about the best epoch and about early stopping
 
 
 def base() -> fdl.Config[Experiment]:
@@ -62,7 +62,7 @@ def module() -> fdl.Partial[JerseyModule]:
 
 
 def head() -> fdl.Partial[CompositionalHead]:
-    """Returns a head for the digits and the whole number: better on rare numbers, and able to predict unseen ones."""
+    """Returns a head of digits and whole numbers, which is better on rare numbers and can predict unseen ones."""
     return fdl.Partial(CompositionalHead, holistic_scale=0.5)
 
 
@@ -91,7 +91,7 @@ def trainer() -> fdl.Partial[make_trainer]:
 
 
 def callbacks() -> fdl.Config[callback_dict]:
-    """Returns the callbacks by name, so that an override can reach each of them."""
+    """Returns the callbacks by name, so that an override can change or remove each of them."""
     return fdl.Config(
         callback_dict,
         ema=fdl.Config(EMA, decay=0.99, every_steps=4),

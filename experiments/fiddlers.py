@@ -21,7 +21,7 @@ def smoke(config: fdl.Config[Experiment], batches: int = 2) -> None:
 
 @fiddler
 def overfit_batch(config: fdl.Config[Experiment]) -> None:
-    """Trains on one unaugmented batch again and again: train/acc_top1 must reach 1, or learning is broken."""
+    """Trains on the same unaugmented batch only: train/acc_top1 must reach 1, or training is broken."""
     config.data.overfit_batch = True
     config.module.augment = None
     selectors.select(config, Mix, check_nonempty=False).replace(None)  # mixed crops have no train/acc_top1
@@ -31,7 +31,7 @@ def overfit_batch(config: fdl.Config[Experiment]) -> None:
 
 @fiddler
 def cpu(config: fdl.Config[Experiment]) -> None:
-    """Trains on the CPU, even where there is a GPU."""
+    """Trains on the CPU even if there is a GPU."""
     config.trainer.accelerator = "cpu"
 
 
@@ -43,7 +43,7 @@ def bf16(config: fdl.Config[Experiment]) -> None:
 
 @fiddler
 def deterministic(config: fdl.Config[Experiment]) -> None:
-    """Trains the same weights from the same seed on a GPU too, more slowly."""
+    """Trains equal weights from equal seeds on a GPU too, but more slowly."""
     config.trainer.deterministic = True
 
 
@@ -67,7 +67,7 @@ def from_scratch(config: fdl.Config[Experiment]) -> None:
 
 @fiddler
 def class_weights(config: fdl.Config[Experiment], power: float = 0.5) -> None:
-    """Balances the classes by loss weights instead of by sampling."""
+    """Balances the classes by weights in the loss instead of by sampling."""
     config.data.sampler_power = 0.0
     config.module.class_weight_power = power
 

@@ -1,4 +1,4 @@
-"""The first run, which needs nothing but this repository."""
+"""The experiment for a first run, which needs nothing but this repository."""
 
 import fiddle as fdl
 

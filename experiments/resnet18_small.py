@@ -60,7 +60,7 @@ def resnet18_small_plain() -> fdl.Config[Experiment]:
 
 
 def plain_augment() -> fdl.Config[Augment]:
-    """Returns the augmentation of most reference recipes, with milder crops, which still destroy one label in twenty.
+    """Returns the augmentation of most reference recipes, but with milder crops; they still destroy 1 label in 20.
 
     `jersey.evaluation.label_preservation` measures that fraction.
     """
@@ -73,7 +73,7 @@ def plain_augment() -> fdl.Config[Augment]:
 
 @experiment
 def resnet18_small_imagenet_statistics() -> fdl.Config[Experiment]:
-    """Normalizes with the mean and deviation of ImageNet instead of those of each crop.
+    """Normalizes with the mean and standard deviation of ImageNet instead of those of each crop.
 
     python launch.py --exp=resnet18_small_imagenet_statistics --fiddler=benchmark
 
@@ -138,7 +138,7 @@ def resnet18_small_plain_augment() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_small_extra_data() -> fdl.Config[Experiment]:
-    """Adds synthetic crops for numbers that have fewer than 60.
+    """Adds synthetic crops for numbers with fewer than 60 train crops.
 
     python launch.py --exp=resnet18_small_extra_data --fiddler=benchmark
 

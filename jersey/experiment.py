@@ -43,12 +43,12 @@ from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
 
-MAX_WARNINGS = 5  # findings about the data that are logged at the start of a run
+MAX_WARNINGS = 5  # findings about the data that are logged at the start of a run; a file has all of them
 
 
 @dataclass(kw_only=True)
 class Experiment:
-    """Everything that defines a result.
+    """The root of a config: everything that defines the result of a run.
 
     Attributes:
         data: function that returns the datamodule, called with `seed`.
@@ -112,7 +112,7 @@ class Experiment:
         log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
 
     def read_data(self) -> JerseyDataModule:
-        """Reads and decodes the data set."""
+        """Generates the data set if it is synthetic and missing, then reads and decodes it."""
         data = self.data(seed=self.seed)
         with rank_zero_first():
             data.prepare_data()
@@ -122,7 +122,14 @@ class Experiment:
     def prepare(
         self, folder: RunFolder, data: JerseyDataModule, *, loggers: Sequence[Logger] = (), **origin: Any
     ) -> "RunContext":
-        """Builds the state of the stages after the audit; `origin` holds `commit` and `started_s`."""
+        """Builds module and trainer, for the stages after the audit.
+
+        Args:
+            folder: folder of the run.
+            data: data set, as returned by `read_data`.
+            loggers: loggers of Lightning.
+            **origin: `commit` and `started_s` of the returned context.
+        """
         module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
         trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
         return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
@@ -130,7 +137,17 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The state of a run in this process, passed to its stages; from `test` on the module holds the best weights."""
+    """The state of a run in this process, passed to its stages.
+
+    Attributes:
+        experiment: config of the run.
+        folder: folder of the run.
+        data: data set.
+        module: module, which holds the best weights from `test` on.
+        trainer: trainer.
+        commit: commit of jersey's code, as returned by `provenance.record_start`.
+        started_s: start of the process on the clock of `time.monotonic`.
+    """
 
     experiment: Experiment
     folder: RunFolder
@@ -143,7 +160,12 @@ class RunContext:
 
 @dataclass(frozen=True)
 class TestResult:
-    """The evaluation of the best weights on the test split, and their checkpoint's metadata (`load_best_weights`)."""
+    """The result of the test.
+
+    Attributes:
+        best: metadata of the best checkpoint, as returned by `load_best_weights`.
+        evaluation: evaluation of its weights on the test split.
+    """
 
     __test__ = False  # pytest would collect it as a class of tests otherwise
 
@@ -153,6 +175,11 @@ class TestResult:
 
 def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) -> None:
     """Writes the label map and the findings about the data, logs the class counts, and warns of the first findings.
+
+    Args:
+        data: data set.
+        folder: folder of the run.
+        remarks: remarks about the config, all of which are logged as warnings.
 
     Raises:
         UserError: the run started with a different label map.
@@ -176,10 +203,10 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
 
 
 def fit(state: RunContext) -> None:
-    """Trains from the last checkpoint on; if training has finished, only restores its counters."""
+    """Trains, from the last checkpoint on if there is one; if training has finished, only restores its counters."""
     folder, trainer = state.folder, state.trainer
     last = usable_checkpoint(folder)
-    if folder.stage != "fit":  # training has finished, perhaps by early stopping
+    if folder.stage != "fit":  # training has finished, perhaps by early stopping, so no more epochs follow
         trainer.fit_loop.max_epochs = folder.status["epochs"]
     if last:
         log.info("resuming %s from %s", folder.path, last.name)
@@ -197,7 +224,7 @@ def test(state: RunContext) -> TestResult:
 
 
 def export(state: RunContext, tested: TestResult) -> ExportResult:
-    """Writes the ONNX file and its variants."""
+    """Writes the ONNX file and its variants; see `jersey.export.pipeline`."""
     return export_run(
         state.module.network,
         state.data,
@@ -261,6 +288,10 @@ def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
 
     Lightning's own `ckpt_path="best"` would load the raw weights here (see `WeightAveraging.on_load_checkpoint`).
 
+    Args:
+        module: module with the labels of the run.
+        checkpoint: path of the run's `best.ckpt`.
+
     Returns:
         Metadata of the checkpoint: "epoch", "eval_weights" and "val", its validation metrics by name.
 
@@ -276,4 +307,4 @@ def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # a damaged file can raise almost any exception
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"{checkpoint} cannot be used ({reason}); put back a copy, or choose another --run") from error
+        raise UserError(f"{checkpoint} cannot be used ({reason}); restore a copy, or choose another --run") from error

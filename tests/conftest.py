@@ -18,22 +18,25 @@ from helpers.repository import NUMBERS
 
 from jersey.synth.generate import generate
 
-hypothesis.settings.register_profile("without a clock", deadline=None)  # a busy machine is no defect
+hypothesis.settings.register_profile("without a clock", deadline=None)  # a busy machine must not fail a test
 hypothesis.settings.load_profile("without a clock")
 
 
 @pytest.hookimpl(trylast=True)  # after deselection
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts files by the timeout of their tests, longest first, then slow ones, so that two workers end together."""
-    given_s: dict[Path, float] = {}
+    """Moves the files that take longest to the front, so that both workers end at about the same time.
+
+    Files with slow tests are sorted by the longest timeout of these tests, and precede all others.
+    """
+    longest_s: dict[Path, float] = {}
     for item in items:
         timeout, is_slow = item.get_closest_marker("timeout"), item.get_closest_marker("slow") is not None
-        given_s[item.path] = max(given_s.get(item.path, 0), timeout.args[0] if timeout and is_slow else is_slow)
-    items.sort(key=lambda item: -given_s[item.path])
+        longest_s[item.path] = max(longest_s.get(item.path, 0), timeout.args[0] if timeout and is_slow else is_slow)
+    items.sort(key=lambda item: -longest_s[item.path])
 
 
 @pytest.fixture(autouse=True)
-def jersey_log_as_it_was() -> Iterator[None]:
+def restored_jersey_log() -> Iterator[None]:
     """Restores jersey's log, because a command that ran in a test configures it for a terminal."""
     yield
     log = logging.getLogger("jersey")
@@ -43,7 +46,7 @@ def jersey_log_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def crops_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generates a data set of three numbers that only strings can distinguish; tests must not change it."""
+    """Generates a data set with the labels "0", "00" and "01"; tests must not change it."""
     root = tmp_path_factory.mktemp("synthetic") / "crops"
     generate(root, numbers=NUMBERS, train=48, val=12, test=12, size_px=40, imbalance=2.0, workers=1)
     return root
@@ -54,7 +57,7 @@ def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
     """Returns a function that makes any experiment run in seconds: tiny images, few crops, one epoch, no download."""
 
     def apply(config: fdl.Buildable) -> None:
-        from torchvision.transforms import v2  # its import takes seconds, and most tests do not need it
+        from torchvision.transforms import v2  # takes seconds, and most tests do not need it
 
         config.data.root = str(crops_root)
         config.data.generate = None

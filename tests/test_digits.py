@@ -1,4 +1,4 @@
-"""Real images: scikit-learn's handwritten digits, as annotated PNG files, are learned from scratch on the CPU."""
+"""Real images, scikit-learn's handwritten digits in annotated PNG files, are learned from scratch on the CPU."""
 
 import json
 from pathlib import Path

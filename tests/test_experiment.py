@@ -1,4 +1,4 @@
-"""A run by the library: the weights with the best score are the ones that are tested and exported."""
+"""A run without `launch.py`: the weights of the best epoch are tested and exported."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def finished(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run of three epochs at a learning rate high enough to separate EMA weights and raw weights."""
+    """Runs three epochs with a learning rate that is high enough to separate EMA weights and raw weights."""
     config = configs.get_experiment("resnet18_baseline")()
     config.data.root = str(crops_root)
     config.data.size_px = (32, 32)
@@ -110,7 +110,7 @@ def test_probabilities_and_thresholds_match_the_report(finished: RunFolder, crop
     confidence_N, correct_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
     assert [each.precision for each in model.thresholds] == [0.95, 0.98, 0.99]
     for each in model.thresholds:
-        (row,) = (line for line in text.splitlines() if line.startswith(f"| {each.precision:.0%} |"))
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| {100 * each.precision:.0f} % |"))
         if each.confidence is None:
             assert "not reached" in row
             continue
@@ -151,7 +151,7 @@ def test_every_file_keeps_the_labels_as_strings(finished: RunFolder) -> None:
 
 
 def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_path: Path) -> None:
-    """On a copy of the run, without fit, they write the same file and report."""
+    """They write the same file and report in a copy of the run, without training."""
     copied = replace(finished, path=Path(shutil.copytree(finished.path, tmp_path / finished.name)))
     copied.onnx.unlink()
     copied.report.unlink()
@@ -166,7 +166,7 @@ def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_pat
 
 
 def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFolder) -> None:
-    """Whether it is fast enough depends on the machine."""
+    """Both outcomes are accepted, because the speed of the variant depends on the machine."""
     file = finished.path / "model.int8.onnx"
     (row,) = (line for line in finished.report.read_text(encoding="utf-8").splitlines() if file.name in line)
     assert row.endswith("| written |") == file.exists()
@@ -176,14 +176,14 @@ def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFol
     run_hash = (finished.path / "aim_hash").read_text(encoding="utf-8")
     tracked = aim.Run(run_hash, repo=indexed(finished.path.parents[1]), read_only=True)["export"]
     assert (tracked["int8_refused"] == "") == file.exists()
-    assert f"{tracked['int8_val_agreement']:.2%}" in row
+    assert f"{100 * tracked['int8_val_agreement']:.2f} %" in row
     assert f"{tracked['int8_speedup']:.3f} (" in row
 
 
 def test_a_checkpoint_with_other_labels_and_a_data_set_that_lost_a_class_raise_an_error(
     finished: RunFolder, shrink: Callable[[fdl.Buildable], None], tmp_path: Path
 ) -> None:
-    """The lost class is found before training, by the label map that the run wrote when it started."""
+    """The lost class is detected before training, from the label map that the run wrote when it started."""
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
     config.data.labels = ("01", "00", "0")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.import_graph import DOCUMENT, LIBRARY, names_imported_by, order_of, package_of, with_drawing
+from helpers.import_graph import DOCUMENT, LIBRARY, names_imported_by, order_of, package_of, with_matrix
 from helpers.repository import REPOSITORY
 
 DOCUMENTED = DOCUMENT.read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_the_order_lists_every_package_once_and_few_modules_are_outside_of_packa
 
 def test_the_import_table_of_the_document_is_current() -> None:
     """`PYTHONPATH=tests python -m helpers.import_graph` updates it."""
-    assert with_drawing(DOCUMENTED, ORDER) == DOCUMENTED
+    assert with_matrix(DOCUMENTED, ORDER) == DOCUMENTED
 
 
 def test_every_source_location_in_the_document_exists() -> None:

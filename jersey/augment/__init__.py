@@ -1,1 +1,1 @@
-"""Batched augmentation on the device."""
+"""Augments whole batches of crops on the device."""

@@ -20,27 +20,27 @@ from jersey.core.errors import UserError
 RANGES = {
     "p": (0, 1),
     "area": (0, 1),
-    "max_shift": (0, 0.5),
+    "max_shift": (0, 0.5),  # half the color circle in both directions
     "sigma_px": (0, math.inf),
     "length_px": (0, math.inf),
     "factor": (1, math.inf),
-    "quality": (1, 95),
+    "quality": (1, 95),  # libjpeg's scale, of which Pillow recommends no more than 95
 }
-"""The min and max of each setting of the operations."""
+"""The min and max of the operations' settings, by name."""
 
 
 class Augmentation(nn.Module):
-    """A random operation on images_BCHW, float in [0, 1], with a generator on their device; it keeps their shape.
+    """A random operation on a batch of images, which keeps their shape.
 
-    The caller may change the result, which may be the input itself. Operations with settings are dataclasses, which
-    raise a UserError for a setting outside RANGES.
+    `forward` takes images, float [B,3,H,W] in [0, 1], and a generator on their device. The caller may change the
+    result, which may be the input itself. Operations with settings are dataclasses, which raise a UserError for a
+    setting outside RANGES.
     """
 
     def __post_init__(self) -> None:
-        settings = vars(self).copy()
         super().__init__()
-        for name in settings.keys() & RANGES.keys():
-            value, (low, high) = settings[name], RANGES[name]
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name, low)  # a setting that this operation lacks is in its range
             if not low <= value <= high:
                 allowed = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
                 raise UserError(f"{type(self).__name__} has {name}={value}; set a value {allowed}")
@@ -71,10 +71,10 @@ class Augment(nn.Module):
 
 
 def uniform(shape: Sequence[int], low: float, high: float, generator: Generator) -> Tensor:
-    """Samples uniform numbers on the generator's device."""
+    """Samples uniform numbers in [low, high) on the generator's device."""
     return torch.rand(tuple(shape), generator=generator, device=generator.device) * (high - low) + low
 
 
 def bernoulli_mask(batch: int, p: float, generator: Generator) -> Tensor:
-    """Samples which crops of a batch are changed with probability `p`, bool [B]."""
+    """Samples which crops of a batch are changed, each with probability `p`, bool [B]."""
     return torch.rand(batch, generator=generator, device=generator.device) < p

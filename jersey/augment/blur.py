@@ -1,11 +1,11 @@
-"""Gaussian blur, motion blur and low resolution.
+"""Blurs crops by a Gaussian or along a line, or reduces their resolution.
 
 Each crop is convolved with its own kernel, with mirrored borders, or downscaled and upscaled again. Crops of different
 sizes do not fit into one tensor, so these resizes (torch's antialiased bilinear ones) are matrices, one per axis, in
 which the smaller image fills only some rows.
 
-Shapes: B batch, C channels, H W size, K kernel size, S samples along a movement, O outputs and I inputs of an axis.
-Images are float in [0, 1].
+Shapes: B batch, C channels, G = B x C groups, H W size, K kernel size, S samples along a line, and of an axis P pixels,
+O outputs and I inputs. Images are float in [0, 1].
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from jersey.augment.base import Augmentation, bernoulli_mask, uniform
 
-_SHARPEST_PX = 1e-3  # a Gaussian this narrow is a single pixel
+_MIN_SIGMA_PX = 1e-3  # a Gaussian this narrow is a single pixel, and its exponents are finite
 
 
 @dataclass(eq=False, kw_only=True)
@@ -30,7 +30,7 @@ class Blur(Augmentation):
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
         sigma_B = uniform((batch,), 0, self.sigma_px, generator) * bernoulli_mask(batch, self.p, generator)
-        kernels_BK = gaussian(sigma_B, radius_px=_radius(3 * self.sigma_px, images_BCHW))
+        kernels_BK = gaussian_kernels(sigma_B, radius_px=_radius(3 * self.sigma_px, images_BCHW))
         return convolve(convolve(images_BCHW, kernels_BK[:, None, :]), kernels_BK[:, :, None])
 
 
@@ -45,8 +45,8 @@ class MotionBlur(Augmentation):
         batch = len(images_BCHW)
         length_B = uniform((batch,), 0, self.length_px, generator) * bernoulli_mask(batch, self.p, generator)
         angle_B = uniform((batch,), 0, math.pi, generator)
-        steps_B2 = length_B[:, None] * torch.stack([torch.cos(angle_B), torch.sin(angle_B)], dim=1)
-        return convolve(images_BCHW, line(steps_B2, radius_px=_radius(self.length_px / 2, images_BCHW)))
+        lines_B2 = length_B[:, None] * torch.stack([torch.cos(angle_B), torch.sin(angle_B)], dim=1)
+        return convolve(images_BCHW, line_kernels(lines_B2, radius_px=_radius(self.length_px / 2, images_BCHW)))
 
 
 def _radius(reach_px: float, images_BCHW: Tensor) -> int:
@@ -54,25 +54,31 @@ def _radius(reach_px: float, images_BCHW: Tensor) -> int:
     return min(math.ceil(reach_px), *(size - 1 for size in images_BCHW.shape[2:]))
 
 
-def gaussian(sigma_B: Tensor, *, radius_px: int) -> Tensor:
+def gaussian_kernels(sigma_B: Tensor, *, radius_px: int) -> Tensor:
     """Returns Gaussian kernels [B,K] that sum to 1."""
     offsets_K = torch.arange(-radius_px, radius_px + 1, device=sigma_B.device)
-    weights_BK = torch.exp(-0.5 * (offsets_K / sigma_B.clamp(min=_SHARPEST_PX)[:, None]) ** 2)
+    weights_BK = torch.exp(-0.5 * (offsets_K / sigma_B.clamp(min=_MIN_SIGMA_PX)[:, None]) ** 2)
     return weights_BK / weights_BK.sum(dim=1, keepdim=True)
 
 
-def line(steps_B2: Tensor, *, radius_px: int) -> Tensor:
-    """Returns kernels [B,K,K] that average along a line `steps_B2` (x, y), each point split among its four pixels."""
-    offsets_K = torch.arange(-radius_px, radius_px + 1, device=steps_B2.device)
-    along_S = torch.linspace(-0.5, 0.5, 4 * radius_px + 3, device=steps_B2.device)
-    points_B2S = steps_B2[:, :, None] * along_S
+def line_kernels(lines_B2: Tensor, *, radius_px: int) -> Tensor:
+    """Returns kernels [B,K,K] that average along centered lines.
+
+    Args:
+        lines_B2: vectors from one end of each line to the other, (x, y) in pixels.
+        radius_px: half of K - 1.
+    """
+    offsets_K = torch.arange(-radius_px, radius_px + 1, device=lines_B2.device)
+    along_S = torch.linspace(-0.5, 0.5, 4 * radius_px + 3, device=lines_B2.device)
+    points_B2S = lines_B2[:, :, None] * along_S
+    # Each point is split among its four nearest pixels, by bilinear weights.
     weights_B2SK = (1 - (points_B2S[..., None] - offsets_K).abs()).clamp(min=0)
     kernels_BKK = weights_B2SK[:, 1].mT @ weights_B2SK[:, 0]
     return kernels_BKK / kernels_BKK.sum(dim=(1, 2), keepdim=True)
 
 
 def convolve(images_BCHW: Tensor, kernels_BKK: Tensor) -> Tensor:
-    """Convolves each image with its own kernel (of odd sides), in one grouped convolution."""
+    """Convolves each image with its own kernel, whose sides are odd and may differ, in one grouped convolution."""
     batch, channels, height, width = images_BCHW.shape
     if not batch:
         return images_BCHW
@@ -93,21 +99,21 @@ class RandomDownscale(Augmentation):
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch = len(images_BCHW)
         log_factor_B = uniform((batch,), 0, math.log(self.factor), generator) * bernoulli_mask(batch, self.p, generator)
+        factor_B = torch.exp(log_factor_B)
         rows_BHH, columns_BWW = (
-            down_and_up((size / torch.exp(log_factor_B)).round().clamp(min=1), size_px=size)
-            for size in images_BCHW.shape[2:]
+            down_and_up((size_px / factor_B).round().clamp(min=1), size_px=size_px) for size_px in images_BCHW.shape[2:]
         )
         return rows_BHH[:, None] @ (images_BCHW @ columns_BWW[:, None].mT)
 
 
 def down_and_up(small_px_B: Tensor, *, size_px: int) -> Tensor:
-    """Returns matrices [B,size_px,size_px] of one axis that resize each crop to its own whole size, and back."""
+    """Returns matrices [B,size_px,size_px] that resize one axis of each crop to `small_px_B`, integers, and back."""
     size_B = torch.full_like(small_px_B, size_px)
     return _resize(small_px_B, size_B, size_px) @ _resize(size_B, small_px_B, size_px)
 
 
 def _resize(from_px_B: Tensor, to_px_B: Tensor, max_px: int) -> Tensor:
-    """Returns weights [B,O,I] from the first `from_px` to the first `to_px` of `max_px` pixels; the rest is 0."""
+    """Returns matrices [B,O,I], of `max_px` rows and columns, that resize the first `from_px_B` to `to_px_B` pixels."""
     centers_P = torch.arange(max_px, device=from_px_B.device) + 0.5
     step_B11 = (from_px_B / to_px_B)[:, None, None]
     # The filter is wider than one pixel when shrinking, which keeps thin strokes from vanishing.

@@ -1,4 +1,4 @@
-"""Color and noise: brightness, contrast, saturation, hue, swapped channels, and sensor noise.
+"""Changes colors (brightness, contrast, saturation, hue, order of channels) and adds sensor noise.
 
 Shapes: B batch, C channels (3), H W size. Images are float in [0, 1].
 """
@@ -16,12 +16,12 @@ from jersey.augment.base import Augmentation, uniform
 class Color(Augmentation):
     """Changes brightness, contrast and saturation, swaps channels and inverts, by one 3x3 matrix and offset per crop.
 
-    Args:
+    Attributes:
         brightness: half-width of the uniform range of a factor around 1.
         contrast: half-width of the range of a factor around 1, on the difference to the crop's mean luminance.
         saturation: half-width of the range of a factor around 1, on the difference to the pixel's luminance.
         channel_swap_p: probability that a crop's channels are permuted and, independently, that it is inverted.
-            Numbers occur in every pair of colors; shape carries the label.
+            Jerseys and numbers occur in every pair of colors, so only the shape may determine the label.
     """
 
     brightness: float = 0.0
@@ -31,9 +31,10 @@ class Color(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, device = len(images_BCHW), images_BCHW.device
-        widths = self.brightness, self.contrast, self.saturation
-        factors = uniform((3, batch, 1, 1), -1, 1, generator)
-        brightness_B11, contrast_B11, saturation_B11 = (1 + w * f for w, f in zip(widths, factors, strict=True))
+        offsets_3B11 = uniform((3, batch, 1, 1), -1, 1, generator)
+        brightness_B11 = 1 + self.brightness * offsets_3B11[0]
+        contrast_B11 = 1 + self.contrast * offsets_3B11[1]
+        saturation_B11 = 1 + self.saturation * offsets_3B11[2]
         eye_33 = torch.eye(3, device=device)
         luminance_13 = _luminance(device)
         # Saturation mixes each pixel with its own luminance, contrast with the crop's mean luminance.
@@ -54,7 +55,7 @@ class Color(Augmentation):
 
 @cache
 def _luminance(device: torch.device) -> Tensor:
-    """Returns the weights of the channels [1,3]; cached, as every copy from the host waits for the device."""
+    """Returns ITU-R BT.601's channel weights [1,3]; cached, because every copy from the host waits for the device."""
     return torch.tensor([[0.299, 0.587, 0.114]], device=device)
 
 
@@ -70,23 +71,23 @@ class Hue(Augmentation):
 
 
 def shift_hue(images_BCHW: Tensor, shifts_B: Tensor) -> Tensor:
-    """Shifts the hues of each image by its fraction of the color circle; grays have no hue and stay.
+    """Shifts the hues of each image by its fraction of the color circle; gray pixels have no hue and stay.
 
-    It uses the one-line HSV to RGB conversion: https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
+    The conversion from HSV to RGB, with its `k`, is: https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
     """
     red, green, blue = images_BCHW.unbind(dim=1)
     high_BHW, low_BHW = images_BCHW.amax(dim=1), images_BCHW.amin(dim=1)
     chroma_BHW = high_BHW - low_BHW
     safe_BHW = chroma_BHW.clamp(min=1e-6)
-    # In sixths of the circle from red: the highest channel determines the third.
+    # The hue is in sixths of the circle from red; the highest channel determines the third in which it lies.
     hue_BHW = torch.where(
         high_BHW == red,
         (green - blue) / safe_BHW,
         torch.where(high_BHW == green, 2 + (blue - red) / safe_BHW, 4 + (red - green) / safe_BHW),
     )
     hue_BHW = hue_BHW + 6 * shifts_B[:, None, None]
-    away_B3HW = torch.stack([(hue_BHW + offset) % 6 for offset in (5, 3, 1)], dim=1)
-    return high_BHW[:, None] - chroma_BHW[:, None] * torch.minimum(away_B3HW, 4 - away_B3HW).clamp(0, 1)
+    k_B3HW = torch.stack([(hue_BHW + offset) % 6 for offset in (5, 3, 1)], dim=1)
+    return high_BHW[:, None] - chroma_BHW[:, None] * torch.minimum(k_B3HW, 4 - k_B3HW).clamp(0, 1)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -14,14 +14,14 @@ from torch import Generator, Tensor
 
 from jersey.augment.base import Augmentation, bernoulli_mask, uniform
 
-_MAX_ASPECT = 3.0  # width to height, or height to width, in pixels
+_MAX_ASPECT = 3.0  # longer to shorter side; torchvision's default is 3.3
 
 
 @dataclass(eq=False, kw_only=True)
 class RandomErasing(Augmentation):
     """Paints a rectangle of a random color over a crop, with probability `p`.
 
-    Its area is uniform from 0 to `area`, a fraction of the crop.
+    The area of the rectangle is uniform from 0 to `area`, a fraction of the crop.
     """
 
     area: float
@@ -36,15 +36,15 @@ class RandomErasing(Augmentation):
         place_2B = uniform((2, batch), 0, 1, generator)
         color_BC11 = uniform((batch, channels, 1, 1), 0, 1, generator)
         # Rounded down, so that no rectangle is larger than allowed.
-        high_B = torch.sqrt(area_px_B * torch.exp(log_aspect_B)).clamp(max=height).floor()
-        wide_B = torch.sqrt(area_px_B * torch.exp(-log_aspect_B)).clamp(max=width).floor()
-        rows_BH = _span(high_B, place_2B[0], height)
-        columns_BW = _span(wide_B, place_2B[1], width)
+        height_px_B = torch.sqrt(area_px_B * torch.exp(log_aspect_B)).clamp(max=height).floor()
+        width_px_B = torch.sqrt(area_px_B * torch.exp(-log_aspect_B)).clamp(max=width).floor()
+        rows_BH = _span(height_px_B, place_2B[0], height)
+        columns_BW = _span(width_px_B, place_2B[1], width)
         return torch.where(rows_BH[:, None, :, None] & columns_BW[:, None, None, :], color_BC11, images_BCHW)
 
 
 def _span(length_px_B: Tensor, place_B: Tensor, size_px: int) -> Tensor:
-    """Returns the extent of each rectangle along one axis, bool [B,size_px]; all positions are equally likely."""
+    """Returns the pixels of one axis that each rectangle covers, bool [B,size_px]; all positions are equally likely."""
     first_B1 = (place_B * (size_px - length_px_B + 1)).floor()[:, None]
     pixels_P = torch.arange(size_px, device=place_B.device)
     return (pixels_P >= first_B1) & (pixels_P < first_B1 + length_px_B[:, None])

@@ -1,4 +1,4 @@
-"""Geometric augmentation: rotation, shear, scale, perspective and shift.
+"""Rotates, shears, scales, tilts and shifts crops.
 
 Shapes: B batch, C channels (3), H W size, P pixels. Images are float in [0, 1].
 """
@@ -19,9 +19,9 @@ from jersey.core.errors import UserError
 class Geometry(Augmentation):
     """Rotates, shears, scales, tilts and shifts crops in one bilinear resampling with mirrored borders.
 
-    Every parameter is the half-width of a uniform range around "no change".
+    Every setting is the half-width of a uniform range around "no change".
 
-    Args:
+    Attributes:
         rotation_deg: angle in degrees.
         shear_deg: angles in degrees, below 45, along x and along y.
         scale: 0.15 means a factor from 1/1.15 to 1.15, log-uniform, and another such factor for the aspect ratio.
@@ -43,10 +43,13 @@ class Geometry(Augmentation):
                 "which would mirror parts of a crop; keep them below 45 and 0.5"
             )
 
-    def draw(self, batch: int, generator: Generator, *, aspect_ratio: float = 1.0) -> Tensor:
+    def sample_homographies(self, batch: int, generator: Generator, *, aspect_ratio: float = 1.0) -> Tensor:
         """Samples homographies [B,3,3] from output to input coordinates, both x, y in [-1, 1].
 
-        The images' `aspect_ratio`, width / height, makes a rotation in these coordinates one in pixels.
+        Args:
+            batch: number of homographies, B.
+            generator: generator on the device of the result.
+            aspect_ratio: width / height of the images, with which a rotation is one in pixels.
         """
         angle, shear_x, shear_y, size, aspect, x, y, tilt_x, tilt_y = uniform((9, batch), -1, 1, generator)
         angle = angle * math.radians(self.rotation_deg)
@@ -55,6 +58,7 @@ class Geometry(Augmentation):
         scale_x = torch.exp(log_scale * (size + aspect / 2))
         scale_y = torch.exp(log_scale * (size - aspect / 2))
         cos, sin = torch.cos(angle), torch.sin(angle)
+        # Rotation times shear, scaled; the last column shifts, and the last row tilts.
         rows = [
             [scale_x * (cos - sin * shear_y), scale_x * (cos * shear_x - sin) / aspect_ratio, 2 * self.shift * x],
             [scale_y * (sin + cos * shear_y) * aspect_ratio, scale_y * (sin * shear_x + cos), 2 * self.shift * y],
@@ -64,17 +68,17 @@ class Geometry(Augmentation):
 
     def forward(self, images_BCHW: Tensor, generator: Generator) -> Tensor:
         batch, _, height, width = images_BCHW.shape
-        return warp(images_BCHW, self.draw(batch, generator, aspect_ratio=width / height))
+        return warp(images_BCHW, self.sample_homographies(batch, generator, aspect_ratio=width / height))
 
 
 def warp(images_BCHW: Tensor, homographies_B33: Tensor) -> Tensor:
-    """Resamples each image at its homography's points (output to input, x and y in [-1, 1], borders mirrored)."""
+    """Resamples each image through its homography (from output to input, x and y in [-1, 1]), with mirrored borders."""
     grid_BHW2 = project_grid(homographies_B33, size_px=images_BCHW.shape[2:])
     return F.grid_sample(images_BCHW, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def project_grid(homographies_B33: Tensor, *, size_px: Sequence[int]) -> Tensor:
-    """Maps the pixel centers of an image of `size_px` by each homography, to x and y [B,H,W,2]."""
+    """Returns the positions x, y [B,H,W,2] to which each homography maps the pixel centers; `size_px` is (H, W)."""
     height, width = size_px
     identity_123 = torch.eye(2, 3, device=homographies_B33.device)[None]
     grid_HW2 = F.affine_grid(identity_123, [1, 1, height, width], align_corners=False)[0]

@@ -38,18 +38,26 @@ class RandomJPEG(Augmentation):
 
 
 def compress(images_BCHW: Tensor, quality_B: Tensor) -> Tensor:
-    """Returns the images after JPEG compression at these qualities, in steps of 1/255."""
+    """Simulates JPEG compression.
+
+    Args:
+        images_BCHW: RGB images, float in [0, 1].
+        quality_B: qualities as integers from 1 to 95, as float.
+
+    Returns:
+        Decoded images, float [B,3,H,W] in [0, 1], in steps of 1/255.
+    """
     height, width = images_BCHW.shape[2:]
     fixed = constants(images_BCHW.device)
-    # Padding to whole blocks of chroma at half resolution.
+    # The image is padded to whole blocks of chroma at half resolution.
     bottom, right = -height % (2 * _BLOCK), -width % (2 * _BLOCK)
     whole_BCHW = F.pad((images_BCHW * 255).round(), (0, right, 0, bottom), mode="replicate")
     ycc_BCHW = (fixed.to_ycc_33 @ whole_BCHW.flatten(2) + fixed.offset_31).round().view_as(whole_BCHW)
-    luminance_B1HW = quantize(ycc_BCHW[:, :1], scaled(fixed.luminance_88, quality_B))[..., :height, :width]
-    # Below the image its last means are repeated, to the right of it its last pixels.
-    means_B2hw = halved(ycc_BCHW[:, 1:, : height + height % 2])
+    luminance_B1HW = quantize(ycc_BCHW[:, :1], quantization_steps(fixed.luminance_88, quality_B))[..., :height, :width]
+    # As in libjpeg, the last row of means is repeated below the image, and the last column of pixels to its right.
+    means_B2hw = halve(ycc_BCHW[:, 1:, : height + height % 2])
     means_B2hw = F.pad(means_B2hw, (0, 0, 0, ycc_BCHW.shape[2] // 2 - means_B2hw.shape[2]), mode="replicate")
-    halved_B2hw = quantize(means_B2hw, scaled(fixed.chrominance_88, quality_B))
+    halved_B2hw = quantize(means_B2hw, quantization_steps(fixed.chrominance_88, quality_B))
     # The padding of the last blocks is excluded from upsampling.
     inside_B2hw = halved_B2hw[..., : (height + 1) // 2, : (width + 1) // 2]
     chrominance_B2HW = F.interpolate(inside_B2hw, scale_factor=2, mode="bilinear", align_corners=False).round()
@@ -58,15 +66,15 @@ def compress(images_BCHW: Tensor, quality_B: Tensor) -> Tensor:
     return rgb_BCP.round().clamp(0, 255).view_as(images_BCHW) / 255
 
 
-def halved(planes_BCHW: Tensor) -> Tensor:
+def halve(planes_BCHW: Tensor) -> Tensor:
     """Returns means of 2 x 2 integers; halves are rounded down and up alternately along a row, as in libjpeg."""
     means_BChw = F.avg_pool2d(planes_BCHW, 2)
     odd_w = torch.arange(means_BChw.shape[-1], device=planes_BCHW.device) % 2
     return (means_BChw + 0.25 + 0.25 * odd_w).floor()
 
 
-def scaled(standard_88: Tensor, quality_B: Tensor) -> Tensor:
-    """Returns quantization steps [B,8,8] for each quality, scaled as in libjpeg."""
+def quantization_steps(standard_88: Tensor, quality_B: Tensor) -> Tensor:
+    """Returns quantization steps [B,8,8] for each quality, scaled from those at quality 50 as in libjpeg."""
     percent_B = torch.where(quality_B < 50, (5000 / quality_B).floor(), 200 - 2 * quality_B)
     return ((standard_88 * percent_B[:, None, None] + 50) / 100).floor().clamp(1, 255)
 
@@ -85,7 +93,16 @@ def quantize(planes_BCHW: Tensor, steps_B88: Tensor) -> Tensor:
 
 
 class Constants(NamedTuple):
-    """The constants of JPEG on one device: cosine transform, color conversion and standard tables."""
+    """The constants of JPEG on one device.
+
+    Attributes:
+        cosines_88: discrete cosine transform, orthonormal.
+        to_ycc_33: conversion from RGB to luminance and two chrominances, before `offset_31` is added.
+        to_rgb_33: inverse of `to_ycc_33`.
+        offset_31: addend of luminance and chrominances.
+        luminance_88: quantization steps of the luminance at quality 50.
+        chrominance_88: quantization steps of both chrominances at quality 50.
+    """
 
     cosines_88: Tensor
     to_ycc_33: Tensor
@@ -97,7 +114,7 @@ class Constants(NamedTuple):
 
 @cache
 def constants(device: torch.device) -> Constants:
-    """Returns the constants on a device; cached, as every copy from the host waits for the device."""
+    """Returns the constants on a device; cached, because every copy from the host waits for the device."""
     index_8 = torch.arange(_BLOCK, dtype=torch.float64)
     cosines_88 = torch.cos((index_8 + 0.5) * index_8[:, None] * math.pi / _BLOCK) * math.sqrt(2 / _BLOCK)
     cosines_88[0] /= math.sqrt(2)

@@ -17,8 +17,8 @@ from jersey.augment.geometry import Geometry, project_grid
 from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 
-TOGETHER = "all together"
-NUMBERS = ("1", "4", "7", "00", "12", "23", "38", "56")
+TOGETHER = "all together"  # the name of the whole pipeline beside those of its operations
+NUMBERS = ("1", "4", "7", "00", "12", "23", "38", "56")  # short and long ones, with every digit but 9
 SIZE_PX = 64
 
 
@@ -38,11 +38,19 @@ class Magnitude:
 
 
 def magnitudes(augment: Callable[[Tensor, Generator], Tensor] | None) -> dict[str, Magnitude]:
-    """Measures each operation alone, by its name, and all `TOGETHER`; returns nothing for None."""
+    """Measures each operation alone and all together.
+
+    Args:
+        augment: function from uint8 crops [B,3,H,W] and a generator to float crops in 0..255, or None.
+
+    Returns:
+        Magnitudes by name of the operation (of an `Augment`) and for `TOGETHER`; empty for None.
+    """
     if augment is None:
         return {}
     found = {}
-    for name, operation in augment.operations.items() if isinstance(augment, Augment) else ():
+    operations = dict(augment.operations.items()) if isinstance(augment, Augment) else {}
+    for name, operation in operations.items():
         moved = _moved_percent(operation) if isinstance(operation, Geometry) else ()
         found[name] = Magnitude(mean_change(Augment(operation=cast("Augmentation", operation))), *moved)
     return found | {TOGETHER: Magnitude(mean_change(augment))}
@@ -61,8 +69,10 @@ def mean_change(augment: Callable[[Tensor, Generator], Tensor], *, rounds: int =
 
 
 def _moved_percent(geometry: Geometry) -> tuple[float, float]:
-    maps = geometry.draw(64, torch.Generator().manual_seed(0)), torch.eye(3)[None]
-    moved_BHW2, still_1HW2 = (project_grid(each_B33, size_px=(SIZE_PX, SIZE_PX)) for each_B33 in maps)
+    """Returns mean and 95th percentile of the distance by which points are moved, in percent of a side."""
+    homographies_B33 = geometry.sample_homographies(64, torch.Generator().manual_seed(0))
+    moved_BHW2 = project_grid(homographies_B33, size_px=(SIZE_PX, SIZE_PX))
+    still_1HW2 = project_grid(torch.eye(3)[None], size_px=(SIZE_PX, SIZE_PX))
     percent = (moved_BHW2 - still_1HW2).norm(dim=-1).flatten() / 2 * 100  # a side is 2 long
     return percent.mean().item(), percent.quantile(0.95).item()
 

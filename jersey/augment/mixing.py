@@ -21,9 +21,9 @@ MIXING = 1  # last counter of the random numbers, which separates them from the 
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Mixes each crop of a batch with the previous one, as `mixed` defines.
+    """Mixes each crop of a batch with the previous one, in the way that `mixed` defines.
 
-    Args:
+    Attributes:
         alpha: parameter of Beta(alpha, alpha), from which the fraction that a crop keeps is sampled once per batch:
             mostly near 0 or 1 for a small alpha, uniform for 1.
         p: probability that a batch is mixed, above 0.
@@ -42,10 +42,17 @@ class Mix:
     def __call__(
         self, images_BCHW: Tensor, labels_B: Tensor, generator: Generator, *, num_classes: int
     ) -> tuple[Tensor, Tensor]:
-        """Returns mixed images, float [B,C,H,W], and fractions of their labels, float [B,K+1], the last illegible.
+        """Mixes a batch.
 
-        Images are in 0..255, labels are class indices or ILLEGIBLE_INDEX. The generator is on the CPU, so that the
-        device does not wait for the parameters of a batch.
+        Args:
+            images_BCHW: images in 0..255.
+            labels_B: class indices or ILLEGIBLE_INDEX, int64.
+            generator: generator on the CPU, so that the device does not wait for the parameters of a batch.
+            num_classes: number of classes, K.
+
+        Returns:
+            Mixed images, float [B,C,H,W], and the fraction of each label in them, float [B,K+1], the last of which is
+            that of illegible crops.
         """
         # torch has no public beta distribution that takes a generator.
         rng = np.random.default_rng(int(torch.randint(2**63 - 1, (), generator=generator)))
@@ -57,9 +64,15 @@ class Mix:
         return images_BCHW, lam * one_hot_BJ + (1 - lam) * one_hot_BJ.roll(1, 0)
 
     def mixed(self, images_BCHW: Tensor, lam: float, rng: np.random.Generator) -> tuple[Tensor, float]:
-        """Mixes each image with the previous one; returns the result and the fraction of it that is the image's own.
+        """Mixes each image with the previous one.
 
-        The fraction may differ from the sampled `lam`, as pixels cannot be divided.
+        Args:
+            images_BCHW: images, float in 0..255.
+            lam: fraction that each image should keep.
+            rng: source of all other parameters.
+
+        Returns:
+            Mixed images, and the fraction that each has kept, which may differ from `lam`: pixels cannot be divided.
         """
         raise NotImplementedError
 
@@ -88,6 +101,12 @@ class CutMix(Mix):
 
 
 def box_side(size_px: int, lam: float, sample: Callable[[int], int]) -> slice:
-    """Returns one side of the box, sqrt(1 - lam) of the image's, around a sampled center, cut at the border."""
+    """Returns the rows or columns of a box around a sampled center, cut at the border.
+
+    Args:
+        size_px: height or width of the image.
+        lam: fraction of the area outside an uncut box, whose sides are sqrt(1 - lam) of the image's.
+        sample: function that samples an integer below its argument.
+    """
     center, half = int(sample(size_px)), int(math.sqrt(1 - lam) / 2 * size_px)
     return slice(max(center - half, 0), min(center + half, size_px))

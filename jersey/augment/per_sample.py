@@ -17,10 +17,14 @@ from jersey.core.errors import UserError
 
 
 class PerSample(Augmentation):
-    """Applies `transform`, such as `v2.RandAugment()`, to each crop separately; waits for the device once per batch.
+    """Applies a transform to each crop separately; the host waits for the device once per batch.
 
-    A crop is uint8 [3,H,W], which every transform accepts; the result may be uint8 or float in [0, 1] and must have
-    the crop's size.
+    Args:
+        transform: function of a crop, such as `v2.RandAugment()`. It gets uint8 [3,H,W], which every transform accepts,
+            and returns uint8 or float in [0, 1] of the same size.
+
+    Raises:
+        UserError: the transform changes the size of a crop (from `forward`).
     """
 
     def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
@@ -34,9 +38,9 @@ class PerSample(Augmentation):
         bytes_BCHW = (images_BCHW * 255).round().to(torch.uint8)
         device = images_BCHW.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            return torch.stack([self._one(crop, seed) for crop, seed in zip(bytes_BCHW, seeds, strict=True)])
+            return torch.stack([self._transformed(crop, seed) for crop, seed in zip(bytes_BCHW, seeds, strict=True)])
 
-    def _one(self, crop_CHW: Tensor, seed: int) -> Tensor:
+    def _transformed(self, crop_CHW: Tensor, seed: int) -> Tensor:
         torch.default_generator.manual_seed(seed)
         if crop_CHW.is_cuda:
             torch.cuda.manual_seed(seed)  # torch.manual_seed would also seed other devices, which are not restored

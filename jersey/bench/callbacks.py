@@ -2,11 +2,13 @@
 
     python -m jersey.bench.callbacks runs/quickstart/RUN
 
-Repeats the run in a temporary folder, and adds up the time in the hooks of each callback inside of epochs, and outside:
-at the start and the end of the run and around the test. Aim's time for an image counts for the callback that makes it;
-a checkpoint is copied in the hook and written by a thread.
+It repeats the run in a temporary folder and sums the time in the hooks of each callback, separately for those inside
+of epochs and for those outside: at the start and the end of the run, and around the test. The time in which Aim stores
+an image is part of the callback that plots it. Of a checkpoint, only the copy in memory is timed, because a thread
+writes the file.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,15 +36,19 @@ class ProfileHooks(Callback):
 
 
 def sum_by_callback(durations_s: Mapping[str, list[float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Returns the seconds of each callback inside and outside of epochs, from the durations of a profiler's actions."""
+    """Returns the seconds of each callback inside of epochs, and those outside of them.
+
+    Args:
+        durations_s: seconds of every call by action, as Lightning's `SimpleProfiler` records them.
+    """
     in_epochs_s: dict[str, float] = defaultdict(float)
     once_s: dict[str, float] = defaultdict(float)
     for action, values_s in durations_s.items():
-        kind, _, rest = action.partition("]")
-        if kind == "[Callback":
-            hook = rest.rpartition(".")[2]
-            side = once_s if hook.startswith(ONCE_PREFIXES) else in_epochs_s
-            side[rest.partition(".")[0].partition("{")[0]] += sum(values_s)
+        # Such as "[Callback]RunCheckpoint{'monitor': 'val/acc_top1', 'mode': 'max'}.on_train_epoch_end".
+        if found := re.fullmatch(r"\[Callback\](\w+).*\.(\w+)", action):
+            callback, hook = found.groups()
+            seconds = once_s if hook.startswith(ONCE_PREFIXES) else in_epochs_s
+            seconds[callback] += sum(values_s)
     return in_epochs_s, once_s
 
 
@@ -60,9 +66,9 @@ def measure(folder: Path, changes: Sequence[str]) -> dict[str, Any]:
     epochs_s = durations_s["run_training_epoch"]
     by_cost = sorted({*inside_s, *once_s}, key=lambda name: -inside_s.get(name, 0.0))
     seconds = [(name, inside_s.get(name, 0.0), once_s.get(name, 0.0)) for name in by_cost]
-    rows = [["callback", "inside epochs s", "fraction of epochs", "outside s"]]
+    rows = [["callback", "inside epochs s", "of the epochs", "outside s"]]
     for name, inside, once in (*seconds, ("total", sum(inside_s.values()), sum(once_s.values()))):
-        rows.append([name, f"{inside:.2f}", f"{inside / sum(epochs_s):.2%}", f"{once:.2f}"])
+        rows.append([name, f"{inside:.2f}", f"{100 * inside / sum(epochs_s):.2f} %", f"{once:.2f}"])
     print("\n".join(format_table(rows)))
     fraction = sum(inside_s.values()) / sum(epochs_s)
     return {"epochs": len(epochs_s), "epochs_s": round(sum(epochs_s), 1), "fraction": round(fraction, 4)}

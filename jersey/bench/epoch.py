@@ -2,23 +2,24 @@
 
     python -m jersey.bench.epoch runs/resnet18_small/RUN --set='size_px=(128, 128)'
 
-Trains the config of a run folder with all its callbacks, Aim and checkpoints in a temporary folder; only the number of
-batches is limited. Between its epochs, the same process trains with the same number of batches:
+It trains the config of a run folder with all its callbacks, Aim and checkpoints in a temporary folder; only the number
+of batches is limited. Between these epochs, the same process trains the baselines on the same number of batches:
 
 - bare step: the same network and precision, batches that are already on the device, forward, backward, torch's AdamW;
 - torchvision: ImageFolder, v2 transforms, a DataLoader with one worker per core, then the bare step;
-- timm: its own loader and its network of that name, then the bare step; left out if timm is not installed.
+- timm: its own loader and its network of the same name, then the bare step; left out if timm is not installed.
 
 `training` is the time from the start of an epoch to its validation. `epoch` includes a validation of the same number of
-batches, which is equal for all, and, for jersey alone, checkpoints, metrics and images: a shortened epoch has as many
-of them as a whole one. The data set needs one folder per class, because torchvision and timm read no other layout.
+batches, which is equal for all candidates. For jersey alone, it also includes checkpoints, metrics and images; a
+shortened epoch has as many of them as a whole one. The data set needs one folder per class, because torchvision and
+timm read no other layout.
 
-Several networks and sizes get one row each; on a machine with a GPU:
+Several networks and sizes are compared in a table with one row each, for example on a machine with a GPU:
 
     python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --set=batch_size=256 --batches=50
 
-`busy` is the fraction of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`), `GB` the
-peak GPU memory in them, the networks of the baselines included.
+`busy` is the fraction of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`). `GB` is the
+peak GPU memory in them, including the networks of the baselines.
 
 Shapes: B batch, H W size.
 """
@@ -60,18 +61,33 @@ BASELINES = ("bare step", "torchvision", "timm")
 
 @dataclass
 class BareLoop:
-    """A training loop without anything but the bare step."""
+    """A training loop that does nothing but the bare step.
+
+    Attributes:
+        network: network that is trained.
+        loader: batches of an epoch.
+        dtype: data type of autocast; None disables it.
+        optimizer: torch's AdamW.
+    """
 
     network: nn.Module
     loader: TrainBatches
-    dtype: torch.dtype | None  # of autocast; None disables it
+    dtype: torch.dtype | None
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
 
     def epoch(self, val: Sequence[Batch], validated: nn.Module) -> tuple[float, float]:
-        """Returns the seconds of the training, and those including a validation of `validated` on these batches."""
+        """Trains an epoch, then runs a validation.
+
+        Args:
+            val: batches of the validation.
+            validated: network of the validation, the same for all baselines.
+
+        Returns:
+            The seconds of the training, and those of both.
+        """
         wait_for_device()
         started = time.perf_counter()
         self.network.train()
@@ -98,8 +114,13 @@ class BetweenEpochs(L.Callback):
     """Records the times of a fit's epochs and trains the baselines between them; it must be the first callback.
 
     Args:
-        architecture: timm's name of the network.
+        architecture: name of timm's network.
         batches: number of batches per epoch.
+
+    Attributes:
+        times_s: seconds of "training" and of the whole "epoch" by candidate, one value per epoch.
+        spans_s: start and end of each of jersey's epochs, on the clock of `time.perf_counter`.
+        peak_bytes: peak GPU memory in jersey's epochs; 0 without a GPU.
     """
 
     def __init__(self, architecture: str, batches: int) -> None:
@@ -107,8 +128,8 @@ class BetweenEpochs(L.Callback):
         self._baselines: dict[str, BareLoop] = {}
         self._val: list[Batch] = []
         self.times_s: dict[str, Times] = {"training": {}, "epoch": {}}
-        self.spans_s: list[tuple[float, float]] = []  # start and end of jersey's epochs
-        self.peak_bytes = 0  # of GPU memory in jersey's epochs
+        self.spans_s: list[tuple[float, float]] = []
+        self.peak_bytes = 0
         self._started = self._trained = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -169,7 +190,7 @@ class EpochTimes:
         times_s: seconds of "training" and of the whole "epoch" by candidate, one value per round.
         crops: number of training crops per epoch.
         busy: fraction of jersey's epochs in which the GPU was busy; None without a GPU.
-        gpu_gb: peak GPU memory in jersey's epochs, the networks of the baselines included; None without a GPU.
+        gpu_gb: peak GPU memory in jersey's epochs, including the networks of the baselines; None without a GPU.
     """
 
     times_s: dict[str, Times]
@@ -179,14 +200,24 @@ class EpochTimes:
 
 
 def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) -> EpochTimes:
-    """Trains all candidates in turn."""
+    """Trains all candidates in turn, for one round of warm-up and `rounds` timed ones.
+
+    Args:
+        folder: run folder to repeat.
+        changes: overrides of its config.
+        rounds: number of timed epochs.
+        batches: number of batches per epoch.
+
+    Raises:
+        UserError: if the folder has no config, or the data set has illegible crops.
+    """
     limits = (f"trainer.epochs={rounds + 1}", f"trainer.limit_batches={batches}")
     name, config = harness.load_run(folder, [*changes, *limits])
     between = BetweenEpochs(configs.flatten(config).get("module.network.architecture", "resnet18"), batches)
     experiment = harness.with_callbacks(configs.build(config), between=between)
     data = experiment.read_data()
     if any(split.illegible for split in data.splits.values()):
-        problem = "has illegible crops, which the baselines would train on as a class; use a data set without them"
+        problem = "has illegible crops, which the baselines would learn as a class; use a data set without them"
         raise UserError(f"{data.root} {problem}")
     run, load = open_run(harness.workdir(), name, "bench", config_files=config_files(name, config)), GpuLoad()
     tracker = AimTracker(repo=run.path / ".aim", experiment=name, run_name="bench", hash_file=run.path / "aim_hash")
@@ -214,13 +245,13 @@ def bench(
     rounds: int = 4,
     batches: int = 8,
 ) -> dict[str, Any]:
-    """Prints two tables per network and size, and with several of them a growing table with one row each.
+    """Prints two tables per network and size; after the second and each later one, also a table of all so far.
 
     Args:
         folder: run folder to repeat, such as runs/quickstart/20261121-101500.
         changes: change of its config, such as data.batch_size=64; may be given several times.
-        architectures: networks to compare, such as resnet18 resnet50; the run's own if left out.
-        px: sides of the network's input in pixels, such as 64 128; the run's own size if left out.
+        architectures: networks to compare, such as resnet18 resnet50; by default the run's own.
+        px: sides of the network's input in pixels, such as 64 128; by default the run's own size.
         rounds: number of timed epochs after one of warm-up, such as 4.
         batches: number of batches per epoch, such as 50.
     """

@@ -1,6 +1,7 @@
-"""Measures how busy a GPU is with `nvidia-smi`.
+"""Measures with `nvidia-smi` how busy a GPU is.
 
-It reports the fraction of its last sampling period (up to a second) in which a kernel ran, so short phases blur.
+Its value is the fraction of its last sampling period, of up to a second, in which a kernel ran. Phases that are shorter
+than the period cannot be distinguished.
 """
 
 import statistics
@@ -11,19 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from shutil import which
 
-EVERY_MS = 50
-QUERY = ("--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", f"--loop-ms={EVERY_MS}")
+INTERVAL_MS = 50  # shorter than the sampling period, so that no value of `nvidia-smi` is missed
+QUERY = ("--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", f"--loop-ms={INTERVAL_MS}")
 
 
 class GpuLoad:
-    """Samples the first GPU of the machine; without `nvidia-smi` there are no samples."""
+    """Samples the first GPU of the machine; without `nvidia-smi` there are no samples.
+
+    Attributes:
+        samples: pairs of a time on the clock of `time.perf_counter`, in seconds, and the busy fraction.
+    """
 
     def __init__(self) -> None:
-        self.samples: list[tuple[float, float]] = []  # time, and the busy fraction
+        self.samples: list[tuple[float, float]] = []
 
     @contextmanager
     def sampled(self) -> Iterator[None]:
-        """Samples while the body runs."""
+        """Samples while the body of the `with` statement runs."""
         program = which("nvidia-smi")
         if program is None:
             yield
@@ -40,10 +45,14 @@ class GpuLoad:
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.strip().isdigit():  # some GPUs report no load
+            if line.strip().isdigit():  # some GPUs report "[N/A]"
                 self.samples.append((time.perf_counter(), int(line) / 100))
 
     def mean(self, spans_s: list[tuple[float, float]]) -> float | None:
-        """Returns the mean busy fraction in spans on the clock of `time.perf_counter`; None without samples."""
+        """Returns the mean busy fraction; None without samples.
+
+        Args:
+            spans_s: pairs of start and end on the clock of `time.perf_counter`; other samples are ignored.
+        """
         inside = [load for at_s, load in self.samples if any(start <= at_s <= end for start, end in spans_s)]
         return statistics.fmean(inside) if inside else None

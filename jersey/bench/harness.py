@@ -1,27 +1,25 @@
 """The parts that all benchmarks share: command line, repeated runs, tables of times, and the last line of JSON.
 
-Candidates take turns within rounds (`jersey.core.timing`), so that a slow minute of the machine affects all of them; a
-ratio is the median over rounds with its quartiles.
+Candidates take turns within rounds (`jersey.core.timing`), so that a slow minute of the machine affects all of them. A
+speed ratio is the median of the ratios of all rounds, with its quartiles.
 """
 
-import argparse
 import dataclasses
 import functools
-import inspect
 import json
-import re
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback
 
 from jersey import config as configs
 from jersey.cli.commands import config_files
+from jersey.core.command_line import parser_for
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
 from jersey.core.tables import format_table
@@ -38,41 +36,16 @@ def command(name: str, doc: str | None, measure: Callable[..., dict[str, Any]]) 
     """Runs a benchmark as a command; exits with code 1 if it misses a limit that it sets itself.
 
     Args:
-        name: module of the benchmark, and its name in the line of JSON.
-        doc: description for `--help`.
-        measure: prints tables and returns the numbers of the line of JSON; its parameters are the command's options.
+        name: module of the benchmark in `jersey.bench`, and its name in the line of JSON.
+        doc: docstring of the module, which `--help` shows.
+        measure: function that prints tables and returns the numbers of the line of JSON; its parameters become the
+            arguments of the command (see `parser_for`).
     """
     with exit_on_user_error():
         set_up_console()
-        numbers = measure(**vars(parser_for(name, doc, measure).parse_args()))
+        numbers = measure(**vars(parser_for(f"jersey.bench.{name}", doc, measure).parse_args()))
     print(json.dumps({"bench": name, "machine": machine(), **numbers}))
     sys.exit(0 if numbers.get("passed", True) else 1)
-
-
-def parser_for(name: str, doc: str | None, measure: Callable[..., dict[str, Any]]) -> argparse.ArgumentParser:
-    """Derives the command line from the signature of `measure`, and its help from the `Args:` of the docstring."""
-    style = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=f"python -m jersey.bench.{name}", description=doc, formatter_class=style)
-    listing = (inspect.getdoc(measure) or "").partition("Args:\n")[2]
-    texts = dict(re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", listing, re.MULTILINE))
-    for parameter in inspect.signature(measure).parameters.values():
-        text = " ".join(texts.get(parameter.name, "").rstrip(".").replace("%", "%%").split())
-        _add_argument(parser, parameter, text)
-    return parser
-
-
-def _add_argument(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
-    """`folder` is a run, `changes` apply to its config; other parameters are options with the type of their default."""
-    name, default, options = parameter.name, parameter.default, get_args(parameter.annotation)
-    about: dict[str, Any] = {"default": default, "help": f"{text} (default: %(default)s)"}
-    if name == "folder":
-        parser.add_argument(name, type=Path, nargs=None if default is parameter.empty else "?", help=text)
-    elif name == "changes":
-        parser.add_argument("--set", action="append", default=[], dest=name, metavar="PATH=VALUE", help=text)
-    elif isinstance(default, tuple):
-        parser.add_argument(f"--{name}", nargs="+", type=options[0], **about | {"help": text})
-    else:
-        parser.add_argument(f"--{name}", type=type(default), choices=options or None, **about)
 
 
 def workdir() -> Path:
@@ -81,7 +54,15 @@ def workdir() -> Path:
 
 
 def load_run(folder: Path, changes: Sequence[str] = ()) -> tuple[str, Any]:
-    """Returns the experiment's name and the config of a run folder after changes and checks."""
+    """Returns the experiment's name and the config of a run folder, changed and checked.
+
+    Args:
+        folder: run folder, or its config.json.
+        changes: overrides `path=value`.
+
+    Raises:
+        UserError: if the folder has no config, or a change or the changed config is invalid.
+    """
     name, config = load(folder)
     for change in changes:
         configs.apply_override(config, change)
@@ -91,13 +72,21 @@ def load_run(folder: Path, changes: Sequence[str] = ()) -> tuple[str, Any]:
 
 def with_callbacks(experiment: Experiment, **callbacks: Callback) -> Experiment:
     """Returns the experiment with these callbacks in front of its own."""
-    make_trainer: Any = experiment.trainer  # a partial in every config
+    make_trainer: Any = experiment.trainer  # every config has a partial here
     trainer = functools.partial(make_trainer, callbacks={**callbacks, **make_trainer.keywords["callbacks"]})
     return dataclasses.replace(experiment, trainer=trainer)
 
 
 def repeat_run(name: str, config: Any, parent: Path, run_name: str, **callbacks: Callback) -> None:
-    """Runs a config in a new folder below `parent` with additional callbacks."""
+    """Runs a config with additional callbacks.
+
+    Args:
+        name: name of the experiment.
+        config: config of the experiment.
+        parent: folder in which the run folder `name/run_name` and the Aim repository are created.
+        run_name: name of the new run folder.
+        callbacks: callbacks by name, which are called before those of the config.
+    """
     run = open_run(parent, name, run_name, config_files=config_files(name, config))
     experiment = with_callbacks(configs.build(config), **callbacks)
     experiment.run(run, aim_repo=parent / ".aim", flat_config=configs.flatten(config))
@@ -108,7 +97,11 @@ def print_speeds(
 ) -> dict[str, dict[str, float]]:
     """Prints one row per candidate: median time, speed, and speed relative to `baseline`; returns the same numbers.
 
-    Each time covers `crops` crops.
+    Args:
+        title: line above the table.
+        times_s: seconds by candidate, one value per round.
+        baseline: candidate with which the others are compared.
+        crops: number of crops that are processed in each of the times.
     """
     rows, numbers = [["", "median ms", "crops/s", f"speed relative to {baseline}"]], {}
     for name, values in times_s.items():

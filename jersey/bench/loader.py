@@ -2,18 +2,17 @@
 
     python -m jersey.bench.loader --crops=10000
 
-Writes the crops (a few hundred synthetic ones, each in many files) into a temporary folder, and opens them twice like a
-run: the first start decodes every file, the second finds the decoded crops. Memory is the anonymous memory of this
-process; decoded crops are in a mapped file, whose pages the system can reclaim.
+It writes the crops (copies of a few hundred synthetic ones) to a temporary folder and opens them twice, as a run does:
+the first start decodes every file, the second finds the decoded crops. Memory is the anonymous memory of this process:
+decoded crops are in a mapped file, whose pages the system can reclaim.
 
-Then it times epochs of batches in turn: jersey's, augmented already, and those of torchvision and timm as in
-`jersey.bench.reference_loaders`.
+Then it times epochs of the loaders in turn: jersey's with its augmentation, and those of torchvision and timm that
+`jersey.bench.reference_loaders` describes.
 """
 
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,12 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.synth.generate import generate
 
 NUMBERS = tuple(map(str, range(20)))
-GENERATED = 400  # distinct train crops
-EVAL = 40
+GENERATED = 400  # distinct train crops; all others are copies, because rendering is slow
+EVAL = 40  # val crops, and test crops; they are only opened
 
 
 def write_crops(root: Path, *, crops: int, px: int) -> None:
-    """Generates a small data set and copies its train crops."""
+    """Generates a small data set, and copies its train crops until there are `crops`, of `px` pixels per side."""
     generate(root, numbers=NUMBERS, train=GENERATED, val=EVAL, test=EVAL, size_px=px, seed=0)
     originals = [(file, file.read_bytes()) for file in sorted((root / "train").glob("*/*.jpg"))]
     for index in range(len(originals), crops):
@@ -43,7 +42,11 @@ def write_crops(root: Path, *, crops: int, px: int) -> None:
 
 
 def open_data(root: Path, *, px: int) -> tuple[JerseyDataModule, float, float]:
-    """Opens the data set like a run; returns it, the seconds, and the growth of memory in MB."""
+    """Opens the data set as a run does, with crops of `px` pixels per side.
+
+    Returns:
+        The data module, the seconds that it took, and the growth of the anonymous memory in MB.
+    """
     before = _anonymous_mb()
     started = time.perf_counter()
     data = JerseyDataModule(str(root), seed=0, size_px=(px, px), sampler_power=0.5, cache=".decoded")
@@ -61,7 +64,12 @@ def epochs(data: JerseyDataModule, *, batches: int) -> dict[str, Callable[[], ob
         for index, batch in zip(range(batches), loader, strict=False):
             augment(batch["images"].to(device), derived_generator(device, 0, index))
 
-    return {"jersey": jersey, **{name: partial(deque, each, maxlen=0) for name, each in loaders.items()}}
+    return {"jersey": jersey, **{name: partial(_iterate, each) for name, each in loaders.items()}}
+
+
+def _iterate(batches: Iterable[object]) -> None:
+    for _ in batches:
+        pass
 
 
 def _anonymous_mb() -> float:

@@ -8,14 +8,16 @@ process on the CPU with torch's number of threads (`OMP_NUM_THREADS`), on synthe
 
 - torch: the trained network;
 - onnx: the exported file, which resizes the crops first;
-- onnx, no resize: the same file without the resize, to see its cost;
+- onnx, no resize: the same file without the resize, which shows the cost of the resize;
 - fp16, int8: the variants, even if the export would refuse them (int8 is calibrated on a few synthetic crops, which
   changes its predictions but not its speed);
-- predictor: `jersey.inference.Predictor` on decoded crops, up to its predictions, and on JPEG files.
+- predictor: `jersey.inference.Predictor`, from decoded crops to predictions;
+- predictor, files: the same, from JPEG files.
 
-The predictor's overhead is the fraction of its time beyond the file's: above 15 % at batch size 64, the exit code is 1.
+The overhead is the fraction of the predictor's time that the exported file alone does not need. If it is above 15 % at
+batch size 64, the exit code is 1.
 
-Shapes: N crops of a batch, B the same for torch, H W the network's size.
+Shapes: N or B crops of a batch, M distinct crops, H W size of the network's input.
 """
 
 from pathlib import Path
@@ -45,23 +47,24 @@ from jersey.synth.typefaces import TRAIN
 
 SIDES_PX = (64, 128)
 CLASSES = 100
-ROUNDS = {1: 15, 64: 3}  # by batch size
+ROUNDS = {1: 15, 64: 3}  # by batch size; rounds of one crop are short
 MAX_OVERHEAD = 0.15  # fraction of the predictor's time at the largest batch size
 
 
 def random_network(side_px: int) -> ExportModule:
-    """Returns a ResNet-18 after one batch of noise, so that batch normalization has statistics."""
+    """Returns a ResNet-18 with random weights for crops of `side_px` pixels per side."""
     torch.manual_seed(0)
     labels = Labels.from_names(map(str, range(CLASSES)))
     network = resnet_classifier(labels=labels, weights=None).train()
     with torch.no_grad():
-        network(torch.randint(0, 256, (8, 3, side_px, side_px), dtype=torch.uint8))
+        noise_BCHW = torch.randint(0, 256, (8, 3, side_px, side_px), dtype=torch.uint8)
+        network(noise_BCHW)  # statistics for batch normalization
     settings = ExportSettings(labels=labels, size_px=(side_px, side_px), resize_mode="stretch")
     return ExportModule(network, settings)
 
 
 def network_of_run(folder: Path) -> ExportModule:
-    """Returns the network of a run with its best weights; raises UserError if the folder has none."""
+    """Returns the network of a run with its best weights; raises a UserError if the folder has none."""
     _, config = load(folder)
     if not (folder / BEST_CHECKPOINT).exists():
         raise UserError(f"{folder} has no {BEST_CHECKPOINT}; choose a run that has finished an epoch")
@@ -78,7 +81,7 @@ def measure(folder: Path | None = None) -> dict[str, Any]:
     """Prints one table per network and batch size.
 
     Args:
-        folder: run folder with the network, such as runs/quickstart/20261121-101500; random weights if left out.
+        folder: run folder with the network, such as runs/quickstart/20261121-101500; by default random weights.
     """
     if folder:
         networks = {str(folder): network_of_run(folder)}
@@ -94,13 +97,18 @@ def measure(folder: Path | None = None) -> dict[str, Any]:
             for batch, times_s in by_batch.items()
         }
     overhead = max(overheads)
-    print(f"overhead of the predictor on arrays: {overhead:.1%} of its time, at the largest batch size")
+    print(f"overhead of the predictor: {100 * overhead:.1f} % of its time at the largest batch size")
     numbers = {"overhead": round(overhead, 4), "max_overhead": MAX_OVERHEAD, "passed": overhead <= MAX_OVERHEAD}
     return {"networks": result, **numbers}
 
 
 def times_of(module: ExportModule, rounds: dict[int, int]) -> dict[int, harness.Times]:
-    """Returns the seconds per batch by batch size and candidate, one value per round."""
+    """Returns the seconds per batch, by batch size and candidate, one value per round.
+
+    Args:
+        module: network with its export settings.
+        rounds: number of rounds by batch size.
+    """
     with TemporaryDirectory() as folder:
         paths = _export(module, Path(folder))
         return {batch: _times_s(module, paths, batch, rounds[batch]) for batch in rounds}
@@ -139,7 +147,7 @@ def _times_s(module: ExportModule, paths: dict[str, Path], batch: int, rounds: i
 
 
 def crops_of(count: int, size_px: tuple[int, int]) -> np.ndarray:
-    """Returns synthetic crops, uint8 [N,H,W,3], which repeat a few."""
+    """Returns `count` synthetic crops, uint8 [N,H,W,3], in which three distinct ones are repeated."""
     rng = np.random.default_rng(0)
     few = [render_crop(number, rng=rng, typefaces=TRAIN, size_px=max(size_px)) for number in ("7", "23", "00")]
     resized_MHW3 = np.stack([np.asarray(Image.fromarray(crop.image_HW3).resize(size_px[::-1])) for crop in few])

@@ -1,7 +1,7 @@
 """Reference loaders of a folder of crops for benchmarks: torchvision's and timm's, set up as in their training scripts.
 
 Both decode and augment every crop anew in each epoch, one by one, in worker processes. They run with favorable
-settings: persistent workers, one per core, and no horizontal flip.
+settings: one persistent worker per core, and no horizontal flip.
 
 Shapes: B batch, H W size.
 """
@@ -22,14 +22,20 @@ from jersey.data.datamodule import JerseyDataModule
 from jersey.models.normalization import MEAN_RGB, STD_RGB
 
 TrainBatches = Iterable[tuple[Tensor, Tensor]]
-"""A new epoch per iteration: float images [B,3,H,W] and labels [B] on the device."""
+"""An iterable that yields a new epoch each time: images, float [B,3,H,W], and labels, int [B], on the device."""
 
+# Mean and standard deviation of ImageNet for pixels in [0, 1].
 MEAN, STD = ([value / 255 for value in values] for values in (MEAN_RGB, STD_RGB))
 
 
 @dataclass(frozen=True)
 class DeviceLoader:
-    """Copies the batches of a loader to a device."""
+    """Copies the batches of a loader to a device.
+
+    Attributes:
+        loader: loader of pairs of images and labels.
+        device: device of the copies.
+    """
 
     loader: Any
     device: torch.device
@@ -40,7 +46,13 @@ class DeviceLoader:
 
 
 def reference_loaders(data: JerseyDataModule, *, batches: int, device: torch.device) -> dict[str, DeviceLoader]:
-    """Returns loaders of the train split by library, with `batches` batches per epoch; without timm it is left out."""
+    """Returns loaders of the train split by library: "torchvision", and "timm" if it is installed.
+
+    Args:
+        data: data set with one folder per class; its input size and batch size are used.
+        batches: number of batches per epoch.
+        device: device of the batches.
+    """
     makers = {"torchvision": _torchvision_loader} | ({"timm": _timm_loader} if find_spec("timm") else {})
     settings = {
         "batch_size": data.batch_size,
@@ -53,7 +65,7 @@ def reference_loaders(data: JerseyDataModule, *, batches: int, device: torch.dev
 
 
 def _torchvision_loader(data: JerseyDataModule, crops: int, device: torch.device, settings: dict[str, Any]) -> Any:
-    """ImageFolder, v2 transforms and a DataLoader."""
+    """Returns a DataLoader of an ImageFolder with v2 transforms."""
     transform = v2.Compose(
         [
             v2.PILToTensor(),
@@ -69,7 +81,7 @@ def _torchvision_loader(data: JerseyDataModule, crops: int, device: torch.device
 
 
 def _timm_loader(data: JerseyDataModule, crops: int, device: torch.device, settings: dict[str, Any]) -> Any:
-    """timm's dataset, transforms and loader, which prefetches to the GPU and normalizes there."""
+    """Returns timm's loader of its dataset and transforms, which prefetches to the GPU and normalizes there."""
     from timm.data import ImageDataset, create_loader
 
     dataset = ImageDataset(str(data.root / "train"))

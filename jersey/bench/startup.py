@@ -2,12 +2,13 @@
 
     python -m jersey.bench.startup [runs/quickstart/RUN]
 
-Run it in the repository root. Every round starts each command once, in turn; the time that a command adds to the import
-of its libraries is taken within a round.
+Run it in the repository root. Every round starts each command once, in turn, and also a process that only imports
+torch, torchvision and Lightning. `added s` is the median time that a command takes longer than this process in the same
+round, and `spread s` is the range of that difference.
 
-A run is then started several times in one process, each time in a new folder and in full: data, audit, Aim, images of
-the data, network, trainer. The first start may have to decode the crops; later ones find them decoded. Late imports of
-a run are done before.
+If a run folder is given, its run is then started several times in one process, each time in a new folder and with all
+stages up to the first step: data, audit, Aim, images of the data, network, trainer. The first start may have to decode
+the crops; later ones find them decoded. Modules that a run imports late are imported before the first start.
 """
 
 import importlib
@@ -31,11 +32,15 @@ COMMANDS = {
     "--diff": ["launch.py", "--exp=resnet50_baseline", "--diff=resnet18_baseline"],
 }
 IMPORTED_LATE = ("aim", "matplotlib.pyplot", "onnxruntime", "onnx")
-STARTS = 4
+STARTS = 4  # of the run: the first, and three for a median
 
 
 class StopAfterOneStep(Callback):
-    """Records the time after the first training step, and exits."""
+    """Records the time of the end of the first training step, then exits.
+
+    Attributes:
+        reached_s: that time, on the clock of `time.perf_counter`.
+    """
 
     def __init__(self) -> None:
         self.reached_s = 0.0
@@ -46,7 +51,11 @@ class StopAfterOneStep(Callback):
 
 
 def first_step_s(folder: Path, parent: Path, run_name: str) -> float:
-    """Returns the seconds from the config of a run to the end of its first training step."""
+    """Repeats the run of `folder` as `parent/EXPERIMENT/run_name` until the end of its first training step.
+
+    Returns:
+        The seconds from the loaded config to that end.
+    """
     name, config = harness.load_run(folder)
     stop, started = StopAfterOneStep(), time.perf_counter()
     try:
@@ -65,7 +74,7 @@ def commands_s(rounds: int) -> harness.Times:
             done = subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=False)
             times_s[name].append(time.perf_counter() - started)
             if done.returncode not in (0, 1):  # 1: --diff has found a difference
-                raise RuntimeError(f"{name} failed")
+                raise RuntimeError(f"{' '.join(arguments)} failed with exit code {done.returncode}")
     return {name: values[1:] for name, values in times_s.items()}
 
 
@@ -73,10 +82,11 @@ def measure(folder: Path | None = None, rounds: int = 5) -> dict[str, Any]:
     """Prints one row per command, and the seconds of each start of the run.
 
     Args:
-        folder: run folder to start as well, such as runs/quickstart/20261121-101500; only commands if left out.
+        folder: run folder to start as well, such as runs/quickstart/20261121-101500; by default only commands.
         rounds: number of timed starts of each command, such as 9.
     """
-    times_s, rows, result = commands_s(rounds), [["command", "median s", "added s", "spread s"]], {}
+    times_s = commands_s(rounds)
+    rows, result = [["command", "median s", "added s", "spread s"]], {}
     for name, values in times_s.items():
         added = [value - base for value, base in zip(values, times_s["libraries"], strict=True)]
         median_s, added_s, spread_s = statistics.median(values), statistics.median(added), max(added) - min(added)

@@ -1,10 +1,10 @@
-"""Measures the cost of each part of a training step relative to the network's forward and backward pass.
+"""Measures the cost of each part of a training step relative to a bare step.
 
     python -m jersey.bench.train_step --px=64
 
-The bare step is forward, cross entropy, backward and torch's AdamW on a batch that is already on the device. Each other
-row changes one part of that step, and the last row is the step of jersey's module and callbacks with the settings of
-the baseline experiments. All take turns in one process; the network is a ResNet with random weights.
+The bare step is forward, cross entropy, backward and torch's AdamW on a batch that is already on the device. Each row
+after it changes one part of that step, and the last row is the step of jersey's module and callbacks with the settings
+of the baseline experiments. All steps take turns in one process; the network is a ResNet with random weights.
 
 Shapes: B batch, K classes, H W size.
 """
@@ -38,18 +38,24 @@ from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import AUTOCAST, precision_for
 
 EMA_STEPS = 4  # as in the baseline experiments
-LABELS = Labels(tuple(map(str, range(43))))
+LABELS = Labels(tuple(map(str, range(43))))  # as many as the benchmark set has
 
 
 def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[str, Callable[[], None]]:
-    """Returns the training steps by name."""
+    """Returns the training steps by name; each has a network of its own.
+
+    Args:
+        architecture: name of the ResNet.
+        px: side of the crops in pixels.
+        batch_size: number of crops per step.
+    """
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = AUTOCAST.get(precision_for(device.type))
     images_BCHW = torch.randint(0, 256, (batch_size, 3, px, px), dtype=torch.uint8, device=device)
     labels_B = torch.arange(batch_size, device=device) % len(LABELS)
     batch: Batch = {"images": images_BCHW, "labels": labels_B, "indices": torch.arange(batch_size, device=device)}
-    module = _module(architecture).to(device).train()
+    module = _baseline_module(architecture).to(device).train()
     generator = derived_generator(device, 0)
     augment = module.augment
     assert augment is not None
@@ -85,7 +91,7 @@ def baseline_augment() -> Augment:
     )
 
 
-def _module(architecture: Architecture) -> JerseyModule:
+def _baseline_module(architecture: Architecture) -> JerseyModule:
     return JerseyModule(
         labels=LABELS,
         class_counts=[1] * len(LABELS),
@@ -99,7 +105,7 @@ def _module(architecture: Architecture) -> JerseyModule:
 
 
 def _jersey(module: JerseyModule, batch: Batch, dtype: torch.dtype | None) -> Callable[[], None]:
-    optimizer, schedule = module.optimizer_and_schedule(1_000_000)
+    optimizer, schedule = module.optimizer_and_schedule(1_000_000)  # more steps than are timed
 
     def step() -> None:
         with torch.autocast(module.device.type, dtype=dtype, enabled=dtype is not None):
@@ -111,19 +117,19 @@ def _jersey(module: JerseyModule, batch: Batch, dtype: torch.dtype | None) -> Ca
 
 
 def _with_ema(step: Callable[[], None], module: JerseyModule, *, every_steps: int) -> Callable[[], None]:
-    """Adds an update of EMA weights to a step, through the hooks that a trainer would call."""
+    """Adds the update of EMA weights to a step, through the hooks that a trainer would call."""
     ema = EMA(decay=0.99, every_steps=every_steps)
     strategy = SimpleNamespace(root_device=module.device)
     trainer = SimpleNamespace(strategy=strategy, global_step=0, is_last_batch=False)
-    stand_in: Any = trainer
-    ema.setup(stand_in, module, "fit")
+    fake_trainer: Any = trainer
+    ema.setup(fake_trainer, module, "fit")
 
-    def both() -> None:
+    def step_with_ema() -> None:
         step()
         trainer.global_step += 1
-        ema.on_train_batch_end(stand_in, module, None, None, 0)
+        ema.on_train_batch_end(fake_trainer, module, None, None, 0)
 
-    return both
+    return step_with_ema
 
 
 def _update(network: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, *, clipped: bool) -> None:

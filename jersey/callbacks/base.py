@@ -23,9 +23,14 @@ from jersey.training.module import JerseyModule
 
 @dataclass(frozen=True)
 class EvaluatedSplit:
-    """A split at a point of the run, and where to save tables and images of it; "train" may have no evaluation.
+    """A split at a point of the run: its evaluation, its crops, and the places for tables and images of it.
 
     After a validation the module may hold the raw weights again, while the logits came from the EMA weights.
+
+    Attributes:
+        trainer: trainer, which knows the data and the run folder.
+        module: module, which holds the evaluations.
+        subset: name of the split; "train" may have no evaluation.
     """
 
     trainer: Trainer
@@ -34,6 +39,7 @@ class EvaluatedSplit:
 
     @property
     def evaluation(self) -> Evaluation:
+        """The latest evaluation of the split."""
         return self.module.evaluations[self.subset]
 
     @property
@@ -43,6 +49,7 @@ class EvaluatedSplit:
 
     @property
     def ranked(self) -> RankedPredictions:
+        """The predictions of the evaluation, ranked by confidence."""
         return RankedPredictions(self.evaluation, self.names)
 
     @property
@@ -52,6 +59,7 @@ class EvaluatedSplit:
 
     @property
     def images_NCHW(self) -> Tensor:
+        """The decoded and resized crops of the split, uint8."""
         return data_of(self.trainer).decoded[self.subset].images_NCHW
 
     @property
@@ -64,11 +72,11 @@ class EvaluatedSplit:
         return self.trainer.state.fn == TrainerFn.FITTING
 
     def write(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Writes the latest version of a table to `<name>_<subset>.csv`."""
+        """Writes a table to `<name>_<subset>.csv`, which replaces an earlier one."""
         write_csv(Path(self.trainer.default_root_dir) / f"{name}_{self.subset}.csv", header, rows)
 
     def save_and_track(self, image: Image.Image, name: str) -> None:
-        """Writes the latest version of an image to `<name>_<subset>.png`, and adds every version to Aim."""
+        """Writes an image to `<name>_<subset>.png`, which replaces an earlier one, and adds it to Aim."""
         save(self.trainer, image, f"{name}_{self.subset}")
         # A validation outside fit repeats an epoch that is already tracked.
         if self._is_in_fit or self.subset == "test":
@@ -78,9 +86,10 @@ class EvaluatedSplit:
 
 
 class AfterEvaluation(Callback):
-    """Calls `on_split_evaluated` after every validation and after the test, on rank zero, except after a sanity check.
+    """Base class of callbacks that process an evaluated split, after every validation and after the test.
 
-    All logits of the split are collected by then, so nothing needs the network again.
+    All logits of the split are collected by then, so nothing needs the network again. `on_split_evaluated` is called on
+    rank zero only, and not after a sanity check.
     """
 
     def on_split_evaluated(self, split: EvaluatedSplit) -> None:
@@ -116,5 +125,14 @@ def save(trainer: Trainer, image: Image.Image, name: str) -> None:
 def track(
     trainer: Trainer, module: LightningModule, image: Image.Image, name: str, *, step: int, subset: str | None = None
 ) -> None:
-    """Adds an image to Aim, if it is used, and replaces an earlier one of this name and step."""
+    """Adds an image to Aim, if the run uses it, and replaces an earlier one of the same name and step.
+
+    Args:
+        trainer: trainer, which knows the epoch.
+        module: module, which knows the run state.
+        image: image of this step.
+        name: name of the sequence of images.
+        step: optimizer step.
+        subset: split that the image shows; None for the whole run.
+    """
     module_of(module).run_state.log_image(name, image, step=step, epoch=trainer.current_epoch, subset=subset)

@@ -19,7 +19,7 @@ from jersey.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKP
 from jersey.runs.state import RunState
 
 SYNC_STEPS = 20
-"""Several processes agree on whether to save only every so many steps, because that takes communication."""
+"""The interval, in steps, at which several processes agree on whether to save or stop; agreeing takes communication."""
 
 
 class RunCheckpoint(Checkpoint):
@@ -31,9 +31,12 @@ class RunCheckpoint(Checkpoint):
 
     Args:
         monitor: name of the metric that selects the best epoch.
-        mode: "max" or "min", whichever is best.
-        every_minutes: interval inside epochs, in minutes; None for none.
-        every_steps: interval inside epochs, in optimizer steps; None for none.
+        mode: whether the "max" or the "min" of the metric is best.
+        every_minutes: interval of `last.ckpt` inside epochs, in minutes; None for none.
+        every_steps: interval of `last.ckpt` inside epochs, in optimizer steps; None for none.
+
+    Raises:
+        UserError: the mode is unknown, or an interval is not positive.
     """
 
     def __init__(
@@ -47,13 +50,13 @@ class RunCheckpoint(Checkpoint):
         self.monitor, self.mode = monitor, mode
         self.every_minutes, self.every_steps = every_minutes, every_steps
         self.best_score: float | None = None
-        self._is_best = False  # whether the latest checkpoint is the best epoch's
+        self._is_best = False  # whether `last.ckpt` is from the best epoch
         self._step = self._saved_step = 0
         self._saved_at_s = 0.0
         self._run = RunState()
 
     def join(self, run: RunState) -> None:
-        """Shares the monitored metric, and calls the hooks of other parts before a checkpoint."""
+        """Shares the monitored metric, and takes the functions that other parts want called before a checkpoint."""
         self._run = run
         run.monitor, run.mode = self.monitor, self.mode
 
@@ -128,7 +131,7 @@ class RunCheckpoint(Checkpoint):
 
 
 def _agree(trainer: L.Trainer, request: bool, *, is_epoch_end: bool = False) -> bool:
-    """Returns whether any process requests it; several processes agree only every `SYNC_STEPS` steps."""
+    """Returns whether any process has the request; inside an epoch several agree only every `SYNC_STEPS` steps."""
     if world_size() == 1:
         return request
     if not is_epoch_end and trainer.global_step % SYNC_STEPS:

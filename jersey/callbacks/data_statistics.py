@@ -16,9 +16,9 @@ from jersey.plots.class_bars import dataset_bars, sampler_bars
 
 
 class DatasetStatistics(Callback):
-    """Writes `dataset.csv` (one row per number, one column per split) and `dataset.png`, which is also added to Aim.
+    """Writes `dataset.csv` (one row per label, one column per split) and `dataset.png`, which is also added to Aim.
 
-    It counts the files, so `trainer.limit_batches` and the sampler have no effect on it.
+    It counts the crops of the splits, so `trainer.limit_batches` and the sampler have no effect on it.
     """
 
     @rank_zero_only
@@ -30,7 +30,7 @@ class DatasetStatistics(Callback):
             names.append(ILLEGIBLE_NAME)
         table = [[split_counts.get(name, 0) for split_counts in counts] for name in names]
         rows = ([name, *row] for name, row in zip(names, table, strict=True))
-        write_csv(Path(trainer.default_root_dir) / "dataset.csv", ("number", *data.splits), rows)
+        write_csv(Path(trainer.default_root_dir) / "dataset.csv", ("label", *data.splits), rows)
         image = dataset_bars(np.array(table).T, names, splits=list(data.splits), title=str(data.root))
         save(trainer, image, "dataset")
         track(trainer, pl_module, image, "dataset", step=0)
@@ -39,9 +39,9 @@ class DatasetStatistics(Callback):
 class SamplerDistribution(Callback):
     """Writes `class_sampling.csv` and `class_sampling.png`, which is also added to Aim.
 
-    The table has one column per number, a row "data set" and one row per epoch. It counts all sampled crops, including
+    The table has one column per label, a row "data set" and one row per epoch. It counts all sampled crops, including
     those of an incomplete last batch and those beyond `trainer.limit_batches`. The sampler is a function of the epoch,
-    so a resumed run also has the rows of earlier epochs. The counts of a number differ by at most one between epochs,
+    so a resumed run also has the rows of earlier epochs. The counts of a label differ by at most one between epochs,
     so only the first epoch of a process is plotted.
     """
 
@@ -57,8 +57,9 @@ class SamplerDistribution(Callback):
             names, counts = [*names, ILLEGIBLE_NAME], [*counts, illegible]
         for epoch in range(len(self._sampled), trainer.current_epoch + 1):
             sampled_K = data.train_sampler.sampled_counts(epoch, num_classes=len(data.labels))
-            rest = [len(data.train_sampler) - sampled_K.sum()] if illegible else []
-            self._sampled.append(np.append(sampled_K, rest).astype(np.int64))
+            if illegible:
+                sampled_K = np.append(sampled_K, len(data.train_sampler) - sampled_K.sum())
+            self._sampled.append(sampled_K)
         rows = [["data set", *counts]]
         rows += [[f"epoch {epoch}", *counts_K.tolist()] for epoch, counts_K in enumerate(self._sampled)]
         write_csv(Path(trainer.default_root_dir) / "class_sampling.csv", ("source", *names), rows)

@@ -64,9 +64,12 @@ class EMA(WeightAveraging):
             self.decay = 0.5 ** (1 / (self.half_life_epochs * epoch_steps))
 
     def decay_at(self, step: int) -> float:
-        """Returns the decay after `step` steps: small at first, so that the random start is forgotten soon.
+        """Returns the decay after `step` optimizer steps: small at first, so that the random start is forgotten soon.
 
-        The first update copies the weights instead.
+        The first update has no decay: it copies the weights.
+
+        Raises:
+            RuntimeError: the decay follows from a half-life, and `set_epoch_steps` was not called yet.
         """
         if self.decay is None:
             raise RuntimeError("the decay of a half-life in epochs is known only after set_epoch_steps")
@@ -76,9 +79,10 @@ class EMA(WeightAveraging):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         # The base class reads the number of updates from the device at every update, and waits for it.
-        first, now = self._latest_update_step, trainer.global_step  # both are restored on resume
-        if now > first and (now - first >= self.every_steps or trainer.is_last_batch):
-            self._update(pl_module, decay=math.prod(map(self.decay_at, range(first, now))) if first else 0.0)
+        previous, now = self._latest_update_step, trainer.global_step  # both are restored on resume
+        if now > previous and (now - previous >= self.every_steps or trainer.is_last_batch):
+            decays = map(self.decay_at, range(previous, now))
+            self._update(pl_module, decay=math.prod(decays) if previous > 0 else 0.0)
             self._latest_update_step = now
 
     @torch.no_grad()

@@ -24,6 +24,9 @@ class FreezeBackbone(Callback):
 
     Args:
         freeze_frac: fraction of the run's optimizer steps, in [0, 1]; at 1 only the head is trained.
+
+    Raises:
+        UserError: the fraction is out of range.
     """
 
     def __init__(self, *, freeze_frac: float) -> None:
@@ -36,14 +39,14 @@ class FreezeBackbone(Callback):
         self._frozen: list[Tensor] | None = None
 
     def join(self, run: RunState) -> None:
-        """Tells DDP that some weights have no gradient for a part of the run."""
+        """Records for DDP that some weights have no gradient for a part of the run."""
         run.freezes_weights = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._steps = round(self.freeze_frac * int(trainer.estimated_stepping_batches))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        # It is frozen only during a training batch, so that other callbacks find the network unchanged.
+        # The backbone is frozen only during a training batch, so that other callbacks find the network unchanged.
         if trainer.global_step < self._steps:
             backbone = module_of(pl_module).network.backbone.eval()
             self._frozen = [weight for weight in backbone.parameters() if weight.requires_grad]

@@ -16,9 +16,10 @@ from jersey.evaluation.ranked import RankedPredictions, evenly_spaced
 from jersey.plots import image_grid as plot
 from jersey.plots.image_grid import Tile, TileSection
 
-# The downsampling of each ResNet stage, the last stage first; the small stem, which does not pool, halves it.
 PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}
+"""The downsampling of each ResNet stage, the last stage first; half of it with the small stem, which does not pool."""
 MIN_POSITIONS = 6
+"""The minimum height and width of a Grad-CAM map; fewer positions do not show which digit is the evidence."""
 
 
 class InputGrid(Callback):
@@ -43,14 +44,14 @@ class InputGrid(Callback):
             return
         # An illegible crop has the label -1, which selects the last name.
         names = [(*split.names, ILLEGIBLE_NAME)[label] for label in batch["labels"][: self.crops].tolist()]
-        stages, what = [batch["images"]], "unchanged"
+        shown, kind = [batch["images"]], "unchanged"
         if split.module.augment is not None or split.module.mix is not None:
             # The whole batch is augmented, because a part of it would use other random numbers.
-            stages.append(split.module.prepare_batch(batch, 0)[0])
-            what = "as stored and as network inputs"
-        views = [stage_BCHW[: self.crops].round().byte().permute(0, 2, 3, 1).cpu().numpy() for stage_BCHW in stages]
+            shown.append(split.module.prepare_batch(batch, 0)[0])
+            kind = "as stored and as network inputs"
+        views = [images_BCHW[: self.crops].round().byte().permute(0, 2, 3, 1).cpu().numpy() for images_BCHW in shown]
         tiles = [Tile(images, (name,)) for *images, name in zip(*views, names, strict=True)]
-        section = TileSection(f"crops of the first batch, {what}", tiles, out_of=len(batch["labels"]))
+        section = TileSection(f"crops of the first batch, {kind}", tiles, out_of=len(batch["labels"]))
         split.save_and_track(plot.image_grid(split.title, [section], columns=12 // len(views)), "inputs")
 
 
@@ -89,7 +90,7 @@ class PredictionGrid(AfterEvaluation):
         tiles = []
         for row in confidence_U.argsort(descending=True, stable=True)[: self.crops].tolist():
             image_CHW = split.images_NCHW[evaluation.illegible_indices_U[row]]
-            caption = (f"{confidence_U[row]:.1%} for {split.names[predicted_U[row]]}", ILLEGIBLE_NAME)
+            caption = (f"{100 * confidence_U[row]:.1f} % for {split.names[predicted_U[row]]}", ILLEGIBLE_NAME)
             tiles.append(Tile([image_CHW.permute(1, 2, 0).numpy()], caption))
         return TileSection("illegible, most confident first", tiles, out_of=evaluation.illegible)
 
@@ -109,7 +110,7 @@ class GradCam(AfterEvaluation):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not all(hasattr(module_of(pl_module).network.backbone, name) for name in PX_PER_POSITION):
-            raise UserError("Grad-CAM supports only the stages of a ResNet; set trainer.callbacks.grad_cam=None")
+            raise UserError("Grad-CAM needs the stages of a ResNet as backbone; set trainer.callbacks.grad_cam=None")
 
     def on_split_evaluated(self, split: EvaluatedSplit) -> None:
         if split.subset == "val":  # the module may no longer hold the evaluated weights
@@ -129,7 +130,12 @@ class GradCam(AfterEvaluation):
 
 
 def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:
-    """Returns the last stage with at least `MIN_POSITIONS` along the shorter side, else the first stage."""
+    """Returns the name of the last stage with at least `MIN_POSITIONS` along the shorter side, else of the first stage.
+
+    Args:
+        backbone: ResNet.
+        size_px: height and width of its input.
+    """
     finer = 2 if isinstance(getattr(backbone, "maxpool", None), nn.Identity) else 1
     positions = {name: finer * min(size_px) / px for name, px in PX_PER_POSITION.items()}
     return next((name for name, count in positions.items() if count >= MIN_POSITIONS), "layer1")

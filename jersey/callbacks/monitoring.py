@@ -30,8 +30,8 @@ from jersey.training.module import log_exactly
 
 log = logging.getLogger(__name__)
 
-FILE = "not_finite.csv"
-EXPECTED_SKIPS = 10  # skipped steps per epoch: the initial scale, 65,536, is meant to be too large
+NOT_FINITE = "not_finite.csv"
+EXPECTED_SKIPS = 10  # steps of an epoch: the initial scale, 65,536, is too large on purpose, and each skip halves it
 
 
 class LearningRate(Callback):
@@ -64,6 +64,7 @@ def _by_peak(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _common_name(groups: list[dict[str, Any]]) -> str:
     names = [group["name"] for group in groups]
+    # As paths, names are compared word by word: the groups "head_decay" and "head_no_decay" share "head".
     words = commonpath(name.replace("_", "/") for name in names)
     return words.replace("/", "_") or names[0]
 
@@ -76,7 +77,7 @@ class LossScale(Callback):
     scale keeps falling, nothing is learned. A scale below 1, where unscaled gradients overflow, also causes a warning.
 
     Args:
-        tolerated_frac: fraction of an epoch's optimizer steps that may be skipped, beyond 10, without a warning.
+        tolerated_frac: fraction of an epoch's optimizer steps that, besides 10 steps, may be skipped without a warning.
     """
 
     def __init__(self, *, tolerated_frac: float = 0.05) -> None:
@@ -111,14 +112,23 @@ class LossScale(Callback):
         self._scale = scale
 
     @rank_zero_only
-    def _warn(self, what: str) -> None:
+    def _warn(self, problem: str) -> None:
         if not self._has_warned:
-            log.warning("fp16: %s, and such steps are skipped; lower the learning rate or use another precision", what)
+            log.warning(
+                "fp16: %s; such steps are skipped, so lower module.optimizer.lr or change trainer.precision", problem
+            )
         self._has_warned = True
 
 
 class _Loss(NamedTuple):
-    """The loss of a batch on the host, the event of its arrival, the batch's rows, and the optimizer step."""
+    """The loss of a batch, on its way to the host.
+
+    Attributes:
+        loss: loss on the host, valid after its arrival.
+        arrival: event of its arrival; None if it was computed on the host.
+        indices_B: rows of the batch in the train split.
+        step: optimizer step.
+    """
 
     loss: Tensor
     arrival: torch.cuda.Event | None
@@ -134,6 +144,9 @@ class StopOnNonFinite(Callback):
 
     Args:
         max_steps: number of consecutive steps, at least 1; with fp16 the loss scale skips single ones.
+
+    Raises:
+        UserError: `max_steps` is below 1.
     """
 
     def __init__(self, *, max_steps: int = 3) -> None:
@@ -180,7 +193,7 @@ class StopOnNonFinite(Callback):
         first = self._non_finite[0]
         train = data_of(trainer).splits["train"]
         rows = [row for row in first.indices_B.tolist() if row != PADDING]
-        path = Path(trainer.default_root_dir) / FILE
+        path = Path(trainer.default_root_dir) / NOT_FINITE
         crops = ((first.step, train.paths[row], train.labels[row] or ILLEGIBLE_NAME) for row in rows)
         write_csv(path, ("step", "file", "label"), crops)
         lr = trainer.optimizers[0].param_groups[0]["lr"]

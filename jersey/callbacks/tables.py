@@ -13,6 +13,7 @@ from jersey.evaluation.digit_errors import digit_confusions, error_type, errors_
 from jersey.plots import matrices
 
 PREDICTIONS = ("file", "bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
+"""The columns of `predictions_<subset>.csv`."""
 
 
 class ConfusionMatrix(AfterEvaluation):
@@ -27,9 +28,9 @@ class ConfusionMatrix(AfterEvaluation):
 
 
 class PerClassTable(AfterEvaluation):
-    """Writes `per_class_<subset>.csv` with support, recall, precision, F1 and AUROC, one row per number.
+    """Writes `per_class_<subset>.csv` with support, recall, precision, F1 and AUROC, one row per label.
 
-    Undefined values are empty: recall and AUROC of a number without crops, and precision of one never predicted.
+    Undefined values are empty: recall and AUROC of a label without crops, and precision of one that is never predicted.
     """
 
     def on_split_evaluated(self, split: EvaluatedSplit) -> None:
@@ -41,7 +42,7 @@ class PerClassTable(AfterEvaluation):
                 split.names, evaluation.support_K.tolist(), torch.stack(columns, dim=1).tolist(), strict=True
             )
         ]
-        split.write("per_class", ("number", "support", "recall", "precision", "f1", "auroc"), rows)
+        split.write("per_class", ("label", "support", "recall", "precision", "f1", "auroc"), rows)
 
 
 class DigitErrors(AfterEvaluation):
@@ -58,7 +59,8 @@ class DigitErrors(AfterEvaluation):
         rows = [(kind, total(found), total(found) / crops, examples(found)) for kind, found in errors.items()]
         split.write("digit_errors", ("type", "count", "fraction", "examples"), rows)
         split.save_and_track(matrices.digit_errors(errors, places, crops=int(crops), title=split.title), "digit_errors")
-        evaluation, ranked, paths, misclassified = split.evaluation, split.ranked, split.paths, []
+        evaluation, ranked, paths = split.evaluation, split.ranked, split.paths
+        misclassified = []
         for row in ranked.confident_errors().tolist():
             label, predicted = names[evaluation.labels_N[row]], names[ranked.ranked_NK[row, 0]]
             confidence = f"{ranked.confidence_N[row]:.4f}"

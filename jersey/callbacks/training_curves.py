@@ -15,8 +15,8 @@ from jersey.runs.metrics_csv import Curves, read_metrics
 class TrainingCurves(Callback):
     """Writes `curves.png`: losses, top-1, macro scores and learning rates of `metrics.csv`, and the test scores.
 
-    It is plotted at an interval during training, and, also for Aim, at the end of training and after the test. The best
-    epoch is that of the metric which the checkpoint callback monitors.
+    The plot is updated at an interval during training. At the end of training and after the test it is also added to
+    Aim. The best epoch is that of the metric which the checkpoint callback monitors.
 
     Args:
         interval_s: minimum time between two plots during training, in seconds; a plot takes half a second.

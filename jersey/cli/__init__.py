@@ -1,1 +1,1 @@
-"""The commands of launch.py."""
+"""The commands behind the flags of launch.py, and a measurement of label preservation."""

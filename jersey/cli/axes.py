@@ -1,6 +1,6 @@
 """Parses `--sweep=path=value,value` into the axes and points of a sweep, and checks them before any run starts.
 
-Any value of an override is allowed. It is replaced by the `repr` of its meaning, so `1e-4` and `0.0001` are equal.
+Any value of an override is allowed. It is replaced by the `repr` of the parsed value, so `1e-4` and `0.0001` are equal.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from jersey.sweep.plan import Assignment, Point
 
 
 def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
-    """Returns the product of all axes `path=value,value,...`, the last varying fastest, without changing `config`.
+    """Returns a point for each combination of values; those of the last axis vary fastest.
+
+    Args:
+        config: config that a point changes; it is copied, not changed.
+        axes: a text `path=value,value,...` each.
 
     Raises:
-        UserError: an axis or a point is invalid.
+        UserError: if an axis or a point is invalid, or two axes set the same parameter.
     """
     parameters: list[Parameter] = []
     assignments: list[list[Assignment]] = []
@@ -42,7 +46,11 @@ def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
 
 
 def split_axis(axis: str) -> tuple[str, list[str]]:
-    """Returns the path and the texts of the values, split at commas outside brackets and quotes."""
+    """Returns the path and the texts of the values, split at commas outside brackets and quotes.
+
+    Raises:
+        UserError: if the text is not an axis, or a value is empty.
+    """
     try:
         path = next(values.pieces(axis, "="))
         texts = [text.strip() for text in values.pieces(axis[len(path) + 1 :], ",")]
@@ -61,20 +69,20 @@ def split_axis(axis: str) -> tuple[str, list[str]]:
 
 def _assignments(config: fdl.Buildable, parameter: Parameter, texts: list[str]) -> list[Assignment]:
     name = _shortest_name(config, parameter)
-    found: list[Any] = []
+    parsed: list[Any] = []
     for text in texts:
         changed = copy.deepcopy(config)
         apply_override(changed, f"{parameter.path}={text}")
         value = resolve(changed, parameter.path).value
-        if value in found:
-            first = texts[found.index(value)]
+        if value in parsed:
+            first = texts[parsed.index(value)]
             raise UserError(f"the sweep over {parameter.path} has one value twice, as {first} and {text}; remove one")
-        found.append(value)
-    return [Assignment(parameter.path, name, repr(value)) for value in found]
+        parsed.append(value)
+    return [Assignment(parameter.path, name, repr(value)) for value in parsed]
 
 
 def _shortest_name(config: fdl.Buildable, parameter: Parameter) -> str:
-    """Returns the shortest unique ending of the path, which does not start with the index of an element."""
+    """Returns the shortest unique ending of the path that does not start with the index of an element."""
     for start in reversed(range(len(parameter.keys))):
         name = ".".join(parameter.keys[start:])
         with suppress(UserError):  # another parameter has this ending too

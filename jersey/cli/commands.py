@@ -29,9 +29,16 @@ from jersey.sweep.run import run_sweep
 def select(
     exp: str | None, saved: str | None, fiddlers: Sequence[str], overrides: Sequence[str]
 ) -> tuple[str, fdl.Buildable]:
-    """Returns the name and the changed config of the experiment `exp`, or of the run folder or config.json `saved`.
+    """Returns the name of an experiment and its config, changed and checked.
 
-    All fiddlers are applied before all overrides, each in the order given. Then the config is checked.
+    Args:
+        exp: name of a registered experiment; None if `saved` is given.
+        saved: run folder or config.json; None if `exp` is given.
+        fiddlers: calls of fiddlers, such as "smoke(batches=4)", applied in this order.
+        overrides: `path=value` each, applied in this order after all fiddlers.
+
+    Raises:
+        UserError: if not exactly one config is selected, or a change or the changed config is invalid.
     """
     if exp and saved:
         raise UserError("--exp and --config both select a config; use one of them")
@@ -50,7 +57,11 @@ def select(
 
 
 def load_other(other: str) -> fdl.Buildable:
-    """Returns the config of an experiment, of a run folder or of a config.json; an experiment takes precedence."""
+    """Returns the config of an experiment, of a run folder or of a config.json; an experiment takes precedence.
+
+    Raises:
+        UserError: if there is none of these, or the file is not a config.
+    """
     try:
         return configs.get_experiment(other)()
     except UserError as unknown:
@@ -61,7 +72,12 @@ def load_other(other: str) -> fdl.Buildable:
 
 
 def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
-    """Returns the texts of a run's config files by name; without a diff if the experiment is not registered."""
+    """Returns the texts of a run's config files by file name.
+
+    Args:
+        name: name of the experiment; the diff from it is left out if it is not registered.
+        config: config of the run.
+    """
     texts = {
         "config.txt": configs.as_text(config),
         CONFIG: configs.to_json(config, name),
@@ -79,7 +95,15 @@ def show(config: fdl.Buildable) -> None:
 
 
 def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text", "markdown"], simulate: bool) -> int:
-    """Prints the differences from `other`; returns the exit code, which is 1 if there are any."""
+    """Prints the differences from another config; returns the exit code, which is 1 if there are any.
+
+    Args:
+        name: name of the experiment.
+        config: config of the second column.
+        other: experiment, run folder or config.json of the first column.
+        style: "text" or "markdown".
+        simulate: whether the effects of both configs are simulated and compared too.
+    """
     other_config = load_other(other)
     names = (other, name) if other != name else ("registered", "changed")
     text = configs.diff(other_config, config, names=names, style=style)
@@ -90,7 +114,17 @@ def diff(name: str, config: fdl.Buildable, other: str, *, style: Literal["text",
 
 
 def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) -> None:
-    """Starts or resumes a run and finishes it, in every process that torchrun has started."""
+    """Starts or resumes a run and finishes it, in every process that torchrun has started.
+
+    Args:
+        name: name of the experiment.
+        config: config of the run.
+        workdir: folder of all runs and of the Aim repository.
+        run_name: name of the run folder `workdir/name/run_name`; None for a new one.
+
+    Raises:
+        UserError: if the folder contains a run of another config or version, or the data or weights are unusable.
+    """
     set_up_console()
     if run_name:
         _require_this_version(Path(workdir, name, run_name))
@@ -105,7 +139,7 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
 
 
 def _require_this_version(folder: Path) -> None:
-    """Raises a UserError if another version of the code wrote the run, whose config would differ everywhere."""
+    """Raises a UserError if another version of the code wrote the run: every line of its config might differ."""
     try:
         load(folder)
     except UserError as error:
@@ -125,7 +159,18 @@ def sweep(
 ) -> int:
     """Runs every combination of the axes' values, or prints the commands for that; returns the exit code.
 
-    `given` contains the values of each flag that led to `config`, by the flag's name; None if the flag was not given.
+    Args:
+        name: name of the experiment.
+        config: config that the combinations change.
+        axes: `path=value,value` each.
+        given: values of each flag that led to `config`, by the flag's name; None if the flag was not given.
+        workdir: folder of all runs.
+        prefix: start of the names of the run folders; None without one.
+        jobs: number of concurrent runs.
+        only_print: whether the commands are printed instead of started.
+
+    Raises:
+        UserError: if an axis is invalid, or a folder contains a run of another config.
     """
     if world_size() > 1:
         raise UserError("--sweep starts its own processes; run it without torchrun")

@@ -6,14 +6,17 @@ Importing them would import torch, which takes seconds. A test compares the list
 import ast
 from pathlib import Path
 
-KINDS = ("experiment", "fiddler")
+KINDS = ("experiment", "fiddler")  # names of the decorators
 
 
 def listing(folder: Path) -> str:
-    """Returns a table for each of KINDS: the functions in `folder` with that decorator, and their first lines.
+    """Returns one table per kind: the functions with that decorator, and the first lines of their docstrings.
+
+    Args:
+        folder: folder of the Python files, such as `experiments`.
 
     Raises:
-        SyntaxError: a file is not valid Python.
+        SyntaxError: if a file is not valid Python.
     """
     modules = [ast.parse(path.read_text(encoding="utf-8"), filename=str(path)) for path in sorted(folder.glob("*.py"))]
     functions = [node for module in modules for node in module.body if isinstance(node, ast.FunctionDef)]
@@ -28,6 +31,8 @@ def _table(functions: list[ast.FunctionDef], kind: str) -> str:
 
 
 def _signature(function: ast.FunctionDef) -> str:
+    """Returns the name and the arguments after the first, which is the config that a fiddler changes."""
     arguments = [ast.arg(each.arg) for each in function.args.args[1:]]
-    text = ast.unparse(ast.arguments([], arguments, None, [], [], None, function.args.defaults))
+    defaults = function.args.defaults
+    text = ast.unparse(ast.arguments(posonlyargs=[], args=arguments, kwonlyargs=[], kw_defaults=[], defaults=defaults))
     return f"{function.name}({text})" if text else function.name

@@ -1,6 +1,9 @@
-"""Compares runs: `python -m jersey.compare RUN_A... -- RUN_B...`.
+"""Tests whether runs B are more accurate on the test crops than runs A.
 
-The exit code is 0 whatever the result, and 2 if the runs cannot be compared.
+    python -m jersey.compare runs/resnet18_small_no_ema/* -- runs/resnet18_small/*
+
+Use at least three seeds per side. The method is described in `jersey.compare.statistics`. The exit code is 0 whatever
+the result, and 2 if the runs cannot be compared.
 """
 
 import argparse
@@ -19,17 +22,26 @@ def parse_flags(arguments: Sequence[str]) -> tuple[list[Path], list[Path], argpa
     parser = argparse.ArgumentParser(
         prog="python -m jersey.compare",
         usage="%(prog)s [--json] [--rare N] RUN_A... -- RUN_B...",
-        description="Tests whether runs B are more accurate on the test crops than runs A. Use several seeds per side.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folder of a finished run")
+    parser.add_argument(
+        "runs", type=Path, nargs="*", metavar="RUN", help="folder of a finished run, such as runs/quickstart/RUN"
+    )
     parser.add_argument("--json", action="store_true", help="print all results as JSON")
-    parser.add_argument("--rare", type=int, default=10, metavar="N", help="also score the N rarest labels alone (10)")
+    parser.add_argument(
+        "--rare",
+        type=int,
+        default=10,
+        metavar="N",
+        help="number of labels with the fewest train crops that are also scored alone, such as 5 (default: 10)",
+    )
     split = arguments.index("--") if "--" in arguments else len(arguments)
     flags = parser.parse_args(arguments[:split])
     runs_a = flags.runs
     flags = parser.parse_args(arguments[split + 1 :], namespace=flags)
     if flags.rare < 0:
-        parser.error(f"--rare {flags.rare} is negative")
+        parser.error(f"--rare={flags.rare} is negative; set it to 0 or more")
     return runs_a, flags.runs, flags
 
 

@@ -17,12 +17,15 @@ from jersey.core.errors import UserError
 from jersey.core.tables import format_table, mean_and_spread
 from jersey.runs.folder import changed_lines
 
-SEED = 0  # of the random samples, so that the same runs always lead to the same text
+SEED = 0  # seed of the random samples, which is fixed so that the same runs always lead to the same text
 ONE_PAIR = (
     "With one run per side, the result only holds for these two trained models, and other seeds may reverse it; give at"
     " least three runs per side to compare the settings."
 )
-LEGEND = "Percentages; ± is the standard deviation over seeds. A true gain of size 'detectable' is found 4 times in 5."
+LEGEND = (
+    "Values are in percent, gains in points; ± is the standard deviation over seeds. A true gain of the size"
+    " 'detectable' would be found in 4 of 5 comparisons."
+)
 HEADER = ["", "A", "B", "B - A", "95 % interval", "detectable"]
 
 
@@ -54,7 +57,12 @@ class Comparison:
 
 
 def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) -> Comparison:
-    """Compares runs of two settings crop by crop; the third metric covers the `rare` rarest labels, unless it is 0.
+    """Compares runs of two settings crop by crop.
+
+    Args:
+        a: runs of A.
+        b: runs of B.
+        rare: number of the rarest labels that the third metric covers; 0 omits that metric.
 
     Raises:
         UserError: a side has no run, or the runs cannot be paired.
@@ -63,12 +71,13 @@ def compare(a: Sequence[FinishedRun], b: Sequence[FinishedRun], *, rare: int) ->
         raise UserError("one side has no run; write: python -m jersey.compare RUN_A... -- RUN_B...")
     require_comparable(a, b)
     files = sorted(a[0].crops)
-    correct_a_SN, correct_b_SN = (np.stack([run.correct_N(files) for run in runs]) for runs in (a, b))
+    correct_a_SN = np.stack([run.correct_N(files) for run in a])
+    correct_b_SN = np.stack([run.correct_N(files) for run in b])
     gain_N = correct_b_SN.mean(axis=0) - correct_a_SN.mean(axis=0)
     better_a, better_b = int((gain_N < 0).sum()), int((gain_N > 0).sum())
     labels_N = np.array([a[0].crops[file][1] for file in files])
     all_N, rare_labels = np.full(len(files), True), rarest(a[0], rare)
-    metrics: dict[str, tuple[Bools, NDArray[Any]]] = {  # which crops are included, and how they are grouped
+    metrics: dict[str, tuple[Bools, NDArray[Any]]] = {  # whether each crop is included, and its group
         "top-1": (all_N, np.zeros(len(files))),
         "macro recall": (all_N, labels_N),
     }
@@ -156,7 +165,7 @@ def _named(runs: Sequence[FinishedRun]) -> str:
 def _crops(found: Comparison) -> str:
     differ = found.better_a + found.better_b
     text = f"{found.crops} test crops of {found.labels} labels; A and B differ on {differ} of them:"
-    text += f" {found.better_a} better by A, {found.better_b} better by B"
+    text += f" A is better on {found.better_a}, B on {found.better_b}"
     return text if found.mcnemar is None else f"{text} (McNemar's exact p = {found.mcnemar:.3g})"
 
 

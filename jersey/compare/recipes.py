@@ -1,9 +1,9 @@
-"""The table of recipes: accuracy of runs on the benchmark set for all, rare and unseen numbers.
+"""Prints a table of experiments: their accuracy on the benchmark set for all, rare and unseen numbers.
 
     python -m jersey.compare.recipes runs/resnet18_small*/*
 
-There is one row per experiment, the best first: number of runs, then mean and standard deviation of their accuracies
-in percent:
+There is one row per experiment, the best first, with its number of runs, and mean and standard deviation of their
+accuracies in percent:
 
 - all: on the test split, which contains each number equally often;
 - rare: on its ten rarest numbers;
@@ -11,8 +11,10 @@ in percent:
   holistic head, which can only predict its labels;
 - open: on the test split, with the same open vocabulary.
 
-Shapes: N crops, C H W of an image, M = 110 numbers.
+A line of JSON with the accuracies of every run follows.
 """
+
+# Shapes: N crops, C H W of an image, M = 110 numbers.
 
 import argparse
 import functools
@@ -20,7 +22,7 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -41,13 +43,20 @@ from jersey.runs.folder import BEST_CHECKPOINT, LABELS
 from jersey.synth.benchmark import NUMBERS, UNSEEN
 from jersey.training.module import JerseyModule
 
-RARE = NUMBERS[-10:]
-_BATCH = 250
+RARE = NUMBERS[-10:]  # the numbers of the benchmark set are sorted by frequency
+_BATCH = 250  # crops that are predicted at once; it only limits the memory
 
 
 @dataclass(frozen=True)
 class RecipeScore:
-    """The accuracies of one run; see the module."""
+    """The accuracies of one run, as fractions.
+
+    Attributes:
+        all: accuracy on the test split.
+        rare: accuracy on its ten rarest numbers.
+        unseen: accuracy on numbers without train crops, with an open vocabulary.
+        open: accuracy on the test split, with an open vocabulary.
+    """
 
     all: float
     rare: float
@@ -59,7 +68,11 @@ COLUMNS = tuple(field.name for field in fields(RecipeScore))
 
 
 def score(run: FinishedRun) -> RecipeScore:
-    """Scores a run by its table of test predictions, and by its best weights with an open vocabulary."""
+    """Scores a run by its table of test predictions, and by its best weights with an open vocabulary.
+
+    Raises:
+        UserError: the run was not trained on the benchmark set.
+    """
     _, config = load(run.folder)
     experiment = configs.build(config)
     data = experiment.data(seed=experiment.seed)
@@ -73,8 +86,12 @@ def score(run: FinishedRun) -> RecipeScore:
         for root in (data.root, data.root / UNSEEN)
     )
     rare_files = [file for file, (_, number) in run.crops.items() if number in RARE]
-    overall, rare = (float(run.correct_N(files).mean()) for files in ([*run.crops], rare_files))
-    return RecipeScore(all=overall, rare=rare, unseen=unseen, open=seen)
+    return RecipeScore(
+        all=float(run.correct_N([*run.crops]).mean()),
+        rare=float(run.correct_N(rare_files).mean()),
+        unseen=unseen,
+        open=seen,
+    )
 
 
 @functools.cache
@@ -96,23 +113,39 @@ def _open_accuracy(module: JerseyModule, images_NCHW: Tensor, numbers: Sequence[
 
 
 def open_accuracy(open_vocabulary_logits_NM: Tensor, labels: Sequence[str]) -> float:
-    """Returns the fraction of crops whose label has the highest logit of all numbers."""
+    """Returns the fraction of crops whose label has the highest logit of all numbers.
+
+    Args:
+        open_vocabulary_logits_NM: logits of every string of at most two digits.
+        labels: label of each crop.
+    """
     predictions = [ALL_NUMBERS[index] for index in open_vocabulary_logits_NM.argmax(dim=1).tolist()]
     return sum(label == each for label, each in zip(labels, predictions, strict=True)) / len(predictions)
 
 
 def recipe_table(scores: dict[str, list[RecipeScore]]) -> str:
-    """Formats one row per experiment, the best first."""
+    """Formats one row per experiment, the best first; `scores` has the runs of each experiment, by its name."""
     rows = [["", "runs", *COLUMNS]]
-    for name, each in sorted(scores.items(), key=lambda item: -statistics.mean(s.all for s in item[1])):
-        rows.append([name, str(len(each)), *map(mean_and_spread, zip(*map(astuple, each), strict=True))])
+    for name, runs in sorted(scores.items(), key=lambda item: -statistics.mean(run.all for run in item[1])):
+        accuracies = [mean_and_spread([getattr(run, column) for run in runs]) for column in COLUMNS]
+        rows.append([name, str(len(runs)), *accuracies])
     return "\n".join(format_table(rows))
 
 
 def main() -> None:
     """Prints the table, and one line of JSON with every run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs on the benchmark set")
+    parser = argparse.ArgumentParser(
+        prog="python -m jersey.compare.recipes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="folder of a finished run on the benchmark set, such as runs/resnet18_small/RUN",
+    )
     with exit_on_user_error():
         set_up_console()
         runs = [read_run(folder) for folder in parser.parse_args().runs]

@@ -22,10 +22,10 @@ class FinishedRun:
 
     Attributes:
         folder: folder of the run.
-        crops: (size in bytes, label) of each file of the test split.
-        predictions: predicted label of each file.
+        crops: size in bytes and label of each crop of the test split, both as text, by file.
+        predictions: predicted label of each crop, by file.
         config: the lines `path = value` of its config, without the seed.
-        seed: the seed, as in the config.
+        seed: seed, as text from the config.
     """
 
     folder: Path
@@ -35,7 +35,7 @@ class FinishedRun:
     seed: str
 
     def correct_N(self, files: Sequence[str]) -> NDArray[np.bool_]:
-        """Returns whether the prediction on each of the files is correct."""
+        """Returns whether the prediction on each of the files is correct, in their order."""
         return np.array([self.predictions[file] == self.crops[file][1] for file in files])
 
 
@@ -58,6 +58,7 @@ def read_run(folder: Path) -> FinishedRun:
 
 
 def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    """Returns `FinishedRun.crops` and `FinishedRun.predictions`."""
     crops, predictions = {}, {}
     try:
         with table.open(encoding="utf-8", newline="") as file:
@@ -102,7 +103,7 @@ def _difference(first: dict[str, tuple[str, str]], other: dict[str, tuple[str, s
 
 
 def caveats(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> list[str]:
-    """Returns the limitations of a comparison of these runs."""
+    """Returns the limitations of a comparison of these runs, one phrase each."""
     found = []
     for side, runs in (("A", a), ("B", b)):
         for run in runs[1:]:
@@ -120,7 +121,7 @@ def rarest(run: FinishedRun, max_labels: int) -> list[str]:
     """Returns the tested labels with the fewest train crops, rarest first; empty if the run has no counts."""
     try:
         with (run.folder / DATASET).open(encoding="utf-8", newline="") as file:
-            counts = {row["number"]: int(row["train"]) for row in csv.DictReader(file)}
+            counts = {row["label"]: int(row["train"]) for row in csv.DictReader(file)}
     except (OSError, ValueError, TypeError, KeyError, csv.Error):
         return []
     tested = {label for _, label in run.crops.values()}

@@ -22,45 +22,60 @@ from jersey.config.paths import Parameter
 from jersey.config.values import UNKNOWN
 from jersey.core.errors import UserError, shorten
 
-# Suggestions for an unknown path: their number, their similarity to it, and how far they may be behind the best one.
-_MAX_SUGGESTIONS, _MIN_SIMILARITY, _MAX_MARGIN = 3, 0.6, 0.1
+_MAX_SUGGESTIONS = 3  # for an unknown path
+_MIN_SIMILARITY = 0.6  # of a suggestion to the unknown path; the default of `difflib.get_close_matches`
+_MAX_MARGIN = 0.1  # by which a suggestion may be less similar than the best one
+_ABBREVIATION_SIMILARITY = 0.9  # of `lr` and `learning_rate`, which difflib finds dissimilar
 
 
 def apply_override(config: fdl.Buildable, override: str) -> None:
-    """Sets one parameter of `config` in place, from `path=value`; raises a UserError if that is impossible.
+    """Sets one parameter of `config` in place.
 
     A full path from the root takes precedence. Otherwise an ending made of whole names is looked up, first among the
     values that the config sets, then among the defaults. A parameter of a `**keywords` callable can be changed if the
     config sets it, but not added, because a misspelled name could not be distinguished from a new one.
+
+    Args:
+        config: config that is changed.
+        override: `path=value`, such as "optimizer.lr=1e-4".
+
+    Raises:
+        UserError: if the path is not that of one parameter, or the value is not of its type.
     """
-    written = override
+    path = override
     with suppress(values.TypeMismatch):  # a bracket is not closed
-        written = next(values.pieces(override, "="))  # a dictionary key in brackets may contain "="
-    if not written or written == override:
+        path = next(values.pieces(override, "="))  # a dictionary key in brackets may contain "="
+    if not path or path == override:
         raise UserError(f"{_quote(override)} is not an override; write path=value, such as lr=1e-4")
-    text = override[len(written) + 1 :]
-    parameter = resolve(config, written.strip())
+    text = override[len(path) + 1 :]
+    parameter = resolve(config, path.strip())
     if parameter.kind == "node":
         _require_none(text, parameter, config)
         parameter.set(None)
     else:
-        parameter.set(_read(text, parameter, parameter.path))
+        parameter.set(_parse(text, parameter, parameter.path))
 
 
 def apply_fiddler(config: fdl.Buildable, call: str) -> None:
-    """Applies the registered fiddler of `call`, which is `name` or `name(argument=value)`, to `config` in place."""
+    """Applies a registered fiddler to `config` in place.
+
+    Args:
+        config: config that is changed.
+        call: `name` or `name(argument=value)`, such as "smoke(batches=4)".
+
+    Raises:
+        UserError: if no such fiddler is registered, or its arguments are wrong.
+    """
     name, keywords = _split_call(call)
     fiddler = registry.get_fiddler(name)
-    arguments = fdl.Config(fiddler)  # a config too, so its parameters are parsed like any others
+    arguments = fdl.Config(fiddler)  # a config too, so that the arguments are parsed like overrides
     known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without the root and the config argument
     for keyword, text in keywords.items():
         if keyword not in known:
-            near = (
-                registry.did_you_mean(difflib.get_close_matches(keyword, known))
-                or f"; it has {', '.join(known) or 'none'}"
-            )
-            raise UserError(f"fiddler {name} has no argument {_quote(keyword)}{near}")
-        known[keyword].set(_read(text, known[keyword], f"{name}({keyword})"))
+            hint = registry.did_you_mean(difflib.get_close_matches(keyword, known))
+            hint = hint or f"; it has {', '.join(known) or 'none'}"
+            raise UserError(f"fiddler {name} has no argument {_quote(keyword)}{hint}")
+        known[keyword].set(_parse(text, known[keyword], f"{name}({keyword})"))
     given = fdl.ordered_arguments(arguments)
     missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
     if missing:
@@ -80,21 +95,25 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
             raise UserError(f"{_quote(path)} is ambiguous; write one of {', '.join(each.path for each in found)}")
         if found:
             return found[0]
-    near = registry.did_you_mean(_suggestions(path, everything)) or "; --print_config lists them"
-    raise UserError(f"{_quote(path)}: no such parameter{near}")
+    hint = registry.did_you_mean(_suggestions(path, everything)) or "; --print_config lists them"
+    raise UserError(f"{_quote(path)}: no such parameter{hint}")
 
 
 def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
+    """Raises a UserError unless `text` is None and the sub-config `node` is optional: nothing else can replace it."""
     is_optional = types.NoneType in values.alternatives(node.expected_type)
     if text.strip() == "None" and is_optional:
         return
-    under = [each for each in paths.parameters(config) if each.keys[: len(node.keys)] == node.keys]
-    members = [each.path for each in under if each.kind == "leaf"]
-    ways = [f"set one of {', '.join(members)}"] * bool(members) + ["remove it with None"] * is_optional
-    raise UserError(f"{node.path} is a sub-config, not a value; {', or '.join(ways) or 'it has no values to set'}")
+    inside = [each for each in paths.parameters(config) if each.keys[: len(node.keys)] == node.keys]
+    members = [each.path for each in inside if each.kind == "leaf"]
+    remedies = [f"set one of {', '.join(members)}"] if members else []
+    if is_optional:
+        remedies.append("remove it with None")
+    raise UserError(f"{node.path} is a sub-config, not a value; {', or '.join(remedies) or 'it has no values to set'}")
 
 
-def _read(text: str, parameter: Parameter, name: str) -> Any:
+def _parse(text: str, parameter: Parameter, name: str) -> Any:
+    """Returns `text` as a value of the parameter's type; `name` is how an error refers to the parameter."""
     try:
         return values.parse(text, parameter.expected_type)
     except values.TypeMismatch:
@@ -127,19 +146,21 @@ def _suggestions(path: str, everything: list[Parameter]) -> list[str]:
 
 
 def _similarity(path: str, parameter: Parameter) -> float:
-    """Returns the similarity of `path` to the parameter's path, in [0, 1]; `lr` is similar to `learning_rate`."""
+    """Returns the similarity of `path` to the full path of the parameter or to its ending, 0 to 1."""
     keys = paths.split(path) or (path,)
     if _initials(keys[-1]) == parameter.keys[-1] or keys[-1] == _initials(parameter.keys[-1]):
-        return 0.9
+        return _ABBREVIATION_SIMILARITY
     ending = ".".join(parameter.keys[-len(keys) :])
     return max(difflib.SequenceMatcher(None, path, each).ratio() for each in (parameter.path, ending))
 
 
 def _initials(name: str) -> str:
+    """Returns `wd` for `weight_decay`; empty for a single word."""
     words = [word for word in name.split("_") if word]
     return "".join(word[0] for word in words) if len(words) > 1 else ""
 
 
 def _quote(text: str) -> str:
+    """Returns text from the user as it is if it can be printed in a sentence, else as a string literal."""
     text = shorten(text)
     return text if text.isprintable() and text else repr(text)

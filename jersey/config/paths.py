@@ -23,6 +23,7 @@ from jersey.config.values import UNKNOWN
 
 Kind = Literal["node", "leaf", "element", "unset"]
 
+# One key of a written path: `.name` without brackets or quotes in the name; or a bracket with a string or a bare key.
 _KEY = re.compile(
     r"""\.(?P<word>[^.\[\]='"]+)|\.?\[\s*(?P<bracketed>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\[\]'"]+?)\s*\]"""
 )
@@ -33,14 +34,16 @@ class Parameter:
     """One place in a config graph.
 
     Attributes:
-        keys, path: the path as a tuple of strings, and as it is written.
-        kind: "node" contains sub-configs; "leaf" is a set value, which may be a list, tuple or dictionary of plain
-            values; "element" is one member of such a collection; "unset" is a parameter left to its default.
-        value: the set value, else the default, else UNKNOWN.
-        expected_type: the type that a new value must have.
-        slot: an identifier, equal for two paths that reach one place through a shared sub-config; its last entry is
-            the key of the place in its parent.
-        parent: the sub-config or collection that contains it; None for the root.
+        keys: path as a tuple of strings.
+        path: path as it is written.
+        kind: "node" for a sub-config or a collection that contains one; "leaf" for a set value, which may be a list,
+            tuple or dictionary of plain values; "element" for one member of such a collection; "unset" for a
+            parameter that is left to its default.
+        value: set value, else the default, else UNKNOWN.
+        expected_type: type that a new value must have.
+        slot: identifier that is equal for two paths if they reach the same place through a shared sub-config; its last
+            entry is the key of the place in its parent.
+        parent: sub-config or collection that contains it; None for the root.
     """
 
     keys: tuple[str, ...]
@@ -64,7 +67,7 @@ class Parameter:
 
 
 class Values(dict[str, Any]):
-    """The values of a config by full path, set ones and defaults, sub-configs included; unknown ones are missing."""
+    """The set values and the defaults of a config by full path, with sub-configs; unknown defaults are missing."""
 
     def __missing__(self, path: str) -> Any:
         raise LookupError(f"the config has no {path}")
@@ -76,12 +79,12 @@ def values_of(config: fdl.Buildable) -> Values:
 
 
 def parameters(config: fdl.Buildable) -> list[Parameter]:
-    """Returns everything in `config`: first the root, with an empty path, and each node before its members."""
+    """Returns every place in `config`: first the root, with an empty path, and each node before its members."""
     return list(_walk(Parameter((), "", "node", config, Any, (), None)))
 
 
 def split(path: str) -> tuple[str, ...] | None:
-    """Returns the keys of a written path; `['key']`, `[key]` and `.key` are equal. None if it is not a path."""
+    """Returns the keys of a written path, in which `['key']`, `[key]` and `.key` are equal; None for other text."""
     tokens = list(_KEY.finditer(f".{path}"))
     if "".join(token[0] for token in tokens) != f".{path}":
         return None
@@ -102,6 +105,7 @@ def _arguments(parent: Parameter) -> Iterator[Parameter]:
     """
     function, given = fdl.get_callable(parent.value), fdl.ordered_arguments(parent.value)
     signature, hints = signatures.get_signature(function).parameters, signatures.get_type_hints(function)
+    # Name of `**keywords`, whose annotation is that of all its members.
     keywords = next((each.name for each in signature.values() if each.kind is each.VAR_KEYWORD), "")
     for key, value in given.items():
         default = _default(signature[key]) if key in signature else UNKNOWN
@@ -109,8 +113,8 @@ def _arguments(parent: Parameter) -> Iterator[Parameter]:
         yield _child(parent, key, value, values.expected_type(hint, value, default))
     for name, declared in signature.items():
         is_named = declared.kind in (declared.POSITIONAL_OR_KEYWORD, declared.KEYWORD_ONLY)
-        comes_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
-        if is_named and not comes_later and name not in given:
+        is_passed_later = isinstance(parent.value, fdl.Partial) and declared.default is declared.empty
+        if is_named and not is_passed_later and name not in given:
             default = _default(declared)
             expected_type = values.expected_type(hints.get(name, UNKNOWN), default)
             yield dataclasses.replace(_child(parent, name, default, expected_type), kind="unset")
@@ -132,7 +136,9 @@ def members_of(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _child(parent: Parameter, key: Any, value: Any, expected_type: Any) -> Parameter:
-    kind: Kind = "node" if _holds_configs(value) else "leaf" if parent.kind == "node" else "element"
+    kind: Kind = "leaf" if parent.kind == "node" else "element"
+    if _holds_configs(value):
+        kind = "node"
     text = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
     slot = (id(parent.value), key) if isinstance(parent.value, fdl.Buildable) else (*parent.slot, key)
     return Parameter(
@@ -141,6 +147,7 @@ def _child(parent: Parameter, key: Any, value: Any, expected_type: Any) -> Param
 
 
 def _holds_configs(value: Any) -> bool:
+    """Whether the value is a sub-config, or a collection with one at any depth."""
     return isinstance(value, fdl.Buildable) or any(_holds_configs(member) for _, member in members_of(value))
 
 

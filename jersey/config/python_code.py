@@ -1,7 +1,7 @@
-"""A config as Python code: the `config.py` of a run, to read, to import, or to start a new experiment from.
+"""Writes a config as Python code, the `config.py` of a run: to read, to import, or to start a new experiment from.
 
 Each line sets one parameter by its path, in the order of the flat print. Fiddle's own code generator of this style
-cannot write tuples of sub-configs, positional arguments and infinity, and it moves sub-configs behind plain values,
+cannot write tuples of sub-configs, positional arguments and infinity. It also moves sub-configs behind plain values,
 which changes the order in which callbacks are called.
 """
 
@@ -26,7 +26,7 @@ _HEADER = '''"""The config of a run of {name}, written by jersey.
 
 
 def as_python(config: fdl.Buildable, experiment: str) -> str:
-    """Returns a module with one function, named after the experiment, that returns a graph equal to `config`."""
+    """Returns the source of a module with one function, named `experiment`, that returns a graph equal to `config`."""
     writer = _Writer()
     for number, value in enumerate(_shared(config), start=1):
         writer.define(f"shared_{number}", value)
@@ -39,13 +39,21 @@ def as_python(config: fdl.Buildable, experiment: str) -> str:
 
 
 class _Writer:
+    """Collects the lines of the function.
+
+    Attributes:
+        lines: lines without indentation.
+        modules: modules that the lines use.
+        variables: name of the variable of each shared value that has been written, by the value's id.
+    """
+
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.modules: set[str] = set()
         self.variables: dict[int, str] = {}
 
     def define(self, place: str, value: Any) -> None:
-        """Writes the assignment of `value` to the expression `place`, and what is inside `value`."""
+        """Writes the assignment of `value` to the expression `place`, then the arguments of the sub-configs in it."""
         self.lines.append(f"{place} = {self._expression(value)}")
         self._fill(place, value)
 
@@ -62,12 +70,12 @@ class _Writer:
         declared = signatures.get_signature(fdl.get_callable(config)).parameters.values()
         positional_only = sum(each.kind is each.POSITIONAL_ONLY for each in declared)
         arguments = fdl.ordered_arguments(config)
-        rest = [key for key in arguments if isinstance(key, int) and key >= positional_only]
-        if rest:
-            values = ", ".join(self._expression(arguments[key]) for key in rest)
+        variadic = [key for key in arguments if isinstance(key, int) and key >= positional_only]  # indices of `*args`
+        if variadic:
+            values = ", ".join(self._expression(arguments[key]) for key in variadic)
             self.lines.append(f"{place}[fdl.VARARGS:] = [{values}]")
         for key, value in arguments.items():
-            if key in rest:
+            if key in variadic:
                 self._fill(f"{place}[{key}]", value)
             elif isinstance(key, int):
                 self.define(f"{place}[{key}]", value)
@@ -78,6 +86,7 @@ class _Writer:
                 self._fill(f"getattr({place}, {key!r})", value)
 
     def _expression(self, value: Any) -> str:
+        """Returns an expression for `value`, in which each sub-config has no arguments yet."""
         if id(value) in self.variables:
             return self.variables[id(value)]
         if isinstance(value, fdl.Buildable):

@@ -15,18 +15,22 @@ from jersey.core.errors import UserError, shorten
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
-MAX_LISTED = 12  # names in an error; a longer registry is only counted
+MAX_LISTED = 12  # names of a registry that an error lists; of a longer registry, it states only the number
 
 
 class Registry(Generic[FunctionT]):
-    """Maps names to functions of one kind."""
+    """Maps names to functions of one kind.
+
+    Args:
+        kind: what the functions are called in errors, such as "fiddler".
+    """
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._functions: dict[str, FunctionT] = {}
 
     def add(self, function: FunctionT) -> FunctionT:
-        """Registers `function` under its `__name__`, as a decorator; raises a ValueError if the name is taken."""
+        """Registers and returns `function`, as a decorator; raises a ValueError if its name is registered already."""
         name = function.__name__
         if name in self._functions:
             owner = self._functions[name].__module__
@@ -38,13 +42,13 @@ class Registry(Generic[FunctionT]):
         """Returns the function called `name`; raises a UserError that suggests similar names if there is none."""
         if name in self._functions:
             return self._functions[name]
-        near = difflib.get_close_matches(name, self._functions, n=3)
-        hint = did_you_mean(near) or ";"
+        similar = difflib.get_close_matches(name, self._functions, n=3)
+        hint = did_you_mean(similar) or ";"
         if not self._functions:
             hint = f"; no {self._kind} is registered"
         elif len(self._functions) <= MAX_LISTED:
             hint += f" known: {', '.join(self.names())}"
-        elif not near:
+        elif not similar:
             hint += f" there are {len(self._functions)}, --list shows them"
         raise UserError(f"unknown {self._kind} {shorten(name)!r}{hint}")
 
@@ -53,16 +57,16 @@ class Registry(Generic[FunctionT]):
         return sorted(self._functions)
 
 
-def did_you_mean(near: list[str]) -> str:
-    """Returns the end of an error that suggests the names in `near`; empty if there are none."""
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+def did_you_mean(similar: list[str]) -> str:
+    """Returns the end of an error sentence that suggests these names; empty if there are none."""
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
 _experiments: Registry[Callable[[], fdl.Buildable]] = Registry("experiment")
 _fiddlers: Registry[Callable[..., None]] = Registry("fiddler")
 
 experiment = _experiments.add
-"""Decorates a function without arguments that returns a config graph; its name becomes the experiment's name."""
+"""Decorates a function without arguments that returns a config; its name becomes the experiment's name."""
 get_experiment = _experiments.get
 experiment_names = _experiments.names
 

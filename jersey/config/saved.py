@@ -34,7 +34,7 @@ from jersey.core.errors import UserError, shorten
 CONFIG = "config.json"
 _PLAIN = bool | int | float | str | None
 
-# The type names of the format itself.
+# The types that Fiddle's format names.
 _COLLECTIONS = {("builtins", "list"): list, ("builtins", "tuple"): tuple, ("builtins", "dict"): dict}
 _BUILDABLES = {
     ("fiddle._src.config", "Config"): fdl.Config,
@@ -44,17 +44,25 @@ _BUILDABLES = {
 
 
 class OtherVersion(UserError):
-    """The file is a config, but another version of the code wrote it."""
+    """The error of a file that is a config, but was written by another version of the code."""
 
 
 def to_json(config: fdl.Buildable, experiment: str) -> str:
-    """Returns the whole graph, with its shared sub-configs, and the name of the experiment as JSON."""
+    """Returns the graph, with its shared sub-configs, and the name of the experiment as JSON."""
     document = {"experiment": experiment, **json.loads(serialization.dump_json(config))}
     return json.dumps(document, indent=1) + "\n"
 
 
 def from_json(text: str, packages: Collection[str]) -> fdl.Buildable:
-    """Returns the graph that `to_json` wrote; raises a UserError for other text and names outside `packages`."""
+    """Returns the graph that `to_json` wrote.
+
+    Args:
+        text: JSON document.
+        packages: trusted packages, whose objects the document may name.
+
+    Raises:
+        UserError: if the text is no such document, or names other objects.
+    """
     return _config(_document(text), packages)
 
 
@@ -62,14 +70,14 @@ def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
     """Returns the experiment's name and the config of a run.
 
     Args:
-        path: a run folder or its config.json.
-        packages: the trusted packages, whose objects the file may name.
+        path: run folder or its config.json.
+        packages: trusted packages, whose objects the file may name.
 
     Raises:
-        OtherVersion: another version of the code wrote the config.
-        UserError: the file does not exist or is not the config of a run.
+        OtherVersion: if another version of the code wrote the config.
+        UserError: if the file does not exist or is not the config of a run.
     """
-    file, text = _found(path)
+    file, text = _read(path)
     try:
         document = _document(text)
         experiment = document.get("experiment")
@@ -82,7 +90,8 @@ def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
         raise type(error)(f"{file}: {error}") from error
 
 
-def _found(path: Path) -> tuple[Path, str]:
+def _read(path: Path) -> tuple[Path, str]:
+    """Returns the file and its text."""
     try:
         if path.is_dir() and not (path / CONFIG).exists():
             raise UserError(f"the folder {path} contains no {CONFIG}; name the folder of one run, or a {CONFIG}")
@@ -119,12 +128,17 @@ def _config(document: dict[str, Any], packages: Collection[str]) -> fdl.Buildabl
 
 
 class _Reader:
-    """Keeps each value by its key in the document, so that shared values are shared again."""
+    """Returns the values of a document's nodes; a node that is referred to twice has one value.
+
+    Args:
+        objects: nodes by the key with which others refer to them.
+        packages: trusted packages.
+    """
 
     def __init__(self, objects: dict[str, Any], packages: Collection[str]) -> None:
         self._objects = objects
         self._packages = packages
-        self._done: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}  # of `objects`, by the same key
 
     def value(self, node: Any) -> Any:
         """Returns the value of a node of the document."""
@@ -132,9 +146,9 @@ class _Reader:
             case {"type": "ref", "key": str(key)}:
                 if key not in self._objects:
                     raise ValueError(f"the object {shorten(repr(key))} is missing")
-                if key not in self._done:
-                    self._done[key] = self.value(self._objects[key])
-                return self._done[key]
+                if key not in self._values:
+                    self._values[key] = self.value(self._objects[key])
+                return self._values[key]
             case {"type": {"type": "pyref", "module": str(module), "name": str(name)}, "items": list(items)}:
                 return self._collect((module, name), items, node.get("metadata"))
             case {"type": "leaf", "value": value} if isinstance(value, _PLAIN):
@@ -170,14 +184,19 @@ class _Reader:
 
 
 def importable(module: str, name: str, packages: Collection[str]) -> Any:
-    """Returns the class or function `name` of `module`; raises a UserError before any import outside `packages`."""
-    refused = UserError(
+    """Returns the class or function `name` of `module`; imports nothing outside `packages`.
+
+    Raises:
+        OtherVersion: if the module or the name does not exist.
+        UserError: if it is not a class or function of a trusted package.
+    """
+    not_allowed = UserError(
         f"the config names {shorten(f'{module}.{name}')!r}; it may only name what is in {', '.join(packages)}"
     )
     parts = module.split(".")
-    plain = all(part.isidentifier() and not part.startswith("__") for part in (*parts, name))
-    if parts[0] not in packages or not plain or name.startswith("_"):
-        raise refused
+    is_plain = all(part.isidentifier() and not part.startswith("__") for part in (*parts, name))
+    if parts[0] not in packages or not is_plain or name.startswith("_"):
+        raise not_allowed
     try:
         value = getattr(importlib.import_module(module), name)
     except Exception as error:  # a module may raise anything while it is imported
@@ -187,12 +206,12 @@ def importable(module: str, name: str, packages: Collection[str]) -> Any:
     home = getattr(value, "__module__", None)
     # torch has the attribute `os`, because it imports that module: a name does not imply where an object is defined.
     if not isinstance(value, type | types.FunctionType) or str(home).partition(".")[0] not in packages:
-        raise refused
+        raise not_allowed
     return value
 
 
 def _configure(kind: type[fdl.Buildable], target: Any, arguments: dict[Any, Any], name: str) -> fdl.Buildable:
-    """Returns a sub-config of `target`; the keys of `arguments` are names, or indices of positional ones."""
+    """Returns a sub-config of `target`, which errors call `name`; a key of `arguments` is a name or an index."""
     try:
         config = kind(target)
         declared = signatures.get_signature(target).parameters.values()
@@ -214,7 +233,7 @@ def _other_version(what: str) -> OtherVersion:
 
 
 def _require_types(config: fdl.Buildable) -> None:
-    """Raises an OtherVersion for a value of a wrong type: unlike an override, a file is not checked when written."""
+    """Raises an OtherVersion if a value is of a wrong type: unlike an override, it was not checked when it was set."""
     for each in parameters(config)[1:]:
         if each.kind in ("leaf", "node") and not _has_expected_type(each):
             expected = values.describe(each.expected_type)
@@ -222,11 +241,11 @@ def _require_types(config: fdl.Buildable) -> None:
 
 
 def _has_expected_type(parameter: Parameter) -> bool:
-    if parameter.kind == "node":
-        return not all(map(values.is_of_values, values.alternatives(parameter.expected_type)))
+    if parameter.kind == "node":  # what its callable returns is unknown, so only a plain value is a wrong type
+        return not all(map(values.is_plain_type, values.alternatives(parameter.expected_type)))
     value = parameter.value
-    if isinstance(value, float) and not math.isfinite(value):  # an override cannot set it, but a function can
-        value = 0.0
+    if isinstance(value, float) and not math.isfinite(value):
+        value = 0.0  # `coerce` rejects infinity in an override, but a function may set it
     with suppress(values.TypeMismatch):
         values.coerce(value, parameter.expected_type)
         return True

@@ -1,8 +1,8 @@
-"""Prints and diffs of configs, for reviewers, golden files and run folders.
+"""Prints and compares configs, for reviewers, golden files and run folders.
 
-A print has one line per parameter, in the spelling of an override, so that any line can be copied into one. A diff has
-one table for each part of the config, with a row for each parameter that differs. Values are compared as printed, so
-1 and True differ. A parameter that is set to its default equals one that is left to it.
+A flat print has one line per parameter, in the spelling of an override, so that any line can be copied into one. A diff
+has one table for each part of the config, with a row for each parameter that differs. Values are compared as printed,
+so 1 and True differ. A parameter that is set to its default equals one that is left to it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ ABSENT, UNSET = "-", "unset"
 _MAX_COLUMN = 60  # characters; a longer value is printed on a line of its own
 
 Changes = list[tuple[str, str, str]]
-"""Rows of a diff: the path, or the paths that share an object, and the text of the value in each config."""
+"""Rows of a diff: a path, or several that share an object, and the text of the value in the old and the new config."""
 
 
 def flatten(config: fdl.Buildable) -> dict[str, Any]:
-    """Returns every set value by its full path, in signature order; a sub-config as `<Partial:torch.optim.AdamW>`.
+    """Returns every set value by its full path, in signature order.
 
-    A list, tuple or dictionary of plain values is one value. A sub-config that is used twice appears under both paths.
+    A sub-config is represented by a text such as `<Partial:torch.optim.AdamW>`; if it is used twice, it appears under
+    both paths. A list, tuple or dictionary of plain values is one value.
     """
     return {
         each.path or ROOT: value_text(each.value) if isinstance(each.value, fdl.Buildable) else each.value
@@ -43,7 +44,7 @@ def as_text(config: fdl.Buildable) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Returns the spelling of a value in an override; a sub-config is represented by its callable."""
+    """Returns the spelling of a value in an override; sub-configs, classes and functions as their name in `<>`."""
     if isinstance(value, fdl.Buildable):
         return f"<{type(value).__name__}:{'.'.join(public_name(fdl.get_callable(value)))}>"
     return f"<{'.'.join(public_name(value))}>" if hasattr(value, "__qualname__") else repr(value)
@@ -74,7 +75,13 @@ def diff(
 
     "-" means that a config has no such parameter, "unset" that its default cannot be shown. A parameter that both
     configs leave to a default is listed if the defaults differ, as those of two optimizers do. The part "(shared)"
-    lists paths that lead to one object in one config and to separate objects in the other. `names` are the headings.
+    lists paths that lead to one object in one config and to separate objects in the other.
+
+    Args:
+        old: config of the first column.
+        new: config of the second column.
+        names: headings of the two columns.
+        style: "text" for aligned columns, "markdown" for tables on GitHub.
     """
     before, after = parameters(old), parameters(new)
     parts = {each.keys[0] for each in (*before, *after) if each.kind == "node" and len(each.keys) == 1}
@@ -88,10 +95,19 @@ def diff(
 
 
 def _changed_values(before: list[Parameter], after: list[Parameter]) -> Changes:
-    texts = [{each.path or ROOT: _text(each) for each in every if each.kind != "element"} for every in (before, after)]
-    kept = {each.path or ROOT for each in (*before, *after) if each.kind != "unset"}
-    changes = [(path, *(each.get(path, ABSENT) for each in texts)) for path in dict.fromkeys((*texts[0], *texts[1]))]
-    return [(path, old, new) for path, old, new in changes if old != new and (path in kept or ABSENT not in (old, new))]
+    old_texts, new_texts = _texts(before), _texts(after)
+    paths_set = {each.path or ROOT for each in (*before, *after) if each.kind != "unset"}
+    changes = []
+    for path in dict.fromkeys((*old_texts, *new_texts)):
+        old, new = old_texts.get(path, ABSENT), new_texts.get(path, ABSENT)
+        is_only_a_default_of_one = path not in paths_set and ABSENT in (old, new)
+        if old != new and not is_only_a_default_of_one:
+            changes.append((path, old, new))
+    return changes
+
+
+def _texts(everything: list[Parameter]) -> dict[str, str]:
+    return {each.path or ROOT: _text(each) for each in everything if each.kind != "element"}
 
 
 def _text(parameter: Parameter) -> str:
@@ -127,6 +143,7 @@ def _sharing(everything: list[Parameter], paths: tuple[str, ...]) -> str:
 
 def _text_lines(tables: dict[str, Changes], names: tuple[str, str]) -> list[str]:
     short = {part: [row for row in rows if max(map(len, row)) <= _MAX_COLUMN] for part, rows in tables.items()}
+    # All tables are formatted together, so that their columns are aligned with each other.
     in_columns = iter(format_table([row for part, rows in short.items() for row in ((part, *names), *rows)]))
     lines = []
     for part, rows in tables.items():

@@ -2,8 +2,8 @@
 
 The type comes from the annotation or, without one, from the current value of the parameter. Only literals are parsed
 (`ast.literal_eval`, never `eval`), and the result always has the expected type. The same text can mean different
-values: `00` is a label if a string is expected and an error if a number is, so the label "00" never becomes 0.
-`repr` is the inverse.
+values: `00` is a label if a string is expected and an error if a number is, so the label "00" never becomes 0. Parsing
+the `repr` of a value returns the value.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ SEQUENCES = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, co
 MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 PATHS = (pathlib.Path, pathlib.PurePath, os.PathLike)
 
+# A string literal, and a number such as 00 or 07, unlike 1e-07 and 0.05.
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _LEADING_ZERO = re.compile(r"(?<![\w.])(?<![eE][-+])0[0-9]")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -39,10 +40,17 @@ class TypeMismatch(ValueError):
 
 
 def parse(text: str, expected: Any) -> Any:
-    """Returns `text` as a value of the type `expected`; raises a TypeMismatch if that is impossible.
+    """Returns `text` as a value of the type `expected`.
 
     Literals are tried first (`1e-4`, `None`, `'text'`, `(1, 2)`), with their own types if possible, then with ints as
     floats. Words without quotes follow: true and false, choices of a Literal, lists such as `0,00,23`, plain text.
+
+    Args:
+        text: value as it is written in an override.
+        expected: annotation, such as `tuple[str, ...] | None`.
+
+    Raises:
+        TypeMismatch: if the text is not a value of that type.
     """
     text = text.strip()
     value = literal(text)
@@ -54,7 +62,16 @@ def parse(text: str, expected: Any) -> Any:
 
 
 def coerce(value: Any, expected: Any, promote: bool = True) -> Any:
-    """Returns `value` as the type `expected` (with `promote`, an int as a float), or raises a TypeMismatch."""
+    """Returns `value` as the type `expected`, including its members.
+
+    Args:
+        value: plain value, or a list, tuple or dictionary of them.
+        expected: annotation; the member of a union that is the type of `value` takes precedence.
+        promote: whether an int is accepted as a float.
+
+    Raises:
+        TypeMismatch: if the value does not have that type.
+    """
     own_kind_first = sorted(alternatives(expected), key=lambda each: origin_of(each) is not type(value))
     for alternative in own_kind_first:
         with suppress(TypeMismatch):
@@ -66,6 +83,7 @@ def _coerce_one(value: Any, expected: Any, promote: bool) -> Any:
     kind: Any = type(value)
     expected = kind if expected is Any else expected
     origin = origin_of(expected)
+    # Types are compared too, because 1 and True are equal.
     if origin is typing.Literal and (kind, value) in [(type(choice), choice) for choice in typing.get_args(expected)]:
         return value
     if (kind is expected and expected in (bool, str, types.NoneType)) or (kind is str and origin in PATHS):
@@ -73,9 +91,9 @@ def _coerce_one(value: Any, expected: Any, promote: bool) -> Any:
     if (kind is expected and expected in (int, float)) or (kind is int and expected is float and promote):
         return expected(_bounded(value))
     if origin in SEQUENCES and kind in (tuple, list):
-        elements = element_types(expected, len(value))
-        fitted = [coerce(each, element, promote) for each, element in zip(value, elements, strict=True)]
-        return origin(fitted) if origin in (tuple, list) else kind(fitted)
+        declared = element_types(expected, len(value))
+        elements = [coerce(element, type_, promote) for element, type_ in zip(value, declared, strict=True)]
+        return origin(elements) if origin in (tuple, list) else kind(elements)
     if origin in MAPPINGS and kind is dict:
         key_type, value_type = typing.get_args(expected) or (Any, Any)
         return {coerce(key, key_type, promote): coerce(each, value_type, promote) for key, each in value.items()}
@@ -96,16 +114,16 @@ def literal(text: str) -> Any:
 
 def _parse_bare(text: str, expected: Any) -> Any:
     """Parses words without quotes; if both a list and a string are allowed, a text with commas is a list."""
-    found = alternatives(expected)
-    if bool in found and text in ("true", "false"):
+    allowed = alternatives(expected)
+    if bool in allowed and text in ("true", "false"):
         return text == "true"
-    if any(origin_of(each) is typing.Literal and text in typing.get_args(each) for each in found):
+    if any(origin_of(each) is typing.Literal and text in typing.get_args(each) for each in allowed):
         return text
-    for each in found:
+    for each in allowed:
         if origin_of(each) in SEQUENCES and "," in text:
             with suppress(TypeMismatch):
                 return _parse_list(text, each)
-    if any(each is str or origin_of(each) in PATHS for each in found) and _is_plain(text):
+    if any(each is str or origin_of(each) in PATHS for each in allowed) and _is_plain_text(text):
         return text
     raise TypeMismatch
 
@@ -120,12 +138,16 @@ def _parse_list(text: str, expected: Any) -> Any:
 
 
 def pieces(text: str, separator: str) -> Iterator[str]:
-    """Splits at the separators outside brackets and quotes; an apostrophe within a word is not a quote.
+    """Yields the parts of `text` between separators outside brackets and quotes.
+
+    Args:
+        text: text in which an apostrophe inside of a word is not a quote.
+        separator: a single character.
 
     Raises:
-        TypeMismatch: a bracket is not closed; the message is the missing bracket.
+        TypeMismatch: if a bracket is not closed; the message is the missing bracket.
     """
-    start, position, closing = 0, 0, ""
+    start, position, closing = 0, 0, ""  # start of the part, position in the text, and the brackets still to be closed
     while position < len(text):
         character = text[position]
         may_quote = closing or not text[start:position].strip()
@@ -145,26 +167,33 @@ def pieces(text: str, separator: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _is_plain(text: str) -> bool:
+def _is_plain_text(text: str) -> bool:
     """Whether the text may be a string without quotes: it is not None and does not look like a broken literal."""
     return text.isprintable() and text not in ("", "None") and text[0] not in "'\"([{" and text[-1] not in "'\""
 
 
 def _bounded(number: float) -> float:
     """Returns a finite float or a 64-bit integer as it is; Python cannot even print a very long integer."""
-    if not math.isfinite(number) if isinstance(number, float) else abs(number) >= 2**63:
+    is_allowed = math.isfinite(number) if isinstance(number, float) else abs(number) < 2**63
+    if not is_allowed:
         raise TypeMismatch
     return number
 
 
 def expected_type(annotation: Any, value: Any, default: Any = UNKNOWN) -> Any:
-    """Returns the type of a new value: the annotation, else that of `value`; None is allowed if it was None before."""
+    """Returns the type that a new value of a parameter must have.
+
+    Args:
+        annotation: annotation of the parameter, which determines the type; UNKNOWN without one.
+        value: current value, whose type is used without an annotation; None is allowed if it is None.
+        default: default of the parameter; None is allowed if it is None.
+    """
     expected = type_of(value) if annotation in (UNKNOWN, Any, object) else annotation
     return typing.Optional[expected] if value is None or default is None else expected  # noqa: UP045 (`|` fails on some)
 
 
 def type_of(value: Any) -> Any:
-    """Returns the type that `value` implies: any number for an int, anything for None, Never for an object."""
+    """Returns the type that a value implies: any number for an int, anything for None, Never for another object."""
     scalars: dict[Any, Any] = {bool: bool, int: int | float, float: int | float, str: str}
     for kind, suggested in scalars.items():
         if isinstance(value, kind):
@@ -196,7 +225,7 @@ def origin_of(alternative: Any) -> Any:
     return typing.get_origin(alternative) or alternative
 
 
-def is_of_values(alternative: Any) -> bool:
+def is_plain_type(alternative: Any) -> bool:
     """Whether all values of the type are numbers, strings, booleans or None, so that a sub-config is not allowed."""
     return alternative in (bool, int, float, str, types.NoneType) or origin_of(alternative) is typing.Literal
 
@@ -214,7 +243,7 @@ def element_types(sequence: Any, count: int) -> list[Any]:
 
 
 def member_annotation(annotation: Any, members: dict[Any, Any] | list[Any] | tuple[Any, ...], key: Any) -> Any:
-    """Returns the type that the annotation of a collection declares for its member `key`, else UNKNOWN."""
+    """Returns the type that the annotation of the collection `members` declares for its member `key`, else UNKNOWN."""
     for alternative in alternatives(annotation):
         origin = origin_of(alternative)
         if isinstance(members, dict) and origin in MAPPINGS:
@@ -244,5 +273,6 @@ def _name(alternative: Any) -> str:
 
 
 def _common_type(values: collections.abc.Iterable[Any]) -> Any:
+    """Returns the type that all values imply; Any if they imply several or there are none."""
     found = set(map(type_of, values))
     return found.pop() if len(found) == 1 else Any

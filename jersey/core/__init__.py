@@ -1,1 +1,1 @@
-"""Foundations of every package: labels, errors, seeding, processes, console, atomic files and tables."""
+"""Provides what every package builds on: labels, errors, seeding, processes, console, atomic files and tables."""

@@ -10,7 +10,10 @@ from jersey.core.errors import full_disk
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the folder of `path`; on success it replaces `path`, on failure it is removed."""
+    """Yields a temporary path in the folder of `path`, to which the body writes the file.
+
+    If the body succeeds, the temporary file replaces `path`; otherwise it is removed and `path` is unchanged.
+    """
     # The suffix is kept because some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
@@ -25,7 +28,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def with_filename(path: Path) -> Iterator[None]:
-    """Adds the name of the file being written to a disk-full error, which may lack it."""
+    """Adds `path` to a disk-full error of the body, which may lack the name of the file."""
     try:
         yield
     except Exception as error:

@@ -13,7 +13,7 @@ from jersey.core.distributed import rank
 _IGNORED_WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).*",  # Lightning uses an old function of torch's pytree
     r".*does not have many workers.*",  # the crops are in memory
-    r".*`tensorboardX`.*",
+    r".*`tensorboardX`.*",  # no run logs to TensorBoard
     r".*The number of training batches .* is smaller than the logging interval.*",  # metrics are logged once per epoch
     r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run continues in its folder
     r".*sync_dist=True.*",  # logged values cover the crops of all processes
@@ -26,7 +26,7 @@ def set_up_console() -> None:
     Of several processes only rank zero logs, because the others would log the same lines.
     """
     log = logging.getLogger("jersey")
-    log.handlers, log.propagate = [_AboveBars()], False
+    log.handlers, log.propagate = [_TqdmHandler()], False
     log.setLevel(logging.INFO if rank() == 0 else logging.ERROR)
     logging.getLogger().setLevel(logging.WARNING)  # absl's handler there prints the log of every library
     for library in ("lightning", "lightning.pytorch", "lightning.fabric"):
@@ -35,7 +35,7 @@ def set_up_console() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-class _AboveBars(logging.Handler):
+class _TqdmHandler(logging.Handler):
     """Writes lines to stderr without breaking progress bars; above INFO, the line starts with the level."""
 
     def emit(self, record: logging.LogRecord) -> None:

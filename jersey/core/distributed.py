@@ -1,4 +1,4 @@
-"""Communication of several processes that train one model on one or more machines, started by torchrun.
+"""Lets several processes, started by torchrun on one or more machines, train one model.
 
     torchrun --standalone --nproc_per_node=8 launch.py --exp=...
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=6)  # one process may generate or decode a large data set while the others wait
-PRINT_TIMEOUT = timedelta(seconds=10)  # for a line that another process prints
-PRINTED = "jersey/printed"  # a key of torchrun's store
+PRINT_TIMEOUT = timedelta(seconds=10)  # a process that prints one line needs less, unless it was killed
+# Keys of torchrun's store: the number of processes that had a line to print, and whether one has printed it.
+PRINTERS, PRINTED = "jersey/printers", "jersey/printed"
 
 
 def world_size() -> int:
@@ -50,7 +51,7 @@ def _from_torchrun(variable: str, *, default: int) -> int:
 
 
 def rank_counters() -> tuple[int, ...]:
-    """Returns the counters that give each process its own random stream; a single process needs none."""
+    """Returns the counters of `derived_generator` that give each process its own random numbers; () for one process."""
     return (rank(),) if world_size() > 1 else ()
 
 
@@ -94,7 +95,7 @@ def rank_zero_first() -> Iterator[None]:
 
 
 def broadcast(value: T) -> T:
-    """Returns rank zero's value in every process."""
+    """Returns rank zero's value in every process; the values of the others are ignored, and all must be picklable."""
     if world_size() == 1:
         return value
     from torch import distributed
@@ -105,7 +106,14 @@ def broadcast(value: T) -> T:
 
 
 def all_gather_interleaved(own_N: "Tensor") -> "Tensor":
-    """Returns the rows of all processes: the first of each, then the second of each, and so on."""
+    """Returns the rows of all processes: the first of each, then the second of each, and so on.
+
+    Args:
+        own_N: rows of this process, of any shape [N,...] and type.
+
+    Returns:
+        Rows of all processes, [N * `world_size()`,...].
+    """
     if world_size() == 1:
         return own_N
     import torch
@@ -125,7 +133,7 @@ def print_once(text: str) -> None:
     """Prints on stderr in one process; the others wait for it, because torchrun ends all when the first exits."""
     if world_size() == 1:
         print(text, file=sys.stderr)
-    elif _store().add("jersey/printers", 1) == 1:
+    elif _store().add(PRINTERS, 1) == 1:
         print(text, file=sys.stderr, flush=True)
         _store().set(PRINTED, "")
     else:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from jersey.core import distributed
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-# Control characters (an escape sequence could rewrite a terminal), line and paragraph separators, lone surrogates.
-_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk and of an exhausted quota
+# Characters that must not be printed: control characters (an escape sequence could rewrite a terminal), line and
+# paragraph separators, and lone surrogates.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UserError(ValueError):
@@ -32,16 +33,16 @@ def escape_control(text: str) -> str:
 
     Characters that break a line or cannot be encoded are replaced by Python's escapes.
     """
-    return _BREAKING.sub(lambda match: ascii(match[0])[1:-1], text)
+    return _UNSAFE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def shorten(text: str) -> str:
-    """Returns text from the user for an error sentence: at most 80 characters of it."""
+    """Returns at most the first 80 characters of a text from the user, for an error sentence."""
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str:
-    """Joins the first `limit` names and adds the number of the remaining ones."""
+    """Joins the first `limit` names, and adds the number of the remaining ones: "0, 00, and 7 more"."""
     rest = [f"and {len(names) - limit:,} more"] if len(names) > limit else []
     return separator.join([*names[:limit], *rest])
 
@@ -71,19 +72,22 @@ def exit_on_user_error() -> Iterator[None]:
 
 
 def full_disk(error: BaseException) -> OSError | None:
-    """Returns the disk-full or quota error behind this one, if any; `torch.save` raises another error after it."""
-    causes = (each for each in _causes(error) if isinstance(each, OSError) and each.errno in DISK_FULL)
-    return next(causes, None)
+    """Returns the disk-full or quota error that caused this one (`torch.save` hides it behind another), or None."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            return cause
+    return None
 
 
 def _is_gpu_out_of_memory(error: BaseException) -> bool:
-    """Compares the name of the class, because torch is not imported here."""
+    """Returns whether torch or the driver raised this error; class names are compared, to avoid an import of torch."""
     is_allocator = type(error).__module__ == "torch" and type(error).__name__ == "OutOfMemoryError"
     # The driver's error, if other processes hold all the memory before torch allocates any.
     return is_allocator or "CUDA error: out of memory" in str(error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yields the error, its cause, the cause of that, and so on."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -1,6 +1,6 @@
-"""Names of the splits and of illegible crops, and the label map, which assigns a class index to each label.
+"""Defines the names of the splits and of illegible crops, and the label map, which gives each label a class index.
 
-The map is one value that accompanies data, checkpoint and ONNX.
+The map is one value that accompanies data, checkpoint and ONNX file.
 
 Labels are strings and stay strings ("0", "00" and "01" are three labels). Their order is part of the value, so a
 different hash reveals that data, model or consumer number the classes differently.
@@ -27,7 +27,7 @@ ILLEGIBLE_INDEX = -1  # its class index
 ILLEGIBLE_NAME = "illegible"  # its folder in a data set, and its name in reports
 ILLEGIBLE_FOLDERS = (ILLEGIBLE_NAME, "unreadable")  # accepted names of that folder
 
-JERSEY_NUMBER = re.compile("[0-9]{1,2}")
+JERSEY_NUMBER = re.compile("[0-9]{1,2}")  # ASCII digits only; other labels are allowed, but are not numbers
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -45,6 +45,9 @@ class Labels:
 
     Attributes:
         names: distinct non-empty strings; the position of a name is its class index.
+
+    Raises:
+        UserError: a name is not a non-empty printable string, or occurs twice.
     """
 
     names: tuple[str, ...]
@@ -82,7 +85,13 @@ class Labels:
         return hashlib.sha256(listing.encode()).hexdigest()
 
     def require_same(self, other: "Labels", *, here: str, there: str) -> None:
-        """Raises UserError if `other`, the map of `there`, differs from this one, the map of `here`."""
+        """Raises a UserError that names the difference if another label map is not equal to this one.
+
+        Args:
+            other: label map to compare.
+            here: what this map belongs to, such as "the checkpoint", for the error.
+            there: what `other` belongs to.
+        """
         if self != other:
             raise UserError(
                 f"{there} has different labels than {here}: {self._difference(other)}; use the map of one of them"
@@ -91,7 +100,11 @@ class Labels:
     def _difference(self, other: "Labels") -> str:
         missing = [name for name in self.names if name not in other.class_to_idx]
         added = [name for name in other.names if name not in self.class_to_idx]
-        parts = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(added)}"] * bool(added)
+        parts = []
+        if missing:
+            parts.append(f"without {', '.join(missing)}")
+        if added:
+            parts.append(f"with {', '.join(added)}")
         return " and ".join(parts) or "the same labels in a different order"
 
     def to_json(self) -> str:
@@ -105,7 +118,15 @@ class Labels:
 
     @classmethod
     def from_json(cls, text: str, *, where: str) -> "Labels":
-        """Parses the result of `to_json`; `where` names the source in errors."""
+        """Parses the result of `to_json`.
+
+        Args:
+            text: content of `labels_mapping.json`.
+            where: name of the source, for errors.
+
+        Raises:
+            UserError: the text is not a label map, or was edited.
+        """
         try:
             content = json.loads(text)
             names, class_to_idx, sha256 = content["labels"], content["class_to_idx"], content["sha256"]
@@ -125,7 +146,7 @@ class Labels:
 
     @classmethod
     def load(cls, path: Path) -> "Labels":
-        """Reads and verifies a `labels_mapping.json`."""
+        """Reads and verifies a `labels_mapping.json`; raises UserError if it cannot be read or is invalid."""
         try:
             return cls.from_json(path.read_text(encoding="utf-8"), where=str(path))
         except (OSError, UnicodeDecodeError) as error:

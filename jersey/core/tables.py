@@ -1,4 +1,4 @@
-"""Small tables: CSV files (UTF-8, with a header row, written atomically), aligned text, and Markdown."""
+"""Writes small tables as CSV files (UTF-8, with a header row, atomically), aligned text, and Markdown."""
 
 import csv
 import io
@@ -15,6 +15,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     write_text(path, "".join(f"{csv_line(row)}\n" for row in (header, *rows)))
 
 
+def percent(fraction: float, decimals: int = 1) -> str:
+    """Formats a fraction in percent, as `97.3 %`."""
+    return f"{100 * fraction:.{decimals}f} %"
+
+
 def csv_line(cells: Sequence[Any]) -> str:
     """Returns a row as CSV without a line break."""
     text = io.StringIO()
@@ -23,21 +28,32 @@ def csv_line(cells: Sequence[Any]) -> str:
 
 
 def format_table(rows: Sequence[Sequence[str]], *, is_numeric: bool = False) -> list[str]:
-    """Returns one line per row with aligned columns; all but the first of a numeric table are aligned to the right."""
-    formats = [
-        f"{{:{'>' if is_numeric and index else '<'}{max(map(len, column))}}}"
-        for index, column in enumerate(zip(*rows, strict=True))
-    ]
-    return ["  ".join(formats).format(*row).rstrip() for row in rows]
+    """Returns one line per row, with aligned columns.
+
+    Args:
+        rows: cells of each row, equally many.
+        is_numeric: whether all columns but the first are aligned to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if is_numeric:
+            cells[1:] = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Returns the lines of a GitHub Markdown table; the first row is the header. `|` is escaped, even in code."""
-    head, *body = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-    return [head, f"|{' --- |' * len(rows[0])}", *body]
+    lines = []
+    for row in rows:
+        escaped = [cell.replace("|", r"\|") for cell in row]
+        lines.append(f"| {' | '.join(escaped)} |")
+    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
 
 
 def mean_and_spread(fractions: Sequence[float]) -> str:
-    """Returns mean and sample standard deviation in percent, as `93.3 ± 0.4`; one value has no deviation."""
+    """Returns mean and sample standard deviation in percent, as `93.3 ± 0.4`; one fraction has no deviation."""
     spread = f" ± {100 * stdev(fractions):.1f}" if len(fractions) > 1 else ""
     return f"{100 * mean(fractions):.1f}{spread}"

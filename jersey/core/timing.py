@@ -1,4 +1,4 @@
-"""Speed ratios of candidates that take turns, so that a slow minute of the machine affects all of them.
+"""Measures speed ratios of candidates that take turns, so that a slow minute of the machine affects all of them.
 
 A ratio is taken within each round; the median over the rounds is reported with its quartiles.
 """
@@ -16,7 +16,13 @@ MIN_TURN_S = 0.02  # shorter turns would measure the clock and the scheduler
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median of ratios with the lower and the upper quartile."""
+    """A distribution of ratios over rounds.
+
+    Attributes:
+        median: median ratio.
+        low: lower quartile.
+        high: upper quartile.
+    """
 
     median: float
     low: float
@@ -27,12 +33,22 @@ class Ratio:
 
 
 def interleaved_times(candidates: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
-    """Returns the seconds per call of each candidate, one value per round; every second round is in reverse order."""
-    calls = {name: math.ceil(MIN_TURN_S / max(_time_s(call, 1), 1e-6)) for name, call in candidates.items()}
+    """Times candidates in turns; every second round is in reverse order.
+
+    Args:
+        candidates: functions to time, by name.
+        rounds: number of turns of each candidate.
+
+    Returns:
+        Seconds per call by candidate, one value per round.
+    """
+    calls_per_turn = {name: math.ceil(MIN_TURN_S / max(_time_s(call, 1), 1e-6)) for name, call in candidates.items()}
     times_s: dict[str, list[float]] = {name: [] for name in candidates}
-    for round_ in range(rounds):
-        for name in list(candidates)[:: (-1) ** round_]:
-            times_s[name].append(_time_s(candidates[name], calls[name]))
+    order = list(candidates)
+    for _ in range(rounds):
+        for name in order:
+            times_s[name].append(_time_s(candidates[name], calls_per_turn[name]))
+        order.reverse()
     return times_s
 
 
@@ -53,6 +69,11 @@ def wait_for_device() -> None:
 
 
 def speedup(base_s: Sequence[float], other_s: Sequence[float]) -> Ratio:
-    """Returns how many times as fast the other is, from the times of the same rounds, at least two."""
+    """Returns how many times as fast the other candidate is as the base.
+
+    Args:
+        base_s: seconds per call of the base, one value per round, of at least two rounds.
+        other_s: seconds per call of the other candidate in the same rounds.
+    """
     low, median, high = statistics.quantiles([b / o for b, o in zip(base_s, other_s, strict=True)], method="inclusive")
     return Ratio(median, low, high)

@@ -1,1 +1,1 @@
-"""From files on disk to batches on the device."""
+"""Turns image files on disk into batches on the device."""

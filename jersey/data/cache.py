@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+import torch
 from filelock import FileLock, Timeout
 
 from jersey.core.atomic import atomic_write
@@ -28,13 +29,19 @@ from jersey.data.decode import IMAGE_META, BadImage, ImageReadError, decode_all
 log = logging.getLogger(__name__)
 
 VERSION = 3  # must be raised when `decode` or `resize` change what a row holds
-MAX_CACHED = 3  # files per split and size; the most recently used ones are kept
+MAX_CACHED = 3  # files per split and size; older ones are removed, so that a changing data set does not fill the disk
 TICK_S = 0.1  # two writes this far apart have different times
 
 
 @dataclass(frozen=True)
 class DecodedCrops:
-    """The good images of a split in order, uint8 and IMAGE_META; and the bad ones by their index among all files."""
+    """The images of a split after decoding.
+
+    Attributes:
+        images_NCHW: resized good images in order, uint8 [N,3,H,W].
+        image_meta_N: IMAGE_META [N] of the good images.
+        bad: bad images by their index among all files of the split.
+    """
 
     images_NCHW: np.ndarray
     image_meta_N: np.ndarray
@@ -56,12 +63,26 @@ class Preprocessing:
     settings: str
 
     def decode(self, paths: Sequence[Path], images_NCHW: np.ndarray, *, name: str) -> DecodedCrops:
-        """Fills the first rows with the good images, in order, and shows a progress bar."""
+        """Decodes and resizes images, with a progress bar.
 
-        def keep(row: int, pixels_hw3: np.ndarray) -> None:
+        Args:
+            paths: image files.
+            images_NCHW: array with a row for each file, of which the first are filled with the good images, in order.
+            name: name of the split.
+
+        Returns:
+            Crops, in a view of `images_NCHW`.
+        """
+
+        def store(row: int, pixels_hw3: np.ndarray) -> None:
             images_NCHW[row] = self.resize(pixels_hw3)
 
-        image_meta_N, bad = decode_all(paths, keep, description=f"decoding {name}")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # images are decoded in as many threads as there are cores; each would start more
+        try:
+            image_meta_N, bad = decode_all(paths, store, description=f"decoding {name}")
+        finally:
+            torch.set_num_threads(threads)
         good = [row for row in range(len(paths)) if row not in bad]
         for new_row, row in enumerate(good):
             if new_row < row:
@@ -70,9 +91,14 @@ class Preprocessing:
 
 
 def load_crops(paths: Sequence[Path], preprocessing: Preprocessing, *, name: str, folder: Path | None) -> DecodedCrops:
-    """Decodes the image files of a split (at least one), or maps the crops that an earlier run has decoded.
+    """Decodes the image files of a split, or maps the crops that an earlier run has decoded.
 
-    The crops are kept in memory without a folder or, with a warning, if the folder cannot be written to.
+    Args:
+        paths: image files, at least one.
+        preprocessing: function that resizes each image, and its settings.
+        name: name of the split, with which the names of its cache files begin.
+        folder: folder of the cache files. Crops are kept in memory if it is None or, after a warning, if it cannot be
+            written to.
     """
     if folder is not None:
         prefix = f"{name}-{preprocessing.size_px[0]}x{preprocessing.size_px[1]}-"
@@ -104,7 +130,7 @@ def _stat(path: Path) -> tuple[int, int, int, int]:
 
 
 def _load(file: Path, paths: Sequence[Path]) -> DecodedCrops | None:
-    """Maps the file; returns None if it does not exist or is damaged."""
+    """Maps a cache file; returns None if it does not exist or is damaged."""
     try:
         with np.load(_sidecar(file)) as known:
             image_meta_N, bad_rows, reasons = known["image_meta_N"], known["bad_rows"], known["reasons"]
@@ -121,6 +147,7 @@ def _load(file: Path, paths: Sequence[Path]) -> DecodedCrops | None:
 
 
 def _build(file: Path, paths: Sequence[Path], preprocessing: Preprocessing, *, name: str, prefix: str) -> DecodedCrops:
+    """Decodes into a cache file and maps it, unless another process has just built it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with _lock(file.parent):
         if crops := _load(file, paths):
@@ -130,19 +157,20 @@ def _build(file: Path, paths: Sequence[Path], preprocessing: Preprocessing, *, n
             images_NCHW = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             with temporary.open("r+b") as opened:  # a full disk must raise here, and not kill the process later
                 os.posix_fallocate(opened.fileno(), 0, temporary.stat().st_size)
-            made = preprocessing.decode(paths, images_NCHW, name=name)
-            reasons = np.array([problem.reason for problem in made.bad.values()], np.str_)
-            np.savez(temporary_sidecar, image_meta_N=made.image_meta_N, bad_rows=[*made.bad], reasons=reasons)
+            decoded = preprocessing.decode(paths, images_NCHW, name=name)
+            reasons = np.array([problem.reason for problem in decoded.bad.values()], np.str_)
+            np.savez(temporary_sidecar, image_meta_N=decoded.image_meta_N, bad_rows=[*decoded.bad], reasons=reasons)
             images_NCHW.flush()
         _prune(file.parent, prefix)
         crops = _load(file, paths)
         assert crops is not None
-        if any(isinstance(problem, ImageReadError) for problem in made.bad.values()):
+        if any(isinstance(problem, ImageReadError) for problem in decoded.bad.values()):
             _remove(file)  # the mapping stays valid
         return crops
 
 
 def _lock(folder: Path) -> AbstractContextManager:
+    """Waits until no other process decodes into the folder, and logs it if that takes any time."""
     lock = FileLock(folder / ".lock")
     try:
         return lock.acquire(timeout=0)
@@ -162,7 +190,8 @@ def _remove(file: Path) -> None:
 
 def _prune(folder: Path, prefix: str) -> None:
     """Removes leftovers of killed processes, and all but the most recently used files; mapped ones stay readable."""
-    for file in sorted(folder.glob(f"{prefix}*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)[MAX_CACHED:]:
+    newest_first = sorted(folder.glob(f"{prefix}*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in newest_first[MAX_CACHED:]:
         _remove(file)
     for file in folder.glob(".*.partial.np[yz]"):
         file.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ part of this module: the training step applies it, on the device.
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -20,7 +21,7 @@ from jersey.data.cache import DecodedCrops, Preprocessing, load_crops
 from jersey.data.index import read_splits
 from jersey.data.loader import BatchLoader, InMemorySplit, batch_size_error
 from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
-from jersey.data.resize import ResizeMode, resize
+from jersey.data.resize import ResizeMode, resize_image
 from jersey.data.sampler import BalancedSampler
 from jersey.data.split import Illegible, Split, label_map, missing_labels, select_illegible
 from jersey.data.supplement import SyntheticSupplement
@@ -36,7 +37,7 @@ class JerseyDataModule(L.LightningDataModule):
         seed: seed of the train order.
         size_px: height and width of the network's input.
         resize_mode: "stretch" or "letterbox", for crops of other shapes.
-        batch_size: crops per training step, over all processes.
+        batch_size: crops per training step, over all processes; at most as many as the train split has.
         eval_batch_size: crops per validation or test step, over all processes.
         sampler_power: 0 for a plain shuffle, up to 1 for equally frequent classes.
         cache: folder for the decoded crops, absolute or relative to the root, where later runs find them; None keeps
@@ -45,12 +46,21 @@ class JerseyDataModule(L.LightningDataModule):
         overfit_batch: whether every training batch holds the same crops, to check that they can be memorized.
         generate: function of the root that creates a missing data set before it is read; None for real data.
         supplement: source of additional synthetic train crops of rare numbers.
-        on_bad_image: "error" refuses a data set with unusable images, "skip" leaves them out of every split.
+        on_bad_image: "error" refuses a data set with unusable images, "skip" excludes them from every split.
         illegible: "train" trains the network to be unconfident on illegible crops, and scores this on val and test;
-            "score" only scores; "drop" excludes all illegible crops.
+            "score" only scores it; "drop" excludes all illegible crops.
+
+    Attributes:
+        labels: label map of all splits; all these attributes are filled by `setup`.
+        splits: rows of each split by its name, without skipped and excluded ones.
+        skipped: rows with unusable images that each split lacks.
+        image_meta: IMAGE_META [N] of the rows of each split.
+        decoded: images and class indices of each split.
+        train_sampler: sampler of the train order.
 
     Raises:
-        UserError: the data set is faulty (from `setup`).
+        UserError: the data set is faulty (from `setup`), or the batch size does not suit the train split or the number
+            of processes (from `train_dataloader`).
     """
 
     def __init__(
@@ -102,9 +112,9 @@ class JerseyDataModule(L.LightningDataModule):
         """Reads and decodes all splits in the first call; later calls (one per Lightning stage) do nothing."""
         if self.decoded:
             return
-        index = self._index()
+        index = self._read_index()
         self.labels = label_map(index, self.pinned_labels)
-        crops = self._crops(index)
+        crops = self._decode(index)
         bad = [problem for of_split in crops.values() for problem in of_split.bad.values()]
         if bad and self.on_bad_image == "error":
             raise bad_images_error(bad, images=sum(map(len, index.values())), root=self.root)
@@ -120,11 +130,11 @@ class JerseyDataModule(L.LightningDataModule):
             overfit_indices=self.batch_size if self.overfit_batch else None,
         )
 
-    def _index(self) -> dict[str, Split]:
-        found = read_splits(self.root)
-        index = select_illegible(found, self.illegible)
-        if excluded := {name: count for name in SPLITS if (count := len(found[name]) - len(index[name]))}:
-            counts = ", ".join(f"{count} of {name}" for name, count in excluded.items())
+    def _read_index(self) -> dict[str, Split]:
+        complete = read_splits(self.root)
+        index = select_illegible(complete, self.illegible)
+        excluded = {name: len(complete[name]) - len(index[name]) for name in SPLITS}
+        if counts := ", ".join(f"{count} of {name}" for name, count in excluded.items() if count):
             log.info("data.illegible=%s excludes illegible crops: %s", self.illegible, counts)
         if self.supplement is not None:
             with rank_zero_first():
@@ -132,8 +142,10 @@ class JerseyDataModule(L.LightningDataModule):
             index["train"] = self.supplement.added_to(index["train"])
         return index
 
-    def _crops(self, index: Mapping[str, Split]) -> dict[str, DecodedCrops]:
-        preprocessing = Preprocessing(resize=self._resize_array, size_px=self.size_px, settings=self.resize_mode)
+    def _decode(self, index: Mapping[str, Split]) -> dict[str, DecodedCrops]:
+        height_px, width_px = self.size_px
+        resize = partial(resize_image, height_px=height_px, width_px=width_px, mode=self.resize_mode)
+        preprocessing = Preprocessing(resize=resize, size_px=self.size_px, settings=self.resize_mode)
         folder = None if self.cache is None else self.root / self.cache
         if folder is None and (count := world_size()) > 1:
             log.warning("each of %d processes decodes all crops; data.cache lets a machine decode them once", count)
@@ -157,23 +169,16 @@ class JerseyDataModule(L.LightningDataModule):
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
 
-    def _resize_array(self, image_hwC: np.ndarray) -> np.ndarray:
-        image_Chw = torch.from_numpy(image_hwC).permute(2, 0, 1)
-        height_px, width_px = self.size_px
-        if image_Chw.shape[1:] == (height_px, width_px):
-            return image_Chw.numpy()  # what `resize` would return, without its arithmetic
-        return resize(image_Chw[None], height_px=height_px, width_px=width_px, mode=self.resize_mode)[0].numpy()
-
     def train_dataloader(self) -> BatchLoader:
         size = len(self.decoded["train"])
         if size < self.batch_size:
             raise UserError(
                 f"data.batch_size={self.batch_size} exceeds the {size} train crops in {self.root}; lower it"
             )
-        if sentence := batch_size_error(self.batch_size, world_size()):
-            raise UserError(sentence)
+        if problem := batch_size_error(self.batch_size, world_size()):
+            raise UserError(problem)
         # A last batch of one or two crops would be useless for batch normalization.
-        self._train = self._batches("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
+        self._train = self._loader("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
         if self._resumed is not None:
             self._train.load_state_dict(self._resumed)
             self._resumed = None  # a later fit starts from the beginning
@@ -188,14 +193,18 @@ class JerseyDataModule(L.LightningDataModule):
         self._resumed = state_dict
 
     def val_dataloader(self) -> BatchLoader:
-        return self._batches("val", SequentialSampler(self.decoded["val"]), batch_size=self.eval_batch_size)
+        return self._loader("val", SequentialSampler(self.decoded["val"]), batch_size=self.eval_batch_size)
 
     def test_dataloader(self) -> BatchLoader:
-        return self._batches("test", SequentialSampler(self.decoded["test"]), batch_size=self.eval_batch_size)
+        return self._loader("test", SequentialSampler(self.decoded["test"]), batch_size=self.eval_batch_size)
 
-    def _batches(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> BatchLoader:
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        position = {"rank": rank(), "processes": world_size()}
+    def _loader(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> BatchLoader:
         return BatchLoader(
-            self.decoded[name], sampler, batch_size=batch_size, device=device, drop_last=drop_last, **position
+            self.decoded[name],
+            sampler,
+            batch_size=batch_size,
+            device=self.trainer.strategy.root_device if self.trainer else torch.device("cpu"),
+            drop_last=drop_last,
+            rank=rank(),
+            processes=world_size(),
         )

@@ -1,4 +1,4 @@
-"""Decodes every kind of image file that occurs among crops to one kind of RGB array.
+"""Decodes all image formats that occur among crops to uint8 RGB arrays.
 
 This module handles what Pillow leaves to its callers: EXIF orientation, transparency and 16-bit gray. Pillow's many
 kinds of errors all become `BadImage`.
@@ -21,13 +21,21 @@ from jersey.core.distributed import rank
 from jersey.core.errors import UserError, escape_control
 
 MAX_PIXELS = 20_000_000  # a crop has some ten thousand; decoding takes ten bytes per pixel in every thread
+MAX_BYTES = 200_000_000  # more than an uncompressed image of MAX_PIXELS has
 _CHUNK = 4096  # paths per call of the thread pool, which queues everything that it gets
+# Pillow's modes of 16-bit gray, and those that its own conversion to RGB handles correctly.
 GRAY_16_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 CONVERTIBLE = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
-# The transposes that undo the EXIF orientations from 2 on; 1 is upright.
-_T = Image.Transpose
-_UNDO = _T.FLIP_LEFT_RIGHT, _T.ROTATE_180, _T.FLIP_TOP_BOTTOM, _T.TRANSPOSE, _T.ROTATE_270, _T.TRANSVERSE, _T.ROTATE_90
-UPRIGHT_BY = dict(enumerate(_UNDO, start=2))
+UPRIGHT_BY = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""The operation that undoes each EXIF orientation; 1 is upright."""
 
 # Pillow warns about damaged metadata, which is harmless, and about large images, which are refused anyway. The filter
 # is set once for the process, because `warnings.catch_warnings` is not thread-safe.
@@ -36,15 +44,18 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 # Other formats are excluded on purpose: opening an EPS file, for example, starts Ghostscript.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
-MAX_BYTES = 200_000_000  # more than an uncompressed image of MAX_PIXELS has
-
 IMAGE_META = np.dtype([("digest", np.uint8, 32), ("width_px", np.int32), ("height_px", np.int32), ("kind", "S16")])
 """Metadata of an image file: the SHA-256 of its bytes, its size as stored (before the EXIF orientation), and the file
 format with Pillow's mode, such as "JPEG RGB"."""
 
 
 class BadImage(UserError):
-    """An image file cannot be used; `reason` is the predicate of a sentence about it ("is empty")."""
+    """An image file cannot be used.
+
+    Attributes:
+        path: path of the file.
+        reason: predicate of a sentence about the file, such as "is empty".
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{escape_control(str(path))} {escape_control(reason)}; repair or remove it")
@@ -56,8 +67,8 @@ class ImageReadError(BadImage):
     """The bytes of a file could not be read; another user or a later attempt may succeed."""
 
 
-def _unknown_kind(path: Path) -> BadImage:
-    return BadImage(path, f"is not an image of a known kind ({', '.join(FORMATS)})")
+def _unknown_format(path: Path) -> BadImage:
+    return BadImage(path, f"is not an image in a supported format ({', '.join(FORMATS)})")
 
 
 def read_content(path: Path) -> bytes:
@@ -69,7 +80,7 @@ def read_content(path: Path) -> bytes:
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would block forever
             raise ImageReadError(path, "is not a file")
         if found.st_size > MAX_BYTES:
-            raise BadImage(path, f"has {found.st_size} bytes, more than {MAX_BYTES}")
+            raise BadImage(path, f"has {found.st_size:,} bytes, more than {MAX_BYTES:,}")
         content = path.read_bytes()
     except FileNotFoundError:
         raise ImageReadError(path, "does not exist") from None
@@ -83,13 +94,13 @@ def read_content(path: Path) -> bytes:
 
 
 def read_meta(content: bytes, path: Path) -> np.ndarray:
-    """Returns IMAGE_META [] from a file's header, or raises BadImage; the pixels may still be damaged."""
+    """Returns IMAGE_META, a scalar, of a file; raises BadImage if its header is damaged, but not for damaged pixels."""
     digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return np.array((digest, image.width, image.height, f"{image.format} {image.mode}".encode()), IMAGE_META)
     except Exception:  # damaged files make Pillow raise SyntaxError, struct.error and more
-        raise _unknown_kind(path) from None
+        raise _unknown_format(path) from None
 
 
 def decode(path: Path) -> np.ndarray:
@@ -98,13 +109,13 @@ def decode(path: Path) -> np.ndarray:
 
 
 def decode_content(content: bytes, path: Path) -> np.ndarray:
-    """Decodes the content of an image file, as `decode` does."""
+    """Decodes the content of an image file as `decode` does; `path` is its place, for errors."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if not (pixels := image.width * image.height):
                 raise BadImage(path, f"has no pixels ({image.width} x {image.height})")
             if pixels > MAX_PIXELS:
-                raise BadImage(path, f"has {pixels} pixels, more than {MAX_PIXELS}")
+                raise BadImage(path, f"has {pixels:,} pixels, more than {MAX_PIXELS:,}")
             image.load()
             method = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
             rgb = _to_rgb(path, image)
@@ -112,23 +123,23 @@ def decode_content(content: bytes, path: Path) -> np.ndarray:
     except BadImage:
         raise
     except Image.UnidentifiedImageError:
-        raise _unknown_kind(path) from None
+        raise _unknown_format(path) from None
     except Image.DecompressionBombError:
-        raise BadImage(path, f"has more than {MAX_PIXELS} pixels") from None
+        raise BadImage(path, f"has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # damaged files make Pillow raise SyntaxError, IndexError, struct.error and more
         raise BadImage(path, f"cannot be decoded ({str(error) or type(error).__name__})") from None
 
 
 def decode_all(
-    paths: Sequence[Path], keep: Callable[[int, np.ndarray], None] | None, *, description: str
+    paths: Sequence[Path], store: Callable[[int, np.ndarray], None] | None, *, description: str
 ) -> tuple[np.ndarray, dict[int, BadImage]]:
     """Decodes images in threads, with a progress bar.
 
     Args:
         paths: image files.
-        keep: function of a row and its uint8 RGB [H, W, 3], called in the threads, so that few images are in memory at
+        store: function of a row and its uint8 RGB [H, W, 3], called in the threads, so that few images are in memory at
             full size; None reads headers only, and does not notice damaged pixels.
-        description: text before the bar.
+        description: text before the progress bar.
 
     Returns:
         IMAGE_META [N] of the files, and the errors of those that cannot be used, by row.
@@ -137,12 +148,12 @@ def decode_all(
     def attempt(row: int) -> BadImage | None:
         try:
             content = read_content(paths[row])
-            pixels_HW3 = decode_content(content, paths[row]) if keep else None
+            pixels_HW3 = decode_content(content, paths[row]) if store else None
             image_meta_N[row] = read_meta(content, paths[row])
         except BadImage as error:
             return error
-        if keep and pixels_HW3 is not None:
-            keep(row, pixels_HW3)
+        if store and pixels_HW3 is not None:
+            store(row, pixels_HW3)
         return None
 
     image_meta_N = np.zeros(len(paths), IMAGE_META)
@@ -169,5 +180,5 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
         black.paste(rgba, mask=rgba)
         return black
     if image.mode not in CONVERTIBLE:
-        raise BadImage(path, f"has pixels of the kind {image.mode!r}, which does not define colors")
+        raise BadImage(path, f"has pixels in Pillow's mode {image.mode!r}, which does not define colors")
     return image if image.mode == "RGB" else image.convert("RGB")

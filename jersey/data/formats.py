@@ -1,7 +1,7 @@
 """Reads annotation rows, {"image": "crop.jpg", "suffix": "23", "tracklet": "7"}, one per line.
 
 Training and audit need a label in every row, the predictor does not. The key "track" is understood as "tracklet".
-Whether the images exist is left to decoding.
+No image is opened here; decoding reports those that do not exist.
 """
 
 import json
@@ -19,7 +19,13 @@ from jersey.data.problems import ConflictingLabels
 
 
 class Annotation(NamedTuple):
-    """A row of an annotation file: the path as written, the label or ILLEGIBLE, and the tracklet or ""."""
+    """A row of an annotation file.
+
+    Attributes:
+        image: path as written, relative to the annotation file.
+        label: label, or ILLEGIBLE.
+        tracklet: name of the tracklet, or "".
+    """
 
     image: str
     label: str
@@ -27,9 +33,12 @@ class Annotation(NamedTuple):
 
 
 def parse_row(line: str, *, where: str, needs_label: bool) -> Annotation:
-    """Parses a line that holds one JSON object; `where` is its place, for errors.
+    """Parses a line that holds one JSON object.
 
-    With `needs_label` a row must have a "suffix", which is ignored otherwise.
+    Args:
+        line: line of an annotation file.
+        where: place of the line, for errors.
+        needs_label: whether the row must have a "suffix", which is ignored otherwise.
 
     Raises:
         UserError: the line is not such a row.
@@ -82,7 +91,17 @@ def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
 def read_annotations(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Returns pairs of image and label (empty only if no row has another), and the tracklet of each image with one."""
+    """Reads and merges annotation files.
+
+    Args:
+        root: folder of the data set, in which all images must lie.
+        annotations: annotation files below it.
+        on_problem: function that is called with each problem.
+
+    Returns:
+        Pairs of image and label, where an image is ILLEGIBLE only if no row gives it another label; and the tracklet of
+        each image that has one.
+    """
     label_of: dict[str, str] = {}
     tracklet_of: dict[str, str] = {}
     labeled: set[tuple[str, str]] = set()
@@ -105,6 +124,7 @@ def read_annotations(
 def _labeled_rows(
     root: Path, annotations: Iterable[Path], on_problem: OnProblem
 ) -> Iterator[tuple[str, str, str, str]]:
+    """Yields the place ("file:line"), the image path below the root, the label and the tracklet of each valid row."""
     for file in annotations:
         folder = file.parent.relative_to(root).as_posix()
         try:

@@ -28,8 +28,13 @@ from jersey.data.split import Paths, Split
 def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Split]:
     """Reads the index of every split in SPLITS.
 
-    `on_problem` is called with each problem, and reading continues without the faulty rows and files; an image with
-    two labels has a row for each. Without `on_problem` all problems are raised as one error.
+    Args:
+        root: folder that holds the splits.
+        on_problem: function that is called with each problem. Reading then continues without the faulty rows and files,
+            and an image with two labels has a row for each. If it is None, all problems are raised as one error.
+
+    Returns:
+        Splits by name, in the order of SPLITS.
 
     Raises:
         UserError: there is no split at all or, without `on_problem`, there is any problem.
@@ -41,7 +46,7 @@ def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Sp
             raise combined(problems, root)
         return splits
     if not is_folder(root):
-        state = "is a file" if os.path.isfile(root) else "does not exist"  # noqa: PTH113 - also of a name too long
+        state = "is a file" if os.path.isfile(root) else "does not exist"  # noqa: PTH113 - Path.is_file would raise for long names
         raise UserError(f"the data folder {root} {state}; set `root` to the folder that holds {', '.join(SPLITS)}")
     absent = [name for name in SPLITS if not is_folder(root / name)]
     if absent:
@@ -52,8 +57,10 @@ def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Sp
         if len(absent) == len(SPLITS):
             raise problem
         on_problem(problem)
-    empty = Paths(()), (), ()
-    return {name: Split(name, *empty) if name in absent else _read_split(root, name, on_problem) for name in SPLITS}
+    return {
+        name: Split(name, Paths(()), (), ()) if name in absent else _read_split(root, name, on_problem)
+        for name in SPLITS
+    }
 
 
 def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
@@ -73,7 +80,7 @@ def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
 
 
 def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
-    """Yields all files that are not hidden. Links to folders are followed here but not deeper: they could loop."""
+    """Yields all files that are not hidden. Links to folders are followed here, but not deeper, where they may loop."""
     for entry in entries(folder, on_problem):
         yield from walk(entry, on_problem) if is_folder(entry) else (str(entry),)
 
@@ -81,6 +88,7 @@ def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
 def _read_class_folders(
     split_folder: Path, files: Iterable[str], on_problem: OnProblem
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
+    """Returns what `read_annotations` does, from the names of the folders of the files."""
     labeled, tracklet_of = set(), {}
     start = len(f"{split_folder}/")
     for path in files:

@@ -1,8 +1,8 @@
-"""Serves the batches of a split, each gathered in one call, on the device where they are used.
+"""Serves the batches of a split, each gathered by one indexing operation, on the device where they are used.
 
 A split that fits into the GPU's memory beside the training is copied there once. The batches of any other split are
-gathered into pinned memory and copied while the GPU computes the previous batch. There are no workers, as nothing is
-left for them to do. Each of several processes takes every n-th crop of every batch.
+gathered into pinned memory and copied while the GPU computes the previous batch. There are no workers, because nothing
+is left for them to do. Each of n processes takes every n-th crop of every batch.
 
 Shapes: N crops of the split, B of a batch, H W size.
 """
@@ -17,12 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Sampler
 
-PADDING = -1  # row index of a crop that is excluded from every metric, so that all processes have as many batches
+PADDING = -1  # row index of a crop that only gives all processes equal batches, and is excluded from every metric
 GPU_FRACTION = 0.25  # of the GPU memory that is free when training starts; the rest is for activations
 
 
 class Batch(TypedDict):
-    """The input of a step: uint8 [B,3,H,W]; class indices or ILLEGIBLE_INDEX, and row indices or PADDING, int64 [B]."""
+    """The input of a training or evaluation step.
+
+    Attributes:
+        images: crops, uint8 [B,3,H,W].
+        labels: class indices or ILLEGIBLE_INDEX, int64 [B].
+        indices: row indices in the split or PADDING, int64 [B].
+    """
 
     images: Tensor
     labels: Tensor
@@ -31,7 +37,12 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class InMemorySplit:
-    """A split in memory: uint8 images, and int64 class indices or ILLEGIBLE_INDEX."""
+    """A split in memory.
+
+    Attributes:
+        images_NCHW: crops, uint8 [N,3,H,W].
+        labels_N: class indices or ILLEGIBLE_INDEX, int64 [N].
+    """
 
     images_NCHW: Tensor
     labels_N: Tensor
@@ -40,18 +51,18 @@ class InMemorySplit:
         return len(self.labels_N)
 
     def batch(self, indices_B: Tensor) -> Batch:
-        """Gathers the crops of these rows on the device of the split; for PADDING an arbitrary crop."""
+        """Gathers the crops of these row indices on the device of the split; for PADDING, the last crop."""
         return {"images": self.images_NCHW[indices_B], "labels": self.labels_N[indices_B], "indices": indices_B}
 
     def on(self, device: torch.device) -> "InMemorySplit":
-        """Returns the split on a device if its images fit there, and itself otherwise."""
+        """Returns a copy on a GPU if the images take at most GPU_FRACTION of its free memory, and itself otherwise."""
         if device.type != "cuda" or self.images_NCHW.nbytes > GPU_FRACTION * torch.cuda.mem_get_info(device)[0]:
             return self
         return InMemorySplit(self.images_NCHW.to(device), self.labels_N.to(device))
 
 
 class BatchLoader:
-    """Replaces torch's DataLoader for a split in memory.
+    """Iterates over the batches of a split in memory, in place of torch's DataLoader.
 
     Args:
         split: images and class indices.
@@ -99,7 +110,8 @@ class BatchLoader:
     def __len__(self) -> int:
         if self.drop_last:
             return len(self.split) // self.batch_size
-        return math.ceil(math.ceil(len(self.split) / self.processes) / self.rank_batch_size)
+        rows_per_process = math.ceil(len(self.split) / self.processes)
+        return math.ceil(rows_per_process / self.rank_batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         # One copy per epoch: with indices on the host the GPU would wait for every batch.
@@ -113,10 +125,15 @@ class BatchLoader:
             batch = self.split.batch(indices_B)
             self._batches_served += 1
             if batch["images"].device != self.device:
-                on_host = batch["images"], batch["labels"], batch["indices"]
-                moved = [value.pin_memory().to(self.device, non_blocking=True) for value in on_host]
-                batch = {"images": moved[0], "labels": moved[1], "indices": moved[2]}
+                batch = {
+                    "images": self._on_device(batch["images"]),
+                    "labels": self._on_device(batch["labels"]),
+                    "indices": self._on_device(batch["indices"]),
+                }
             yield batch
+
+    def _on_device(self, value: Tensor) -> Tensor:
+        return value.pin_memory().to(self.device, non_blocking=True)
 
     @property
     def _epoch(self) -> int:
@@ -124,12 +141,12 @@ class BatchLoader:
 
 
 def rank_rows(order_N: Tensor, *, rank: int, processes: int) -> Tensor:
-    """Returns the rows of one process: every `processes`-th of the order from its rank on, padded to equal length."""
+    """Returns every `processes`-th row index from `rank` on, padded so that all processes have equally many."""
     return F.pad(order_N, (0, -len(order_N) % processes), value=PADDING)[rank::processes]
 
 
 def batch_size_error(batch_size: int, processes: int) -> str | None:
-    """Returns why a train batch cannot be divided between the processes; None if it can."""
+    """Returns an error sentence if a train batch cannot be divided between the processes, and None if it can."""
     is_enough = batch_size >= 2 * processes  # batch normalization needs two crops for a variance
     if processes == 1 or (batch_size % processes == 0 and is_enough):
         return None

@@ -1,4 +1,4 @@
-"""Reports what is wrong with a data set: one problem at a time, or all in one sentence."""
+"""Describes the problems of a data set in one error sentence, and drops the rows of unusable images."""
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -12,22 +12,27 @@ from jersey.data.split import Split
 
 OnBadImage = Literal["error", "skip"]
 
-MAX_SHOWN = 5
+MAX_SHOWN = 5  # problems in one sentence, which stays readable on a terminal; the audit lists all
 
 
 class ConflictingLabels(UserError):
-    """Several rows label one image differently; all of them stay in the index if `on_problem` returns."""
+    """Several rows give one image different labels; all of them stay in the index if `on_problem` returns."""
 
 
 class Skipped(NamedTuple):
-    """A row that a split skips: its label and the problem of its file."""
+    """A row that a split skips.
+
+    Attributes:
+        label: label, or ILLEGIBLE.
+        problem: error of the image file.
+    """
 
     label: str
     problem: BadImage
 
 
 def combined(problems: Sequence[UserError], root: Path) -> UserError:
-    """Returns a single problem itself, or an error with the first of several and the command that lists all."""
+    """Returns a single problem itself, or an error that names the first of several and the command that lists all."""
     if len(problems) == 1:
         return problems[0]
     first = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems[:MAX_SHOWN], start=1))
@@ -36,7 +41,13 @@ def combined(problems: Sequence[UserError], root: Path) -> UserError:
 
 
 def bad_images_error(bad: Sequence[BadImage], *, images: int, root: Path) -> UserError:
-    """Returns the error of a run that does not skip bad images; `images` counts those of all splits."""
+    """Returns the error of a run that does not skip bad images.
+
+    Args:
+        bad: bad images of all splits.
+        images: number of images of all splits, good and bad.
+        root: folder of the data set.
+    """
     return UserError(
         f"{len(bad)} of {images} images cannot be used: {summarize_bad(bad)}; repair or remove them "
         f"(`{_audit_command(root)}` lists all), or set data.on_bad_image=skip to train without them"
@@ -50,7 +61,7 @@ def summarize_bad(bad: Sequence[BadImage]) -> str:
 
 
 def drop_rows(split: Split, rows: Collection[int]) -> Split:
-    """Drops rows of a split; raises UserError if no labeled image is left or, in train, none of some label."""
+    """Returns the split without some rows; raises UserError if it loses all labeled images, or train a whole label."""
     if not rows:
         return split
     kept = split.only([row for row in range(len(split)) if row not in rows])
@@ -63,7 +74,7 @@ def drop_rows(split: Split, rows: Collection[int]) -> Split:
 
 
 def skipped_summary(skipped: Mapping[str, Sequence[Skipped]]) -> dict[str, str]:
-    """Returns a row of the report with the number of skipped images, or no row if there are none."""
+    """Returns the row of the report with the numbers of skipped images by split; empty if there are none."""
     counts = [f"{len(rows)} of {name}" for name, rows in skipped.items() if rows]
     return {"skipped images": f"{', '.join(counts)}, listed in audit.json"} if counts else {}
 

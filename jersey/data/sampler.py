@@ -28,7 +28,7 @@ def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
 
 
 class BalancedSampler(Sampler[int]):
-    """Samples as many crops per epoch as the split has, each class in proportion to `count^(1 - power)`.
+    """Samples as many crops per epoch as the split has, those of a class in proportion to `count^(1 - power)`.
 
     Illegible crops are one additional class.
 
@@ -36,7 +36,11 @@ class BalancedSampler(Sampler[int]):
     times per epoch is sampled floor(e) or ceil(e) times, so an epoch has no chance duplicates, and power 0 is a plain
     shuffle. The sample is a function of (seed, epoch) alone.
 
-    With `overfit_indices` every epoch repeats that many first indices of epoch 0, and keeps its length.
+    Args:
+        class_indices_N: class index or ILLEGIBLE_INDEX of each crop.
+        power: 0 for the frequencies of the split, 1 for equally frequent classes.
+        seed: seed of all samples.
+        overfit_indices: number of crops that every epoch repeats, the first ones of epoch 0; None for no repetition.
     """
 
     def __init__(
@@ -54,31 +58,32 @@ class BalancedSampler(Sampler[int]):
         """Sets the epoch; Lightning calls this before each one."""
         self.epoch = epoch
 
-    def draw(self, epoch: int) -> np.ndarray:
-        """Samples the crop indices of one epoch, int64 [N], in training order."""
+    def epoch_indices(self, epoch: int) -> np.ndarray:
+        """Samples the crop indices of an epoch, int64 [N], in training order."""
         rng = np.random.default_rng([self.seed, epoch if self.overfit_indices is None else 0])
         size = len(self.expected_N)
         shuffled_N = rng.permutation(size)
         order_N = shuffled_N[np.argsort(self.class_indices_N[shuffled_N], kind="stable")]  # grouped by class
         edges_N = np.cumsum(self.expected_N[order_N])
-        edges_N *= size / edges_N[-1]  # rounding must not leave the last point outside
+        edges_N *= size / edges_N[-1]  # after rounding, the last point might lie beyond the last edge
         points_N = np.arange(size) + rng.uniform()
         sampled_N = order_N[np.searchsorted(edges_N, points_N, side="right").clip(max=size - 1)]
         return np.resize(rng.permutation(sampled_N)[: self.overfit_indices], size)
 
     def expected_counts(self, *, num_classes: int) -> np.ndarray:
-        """Returns how many crops of each class an epoch has on average, float64 [K]."""
+        """Returns how many crops of each class an epoch has on average, float64 [K], without illegible ones."""
         is_legible_N = self.class_indices_N != ILLEGIBLE_INDEX
-        legible = self.class_indices_N[is_legible_N]
-        return np.bincount(legible, weights=self.expected_N[is_legible_N], minlength=num_classes)
+        return np.bincount(
+            self.class_indices_N[is_legible_N], weights=self.expected_N[is_legible_N], minlength=num_classes
+        )
 
     def sampled_counts(self, epoch: int, *, num_classes: int) -> np.ndarray:
-        """Counts the crops of each class in the sample of an epoch, int64 [K]; the rest of it is illegible."""
-        classes_N = self.class_indices_N[self.draw(epoch)]
+        """Returns how many crops of each class an epoch has, int64 [K], without illegible ones."""
+        classes_N = self.class_indices_N[self.epoch_indices(epoch)]
         return np.bincount(classes_N[classes_N != ILLEGIBLE_INDEX], minlength=num_classes)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.draw(self.epoch).tolist())
+        return iter(self.epoch_indices(self.epoch).tolist())
 
     def __len__(self) -> int:
         return len(self.expected_N)
@@ -86,7 +91,14 @@ class BalancedSampler(Sampler[int]):
 
 @dataclass(frozen=True)
 class ClassSampling:
-    """A class: its train crops, its probability in the sample, its loss weight, and its fraction of the loss."""
+    """The influence of a class on training.
+
+    Attributes:
+        crops: number of its train crops.
+        probability: probability that a sampled crop is of this class.
+        weight: weight of its crops in the loss.
+        loss_fraction: fraction of the summed weights of an epoch that its crops have on average.
+    """
 
     crops: int
     probability: float
@@ -96,13 +108,23 @@ class ClassSampling:
     @property
     def cells(self) -> tuple[str, str, str, str]:
         """The cells of a table row."""
-        return f"{self.crops:,}", f"{self.probability:.2%}", f"{self.weight:.3f}", f"{self.loss_fraction:.2%}"
+        probability, loss_fraction = (f"{100 * each:.2f} %" for each in (self.probability, self.loss_fraction))
+        return f"{self.crops:,}", probability, f"{self.weight:.3f}", loss_fraction
 
 
 def class_balance(
     counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor
 ) -> dict[str, ClassSampling]:
-    """Combines sampler and loss weights for each class, by name; `counts` are those of train, in label order."""
+    """Combines the effects of sampler and loss weights.
+
+    Args:
+        counts: number of train crops of each class by name, in label order.
+        sampler: sampler of the train crops.
+        class_weights_K: loss weights, as from `class_weights`.
+
+    Returns:
+        Influence of each class by name.
+    """
     probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
     weight_K = class_weights_K.double().cpu().numpy()
     fraction_K = probability_K * weight_K / (probability_K * weight_K).sum()
@@ -112,8 +134,10 @@ def class_balance(
 
 
 def imbalance_summary(classes: Mapping[str, ClassSampling]) -> str:
-    """Compares the imbalance of the crops with what remains of it in the loss, in a phrase."""
+    """Returns a sentence that compares the most frequent class with the rarest, in crops and in the loss."""
     present = {name: each for name, each in classes.items() if each.crops}
-    rare, common = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
-    crops, loss = (getattr(present[common], name) / getattr(present[rare], name) for name in ("crops", "loss_fraction"))
-    return f"commonest {common} to rarest {rare}: {crops:.3g} to 1 in crops, {loss:.3g} to 1 in the loss"
+    rarest = min(present, key=lambda name: present[name].crops)
+    commonest = max(present, key=lambda name: present[name].crops)
+    crops = f"{present[commonest].crops / present[rarest].crops:.3g} times the crops"
+    loss = f"{present[commonest].loss_fraction / present[rarest].loss_fraction:.3g} times the loss"
+    return f"{commonest} (most frequent) has {crops} and {loss} of {rarest} (rarest)"

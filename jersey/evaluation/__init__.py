@@ -1,1 +1,1 @@
-"""Evaluation of a split: metrics, calibration, tracklets, digit errors."""
+"""Evaluates predictions (metrics, calibration, tracklets, digit errors) and augmentations (label preservation)."""

@@ -22,14 +22,22 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 PRECISIONS = (0.95, 0.98, 0.99)
-BINS = 15
-BOOTSTRAP_SAMPLES = 400
-MAX_TEMPERATURE = 20.0
+"""Target precisions of the thresholds in an exported file, which are the choices of `--min_precision`."""
+
+BINS = 15  # as in https://arxiv.org/abs/1706.04599
+BOOTSTRAP_SAMPLES = 400  # a bound of the interval has a standard error of about 3 % of the interval's width
+MAX_TEMPERATURE = 20.0  # bounds the search; fitted temperatures are near 1
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of a network on a split: logits, class indices of the labels (-1 if illegible), temperature."""
+    """The predictions of a network on a split.
+
+    Attributes:
+        logits_NK: logits before the division by the temperature.
+        labels_N: class index of each label, -1 for an illegible crop.
+        temperature: divisor of the logits.
+    """
 
     logits_NK: NDArray[np.floating]
     labels_N: Ints
@@ -37,12 +45,12 @@ class Predictions:
 
     @cached_property
     def probabilities_NK(self) -> Floats:
-        """Softmax of the scaled logits."""
+        """Softmax of the logits divided by the temperature."""
         return _softmax(self.logits_NK.astype(np.float64) / self.temperature)
 
     @cached_property
     def confidence_N(self) -> Floats:
-        """The highest probability of each crop."""
+        """The probability of each crop's predicted class."""
         return self.probabilities_NK.max(axis=1)
 
     @cached_property
@@ -56,8 +64,8 @@ class Predictions:
         return self.labels_N >= 0
 
     @property
-    def legible(self) -> tuple[Floats, Bools]:
-        """Confidence and correctness of the legible crops."""
+    def legible_confidence_and_correct(self) -> tuple[Floats, Bools]:
+        """`confidence_N` and `correct_N` of the legible crops."""
         return self.confidence_N[self.legible_N], self.correct_N[self.legible_N]
 
     def at(self, temperature: float) -> "Predictions":
@@ -67,10 +75,14 @@ class Predictions:
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """The `expected_calibration_error` of the legible crops, with its 95 % bootstrap interval.
+    """The `expected_calibration_error` of the legible crops.
 
-    `expected_if_calibrated` is the mean error of a perfectly calibrated network with these confidences, which is above
-    0 because the accuracy of a bin with few crops differs from their confidence by chance.
+    Attributes:
+        value: the error, as a fraction.
+        low: lower bound of its 95 % bootstrap interval.
+        high: upper bound of that interval.
+        expected_if_calibrated: mean error of a perfectly calibrated network with these confidences. It is above 0
+            because the accuracy of a bin with few crops differs from their mean confidence by chance.
     """
 
     value: float
@@ -108,7 +120,7 @@ class Calibration:
 
 
 def calibrate(val: Predictions, test: Predictions) -> Calibration:
-    """Fits temperature and thresholds on `val`, and evaluates them on `test`."""
+    """Fits temperature and thresholds on `val`, and evaluates them on `test`; both have the temperature 1."""
     temperature = fit_temperature(val.logits_NK[val.legible_N], val.labels_N[val.legible_N])
     val, test_after = val.at(temperature), test.at(temperature)
     return Calibration(
@@ -125,8 +137,12 @@ def fit_temperature(logits_NK: NDArray[np.floating], labels_N: Ints) -> float:
 
     The labels are smoothed by one extra crop of unknown number (as Platt did, section 2.2 of
     https://www.researchgate.net/publication/2594015): if all predictions are correct, the likelihood alone would make
-    all of them certain. It is convex in 1/temperature, so its slope has one root, which is found by bisection between
-    1 / `MAX_TEMPERATURE` and `MAX_TEMPERATURE`.
+    all of them certain. The negative log likelihood is convex in 1/temperature, so its slope has one root, which is
+    found by bisection between 1 / `MAX_TEMPERATURE` and `MAX_TEMPERATURE`.
+
+    Args:
+        logits_NK: logits of legible crops.
+        labels_N: class index of each label.
     """
     crops, classes = logits_NK.shape
     targets_NK = np.full((crops, classes), 1 / (crops + 1) / classes)
@@ -138,7 +154,7 @@ def fit_temperature(logits_NK: NDArray[np.floating], labels_N: Ints) -> float:
         return float(((_softmax(scores_NK * inverse) - targets_NK) * scores_NK).sum())
 
     low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
-    for _ in range(60):
+    for _ in range(60):  # so many halvings exceed the precision of float64
         middle = np.sqrt(low * high)
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return float(1 / np.sqrt(low * high))
@@ -149,6 +165,10 @@ def expected_calibration_error(confidence_N: Floats, correct_N: Bools) -> float:
 
     The bins are adaptive (https://arxiv.org/abs/1904.01685), since bins of equal width are mostly empty for an accurate
     network.
+
+    Args:
+        confidence_N: probability of each crop's predicted class.
+        correct_N: whether each prediction is correct.
     """
     if not len(confidence_N):
         return nan
@@ -160,15 +180,19 @@ def _bin_sums(confidence_N: Floats, correct_N: Bools) -> tuple[Ints, Floats, Flo
     """Returns for each bin of rising confidence: number of crops, sum of confidences, number of correct predictions."""
     order_N = confidence_N.argsort(kind="stable")
     edges = np.linspace(0, len(order_N), min(BINS, len(order_N)) + 1).astype(np.int64)
-    confidence_B, correct_B = (
-        np.add.reduceat(values_N[order_N].astype(float), edges[:-1]) for values_N in (confidence_N, correct_N)
-    )
+    confidence_B = np.add.reduceat(confidence_N[order_N], edges[:-1])
+    correct_B = np.add.reduceat(correct_N[order_N].astype(np.float64), edges[:-1])
     return np.diff(edges), confidence_B, correct_B
 
 
 def calibration_error(predictions: Predictions, *, seed: int = 0) -> CalibrationError:
-    """Returns the expected calibration error of the legible crops, its interval, and its value if calibrated."""
-    confidence_N, correct_N = predictions.legible
+    """Returns the expected calibration error of the legible crops, its interval, and its value if calibrated.
+
+    Args:
+        predictions: predictions on a split with at least one legible crop.
+        seed: seed of the bootstrap samples.
+    """
+    confidence_N, correct_N = predictions.legible_confidence_and_correct
     crops, rng = len(confidence_N), np.random.default_rng(seed)
     samples = (rng.integers(crops, size=crops) for _ in range(BOOTSTRAP_SAMPLES))
     resampled = [expected_calibration_error(confidence_N[rows], correct_N[rows]) for rows in samples]
@@ -186,6 +210,11 @@ def threshold(val: Predictions, test: Predictions, precision: float) -> Threshol
     One additional incorrect prediction is assumed for the next crop, as in conformal risk control
     (https://arxiv.org/abs/2208.02814): otherwise three correct predictions would be enough for 99 %. Coverage is a
     fraction of the legible crops; a prediction on an illegible crop is incorrect.
+
+    Args:
+        val: predictions on the validation split, at the temperature of the exported file.
+        test: predictions on the test split, at the same temperature.
+        precision: target precision, such as 0.99.
     """
     confidence = _lowest_confidence(val, precision)
     if confidence is None:
@@ -201,12 +230,13 @@ def threshold(val: Predictions, test: Predictions, precision: float) -> Threshol
 
 
 def _lowest_confidence(predictions: Predictions, precision: float) -> float | None:
+    """Returns the lowest threshold that reaches the precision; None if none does."""
     order_N = (-predictions.confidence_N).argsort(kind="stable")
     confidence_N, errors_N = predictions.confidence_N[order_N], (~predictions.correct_N[order_N]).cumsum()
     risk_N = (errors_N + 1) / (np.arange(len(order_N)) + 2)
     next_N = np.append(confidence_N[1:], 0.0)
     is_last_N = next_N < confidence_N  # crops of equal confidence are accepted together
-    accepted = np.flatnonzero(is_last_N & (risk_N <= 1 - precision + 1e-12))
+    accepted = np.flatnonzero(is_last_N & (risk_N <= 1 - precision + 1e-12))  # rounding must not exclude equality
     if not len(accepted):
         return None
     # The threshold lies halfway to the next crop, because consumers compute in single precision.
@@ -214,11 +244,19 @@ def _lowest_confidence(predictions: Predictions, precision: float) -> float | No
 
 
 def _coverage(predictions: Predictions, confidence: float) -> float:
-    return float((predictions.legible[0] >= confidence).mean())
+    """Returns the fraction of the legible crops with at least this confidence."""
+    return float((predictions.confidence_N[predictions.legible_N] >= confidence).mean())
 
 
 class ReliabilityBins(NamedTuple):
-    """Legible crops in bins of rising confidence: mean confidence, accuracy, and its 95 % interval."""
+    """The legible crops in bins of rising confidence.
+
+    Attributes:
+        confidence_B: mean confidence.
+        accuracy_B: fraction of correct predictions.
+        low_B: lower bound of the 95 % interval of the accuracy.
+        high_B: upper bound of that interval.
+    """
 
     confidence_B: Floats
     accuracy_B: Floats
@@ -228,7 +266,7 @@ class ReliabilityBins(NamedTuple):
 
 def reliability_bins(predictions: Predictions) -> ReliabilityBins:
     """Returns the bins of `expected_calibration_error`."""
-    counts_B, confidence_B, correct_B = _bin_sums(*predictions.legible)
+    counts_B, confidence_B, correct_B = _bin_sums(*predictions.legible_confidence_and_correct)
     low_B, high_B = np.array([wilson_interval(*pair) for pair in zip(correct_B, counts_B, strict=True)]).T
     return ReliabilityBins(confidence_B / counts_B, correct_B / counts_B, low_B, high_B)
 
@@ -244,6 +282,11 @@ def wilson_interval(correct: float, crops: float, *, z: float = 1.96) -> tuple[f
     """Returns the 95 % confidence interval of a fraction, which is also valid for few crops and near 0 and 1.
 
     Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
+
+    Args:
+        correct: number of correct crops.
+        crops: number of crops, at least 1.
+        z: quantile of the normal distribution; 1.96 leads to 95 %.
     """
     fraction = correct / crops
     center = fraction + z**2 / (2 * crops)

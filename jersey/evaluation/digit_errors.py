@@ -9,7 +9,7 @@ the first that matches:
 | other                  | A7    | 7         | one of the two is not a jersey number: "A7", "007", ""   |
 | 0 against 00           | 00    | 0         | these two, in either direction                           |
 | missing digit          | 23    | 2, 3      | one of two digits is predicted ("11" as "1", "10" as "0")|
-| added digit            | 2     | 23, 32    | the reverse                                              |
+| added digit            | 2     | 23, 32    | the only digit is one of the two predicted ("1" as "11") |
 | substituted only digit | 2     | 3         | one digit each                                           |
 | swapped digits         | 23    | 32        | both digits in reverse order ("01" as "10")              |
 | substituted tens       | 23    | 73        | two digits each, the ones digit is correct               |
@@ -28,7 +28,7 @@ import numpy as np
 from jersey.core.labels import JERSEY_NUMBER
 
 PLACES = ("tens", "ones", "only digit")
-EXAMPLES = 3
+EXAMPLES = 3  # fit on one line of a table
 
 
 class ErrorType(StrEnum):
@@ -46,7 +46,7 @@ class ErrorType(StrEnum):
 
 
 class Confusion(NamedTuple):
-    """A label, a prediction, and their number of crops."""
+    """A label, a prediction, and the number of crops with both."""
 
     label: str
     predicted: str
@@ -57,7 +57,7 @@ def error_type(label: str, predicted: str) -> ErrorType | None:
     """Returns the type of an error; None for a correct prediction."""
     if label == predicted:
         return None
-    if not (JERSEY_NUMBER.fullmatch(label) and JERSEY_NUMBER.fullmatch(predicted)):
+    if not _are_numbers(label, predicted):
         return ErrorType.OTHER
     if {label, predicted} == {"0", "00"}:
         return ErrorType.ZEROS
@@ -75,7 +75,12 @@ def error_type(label: str, predicted: str) -> ErrorType | None:
 
 
 def errors_by_type(counts_KK: np.ndarray, names: Sequence[str]) -> dict[ErrorType, list[Confusion]]:
-    """Returns the confusions of each type, most frequent first, ties in the order of `names`; all types are keys."""
+    """Returns the confusions of each type, most frequent first, ties in the order of `names`; all types are keys.
+
+    Args:
+        counts_KK: confusion matrix, int64; rows are labels, columns predictions.
+        names: names of the K classes.
+    """
     errors: dict[ErrorType, list[Confusion]] = {kind: [] for kind in ErrorType}
     for confusion in sorted(_confusions(counts_KK, names), key=lambda confusion: -confusion.crops):
         if kind := error_type(confusion.label, confusion.predicted):
@@ -97,15 +102,23 @@ def digit_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> dict[str, n
     """Returns for each of PLACES the confusion matrix of digits, int64 [D,D]: rows are labels, columns predictions.
 
     Only crops whose label and prediction have equally many digits are counted.
+
+    Args:
+        counts_KK: confusion matrix of the classes, int64.
+        names: names of the K classes.
     """
     confusions = {place: np.zeros((10, 10), dtype=np.int64) for place in PLACES}
     for label, predicted, crops in _confusions(counts_KK, names):
-        if len(label) != len(predicted) or not all(map(JERSEY_NUMBER.fullmatch, (label, predicted))):
+        if len(label) != len(predicted) or not _are_numbers(label, predicted):
             continue
         places = PLACES[:2] if len(label) == 2 else PLACES[2:]
         for place, label_digit, predicted_digit in zip(places, label, predicted, strict=True):
             confusions[place][int(label_digit), int(predicted_digit)] += crops
     return confusions
+
+
+def _are_numbers(label: str, predicted: str) -> bool:
+    return bool(JERSEY_NUMBER.fullmatch(label) and JERSEY_NUMBER.fullmatch(predicted))
 
 
 def _confusions(counts_KK: np.ndarray, names: Sequence[str]) -> Iterator[Confusion]:

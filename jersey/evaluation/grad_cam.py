@@ -19,13 +19,13 @@ def grad_cam(network: nn.Module, layer: nn.Module, images_BCHW: Tensor, classes_
     Args:
         network: module from images to logits.
         layer: submodule with an output [B,C,h,w], in practice the last convolution block.
-        images_BCHW: input of the network.
+        images_BCHW: input of the network, usually uint8 [B, 3, H, W].
         classes_B: class to explain of each crop, int64.
     """
     outputs: list[Tensor] = []
 
     def start_of_graph(_: nn.Module, __: object, output: Tensor) -> Tensor:
-        outputs.append(output.detach().requires_grad_())  # so gradients stop at the layer
+        outputs.append(output.detach().requires_grad_())  # the backward pass then ends at the layer
         return outputs[-1]
 
     # Leaving inference mode also enables gradients. Autograd rejects inference tensors, but not their clones.

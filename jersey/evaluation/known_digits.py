@@ -1,13 +1,12 @@
 """Synthetic numbers with known positions of all digits, and a digit classifier that needs no training.
 
-`jersey.synth` renders the numbers with perspective and folds in any of its typefaces, but in plain light on dark, so
+`jersey.synth` renders the numbers with perspective and folds, in any of its typefaces, but in plain light on dark, so
 that any later damage is due to the augmentation. The classifier correlates the pixels in a digit's box with the ten
 digits of that typeface, each stretched to the box.
 
 Shapes: N crops, D digits (2; a number of one digit lacks the second), T templates (10), P points of a box, H W size.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -24,8 +23,8 @@ from jersey.synth.typefaces import TRAIN, UNSEEN
 
 NUMBERS = (*map(str, range(100)), "00")
 TEMPLATE_SIZE = templates(TRAIN[0]).shape[1:]
-_ATTEMPTS = 10
-_MARGIN = 0.08  # minimum difference of similarity between the best digit and the second best
+_ATTEMPTS = 10  # enough for every number at 64 px
+_MARGIN = 0.08  # min difference of similarity between the best digit and the second best
 DARK, LIGHT = 64, 192  # levels that leave headroom for changes of brightness and contrast
 
 
@@ -76,22 +75,32 @@ class KnownDigits:
         """Whether the classifier separates every digit from the other nine by the margin before any augmentation."""
         similarities_NDT = self.similarities(self.images(), self.box_points())
         own_NDT = F.one_hot(self.digits_ND.clamp(min=0), 10).bool()
-        own_ND, other_ND = (similarities_NDT.masked_fill(out, 0).amax(dim=2) for out in (~own_NDT, own_NDT))
+        own_ND = similarities_NDT.masked_fill(~own_NDT, 0).amax(dim=2)
+        other_ND = similarities_NDT.masked_fill(own_NDT, 0).amax(dim=2)
         return bool(((own_ND > other_ND + _MARGIN) | (self.digits_ND < 0)).all())
 
 
 @cache
 def known_digits(size_px: int) -> KnownDigits:
-    """Renders each of `NUMBERS` once, again if it is ambiguous; a number that is so at every attempt is omitted."""
+    """Renders each of `NUMBERS` until it is unambiguous; a number that is ambiguous at every attempt is omitted."""
     found: list[KnownDigits] = []
     for number in NUMBERS:
-        attempts = (_render(number, size_px, attempt) for attempt in range(_ATTEMPTS))
-        found += itertools.islice((each for each in attempts if each.is_unambiguous()), 1)
-    columns = zip(*((each.ink_NDHW, each.boxes_ND4, each.digits_ND, each.templates_NTP) for each in found), strict=True)
-    return KnownDigits(tuple(each.numbers[0] for each in found), *map(torch.cat, columns))
+        for attempt in range(_ATTEMPTS):
+            rendered = _render(number, size_px, attempt)
+            if rendered.is_unambiguous():
+                found.append(rendered)
+                break
+    return KnownDigits(
+        numbers=tuple(each.numbers[0] for each in found),
+        ink_NDHW=torch.cat([each.ink_NDHW for each in found]),
+        boxes_ND4=torch.cat([each.boxes_ND4 for each in found]),
+        digits_ND=torch.cat([each.digits_ND for each in found]),
+        templates_NTP=torch.cat([each.templates_NTP for each in found]),
+    )
 
 
 def _render(number: str, size_px: int, attempt: int) -> KnownDigits:
+    """Renders one number (N = 1); another attempt has other random parameters."""
     rng = np.random.default_rng([attempt, *number.encode()])
     crop = render_crop(number, rng=rng, typefaces=(*TRAIN, *UNSEEN), size_px=size_px)
     ink_DHW = np.zeros((2, size_px, size_px), np.float32)
@@ -99,8 +108,13 @@ def _render(number: str, size_px: int, attempt: int) -> KnownDigits:
     boxes = [Image.fromarray((ink_HW > 0.5).astype(np.uint8)).getbbox() or (0, 0, 1, 1) for ink_HW in ink_DHW]
     digits = [int(number[place]) if place < len(number) else -1 for place in range(2)]
     templates_TP = standardized(torch.from_numpy(templates(crop.typeface)).float().flatten(1))
-    values = (torch.from_numpy(ink_DHW), torch.tensor(boxes).float(), torch.tensor(digits), templates_TP)
-    return KnownDigits((number,), *(value[None] for value in values))
+    return KnownDigits(
+        numbers=(number,),
+        ink_NDHW=torch.from_numpy(ink_DHW)[None],
+        boxes_ND4=torch.tensor(boxes).float()[None],
+        digits_ND=torch.tensor(digits)[None],
+        templates_NTP=templates_TP[None],
+    )
 
 
 def cell_centers(rows: int, columns: int) -> Tensor:

@@ -27,7 +27,15 @@ from jersey.evaluation.calibration import expected_calibration_error
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The logits of a network on the crops of a split, on the CPU; indices are rows in the split, and U may be 0."""
+    """The logits of a network on the crops of a split, on the CPU; U may be 0.
+
+    Attributes:
+        logits_NK: logits of the legible crops, float32.
+        labels_N: class indices of their labels, int64.
+        indices_N: their rows in the split, int64.
+        illegible_logits_UK: logits of the illegible crops, float32.
+        illegible_indices_U: their rows in the split, int64.
+    """
 
     logits_NK: Tensor
     labels_N: Tensor
@@ -47,7 +55,7 @@ class Evaluation:
 
     @cached_property
     def present_J(self) -> Tensor:
-        """Indices of the classes that have crops in the split."""
+        """Indices of the classes that have crops in the split, int64 [J]."""
         return self.support_K.nonzero()[:, 0]
 
     @cached_property
@@ -137,12 +145,12 @@ class Collector:
         return bool(self._parts)
 
     def add(self, logits_BK: Tensor, batch: Batch) -> None:
-        """Stores a copy of the logits of a batch, with its labels and indices."""
+        """Stores a copy of the logits of a batch, float [B,K], with its labels and indices."""
         copied_BK = logits_BK.detach().to(torch.float32, copy=True)  # a CUDA graph overwrites its output buffers
         self._parts.append((copied_BK, batch["labels"], batch["indices"]))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Returns what all processes have collected since the last evaluation, which must not be empty."""
+        """Returns what all processes have collected since the last evaluation; there must be at least one batch."""
         return dict(zip(self.NAMES, self._gathered(), strict=True))
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:

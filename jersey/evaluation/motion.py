@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MIN_RELATIVE = 0.25  # of the brightest pixel; weaker pixels are compression artifacts around the spot
-_MAX_RADIUS = 0.1  # of a spot around its brightest pixel, relative to the side of the image
-_STRIDE_PX = 3
-_ROUNDS = 8
-_TOLERANCE_PX = 0.3
-# Keeps the perspective terms at 0 if too few spots are visible to determine them, and hardly changes others.
+_MIN_RELATIVE = 0.25  # pixels below this fraction of the brightest one are compression artifacts around the spot
+_MAX_RADIUS = 0.1  # max radius of a spot around its brightest pixel, relative to the side of the image
+_STRIDE_PX = 3  # step of the search for the brightest place, which two passes then refine
+_ROUNDS = 8  # number of fits, each with the weights that follow from the one before
+_TOLERANCE_PX = 0.3  # limits the weight of a spot that agrees exactly
+# The ridge keeps the perspective terms at 0 if too few spots are visible to determine them, and hardly changes others.
 _RIDGE = (*(1e-5,) * 6, 1e-2, 1e-2)
 
 
@@ -24,7 +24,7 @@ class Motion:
 
     Attributes:
         homographies_N33: matrices for x and y from -1 to 1 across the image.
-        is_determined_N: whether enough spots were found again, not all on one line.
+        is_determined_N: whether the visible spots determine the map, which they do unless they are on one line.
         size_px: side of the image.
     """
 
@@ -33,7 +33,7 @@ class Motion:
     size_px: int
 
     def __call__(self, points_NDP2: Tensor) -> Tensor:
-        """Returns the new positions of points."""
+        """Returns the new positions of points, float [N,D,P,2]."""
         moved = _homogeneous(points_NDP2 / self.size_px * 2 - 1) @ self.homographies_N33[:, None].mT
         return (moved[..., :2] / moved[..., 2:] + 1) * self.size_px / 2
 
@@ -62,9 +62,9 @@ def motion(before_NKHW: Tensor, after_NKHW: Tensor, *, min_change: float) -> Mot
     """Returns the map that most spots agree on.
 
     Args:
-        before_NKHW: images of one spot each on 0.
-        after_NKHW: differences that each spot made in the transformed image.
-        min_change: minimum difference for a spot to be visible.
+        before_NKHW: images with one spot each, and 0 elsewhere.
+        after_NKHW: difference that each spot makes in the transformed image.
+        min_change: min difference at which a spot is visible.
     """
     size_px = before_NKHW.shape[-1]
     (from_NK2, _), (to_NK2, peak_NK) = locate(before_NKHW), locate(after_NKHW)
@@ -72,6 +72,7 @@ def motion(before_NKHW: Tensor, after_NKHW: Tensor, *, min_change: float) -> Mot
     weight_NK1 = visible_NK[..., None] / visible_NK.sum(dim=1).clamp(min=1)[:, None, None]
     center_N12 = (weight_NK1 * from_NK2).sum(dim=1, keepdim=True)
     offset_NK2 = visible_NK[..., None] * (from_NK2 - center_N12)
+    # The smaller eigenvalue is the spread across the line that fits the visible spots best.
     is_determined_N = torch.linalg.eigvalsh(offset_NK2.mT @ offset_NK2)[:, 0] > 1
     weight_NK = visible_NK
     for _ in range(_ROUNDS):  # iteratively reweighted least squares, with less weight for spots that disagree
@@ -85,7 +86,7 @@ def motion(before_NKHW: Tensor, after_NKHW: Tensor, *, min_change: float) -> Mot
 def locate(changes_NKHW: Tensor) -> tuple[Tensor, Tensor]:
     """Returns center [N,K,2] and peak [N,K] of the spot in each image.
 
-    Only pixels around the brightest one count, because reflected borders may show a part of the spot twice.
+    Only pixels around the brightest one are used, because reflected borders may show a part of the spot twice.
     """
     flat_NKP = changes_NKHW.flatten(2)
     # A change of the whole image, for example of contrast around its mean, is not part of the spot.
@@ -107,7 +108,10 @@ def locate(changes_NKHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fit(from_NK2: Tensor, to_NK2: Tensor, weight_NK: Tensor) -> Tensor:
-    """Fits homographies [N,3,3] by weighted least squares, linear after multiplication by the denominator."""
+    """Fits homographies [N,3,3] by weighted least squares (the direct linear transformation).
+
+    Each spot leads to two of the E = 2 K equations, which are linear once they are multiplied by the denominator.
+    """
     source_NK3, zeros_NK3 = _homogeneous(from_NK2), torch.zeros(*from_NK2.shape[:2], 3)
     rows = [
         torch.cat([*places, -to_NK2[..., axis : axis + 1] * from_NK2], dim=-1)

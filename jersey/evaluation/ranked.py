@@ -12,7 +12,12 @@ from jersey.evaluation.metrics import Evaluation
 
 
 class RankedPredictions:
-    """The predictions on a split, ranked by confidence; ties keep the order of the split."""
+    """The predictions on a split, ranked by confidence; ties keep the order of the split.
+
+    Args:
+        evaluation: evaluation of the split.
+        names: names of the K classes.
+    """
 
     def __init__(self, evaluation: Evaluation, names: Sequence[str]) -> None:
         self.evaluation = evaluation
@@ -22,22 +27,22 @@ class RankedPredictions:
         self.is_correct_N = self.ranked_NK[:, 0] == evaluation.labels_N
 
     def correct(self) -> Tensor:
-        """Returns the rows of correct predictions, in the order of the split."""
+        """Returns the rows of correct predictions, int64 [M], in the order of the split."""
         return self.is_correct_N.nonzero()[:, 0]
 
     def confident_errors(self) -> Tensor:
-        """Returns the rows of incorrect predictions, the most confident first."""
+        """Returns the rows of incorrect predictions, int64 [M], the most confident first."""
         errors_M = (~self.is_correct_N).nonzero()[:, 0]
         return errors_M[self.confidence_N[errors_M].argsort(descending=True, stable=True)]
 
     def least_confident(self) -> Tensor:
-        """Returns all rows, the least confident first."""
+        """Returns all rows, int64 [N], the least confident first."""
         return self.confidence_N.argsort(stable=True)
 
     def caption(self, row: int) -> tuple[str, str]:
         """Returns two lines: the confidence with the prediction, and the label."""
         predicted, label = int(self.ranked_NK[row, 0]), int(self.evaluation.labels_N[row])
-        return f"{self.confidence_N[row]:.1%} for {self.names[predicted]}", f"label {self.names[label]}"
+        return f"{100 * self.confidence_N[row]:.1f} % for {self.names[predicted]}", f"label {self.names[label]}"
 
     def contrast_classes(self, row: int) -> Tensor:
         """Returns the predicted class and the class to contrast it with: the label or else the runner-up, int64 [2]."""

@@ -1,13 +1,14 @@
 """Measures the accuracy on tracklets by number of frames, with and without a roster.
 
-    python -m jersey.evaluation.tracklets MODEL.onnx data/benchmark/tracklets/test [--roster=12]
+    python -m jersey.evaluation.tracklets model.onnx data/benchmark/tracklets/test --roster=12
 
-The folder contains `<number>/<tracklet>/*.jpg`. The predictions on 1, 3, 10 and 30 consecutive frames are pooled. For
-the roster, random numbers are sampled for each tracklet, its own among them. A prediction of another number is
-incorrect, and so is an abstention; coverage is the fraction of windows above the confidence for a target precision.
-
-Shapes: N crops of a split, F frames, K classes.
+The folder contains `<number>/<tracklet>/*.jpg`. The predictions on windows of 1, 3, 10 and 30 consecutive frames are
+pooled. Each tracklet has its own roster: its number, and others that are sampled. A prediction of another number is
+incorrect, and so is an abstention. Coverage is the fraction of windows above the confidence for the target precision,
+and `precision` is the accuracy on those.
 """
+
+# Shapes: N crops of a split, F frames, W windows of frames, K classes.
 
 import argparse
 import itertools
@@ -32,13 +33,18 @@ from jersey.inference.decision import DecisionRule, Prediction, confidence_for
 from jersey.inference.sources import images_below
 from jersey.inference.tracklet import pool_frames
 
-FRAMES = (1, 3, 10, 30)
-CORRELATIONS = np.linspace(0, 1, 51)
+FRAMES = (1, 3, 10, 30)  # window lengths; the tracklets of the benchmark set have 30 frames
+CORRELATIONS = np.linspace(0, 1, 51)  # candidates of `fit_correlation`, in steps of 0.02
 
 
 @dataclass(frozen=True)
 class Tracklet:
-    """The frames of one player, in order: calibrated probabilities of each, and the class index of the label."""
+    """The frames of one player, in order.
+
+    Attributes:
+        probabilities_FK: calibrated probabilities of each frame.
+        label: class index of the player's number.
+    """
 
     probabilities_FK: NDArray[np.float64]
     label: int
@@ -51,11 +57,11 @@ class TrackletScore:
     Attributes:
         frames: number of frames per window.
         roster: size of the roster; 0 for none.
-        windows: number of windows.
+        windows: number of windows, which do not overlap.
         correct: number of windows with a correct prediction.
         confidence: mean confidence, which should equal the accuracy.
-        coverage: fraction of windows with a confidence above the threshold.
-        precision: accuracy of those; None if there are none.
+        coverage: fraction of windows with a prediction at or above the min confidence.
+        precision: accuracy on those; None if there are none.
     """
 
     frames: int
@@ -73,6 +79,11 @@ def tracklets_of(
     """Groups the crops of a split into tracklets by name; a crop without a name is in none.
 
     An illegible crop belongs to its tracklet like any other. A tracklet without a label or with two is excluded.
+
+    Args:
+        probabilities_NK: calibrated probabilities of each crop.
+        labels_N: class index of each label, -1 for an illegible crop.
+        names_N: name of each crop's tracklet; empty if it has none.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(names_N):
@@ -93,7 +104,10 @@ def windows(tracklet: Tracklet, frames: int, *, correlation: float) -> list[NDAr
 
 
 def fit_correlation(tracklets: Sequence[Tracklet]) -> float | None:
-    """Returns the frame correlation with the maximum likelihood of the tracklets' labels; None without tracklets."""
+    """Returns the frame correlation, 0 to 1, that maximizes the likelihood of the tracklets' labels.
+
+    It is None if no tracklet has two frames.
+    """
     several = [tracklet for tracklet in tracklets if len(tracklet.probabilities_FK) > 1]
     if not several:
         return None
@@ -117,20 +131,21 @@ def tracklet_scores(
     threshold: float = 0.0,
     seed: int = 0,
 ) -> list[TrackletScore]:
-    """Scores each number of frames that some tracklet has, with each roster size.
+    """Scores each window length that fits into a tracklet, with each roster size.
 
     Args:
         tracklets: tracklets of a split.
         numbers: numbers of the K classes.
         frames: window lengths.
         rosters: roster sizes; 0 is none.
-        correlation: correlation of frames; without a roster it does not change which number is predicted.
-        threshold: minimum confidence of a prediction.
+        correlation: correlation of frames, 0 to 1; without a roster it does not change which number is predicted.
+        threshold: min confidence of a prediction, for `coverage` and `precision`.
         seed: seed of the sampled rosters.
     """
     found = []
     for count, roster in itertools.product(frames, rosters):
-        rng, pairs = random.Random(seed), []
+        rng = random.Random(seed)
+        pairs: list[tuple[str, Prediction]] = []  # label and prediction of each window
         for tracklet in tracklets:
             label = numbers[tracklet.label]
             others = [number for number in numbers if number != label]
@@ -144,14 +159,16 @@ def tracklet_scores(
 
 
 def _score(frames: int, roster: int, pairs: Sequence[tuple[str, Prediction]], threshold: float) -> TrackletScore:
-    correct = [prediction.number == label for label, prediction in pairs]
-    is_accepted = [prediction.number is not None and prediction.confidence >= threshold for _, prediction in pairs]
-    accepted = list(itertools.compress(correct, is_accepted))
+    accepted = [
+        prediction.number == label
+        for label, prediction in pairs
+        if prediction.number is not None and prediction.confidence >= threshold
+    ]
     return TrackletScore(
         frames=frames,
         roster=roster,
         windows=len(pairs),
-        correct=sum(correct),
+        correct=sum(prediction.number == label for label, prediction in pairs),
         confidence=float(np.mean([prediction.confidence for _, prediction in pairs])),
         coverage=len(accepted) / len(pairs),
         precision=sum(accepted) / len(accepted) if accepted else None,
@@ -159,7 +176,11 @@ def _score(frames: int, roster: int, pairs: Sequence[tuple[str, Prediction]], th
 
 
 def read_tracklets(predictor: Predictor, folder: Path) -> list[Tracklet]:
-    """Predicts all frames of the tracklets in a folder.
+    """Predicts all frames of the tracklets in a folder, and shows a progress bar.
+
+    Args:
+        predictor: predictor of the frames.
+        folder: folder of `<number>/<tracklet>/*.jpg`.
 
     Raises:
         UserError: the folder has no tracklets, one has a number that is not a label of the model, or an image cannot be
@@ -184,25 +205,31 @@ def read_tracklets(predictor: Predictor, folder: Path) -> list[Tracklet]:
 
 
 def tracklet_table(found: Sequence[TrackletScore], min_precision: float) -> str:
-    """Formats one row per score."""
+    """Formats one row per score; `min_precision` is the target of the coverage, such as 0.99."""
     coverage = f"coverage at {min_precision:g}"
     rows = [["frames", "roster", "windows", "accuracy", "95 % interval", "confidence", coverage, "precision"]]
     for each in found:
         low, high = wilson_interval(each.correct, each.windows)
         counts = [str(each.frames), str(each.roster or "-"), str(each.windows)]
-        accuracy = [f"{each.correct / each.windows:.1%}", f"{low:.1%} to {high:.1%}"]
-        precision = "-" if each.precision is None else f"{each.precision:.2%}"
-        rows.append([*counts, *accuracy, f"{each.confidence:.1%}", f"{each.coverage:.1%}", precision])
+        accuracy = [f"{100 * each.correct / each.windows:.1f} %", f"{100 * low:.1f} % to {100 * high:.1f} %"]
+        precision = "-" if each.precision is None else f"{100 * each.precision:.2f} %"
+        rows.append([*counts, *accuracy, f"{100 * each.confidence:.1f} %", f"{100 * each.coverage:.1f} %", precision])
     return "\n".join(format_table(rows))
 
 
 def main() -> None:
     """Prints a table and one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="path of a model.onnx")
-    parser.add_argument("folder", type=Path, help="folder of <number>/<tracklet>/*.jpg")
-    parser.add_argument("--roster", type=int, default=12, metavar="N", help="size of the sampled rosters (12)")
-    parser.add_argument("--min_precision", type=float, default=0.99, help="target precision: 0.95, 0.98 or 0.99 (0.99)")
+    parser = argparse.ArgumentParser(
+        prog="python -m jersey.evaluation.tracklets",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="model.onnx of a run, such as runs/quickstart/RUN/model.onnx")
+    parser.add_argument("folder", type=Path, help="folder of tracklets, such as data/benchmark/tracklets/test")
+    parser.add_argument("--roster", type=int, default=12, help="size of the rosters, such as 20 (default: 12)")
+    parser.add_argument(
+        "--min_precision", type=float, default=0.99, help="target precision, such as 0.95 or 0.98 (default: 0.99)"
+    )
     options = parser.parse_args()
     with exit_on_user_error():
         set_up_console()

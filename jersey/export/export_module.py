@@ -17,6 +17,7 @@ from jersey.inference.onnx_model import FORMAT_VERSION
 from jersey.models.network import Network
 from jersey.models.parts import NUMBERS
 
+# Names of the outputs; the last exists only with an open vocabulary.
 OUTPUTS = ("logits", "probabilities", "open_vocabulary_probabilities")
 
 
@@ -26,13 +27,13 @@ class ExportSettings:
 
     Attributes:
         labels: label map of the network.
-        size_px: height and width of the network's input.
-        resize_mode: how crops are resized to that size.
+        size_px: height and width of the network's input, in pixels.
+        resize_mode: how crops are resized to that size, see `jersey.data.resize`.
         temperature: divisor of the logits before the softmax, see `jersey.evaluation.calibration`.
         frame_correlation: correlation of a tracklet's frames, see `jersey.inference.tracklet`; None if unknown.
         is_static: whether the graph only takes crops of `size_px`, without the resize and the open vocabulary; for
             runtimes without dynamic shapes, such as OpenCV 4.
-        is_half: whether the graph computes in float16, which halves the file; most CPUs lack the arithmetic.
+        is_half: whether the network computes in float16, which halves the file; most CPUs lack this arithmetic.
     """
 
     labels: Labels
@@ -45,7 +46,12 @@ class ExportSettings:
 
 
 class ExportModule(nn.Module):
-    """The graph to export, with a copy of the network on the CPU; uint8 crops [B,3,h,w] of any size to `OUTPUTS`."""
+    """The graph to export: it maps uint8 RGB crops [B,3,h,w] of any size to `outputs`.
+
+    Args:
+        network: network to export, which is copied to the CPU and not changed.
+        settings: settings of the graph around the network.
+    """
 
     def __init__(self, network: Network, settings: ExportSettings) -> None:
         super().__init__()
@@ -57,7 +63,7 @@ class ExportModule(nn.Module):
         self.eval()
 
     def changed(self, **settings: Any) -> "ExportModule":
-        """Returns a copy with some settings changed."""
+        """Returns a copy with some of the `ExportSettings` changed."""
         return ExportModule(self.network, replace(self.settings, **settings))
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:  # the parameter's name is the graph's input name

@@ -23,12 +23,19 @@ from onnxruntime.quantization import (
 
 from jersey.export.onnx_file import save_with_metadata
 
-BATCH = 32
-QUANTIZED = ("Conv", "Relu", "Add", "MaxPool")
+BATCH = 32  # crops that are calibrated at once; it only limits the memory
+QUANTIZED = ("Conv", "Relu", "Add", "MaxPool")  # the operators of ResNets between the first convolution and the last
 
 
 def write_int8(source: Path, path: Path, metadata: Mapping[str, str], *, calibration_NCHW: np.ndarray) -> None:
-    """Writes `path` from the float32 file, without a parity check; resized uint8 crops calibrate the ranges."""
+    """Quantizes the float32 file `source` into the file `path`, without a parity check.
+
+    Args:
+        source: float32 file.
+        path: file to write.
+        metadata: all metadata of the file.
+        calibration_NCHW: uint8 crops, which calibrate the ranges of the activations.
+    """
     with TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
@@ -57,6 +64,8 @@ def convolutional_part(graph: onnx.GraphProto) -> list[str]:
 
 
 class _Crops(CalibrationDataReader):
+    """Returns a batch of the crops at each call, and None at the end."""
+
     def __init__(self, crops_NCHW: np.ndarray) -> None:
         self._batches = (crops_NCHW[start : start + BATCH] for start in range(0, len(crops_NCHW), BATCH))
 

@@ -22,7 +22,7 @@ from jersey.export.export_module import ExportModule
 from jersey.export.parity import ParityResult, Reference, check_parity
 from jersey.inference.onnx_model import OnnxModel, with_checksum
 
-PROBABILITY_TOLERANCE = 1e-4  # largest absolute difference between onnxruntime and torch
+PROBABILITY_TOLERANCE = 1e-4  # max absolute difference between onnxruntime and torch, well above rounding errors
 
 
 class ExportError(RuntimeError):
@@ -30,7 +30,16 @@ class ExportError(RuntimeError):
 
 
 def export_onnx(module: ExportModule, path: Path, *, reference: Reference, metadata: Mapping[str, str]) -> ParityResult:
-    """Writes `path`, with `metadata` added to the module's, if it predicts the network's top-1 class on every crop.
+    """Writes `path` if it predicts the network's top-1 class on every crop.
+
+    Args:
+        module: graph to export.
+        path: file to write.
+        reference: crops with torch's logits.
+        metadata: metadata to add to those of the module.
+
+    Returns:
+        The agreement with torch.
 
     Raises:
         ExportError: the file and the network disagree.
@@ -49,6 +58,7 @@ def export_onnx(module: ExportModule, path: Path, *, reference: Reference, metad
 
 
 def _check_probabilities(model: OnnxModel, temperature: float, reference: Reference) -> None:
+    """Raises ExportError if the probabilities of the first crops differ from torch's."""
     sample = slice(None, 64)
     expected_NK = torch.from_numpy(reference.logits_NK[sample] / temperature).softmax(dim=1).numpy()
     got_NK = model.output("probabilities", reference.crops_NCHW[sample].numpy())
@@ -58,9 +68,15 @@ def _check_probabilities(model: OnnxModel, temperature: float, reference: Refere
 
 
 def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes one self-contained file without a parity check; batch normalization is folded into the convolutions."""
+    """Writes one self-contained file without a parity check; batch normalization is folded into the convolutions.
+
+    Args:
+        module: graph to export.
+        path: file to write.
+        metadata: metadata to add to those of the module.
+    """
     axes = {0: "batch"} if module.settings.is_static else {0: "batch", 2: "height", 3: "width"}
-    # The example has two crops of another size, because the exporter could specialize on a batch of one or on H W.
+    # The example has two crops of another size than H W, because the exporter could specialize on one crop or on H W.
     height_px, width_px = module.settings.size_px
     example_BChw = torch.zeros((2, 3, height_px + 3 * (2 in axes), width_px + 5 * (3 in axes)), dtype=torch.uint8)
     dynamic = {axis: torch.export.Dim(name) for axis, name in axes.items()}

@@ -18,13 +18,20 @@ from jersey.inference.onnx_model import OnnxModel
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZES = (1, 2, 7, 64)
+BATCH_SIZES = (1, 2, 7, 64)  # one crop, the two crops of the export, an odd number, and consumers' default
 TIE = 1e-4  # two logits that differ by less may swap ranks by rounding alone
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Resized validation crops (uint8), their class indices and files, and torch's logits, to compare a file with."""
+    """Validation crops with torch's logits, to compare an ONNX file with.
+
+    Attributes:
+        crops_NCHW: resized crops, uint8 [N, 3, H, W].
+        labels_N: class index of each label, int64; -1 for an illegible crop.
+        files: image file of each crop.
+        logits_NK: torch's logits, float32.
+    """
 
     crops_NCHW: Tensor
     labels_N: Tensor
@@ -34,7 +41,7 @@ class Reference:
     @classmethod
     @torch.inference_mode()
     def of(cls, network: nn.Module, crops_NCHW: Tensor, labels_N: Tensor, files: Sequence[Path]) -> "Reference":
-        """Computes the logits by a network on the CPU in evaluation mode."""
+        """Computes the logits with a network on the CPU in evaluation mode; the other arguments are attributes."""
         logits_NK = torch.cat([network(part) for part in crops_NCHW.split(64)]).numpy()
         return cls(crops_NCHW, labels_N, files, logits_NK)
 
@@ -45,8 +52,8 @@ class ParityResult:
 
     Attributes:
         crops: number of crops, all compared at every batch size.
-        accuracy: top-1 accuracy of onnxruntime on the files, one by one.
-        max_logit_difference: largest absolute difference of any logit.
+        accuracy: top-1 accuracy of onnxruntime on the files of the legible crops, one by one.
+        max_logit_difference: max absolute difference of any logit.
         ties: files whose top two logits differ by less than `TIE` in torch and swapped ranks.
         disagreements: files whose top-1 class differs otherwise.
     """
@@ -66,8 +73,13 @@ class ParityResult:
 def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequence[int] = BATCH_SIZES) -> ParityResult:
     """Compares a model with torch's logits on every crop, at each batch size.
 
-    At batch size 1 the image files are decoded and passed at their original size, as a consumer would. An image file
-    that has disappeared since training started is replaced by its cached crop. A static model gets resized crops.
+    At batch size 1 the image files are decoded and passed at their original size, as a consumer would do. A file that
+    can no longer be read is replaced by its cached crop. A static model gets resized crops.
+
+    Args:
+        model: ONNX file.
+        reference: crops with torch's logits.
+        batch_sizes: batch sizes to compare at, in addition to 1.
     """
     expected_NK, files, crops_NCHW = reference.logits_NK, reference.files, reference.crops_NCHW.numpy()
     from_files_NK = model.logits(crops_NCHW, batch_size=1) if model.is_static else _from_files(model, files, crops_NCHW)
@@ -91,6 +103,7 @@ def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequenc
 
 
 def _from_files(model: OnnxModel, files: Sequence[Path], crops_NCHW: np.ndarray) -> np.ndarray:
+    """Computes the logits [N,K] of the image files, one by one."""
     logits, missing = [], []
     for file, crop_CHW in zip(files, crops_NCHW, strict=True):
         try:

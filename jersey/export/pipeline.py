@@ -27,12 +27,20 @@ from jersey.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
+# Packages whose versions are part of the metadata, because the graph and its logits depend on them.
 PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The results of an export; `tracklet_accuracy` is empty if the test split has no tracklets."""
+    """The results of an export.
+
+    Attributes:
+        parity: agreement of model.onnx with torch on the validation crops.
+        calibration: temperature, calibration errors and thresholds.
+        tracklet_accuracy: accuracy on the test tracklets by number of frames; empty if the split has none.
+        variants: outcome of each requested variant.
+    """
 
     parity: ParityResult
     calibration: Calibration
@@ -68,22 +76,23 @@ def export_run(
         network: network with its best weights.
         data: data set of the run.
         folder: folder of the run.
-        best: metadata of the checkpoint of these weights.
+        best: metadata of the checkpoint of these weights, with `eval_weights` and the metrics `val`.
         test: evaluation of these weights on the test split.
         commit: commit of the code.
         variants: names of the variants to export.
-        min_agreement: see `export_variants`.
+        min_agreement: min fraction of crops on which a variant must predict torch's top-1, such as 0.99.
 
     Raises:
         ExportError: the ONNX file disagrees with torch.
     """
-    log.info("exporting to %s and comparing it with torch on every validation crop", folder.onnx)
+    log.info("exporting %s and comparing it with torch on every validation crop", folder.onnx)
     train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
     module = ExportModule(
         network, ExportSettings(labels=data.labels, size_px=data.size_px, resize_mode=data.resize_mode)
     )
     reference = Reference.of(module.network, val.images_NCHW, val.labels_N, splits["val"].paths)
-    val_predictions, test_predictions = Predictions(reference.logits_NK, val.labels_N.numpy()), _predictions(test)
+    val_predictions = Predictions(reference.logits_NK, val.labels_N.numpy())
+    test_predictions = _predictions(test)
     calibration = calibrate(val_predictions, test_predictions)
     temperature = calibration.temperature
     test_rows = torch.cat([test.indices_N, test.illegible_indices_U]).tolist()

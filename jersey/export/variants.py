@@ -2,8 +2,8 @@
 
 A variant sometimes predicts another class than the network, so it has two conditions to meet: torch's top-1 on nearly
 all validation crops, and at batch size 1 more speed than the float32 file on this CPU. "static" is for runtimes without
-dynamic shapes and only has to meet the first. The report states why a variant was not written. The metrics in a
-variant's metadata are those of the float32 weights.
+dynamic shapes: it takes crops of one size, has no open vocabulary, and only has to meet the first condition. The report
+states why a variant was not written. The metrics in a variant's metadata are those of the float32 weights.
 
 Shapes: N crops, C H W of a resized crop.
 """
@@ -30,13 +30,15 @@ log = logging.getLogger(__name__)
 
 VariantName = Literal["static", "fp16", "int8"]
 
-# With an agreement of 0.99 the accuracy changes by at most one point, which is less than its own uncertainty with
-# fewer than thousands of crops (3,500 at 90 %).
+# With an agreement of 0.99 the accuracy changes by at most one point. With up to 3,500 crops, that is less than half of
+# the 95 % interval of an accuracy of 90 %.
 MIN_AGREEMENT = 0.99
-MIN_SPEEDUP = 1.05  # in three of four pairs; of two equally fast files, either is ahead in half of the pairs
-CALIBRATION_CROPS = 256
-ROUNDS = 21
-BATCH_SIZES = (1, 64)
+# A variant must be this many times as fast in three of four pairs of measurements. Of two equally fast files, either is
+# ahead in half of the pairs.
+MIN_SPEEDUP = 1.05
+CALIBRATION_CROPS = 256  # five of each of 43 numbers
+ROUNDS = 21  # pairs of measurements, an odd number so that one of them is the median
+BATCH_SIZES = (1, 64)  # of the parity check: one crop, and consumers' default
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Variant:
         file: file name in the folder of the float32 file.
         refused: reason why it was not written; empty if it was written.
         parity: agreement with torch on the validation crops; None if the export failed.
-        speedup: speed relative to the float32 file at batch size 1.
-        size_bytes: size of the file.
+        speedup: speed relative to the float32 file at batch size 1; None if the export failed.
+        size_bytes: size of the file; 0 if the export failed.
     """
 
     name: VariantName
@@ -72,8 +74,8 @@ class Variant:
         """Table cells: file, agreement with torch, accuracy, speedup, size, status."""
         measured: tuple[str, ...] = ("-",) * 4
         if self.parity:
-            fractions = f"{self.parity.agreement:.2%}", f"{self.parity.accuracy:.2%}"
-            measured = (*fractions, str(self.speedup), f"{self.size_bytes / 1e6:,.1f} MB")
+            percentages = f"{100 * self.parity.agreement:.2f} %", f"{100 * self.parity.accuracy:.2f} %"
+            measured = (*percentages, str(self.speedup), f"{self.size_bytes / 1e6:,.1f} MB")
         return (self.file, *measured, self.refused or "written")
 
 
@@ -93,7 +95,10 @@ def export_variants(
         path: float32 file, whose metadata the variants copy; "model.onnx" leads to "model.int8.onnx".
         reference: crops with torch's logits.
         calibration_NCHW: resized crops of the train split, uint8, as `calibration_rows` selects them.
-        min_agreement: minimum fraction of crops on which a variant must predict torch's top-1.
+        min_agreement: min fraction of crops on which a variant must predict torch's top-1.
+
+    Returns:
+        The outcome of each variant, in the order of `names`.
     """
     return [_export_variant(name, module, path, reference, calibration_NCHW, min_agreement) for name in names]
 
@@ -106,7 +111,8 @@ def _export_variant(
     calibration_NCHW: Tensor,
     min_agreement: float,
 ) -> Variant:
-    target, measured = path.with_suffix(f".{name}{path.suffix}"), dict[str, Any]()
+    target = path.with_suffix(f".{name}{path.suffix}")
+    measured: dict[str, Any] = {}
     target.unlink(missing_ok=True)  # a file of an earlier export belongs to another float32 file
     log.info("exporting %s and comparing it with torch on every validation crop", target)
     with TemporaryDirectory() as folder:
@@ -151,12 +157,12 @@ def _speedup(float32: OnnxModel, variant: OnnxModel, crop_1CHW: Tensor) -> Ratio
 
 
 def _refusal(parity: ParityResult, ratio: Ratio, min_agreement: float, min_speedup: float) -> str:
-    """Returns the conditions that a variant does not meet; empty if it meets all."""
+    """Describes the conditions that a variant does not meet; empty if it meets all."""
     reasons = []
     if parity.agreement < min_agreement:
         reasons.append(
-            f"its top-1 equals torch's on {parity.agreement:.2%} of {parity.crops:,} validation crops, and at least "
-            f"{min_agreement:.2%} is required"
+            f"its top-1 equals torch's on {100 * parity.agreement:.2f} % of {parity.crops:,} validation crops, and at "
+            f"least {100 * min_agreement:.2f} % is required"
         )
     if ratio.low < min_speedup:
         reasons.append(
@@ -167,7 +173,15 @@ def _refusal(parity: ParityResult, ratio: Ratio, min_agreement: float, min_speed
 
 
 def calibration_rows(labels_N: Tensor, max_crops: int = CALIBRATION_CROPS) -> Tensor:
-    """Returns rows of a split: about equally many of each class, at least one, evenly spaced within the class."""
+    """Selects rows of a split: about equally many of each class, at least one, evenly spaced within the class.
+
+    Args:
+        labels_N: class index of each crop, int64.
+        max_crops: max number of rows, unless there are more classes.
+
+    Returns:
+        Rows, int64 [M], grouped by class.
+    """
     classes = labels_N.unique().tolist()
     each = max(1, max_crops // len(classes))
     return cat([evenly_spaced((labels_N == k).nonzero()[:, 0], each) for k in classes])

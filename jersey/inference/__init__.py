@@ -1,4 +1,4 @@
-"""Reads numbers with an ONNX file, numpy, Pillow and onnxruntime, without torch."""
+"""Predicts jersey numbers with an exported file, numpy, Pillow and onnxruntime, without torch."""
 
 from jersey.inference.decision import Prediction
 from jersey.inference.predictor import Predictor

@@ -1,7 +1,9 @@
-"""Reads crops with an exported file: `python -m jersey.inference model.onnx PATH...`.
+"""Predicts the numbers on crops with an exported file.
 
-A PATH is an image, a folder, a quoted pattern, an annotation file (.jsonl), or - for standard input: one path per line,
-or rows {"image": "crop.jpg", "tracklet": "7"}. With --tracklets the crops of a folder or tracklet get one prediction.
+    python -m jersey.inference model.onnx crops/ 'more/*.jpg' --format=table --top_k=3
+
+A PATH is an image, a folder, a quoted pattern, an annotation file (.jsonl), or - for standard input, whose lines are
+paths or rows such as {"image": "crop.jpg", "tracklet": "7"}.
 """
 
 import argparse
@@ -26,30 +28,40 @@ T = TypeVar("T")
 
 
 def parse_flags() -> argparse.Namespace:
-    """Parses the flags of the command."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m jersey.inference",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Exit code: 0 if all images were read, 1 if a row is an error, 2 if the command could not start.",
+        epilog="The exit code is 0 if all images were read, 1 if a row is an error, 2 if the command cannot start.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model.onnx that jersey has exported")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="images to read")
-    parser.add_argument("--format", choices=("jsonl", "csv", "table"), default="jsonl", help="output format (jsonl)")
-    parser.add_argument("--top_k", type=int, default=5, metavar="N", help="print the N likeliest numbers (5)")
-    parser.add_argument("--roster", metavar="4,8,23,00", help="numbers that may occur")
-    parser.add_argument("--tracklets", action="store_true", help="print one row per folder or tracklet")
-    parser.add_argument(
-        "--min_precision", type=float, metavar="0.99", help="abstain below a precision of 0.95, 0.98 or 0.99"
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="model.onnx of a run, such as runs/quickstart/RUN/model.onnx")
+    add("paths", nargs="+", metavar="PATH", help="images to read, such as crops/ or 'more/*.jpg'")
+    add(
+        "--format",
+        choices=("jsonl", "csv", "table"),
+        default="jsonl",
+        help="format of the rows, such as table for a terminal (default: jsonl)",
     )
-    parser.add_argument("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
-    parser.add_argument("--batch_size", type=int, default=64, metavar="N", help="crops per batch (64)")
-    parser.add_argument("--provider", metavar="NAME", help="cpu, cuda or tensorrt; by default the GPU if there is one")
+    add("--top_k", type=int, default=5, metavar="N", help="likeliest numbers in each row, such as 3 (default: 5)")
+    add("--roster", metavar="NUMBERS", help="numbers that may occur, such as 4,8,23,00 (default: any)")
+    add("--tracklets", action="store_true", help="print one row for all crops of a folder or `tracklet`")
+    add(
+        "--min_precision",
+        type=float,
+        metavar="P",
+        help="abstain below the confidence for this precision on validation crops, such as 0.95, 0.98 or 0.99 "
+        "(default: never abstain)",
+    )
+    add("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
+    add("--batch_size", type=int, default=64, metavar="N", help="max crops per batch, such as 1 (default: 64)")
+    add("--provider", metavar="NAME", help="such as cpu, cuda or tensorrt (default: the GPU if there is one)")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Predicts, prints rows as they are ready, and returns the exit code."""
+    """Prints the row of each prediction as soon as it is ready, and returns the exit code."""
     flags = parse_flags()
     _use_utf8()
     items, total = items_of(flags.paths, sys.stdin)
@@ -64,12 +76,12 @@ def main() -> int:
         top_k=flags.top_k,
         open_vocabulary=flags.open_vocabulary,
     )
-    # If rows go to the same terminal, they show the progress, and a bar would disturb them.
+    # If the rows go to a terminal, they show the progress, and a bar would break their lines.
     bar = partial(tqdm, total=total, unit="image", disable=sys.stdout.isatty() or None)
     if flags.tracklets:
-        known = list(items)
-        crops = Counter(item.tracklet for item in known)
-        rows = _tracklet_rows(predictor, bar(known), crops, is_open_vocabulary=flags.open_vocabulary)
+        listed = list(items)
+        remaining = Counter(item.tracklet for item in listed)
+        rows = _tracklet_rows(predictor, bar(listed), remaining, is_open_vocabulary=flags.open_vocabulary)
     else:
         rows = _crop_rows(predictor, bar(items), is_open_vocabulary=flags.open_vocabulary)
     header, line_of = row_format(
@@ -98,7 +110,14 @@ def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open_vocabular
 def _tracklet_rows(
     predictor: Predictor, items: Iterable[Item], remaining: Counter[str | None], *, is_open_vocabulary: bool
 ) -> Iterator[PredictionRow]:
-    """Yields a row for each tracklet after the last of its crops, and one for each crop that cannot be read."""
+    """Yields a row for each tracklet after the last of its crops, and one for each crop that cannot be read.
+
+    Args:
+        predictor: predictor of the crops.
+        items: crops of all tracklets, in any order.
+        remaining: number of crops of each tracklet; it is counted down.
+        is_open_vocabulary: whether rows have the column `unseen`.
+    """
     frames: dict[str, list[np.ndarray]] = defaultdict(list)
     for item, probabilities_K in _paired(items, predictor.probabilities):
         tracklet = item.tracklet
@@ -109,12 +128,12 @@ def _tracklet_rows(
         remaining[tracklet] -= 1
         if tracklet is None or remaining[tracklet]:
             continue
-        if found := frames.pop(tracklet, []):
+        if probabilities := frames.pop(tracklet, []):
             yield prediction_row(
-                predictor.predict_pooled(np.stack(found)),
+                predictor.predict_pooled(np.stack(probabilities)),
                 is_open_vocabulary=is_open_vocabulary,
                 tracklet=tracklet,
-                frames=len(found),
+                frames=len(probabilities),
             )
         else:
             error = UserError(f"no image of the tracklet {tracklet} could be read; see the rows of its images")
@@ -122,16 +141,16 @@ def _tracklet_rows(
 
 
 def _paired(
-    items: Iterable[Item], read: Callable[[Iterable[str | UserError]], Iterator[T | UserError]]
+    items: Iterable[Item], predict: Callable[[Iterable[str | UserError]], Iterator[T | UserError]]
 ) -> Iterator[tuple[Item, T | UserError]]:
-    """Yields each item with its result, although items are consumed ahead of results."""
-    ahead, waiting = tee(items)
-    results = read(item.crop for item in ahead)
+    """Yields each item with its result; `predict` consumes items before it yields their results."""
+    consumed, waiting = tee(items)
+    results = predict(item.crop for item in consumed)
     return ((next(waiting), result) for result in results)
 
 
 def _use_utf8() -> None:
-    """Makes standard output UTF-8 in every locale; file names on standard input may be any bytes."""
+    """Makes standard output UTF-8 in every locale, and accepts file names of any bytes on standard input."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
     if isinstance(sys.stdout, io.TextIOWrapper):

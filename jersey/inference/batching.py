@@ -1,9 +1,9 @@
 """Groups crops of any size into batches of one size each, and returns results in the order of the crops.
 
-Files are decoded in threads while onnxruntime is busy. Only what the next batches need is taken from the input, so the
-input may be infinite.
+Files are decoded in threads while onnxruntime is busy. Crops are only taken from the input when the next batches need
+them, so the input may be infinite.
 
-Shapes: N crops, h w their size, 3 channels.
+Shapes: N crops, h w any size, 3 channels.
 """
 
 from collections import deque
@@ -21,13 +21,13 @@ T = TypeVar("T")
 Crop: TypeAlias = np.ndarray | str | Path
 """Pixels uint8 [h,w,3], or the path of an image file."""
 
-WINDOW = 8  # max number of batches that a crop waits for crops of the same size
-MAX_BATCH_BYTES = 64_000_000  # floats take four times as much, and the network several times that
-MAX_WINDOW_BYTES = 512_000_000
+WINDOW = 8  # max number of batches that a crop waits for crops of its size, so that a rare size delays no result long
+MAX_BATCH_BYTES = 64_000_000  # as float32 a batch takes four times as much, and the network several times that
+MAX_WINDOW_BYTES = 512_000_000  # limits the memory of waiting crops to that of eight large batches
 
 
 def pixels_of(crop: Any) -> np.ndarray | UserError:
-    """Returns the pixels [h,w,3] of an array or a file, or the error if they cannot be used."""
+    """Returns the pixels of an array or a file, uint8 [h,w,3], or the error if it is not a crop."""
     if isinstance(crop, UserError):  # from a line of a list that could not be parsed
         return crop
     try:
@@ -52,7 +52,12 @@ def _checked(crop: Any) -> np.ndarray | UserError:
 
 
 def decoded(crops: Iterable[Crop | UserError], *, ahead: int) -> Iterator[np.ndarray | UserError]:
-    """Yields `pixels_of` each crop; errors are passed through, and up to `ahead` files are decoded ahead in threads."""
+    """Yields `pixels_of` each crop, in order.
+
+    Args:
+        crops: crops, or errors that replace them.
+        ahead: max number of crops that are taken before the first of them is yielded, while threads decode files.
+    """
     waiting: deque[Any] = deque()
     pool = ThreadPoolExecutor(thread_name_prefix="decode")  # threads start with the first file
     try:
@@ -72,19 +77,21 @@ def _result(item: Any) -> np.ndarray | UserError:
 class SizeBuckets(Generic[T]):
     """Collects crops by size until they fill a batch, and results until it is their turn.
 
-    `run` computes one result per crop of uint8 [N,3,h,w].
+    Args:
+        run: returns one result for each crop of a batch, uint8 [N,3,h,w].
+        batch_size: max number of crops in a batch.
     """
 
     def __init__(self, run: Callable[[np.ndarray], Sequence[T]], *, batch_size: int) -> None:
         self._run = run
         self._batch_size = batch_size
-        self._waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}  # by shape: turns and crops
+        self._waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}  # crops and their turns, by shape
         self._bytes = 0
         self._results: dict[int, T | UserError] = {}
         self._turn = 0
 
     def results(self, pixels: Iterable[np.ndarray | UserError]) -> Iterator[T | UserError]:
-        """Yields the results, in order; errors are passed through."""
+        """Yields the result for each crop, uint8 [h,w,3], in order; errors are their own results."""
         for turn, crop_hw3 in enumerate(pixels):
             if isinstance(crop_hw3, UserError):
                 self._results[turn] = crop_hw3
@@ -92,6 +99,7 @@ class SizeBuckets(Generic[T]):
                 self._add(turn, crop_hw3)
             yield from self._ready()
             while turn - self._turn >= WINDOW * self._batch_size or self._bytes > MAX_WINDOW_BYTES:
+                # All results wait for the oldest crop, so its batch runs although it is not full.
                 self._finish(next(shape for shape, group in self._waiting.items() if group[0][0] == self._turn))
                 yield from self._ready()
         for shape in list(self._waiting):

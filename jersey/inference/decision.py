@@ -9,7 +9,7 @@ and a confident one does not change. If the likeliest number is then not on the 
 The confidence is the probability of the likeliest number after that. The min confidence for a precision was found on
 validation crops without a roster: with a roster that lacks numbers which do occur, confidences are too high.
 
-Shapes: N crops, F crops of one player, K numbers.
+Shapes: N crops, K numbers, k likeliest numbers.
 """
 
 import difflib
@@ -31,9 +31,9 @@ class Prediction:
     """The prediction for a crop, or for several crops of one player.
 
     Attributes:
-        number: text, since "0" and "00" are two numbers; None if the predictor abstains.
+        number: predicted number, as text because "0" and "00" are two numbers; None if the predictor abstains.
         confidence: calibrated probability of the likeliest number, also if the predictor abstains.
-        top_k: likeliest numbers, each with its probability.
+        top_k: likeliest numbers with their probabilities, the likeliest first.
         unseen: whether the network was not trained on the number.
     """
 
@@ -52,6 +52,9 @@ class DecisionRule:
         roster: numbers that may occur; None for any.
         threshold: min confidence, below which the rule abstains.
         top_k: number of likeliest numbers in a prediction.
+
+    Raises:
+        UserError: the roster or `top_k` cannot be used.
     """
 
     def __init__(
@@ -73,11 +76,11 @@ class DecisionRule:
         self.prior_K = None if roster is None else _prior(self.on_roster_K)
 
     def predictions(self, probabilities_NK: np.ndarray) -> list[Prediction]:
-        """Returns a prediction for each row of probabilities."""
+        """Returns a prediction for each row of probabilities, float [N,K], which sum to 1."""
         if self.prior_K is not None:
             probabilities_NK = probabilities_NK * self.prior_K
             probabilities_NK /= probabilities_NK.sum(axis=1, keepdims=True)
-        # Stable: of equal probabilities the first number comes first, as in argmax.
+        # The sort is stable, so of equal probabilities the first number comes first, as in argmax.
         top_Nk = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, : self.top_k]
         top_p_Nk = np.take_along_axis(probabilities_NK, top_Nk, axis=1)
         accepted_N = (top_p_Nk[:, 0] >= self.threshold) & self.on_roster_K[top_Nk[:, 0]]
@@ -90,7 +93,15 @@ class DecisionRule:
 
 
 def confidence_for(min_precision: float | None, thresholds: Sequence[Threshold]) -> float:
-    """Returns the min confidence for a precision; 0 for None; raises UserError if the model has none."""
+    """Returns the min confidence for a precision.
+
+    Args:
+        min_precision: 0.95, 0.98 or 0.99; the confidence for None is 0.
+        thresholds: thresholds of the model.
+
+    Raises:
+        UserError: the model has no min confidence for this precision.
+    """
     if min_precision is None:
         return 0.0
     known = {each.precision: each.confidence for each in thresholds}
@@ -104,6 +115,7 @@ def confidence_for(min_precision: float | None, thresholds: Sequence[Threshold])
 
 
 def _on_roster(numbers: Sequence[str], roster: Sequence[str] | None) -> np.ndarray:
+    """Returns whether each number is on the roster, bool [K]; raises UserError if the roster cannot be used."""
     if roster is None:
         return np.ones(len(numbers), bool)
     if isinstance(roster, str) or not all(isinstance(number, str) for number in roster):
@@ -126,9 +138,10 @@ def _on_roster(numbers: Sequence[str], roster: Sequence[str] | None) -> np.ndarr
 def _nearest(number: str, known: Sequence[str]) -> list[str]:
     """Returns the three nearest numbers, by characters and then by value."""
 
-    def distance(other: str) -> tuple[float, float]:
-        values = [int(each) for each in (number, other) if each.isdecimal() and len(each) < 9] or [0]
-        return -difflib.SequenceMatcher(None, number, other).ratio(), abs(values[0] - values[-1])
+    def distance(other: str) -> tuple[float, int]:
+        have_values = all(each.isdecimal() and len(each) < 9 for each in (number, other))
+        difference = abs(int(number) - int(other)) if have_values else 0
+        return -difflib.SequenceMatcher(None, number, other).ratio(), difference
 
     return sorted(known, key=distance)[:3]
 

@@ -22,26 +22,30 @@ from jersey.core.errors import UserError, shorten
 from jersey.core.labels import Labels
 
 FORMAT_VERSION = "1"
-"""The version of inputs, outputs and metadata, which docs/onnx.md describes. A file with another one is refused."""
+"""The version of inputs, outputs and metadata, which docs/onnx.md describes. A file of another version is refused."""
 
 CHECKSUM_KEY = b"sha256"
-_DIGEST_BYTES = 64  # as hex text
-# A StringStringEntryProto of key and value, as field 14 of ModelProto, metadata_props.
+_DIGEST_BYTES = 64  # 32 bytes as hexadecimal text
+# The bytes before the digest: a StringStringEntryProto of key and value, as field 14 (metadata_props) of ModelProto.
 _ENTRY = bytes([0x0A, len(CHECKSUM_KEY), *CHECKSUM_KEY, 0x12, _DIGEST_BYTES])
 _CHECKSUM = bytes([0x72, len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 DEFAULT_PROVIDERS = ("CUDAExecutionProvider", CPU)
-"""Without TensorRT, which takes minutes to build an engine for each size of crops: it must be requested."""
+"""TensorRT must be requested, because it takes minutes to build an engine for each size of crops."""
 
 
 @dataclass(frozen=True)
 class Threshold:
     """The min confidence for a precision, chosen on validation crops.
 
-    The confidence is None if none reaches the precision, and the test precision is None without predictions. Coverage
-    is the fraction of crops on which the predictor does not abstain.
+    Attributes:
+        precision: target precision, such as 0.99.
+        confidence: min confidence; None if none reaches the precision.
+        val_coverage: fraction of legible validation crops on which the predictor does not abstain.
+        test_precision: precision on test crops; None if the predictor abstains on all.
+        test_coverage: fraction of legible test crops on which the predictor does not abstain.
     """
 
     precision: float
@@ -59,8 +63,14 @@ class OnnxModel:
         threads: number of threads per operator; None lets onnxruntime choose.
         providers: onnxruntime's execution providers, the preferred first.
 
+    Attributes:
+        session: session of onnxruntime.
+        metadata: metadata without the checksum.
+        labels: label map of the K classes.
+        outputs: names of the outputs.
+
     Raises:
-        UserError: the file cannot be read, was changed, or lacks its labels.
+        UserError: the file cannot be read, was changed, has another format version, or lacks its labels.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
@@ -78,8 +88,8 @@ class OnnxModel:
         self.metadata = {key: value for key, value in stored.items() if key != CHECKSUM_KEY.decode()}
         version = self.metadata.get("format_version")
         if version != FORMAT_VERSION:
-            what = f"{path} has format version {version or 'none'}, and this jersey reads {FORMAT_VERSION}"
-            raise UserError(f"{what}; export it again, or use the jersey that exported it")
+            what = f"{path} has format version {version or 'none'}, and this version of jersey reads {FORMAT_VERSION}"
+            raise UserError(f"{what}; export it again, or use the version of jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
         shapes = {output.name: output.shape for output in self.session.get_outputs()}
         self.outputs = tuple(shapes)
@@ -90,7 +100,7 @@ class OnnxModel:
         return self.output("logits", images_NChw, batch_size=batch_size)
 
     def output(self, name: str, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
-        """Computes one of the outputs, with one row per crop."""
+        """Computes one of `outputs`, float32 with one row per crop, `batch_size` at a time."""
         starts = range(0, len(images_NChw), batch_size)
         parts = [self.session.run([name], {"input": images_NChw[i : i + batch_size]})[0] for i in starts]
         return np.concatenate(parts)
@@ -107,7 +117,7 @@ class OnnxModel:
 
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
-        """The thresholds by rising precision."""
+        """The min confidences, by rising precision."""
         return tuple(Threshold(**each) for each in self._metadata_value("thresholds"))
 
     @cached_property
@@ -137,7 +147,7 @@ class OnnxModel:
 
 
 def with_checksum(content: bytes) -> bytes:
-    """Appends the checksum to a serialized ModelProto."""
+    """Returns a serialized ModelProto with its checksum appended."""
     return content + _CHECKSUM + hashlib.sha256(content).hexdigest().encode()
 
 
@@ -157,9 +167,12 @@ def read_verified(path: Path) -> bytes:
 
 
 def resolve_providers(requested: Sequence[str] | None) -> list[str]:
-    """Returns onnxruntime's names, the preferred first; the CPU, last, runs what the others cannot.
+    """Returns onnxruntime's names of execution providers, the preferred first.
 
-    Requested are "cpu", "cuda", "tensorrt" or onnxruntime's names; None selects the GPU if there is one.
+    The last is the CPU, which runs the operators that the others lack.
+
+    Args:
+        requested: "cpu", "cuda", "tensorrt" or onnxruntime's names; None for the GPU if there is one.
 
     Raises:
         UserError: a requested provider is not available.
@@ -174,17 +187,18 @@ def resolve_providers(requested: Sequence[str] | None) -> list[str]:
 
 
 def check_started(session: onnxruntime.InferenceSession, requested: Sequence[str] | None) -> None:
-    """Raises UserError if a session runs without a requested provider, for example as CUDA's libraries are missing."""
+    """Raises UserError if a session lacks a requested provider, for example because CUDA's libraries are missing."""
     if requested is not None:
-        _check_providers(resolve_providers(requested), session.get_providers(), "it could not be started here, only")
+        _check_providers(resolve_providers(requested), session.get_providers(), "it could not be started here, unlike")
 
 
-def _check_providers(providers: Sequence[str], available: Sequence[str], why: str) -> None:
+def _check_providers(providers: Sequence[str], available: Sequence[str], reason: str) -> None:
+    """Raises UserError if a provider is not available; `reason` precedes the list of those that are."""
     short = {full: name for name, full in PROVIDERS.items()}
     for name in providers:
         if name not in available:
             raise UserError(
-                f"the provider {short.get(name, name)} is not available: {why} "
+                f"the provider {short.get(name, name)} is not available: {reason} "
                 f"{', '.join(short.get(each, each) for each in available)}; use one of these, or install what it needs "
                 "(onnxruntime-gpu and the libraries of the GPU)"
             )

@@ -1,4 +1,4 @@
-"""Predicts numbers from crops with an exported file, numpy, Pillow and onnxruntime, without torch.
+"""Predicts the numbers on crops with an exported file, numpy, Pillow and onnxruntime, without torch.
 
     predictor = Predictor("model.onnx", min_precision=0.99)
     predictor.predict(crop).number                       # one array uint8 [h,w,3], or the path of a file
@@ -32,12 +32,17 @@ class Predictor:
         path: path of a `model.onnx`.
         providers: execution providers of onnxruntime, such as ["cuda"]; None for the GPU if there is one.
         batch_size: max number of crops, all of one size, per call of onnxruntime.
-        min_precision: 0.95, 0.98 or 0.99, the precision on validation crops below which the predictor abstains;
-            None never abstains.
+        min_precision: 0.95, 0.98 or 0.99; the predictor abstains below the confidence that reached this precision on
+            the validation crops. With None it never abstains for this reason.
         roster: numbers that may occur, see `jersey.inference.decision`; None for any.
         top_k: number of likeliest numbers in a prediction.
         open_vocabulary: whether to predict numbers that the network was not trained on; needs a compositional head.
         threads: number of CPU threads of onnxruntime; None lets it choose.
+
+    Attributes:
+        model: exported file.
+        numbers: K numbers that can be predicted.
+        frame_correlation: correlation of the frames of a tracklet, 0 to 1.
 
     Raises:
         UserError: the file or an argument cannot be used.
@@ -80,7 +85,7 @@ class Predictor:
         self.frame_correlation = FRAME_CORRELATION if found is None else found
 
     def predict(self, crop: Crop) -> Prediction:
-        """Predicts the number of one crop; raises UserError if it is not a crop."""
+        """Predicts the number on one crop, uint8 [h,w,3] or the path of a file; raises UserError if it is neither."""
         pixels_hw3 = pixels_of(crop)
         if isinstance(pixels_hw3, UserError):
             raise pixels_hw3
@@ -114,13 +119,13 @@ class Predictor:
         return self.predict_pooled(np.stack(frames))
 
     def probabilities(self, crops: Iterable[Crop | UserError]) -> Iterator[np.ndarray | UserError]:
-        """Yields calibrated probabilities [K] of `numbers`, without the roster, in the manner of `predict_all`."""
+        """Yields calibrated probabilities of `numbers`, float32 [K], without the roster, or an error for each crop."""
         return self._in_batches(crops, self._run)
 
     def predict_pooled(self, probabilities_NK: np.ndarray) -> Prediction:
-        """Returns one prediction for the `probabilities` of several crops of one player."""
-        together_K = pool_frames(probabilities_NK, correlation=self.frame_correlation)
-        return self._decision.predictions(together_K[None])[0]
+        """Returns one prediction for the `probabilities`, float [N,K], of several crops of one player."""
+        pooled_K = pool_frames(probabilities_NK, correlation=self.frame_correlation)
+        return self._decision.predictions(pooled_K[None])[0]
 
     def _in_batches(
         self, crops: Iterable[Crop | UserError], run: Callable[[np.ndarray], Sequence[T]]

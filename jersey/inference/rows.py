@@ -1,7 +1,7 @@
 """Formats predictions as rows of text, in three formats. A row is a dict by column, with an error or a prediction.
 
-File names are not trusted: whatever could rewrite a terminal or break a line is escaped. Numbers are text in every
-format, as "00" is not 0.
+File names are not trusted, so characters that could rewrite a terminal or break a line are escaped. Numbers are text in
+every format, because "00" is not 0.
 """
 
 import json
@@ -13,8 +13,8 @@ from jersey.core.errors import UserError, escape_control
 from jersey.core.tables import csv_line
 from jersey.inference.decision import Prediction
 
-DIGITS = 6
-WIDTH = 11  # the width of a column of the table: "confidence" and a space
+DIGITS = 6  # decimals of a probability, about the precision of float32
+WIDTH = 11  # the width of a column of the table, which holds "confidence" and a space
 PredictionRow = dict[str, Any]
 
 
@@ -41,7 +41,14 @@ def _escaped(names: dict[str, str | int]) -> PredictionRow:
 def row_format(
     name: str, *, is_open_vocabulary: bool, tracklets: bool, top_k: int
 ) -> tuple[str | None, Callable[[PredictionRow], str]]:
-    """Returns the header of "jsonl", "csv" or "table" (None for jsonl), and the function that formats a row."""
+    """Returns the header of a format, which is None for jsonl, and the function that formats a row.
+
+    Args:
+        name: "jsonl", "csv" or "table".
+        is_open_vocabulary: whether rows have the column `unseen`.
+        tracklets: whether rows are predictions on tracklets.
+        top_k: number of likeliest numbers in a row.
+    """
     identity = ["tracklet", "image", "frames"] if tracklets else ["image"]
     if name == "csv":
         columns = [*identity, "number", "confidence", *(["unseen"] if is_open_vocabulary else []), "top_k", "error"]
@@ -55,7 +62,7 @@ def row_format(
 
 
 def as_csv(row: PredictionRow, columns: Sequence[str]) -> str:
-    """Formats a line of CSV: `top_k` is "23:0.98 28:0.01", and missing columns are empty."""
+    """Formats a line of CSV: `top_k` is text such as "23:0.98 28:0.01", and missing columns are empty."""
     cells = row | {"top_k": " ".join(f"{number}:{probability}" for number, probability in row.get("top_k", []))}
     if "unseen" in row:
         cells["unseen"] = str(row["unseen"]).lower()

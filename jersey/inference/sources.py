@@ -1,6 +1,6 @@
 """Finds the images that a command's arguments name: files, folders, patterns, lists of paths, annotation files.
 
-An argument that names nothing ends the command; a faulty line of a list is the error of one image.
+An argument that names nothing raises an error; a faulty line of a list only is the error of one image.
 """
 
 import glob
@@ -20,7 +20,13 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to read: its name in rows, the path of the file or the error of its line, and the tracklet."""
+    """An image to read.
+
+    Attributes:
+        name: its name in the rows of the command.
+        crop: path of the file, or the error of its line.
+        tracklet: name of its tracklet; None if its line is faulty.
+    """
 
     name: str
     crop: str | UserError
@@ -28,15 +34,23 @@ class Item:
 
 
 def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
-    """Returns the images of the command's arguments and their number, which is None with standard input."""
-    lists = [_resolve(argument) for argument in arguments if argument != STDIN]
+    """Returns the images of the command's arguments and their number, which is None with standard input.
+
+    Args:
+        arguments: paths, patterns or "-", as the command line has them.
+        stdin: standard input, which "-" reads line by line, after all other arguments.
+
+    Raises:
+        UserError: an argument names nothing.
+    """
+    lists = [_items_of_argument(argument) for argument in arguments if argument != STDIN]
     items = (item for found in lists for item in found)
     if STDIN not in arguments:
         return items, sum(map(len, lists))
-    return (item for part in (items, _listed(stdin)) for item in part), None
+    return (item for part in (items, _items_of_lines(stdin)) for item in part), None
 
 
-def _resolve(argument: str) -> list[Item]:
+def _items_of_argument(argument: str) -> list[Item]:
     if is_folder(Path(argument)):
         return [_file(str(path)) for path in images_below(Path(argument))]
     if argument.endswith(".jsonl"):
@@ -67,7 +81,7 @@ def _file(path: str) -> Item:
     return Item(path, path, posixpath.dirname(path) or ".")
 
 
-def _listed(lines: Iterable[str]) -> Iterator[Item]:
+def _items_of_lines(lines: Iterable[str]) -> Iterator[Item]:
     for number, line in enumerate(lines, start=1):
         text = line.strip("\ufeff\r\n")
         if text.lstrip().startswith("{"):

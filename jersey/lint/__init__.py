@@ -1,1 +1,1 @@
-"""Reviews a config beyond its values: what it does, which values have no effect, and which values interact."""
+"""Reviews configs: rejects contradictions, simulates effects, and finds values without effect or that interact."""

@@ -1,4 +1,4 @@
-"""Rules between parts of a config that no part can check alone, applied before anything is built.
+"""Checks a config before anything is built, by rules between parts that no part can check alone.
 
 A rule yields one sentence for each violation. It accepts a config in which a path is missing, so that users' own parts
 pass.
@@ -24,6 +24,7 @@ from jersey.training.sam import accumulation_error
 PACKAGES = ("jersey", "experiments", "torch", "torchvision", "lightning")
 """The packages whose objects a saved config may name; reading a file imports nothing else."""
 
+# The smallest allowed value by path; of a tuple, every element is compared.
 MINIMUM = {
     "seed": 0,
     "onnx_variant_min_agreement": 0,
@@ -42,7 +43,14 @@ LOWER_IS_BETTER = ("loss", "ece")  # all other metrics are better when higher
 
 
 def load(path: Path) -> tuple[str, fdl.Buildable]:
-    """Returns the experiment's name and the config of a run, from its folder or its config.json."""
+    """Returns the experiment's name and the config of a run.
+
+    Args:
+        path: run folder or its config.json.
+
+    Raises:
+        UserError: if it does not exist, is not the config of a run, or another version of jersey wrote it.
+    """
     try:
         return saved.load(path, PACKAGES)
     except saved.OtherVersion as error:
@@ -53,7 +61,12 @@ def load(path: Path) -> tuple[str, fdl.Buildable]:
 
 
 def check(config: fdl.Buildable) -> None:
-    """Raises a UserError that lists every violation, or Fiddle's ValueError if a value is not plain."""
+    """Checks a config by all rules.
+
+    Raises:
+        UserError: if a rule is violated; the sentence lists every violation.
+        ValueError: if a value is not plain; Fiddle raises it.
+    """
     validation.check_no_custom_objects(config)
     values = values_of(config)
     if violations := [sentence for rule in RULES for sentence in rule(values)]:
@@ -72,18 +85,18 @@ def balanced_once(values: Values) -> Iterator[str]:
 
 
 def in_range(values: Values) -> Iterator[str]:
-    """Counts must be large enough, and a generator must accept the seed."""
+    """Values must not be below their minimum, and a generator must accept the seed."""
     for path, minimum in MINIMUM.items():
         value = values.get(path)
-        amounts = value if isinstance(value, tuple) else (value,)
-        if any(each is not None and each < minimum for each in amounts):
+        elements = value if isinstance(value, tuple) else (value,)
+        if any(each is not None and each < minimum for each in elements):
             yield f"{path}={value} is too small; the minimum is {minimum}"
     if (seed := values.get("seed", 0)) > MAX_SEED:
         yield f"seed={seed} is too large; the maximum is {MAX_SEED}"
 
 
 def monitored_metric_exists(values: Values) -> Iterator[str]:
-    """Mode "max" would keep the epoch with the worst loss; a mixed crop has no single label, hence no accuracy."""
+    """A mode must fit its metric: "max" would keep the epoch with the worst loss. Mixed crops have no accuracy."""
     for path, metric in values.items():
         part, _, name = path.rpartition(".")
         if name != "monitor" or not metric:
@@ -101,14 +114,14 @@ def monitored_metric_exists(values: Values) -> Iterator[str]:
 def batch_can_be_split(values: Values) -> Iterator[str]:
     """SAM takes both passes of a step on one batch; the processes of torchrun split a batch evenly."""
     accumulate = values.get("trainer.accumulate") or 1
-    if values.get("module.sam") is not None and (wrong := accumulation_error(accumulate)):
-        yield wrong
-    if (size := values.get("data.batch_size")) is not None and (wrong := batch_size_error(size, world_size())):
-        yield wrong
+    if values.get("module.sam") is not None and (sentence := accumulation_error(accumulate)):
+        yield sentence
+    if (size := values.get("data.batch_size")) is not None and (sentence := batch_size_error(size, world_size())):
+        yield sentence
 
 
 def variants_are_known(values: Values) -> Iterator[str]:
-    """A wrong variant would otherwise fail only after training."""
+    """An unknown ONNX variant would otherwise be an error only after training."""
     names, known = values.get("onnx_variants") or (), get_args(VariantName)
     if unknown := [name for name in names if name not in known]:
         yield f"onnx_variants={names!r} contains {unknown[0]!r}, which is not one of {', '.join(known)}"

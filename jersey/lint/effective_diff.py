@@ -1,6 +1,6 @@
 """Compares the effects of two configs, whereas `jersey.config.show` compares their values.
 
-Only differences are printed, old and new side by side; one line lists the parts that are equal.
+The text has a section for each part that differs, with old and new side by side. One line lists the equal parts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ from jersey.lint.simulate import Effects, effects, members
 Style = Literal["text", "markdown"]
 Rows = list[tuple[str, ...]]
 Names = tuple[str, str]
+"""What the old and the new config are called."""
 Quantities = Mapping[tuple[str, ...], Any]
+"""Values by the first cells of their row, which are their name, or the name of an object and theirs."""
+Compared = tuple[tuple[str, ...], Rows, list[str]]
+"""The head of a table, its rows, and the lines below it; without rows and lines if the effects are equal."""
 
-POINTS_PERCENT = (0, 5, 10, 25, 50, 75, 90, 100)  # of the run
+POINTS_PERCENT = (0, 5, 10, 25, 50, 75, 90, 100)  # of the run; denser at its start, where a warm-up may be
 PERCENTS = tuple(f"{percent} %" for percent in POINTS_PERCENT)
-NOTHING = ("-",) * len(POINTS_PERCENT)
+NO_POINTS = ("-",) * len(POINTS_PERCENT)
+# Fields of a `Magnitude` by the text of their row.
 MAGNITUDES = {
     "mean change of a pixel, 0..255": "change",
     "mean shift of a point, % of a side": "moved_mean_percent",
@@ -38,35 +43,42 @@ MAGNITUDES = {
 def effective_diff(
     old: fdl.Buildable, new: fdl.Buildable, *, names: Names = ("old", "new"), style: Style = "text"
 ) -> str:
-    """Returns the differences in effect, the changed values without effect, and the findings about `new`."""
+    """Returns the differences in effect, the changed values without effect, and the findings about `new`.
+
+    Args:
+        old: config to compare with.
+        new: config that is compared.
+        names: what the two are called.
+        style: "text" for aligned columns, "markdown" for tables on GitHub.
+    """
     before, after = effects(old), effects(new)
     notes = [f"{name}: {note}" for name, each in zip(names, (before, after), strict=True) for note in each.notes]
-    shown, same = [_rendered("assumed, or not computed", [], notes, style)], list[str]()
+    sections, equal = [_section("assumed, or not computed", [], notes, style)], list[str]()
     for title, required, field, compare in PARTS:
         if required(getattr(each, field) is not None for each in (before, after)):
             head, rows, lines = compare(before, after, names)
-            shown.append(_rendered(title, [head, *rows] if rows else [], lines, style))
-            same += [] if rows or lines else [title]
+            sections.append(_section(title, [head, *rows] if rows else [], lines, style))
+            if not rows and not lines:
+                equal.append(title)
     unused = [f"{path} was changed without effect" for path in changed_without_effect(before, after)]
-    shown.append(_rendered(f"findings about {names[1]}", [], unused + findings(after), style))
-    return "\n".join([*filter(None, shown), *([f"no effective difference in {', '.join(same)}\n"] if same else [])])
-
-
-Compared = tuple[tuple[str, ...], Rows, list[str]]
-"""The head of a table, its rows, and the lines below it; without rows and lines if the effects are equal."""
+    sections.append(_section(f"findings about {names[1]}", [], unused + findings(after), style))
+    if equal:
+        sections.append(f"no effective difference in {', '.join(equal)}\n")
+    return "\n".join(filter(None, sections))
 
 
 def _compare_quantities(
     head: tuple[str, ...], quantities: Callable[[Effects], Quantities], show: Callable[[Any], str]
 ) -> Callable[..., Compared]:
+    """Returns a comparison with one row for each quantity that differs; rows of one object are next to each other."""
 
     def compare(old: Effects, new: Effects, names: Names) -> Compared:
         before, after = quantities(old), quantities(new)
         keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key, "-") != after.get(key, "-")]
         objects = list(dict.fromkeys(key[0] for key in keys))
         keys.sort(key=lambda key: objects.index(key[0]))
-        cells = [[show(each[key]) if key in each else "-" for each in (before, after)] for key in keys]
-        return (*head, *names), [(*key, *pair) for key, pair in zip(keys, cells, strict=True)], []
+        rows = [(*key, *(show(each[key]) if key in each else "-" for each in (before, after))) for key in keys]
+        return (*head, *names), rows, []
 
     return compare
 
@@ -100,9 +112,9 @@ def _augmentation(each: Effects) -> Quantities:
 
 def _curves(old: Effects, new: Effects, names: Names) -> Compared:
     before, after = old.groups or {}, new.groups or {}
-    every = list(dict.fromkeys((*before, *after)))
-    groups_of: dict[tuple[Any, ...], list[str]] = {}  # groups with the same curves share two rows
-    for name in every:
+    all_groups = list(dict.fromkeys((*before, *after)))
+    groups_of: dict[tuple[Any, ...], list[str]] = {}  # by setting and its two curves: these groups share two rows
+    for name in all_groups:
         settings = [groups[name].settings if name in groups else {} for groups in (before, after)]
         for what in dict.fromkeys((*settings[0], *settings[1])):
             curves = [each.get(what, ()) for each in settings]
@@ -110,7 +122,7 @@ def _curves(old: Effects, new: Effects, names: Names) -> Compared:
                 groups_of.setdefault((what, *curves), []).append(name)
     rows, lines = [], []
     for (what, *curves), groups in groups_of.items():
-        title = f"{what} of {'every group' if groups == every else ', '.join(groups)}"
+        title = f"{what} of {'every group' if groups == all_groups else ', '.join(groups)}"
         rows += [(title, name, *_points(curve)) for name, curve in zip(names, curves, strict=True)]
         if what == "lr" and all(curves):
             peaks = [f"{name} {_peak(curve)}" for name, curve in zip(names, curves, strict=True)]
@@ -119,16 +131,16 @@ def _curves(old: Effects, new: Effects, names: Names) -> Compared:
 
 
 def _points(curve: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(_text(curve[round(part / 100 * (len(curve) - 1))]) for part in POINTS_PERCENT) if curve else NOTHING
+    return tuple(_text(curve[round(part / 100 * (len(curve) - 1))]) for part in POINTS_PERCENT) if curve else NO_POINTS
 
 
 def _peak(curve: tuple[float, ...]) -> str:
     step = curve.index(max(curve))
-    return f"peak {_text(max(curve))} at step {step + 1:,} of {len(curve):,} ({(step + 1) / len(curve):.0%})"
+    return f"peak {_text(max(curve))} at step {step + 1:,} of {len(curve):,} ({100 * (step + 1) / len(curve):.0f} %)"
 
 
 def _largest_difference(old: tuple[float, ...], new: tuple[float, ...]) -> str:
-    """Returns the step at which two curves differ most, because they may agree at all points of the table."""
+    """Names the step at which two curves differ most, because they may agree at all points of the table."""
     if len(old) != len(new):
         return ""
     step = max(range(len(old)), key=lambda each: abs(old[each] - new[each]))
@@ -169,8 +181,9 @@ def _classes(old: Effects, new: Effects, names: Names) -> Compared:
         return head, [], []
     rows = []
     for label in dict.fromkeys((*before, *after)):
-        cells = [each[label].cells if label in each else ("-",) * 4 for each in (before, after)]
-        rows.append((label, *(was if was == now else f"{was} -> {now}" for was, now in zip(*cells, strict=True))))
+        old_cells, new_cells = (each[label].cells if label in each else ("-",) * 4 for each in (before, after))
+        pairs = zip(old_cells, new_cells, strict=True)
+        rows.append((label, *(was if was == now else f"{was} -> {now}" for was, now in pairs)))
     return head, rows, [f"{name}: {imbalance_summary(each)}" for name, each in zip(names, (before, after), strict=True)]
 
 
@@ -188,16 +201,17 @@ PARTS: list[tuple[str, Callable[..., bool], str, Callable[..., Compared]]] = [
     ("label map", all, "labels", _labels),
     ("class balance", all, "classes", _classes),
     (
-        "augmentation, measured on 64 crops",
+        "augmentation (measured on 64 crops)",
         all,
         "augmentation",
         _compare_quantities(("operation", ""), _augmentation, "{:.2f}".format),
     ),
 ]
-"""Title, whether all or any of the two must have the field, the field of `Effects`, and its comparison."""
+"""Title of a part, whether all or any of the two effects must have the field, the field, and its comparison."""
 
 
-def _rendered(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str:
+def _section(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str:
+    """Formats the title, a table and lines; an empty text without rows and lines."""
     if not rows and not lines:
         return ""
     if style == "markdown":
@@ -208,21 +222,22 @@ def _rendered(title: str, rows: Rows, lines: Sequence[str], style: Style) -> str
 
 def changed_without_effect(old: Effects, new: Effects) -> Iterator[str]:
     """Yields the paths of changed values that change no effect, if `Effects` covers their whole influence."""
-    was, now = (
+    before, after = (
         {each.path: each.value for each in parameters(config) if each.kind in ("leaf", "unset")}
         for config in (old.config, new.config)
     )
-    for path in [path for path in was if path in now and was[path] != now[path]]:
-        if UNKNOWN in (was[path], now[path]) or not (_covers(old, path) and _covers(new, path)):
+    for path in [path for path in before if path in after and before[path] != after[path]]:
+        if UNKNOWN in (before[path], after[path]) or not (_covers(old, path) and _covers(new, path)):
             continue
-        if _effects_with(old, path, now[path]) == old and _effects_with(new, path, was[path]) == new:
+        if _effects_with(old, path, after[path]) == old and _effects_with(new, path, before[path]) == new:
             yield path
 
 
 def _covers(computed: Effects, path: str) -> bool:
-    """Whether the value at `path` influences only the computed effects.
+    """Whether the value at `path` influences nothing but the computed effects.
 
-    Augmentation is excluded: 64 crops cannot show that a rare change has become slightly more frequent.
+    Values of the augmentation are not covered: 64 crops cannot show that a rare change has become slightly more
+    frequent.
     """
     parent, _, name = path.rpartition(".")
     groups = (computed.groups or {}).values()
@@ -236,6 +251,7 @@ def _covers(computed: Effects, path: str) -> bool:
 
 
 def _effects_with(computed: Effects, path: str, value: Any) -> Effects:
+    """Returns the effects of the same config with another value at `path`."""
     changed = copy.deepcopy(computed.config)
     next(each for each in parameters(changed) if each.path == path).set(value)
     return effects(changed, computed.splits)

@@ -1,6 +1,7 @@
-"""Rules for pairs of values that act on the same quantity, so that their effects add up or multiply.
+"""Finds pairs of values that act on the same quantity, so that their effects add up or multiply.
 
-Each value alone is ordinary, but together they may do more than intended. See `jersey.lint.no_effect.findings`.
+Each value alone is ordinary, but together they may do more than intended. `jersey.lint.no_effect.findings` applies
+these rules.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from jersey.lint.simulate import Effects, Group, Rule, members
 BACKBONE_SCALE = "module.optimizer.backbone_lr_scale"
 ERASED_AREA = 0.1  # fraction of a crop; a digit is not much larger
 MAX_ERASED_CROPS = 0.1  # fraction of the crops in which at least ERASED_AREA is erased
-LARGE_CROP_PX = 128  # from this size on, ResNet's own stem leaves at least four positions per side at the end
-MIN_REMAINING = 0.5  # fraction of a weight; below it, decay without any gradient has removed most of the weight
+LARGE_CROP_PX = 128  # from this size on, the last features of a ResNet with its own stem have 4 x 4 positions or more
+MIN_REMAINING = 0.5  # fraction of a weight; below it, decay alone removes most of the weight
 
 
 def balanced_twice(computed: Effects) -> Iterator[str]:
@@ -30,20 +31,20 @@ def balanced_twice(computed: Effects) -> Iterator[str]:
     present = {name: each for name, each in (computed.classes or {}).items() if each.crops}
     if not present or sampler_power <= 0 or class_weight_power <= 0:
         return
-    rare, common = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
-    few, many = present[rare], present[common]
-    if few.crops < many.crops:
-        sampled = few.probability / many.probability * many.crops / few.crops
-        weighted = few.weight / many.weight
+    rare_name, common_name = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
+    rare, common = present[rare_name], present[common_name]
+    if rare.crops < common.crops:
+        sampled = rare.probability / common.probability * common.crops / rare.crops
+        weighted = rare.weight / common.weight
         yield (
-            f"data.sampler_power={sampler_power} oversamples {rare} ({few.crops:,} train crops) {sampled:.3g} times"
-            f" relative to {common} ({many.crops:,}), module.class_weight_power={class_weight_power} weights it"
-            f" {weighted:.3g} times, and both together {sampled * weighted:.3g} times"
+            f"data.sampler_power={sampler_power} oversamples {rare_name} ({rare.crops:,} train crops) {sampled:.3g}"
+            f" times relative to {common_name} ({common.crops:,}), module.class_weight_power={class_weight_power}"
+            f" weights it {weighted:.3g} times, and both together {sampled * weighted:.3g} times"
         )
 
 
-def one_kind_twice(computed: Effects) -> Iterator[str]:
-    """Operations that wrap others are skipped: two wrappers of one class may wrap different operations."""
+def same_operation_twice(computed: Effects) -> Iterator[str]:
+    """Finds operations of one class, except wrappers, because these may wrap different operations."""
     by_class = defaultdict(list)
     for path, operation in members(computed.values, "module.augment", Augmentation).items():
         wraps = any(isinstance(value, fdl.Buildable) for value in fdl.ordered_arguments(operation).values())
@@ -60,7 +61,7 @@ def averaged_twice(computed: Effects) -> Iterator[str]:
         yield f"{' and '.join(averages)} all average the weights, one after the other"
 
 
-def decay_alone_shrinks(computed: Effects) -> Iterator[str]:
+def decay_removes_weights(computed: Effects) -> Iterator[str]:
     remaining = min(map(remaining_after_decay, (computed.groups or {}).values()), default=1.0)
     if remaining < MIN_REMAINING and not computed.assumed:
         lr, decay = (computed.values.get(f"module.optimizer.{name}") for name in ("lr", "weight_decay"))
@@ -71,19 +72,22 @@ def decay_alone_shrinks(computed: Effects) -> Iterator[str]:
 
 
 def remaining_after_decay(group: Group) -> float:
-    """Returns the fraction of a weight that remains after the run if only decay acts on it, for AdamW and SGD.
+    """Returns the fraction of a weight that remains after the run if only decay acts on it.
 
-    SGD's momentum multiplies the decay. The result is 1 for Adam, whose normalization hides the size of its decay.
+    SGD's momentum m multiplies the decay by 1 / (1 - m). The result is 1 for optimizers other than AdamW and SGD, such
+    as Adam, which normalizes the decay together with the gradient.
     """
-    is_known = "dampening" in group.settings or any(group.settings.get("decoupled_weight_decay", ()))  # SGD; AdamW
+    is_sgd = "dampening" in group.settings
+    is_adamw = any(group.settings.get("decoupled_weight_decay", ()))
     lr, decay, momentum = (np.array(group.settings.get(name, (0,))) for name in ("lr", "weight_decay", "momentum"))
-    return float(np.exp(-(lr * decay / (1 - momentum)).sum())) if is_known else 1.0
+    return float(np.exp(-(lr * decay / (1 - momentum)).sum())) if is_sgd or is_adamw else 1.0
 
 
-def backbone_above_the_head(computed: Effects) -> Iterator[str]:
+def backbone_lr_above_the_head(computed: Effects) -> Iterator[str]:
     scale, lr = computed.values.get(BACKBONE_SCALE, 1), computed.values.get("module.optimizer.lr")
     if scale > 1 and lr is not None:
-        yield f"{BACKBONE_SCALE}={scale} times module.optimizer.lr={lr} is {scale * lr:.3g}, more than the head's"
+        product = f"{scale * lr:.3g}, more than the learning rate of the head"
+        yield f"{BACKBONE_SCALE}={scale} times module.optimizer.lr={lr} is {product}"
 
 
 def backbone_stays_random(computed: Effects) -> Iterator[str]:
@@ -97,7 +101,7 @@ def backbone_stays_random(computed: Effects) -> Iterator[str]:
             yield f"module.network.weights=None and {path}.freeze_frac={frac} freeze a randomly initialized backbone"
 
 
-def small_stem_of_large_crops(computed: Effects) -> Iterator[str]:
+def small_stem_for_large_crops(computed: Effects) -> Iterator[str]:
     size_px, stem = computed.values.get("data.size_px"), computed.values.get("module.network.stem")
     if stem == "small" and isinstance(size_px, tuple) and min(size_px) >= LARGE_CROP_PX:
         yield (
@@ -106,7 +110,7 @@ def small_stem_of_large_crops(computed: Effects) -> Iterator[str]:
         )
 
 
-def an_epoch_in_one_step(computed: Effects) -> Iterator[str]:
+def one_step_per_epoch(computed: Effects) -> Iterator[str]:
     accumulate, batches = computed.values.get("trainer.accumulate", 1), computed.batches or 0
     if not computed.assumed and computed.epoch_steps == 1 and 1 < accumulate <= batches:
         yield (
@@ -122,18 +126,18 @@ def digits_erased(computed: Effects) -> Iterator[str]:
         area, p = (computed.values[f"{path}.{name}"] for name in ("area", "p"))
         fraction = p * (1 - ERASED_AREA / area) if area else 0  # the erased area is uniform in [0, area]
         if fraction > MAX_ERASED_CROPS:
-            erased = f"erase at least {ERASED_AREA:.0%} of the area of {fraction:.0%} of the crops"
+            erased = f"erase at least {100 * ERASED_AREA:.0f} % of the area of {100 * fraction:.0f} % of the crops"
             yield f"{path}.area={area} and {path}.p={p} {erased}"
 
 
 INTERACTIONS: list[Rule] = [
     balanced_twice,
-    one_kind_twice,
+    same_operation_twice,
     averaged_twice,
-    decay_alone_shrinks,
-    backbone_above_the_head,
+    decay_removes_weights,
+    backbone_lr_above_the_head,
     backbone_stays_random,
-    small_stem_of_large_crops,
-    an_epoch_in_one_step,
+    small_stem_for_large_crops,
+    one_step_per_epoch,
     digits_erased,
 ]

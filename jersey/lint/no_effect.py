@@ -1,8 +1,8 @@
-"""Finds values of a config that have no effect, and values that interact (those rules are in `interactions`).
+"""Finds values of a config that have no effect, and applies the rules of `jersey.lint.interactions`.
 
-`checks` rejects contradictions; the findings here are warnings of what is allowed but rarely intended. A rule yields
-nothing if a path does not exist, or if it depends on the train crops and the data is missing. Where possible, a rule
-measures the real schedule, optimizer, loss or augmentation with and without the value.
+`jersey.lint.checks` rejects contradictions; the findings here are warnings of what is allowed but rarely intended. A
+rule yields nothing if a path does not exist, or if it depends on the train crops and the data is missing. Where
+possible, a rule measures the real schedule, optimizer, loss or augmentation with and without the value.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from jersey.lint.interactions import INTERACTIONS
 from jersey.lint.simulate import Effects, Rule, build_module, build_weight_averaging, members, step_groups
 from jersey.training.sam import SAM
 
-MIN_CHANGE = 0.05  # mean change of a pixel, 0..255; resampling without any shift changes it by 1e-5
+MIN_CHANGE = 0.05  # of a pixel on average, 0 to 255; a smaller change, such as 1e-5 by resampling, is no effect
 POWERS = ("data.sampler_power", "module.class_weight_power")
 
 
 def findings(computed: Effects) -> list[str]:
-    """Returns one sentence, with full paths and values, for each finding about a config with these effects."""
+    """Returns one sentence for each finding about a config with these effects; it has the full paths and the values."""
     kinds = {"no effect": NO_EFFECT, "interaction": INTERACTIONS}
     return [f"{kind}: {sentence}" for kind, rules in kinds.items() for rule in rules for sentence in rule(computed)]
 
 
-def ema_stays_on_its_ramp(computed: Effects) -> Iterator[str]:
-    decays, path = computed.ema_decay, next(iter(members(computed.values, "trainer.callbacks", WeightAveraging)), "")
+def ema_decay_not_reached(computed: Effects) -> Iterator[str]:
+    decays = computed.ema_decay
+    path = next(iter(members(computed.values, "trainer.callbacks", WeightAveraging)), "")
     if not decays or not computed.epoch_steps or computed.assumed:
         return
     decay = getattr(build_weight_averaging(computed.values, computed.epoch_steps), "decay", None)
     name = "decay" if computed.values.get(f"{path}.half_life_epochs") is None else "half_life_epochs"
     source = f"{path}.{name}={computed.values.get(f'{path}.{name}')}"
     if max(decays) == 0:
-        yield f"{source} keeps nothing of earlier weights: the EMA equals the weights of the last step"
+        yield f"{source} keeps nothing of earlier weights: the EMA weights are those of the last step"
     elif decay is not None and max(decays) < decay:
         reached = f"{max(decays):.4f}"
         if name == "half_life_epochs":
@@ -50,7 +51,8 @@ def ema_stays_on_its_ramp(computed: Effects) -> Iterator[str]:
 
 
 def warmup_fills_the_run(computed: Effects) -> Iterator[str]:
-    curve, warmup = _highest_curve(computed), computed.values.get("module.schedule.warmup_frac")
+    curve = _highest_curve(computed)
+    warmup = computed.values.get("module.schedule.warmup_frac")
     if computed.assumed and warmup is None:  # the schedule counts steps, and the number of steps is unknown
         return
     if curve and curve[0] < curve[-1] and curve.index(max(curve)) == len(curve) - 1:
@@ -85,15 +87,15 @@ def decay_below_precision(computed: Effects) -> Iterator[str]:
     path = "module.optimizer.weight_decay"
     is_set = any(each.path == path and each.kind == "leaf" for each in parameters(computed.config))
     decay, lr = computed.values.get(path), max(_highest_curve(computed), default=0)
-    multiplies = any(any(each.settings.get("decoupled_weight_decay", ())) for each in (computed.groups or {}).values())
-    if is_set and decay and multiplies and lr > 0 and torch.tensor(1 - lr * decay, dtype=torch.float32) == 1:
+    is_adamw = any(any(each.settings.get("decoupled_weight_decay", ())) for each in (computed.groups or {}).values())
+    if is_set and decay and is_adamw and lr > 0 and torch.tensor(1 - lr * decay, dtype=torch.float32) == 1:
         yield (
             f"{path}={decay} changes no weight: even at the highest learning rate, {lr:.3g}, the decay of a step is"
             " lost in float32 rounding"
         )
 
 
-def balancing_the_balanced(computed: Effects) -> Iterator[str]:
+def balancing_of_equal_classes(computed: Effects) -> Iterator[str]:
     crops = {each.crops for each in (computed.classes or {}).values() if each.crops}
     unused = [f"{path}={power}" for path in POWERS if (power := computed.values.get(path, 0)) > 0]
     if len(crops) == 1 and unused:
@@ -104,7 +106,8 @@ def loss_ignores_weights(computed: Effects) -> Iterator[str]:
     power, loss = computed.values.get("module.class_weight_power"), computed.values.get("module.loss")
     if not power or not isinstance(loss, fdl.Buildable):
         return
-    logits_BK, labels_B = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
+    logits_BK = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    labels_B = torch.tensor([0, 1, 2, 0])
     try:
         apply = fdl.build(loss)
         equal, unequal = (apply(logits_BK, labels_B, torch.tensor(each)) for each in ([1.0, 1, 1], [0.5, 1, 2]))
@@ -114,7 +117,7 @@ def loss_ignores_weights(computed: Effects) -> Iterator[str]:
         yield f"module.class_weight_power={power}: module.loss ignores the weights"
 
 
-def permission_unused(computed: Effects) -> Iterator[str]:
+def unneeded_permission(computed: Effects) -> Iterator[str]:
     off = [f"{path}={power}" for path in POWERS if not (power := computed.values.get(path, 0))]
     if computed.values.get("module.allow_weights_and_sampler") and off:
         yield f"module.allow_weights_and_sampler=True is not needed with {' and '.join(off)}"
@@ -127,7 +130,7 @@ def patience_outlasts_the_run(computed: Effects) -> Iterator[str]:
         # The first epoch always counts as an improvement; stopping after the last epoch changes nothing.
         if epochs is not None and (earliest := 1 + max(patience, 1)) >= epochs:
             stop = f"stops the run after epoch {earliest} at the earliest"
-            yield f"{path}.patience={patience} {stop}, and trainer.epochs={epochs}"
+            yield f"{path}.patience={patience} {stop}, but trainer.epochs={epochs}"
 
 
 def limit_above_all_splits(computed: Effects) -> Iterator[str]:
@@ -157,7 +160,7 @@ def clipping_at_zero(computed: Effects) -> Iterator[str]:
         yield f"trainer.clip_norm={norm} disables clipping in Lightning; write None instead"
 
 
-def freezing_no_step(computed: Effects) -> Iterator[str]:
+def freezing_for_no_step(computed: Effects) -> Iterator[str]:
     steps = 0 if computed.assumed else computed.steps or 0
     for path in members(computed.values, "trainer.callbacks", FreezeBackbone):
         frac = computed.values.get(f"{path}.freeze_frac")
@@ -165,13 +168,13 @@ def freezing_no_step(computed: Effects) -> Iterator[str]:
             yield f"{path}.freeze_frac={frac} freezes the backbone for no step" + (f" of {steps:,}" if steps else "")
 
 
-def sam_without_a_step_up(computed: Effects) -> Iterator[str]:
+def sam_with_radius_zero(computed: Effects) -> Iterator[str]:
     for path in members(computed.values, "module", SAM):
         if (rho := computed.values.get(f"{path}.rho")) == 0:
             yield f"{path}.rho={rho} takes two passes per step, twice the time, for the same step as without SAM"
 
 
-def idle_augmentation(computed: Effects) -> Iterator[str]:
+def augmentation_without_change(computed: Effects) -> Iterator[str]:
     augment = computed.values.get("module.augment")
     if not computed.augmentation or not isinstance(augment, fdl.Buildable):
         return
@@ -190,22 +193,23 @@ def idle_augmentation(computed: Effects) -> Iterator[str]:
 
 
 def _highest_curve(computed: Effects) -> tuple[float, ...]:
+    """Returns the learning rates of the group with the highest ones, one per optimizer step; empty if unknown."""
     return max((group.settings["lr"] for group in (computed.groups or {}).values()), key=max, default=())
 
 
 NO_EFFECT: list[Rule] = [
-    ema_stays_on_its_ramp,
+    ema_decay_not_reached,
     warmup_fills_the_run,
     unused_schedule_values,
     decay_below_precision,
-    balancing_the_balanced,
+    balancing_of_equal_classes,
     loss_ignores_weights,
-    permission_unused,
+    unneeded_permission,
     patience_outlasts_the_run,
     limit_above_all_splits,
     accumulate_beyond_the_epoch,
     clipping_at_zero,
-    freezing_no_step,
-    sam_without_a_step_up,
-    idle_augmentation,
+    freezing_for_no_step,
+    sam_with_radius_zero,
+    augmentation_without_change,
 ]

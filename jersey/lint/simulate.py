@@ -40,9 +40,13 @@ PartT = TypeVar("PartT")
 
 @dataclass(frozen=True)
 class Group:
-    """A parameter group of the optimizer: the numbers of its tensors and parameters, and its settings by name.
+    """A parameter group of the optimizer.
 
-    A setting has one value per optimizer step if it is "lr" or the schedule changes it, else a single value.
+    Attributes:
+        tensors: number of its weight tensors.
+        parameters: number of their elements.
+        settings: values of each setting by name, one per optimizer step if it is "lr" or the schedule changes it, else
+            a single one.
     """
 
     tensors: int
@@ -55,16 +59,21 @@ class Effects:
     """The effects of a config; None if a part does not exist, such as the EMA, or could not be computed.
 
     Attributes:
-        train_crops: the number of train crops in the data, or of those that `data.generate` will create.
+        train_crops: number of train crops in the data, or of those that `data.generate` will create.
         assumed: whether `train_crops` is an assumption, because the data is missing.
-        batches, epoch_steps, steps: batches and optimizer steps per epoch, and optimizer steps in total.
-        groups: the parameter groups by name.
-        ema_decay: the EMA decay at every optimizer step.
-        labels, classes, splits: the label map, the sampling of each class, and the index; None without data.
-        augmentation: the magnitude of each operation, see `jersey.augment.magnitude`.
-        class_counts: train crops by label as passed to the module; equal counts without data.
+        batches: number of train batches per epoch.
+        epoch_steps: number of optimizer steps per epoch.
+        steps: number of optimizer steps in total.
+        groups: parameter groups by name.
+        ema_decay: decay of the EMA at every optimizer step.
+        labels: labels by class index; None without data.
+        classes: sampling of each class by label; None without data.
+        augmentation: magnitude of each operation by name, see `jersey.augment.magnitude`.
+        class_counts: number of train crops by label, as passed to the module; equal counts without data.
+        splits: index of each split by name; None without data.
         notes: what was assumed or could not be computed, one line each.
-        config, values: the config, and its values by path.
+        config: config itself.
+        values: its values by path.
     """
 
     train_crops: int
@@ -89,7 +98,12 @@ Rule = Callable[[Effects], Iterator[str]]
 
 
 def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) -> Effects:
-    """Computes the effects of `config`; the index of the data is read from `data.root` unless `splits` is given."""
+    """Computes the effects of a config.
+
+    Args:
+        config: config of an experiment.
+        splits: index of each split by name; None reads it from `data.root`.
+    """
     notes: list[str] = []
 
     def attempt(part: str, compute: Callable[[], PartT]) -> PartT | None:
@@ -126,6 +140,7 @@ def effects(config: fdl.Buildable, splits: Mapping[str, Split] | None = None) ->
 def _data(
     values: Values, splits: Mapping[str, Split] | None, notes: list[str]
 ) -> tuple[Mapping[str, Split] | None, tuple[str, ...], int, bool]:
+    """Returns the splits, the labels, the number of train crops, and whether that number is an assumption."""
     root, pinned = Path(str(values.get("data.root"))), values.get("data.labels")
     supplement = values.get("data.supplement")
     try:
@@ -145,7 +160,7 @@ def _data(
 
 
 def count_steps(values: Values, train_crops: int) -> tuple[int, int, int]:
-    """Returns batches per epoch, optimizer steps per epoch and in total; Lightning computes the same total."""
+    """Returns the numbers of batches per epoch, of optimizer steps per epoch, and of steps in total, as in a run."""
     batch_size = values["data.batch_size"]
     if train_crops < batch_size:
         raise ValueError(f"data.batch_size={batch_size} is larger than the {train_crops} train crops")
@@ -157,20 +172,25 @@ def count_steps(values: Values, train_crops: int) -> tuple[int, int, int]:
 
 
 def build_module(config: fdl.Buildable, class_counts: Mapping[str, int]) -> Any:
-    """Returns the real module with a network on the meta device, which has shapes but no values."""
+    """Returns the real module with a network on the meta device, which has shapes but no values.
+
+    Args:
+        config: config of an experiment.
+        class_counts: number of train crops by label.
+    """
     config = copy.deepcopy(config)
     for parameter in parameters(config):
         has_weights = parameter.keys[:2] == ("module", "network") and parameter.keys[-1] == "weights"
         if has_weights or parameter.path == "module.compile_network":
             parameter.set(None)
-    make = fdl.build(config.module)
+    make_module = fdl.build(config.module)
 
     def network(**keywords: Any) -> Any:
         with torch.device("meta"):
-            return make.keywords["network"](**keywords)
+            return make_module.keywords["network"](**keywords)
 
     labels = Labels(tuple(class_counts))
-    return make(labels=labels, class_counts=list(class_counts.values()), seed=0, network=network)
+    return make_module(labels=labels, class_counts=list(class_counts.values()), seed=0, network=network)
 
 
 def step_groups(module: Any, steps: int) -> dict[str, Group]:
@@ -197,7 +217,13 @@ def _group(history: list[dict[str, Any]]) -> Group:
 
 
 def members(values: Values, under: str, kind: type | tuple[type, ...]) -> dict[str, fdl.Buildable]:
-    """Returns the sub-configs below the path `under` that create an instance of `kind`, by path."""
+    """Returns the sub-configs that create an instance of a class, by path.
+
+    Args:
+        values: values of a config by path.
+        under: path below which sub-configs are searched, such as "trainer.callbacks".
+        kind: class, or several, of which subclasses count too.
+    """
     below = (f"{under}.", f"{under}[")
     return {path: value for path, value in values.items() if path.startswith(below) and makes(value, kind)}
 

@@ -1,1 +1,1 @@
-"""Networks that map uint8 crops to logits."""
+"""Provides the networks, which map uint8 crops to logits."""

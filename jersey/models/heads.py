@@ -15,7 +15,7 @@ from jersey.models.parts import NUMBERS, PARTS, composition, parts_of
 
 
 def linear_head(*, features: int, labels: Labels) -> nn.Linear:
-    """Returns the standard holistic head, in which each number is a class of its own and shares no weights."""
+    """Returns the usual holistic head, from [B,D] to [B,K]: each number is a class of its own and shares no weights."""
     return nn.Linear(features, len(labels))
 
 
@@ -27,23 +27,26 @@ class CompositionalHead(nn.Module):
     two digits ("A7", "100") has a holistic logit only. Everything is linear in the features, so it exports and averages
     as the linear head does.
 
-    The weights of the parts start at zero. So no length and no digit is favored at first, and gradients divide evenly
-    what the training numbers leave ambiguous (with 11 and 22 alone: the tens digit or the ones digit?).
+    The weights of the parts start at zero. So no length and no digit is favored at first, and gradients are equal for
+    digits that the training numbers cannot tell apart (with 11 and 22 alone, the tens digit and the ones digit).
 
     Args:
         features: number of features, D.
         labels: label map of K labels.
         holistic_scale: factor of the holistic logit; 1 weighs it like a digit, 0 disables it.
+
+    Raises:
+        UserError: a label would have no logit, or the factor is negative or not finite.
     """
 
     composition_PK: Tensor
     open_vocabulary_composition_PN: Tensor
     label_to_number_KN: Tensor
-    legible_N: Tensor
+    predictable_N: Tensor
 
     def __init__(self, *, features: int, labels: Labels, holistic_scale: float = 0.5) -> None:
         super().__init__()
-        _check(labels, holistic_scale)
+        _validate(labels, holistic_scale)
         self.holistic_scale = holistic_scale
         self.holistic = nn.Linear(features, len(labels))
         self.parts = nn.Linear(features, PARTS)
@@ -51,21 +54,21 @@ class CompositionalHead(nn.Module):
         nn.init.zeros_(self.parts.bias)
         composition_PK, open_vocabulary_composition_PN = composition(labels.names), composition(NUMBERS)
         absent_P = (composition_PK.sum(dim=1) == 0).float()
-        self._constant("composition_PK", composition_PK)
-        self._constant("open_vocabulary_composition_PN", open_vocabulary_composition_PN)
-        self._constant(
+        self._register_constant("composition_PK", composition_PK)
+        self._register_constant("open_vocabulary_composition_PN", open_vocabulary_composition_PN)
+        self._register_constant(
             "label_to_number_KN", torch.tensor([[float(name == number) for number in NUMBERS] for name in labels.names])
         )
-        self._constant("legible_N", absent_P @ open_vocabulary_composition_PN == 0)
+        self._register_constant("predictable_N", absent_P @ open_vocabulary_composition_PN == 0)
 
-    def _constant(self, name: str, value: Tensor) -> None:
+    def _register_constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)  # it follows from the labels in a checkpoint
 
     def forward(self, features_BD: Tensor) -> Tensor:
         return self.holistic_scale * self.holistic(features_BD) + self.parts(features_BD) @ self.composition_PK
 
     def open_vocabulary_logits(self, features_BD: Tensor) -> Tensor:
-        """Returns the logits [B,N] of all NUMBERS; -inf for a number with a digit that no label has at that position.
+        """Returns the logits [B,N] of all NUMBERS; -inf for a number with a length or a digit that no label has.
 
         Length and digits treat all numbers alike. The holistic term exists for labels only, and its level is
         arbitrary, since a softmax over the labels is invariant to a shift of all. Here it is shifted, crop by crop,
@@ -78,10 +81,10 @@ class CompositionalHead(nn.Module):
         is_label_N = self.label_to_number_KN.sum(dim=0) > 0
         highest_B1 = holistic_BN.masked_fill(~is_label_N, -torch.inf).amax(dim=1, keepdim=True)
         scores_BN = scores_BN + torch.where(is_label_N, holistic_BN - highest_B1, 0.0)
-        return scores_BN.masked_fill(~self.legible_N, -torch.inf)
+        return scores_BN.masked_fill(~self.predictable_N, -torch.inf)
 
 
-def _check(labels: Labels, holistic_scale: float) -> None:
+def _validate(labels: Labels, holistic_scale: float) -> None:
     not_numbers = [name for name in labels.names if not parts_of(name)]
     if len(not_numbers) == len(labels):
         raise UserError(

@@ -1,4 +1,4 @@
-"""The network that is trained, evaluated and exported: normalization, backbone, head.
+"""Defines the network that is trained, evaluated and exported: normalization, backbone and head.
 
 Normalization is part of the network, so callers cannot get it wrong: the input is RGB in 0..255, uint8 or float.
 
@@ -37,7 +37,7 @@ class Network(nn.Module):
         return self.head(self.features(images_BCHW))
 
     def features(self, images_BCHW: Tensor) -> Tensor:
-        """Returns the input of the head, [B,D]."""
+        """Returns the output of the backbone and input of the head, [B,D]."""
         return self.backbone(self.normalize(images_BCHW).contiguous(memory_format=torch.channels_last))
 
     @property
@@ -68,9 +68,8 @@ class Network(nn.Module):
         Normalization stays in float32, because in float16 interpolated pixels would round differently from training.
         """
         copied = copy.deepcopy(self)
-        return Network(copied.backbone.half(), copied.head.half(), nn.Sequential(copied.normalize, _ToHalf())).train(
-            self.training
-        )
+        normalize = nn.Sequential(copied.normalize, _ToHalf())
+        return Network(copied.backbone.half(), copied.head.half(), normalize).train(self.training)
 
 
 class _ToHalf(nn.Module):
@@ -92,10 +91,13 @@ def resnet_classifier(
     Args:
         labels: label map of K labels.
         architecture: name of the ResNet.
-        weights: see `jersey.models.resnet.resnet`.
-        stem: see `jersey.models.resnet.resnet`.
-        normalization: see `jersey.models.normalization.normalizer`.
+        weights: "imagenet", the path of a torchvision state dict (.pth), or None for random weights.
+        stem: "imagenet", or "small" for twice the resolution; see `jersey.models.resnet.resnet`.
+        normalization: "imagenet" or "per_image"; see `jersey.models.normalization.normalizer`.
         head: function of `features`, their count, and `labels`; see `jersey.models.heads`.
+
+    Raises:
+        UserError: the weights cannot be loaded, or the head cannot represent the labels.
     """
     backbone, features = resnet(architecture, weights=weights, stem=stem)
     network = Network(backbone, head(features=features, labels=labels), normalizer(normalization))

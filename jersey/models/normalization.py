@@ -1,4 +1,4 @@
-"""Normalization of pixels; it is part of the network and therefore of the ONNX file.
+"""Normalizes pixels; normalization is part of the network and therefore of the ONNX file.
 
 Shapes: B batch, H W size.
 """
@@ -14,7 +14,9 @@ Normalization = Literal["imagenet", "per_image"]
 MEAN_RGB = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD_RGB = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
-EPS = 5.0  # standard deviation on the 0..255 scale, whose square is added to the variance of each channel
+# The square of this standard deviation, on the 0..255 scale, is added to the variance of each channel. A nearly
+# constant channel is thus divided by 5, and not by the standard deviation of its noise, which would become 1.
+EPS = 5.0
 
 
 def normalizer(kind: Normalization) -> nn.Module:
@@ -22,9 +24,9 @@ def normalizer(kind: Normalization) -> nn.Module:
 
     Args:
         kind: "imagenet" applies the channel means and standard deviations that pretrained weights expect. "per_image"
-            applies those of each crop, which removes brightness, contrast and tint before anything has to be learned.
-            (House numbers were normalized locally: https://arxiv.org/abs/1204.3968.) It also cancels the brightness
-            and contrast changes of `Color`, except for clipping.
+            applies those of each crop, so the network does not have to learn to ignore brightness, contrast and tint
+            (https://arxiv.org/abs/1204.3968 normalizes house numbers locally). It also cancels the brightness and
+            contrast changes of `Color`, except for clipping.
     """
     return ImageNetNormalize() if kind == "imagenet" else PerImageStandardize()
 

@@ -1,12 +1,13 @@
-"""Jersey numbers as sums of parts: length, tens digit and ones digit.
+"""Represents jersey numbers as sums of parts: length, tens digit and ones digit.
 
 "0" has one digit, with ones digit 0; "00" has two digits, with tens and ones digit 0; "01" has two digits. They are
 different sums, so nothing has to be learned to keep them apart. The only digit of "3" is a ones digit, like the 3 of
 "23": neither has a digit to its right, which a convolution sees at any position. So one-digit numbers without train
 crops can be predicted from two-digit ones, and only the length models the missing tens digit.
 
-Digit-wise against holistic in soccer: Gerke et al., ICCV workshops 2015; both together in hockey:
-https://arxiv.org/abs/2108.07848; length and digits on houses: https://arxiv.org/abs/1312.6082.
+Gerke et al. (ICCV workshops 2015) compare digit-wise and holistic classification in soccer,
+https://arxiv.org/abs/2108.07848 combines both in hockey, and https://arxiv.org/abs/1312.6082 predicts length and
+digits of house numbers.
 
 Shapes: P = 22 parts, N numbers.
 """
@@ -25,7 +26,7 @@ NUMBERS = (*(f"{ones}" for ones in range(10)), *(f"{both:02d}" for both in range
 
 
 def parts_of(name: str) -> tuple[int, ...]:
-    """Returns the indices of a number's parts; none for a string like "A7" or "007", which has no one or two digits."""
+    """Returns the indices of a number's parts; () for a string that is not one or two digits, such as "A7" or "007"."""
     if not JERSEY_NUMBER.fullmatch(name):
         return ()
     *tens, ones = map(int, name)
@@ -33,5 +34,5 @@ def parts_of(name: str) -> tuple[int, ...]:
 
 
 def composition(names: Sequence[str]) -> Tensor:
-    """Returns the matrix of parts in numbers, float [P,N]: 1 where a number has a part, else 0."""
+    """Returns a matrix, float [P,N], that is 1 where a number has a part and 0 elsewhere."""
     return torch.tensor([[float(part in parts_of(name)) for name in names] for part in range(PARTS)])

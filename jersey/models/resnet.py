@@ -1,7 +1,4 @@
-"""torchvision's ResNets with ImageNet weights, weights from a local file, or random weights.
-
-Paper: https://arxiv.org/abs/1512.03385
-"""
+"""Provides torchvision's ResNets (https://arxiv.org/abs/1512.03385) with ImageNet, local or random weights."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,15 +14,18 @@ Stem = Literal["imagenet", "small"]
 
 
 def resnet(architecture: Architecture, *, weights: str | None, stem: Stem = "imagenet") -> tuple[nn.Module, int]:
-    """Returns a ResNet without its classifier, float [B,3,H,W] to [B,D], and its number of features D.
+    """Returns a ResNet without its classifier.
 
     Args:
         architecture: name of the ResNet.
         weights: "imagenet", the path of a torchvision state dict (.pth), or None for random weights.
         stem: layers before the first stage. "imagenet" is the paper's: a convolution and a max-pooling of stride 2
-            each, for an output stride of 4 px, and of 32 px after the last stage: 2 x 2 positions of a crop of 64 px.
-            "small" omits the pooling: twice the resolution in all stages, four times the FLOPs, and the same weights,
-            so pretrained ones can be loaded.
+            each. The output stride is then 4 px, and 32 px after the last stage, which leaves 2 x 2 positions of a
+            crop of 64 px. "small" omits the pooling. It has twice the resolution in all stages, four times the FLOPs,
+            and the same weights, so pretrained ones can be loaded.
+
+    Returns:
+        Module from float [B,3,H,W] to features [B,D], and D.
 
     Raises:
         UserError: the weights cannot be downloaded or read, or do not fit the architecture.

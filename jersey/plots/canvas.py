@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from jersey.synth.typefaces import FontTypeface
 
 DARK, LIGHT, PALE, RED = "#20557a", "#e0903a", "#a9c9e0", "#b03a1e"
-STYLE: Any = {  # of matplotlib, for `rc_context` around a plot
+STYLE: Any = {  # settings of matplotlib, for `rc_context` around a plot
     "font.size": 9,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",
@@ -31,10 +31,10 @@ BESIDE: dict[str, Any] = {
     "borderaxespad": 0,
 }  # arguments of a legend beside the axes
 DOTS_PER_IN = 100
-MARGIN_IN = 0.15
-MARGIN_PX = 16
+MARGIN_IN, MARGIN_PX = 0.15, 16  # of a figure of matplotlib and of a `Sheet`
 PLAIN, BOLD = FontTypeface("DejaVuSans"), FontTypeface("DejaVuSans-Bold")  # with Greek and Cyrillic letters
 
+# The point of a line of text that `Sheet.write` places, and its position as fractions of width and height.
 Edge = Literal["left", "right", "top", "bottom", "middle", "corner"]
 ANCHOR: dict[Edge, tuple[float, float]] = {
     "left": (0, 0.5), "right": (1, 0.5), "top": (0.5, 0), "bottom": (0.5, 1), "middle": (0.5, 0.5), "corner": (0, 0),
@@ -55,7 +55,7 @@ class Sheet:
         self._put: list[tuple[int, int, Image.Image, Image.Image | None]] = []
 
     def put(self, image: Image.Image, x_px: float, y_px: float, mask: Image.Image | None = None) -> None:
-        """Places the upper left corner of an RGB image at (x_px, y_px)."""
+        """Places the upper left corner of an RGB image at (x_px, y_px); the mask, "L", is its opacity."""
         self._put.append((round(x_px), round(y_px), image, mask))
 
     def fill(self, color: str, x_px: float, y_px: float, width_px: int, height_px: int) -> None:
@@ -74,9 +74,17 @@ class Sheet:
         is_bold: bool = False,
         is_upright: bool = False,
     ) -> None:
-        """Writes one line of text at (x_px, y_px); upright text runs from the bottom up.
+        """Writes one line of text.
 
-        `at` is the part of the line at that point: the middle of an edge, its own middle, or its upper left corner.
+        Args:
+            words: text without line breaks.
+            x_px: position of `at`, to the right.
+            y_px: position of `at`, downwards.
+            at: part of the line at this position: the middle of an edge, its own middle, or its upper left corner.
+            size_px: font size.
+            color: name or hex code.
+            is_bold: whether the font is bold.
+            is_upright: whether the text runs from the bottom up.
         """
         mask = _mask(words, size_px, is_bold, is_upright)
         left, top = x_px - mask.width * ANCHOR[at][0], y_px - mask.height * ANCHOR[at][1]
@@ -94,12 +102,12 @@ class Sheet:
 
 
 def width_px(words: str, size_px: int = 13) -> int:
-    """Returns the width of these words as `Sheet.write` renders them."""
+    """Returns the width of a line of plain text, as `Sheet.write` renders it."""
     return _mask(words, size_px, False, False).width
 
 
 def line_px(size_px: int) -> int:
-    """Returns the height of a line of plain text."""
+    """Returns the height of a line of plain text of this font size."""
     return sum(PLAIN.font(size_px).getmetrics())
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from jersey.plots.canvas import BESIDE, DARK, PALE, RED, STYLE, rendered
 
-LOG_FROM_RATIO = 20
+LOG_FROM_RATIO = 20  # on a linear scale, a bar of less than a twentieth of the panel is hardly visible
 PANEL_IN = 2.6
 COUNT_PT = 8
 
@@ -22,7 +22,13 @@ COUNT_PT = 8
 def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequence[str], title: str) -> Image.Image:
     """Plots the number of crops by class, one panel per split, each with its own scale.
 
-    The scale is logarithmic if two classes of a split differ by a factor of 20; classes without crops are hatched.
+    All scales are logarithmic if two classes of one split differ by a factor of 20. Classes without crops are hatched.
+
+    Args:
+        counts_SK: number of crops, int.
+        names: labels of the classes.
+        splits: names of the splits.
+        title: title of the figure.
     """
     height_in = _height_in(names, row_in=0.2)
     figure = Figure(figsize=(PANEL_IN * len(splits), height_in))
@@ -41,7 +47,14 @@ def dataset_bars(counts_SK: np.ndarray, names: Sequence[str], *, splits: Sequenc
 
 @rc_context(STYLE)
 def sampler_bars(natural_K: np.ndarray, sampled_K: np.ndarray, names: Sequence[str], *, title: str) -> Image.Image:
-    """Plots the fraction of each class in the train split (`natural_K` crops) and in an epoch (`sampled_K` crops)."""
+    """Plots the fraction of each class in the train split and in an epoch.
+
+    Args:
+        natural_K: number of crops in the train split, int.
+        sampled_K: number of crops sampled in an epoch, int.
+        names: labels of the classes.
+        title: title of the figure.
+    """
     figure = Figure(figsize=(6.5, _height_in(names, row_in=0.24)))
     axes = figure.add_axes((0, 0, 1, 1))
     _lay_out_rows(axes, names)
@@ -73,7 +86,7 @@ def _lay_out_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
-    for row in range(1, len(names), 2):  # leads the eye from a name to a distant count
+    for row in range(1, len(names), 2):  # stripes lead the eye from a name to a distant count
         axes.axhspan(row - 0.5, row + 0.5, color="0.95", lw=0, zorder=0)
 
 

@@ -12,12 +12,12 @@ from PIL import Image, ImageOps
 
 from jersey.plots.canvas import PLAIN, Sheet, line_px
 
-TILE_PX = 112
-CAPTION_PX = 160
+TILE_PX = 112  # approximate longer side of a crop
+CAPTION_PX = 160  # minimum width of a caption, for "99.9 % for illegible"
 TITLE_PX, HEADING_PX, CAPTION_SIZE_PX = 15, 13, 12
-GAP_PX, VIEW_GAP_PX = 8, 2
+GAP_PX, VIEW_GAP_PX = 8, 2  # between tiles, and between the views of one crop
 FRAME_PX = 3
-INSET_PX = FRAME_PX + 1  # of crops in their frames and of text, so that both are aligned
+INSET_PX = FRAME_PX + 1  # distance of crops from the edge of their tile, and of text, so that both are aligned
 MARK_COLOR = "#b00000"  # dark, so that the frame is visible in grayscale too
 
 
@@ -26,7 +26,7 @@ class Tile:
     """One crop with its caption.
 
     Attributes:
-        images: views of the crop, placed side by side.
+        images: views of the crop, uint8 [H, W, 3], placed side by side.
         caption: lines below it; long lines end in an ellipsis.
         is_marked: whether it has a frame.
     """
@@ -55,6 +55,11 @@ def image_grid(title: str, sections: Sequence[TileSection], *, columns: int) -> 
     """Returns an RGB image of the sections, one below the other.
 
     Crops are enlarged by integer factors, so that their pixels stay visible, or reduced to about 112 pixels.
+
+    Args:
+        title: title above all sections.
+        sections: sections from top to bottom.
+        columns: number of tiles in a row.
     """
     sheet, y_px = Sheet(), line_px(TITLE_PX) + 2 * GAP_PX
     sheet.write(title, INSET_PX, 0, at="corner", size_px=TITLE_PX, is_bold=True)
@@ -101,11 +106,19 @@ def _shortened(line: str, max_px: int) -> str:
     length = PLAIN.font(CAPTION_SIZE_PX).getlength
     if length(line) <= max_px:
         return line
-    return next(short for kept in range(len(line), -1, -1) if length(short := f"{line[:kept]}…") <= max_px)
+    kept = len(line)
+    while kept > 0 and length(f"{line[:kept]}…") > max_px:
+        kept -= 1
+    return f"{line[:kept]}…"
 
 
 def heat_overlay(image_HW3: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
-    """Returns the grayscale crop under a heat map of values in [0, 1], from black for 0 to yellow for 1."""
+    """Returns the grayscale crop under a heat map, uint8 [H, W, 3].
+
+    Args:
+        image_HW3: crop, uint8.
+        map_HW: values in [0, 1], from black for 0 to yellow for 1.
+    """
     gray_HW1 = image_HW3.mean(axis=2, keepdims=True)
     heat_HW3 = 255 * colormaps["inferno"](map_HW)[..., :3]  # monotone in grayscale
     return (0.5 * gray_HW1 + 0.5 * heat_HW3).round().astype(np.uint8)

@@ -12,15 +12,16 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
+from jersey.core.tables import percent
 from jersey.evaluation.digit_errors import Confusion, ErrorType, examples, total
 from jersey.plots.canvas import DARK, Sheet, width_px
 
-GRID, ABSENT, HATCH, FRAME = 220, 235, 160, 0
-DARK_FRACTION = 0.2  # of the row; from here on counts are white
+GRID, ABSENT, HATCH, FRAME = 220, 235, 160, 0  # gray levels; ABSENT and HATCH are rows of classes without crops
+DARK_FRACTION = 0.2  # of the row; cells with a larger fraction are dark, so their counts are white
 MIN_COUNT_PX = 4
 GAP_PX = 6
 LINE_PX = 18
-ROOMY_CLASSES = 20
+ROOMY_CLASSES = 20  # up to this number of classes, cells are large
 CONFUSED_PAIRS = 6
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 ROW_PX, BAR_PX = 24, 240
@@ -33,6 +34,11 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 
     The color of a cell is its fraction of the row's crops. Rows of classes without crops are hatched. The title is
     followed by top-1 accuracy and the number of crops. The side is 600 pixels for few classes and 2,100 for 100.
+
+    Args:
+        counts_KK: number of crops by label and prediction, int.
+        names: labels of the classes.
+        title: title of the figure.
     """
     is_roomy = len(names) <= ROOMY_CLASSES
     cell_px = max(42, 360 // len(names)) if is_roomy else 19
@@ -41,7 +47,7 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
     right_px = _write_recalls(sheet, counts_KK, x_px=side_px + GAP_PX, cell_px=cell_px)
     _explain_colors(sheet, x_px=right_px + 3 * GAP_PX, y_px=side_px // 5, height_px=side_px * 3 // 5)
     correct, total = int(np.trace(counts_KK)), int(counts_KK.sum())
-    score = f"top-1 {correct / max(total, 1):.1%} ({correct} of {total})"
+    score = f"top-1 {percent(correct / max(total, 1))} ({correct:,} of {total:,})"
     sheet.write(score, side_px / 2, top_px - GAP_PX, at="bottom", size_px=15)
     sheet.write(title, side_px / 2, top_px - GAP_PX - 22, at="bottom", size_px=15, is_bold=True)
     worst = textwrap.wrap(worst_confusions(counts_KK, names), width=side_px // 8, break_long_words=False)
@@ -51,7 +57,7 @@ def confusion_matrix(counts_KK: np.ndarray, names: Sequence[str], *, title: str)
 
 
 def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
-    """Lists the most frequent errors, at most six, as in "8 predicted as 3: 5 of 12, 1 predicted as 7: 2 of 9"."""
+    """Lists the most frequent confusions, at most six, as in "8 predicted as 3: 5 of 12, 1 predicted as 7: 2 of 9"."""
     errors_KK = counts_KK * ~np.eye(len(names), dtype=bool)
     pairs = np.argwhere(errors_KK)
     worst_first = np.argsort(-errors_KK[tuple(pairs.T)], kind="stable")[:CONFUSED_PAIRS]
@@ -63,8 +69,8 @@ def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
 
 
 def recall_in_words(correct: int, crops: int) -> str:
-    """Formats recall as in "97% of 31", rounded down, so that 100% means all crops."""
-    return f"{100 * correct // crops}% of {crops}" if crops else "no crops"
+    """Formats recall as in "97 % of 31", rounded down, so that 100 % means all crops."""
+    return f"{100 * correct // crops} % of {crops}" if crops else "no crops"
 
 
 def _write_recalls(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, cell_px: int) -> int:
@@ -77,15 +83,15 @@ def _write_recalls(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, cell_px: i
 
 
 def _explain_colors(sheet: Sheet, *, x_px: int, y_px: int, height_px: int) -> None:
-    """Draws the color scale in perceptually even steps, with 100% on top."""
+    """Draws the color scale in perceptually even steps, with 100 % on top."""
     steps_H = np.linspace(1, 0, height_px)
     sheet.put(Image.fromarray(_shade(steps_H**2)[:, None].repeat(14, axis=1)), x_px, y_px)
     for fraction in (0, 0.01, 0.05, 0.2, 0.5, 1):
         tick_px = y_px + (1 - fraction**0.5) * (height_px - 1)
         sheet.fill("black", x_px + 14, tick_px, 4, 1)
-        sheet.write(f"{fraction:.0%}", x_px + 22, tick_px, at="left", size_px=12)
+        sheet.write(percent(fraction, 0), x_px + 22, tick_px, at="left", size_px=12)
     legend = "color: fraction of the row; cells: crops"
-    sheet.write(legend, x_px + 22 + width_px("100%", 12) + GAP_PX, y_px + height_px / 2, at="left", is_upright=True)
+    sheet.write(legend, x_px + 22 + width_px("100 %", 12) + GAP_PX, y_px + height_px / 2, at="left", is_upright=True)
 
 
 def digit_errors(
@@ -95,14 +101,14 @@ def digit_errors(
 
     Args:
         errors: confusions by type, from `jersey.evaluation.digit_errors`.
-        places: digit confusions [D,D] by place, from the same module.
+        places: counts of crops, int [D, D], by place of the digit, from the same module.
         crops: number of all crops, correct ones included.
         title: title of the figure.
     """
     sheet = Sheet()
     panels_px = len(places) * (CELL_PX * len(DIGITS) + PANEL_GAP_PX) - PANEL_GAP_PX
     incorrect = sum(map(total, errors.values()))
-    score = f"{incorrect:,} of {crops:,} crops misclassified ({incorrect / max(crops, 1):.1%})"
+    score = f"{incorrect:,} of {crops:,} crops misclassified ({percent(incorrect / max(crops, 1))})"
     sheet.write(title, panels_px / 2, -64, at="middle", size_px=15, is_bold=True)
     sheet.write(score, panels_px / 2, -42, at="middle", size_px=15)
     _draw_bars(sheet, errors, crops=crops)
@@ -114,7 +120,7 @@ def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *,
     max_count = max(1, *map(total, errors.values()))
     bars_px = max(map(width_px, errors)) + GAP_PX
     counts_px = bars_px + BAR_PX + 2 * GAP_PX
-    examples_px = counts_px + width_px("1,000,000 (100.0%)") + GAP_PX
+    examples_px = counts_px + width_px("1,000,000 (100.0 %)") + GAP_PX
     sheet.write("most frequent", examples_px, -LINE_PX / 2, at="left", size_px=12)
     sheet.write("crops (fraction)", counts_px, -LINE_PX / 2, at="left", size_px=12)
     for row, (kind, confusions) in enumerate(errors.items()):
@@ -124,7 +130,7 @@ def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *,
         if count:
             width = max(1, round(BAR_PX * count / max_count))
             sheet.fill(DARK, bars_px, row * ROW_PX + 3, width, ROW_PX - 6)
-        sheet.write(f"{count:,} ({count / crops:.1%})" if count else "0", counts_px, middle_px, at="left")
+        sheet.write(f"{count:,} ({percent(count / crops)})" if count else "0", counts_px, middle_px, at="left")
         sheet.write(examples(confusions), examples_px, middle_px, at="left", size_px=12)
     sheet.fill("black", bars_px - 1, 0, 1, len(errors) * ROW_PX)
 

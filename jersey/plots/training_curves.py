@@ -18,11 +18,11 @@ from jersey.plots.canvas import BESIDE, DARK, LIGHT, RED, STYLE, rendered
 Points = Sequence[tuple[int, float]]  # epoch and value
 Styles = Mapping[str, Mapping[str, Any]]  # arguments of matplotlib's line by metric name
 
-MARKED_POINTS = 40
-LOG_FROM_RATIO = 20
+MARKED_POINTS = 40  # epochs up to which each has a marker; more would touch each other
+LOG_FROM_RATIO = 20  # of the largest loss to the smallest; on a linear scale the latter would look like 0
 WIDTH_IN, PANEL_IN = 7.0, 2.2
 
-# Two lines of a panel differ in their gray or in their dashes.
+# Any two lines of a panel differ in their gray level or in their dashes, so that they differ in a gray print too.
 LOSSES: Styles = {
     "train/loss": {"label": "train, as optimized", "color": LIGHT},
     "val/loss": {"label": "val", "color": DARK},
@@ -42,7 +42,7 @@ RATE_STYLES: Sequence[Mapping[str, Any]] = ({"color": DARK}, {"color": LIGHT}, {
 def training_curves(
     curves: Mapping[str, Points], *, test: Mapping[str, float], best_epoch: int | None, title: str
 ) -> Image.Image:
-    """Plots the losses, top-1, macro scores and learning rates in `curves`; a panel without curves is left out.
+    """Plots the losses, top-1, macro scores and learning rates among the curves; a panel without curves is left out.
 
     A value that is not finite is a red cross on the panel's upper edge.
 
@@ -102,7 +102,7 @@ def _draw_curve(axes: Axes, points: Points, style: Mapping[str, Any]) -> None:
 
 def _finish(axes: Axes, name: str) -> None:
     if name == "score":
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
     if name == "learning rate":
         axes.set_ylim(bottom=0)
     axes.set_ylabel(name)

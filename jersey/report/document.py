@@ -17,34 +17,57 @@ img { max-width: 100%; height: auto; } pre { overflow-x: auto; background: #f6f6
 
 
 class Heading(NamedTuple):
-    """The heading of a section."""
+    """The heading of a section.
+
+    Attributes:
+        text: text in one line.
+    """
 
     text: str
 
 
 class Text(NamedTuple):
-    """A paragraph; `lead` marks the one that summarizes the page."""
+    """A paragraph.
+
+    Attributes:
+        text: plain text.
+        lead: whether it summarizes the page, in bold type.
+    """
 
     text: str
     lead: bool = False
 
 
 class TableBlock(NamedTuple):
-    """A table; the header and all rows have equally many cells."""
+    """A table.
+
+    Attributes:
+        header: names of the columns.
+        rows: rows, each with as many cells as the header.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 class Figure(NamedTuple):
-    """A PNG file in the folder of the page."""
+    """An image.
+
+    Attributes:
+        file: name of a PNG file in the folder of the page.
+        caption: text below the image.
+    """
 
     file: str
     caption: str
 
 
 class CodeBlock(NamedTuple):
-    """Text whose line breaks and spaces are preserved."""
+    """Text whose line breaks and spaces are preserved.
+
+    Attributes:
+        text: lines.
+    """
 
     text: str
 
@@ -74,7 +97,7 @@ def _markdown(block: Block) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escapes Markdown's special characters, which file names may contain."""
+    """Puts the text into one line and escapes Markdown's special characters, which file names may contain."""
     return re.sub(r"([\\`*_|<\[\]])", r"\\\1", " ".join(text.split()))
 
 

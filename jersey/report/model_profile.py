@@ -24,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from jersey.inference.onnx_model import OnnxModel
 
 CPU = torch.device("cpu")
-MAX_REPEATS = 200
-BATCH_SIZES = {"cpu": 16, "cuda": 256}  # for the throughput, which larger batches hardly increase
+MAX_REPEATS = 200  # of one timing; more hardly change its median
+BATCH_SIZES = {"cpu": 16, "cuda": 256}  # for the throughput, by type of device; larger batches hardly increase it
 
 
 def profile_model(
@@ -37,7 +37,7 @@ def profile_model(
     onnx: Path,
     budget_s: float = 0.5,
 ) -> dict[str, Any]:
-    """Returns measurements by name, ready for JSON.
+    """Returns the measurements by name, which can be written as JSON; `profile_rows` formats them.
 
     Args:
         network: module from uint8 crops to logits, in any mode and on any device; it is not changed.
@@ -73,7 +73,7 @@ def profile_model(
 
 
 def parameter_counts(network: nn.Module) -> dict[str, int]:
-    """Counts the parameters of the network, and of each submodule that has any."""
+    """Counts the parameters: "all", "trainable", and those of each direct submodule that has any, by its name."""
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     parts = {name: count for name, count in counts.items() if count}
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -81,7 +81,12 @@ def parameter_counts(network: nn.Module) -> dict[str, int]:
 
 
 def flops(network: nn.Module, crop_1CHW: torch.Tensor) -> int:
-    """Returns the FLOPs of convolutions and matrix products for one crop; as in torch, a multiply-add counts 2."""
+    """Returns the FLOPs of convolutions and matrix products; as in torch, a multiply-add counts as 2.
+
+    Args:
+        network: module from uint8 crops to logits.
+        crop_1CHW: one crop, uint8 [1, 3, H, W].
+    """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(crop_1CHW)
     return counter.get_total_flops()
@@ -124,7 +129,7 @@ def _name(device: torch.device) -> str:
 
 
 def profile_rows(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Formats the measurements as table rows: name and value."""
+    """Formats the measurements of `profile_model` as table rows: name and value."""
     counts = dict(info["parameters"])
     total, trainable = counts.pop("all"), counts.pop("trainable")
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())

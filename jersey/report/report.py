@@ -7,6 +7,7 @@ from typing import Any
 
 from jersey.core.atomic import write_text
 from jersey.core.labels import Labels
+from jersey.core.tables import percent
 from jersey.data.sampler import ClassSampling, imbalance_summary
 from jersey.evaluation.calibration import BINS, Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
@@ -17,8 +18,8 @@ from jersey.inference.onnx_model import Threshold
 from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock, Text, as_html, as_markdown
 from jersey.report.model_profile import profile_rows
 
-WORST_CLASSES = 8
-FIGURES = {  # each exists if the config has its callback
+WORST_CLASSES = 8  # enough to show a pattern, few enough for one glance
+FIGURES = {  # captions by file and section; a file exists if the config has its callback
     "curves": {"curves.png": "loss, accuracy and learning rate by epoch"},
     "errors": {
         "confusion_matrix_test.png": "confusion matrix of the test split: labels (rows) and predictions (columns)",
@@ -46,7 +47,7 @@ class ReportContent:
         val: validation metrics of the exported weights, by name.
         test: evaluation on the test split.
         labels: label map.
-        balance: sampling probability and loss weight of each label.
+        balance: sampling probability and loss weight of each class, by label.
         exported: results of the export.
         info: profile of the model, see `jersey.report.model_profile`; None if it was not measured.
     """
@@ -63,51 +64,52 @@ class ReportContent:
 
 
 def write_report(title: str, content: ReportContent) -> None:
-    """Writes `report.md` and `report.html` into the run folder."""
+    """Writes `report.md` and `report.html` into the run folder.
+
+    Args:
+        title: title of the page.
+        content: content of the page.
+    """
     page = report_page(content)
     write_text(content.folder / "report.html", as_html(title, page, content.folder))
     write_text(content.folder / "report.md", as_markdown(title, page))
 
 
-def report_page(result: ReportContent) -> list[Block]:
-    """Returns the page, from the headline to the exported model."""
-    val, test, labels = result.val, result.test, result.labels
+def report_page(content: ReportContent) -> list[Block]:
+    """Returns the blocks of the page, from the headline to the exported model."""
+    val, test, labels = content.val, content.test, content.labels
     # The calibration error has its own statement, with an interval and the effect of the temperature.
     metrics = {name: (val.get(name), test.metrics.get(name)) for name in {**test.metrics, **val} if name != "ece"}
     return [
         Text(f"Test {_headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
         Heading("Run"),
-        TableBlock(("property", "value"), list(result.summary.items())),
+        TableBlock(("property", "value"), list(content.summary.items())),
         Heading("Config changes"),
-        CodeBlock(result.config_diff) if result.config_diff else Text("None; this is the registered experiment."),
+        CodeBlock(content.config_diff) if content.config_diff else Text("None; this is the registered experiment."),
         Heading("Metrics"),
         TableBlock(("metric", "val", "test"), [(name, *map(_value, pair)) for name, pair in metrics.items()]),
         Text(
             "Macro metrics are means over the labels that have crops in the split: "
             f"{val['classes_present']:.0f} of {len(labels)} in val, {len(test.present_J)} in test."
         ),
-        *_figures(result.folder, "curves"),
+        *_figures(content.folder, "curves"),
         Heading("Errors"),
         _errors(test, labels),
-        Text(f"The {WORST_CLASSES} labels with the lowest test recall, and their weight in training:"),
-        TableBlock(
-            ("label", "test crops", "correct", "train crops", "sampled", "loss weight", "fraction of the loss"),
-            _worst(test, labels, result.balance),
-        ),
-        Text(f"Class imbalance in training: {imbalance_summary(result.balance)}."),
-        *_figures(result.folder, "errors"),
-        *([Heading("Data"), *data] if (data := _figures(result.folder, "data")) else []),
+        *_worst(test, labels, content.balance),
+        Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
+        *_figures(content.folder, "errors"),
+        *([Heading("Data"), *data] if (data := _figures(content.folder, "data")) else []),
         Heading("Calibration and abstention"),
-        *_calibration(result.exported.calibration),
-        *_figures(result.folder, "calibration"),
-        *_tracklets(result.exported.tracklet_accuracy),
+        *_calibration(content.exported.calibration),
+        *_figures(content.folder, "calibration"),
+        *_tracklets(content.exported.tracklet_accuracy),
         Heading("Exported model"),
-        *_exported(result),
+        *_exported(content),
     ]
 
 
 def _headline(correct: int, crops: int) -> str:
-    accuracy, low, high = (f"{100 * each:.1f} %" for each in (correct / crops, *wilson_interval(correct, crops)))
+    accuracy, low, high = map(percent, (correct / crops, *wilson_interval(correct, crops)))
     return f"accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
 
 
@@ -121,12 +123,18 @@ def _errors(test: Evaluation, labels: Labels) -> Block:
     return TableBlock(("error type", "crops", "examples"), rows) if rows else Text("The test split has no errors.")
 
 
-def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[tuple[str, ...]]:
+def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[Block]:
+    header = ("label", "test crops", "correct", "train crops", "sampled", "loss weight", "fraction of the loss")
+    worst_first_J = test.present_J[test.recall_K[test.present_J].argsort(stable=True)]
     rows: list[tuple[str, ...]] = []
-    for k in test.present_J[test.recall_K[test.present_J].argsort(stable=True)[:WORST_CLASSES]].tolist():
-        name, correct = labels.names[k], f"{int(test.confusion_KK[k, k])} ({test.recall_K[k]:.0%})"
+    for k in worst_first_J[:WORST_CLASSES].tolist():
+        name, correct = labels.names[k], f"{int(test.confusion_KK[k, k])} ({percent(float(test.recall_K[k]), 0)})"
         rows.append((f'"{name}"', str(int(test.support_K[k])), correct, *balance[name].cells))
-    return rows
+    count = f"{len(rows)} of {len(worst_first_J)}"
+    return [
+        Text(f"Labels with the lowest test recall ({count}), and their weight in training:"),
+        TableBlock(header, rows),
+    ]
 
 
 def _calibration(calibration: Calibration) -> list[Block]:
@@ -149,15 +157,15 @@ def _calibration(calibration: Calibration) -> list[Block]:
 
 
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
+    target, precision = percent(threshold.precision, 0), threshold.test_precision
     if threshold.confidence is None:
-        return (f"{threshold.precision:.0%}", "not reached", "-", "-", "-")
-    precision = threshold.test_precision
+        return (target, "not reached", "-", "-", "-")
     return (
-        f"{threshold.precision:.0%}",
+        target,
         f"{threshold.confidence:.4f}",
-        f"{threshold.val_coverage:.1%}",
-        f"{threshold.test_coverage:.1%}",
-        "-" if precision is None else f"{precision:.2%}",
+        percent(threshold.val_coverage),
+        percent(threshold.test_coverage),
+        "-" if precision is None else percent(precision, 2),
     )
 
 
@@ -167,7 +175,7 @@ def _tracklets(tracklet_accuracy: Sequence[TrackletScore]) -> list[Block]:
     rows = []
     for each in tracklet_accuracy:
         low, high = wilson_interval(each.correct, each.windows)
-        accuracy = f"{each.correct / each.windows:.1%} ({low:.1%} to {high:.1%})"
+        accuracy = f"{percent(each.correct / each.windows)} ({percent(low)} to {percent(high)})"
         rows.append((str(each.frames), f"{each.windows:,}", accuracy))
     return [
         Text("Accuracy on tracklets, with the predictions on consecutive crops of one player pooled (95 % interval):"),
@@ -175,13 +183,13 @@ def _tracklets(tracklet_accuracy: Sequence[TrackletScore]) -> list[Block]:
     ]
 
 
-def _exported(result: ReportContent) -> list[Block]:
-    parity, variants = result.exported.parity, result.exported.variants
+def _exported(content: ReportContent) -> list[Block]:
+    parity, variants = content.exported.parity, content.exported.variants
     blocks: list[Block] = [
         Text(
             f"model.onnx predicts torch's top-1 label on all {parity.crops:,} validation crops, at batch sizes 1 "
             f"(the original files), 2, 7 and 64; logits differ by at most {parity.max_logit_difference:.1e}. Its "
-            f"validation accuracy in onnxruntime, on the original files, is {100 * parity.accuracy:.2f} %."
+            f"validation accuracy in onnxruntime, on the original files, is {percent(parity.accuracy, 2)}."
         )
     ]
     if parity.ties:
@@ -197,7 +205,7 @@ def _exported(result: ReportContent) -> list[Block]:
                 [each.cells for each in variants],
             ),
         ]
-    return [*blocks, TableBlock(("model", "value"), profile_rows(result.info))] if result.info else blocks
+    return [*blocks, TableBlock(("model", "value"), profile_rows(content.info))] if content.info else blocks
 
 
 def _figures(folder: Path, section: str) -> Sequence[Block]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jersey")
 
-CREATION_TIMEOUT_S = 60
+CREATION_TIMEOUT_S = 60  # of the wait for other processes that create or open the repository
 TIMEOUT_S = 120  # of one call; the first call creates the repository
 MIN_FREE_BYTES = 16 * 2**20  # more than Aim buffers in memory before it writes
 
@@ -90,7 +90,15 @@ class AimTracker(PlainLogger):
         self._attempt(lambda run: run.set(name, dict(metadata)))
 
     def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str | None) -> None:
-        """Records one image of a sequence, losslessly; an image of the whole run has no subset."""
+        """Records one image of a sequence, losslessly.
+
+        Args:
+            name: name of the sequence.
+            image: image of this step.
+            step: optimizer step.
+            epoch: epoch of the step.
+            subset: split that the image shows; None for the whole run.
+        """
         context = {} if subset is None else {"subset": subset}
 
         def track(run: "aim.Run") -> None:
@@ -101,9 +109,11 @@ class AimTracker(PlainLogger):
         self._attempt(track)
 
     def log_outcome(self, status: str, detail: str = "") -> None:
-        """Records the final status, "finished", "failed" (with the traceback) or "interrupted"; until then "running".
+        """Records how the run ended, and closes it; Aim's own status is "finished" for every run that has ended.
 
-        Aim's own status is "finished" for every run that has ended.
+        Args:
+            status: "finished", "failed" or "interrupted"; an open run has "running".
+            detail: traceback of a failure.
         """
         self.log_metadata("outcome", {"status": status, "detail": detail})
         self.finalize(status)
@@ -146,7 +156,7 @@ class AimTracker(PlainLogger):
         if self._run is None:
             self._run = self._continue_or_create()
             _silence_threads(self._run, self._repo)
-            # The last registered function runs first: our closing has a timeout, and Aim's own could hang.
+            # The last registered function runs first at exit. `finalize` has a timeout; Aim's own closing could hang.
             atexit.register(self.finalize, "exit")
             self._write_tags(self._run)
         elif not self._exists(self._run.hash):
@@ -197,7 +207,7 @@ class AimTracker(PlainLogger):
     def _disable(self, error: Exception) -> None:
         self._has_failed = True
         log.warning(
-            "Aim stops recording this run, everything else continues (repository %s: %s: %s)",
+            "Aim stops recording this run; everything else continues (repository %s: %s: %s)",
             self._repo,
             type(error).__name__,
             error,
@@ -263,9 +273,9 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     Values other than numbers, strings, bools and None are replaced by their repr.
     """
     tree: dict[str, Any] = {}
-    inner = {path[:index] for path in flat for index, character in enumerate(path) if character == "."}
     for path, value in flat.items():
-        *parents, leaf = [*path.split("."), "callable"] if path in inner else path.split(".")
+        has_arguments = any(other.startswith(f"{path}.") for other in flat)
+        *parents, leaf = f"{path}.callable".split(".") if has_arguments else path.split(".")
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})

@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundCheckpointIO(TorchCheckpointIO):
-    """Writes in the order of the calls, in one thread, whose errors are raised by a later call."""
+    """Lightning plugin that writes checkpoints in one thread, in the order of the calls.
+
+    An error of that thread is raised by a later call.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,9 +39,14 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
             each.result()
         self._pending.append(self._thread.submit(_write, copy.deepcopy(checkpoint), Path(path)))
 
-    def link(self, path: Path, other: Path) -> None:
-        """Schedules a hard link `other` to the file at `path`, if it exists by then; replacing `path` keeps it."""
-        self._pending.append(self._thread.submit(_link, path, other))
+    def link(self, source: Path, target: Path) -> None:
+        """Schedules a hard link, which replaces an earlier file and keeps its content when the source is replaced.
+
+        Args:
+            source: existing file; if there is none when the earlier writes are done, there is no link.
+            target: path of the link.
+        """
+        self._pending.append(self._thread.submit(_link, source, target))
 
     def wait(self) -> None:
         """Waits for all pending writes, and raises the OSError of the first that failed."""
@@ -47,7 +55,7 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
             each.result()
 
     def teardown(self) -> None:
-        """Waits for pending writes at the end of a fit or test, as Lightning asks; a later fit uses a new thread."""
+        """Waits for pending writes; Lightning calls it at the end of a fit or test. A later fit uses a new thread."""
         try:
             self.wait()
         finally:
@@ -57,25 +65,25 @@ class BackgroundCheckpointIO(TorchCheckpointIO):
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Given a path, torch would hide the reason of an error.
+    # With a path instead of an open file, torch would hide the reason of an error.
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         torch.save(checkpoint, file)
 
 
-def _link(path: Path, other: Path) -> None:
-    if not path.exists():
+def _link(source: Path, target: Path) -> None:
+    if not source.exists():
         return
-    temporary = other.with_name(f".{other.name}.partial")
+    temporary = target.with_name(f".{target.name}.partial")
     temporary.unlink(missing_ok=True)
     try:
-        temporary.hardlink_to(path)
+        temporary.hardlink_to(source)
     except OSError:  # the file system has no hard links
-        shutil.copyfile(path, temporary)
-    temporary.replace(other)
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 def usable_checkpoint(folder: RunFolder) -> Path | None:
-    """Returns the checkpoint to resume from, None for none; a damaged one is logged, and the previous one is used.
+    """Returns the latest checkpoint that can be read, to resume from, or None if there is none; logs damaged ones.
 
     Raises:
         UserError: all checkpoints are damaged.
@@ -88,12 +96,12 @@ def usable_checkpoint(folder: RunFolder) -> Path | None:
             torch.load(path, map_location="meta", weights_only=True)["jersey"]
         except Exception as error:  # its type depends on the damage
             damaged.append(path.name)
-            log.warning("%s is damaged (%s); the previous checkpoint is used", path, str(error).partition("\n")[0])
-            continue
-        return path
+            log.warning("%s is damaged and is not used (%s)", path, str(error).partition("\n")[0])
+        else:
+            return path
     if damaged:
         raise UserError(
-            f"{' and '.join(damaged)} of the run {folder.path} are damaged; "
-            f"remove them to train it from the start, or restore a copy"
+            f"the run {folder.path} has no usable checkpoint ({' and '.join(damaged)} cannot be read); restore a copy, "
+            "or remove what is damaged to train from the start"
         )
     return None

@@ -5,7 +5,6 @@ its stage, so the same command continues where the run stopped, and another conf
 """
 
 import fcntl
-import itertools
 import json
 import platform
 from collections.abc import Callable, Mapping
@@ -24,7 +23,10 @@ LABELS = "labels_mapping.json"
 BEST_CHECKPOINT = "checkpoints/best.ckpt"
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
 PREVIOUS_CHECKPOINT = "checkpoints/previous.ckpt"
-STAGES = ("fit", "test", "finished")
+STAGES = ("fit", "test", "finished")  # in their order; "test" includes export and report
+
+
+MAX_CHANGES = 5  # changed values that an error names
 
 
 @dataclass
@@ -34,7 +36,7 @@ class RunFolder:
     Attributes:
         path: folder of the run.
         experiment: name of the experiment.
-        status: content of `status.json`, {"stage": "fit" | "test" | "finished", ...}.
+        status: content of `status.json`: "stage", one of `STAGES`; "epochs" after the fit; "best_epoch" at the end.
     """
 
     path: Path
@@ -105,9 +107,10 @@ def _acquire(workdir: Path, experiment: str, name: str | None, config_files: Map
     parent = workdir / experiment
     if name is None:
         for path in sorted(parent.glob(f"*/{CONFIG}"), reverse=True):
-            run = _open(path.parent, experiment) if read_config(path.parent) == config_files[CONFIG] else None
-            if run is not None and run.stage != "finished":
-                return run
+            if read_config(path.parent) == config_files[CONFIG]:
+                run = _open(path.parent, experiment)
+                if run is not None and run.stage != "finished":
+                    return run
         name = _unused_name(parent)
     elif not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"--run={name} is not a plain folder name; leave out slashes and leading dots")
@@ -116,8 +119,11 @@ def _acquire(workdir: Path, experiment: str, name: str | None, config_files: Map
 
 def _unused_name(parent: Path) -> str:
     name = datetime.now().strftime("%Y%m%d-%H%M%S")
-    candidates = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
-    return next(candidate for candidate in candidates if not (parent / candidate).exists())
+    unused, count = name, 1
+    while (parent / unused).exists():
+        count += 1
+        unused = f"{name}-{count}"
+    return unused
 
 
 def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) -> RunFolder:
@@ -129,7 +135,8 @@ def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) ->
     if run is None:
         raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")
     if not (path / CONFIG).exists():
-        for name in sorted(config_files, key=CONFIG.__eq__):  # the file that identifies the run is written last
+        # The file that identifies the run is written last, so that a run with it has all of them.
+        for name in sorted(config_files, key=lambda name: name == CONFIG):
             write_text(path / name, config_files[name])
         run.mark_stage("fit")
     elif difference := changed_lines(read_config(path), config_files[CONFIG]):
@@ -152,12 +159,12 @@ def _open(path: Path, experiment: str) -> RunFolder | None:
 
 
 def read_config(path: Path) -> str:
-    """Returns the flat print of the config of the run in a folder; raises a UserError if it cannot be read."""
+    """Returns the flat print of the config in the run folder `path`; raises a UserError if it cannot be read."""
     return _read(path / CONFIG)
 
 
 def read_status(path: Path) -> dict[str, Any]:
-    """Returns the status of the run in a folder; raises a UserError if no run has written the file."""
+    """Returns the status in the run folder `path`; raises a UserError if it was not written by a run."""
     status = _read(path / STATUS, json.loads)
     if not _is_status(status):
         raise UserError(f"{path / STATUS} was not written by a run, or is damaged; restore it, or move the folder away")
@@ -176,15 +183,18 @@ def _is_status(status: Any) -> bool:
         return False
     counts = [status[name] for name in ("epochs", "best_epoch") if name in status]
     is_complete = status["stage"] != "test" or "epochs" in status
-    return is_complete and all(type(count) is int and count >= 0 for count in counts)  # -1 would mean no limit
+    return is_complete and all(type(count) is int and count >= 0 for count in counts)  # -1 epochs would be no limit
 
 
 def changed_lines(old: str, new: str) -> str:
-    """Describes the differing lines `path = value` in one phrase; returns "" if there are none."""
-    old_lines, new_lines = (
-        {path: value for path, _, value in (line.partition(" = ") for line in text.splitlines())} for text in (old, new)
-    )
-    paths = [path for path in {**old_lines, **new_lines} if old_lines.get(path) != new_lines.get(path)]
-    changes = [f"{path} was {old_lines.get(path, 'not set')}, now {new_lines.get(path, 'not set')}" for path in paths]
-    rest = [f"and {len(changes) - 5} more"] if len(changes) > 5 else []
-    return "; ".join(changes[:5] + rest)
+    """Describes the lines `path = value` that differ between two flat prints; returns "" if there are none."""
+    before, now = _values(old), _values(new)
+    paths = [path for path in before | now if before.get(path) != now.get(path)]
+    changes = [f"{path} was {before.get(path, 'not set')}, now {now.get(path, 'not set')}" for path in paths]
+    rest = [f"and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []
+    return "; ".join(changes[:MAX_CHANGES] + rest)
+
+
+def _values(flat_print: str) -> dict[str, str]:
+    parts = (line.partition(" = ") for line in flat_print.splitlines())
+    return {path: value for path, _, value in parts}

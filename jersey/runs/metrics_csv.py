@@ -21,7 +21,7 @@ from jersey.runs.state import RunState
 
 log = logging.getLogger(__name__)
 
-KEYS = ("epoch", "step")
+KEYS = ("epoch", "step")  # the first columns
 
 Curves = dict[str, list[tuple[int, float]]]
 """The epochs and values of each metric, by name."""
@@ -33,7 +33,8 @@ class PlainLogger(Logger):
     name = "jersey"
     version = ""
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Does nothing."""
 
 
 class MetricsCsv(PlainLogger):
@@ -62,7 +63,7 @@ class MetricsCsv(PlainLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Adds metrics to the row of `metrics["epoch"]` and writes the file; without an epoch they wait for one."""
+        """Adds metrics to the row of `metrics["epoch"]` and writes the file; without epoch they join the next row."""
         cells = {name: repr(float(value)) for name, value in metrics.items() if name not in KEYS}
         if "epoch" not in metrics:
             self._without_epoch |= cells
@@ -85,7 +86,7 @@ class MetricsCsv(PlainLogger):
 
 
 def read_metrics(path: Path) -> tuple[Curves, dict[str, float]]:
-    """Returns the epochs and values of each metric, and the test scores; both are empty if there is no file.
+    """Returns the epochs and values of each metric, and the test scores by name; both are empty if there is no file.
 
     Raises:
         UserError: the file was not written by `MetricsCsv`.
@@ -136,15 +137,15 @@ class EpochLogger(PlainLogger):
     def __init__(self) -> None:
         super().__init__()
         self._scores: dict[str, float] = {}
-        self._started = time.monotonic()
+        self._started_s = time.monotonic()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Collects an epoch's scores; those of the train split come last and complete the line."""
+        """Collects an epoch's scores, and logs the line when those of the train split arrive, which come last."""
         self._scores |= metrics
         if "train/loss" not in metrics or "val/loss" not in self._scores:
             return
-        now = time.monotonic()
+        now_s = time.monotonic()
         log.info(
             "epoch %2d  train loss %.3f  val loss %.3f  val top-1 %5.1f %%  val macro recall %5.1f %%  %.0f s",
             metrics["epoch"],
@@ -152,6 +153,6 @@ class EpochLogger(PlainLogger):
             self._scores["val/loss"],
             100 * self._scores["val/acc_top1"],
             100 * self._scores["val/recall_macro"],
-            now - self._started,
+            now_s - self._started_s,
         )
-        self._started = now
+        self._started_s = now_s

@@ -70,7 +70,7 @@ def _start() -> dict[str, Any]:
 
 
 def _record_packages(path: Path) -> None:
-    """Writes the versions at the first start; at a later start, warns of changed ones."""
+    """Writes the versions at the first start; a later start logs a warning if some have changed."""
     versions = {each.metadata["Name"]: each.version for each in metadata.distributions()}
     versions.pop("jersey", None)  # the commit is more precise
     lines = [f"{name}=={version}" for name, version in sorted(versions.items(), key=lambda item: item[0].lower())]

@@ -17,7 +17,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Request:
-    """The requested exit code, and whether the run stops by itself, at a better moment than now."""
+    """The state of this process.
+
+    Attributes:
+        exit_code: code that a signal has requested; None for no signal.
+        is_deferred: whether the run looks at the code and stops by itself, after the current step.
+    """
 
     exit_code: int | None = None
     is_deferred = False

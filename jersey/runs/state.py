@@ -15,12 +15,12 @@ class RunState:
 
     Attributes:
         eval_weights: weights that are validated, tested and exported: "raw" or "ema".
-        freezes_weights: whether some weights have no gradient in a part of the run, which DDP must know at its start.
+        freezes_weights: whether some weights are without a gradient for a while, which DDP must know from the start.
         monitor: metric that selects the best epoch, or "" for none.
-        mode: "max" or "min", whichever value of the monitored metric is best.
-        is_loss_broken: function that is called before a checkpoint is written; True prevents the write.
+        mode: whether the "max" or the "min" of the monitored metric is best.
+        is_loss_broken: function of the trainer that is called before a checkpoint is written; True prevents the write.
         record: function that is called with an epoch's metrics and step before its checkpoint is written.
-        log_image: function that is called with every image and its `step`, `epoch` and `subset`.
+        log_image: function that is called with the name of every image, the image, its `step`, `epoch` and `subset`.
         checkpoint_io: writer of checkpoints.
     """
 

@@ -28,7 +28,7 @@ class TimeoutThread:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] | None = None
 
     def call(self, function: Callable[[], T]) -> T:
-        """Returns the result of the function, or raises its error, or CallTimeout after the limit."""
+        """Returns the result of a function without arguments, or raises its error, or CallTimeout after the limit."""
         if self._calls is None:
             self._calls = SimpleQueue()
             threading.Thread(target=_work, args=(self._calls,), name="timeout", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Plans the runs of a sweep before any is started: the changes, folder and command of each, and conflicts.
+"""Plans the runs of a sweep before any is started: the folder and command of each, and whether a folder is taken.
 
 The name of a folder depends on the assignments alone, so the same sweep, or a larger one, finds its folders again.
 """
@@ -14,15 +14,23 @@ from pathlib import Path
 from jersey.core.errors import UserError, shorten
 from jersey.runs.folder import CONFIG, changed_lines, read_config
 
-MAX_VALUE, MAX_NAME = 40, 150  # characters in the name of a folder
+# Max characters of a value in the name of a folder, and of the name before its prefix; file systems allow 255 bytes.
+MAX_VALUE, MAX_NAME = 40, 150
 
-_SAFE = re.compile(r"[a-z0-9_+.-]+")  # no capitals: some file systems do not distinguish "A" from "a"
+_SAFE = re.compile(r"[a-z0-9_+.-]+")  # without capitals, because some file systems do not distinguish "A" from "a"
+# Text that a folder name shows without quotes although it is not a string.
 _NOT_A_STRING = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?|none|true|false")
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """The value of one axis: the full path of the parameter, its shortest unique ending, and the override's text."""
+    """The value of one axis.
+
+    Attributes:
+        path: full path of the parameter in the config.
+        name: shortest unique ending of the path.
+        text: value, as Python text.
+    """
 
     path: str
     name: str
@@ -39,7 +47,12 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of values: an assignment per axis, and the flat print of the config, which identifies it."""
+    """One combination of values.
+
+    Attributes:
+        assignments: assignment of each axis.
+        config_text: lines `path = value` of the config with these values.
+    """
 
     assignments: tuple[Assignment, ...]
     config_text: str
@@ -50,7 +63,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep: its point, its folder, which may not exist yet, and its command."""
+    """One run of a sweep.
+
+    Attributes:
+        point: its values.
+        folder: its folder, which may not exist yet.
+        command: words of the command that runs or resumes it.
+    """
 
     point: Point
     folder: Path
@@ -58,9 +77,13 @@ class Run:
 
 
 def plan(points: Sequence[Point], *, command: Sequence[str], parent: Path, prefix: str | None = None) -> list[Run]:
-    """Returns one run for each point, in the folder `parent`; `prefix` distinguishes sweeps with the same names.
+    """Returns one run for each point.
 
-    `command` runs the experiment, without the values of the axes and the name of the run.
+    Args:
+        points: combinations of values.
+        command: words of the command that runs the experiment, without the values of the axes and the run's name.
+        parent: folder of the run folders.
+        prefix: first part of the names of the runs, which distinguishes sweeps over the same values; None for none.
 
     Raises:
         UserError: a folder contains a run of another config, or the prefix is not a folder name.
@@ -85,8 +108,9 @@ def shell_lines(runs: Sequence[Run]) -> str:
 
 
 def _require_same_config(run: Run) -> None:
-    known = run.folder / CONFIG
-    if known.exists() and (changes := changed_lines(read_config(run.folder), run.point.config_text)):
+    """Raises UserError if the folder contains a run of another config."""
+    config = run.folder / CONFIG
+    if config.exists() and (changes := changed_lines(read_config(run.folder), run.point.config_text)):
         raise UserError(
             f"the run {run.folder} has another config ({changes}); start the sweep with --run=NAME, a prefix for the"
             " names of its runs"
@@ -105,6 +129,7 @@ def short_hash(text: str) -> str:
 
 
 def _safe(text: str) -> str:
+    """Returns the text if it is short and safe in a name, or else as much of it as is safe, with its hash."""
     plain = _without_quotes(text)
     if _SAFE.fullmatch(plain) or text in ("None", "True", "False"):
         return _cut(plain, MAX_VALUE)
@@ -121,4 +146,5 @@ def _without_quotes(text: str) -> str:
 
 
 def _cut(text: str, max_length: int) -> str:
+    """Shortens a long text and adds its hash, so that different texts stay different."""
     return text if len(text) <= max_length else f"{text[:max_length]}-{short_hash(text)}"

@@ -1,7 +1,8 @@
 """Runs child processes, a limited number at a time, and ends them with this process.
 
 Each child leads a process group, so that its own children can be stopped with it. Ctrl-C on a terminal then reaches
-only the parent, which forwards it as SIGTERM. A single thread polls, so no locks are needed; signals are only recorded.
+only the parent, which sends SIGTERM to the groups. A single thread polls, and signal handlers only record the signal,
+so no locks are needed.
 """
 
 import logging
@@ -18,8 +19,8 @@ from types import FrameType
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.1
-GRACE_S = 20.0
+POLL_S = 0.1  # short against any run, and long enough to cost no CPU time
+GRACE_S = 20.0  # time for a run to write its checkpoint before it is killed
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,7 +34,12 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A process to start; its output is appended to the file `log`, or goes to the terminal."""
+    """A process to start.
+
+    Attributes:
+        command: its words.
+        log: file to which its output is appended; None for the terminal.
+    """
 
     command: tuple[str, ...]
     log: Path | None = None
@@ -42,7 +48,12 @@ class Child:
 def run_children(
     children: Sequence[Child], *, at_once: int, environment: Mapping[str, str]
 ) -> Generator[tuple[int, int | None], None, None]:
-    """Runs all children in order, `at_once` at a time; a caller that stops iterating must close the generator.
+    """Runs all children in order; a caller that stops iterating must close the generator, which ends the children.
+
+    Args:
+        children: processes to start.
+        at_once: max number of concurrent processes.
+        environment: environment variables of every process.
 
     Yields:
         The index of each child with None just before its start, and with its exit code after its end. A negative code
@@ -105,7 +116,8 @@ def _stop(processes: Collection[subprocess.Popen[bytes]], recorded: list[int]) -
     """Terminates all processes, and kills them after GRACE_S seconds or at a second signal."""
     if not processes:
         return
-    signals_before, deadline = len(recorded), time.monotonic() + GRACE_S  # before the message invites a second one
+    # Signals are counted before the message, which invites a second one.
+    signals_before, deadline = len(recorded), time.monotonic() + GRACE_S
     log.info("stopping %d running processes; a second signal kills them", len(processes))
     for process in processes:
         _signal_group(process, signal.SIGTERM)
@@ -119,5 +131,5 @@ def _stop(processes: Collection[subprocess.Popen[bytes]], recorded: list[int]) -
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # the group has ended; macOS raises the second
+    with suppress(ProcessLookupError, PermissionError):  # raised if the group has ended, the second on macOS
         os.killpg(process.pid, number)

@@ -22,7 +22,7 @@ from jersey.sweep.table import raw_rows, read_result, summary
 
 log = logging.getLogger(__name__)
 
-CONSOLE = "console.log"
+CONSOLE = "console.log"  # the output of a run, in its folder
 THREADS = "OMP_NUM_THREADS"
 
 
@@ -30,6 +30,10 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
     """Runs all unfinished runs, `jobs` at a time, then prints the table and writes it next to the run folders.
 
     With one job, a run's output goes to the terminal; with several, to `console.log` in its folder.
+
+    Args:
+        runs: runs of the sweep, in one parent folder.
+        jobs: max number of concurrent runs.
 
     Returns:
         The exit code: 0, or 1 if runs have failed, or 128 plus the number of the signal that stopped the sweep.
@@ -46,7 +50,9 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
         failures = _run_unfinished(runs, jobs)
     except Stopped as stop:
         finished = sum(read_result(run.folder) is not None for run in runs)
-        log.info("stopped by %s; %d of %d runs are finished, the same command runs the rest", stop, finished, len(runs))
+        log.info(
+            "stopped by %s; %d of %d runs are finished, and the same command runs the rest", stop, finished, len(runs)
+        )
         return stop.exit_code
     text = _write_tables(runs, parent)
     print("".join([*(f"failed: {failure}\n" for failure in failures), text]), end="", flush=True)
@@ -54,10 +60,10 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
 
 
 def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
+    """Runs all unfinished runs, and returns a sentence for each that failed."""
     to_do = [(f"run {n} of {len(runs)}", run) for n, run in enumerate(runs, 1) if read_result(run.folder) is None]
     log.info("%d runs, %d of them already finished", len(runs), len(runs) - len(to_do))
-    logs = [run.folder / CONSOLE if jobs > 1 else None for _, run in to_do]
-    children = [Child(run.command, file) for (_, run), file in zip(to_do, logs, strict=True)]
+    children = [Child(run.command, run.folder / CONSOLE if jobs > 1 else None) for _, run in to_do]
     started: dict[int, float] = {}
     minutes: list[float] = []
     failures: list[str] = []
@@ -76,7 +82,7 @@ def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
                 outcome = f"test top-1 {100 * result.test_top1:.1f} %"
             else:
                 outcome = f"failed, {_cause(code)}"
-                failures.append(f"{run.point}: {_cause(code)}, see {logs[index] or 'its output above'}")
+                failures.append(f"{run.point}: {_cause(code)}, see {children[index].log or 'its output above'}")
             if remaining and minutes:
                 wait = math.ceil(math.ceil(remaining / jobs) * mean(minutes))
                 outcome += f"; {remaining} left, about {wait} min"
@@ -92,15 +98,17 @@ def _environment(at_once: int) -> dict[str, str]:
 
 
 def _cause(code: int) -> str:
+    """Describes why a run has no result, by the exit code of its process."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}" if code else "no metrics were written"
 
 
 def _write_tables(runs: Sequence[Run], parent: Path) -> str:
+    """Writes both tables into `parent`, and returns the summary with the names of the files."""
     results = [read_result(run.folder) for run in runs]
     name = f"sweep-{short_hash(' '.join(run.folder.name for run in runs))}"
     text = summary(runs, results)
     write_text(parent / f"{name}.txt", text)
     write_csv(parent / f"{name}.csv", *raw_rows(runs, results))
-    return f"{text}Saved as {parent / name}.txt; the metrics of each run are in {name}.csv.\n"
+    return f"{text}The table is saved as {parent / name}.txt, and the metrics of each run in {name}.csv.\n"

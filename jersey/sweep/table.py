@@ -12,16 +12,23 @@ from jersey.sweep.plan import Assignment, Run
 
 VAL, TEST, TEST_F1 = "val/acc_top1", "test/acc_top1", "test/f1_macro"
 SEED = "seed"  # the path of `Experiment.seed`, the only axis that is averaged over
-MIN_SEEDS = 3
+MIN_SEEDS = 3  # with fewer, the standard deviation over seeds is hardly known
 FEW_SEEDS = (
-    f"Fewer than {MIN_SEEDS} seeds: runs that differ only in their seed have differed by up to 2 points, so smaller"
+    f"Fewer than {MIN_SEEDS} seeds: runs that differ only in their seed have differed by up to 3 points, so smaller"
     " differences are not reliable."
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """The epoch whose weights were tested and exported, and their metrics, as fractions."""
+    """The metrics of a finished run, as fractions.
+
+    Attributes:
+        best_epoch: epoch whose weights were tested and exported, from 0.
+        val_top1: top-1 accuracy of these weights on the validation split.
+        test_top1: their top-1 accuracy on the test split.
+        test_f1: their macro F1 on the test split.
+    """
 
     best_epoch: int
     val_top1: float
@@ -47,7 +54,9 @@ def read_result(folder: Path) -> Result | None:
 def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     """Returns a table with one row per setting: mean and sample standard deviation over seeds, in percent.
 
-    A result is None if its run has failed.
+    Args:
+        runs: runs of the sweep.
+        results: result of each run; None if it has failed.
     """
     groups: dict[tuple[Assignment, ...], list[Result | None]] = {}
     for run, result in zip(runs, results, strict=True):
@@ -60,12 +69,11 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
     for setting, group in finished.items():
         failed = len(groups[setting]) - len(group)
         is_best = group and mean(each.val_top1 for each in group) == best
-        val, *test = (
-            _mean_and_deviation([getattr(each, name) for each in group])
-            for name in ("val_top1", "test_top1", "test_f1")
-        )
+        val = _mean_and_deviation([each.val_top1 for each in group])
+        test = _mean_and_deviation([each.test_top1 for each in group])
+        test_f1 = _mean_and_deviation([each.test_f1 for each in group])
         count = f"{len(group)}, {failed} failed" if failed else str(len(group))
-        rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, *test])
+        rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, test, test_f1])
     notes = ["* best on the validation split"] if best is not None else []
     if min(map(len, finished.values())) < MIN_SEEDS:
         notes.append(FEW_SEEDS)
@@ -73,7 +81,7 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
 
 
 def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[list[str], list[list[str]]]:
-    """Returns the header and one row per run, with its metrics at full precision."""
+    """Returns the header and one row per run with its metrics at full precision, for the arguments of `summary`."""
     names = [each.name for each in runs[0].point.assignments]
     rows = []
     for run, result in zip(runs, results, strict=True):

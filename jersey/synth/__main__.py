@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from jersey.core.command_line import add_option
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.synth.generate import generate
 from jersey.synth.settings import LAYOUTS, STYLES
@@ -45,9 +46,8 @@ def parse_flags() -> argparse.Namespace:
         ("style", "back", "style of the crops, such as varied for all kinds of jerseys, cameras and sizes"),
         ("fonts", "", "folder of the font files to print with, such as data/fonts"),
     ):
-        choices = {"layout": LAYOUTS, "style": STYLES}.get(flag)
-        text += " (default: %(default)s)"
-        parser.add_argument(f"--{flag}", type=type(default), default=default, choices=choices, help=text)
+        choices = {"layout": LAYOUTS, "style": STYLES}.get(flag, ())
+        add_option(parser, flag, default, text, choices=choices)
     return parser.parse_args()
 
 

@@ -1,16 +1,18 @@
-"""The synthetic benchmark set, on which recipes are compared: `python -m jersey.synth.benchmark ROOT`.
+"""Generates the synthetic benchmark set, on which recipes are compared; it consists of three data sets.
 
-The first data set has 43 numbers with a long-tailed train split: few are frequent, most are rare. Val and test are
-balanced and use typefaces that train lacks. The second has eight unseen numbers for heads that predict digit by digit:
-the first lacks the numbers, but contains each of their digits in the same place. Only its test split is used; the other
-two exist because every data set has three. The third holds tracklets of the first's numbers, in a test split only:
+    python -m jersey.synth.benchmark data/benchmark --size_px=64
+
+The first has 43 numbers with a long-tailed train split: few are frequent, most are rare. Val and test are balanced and
+use typefaces that train lacks. The second has eight unseen numbers for heads that predict digit by digit: the first
+lacks the numbers, but contains each of their digits in the same place. Only its test split is used; the other two exist
+because every data set has three. The third holds tracklets of the first's numbers, in a test split only:
 `ROOT/tracklets/test/<number>/<tracklet>/<frame>.jpg`.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
+from jersey.core.command_line import parser_for
 from jersey.core.console import set_up_console
 from jersey.core.errors import exit_on_user_error
 from jersey.synth.generate import ensure_synthetic, generate
@@ -42,10 +44,10 @@ def ensure_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, illegible:
     129 tracklets of 30 frames in `root/tracklets`.
 
     Args:
-        root: folder of the first data set.
-        size_px: side of the crops.
-        seed: seed of the first data set; the others use the next two.
-        illegible: additional illegible crops as a fraction of each split, in the first data set only.
+        root: folder of the first data set, such as data/benchmark.
+        size_px: side of the crops in pixels, such as 96.
+        seed: seed of the first data set, such as 1; the others use the next two.
+        illegible: additional illegible crops as a fraction of each split of the first data set, such as 0.05.
 
     Raises:
         UserError: if `root` contains crops that were generated with other settings.
@@ -63,18 +65,6 @@ def ensure_benchmark(root: Path, *, size_px: int = 64, seed: int = 0, illegible:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m jersey.synth.benchmark",
-        description="Generates the benchmark set.",
-        epilog="example: python -m jersey.synth.benchmark data/benchmark --size_px=64",
-    )
-    parser.add_argument("root", type=Path, help="folder to create, such as data/benchmark")
-    for flag, default, text in (
-        ("size_px", 64, "side of the crops in pixels, such as 96"),
-        ("seed", 0, "seed of the crops, such as 1"),
-        ("illegible", 0.0, "additional illegible crops as a fraction of each split, such as 0.05"),
-    ):
-        parser.add_argument(f"--{flag}", type=type(default), default=default, help=f"{text} (default: %(default)s)")
     with exit_on_user_error():
         set_up_console()
-        ensure_benchmark(**vars(parser.parse_args()))
+        ensure_benchmark(**vars(parser_for("jersey.synth.benchmark", __doc__, ensure_benchmark).parse_args()))

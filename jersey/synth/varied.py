@@ -32,6 +32,8 @@ _PRINT_PX = (32, 48, 72, 108)
 _NAME_PX = 24
 _MIN_SIDE_PX = 12
 _PAINTING_REACH = 1.6
+# A crop whose number has faded is degraded again; of 255 levels, in the color channel that differs the most.
+_ATTEMPTS, _MIN_CONTRAST = 4, 26.0
 
 
 def render_varied(
@@ -257,9 +259,25 @@ def _photograph(player: Player, sides_px: tuple[int, int], rng: np.random.Genera
     digit_height_px = max(1.0, float(np.count_nonzero(ink_HW.any(axis=1))))
     box = _random_box(ink_HW, rng)
     size_px = _crop_size(box, sides_px, digit_height_px)
-    image = wide_camera.degrade(scene.crop(box), size_px, digit_height_px=digit_height_px, rng=rng, blur=kind.blur)
     digits_DHW = np.stack([np.asarray(digit.crop(box).resize(size_px, Image.Resampling.BOX)) for digit in digits])
+    for _ in range(_ATTEMPTS):
+        image = wide_camera.degrade(scene.crop(box), size_px, digit_height_px=digit_height_px, rng=rng, blur=kind.blur)
+        if kind is not LEGIBLE or _is_visible(np.asarray(image), digits_DHW.max(axis=0)):
+            break
     return Crop(np.asarray(image), digits_DHW, player.typeface)
+
+
+def _is_visible(image_HW3: np.ndarray, ink_HW: np.ndarray) -> bool:
+    """Returns whether the mean colors of the number and of its surroundings differ."""
+    rows, columns = np.flatnonzero(ink_HW.any(axis=1)), np.flatnonzero(ink_HW.any(axis=0))
+    if not len(rows):
+        return False
+    near = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    image_HW3, ink_HW = image_HW3[near], ink_HW[near]
+    ink_N3, cloth_N3 = image_HW3[ink_HW > 160], image_HW3[ink_HW < 80]
+    if not len(ink_N3) or not len(cloth_N3):
+        return True
+    return float(np.abs(ink_N3.mean(axis=0) - cloth_N3.mean(axis=0)).max()) >= _MIN_CONTRAST
 
 
 def _random_box(ink_HW: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int, int]:

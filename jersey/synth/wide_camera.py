@@ -12,7 +12,7 @@ from jersey.synth import camera
 from jersey.synth.camera import Blur, View
 
 # Digits of at least this height in the crop can be distinguished if the crop is not blurred in addition.
-MIN_DIGIT_PX = 7.0
+MIN_DIGIT_PX = 7.5
 _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 

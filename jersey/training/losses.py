@@ -5,10 +5,10 @@ of a mixed crop is the mean of the losses it would have under each label j, weig
 
     loss = sum_j t[j] * loss_if_label_is[j],
 
-so class weights, smoothing and focus act on each label as they would on an unmixed crop of that label.
+so class weights, smoothing and the focal factor act on each label as they would on an unmixed crop of that label.
 
-An illegible crop has no label. Its loss is the mean over all labels (`jersey.data.split`), without class weights, which
-would pull its prediction towards the rare classes.
+An illegible crop has no label. Its loss is the mean over all labels (`jersey.data.split` says why), without class
+weights, which would pull its prediction towards the rare classes.
 """
 
 import torch
@@ -22,12 +22,15 @@ class CrossEntropy(nn.Module):
 
         w[y] * ((1 - e) * -log p[y] + e * mean_k(-log p[k])).
 
-    torch's `CrossEntropyLoss(weight=w, label_smoothing=e)` differs twice: it weights each k of the smoothing term
+    torch's `CrossEntropyLoss(weight=w, label_smoothing=e)` differs in two ways: it weights each k of the smoothing term
     by w[k], and divides by the sum of the weights in the batch, which makes a rare crop count less when another
     rare crop is in its batch.
 
     Args:
         label_smoothing: factor e, in [0, 1).
+
+    Raises:
+        UserError: the factor is out of range.
     """
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
@@ -37,7 +40,14 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits_BK: Tensor, targets: Tensor, class_weights_K: Tensor) -> Tensor:
-        """Returns the mean loss; targets are labels or ILLEGIBLE_INDEX [B], or fractions [B,J], last of none."""
+        """Returns the mean loss of a batch, float32.
+
+        Args:
+            logits_BK: logits in any precision.
+            targets: class indices of the labels, int64 [B], ILLEGIBLE_INDEX for an illegible crop; or fractions of the
+                labels, float32 [B, J], in the last column the fraction that is illegible.
+            class_weights_K: loss weights w.
+        """
         log_p_BK = logits_BK.float().log_softmax(dim=1)
         e, classes = self.label_smoothing, logits_BK.shape[1]
         smoothing_B1 = -log_p_BK.sum(dim=1, keepdim=True)
@@ -49,7 +59,7 @@ class CrossEntropy(nn.Module):
         return losses_B.mean()
 
     def label_losses(self, log_p_BK: Tensor) -> Tensor:
-        """Returns the loss of each crop under each label k, before smoothing and weights, [B,K]."""
+        """Returns the loss that each crop would have under each label, float32 [B, K], before smoothing and weights."""
         return -log_p_BK
 
 
@@ -58,12 +68,15 @@ class FocalLoss(CrossEntropy):
 
         w[y] * ((1 - e) * (1 - p[y])^g * -log p[y] + e * mean_k(-log p[k])).
 
-    p[y] is the network's own probability, not one computed back from a weighted or smoothed loss. The smoothing term is
-    not multiplied by the focus: it would vanish where p[y] is near 1, which is where it has to act.
+    p[y] is the network's own probability, not one computed back from a weighted or smoothed loss. The smoothing term
+    has no focal factor (1 - p[y])^g: with it, the term would vanish where p[y] is near 1 and smoothing has to act.
 
     Args:
         gamma: exponent g, at least 0; 2 in the paper.
         label_smoothing: factor e, in [0, 1).
+
+    Raises:
+        UserError: a value is out of range.
     """
 
     def __init__(self, *, gamma: float = 2.0, label_smoothing: float = 0.0) -> None:

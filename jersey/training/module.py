@@ -35,7 +35,7 @@ CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
 def log_exactly(module: L.LightningModule, scores: Mapping[str, float]) -> None:
-    """Logs scores as tensors of double precision, because Lightning would round Python floats to single precision."""
+    """Logs scores by name as float64 tensors, because Lightning would round Python floats to single precision."""
     module.log_dict({name: torch.tensor(score, dtype=torch.float64) for name, score in scores.items()})
 
 
@@ -112,9 +112,14 @@ class JerseyModule(L.LightningModule):
         return loss
 
     def prepare_batch(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Returns the inputs of a training step: images, and labels [B] or, with `mix`, fractions of labels [B,K+1].
+        """Augments and mixes a batch. Repeated calls return equal tensors, as the seed is derived from the index.
 
-        Every call returns the same, because the seed of each batch is derived from its index.
+        Args:
+            batch: batch on the device.
+            batch_idx: index of the batch in the current epoch.
+
+        Returns:
+            The images, [B, 3, H, W], and the targets: class indices [B], or with `mix` fractions of labels [B, K + 1].
         """
         images_BCHW, labels_B = batch["images"], batch["labels"]
         if self.augment is not None:
@@ -171,14 +176,22 @@ class JerseyModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def optimizer_and_schedule(self, total_steps: int, *, may_fuse: bool = True) -> tuple[Optimizer, LRScheduler]:
-        """Returns the optimizer and schedule of a run of `total_steps` optimizer steps; needs no trainer."""
+        """Builds the optimizer and its schedule, without a trainer.
+
+        Args:
+            total_steps: optimizer steps of the whole run.
+            may_fuse: whether one kernel may update all weights.
+        """
         optimizer = self.optimizer(self.network, may_fuse=may_fuse)
         return optimizer, self.schedule(optimizer, total_steps=total_steps)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clips to a norm; Lightning's method rejects fused optimizers under autocast, even without a loss scale."""
+        """Clips the norm of all gradients.
+
+        Lightning's method rejects fused optimizers under autocast, even without a loss scale.
+        """
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 

@@ -1,8 +1,7 @@
 """Optimizers for a network: parameter groups, weight decay, the backbone's learning rate, and fused kernels.
 
-The module calls each function here, or one of your own, with the network and with `may_fuse`: whether one kernel may
-update all weights. A config sets the rest: `lr` is the learning rate of the head, `backbone_lr_scale` that of the
-backbone as a fraction of `lr`, and `weight_decay` excludes biases and normalization.
+A config names one of these functions, or one of your own, and sets its arguments. `JerseyModule` adds the network and
+`may_fuse`, whether one kernel may update all weights.
 """
 
 import inspect
@@ -27,7 +26,17 @@ def adamw(
     eps: float = 1e-8,
     may_fuse: bool = True,
 ) -> Optimizer:
-    """Returns AdamW, whose weight decay is decoupled from the gradient: https://arxiv.org/abs/1711.05101."""
+    """Returns AdamW, whose weight decay is decoupled from the gradient: https://arxiv.org/abs/1711.05101.
+
+    Args:
+        network: network to train.
+        lr: peak learning rate of the head.
+        weight_decay: decay of all weights but biases and normalization.
+        backbone_lr_scale: learning rate of the backbone as a fraction of `lr`.
+        betas: decay of the averages of the gradient and of its square.
+        eps: term that avoids a division by zero.
+        may_fuse: whether one kernel may update all weights.
+    """
     groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
     return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=may_fuse or None)
 
@@ -42,7 +51,17 @@ def sgd(
     nesterov: bool = False,
     may_fuse: bool = True,
 ) -> Optimizer:
-    """Returns stochastic gradient descent with momentum."""
+    """Returns stochastic gradient descent with momentum.
+
+    Args:
+        network: network to train.
+        lr: peak learning rate of the head.
+        weight_decay: decay of all weights but biases and normalization.
+        backbone_lr_scale: learning rate of the backbone as a fraction of `lr`.
+        momentum: factor of the previous update, in [0, 1).
+        nesterov: whether the gradient is taken after the momentum step.
+        may_fuse: whether one kernel may update all weights.
+    """
     groups = param_groups(network, lr, weight_decay, backbone_lr_scale)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=may_fuse or None)
 
@@ -56,7 +75,15 @@ def torch_optimizer(
     backbone_lr_scale: float = 1.0,
     may_fuse: bool = True,
 ) -> Optimizer:
-    """Returns any torch optimizer: `make` is its class, or a partial of it with the settings that only it has.
+    """Returns any torch optimizer.
+
+    Args:
+        network: network to train.
+        make: class of the optimizer, or a partial of it with the settings that only this optimizer has.
+        lr: peak learning rate of the head.
+        weight_decay: decay of all weights but biases and normalization.
+        backbone_lr_scale: learning rate of the backbone as a fraction of `lr`.
+        may_fuse: whether one kernel may update all weights, if the optimizer has such a kernel.
 
     Raises:
         UserError: `make` has no argument `lr` or `weight_decay`.

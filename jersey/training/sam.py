@@ -1,8 +1,8 @@
 """Sharpness-aware minimization: the gradient is taken where the loss in a neighborhood of the weights is highest.
 
-Source: https://arxiv.org/abs/2010.01412. It wraps the closure of a step instead of the optimizer, so it works with any
-optimizer, schedule and clipping. It also works with the loss scale of fp16: the ascent step has the same length at any
-scale, and a step that overflows is skipped.
+Source: https://arxiv.org/abs/2010.01412. `SAM` wraps the closure of a step instead of the optimizer, so it works with
+any optimizer, schedule and clipping. It also works with the loss scale of fp16: the ascent step has the same length at
+any scale, and a step that overflows is skipped.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,22 +19,33 @@ EPS = 1e-12  # avoids division by zero for a gradient of norm 0
 
 
 class SAM:
-    """Makes each optimizer step of two passes, which take about twice the time.
+    """Computes the gradient of each optimizer step in two passes, which take about twice the time.
 
     Args:
         rho: L2 norm of the ascent step over all weights, at least 0; 0 equals the plain optimizer.
+
+    Attributes:
+        in_ascent_pass: whether the weights are those after the ascent step, which are temporary.
+
+    Raises:
+        UserError: rho is negative.
     """
 
     def __init__(self, *, rho: float = 0.05) -> None:
         if rho < 0:
-            raise UserError(f"module.sam.rho={rho} is a norm and cannot be negative")
+            raise UserError(f"module.sam.rho={rho} is a norm and cannot be negative; give 0 or more")
         self.rho = rho
         self.in_ascent_pass = False
 
     def wrap_closure(self, network: nn.Module, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """Returns a closure that leaves the gradients of the ascent pass at the unchanged weights.
+        """Returns a closure for the optimizer that computes the gradients after the ascent step.
 
-        The given closure clears the gradients and computes the loss of one fixed batch and its gradients.
+        It returns the loss before that step, and restores the weights.
+
+        Args:
+            network: network whose weights are moved.
+            closure: function that clears the gradients, computes the loss of one fixed batch and its gradients, and
+                returns the loss.
         """
 
         def two_pass_closure() -> Any:
@@ -47,7 +58,7 @@ class SAM:
 
     @contextmanager
     def _ascend(self, network: nn.Module) -> Iterator[None]:
-        """Moves the weights by rho along their gradient, then restores them exactly; keeps batch statistics."""
+        """Moves the weights by rho along their gradient, then restores them exactly; batch statistics do not change."""
         weights = [weight for weight in network.parameters() if weight.grad is not None]
         batch_norms = [part for part in network.modules() if isinstance(part, BatchNorm) and part.track_running_stats]
         with torch.no_grad():
@@ -74,7 +85,7 @@ def _set_tracking(batch_norms: list[BatchNorm], *, is_on: bool) -> None:
 
 
 def accumulation_error(accumulate: int) -> str | None:
-    """Returns the error of several batches per optimizer step, because both passes need the same batch; else None."""
+    """Returns an error for more than one batch per optimizer step, else None; both passes need the same batch."""
     if accumulate <= 1:
         return None
     return (

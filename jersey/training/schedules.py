@@ -1,10 +1,14 @@
 """Learning-rate schedules in fractions of the run, stepped after every optimizer step.
 
-Fractions stay valid when epochs, batch size or data change; a count of steps would not. Every schedule takes the
-optimizer, whose groups' learning rates are the peaks, and `total_steps`, the optimizer steps of the whole run.
-`warmup_frac`, in [0, 1], is the fraction of steps that warm up; the last of them, or else the first step, has the peak.
-`final_frac` is the last learning rate as a fraction of the peak, if steps follow the peak. Schedules of torch that
-take `total_steps` work too, such as `OneCycleLR`, which also changes the momentum.
+Fractions stay valid when epochs, batch size or data change; a count of steps would not. All schedules here share these
+arguments, and raise a UserError for a fraction outside [0, 1]:
+
+- `optimizer`: optimizer, in which the learning rate of each parameter group is its peak.
+- `total_steps`: optimizer steps of the whole run.
+- `warmup_frac`: fraction of the steps that warm up. The last of them has the peak, or without warm-up the first step.
+- `final_frac`: learning rate of the last step as a fraction of the peak.
+
+Schedules of torch that take `total_steps` work too, such as `OneCycleLR`, which also changes the momentum.
 """
 
 import math
@@ -38,7 +42,7 @@ def one_cycle(
 ) -> LambdaLR:
     """Returns one cycle, half a cosine up to the peak and half a cosine down: https://arxiv.org/abs/1708.07120.
 
-    The first learning rate is `start_frac` of the peak; the momentum is constant.
+    `start_frac` is the learning rate of the first step as a fraction of the peak. The momentum is constant.
     """
     _validate_fractions(warmup_frac=warmup_frac, start_frac=start_frac, final_frac=final_frac)
     peak = _peak_step(warmup_frac, total_steps)
@@ -59,18 +63,21 @@ def multi_step(
     factor: float = 0.1,
     warmup_frac: float = 0.0,
 ) -> LambdaLR:
-    """Returns linear warm-up to the peak, then multiplication by `factor`, at most 1, at each milestone.
+    """Returns linear warm-up to the peak, then steps down by `factor`, in [0, 1], at each milestone.
 
-    Milestones are fractions of the run, in any order; one within the warm-up takes effect at its own step.
+    `milestones_frac` are fractions of the run, in any order; one within the warm-up also takes effect at its step.
     """
     _validate_fractions(warmup_frac=warmup_frac, factor=factor)
     for milestone_frac in milestones_frac:
         _validate_fractions(milestones_frac=milestone_frac)
     peak = _peak_step(warmup_frac, total_steps)
     milestones = [round(milestone_frac * total_steps) for milestone_frac in milestones_frac]
-    return LambdaLR(
-        optimizer, lambda step: _warmup(step, peak) * factor ** sum(step >= milestone for milestone in milestones)
-    )
+
+    def scale(step: int) -> float:
+        passed = sum(step >= milestone for milestone in milestones)
+        return _warmup(step, peak) * factor**passed
+
+    return LambdaLR(optimizer, scale)
 
 
 def constant(optimizer: Optimizer, *, total_steps: int, warmup_frac: float = 0.0) -> LambdaLR:
@@ -95,4 +102,4 @@ def _half_cosine(step: int, first: int, last: int, start: float, end: float) -> 
 def _validate_fractions(**fractions: float) -> None:
     for name, fraction in fractions.items():
         if not 0 <= fraction <= 1:
-            raise UserError(f"module.schedule.{name} has {fraction}; give a fraction in [0, 1]")
+            raise UserError(f"module.schedule.{name}: {fraction} is not a fraction; give one in [0, 1]")

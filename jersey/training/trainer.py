@@ -21,11 +21,11 @@ from jersey.runs.state import RunState, join_all
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
-"""The autocast type of each precision below single precision."""
+"""The type in which autocast computes, for each precision below single precision."""
 
 
 def callback_dict(**members: Callback | None) -> dict[str, Callback | None]:
-    """Returns a dict; as a callable it gives its members config paths such as `callbacks.ema.decay`."""
+    """Returns its arguments as a dict. In a config this function gives them paths such as `callbacks.ema.decay`."""
     return members
 
 
@@ -43,12 +43,12 @@ def make_trainer(
     deterministic: bool = False,
     limit_batches: int | None = None,
 ) -> L.Trainer:
-    """Returns a trainer that works in `run_dir`; loggers and callbacks join the module's `run_state`.
+    """Returns a trainer that works in `run_dir`; loggers and callbacks join the run state.
 
     Args:
         run_dir: run folder.
         loggers: loggers of Lightning.
-        run_state: state that the parts of the run share.
+        run_state: state that the parts of the run share, created with the module.
         callbacks: callbacks by name; None omits one.
         epochs: maximum number of epochs.
         precision: precision of Lightning; "auto" takes bf16 or fp16 on a GPU (see `precision_for`), else fp32.
@@ -57,6 +57,9 @@ def make_trainer(
         accumulate: batches per optimizer step.
         deterministic: whether torch raises for operations whose results differ between two runs on a GPU.
         limit_batches: maximum number of batches per epoch, for every split; None for all.
+
+    Raises:
+        UserError: torchrun has started more processes than the machine has GPUs.
     """
     used = [callback for callback in callbacks.values() if callback is not None]
     join_all([*loggers, *used], run_state)
@@ -82,7 +85,7 @@ def _fixed(run: RunState, *, on_gpu: bool) -> dict[str, Any]:
     """Returns the settings that are not configurable: the devices, the strategy and jersey's own plugins.
 
     Raises:
-        UserError: torchrun has started more processes than the machine has GPUs.
+        UserError: as in `make_trainer`.
     """
     gpus, local, processes = torch.cuda.device_count(), local_world_size(), world_size()
     if on_gpu and local > gpus:
@@ -105,7 +108,11 @@ def _fixed(run: RunState, *, on_gpu: bool) -> dict[str, Any]:
 
 
 def precision_for(accelerator: str) -> Precision:
-    """Returns fp32 on the CPU; on a GPU bf16 if the hardware supports it, else fp16 with Lightning's loss scale."""
+    """Returns the precision of "auto": fp32 on the CPU; on a GPU bf16 if it supports that, else fp16 with loss scale.
+
+    Args:
+        accelerator: "auto" for a GPU if there is one, or "cpu".
+    """
     if not _is_on_gpu(accelerator):
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"

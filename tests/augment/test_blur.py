@@ -9,14 +9,14 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from jersey.augment.blur import Blur, MotionBlur, RandomDownscale, convolve, down_and_up, gaussian, line
+from jersey.augment.blur import Blur, MotionBlur, RandomDownscale, convolve, down_and_up, gaussian_kernels, line_kernels
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 48)])
 def test_gaussian_blur_agrees_with_torchvision(size: tuple[int, int]) -> None:
     images_BCHW = noise(6, 3, *size)
     sigma_B = torch.tensor([0.3, 0.5, 1.0, 1.7, 2.5, 3.0])
-    kernels_BK = gaussian(sigma_B, radius_px=9)
+    kernels_BK = gaussian_kernels(sigma_B, radius_px=9)
     blurred_BCHW = convolve(convolve(images_BCHW, kernels_BK[:, None, :]), kernels_BK[:, :, None])
     for image, blurred, sigma in zip(images_BCHW, blurred_BCHW, sigma_B.tolist(), strict=True):
         torch.testing.assert_close(blurred, tv.gaussian_blur(image, [19, 19], [sigma, sigma]), atol=1e-5, rtol=0)
@@ -53,9 +53,9 @@ def test_every_crop_is_blurred_by_its_own_sigma_up_to_the_max() -> None:
 def test_motion_blur_is_the_average_of_copies_shifted_along_a_line() -> None:
     images_BCHW = smooth(5, 48, 48)
     lengths, angles = [1.0, 3.0, 6.0, 8.0, 5.0], [0.0, 0.5, math.pi / 2, 2.0, 3.0]
-    steps_B2 = torch.tensor([[r * math.cos(a), r * math.sin(a)] for r, a in zip(lengths, angles, strict=True)])
-    blurred_BCHW = convolve(images_BCHW, line(steps_B2, radius_px=4))
-    for image, blurred, (x, y) in zip(images_BCHW, blurred_BCHW, steps_B2.tolist(), strict=True):
+    lines_B2 = torch.tensor([[r * math.cos(a), r * math.sin(a)] for r, a in zip(lengths, angles, strict=True)])
+    blurred_BCHW = convolve(images_BCHW, line_kernels(lines_B2, radius_px=4))
+    for image, blurred, (x, y) in zip(images_BCHW, blurred_BCHW, lines_B2.tolist(), strict=True):
         copies = [
             tv.affine(image, 0.0, [t * x, t * y], 1.0, [0.0, 0.0], interpolation=InterpolationMode.BILINEAR)
             for t in torch.linspace(-0.5, 0.5, 101).tolist()
@@ -99,7 +99,7 @@ def test_every_crop_is_downscaled_by_its_own_factor_up_to_the_max() -> None:
     sizes = [(rows, columns) for columns in range(12, 49) for rows in {int(columns / 2), int((columns + 1) / 2)}]
     results_SCHW = torch.stack([by_torchvision(image_CHW, *each) for each in sizes])
     distance_BS = torch.cdist(changed_BCHW.flatten(1), results_SCHW.flatten(1))
-    assert distance_BS.amin(dim=1).max() < 0.05  # another size is 1 away
+    assert distance_BS.amin(dim=1).max() < 0.05  # the distance to another size is about 1
     columns = torch.tensor([sizes[index][1] for index in distance_BS.argmin(dim=1).tolist()])
     assert columns.min() == 16
     assert columns.max() == 48

@@ -68,9 +68,9 @@ def test_channel_swap_permutes_and_inverts_channels_independently() -> None:
 def test_channel_swap_keeps_the_color_changes() -> None:
     """With the same generator, swapping changes only the order of channels and the inversion."""
     images_BCHW = mild(16, 8, 8)
-    strengths = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
-    plain_BCHW = Color(**strengths)(images_BCHW, generator())
-    swapped_BCHW = Color(**strengths, channel_swap_p=1.0)(images_BCHW, generator())
+    settings = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+    plain_BCHW = Color(**settings)(images_BCHW, generator())
+    swapped_BCHW = Color(**settings, channel_swap_p=1.0)(images_BCHW, generator())
     torch.testing.assert_close((1 - swapped_BCHW).sum(dim=1), plain_BCHW.sum(dim=1))
     torch.testing.assert_close((1 - swapped_BCHW).sort(dim=1).values, plain_BCHW.sort(dim=1).values)
 

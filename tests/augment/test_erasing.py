@@ -25,7 +25,7 @@ def rectangles(changed_BHW: Tensor) -> list[tuple[int, int, int, int]]:
 
 
 @pytest.mark.parametrize("size", [(40, 40), (24, 60), (9, 8)])
-def test_it_agrees_with_torchvision_and_the_area_never_exceeds_the_max(size: tuple[int, int]) -> None:
+def test_erasing_agrees_with_torchvision_and_the_area_never_exceeds_the_max(size: tuple[int, int]) -> None:
     images_BCHW = noise(300, 3, *size)
     erased_BCHW = RandomErasing(area=0.2)(images_BCHW, generator())
     for image, erased, (top, left, height, width) in zip(

@@ -57,7 +57,7 @@ def random_images(batch: int, size: tuple[int, int]) -> torch.Tensor:
 
 @of_each
 @pytest.mark.parametrize("size", SIZES)
-def test_it_keeps_shape_range_and_its_input_for_any_number_of_crops(
+def test_shape_range_and_input_are_kept_for_any_number_of_crops(
     kind: type[Augmentation], size: tuple[int, int]
 ) -> None:
     augment = Augment(only=strong(kind))
@@ -85,7 +85,7 @@ def test_zero_strength_changes_nothing(
 
 @of_each
 def test_every_operation_changes_crops_and_a_stronger_one_changes_more(kind: type[Augmentation]) -> None:
-    strong_change, change, none = (magnitudes(Augment(it=kind(**each)))["it"].change for each in OPERATIONS[kind])
+    strong_change, change, none = (magnitudes(Augment(only=kind(**each)))["only"].change for each in OPERATIONS[kind])
     assert strong_change * 0.9 > change > 0.3 > 0.02 > none
 
 
@@ -95,9 +95,9 @@ def test_the_generator_is_the_only_randomness_and_torchs_global_state_is_untouch
     augment = Augment(only=strong(kind))
     torch.manual_seed(0)
     first_BCHW = augment(images_BCHW, generator(7))
-    after_it = torch.rand(1)
+    sampled_after = torch.rand(1)
     torch.manual_seed(0)
-    assert torch.equal(torch.rand(1), after_it)
+    assert torch.equal(torch.rand(1), sampled_after)
     assert torch.equal(augment(images_BCHW, generator(7)), first_BCHW)
     assert not torch.equal(augment(images_BCHW, generator(8)), first_BCHW)
 
@@ -128,7 +128,7 @@ def test_p_is_the_fraction_of_crops_that_are_changed(kind: type[Augmentation]) -
 
 
 @pytest.mark.parametrize(
-    ("make", "named"),
+    ("make", "message"),
     [
         (lambda: Hue(max_shift=0.6), "Hue has max_shift=0.6"),
         (lambda: Blur(sigma_px=-1), "Blur has sigma_px=-1; set a value of at least 0"),
@@ -139,8 +139,8 @@ def test_p_is_the_fraction_of_crops_that_are_changed(kind: type[Augmentation]) -
         (lambda: RandomErasing(area=1.2), "RandomErasing has area=1.2"),
     ],
 )
-def test_a_setting_out_of_range_is_refused(make: Callable[[], Augmentation], named: str) -> None:
-    with pytest.raises(UserError, match=named):
+def test_a_setting_out_of_range_raises_an_error(make: Callable[[], Augmentation], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         make()
 
 
@@ -155,7 +155,7 @@ def test_autocast_does_not_reduce_the_precision(kind: type[Augmentation]) -> Non
 
 @pytest.mark.gpu
 @of_each
-def test_on_a_gpu_it_runs_without_synchronization(kind: type[Augmentation]) -> None:
+def test_operations_on_a_gpu_do_not_synchronize(kind: type[Augmentation]) -> None:
     if kind is PerSample:
         pytest.skip("waits once per batch, as documented")
     images_BCHW, operation = torch.rand(8, 3, 64, 48, device="cuda"), strong(kind)

@@ -39,7 +39,7 @@ def test_rotation_agrees_with_torchvision(size: tuple[int, int]) -> None:
     """The angle is recovered from the matrix; it holds in pixels, also for a crop that is not square."""
     images_BCHW = mild(8, *size)
     geometry = Geometry(rotation_deg=40)
-    homographies_B33 = geometry.draw(8, generator(), aspect_ratio=size[1] / size[0])
+    homographies_B33 = geometry.sample_homographies(8, generator(), aspect_ratio=size[1] / size[0])
     warped_BCHW = warp(images_BCHW, homographies_B33)
     angles_B = torch.rad2deg(torch.arccos(homographies_B33[:, 0, 0]) * homographies_B33[:, 1, 0].sign())
     seen_BHW = inside(homographies_B33, *size)
@@ -54,7 +54,7 @@ def test_rotation_agrees_with_torchvision(size: tuple[int, int]) -> None:
 def test_all_parameters_together_agree_with_torchvisions_perspective(size: tuple[int, int]) -> None:
     height, width = size
     images_BCHW = mild(8, height, width)
-    homographies_B33 = Geometry(**STRONG).draw(8, generator(), aspect_ratio=width / height)
+    homographies_B33 = Geometry(**STRONG).sample_homographies(8, generator(), aspect_ratio=width / height)
     warped_BCHW = warp(images_BCHW, homographies_B33)
     # torchvision's eight coefficients map output to input in pixels, from the corner of the first pixel.
     to_pixels_33 = torch.tensor([[width / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1]])
@@ -94,7 +94,7 @@ def test_borders_are_mirrored() -> None:
 def test_each_parameter_fills_its_range(
     setting: str, value: float, limit: float, values: Callable[[Tensor], list[Tensor]]
 ) -> None:
-    matrices_B33 = Geometry(**{setting: value}).draw(MANY, generator())
+    matrices_B33 = Geometry(**{setting: value}).sample_homographies(MANY, generator())
     for each in values(matrices_B33):
         assert_uniform_within(each, limit)
     if setting == "rotation_deg":
@@ -105,7 +105,7 @@ def test_each_parameter_fills_its_range(
 
 
 @pytest.mark.parametrize(
-    "strengths",
+    "settings",
     [
         STRONG,
         {"rotation_deg": 12.0, "shear_deg": 6.0, "scale": 0.15, "shift": 0.08, "perspective": 0.1},
@@ -113,15 +113,15 @@ def test_each_parameter_fills_its_range(
         {"perspective": 0.499},
     ],
 )
-def test_no_point_is_ever_mirrored(strengths: dict[str, float]) -> None:
+def test_no_point_is_ever_mirrored(settings: dict[str, float]) -> None:
     """The map keeps its orientation at every point: det H / w^3 is positive, w being smallest at a corner."""
-    homographies_B33 = Geometry(**strengths).draw(MANY, generator()).double()
+    homographies_B33 = Geometry(**settings).sample_homographies(MANY, generator()).double()
     corners_34 = torch.tensor([[-1, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]], dtype=torch.float64)
     assert (homographies_B33.det() > 0).all()
     assert ((homographies_B33 @ corners_34)[:, 2] > 0).all()
 
 
-@pytest.mark.parametrize("strengths", [{"shear_deg": 45.0}, {"perspective": 0.5}, {"perspective": math.nan}])
-def test_strengths_that_would_mirror_are_refused(strengths: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=rf"module\.augment\.geometry.*{next(iter(strengths))}"):
-        Geometry(**strengths)
+@pytest.mark.parametrize("settings", [{"shear_deg": 45.0}, {"perspective": 0.5}, {"perspective": math.nan}])
+def test_settings_that_would_mirror_raise_an_error(settings: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=rf"module\.augment\.geometry.*{next(iter(settings))}"):
+        Geometry(**settings)

@@ -9,7 +9,7 @@ from helpers.augment_images import generator, noise
 from PIL import Image
 from torch import Tensor
 
-from jersey.augment.jpeg import RandomJPEG, compress, constants, scaled
+from jersey.augment.jpeg import RandomJPEG, compress, constants, quantization_steps
 from jersey.augment.magnitude import reference_crops
 
 
@@ -44,7 +44,7 @@ def test_the_tables_equal_pillows(quality: int) -> None:
     written = file_of(torch.zeros(3, 16, 16, dtype=torch.uint8), quality).quantization
     fixed = constants(torch.device("cpu"))
     for index, standard_88 in enumerate((fixed.luminance_88, fixed.chrominance_88)):
-        ours = scaled(standard_88, torch.tensor([float(quality)])).flatten().int().tolist()
+        ours = quantization_steps(standard_88, torch.tensor([float(quality)])).flatten().int().tolist()
         assert ours == list(written[index])
 
 

@@ -36,10 +36,10 @@ def test_known_changes_are_measured_correctly() -> None:
 
 def test_a_shift_moves_points_by_its_fraction_of_a_side() -> None:
     """Both offsets are uniform in +-0.1 of a side, a mean distance of 0.1 x 0.765 (a square's mean radius)."""
-    strength = magnitudes(Augment(geometry=Geometry(shift=0.1)))["geometry"]
-    assert strength.moved_mean_percent == pytest.approx(10 * 0.7652, rel=0.15)
-    assert strength.moved_p95_percent is not None
-    assert 10 < strength.moved_p95_percent < 10 * math.sqrt(2)
+    shifted = magnitudes(Augment(geometry=Geometry(shift=0.1)))["geometry"]
+    assert shifted.moved_mean_percent == pytest.approx(10 * 0.7652, rel=0.15)
+    assert shifted.moved_p95_percent is not None
+    assert 10 < shifted.moved_p95_percent < 10 * math.sqrt(2)
     still = magnitudes(Augment(geometry=Geometry()))
     assert [each.change for each in still.values()] == pytest.approx([0] * 2, abs=1e-3)
     assert still["geometry"].moved_p95_percent == pytest.approx(0, abs=1e-3)
@@ -53,7 +53,7 @@ def test_each_operation_is_measured_alone_and_all_together() -> None:
     assert magnitudes(None) == {}
 
 
-def test_it_is_repeatable_and_keeps_the_callers_random_state() -> None:
+def test_measuring_is_repeatable_and_keeps_the_callers_random_state() -> None:
     torch.manual_seed(1)
     first = mean_change(Augment(own=FromTorch()))
     sampled = torch.rand(1)

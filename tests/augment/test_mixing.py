@@ -131,6 +131,6 @@ def test_an_illegible_crop_has_a_fraction_in_the_last_column(kind: type[Mix]) ->
 
 
 @pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 1.0, "p": 0.0}, {"alpha": 1, "p": 2}])
-def test_values_that_mix_nothing_are_refused(wrong: dict[str, float]) -> None:
+def test_settings_that_mix_nothing_raise_an_error(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"module\.mix"):
         MixUp(**wrong)

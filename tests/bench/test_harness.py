@@ -9,8 +9,11 @@ from typing import Any, Literal
 import pytest
 
 from jersey.bench import callbacks, epoch, loader, onnx_latency, startup, train_step
-from jersey.bench.harness import command, parser_for, print_speeds
+from jersey.bench.harness import command, print_speeds
+from jersey.cli import label_preservation
+from jersey.core.command_line import parser_for
 from jersey.core.errors import UserError
+from jersey.synth.benchmark import ensure_benchmark
 
 TIMES_S = {"base": [1.0, 2.0, 10.0], "twice": [0.5, 1.0, 5.0], "mixed": [1.0, 1.0, 20.0]}
 
@@ -59,19 +62,17 @@ def test_a_user_error_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize(
-    ("name", "measure"),
+    "function",
     [
-        ("callbacks", callbacks.measure),
-        ("epoch", epoch.bench),
-        ("loader", loader.measure),
-        ("onnx_latency", onnx_latency.measure),
-        ("startup", startup.measure),
-        ("train_step", train_step.measure),
+        *(callbacks.measure, epoch.bench, loader.measure, onnx_latency.measure, startup.measure, train_step.measure),
+        *(label_preservation.measure, ensure_benchmark),
     ],
+    ids=lambda function: function.__module__,
 )
-def test_help_describes_every_option_with_an_example(name: str, measure: Any) -> None:
-    parser = parser_for(name, "doc", measure)
-    texts = re.split(r"\n  (?=\S)", parser.format_help().partition("positional arguments:")[2])
-    options = [action for action in parser._actions if action.dest != "help"]
-    assert options
-    assert all(re.search(r"\w.* such as \S", action.help or "") for action in options), texts
+def test_help_describes_every_argument_with_an_example(function: Any) -> None:
+    parser = parser_for(function.__module__, "What it does.\n\nShapes: B batch", function)
+    assert "Shapes" not in parser.format_help()
+    arguments = [action for action in parser._actions if action.dest != "help"]
+    assert arguments
+    for action in arguments:
+        assert re.search(r"\w.* such as \S", action.help or ""), action

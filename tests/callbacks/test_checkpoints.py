@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loade
 SCORES = (0.2, 0.5, 0.5, 0.4)
 
 
-class Batches(Callback):
+class BatchRecorder(Callback):
     """Records the rows of each train batch by its index in the run."""
 
     def __init__(self, seen: dict[int, list[int]]) -> None:
@@ -57,7 +57,7 @@ def data(crops_root: Path) -> JerseyDataModule:
 
 def everything(seen: dict[int, list[int]]) -> list[Callback]:
     early = EarlyStopping(monitor="val/loss", patience=EPOCHS)
-    return [Batches(seen), EMA(decay=0.9, every_steps=4), early, LearningRate(), FreezeBackbone(freeze_frac=0.2)]
+    return [BatchRecorder(seen), EMA(decay=0.9, every_steps=4), early, LearningRate(), FreezeBackbone(freeze_frac=0.2)]
 
 
 KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {
@@ -113,7 +113,7 @@ def test_saved_steps_are_not_trained_again(
     with pytest.raises(Killed):
         fitted(tmp_path, data, noisy_module(data), KillAt(STEPS + 3), every_steps=every_steps)
     seen: dict[int, list[int]] = {}
-    fitted(tmp_path, data, noisy_module(data), Batches(seen), every_steps=every_steps)
+    fitted(tmp_path, data, noisy_module(data), BatchRecorder(seen), every_steps=every_steps)
     assert min(seen) == first
 
 

@@ -22,7 +22,7 @@ def table(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_each_number_has_a_row_and_a_resumed_run_has_all_epochs(crops_root: Path, tmp_path: Path) -> None:
+def test_each_label_has_a_row_and_a_resumed_run_has_all_epochs(crops_root: Path, tmp_path: Path) -> None:
     """A label without a folder, even one that is not a number, has a row; batches beyond the limit are counted."""
     names = ("01", "A7", "00", "0")
     data = tiny_data(crops_root, labels=names, sampler_power=0.5)
@@ -31,7 +31,7 @@ def test_each_number_has_a_row_and_a_resumed_run_has_all_epochs(crops_root: Path
             callbacks = (DatasetStatistics(), SamplerDistribution())
             fitted(tmp_path / folder, data, tiny_module(data), *callbacks, stop_after=stop_after, limit_batches=1)
     header, *rows = table(tmp_path / "parts" / "dataset.csv")
-    assert header == ["number", *SPLITS]
+    assert header == ["label", *SPLITS]
     assert [row[0] for row in rows] == list(names)
     for name, *counts in rows:
         assert [int(count) for count in counts] == [len(list((crops_root / s / name).glob("*"))) for s in SPLITS]

@@ -9,7 +9,7 @@ import torch
 from helpers.small_run import STEPS, fitted, tiny_data, tiny_module
 from torch import Tensor, nn
 
-from jersey.callbacks.monitoring import FILE, StopOnNonFinite
+from jersey.callbacks.monitoring import NOT_FINITE, StopOnNonFinite
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 
@@ -51,9 +51,9 @@ def fit(folder: Path, data: JerseyDataModule, instead: dict[int, float], **setti
 def test_crops_of_the_first_non_finite_batch_are_listed_and_no_checkpoint_is_saved(
     data: JerseyDataModule, tmp_path: Path, value: float, first: int, every_steps: int | None, kept: int
 ) -> None:
-    with pytest.raises(UserError, match=rf"the loss is {value} since optimizer step {first}, .*{FILE}"):
+    with pytest.raises(UserError, match=rf"the loss is {value} since optimizer step {first}, .*{NOT_FINITE}"):
         fit(tmp_path, data, dict.fromkeys(range(first, 99), value), every_steps=every_steps)
-    with (tmp_path / FILE).open(encoding="utf-8", newline="") as file:
+    with (tmp_path / NOT_FINITE).open(encoding="utf-8", newline="") as file:
         listed = [row["file"] for row in csv.DictReader(file)]
     data.train_sampler.set_epoch(1)
     start = (first - 1) % STEPS * 8
@@ -63,7 +63,7 @@ def test_crops_of_the_first_non_finite_batch_are_listed_and_no_checkpoint_is_sav
 
 def test_fewer_consecutive_losses_do_not_stop_the_run(data: JerseyDataModule, tmp_path: Path) -> None:
     assert fit(tmp_path, data, {2: NAN, 3: NAN, 5: INF, 6: NAN})["global_step"] == 3 * STEPS
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / NOT_FINITE).exists()
 
 
 def test_max_steps_below_one_is_rejected() -> None:

@@ -147,7 +147,7 @@ def test_per_class_table_has_the_expected_scores(tmp_path: Path) -> None:
     logits_NK = torch.tensor([[5.0, 0, 1, -9], [6, 0, 1, -9], [0, 1, 5, -9], [4, 2, 1, -9]])
     evaluation = Evaluation(logits_NK, torch.tensor([0, 0, 0, 1]), torch.arange(4))
     rows = evaluate(PerClassTable(), evaluation, ("0", "00", "01", "7"), tmp_path, ())
-    columns = ("number", "support", "recall", "precision", "f1", "auroc")
+    columns = ("label", "support", "recall", "precision", "f1", "auroc")
     assert [tuple(row) for row in rows] == [columns] * 4
     # Two of the three pairs of a "0" and the "00" rank the "0" higher; the "00" ranks above all three.
     assert [[float(cell) if cell else None for cell in list(row.values())[1:]] for row in rows] == [
@@ -170,7 +170,7 @@ def test_files_follow_the_rows_of_the_split_and_unusual_names_are_kept(tmp_path:
         ["c, d.png", "", "0", "0", "1"],
     ]
     (tmp_path / "predictions_test.csv").unlink()
-    rows = evaluate(DigitErrors(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
+    evaluate(DigitErrors(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
     rows = table(tmp_path / "errors_test.csv")
     assert [(row["file"], row["label"], row["predicted"], row["error"]) for row in rows] == [
         (str(paths[1]), "Ж7", "00", "other"),

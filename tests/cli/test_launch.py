@@ -197,9 +197,10 @@ def test_a_run_writes_all_files_and_is_never_overwritten(launch: Launch, crops_r
     assert "Warning" not in result.stderr
     assert "warning: no effect: trainer.clip_norm=0.0" in result.stderr
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
-    left = "config.txt config.json config.py config_diff.txt provenance.json labels_mapping.json metrics.csv model.onnx"
-    left += " report.md confusion_matrix_val.png confusion_matrix_test.png checkpoints/best.ckpt checkpoints/last.ckpt"
-    for name in left.split():
+    names = "config.txt config.json config.py config_diff.txt provenance.json labels_mapping.json metrics.csv"
+    names += " model.onnx report.md confusion_matrix_val.png confusion_matrix_test.png"
+    names += " checkpoints/best.ckpt checkpoints/last.ckpt"
+    for name in names.split():
         assert (folder / name).stat().st_size > 0, name
     for image in folder.glob("*.png"):
         with Image.open(image) as opened:

@@ -83,7 +83,7 @@ def test_one_pair_of_runs_compares_two_models_by_mcnemars_test(tmp_path: Path) -
     )
     text = command(a, "--", b).stdout
     assert "no difference shown" in text
-    assert "better by" in text.split("crops of")[1].splitlines()[0]
+    assert "A is better on" in text.split("crops of")[1].splitlines()[0]
     assert "McNemar" in text
     assert "these two trained models" in text
 

@@ -16,7 +16,7 @@ from jersey.config.paths import parameters
 
 
 def tables(text: str) -> dict[str, dict[str, list[str]]]:
-    """Returns the values by part and path, from a diff removed double spaces in its values."""
+    """Returns the values by part and path, from a diff without double spaces in its values."""
     found = {}
     for table in text.split("\n\n"):
         head, *rows = [re.split("  +", line) for line in table.splitlines()]

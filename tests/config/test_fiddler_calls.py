@@ -2,7 +2,7 @@
 
 import fiddle as fdl
 import pytest
-from helpers.config_graphs import assert_works_or_says_why
+from helpers.config_graphs import assert_works_or_raises_user_error
 from helpers.config_targets import Experiment, example
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,4 +58,4 @@ def test_a_wrong_fiddler_call_raises_a_user_error_of_one_line(call: str, part: s
 
 @given(st.text() | st.text().map(lambda text: f"fewer_epochs({text})"))
 def test_a_random_fiddler_call_works_or_raises_a_user_error(call: str) -> None:
-    assert_works_or_says_why(lambda: apply_fiddler(example(), call))
+    assert_works_or_raises_user_error(lambda: apply_fiddler(example(), call))

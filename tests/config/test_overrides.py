@@ -5,7 +5,7 @@ from typing import Any
 import fiddle as fdl
 import pytest
 import torch
-from helpers.config_graphs import assert_works_or_says_why
+from helpers.config_graphs import assert_works_or_raises_user_error
 from helpers.config_targets import Data, Ema, example, named
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,7 +152,7 @@ ENDINGS = PATHS.map(lambda path: path.rpartition(".")[2])
 @given(st.one_of(st.text(), st.tuples(PATHS | ENDINGS | st.text(), st.text()).map("=".join)))
 def test_a_random_override_works_or_raises_a_user_error(override: str) -> None:
     config = example()
-    assert_works_or_says_why(lambda: apply_override(config, override))
+    assert_works_or_raises_user_error(lambda: apply_override(config, override))
     as_text(config)
 
 

@@ -11,7 +11,7 @@ import fiddle as fdl
 import pytest
 import torch
 from fiddle.experimental import serialization
-from helpers.config_graphs import assert_works_or_says_why
+from helpers.config_graphs import assert_works_or_raises_user_error
 from helpers.config_targets import positional
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -188,7 +188,7 @@ def test_a_damaged_document_is_read_or_raises_a_user_error(number: int, value: A
     def read() -> None:
         assert isinstance(from_json(json.dumps(document), PACKAGES), fdl.Buildable)
 
-    assert_works_or_says_why(read)
+    assert_works_or_raises_user_error(read)
 
 
 def test_a_cycle_of_references_raises_an_error() -> None:

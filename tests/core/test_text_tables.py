@@ -1,3 +1,5 @@
+"""Tables as aligned text and as Markdown."""
+
 from jersey.core.tables import format_table, markdown_table
 
 

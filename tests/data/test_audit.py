@@ -21,7 +21,7 @@ GOOD = encoded(crop("00", 300), quality=90)
 PNG = encoded(crop("00", 301), "PNG")
 DAMAGED = {
     b"": "is empty",
-    b"no image at all": "is not an image of a known kind",
+    b"no image at all": "is not an image in a supported format",
     GOOD[:15]: "cannot be decoded",
     GOOD[: len(GOOD) // 2]: "cannot be decoded",
     GOOD[:-200]: "cannot be decoded",
@@ -34,6 +34,7 @@ def sentences(audit: Audit, kind: str) -> list[str]:
 
 
 def run_audit(root: Path, labels: tuple[str, ...] | None = None) -> Audit:
+    """Audits a data set as every run does."""
     splits = read_splits(root)
     image_meta = {name: decode_all(split.paths, None, description="test")[0] for name, split in splits.items()}
     return fast_audit(root, splits, image_meta, skipped={}, labels=labels)

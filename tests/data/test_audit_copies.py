@@ -106,8 +106,8 @@ def test_near_pairs_agree_with_brute_force(
     count = min(len(left), len(right))
     arrays = [np.array(values[:count], np.uint64) for values in (left, right)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "ROWS", tile[0])
-        patch.setattr(search, "COLUMNS", tile[1])
+        patch.setattr(search, "TILE_ROWS", tile[0])
+        patch.setattr(search, "TILE_COLUMNS", tile[1])
         tiles = list(near_pairs(*arrays, max_distance=distance))
     found = [pair for i, j in tiles for pair in zip(i.tolist(), j.tolist(), strict=True)]
     pairs = [(i, j) for j in range(count) for i in range(j)]

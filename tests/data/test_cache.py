@@ -93,7 +93,7 @@ def test_a_write_just_after_decoding_is_noticed(paths: list[Path], folder: Path)
         assert crops.images_NCHW[0, 0, 0, 0] == level
 
 
-def test_other_settings_give_other_crops_and_changes_of_rows_stay_in_memory(paths: list[Path], folder: Path) -> None:
+def test_other_settings_have_other_crops_and_changes_of_rows_stay_in_memory(paths: list[Path], folder: Path) -> None:
     load(paths, folder, settings="stretch")
     assert load(paths, folder, settings="letterbox")[1] == len(paths)
     crops, decoded = load(paths, folder, settings="stretch")
@@ -136,7 +136,7 @@ def test_rows_are_the_good_images_in_order_and_a_second_start_decodes_nothing(
         for meta, path in zip(crops.image_meta_N, good, strict=True):
             np.testing.assert_array_equal(meta, read_meta(path.read_bytes(), path))
         assert {row: each.path for row, each in crops.bad.items()} == {row: paths[row] for row in rows}
-        assert all(("known kind" if row % 2 else "empty") in each.reason for row, each in crops.bad.items())
+        assert all(("supported format" if row % 2 else "empty") in each.reason for row, each in crops.bad.items())
     assert decoded == [len(good), len(good), 0]
 
 
@@ -164,7 +164,7 @@ def test_a_cache_folder_that_cannot_be_created_causes_one_warning(
     assert str(place) in record.message
 
 
-@pytest.mark.parametrize("room_kb", [0, 600])  # room for no file, and for that of the pixels alone
+@pytest.mark.parametrize("room_kb", [0, 600])  # for no file, and for the file of the pixels without its sidecar
 def test_a_full_disk_causes_one_warning_and_leaves_no_file(
     paths: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, room_kb: int
 ) -> None:

@@ -61,6 +61,7 @@ def rows(data: JerseyDataModule, split: str) -> list[int]:
 
 
 def same(left: list[Batch], right: list[Batch]) -> bool:
+    """Returns whether two lists of batches are equal, bit for bit."""
     return len(left) == len(right) and all(
         torch.equal(value, other[name])  # type: ignore[arg-type, literal-required]
         for one, other in zip(left, right, strict=True)
@@ -102,7 +103,7 @@ def test_val_and_test_are_the_same_in_every_pass_and_for_every_seed(root: Path, 
     assert rows(data, split) == list(range(10))
 
 
-def test_both_layouts_give_identical_batches(root: Path, tmp_path: Path) -> None:
+def test_both_layouts_have_identical_batches(root: Path, tmp_path: Path) -> None:
     for split in SPLITS:
         shutil.copytree(root / split, tmp_path / split / "images")
         rows = [

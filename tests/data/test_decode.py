@@ -36,7 +36,7 @@ OPAQUE_BELOW_HW1 = np.full((24, 40, 1), 65535, np.uint16)
 OPAQUE_BELOW_HW1[:5] = 0
 PALETTE_P3 = np.array([[200, 10, 30], [5, 250, 60], [90, 20, 240]], dtype=np.uint8)
 # 16-bit gray whose high byte is GRAY_HW and whose low byte is noise.
-WIDE_HW = GRAY_HW.astype(np.uint16) * 256 + np.random.default_rng(0).integers(0, 256, GRAY_HW.shape, dtype=np.uint16)
+GRAY_16_HW = GRAY_HW.astype(np.uint16) * 256 + np.random.default_rng(0).integers(0, 256, GRAY_HW.shape, dtype=np.uint16)
 
 
 def _paletted() -> Image.Image:
@@ -51,7 +51,7 @@ def _gray_with_alpha() -> Image.Image:
 
 
 RGB, GRAY = Image.fromarray(RGB_HW3), Image.fromarray(GRAY_HW)
-BIG_ENDIAN = Image.frombytes("I;16B", GRAY_HW.shape[::-1], WIDE_HW.astype(">u2").tobytes())
+BIG_ENDIAN = Image.frombytes("I;16B", GRAY_HW.shape[::-1], GRAY_16_HW.astype(">u2").tobytes())
 # The image, the suffixes of its files, the mode in which Pillow opens them if that matters, the expected pixels, and
 # the tolerance.
 KINDS = {
@@ -60,9 +60,9 @@ KINDS = {
     "gray": (GRAY, ("png", "tif", "gif"), None, gray3(GRAY_HW), 0),
     "lossy gray": (GRAY, ("jpg",), None, gray3(GRAY_HW), LOSSY),
     "one bit": (Image.fromarray(GRAY_HW > 100), ("png",), None, gray3((GRAY_HW > 100) * np.uint8(255)), 0),
-    "16 bit gray": (Image.fromarray(WIDE_HW), ("png", "tif"), None, gray3(GRAY_HW), 0),
+    "16 bit gray": (Image.fromarray(GRAY_16_HW), ("png", "tif"), None, gray3(GRAY_HW), 0),
     "16 bit gray, big end first": (BIG_ENDIAN, ("tif",), "I;16B", gray3(GRAY_HW), 0),
-    "16 bit gray in 32": (Image.fromarray(WIDE_HW.astype(np.int32)), ("tif",), "I", gray3(GRAY_HW), 0),
+    "16 bit gray in 32": (Image.fromarray(GRAY_16_HW.astype(np.int32)), ("tif",), "I", gray3(GRAY_HW), 0),
     "gray with alpha": (_gray_with_alpha(), ("png",), "LA", gray3(np.where(GRAY_HW > 100, GRAY_HW, 0)), 0),
     "palette": (_paletted(), ("png", "gif", "bmp", "tif"), None, PALETTE_P3[GRAY_HW % 3], 0),
     "cmyk": (RGB.convert("CMYK"), ("jpg", "tif"), "CMYK", RGB_HW3, LOSSY),
@@ -88,7 +88,7 @@ def test_every_kind_of_pixels_becomes_rgb(tmp_path: Path, kind: str, suffix: str
 @pytest.mark.parametrize(
     ("content", "expected_HW3"),
     [
-        (b"P5 40 24 65535\n" + WIDE_HW.astype(">u2").tobytes(), gray3(GRAY_HW)),
+        (b"P5 40 24 65535\n" + GRAY_16_HW.astype(">u2").tobytes(), gray3(GRAY_HW)),
         (png_16_bit(RGB_HW3.astype(np.uint16) * 256 + 77), RGB_HW3),
         (png_16_bit(np.concatenate([RGB_HW3.astype(np.uint16) * 257, OPAQUE_BELOW_HW1], axis=-1)), CUT_HW3),
     ],
@@ -139,7 +139,7 @@ def test_the_exif_orientation_is_undone(tmp_path: Path, orientation: int, suffix
     quality = {} if suffix in ("png", "tif") else {"quality": 95}
     save_oriented(tmp_path / f"a.{suffix}", Image.fromarray(RGB_HW3), orientation=orientation, **quality)
     assert distance(decode(tmp_path / f"a.{suffix}"), RGB_HW3) <= (25 if quality else 0)
-    save_oriented(tmp_path / "a.png", Image.fromarray(WIDE_HW), orientation=orientation)
+    save_oriented(tmp_path / "a.png", Image.fromarray(GRAY_16_HW), orientation=orientation)
     np.testing.assert_array_equal(decode(tmp_path / "a.png"), gray3(GRAY_HW))
 
 
@@ -165,14 +165,14 @@ def numbered(tmp_path: Path) -> list[Path]:
 def test_many_files_keep_their_rows_in_threads_and_bad_ones_are_reported(numbered: list[Path]) -> None:
     reds, threads = {}, set()
 
-    def keep(row: int, pixels_HW3: np.ndarray) -> None:
+    def store(row: int, pixels_HW3: np.ndarray) -> None:
         reds[row] = int(pixels_HW3[0, 0, 0])
         threads.add(threading.current_thread())
 
     for path in numbered[3:10]:
         path.write_bytes(b"")
     good = [*range(3), *range(10, 50)]
-    image_meta_N, bad = decode_all(numbered, keep, description="test")
+    image_meta_N, bad = decode_all(numbered, store, description="test")
     assert sorted(reds.items()) == [(row, row) for row in good]
     assert threading.main_thread() not in threads
     for row in good:
@@ -191,6 +191,6 @@ def test_damaged_pixels_are_not_noticed_in_headers_alone(numbered: list[Path]) -
     assert (bad, image_meta_N["width_px"].tolist()) == ({}, [5] * 50)
 
 
-def test_an_error_in_keep_is_not_mistaken_for_a_bad_image(numbered: list[Path]) -> None:
+def test_an_error_in_store_is_not_mistaken_for_a_bad_image(numbered: list[Path]) -> None:
     with pytest.raises(ZeroDivisionError):
         decode_all(numbered, lambda row, pixels: 1 // 0, description="test")

@@ -40,7 +40,7 @@ def opened(tree: Tree, **settings: object) -> JerseyDataModule:
     return data
 
 
-def test_they_are_the_last_rows_and_not_a_label(tree: Tree) -> None:
+def test_illegible_crops_are_the_last_rows_and_not_a_label(tree: Tree) -> None:
     splits = read_splits(tree.root)
     assert label_map(splits).names == LABELS
     with pytest.raises(UserError, match="has 'illegible', which is not a class"):
@@ -90,7 +90,9 @@ def test_crops_that_are_not_used_are_excluded_and_reported(
     assert data.class_counts == [1, 1, 1]
 
 
-def test_by_default_they_are_trained_on_without_a_message(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+def test_illegible_crops_are_trained_on_by_default_without_a_message(
+    tree: Tree, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, logger="jersey"):
         data = opened(tree)
     counts = Counter(int(label) for batch in data.train_dataloader() for label in batch["labels"])

@@ -49,7 +49,7 @@ def test_hidden_files_and_folders_are_ignored(root: Path) -> None:
     touch(root / "train" / "._rows.jsonl")
     (root / ".git").mkdir()
     assert read_splits(root) == before
-    root.rename(hidden := root.with_name(".cache"))
+    hidden = root.rename(root.with_name(".cache"))
     assert len(read_splits(hidden)["train"]) == 3
 
 
@@ -69,7 +69,7 @@ def test_each_split_has_its_own_layout(annotated: Path) -> None:
     assert rows(read_splits(annotated)["test"]) == [("0", "z.jpg")]
 
 
-def test_both_layouts_give_the_same_rows_in_the_same_order(tmp_path: Path) -> None:
+def test_both_layouts_have_the_same_rows_in_the_same_order(tmp_path: Path) -> None:
     names = {"0": ["b.jpg", "a.jpg", "10.jpg", "2.jpg"], "00": ["b2.jpg", "B.jpg"], "9": ["z.jpg"], "10": ["é.jpg"]}
     folders, annotations = tmp_path / "folders", tmp_path / "annotations"
     for split in SPLITS:

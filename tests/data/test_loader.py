@@ -21,7 +21,7 @@ def split() -> InMemorySplit:
     return InMemorySplit(images_NCHW, torch.arange(COUNT) % 3)
 
 
-def in_order(split: InMemorySplit, *, device: torch.device = CPU, **settings: Any) -> BatchLoader:
+def loader_in_order(split: InMemorySplit, *, device: torch.device = CPU, **settings: Any) -> BatchLoader:
     return BatchLoader(split, SequentialSampler(split.labels_N), device=device, **settings)
 
 
@@ -30,7 +30,7 @@ def in_order(split: InMemorySplit, *, device: torch.device = CPU, **settings: An
 def test_every_crop_comes_once_with_its_label_in_batches_of_one_size(
     split: InMemorySplit, batch_size: int, drop_last: bool
 ) -> None:
-    loader = in_order(split, batch_size=batch_size, drop_last=drop_last)
+    loader = loader_in_order(split, batch_size=batch_size, drop_last=drop_last)
     batches = list(loader)
     lengths = [len(batch["labels"]) for batch in batches]
     assert len(lengths) == len(loader)
@@ -50,8 +50,8 @@ def test_the_epoch_reaches_the_sampler(split: InMemorySplit) -> None:
 
     sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
     loader = BatchLoader(split, sampler, batch_size=4, device=CPU)
-    assert rows(0).tolist() == sampler.draw(0).tolist()
-    assert rows(1).tolist() == sampler.draw(1).tolist() != sampler.draw(0).tolist()
+    assert rows(0).tolist() == sampler.epoch_indices(0).tolist()
+    assert rows(1).tolist() == sampler.epoch_indices(1).tolist() != sampler.epoch_indices(0).tolist()
 
 
 def rows_by_rank(split: InMemorySplit, processes: int, *, batch_size: int, drop_last: bool) -> list[list[Tensor]]:
@@ -92,7 +92,7 @@ def test_processes_see_every_crop_once_in_equally_many_equal_batches(
 
 
 def test_a_padded_batch_has_full_size(split: InMemorySplit) -> None:
-    *_, last = in_order(split, batch_size=4, rank=1, processes=2)
+    *_, last = loader_in_order(split, batch_size=4, rank=1, processes=2)
     assert last["indices"].tolist() == [9, PADDING]
     assert len(last["images"]) == len(last["labels"]) == 2
 
@@ -111,7 +111,7 @@ def test_the_error_for_an_indivisible_batch_size_names_a_divisible_one(batch_siz
 def test_batches_for_a_gpu_are_on_the_gpu(split: InMemorySplit, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jersey.data.loader.GPU_FRACTION", 0.25 if fits else 0.0)
     device = torch.device("cuda", 0)
-    loader = in_order(split, batch_size=4, device=device)
+    loader = loader_in_order(split, batch_size=4, device=device)
     assert loader.split.images_NCHW.is_cuda == fits
     batches = list(loader)
     assert all(value.device == device for batch in batches for value in (batch["images"], batch["labels"]))
@@ -120,7 +120,7 @@ def test_batches_for_a_gpu_are_on_the_gpu(split: InMemorySplit, fits: bool, monk
 
 @pytest.mark.gpu
 def test_batches_of_a_split_on_the_gpu_do_not_synchronize(split: InMemorySplit) -> None:
-    batches = iter(in_order(split, batch_size=4, device=torch.device("cuda", 0)))
+    batches = iter(loader_in_order(split, batch_size=4, device=torch.device("cuda", 0)))
     next(batches)  # copies the order of the epoch
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jersey.data.resize import PARTS, resampling_weights, resize
+from jersey.data.resize import WEIGHT_SCALE, ResizeMode, resampling_weights, resize, resize_image
 
 # Heights and widths before and after: smaller, larger, one axis each, odd, thin, and a single pixel.
 SIZES = [
@@ -44,6 +44,18 @@ def test_stretch_equals_torchs_antialiased_bilinear_resize(before: tuple[int, in
 
 
 @pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+@pytest.mark.parametrize(("before", "after"), [*SIZES, ((64, 64), (64, 64))])
+def test_one_image_on_the_host_has_the_same_pixels(
+    mode: ResizeMode, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    image_1Chw = noise(1, *before)
+    expected_1CHW = resize(image_1Chw, height_px=after[0], width_px=after[1], mode=mode)
+    image_hw3 = image_1Chw[0].permute(1, 2, 0).numpy()
+    resized_CHW = resize_image(image_hw3, height_px=after[0], width_px=after[1], mode=mode)
+    assert torch.equal(torch.from_numpy(resized_CHW), expected_1CHW[0])
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
 @pytest.mark.parametrize("size", [(224, 224), (37, 61), (1, 1), (1024, 768)])
 def test_an_image_of_the_output_size_is_unchanged(mode: str, size: tuple[int, int]) -> None:
     images_BChw = noise(1, *size)
@@ -69,7 +81,7 @@ def test_the_order_of_summation_changes_no_pixel(before: tuple[int, int], after:
         exact_BCHW = rows_Hh.double() @ exact_BChW.round()
         resized_BCHW = resize(images_BChw, height_px=after[0], width_px=after[1], mode=mode)  # type: ignore[arg-type]
         assert torch.equal(resized_BCHW.double(), exact_BCHW.round().clamp(0, 255))
-        assert max(exact_BChW.max(), exact_BCHW.max()) * PARTS < 2**24
+        assert max(exact_BChW.max(), exact_BCHW.max()) * WEIGHT_SCALE < 2**24
 
 
 @pytest.mark.parametrize(("before", "inner"), [((100, 50), (64, 32)), ((50, 100), (32, 64)), ((16, 32), (32, 64))])

@@ -49,7 +49,7 @@ def test_crops_and_classes_are_sampled_floor_or_ceil_of_their_expectation(
 ) -> None:
     classes_N = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts_K)), counts_K))
     balanced = BalancedSampler(classes_N.tolist(), power=power, seed=seed)
-    sample_N = balanced.draw(epoch)
+    sample_N = balanced.epoch_indices(epoch)
     assert sample_N.shape == classes_N.shape
 
     counts = np.array(counts_K, dtype=float)
@@ -78,7 +78,7 @@ def test_on_average_every_crop_of_a_class_is_sampled_equally_often() -> None:
     """Over 400 epochs, within the binomial deviation of a crop that is sampled floor or ceil times."""
     epochs = 400
     balanced = sampler(power=1.0)
-    times_N = sum(np.bincount(balanced.draw(epoch), minlength=len(CLASSES_N)) for epoch in range(epochs))
+    times_N = sum(np.bincount(balanced.epoch_indices(epoch), minlength=len(CLASSES_N)) for epoch in range(epochs))
     expected_N = (len(CLASSES_N) / 4 / np.array(COUNTS_K))[CLASSES_N]
     part_N = expected_N % 1
     deviations_N = (times_N - epochs * expected_N) / np.sqrt(epochs * part_N * (1 - part_N))
@@ -87,7 +87,7 @@ def test_on_average_every_crop_of_a_class_is_sampled_equally_often() -> None:
 
 def test_the_choice_of_crops_of_a_frequent_class_is_random() -> None:
     """Not every third crop is taken: neighbors in file order are sampled together about as often as by chance."""
-    sample_N = sampler(power=1.0).draw(0)
+    sample_N = sampler(power=1.0).epoch_indices(0)
     gaps = np.diff(np.sort(sample_N[sample_N < COUNTS_K[0]]))
     assert (gaps == 1).mean() == pytest.approx(321 / 4 / COUNTS_K[0], abs=0.2)
     assert gaps.max() > 5
@@ -95,17 +95,17 @@ def test_the_choice_of_crops_of_a_frequent_class_is_random() -> None:
 
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     balanced = sampler(power=0.5)
-    first = balanced.draw(0).tolist()
-    assert first == balanced.draw(0).tolist() == sampler(power=0.5).draw(0).tolist() == list(balanced)
-    assert first != sampler(power=0.5, seed=1).draw(0).tolist()
+    first = balanced.epoch_indices(0).tolist()
+    assert first == balanced.epoch_indices(0).tolist() == sampler(power=0.5).epoch_indices(0).tolist() == list(balanced)
+    assert first != sampler(power=0.5, seed=1).epoch_indices(0).tolist()
     balanced.set_epoch(3)
-    assert first != list(balanced) == list(balanced) == balanced.draw(3).tolist()
+    assert first != list(balanced) == list(balanced) == balanced.epoch_indices(3).tolist()
     assert len(balanced) == len(first) == len(CLASSES_N)
 
 
 def test_the_order_is_mixed() -> None:
     """Neither class nor file order shows in it: neighbors correlate no more than by chance, about 1 / sqrt(321)."""
-    sample_N = sampler(power=1.0).draw(0)
+    sample_N = sampler(power=1.0).epoch_indices(0)
     for values_N in (CLASSES_N[sample_N].astype(float), sample_N.astype(float)):
         assert abs(np.corrcoef(values_N[:-1], values_N[1:])[0, 1]) < 5 / np.sqrt(len(values_N))
         assert abs(np.corrcoef(values_N, np.arange(len(values_N)))[0, 1]) < 5 / np.sqrt(len(values_N))
@@ -113,7 +113,7 @@ def test_the_order_is_mixed() -> None:
 
 def test_overfit_indices_are_the_first_of_epoch_zero_in_every_batch_of_every_epoch() -> None:
     labels_N, power = [0] * 12 + [1] * 4 + [2] * 2, 0.5
-    first = BalancedSampler(labels_N, power=power, seed=3).draw(0)[:6].tolist()
+    first = BalancedSampler(labels_N, power=power, seed=3).epoch_indices(0)[:6].tolist()
     sampler = BalancedSampler(labels_N, power=power, seed=3, overfit_indices=6)
     for epoch in (0, 5):
         sampler.set_epoch(epoch)
@@ -133,7 +133,7 @@ def test_illegible_crops_are_sampled_as_one_additional_class(
     expected_K = with_class.expected_counts(num_classes=classes)
     np.testing.assert_allclose(without.expected_counts(num_classes=classes - 1), expected_K[:-1])
     assert without.expected_N.sum() == pytest.approx(len(without))
-    sample_N = without.draw(3)
+    sample_N = without.epoch_indices(3)
     assert len(sample_N) == len(without)
     illegible_count = (sample_N >= len(labeled_N)).sum()
     assert abs(illegible_count - expected_K[-1]) < 1 + 1e-9

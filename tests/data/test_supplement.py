@@ -28,7 +28,7 @@ def test_only_rare_numbers_that_can_be_rendered_get_more_crops(tmp_path: Path) -
     assert not (tmp_path / "rare").exists()
 
 
-def test_the_data_module_trains_on_them_and_evaluates_without(crops_root: Path, tmp_path: Path) -> None:
+def test_the_data_module_trains_on_synthetic_crops_and_evaluates_without_them(crops_root: Path, tmp_path: Path) -> None:
     own = read_splits(crops_root)
     min_per_class = max(own["train"].counts().values()) + 1
     supplement = SyntheticSupplement(folder=str(tmp_path / "rare"), min_per_class=min_per_class, size_px=40, seed=5)
@@ -47,7 +47,7 @@ def test_the_data_module_trains_on_them_and_evaluates_without(crops_root: Path, 
     assert all((crops_root / row.image).is_file() for row in audit.rows)
 
 
-def test_crops_generated_for_another_state_of_the_data_are_refused(crops_root: Path, tmp_path: Path) -> None:
+def test_crops_generated_for_another_state_of_the_data_raise_an_error(crops_root: Path, tmp_path: Path) -> None:
     changed = tmp_path / "changed"
     shutil.copytree(crops_root, changed)
     supplement = SyntheticSupplement(folder=str(tmp_path / "rare"), min_per_class=30, size_px=40)

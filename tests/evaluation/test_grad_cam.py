@@ -72,7 +72,9 @@ def last_block(network: Network) -> nn.Module:
     return network.backbone.get_submodule("layer4")
 
 
-def test_before_pooling_and_a_linear_head_it_is_the_class_activation_map(network: Network, images_BCHW: Tensor) -> None:
+def test_before_pooling_and_a_linear_head_the_map_is_the_class_activation_map(
+    network: Network, images_BCHW: Tensor
+) -> None:
     """The weights are then those of the head: https://arxiv.org/abs/1610.02391, section 3.1."""
     seen: list[Tensor] = []
     with last_block(network).register_forward_hook(lambda _, __, output: seen.append(output)), torch.no_grad():
@@ -89,7 +91,9 @@ def test_before_pooling_and_a_linear_head_it_is_the_class_activation_map(network
 
 @pytest.mark.usefixtures("grad_mode")
 @pytest.mark.parametrize("is_frozen", [False, True])
-def test_it_works_in_any_grad_mode_without_side_effects(network: Network, images_BCHW: Tensor, is_frozen: bool) -> None:
+def test_grad_cam_works_in_any_grad_mode_without_side_effects(
+    network: Network, images_BCHW: Tensor, is_frozen: bool
+) -> None:
     network.backbone.get_submodule("layer2").eval()  # a mixture of modes must be restored
     modes = [part.training for part in network.modules()]
     state = {name: value.clone() for name, value in network.state_dict().items()}

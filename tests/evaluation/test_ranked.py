@@ -26,7 +26,7 @@ def test_rows_are_ranked_by_confidence(ranked: RankedPredictions) -> None:
 
 def test_a_caption_has_confidence_prediction_and_label(ranked: RankedPredictions) -> None:
     confidence = LOGITS_NK[1].double().exp()[1] / LOGITS_NK[1].double().exp().sum()
-    assert ranked.caption(1) == (f"{100 * confidence.item():.1f}% for 00", "label 0")
+    assert ranked.caption(1) == (f"{100 * confidence.item():.1f} % for 00", "label 0")
     assert ranked.caption(3)[1] == "label A7"
 
 

@@ -98,9 +98,9 @@ def write_tracklet(folder: Path, number: str, frames: list[tuple[str, int]]) -> 
 
 
 def test_confident_frames_outweigh_others_and_a_roster_excludes_numbers(predictor: Predictor, tmp_path: Path) -> None:
-    write_tracklet(tmp_path / "tracks", "0", [("0", 255), ("00", 60), ("0", 255)])
-    write_tracklet(tmp_path / "tracks", "23", [("10", 40), ("10", 40), ("23", 255)])
-    tracklets = read_tracklets(predictor, tmp_path / "tracks")
+    write_tracklet(tmp_path / "tracklets", "0", [("0", 255), ("00", 60), ("0", 255)])
+    write_tracklet(tmp_path / "tracklets", "23", [("10", 40), ("10", 40), ("23", 255)])
+    tracklets = read_tracklets(predictor, tmp_path / "tracklets")
     assert [LABELS[tracklet.label] for tracklet in tracklets] == ["0", "23"]
     settings = {"correlation": predictor.frame_correlation, "threshold": 0.5}
     scored = tracklet_scores(tracklets, predictor.numbers, rosters=(0, 2, 5), **settings)  # type: ignore[arg-type]
@@ -111,18 +111,18 @@ def test_confident_frames_outweigh_others_and_a_roster_excludes_numbers(predicto
     assert found[3, 0].coverage >= found[1, 0].coverage
     assert found[1, 5].correct == 3  # a roster of all numbers changes nothing
     assert found[1, 2].correct >= 3
-    write_tracklet(tmp_path / "tracks", "99", [("0", 255)])
+    write_tracklet(tmp_path / "tracklets", "99", [("0", 255)])
     with pytest.raises(UserError, match="tracklets of '99'"):
-        read_tracklets(predictor, tmp_path / "tracks")
+        read_tracklets(predictor, tmp_path / "tracklets")
 
 
 def test_the_command_prints_a_table_and_a_line_of_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = planted_model(tmp_path / "model.onnx")
-    write_tracklet(tmp_path / "tracks", "0", [("0", 255)] * 30)
+    write_tracklet(tmp_path / "tracklets", "0", [("0", 255)] * 30)
     arguments = ["--roster=3", "--min_precision=0.95"]
-    monkeypatch.setattr(sys, "argv", ["tracklets", str(model), str(tmp_path / "tracks"), *arguments])
+    monkeypatch.setattr(sys, "argv", ["tracklets", str(model), str(tmp_path / "tracklets"), *arguments])
     tracklets.main()
     *_, last = capsys.readouterr().out.splitlines()
     assert [each["correct"] for each in json.loads(last)["scores"]] == [30, 30, 10, 10, 3, 3, 1, 1]

@@ -70,7 +70,7 @@ def test_every_fiddler_changes_the_baseline(fiddler: str) -> None:
 
 
 def test_overfit_batch_removes_mixing() -> None:
-    """Without mixing, no value is set."""
+    """A config without mixing gets no value for it."""
     plain, mixing = (configs.get_experiment("resnet18_baseline")() for _ in range(2))
     mixing.module.mix = fdl.Config(CutMix, alpha=1.0)
     for config in (plain, mixing):
@@ -84,7 +84,7 @@ def test_overfit_batch_removes_mixing() -> None:
 def test_small_version_trains_a_step_and_each_kind_of_network_is_exported(
     name: str, shrink: Callable[[fdl.Buildable], None], tmp_path: Path
 ) -> None:
-    """Export takes longest, and is the same for experiments that differ only in data, loss or augmentation."""
+    """Only one experiment per kind of network is exported: export takes longest and depends only on the network."""
     shrunk = {each: configs.get_experiment(each)() for each in NAMES}
     for config in shrunk.values():
         shrink(config)

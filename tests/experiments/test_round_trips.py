@@ -5,6 +5,7 @@ from typing import Any
 
 import fiddle as fdl
 import pytest
+from helpers.config_graphs import same
 from helpers.registered import EXPERIMENTS, FIDDLERS
 
 from jersey import config as configs
@@ -12,13 +13,6 @@ from jersey.config.saved import from_json
 from jersey.lint.checks import PACKAGES
 
 CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
-
-
-def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
-    """Returns whether two configs have equal values and equal sharing, in the same order."""
-    assert configs.diff(first, second) == ""
-    assert configs.as_text(first) == configs.as_text(second)
-    return first == second
 
 
 def round_trip(config: fdl.Buildable, name: str) -> fdl.Buildable:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
-from helpers.illegible_crops import EACH, NUMBERS, draw, network, opened
+from helpers.illegible_crops import EACH, NUMBERS, network, opened, write_crops
 from helpers.small_run import small_trainer, tiny_module
 
 from jersey.data.datamodule import JerseyDataModule
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loade
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> JerseyDataModule:
-    return opened(draw(tmp_path_factory.mktemp("crops"), "folders"))
+    return opened(write_crops(tmp_path_factory.mktemp("crops"), "folders"))
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ class Exported(NamedTuple):
     variants: list[Variant]
 
 
-def made(
+def exported_variants(
     network: Network,
     path: Path,
     crops: Crops,
@@ -53,10 +53,10 @@ def exported(network: Network, float32: Path, crops: Crops, tmp_path_factory: py
     path = Path(shutil.copy(float32, tmp_path_factory.mktemp("all")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(variants, "MIN_SPEEDUP", 0.0)
-        return Exported(path, made(network, path, crops, "fp16", "int8", "static"))
+        return Exported(path, exported_variants(network, path, crops, "fp16", "int8", "static"))
 
 
-def surface(model: onnx.ModelProto) -> list[tuple[str, bytes]]:
+def interface(model: onnx.ModelProto) -> list[tuple[str, bytes]]:
     """Returns names, types and axes of inputs and outputs."""
     return [(each.name, each.type.SerializeToString()) for each in (*model.graph.input, *model.graph.output)]
 
@@ -76,7 +76,7 @@ def test_variants_have_the_interface_and_metadata_of_the_float32_file(exported: 
     assert {file.name for file in path.parent.iterdir()} == {"model.onnx", *files}
     for variant in found:
         model = onnx.load(path.with_name(variant.file))
-        assert (surface(model) == surface(onnx.load(path))) is (variant.name != "static")
+        assert (interface(model) == interface(onnx.load(path))) is (variant.name != "static")
         metadata = {each.key: each.value for each in model.metadata_props if each.key != "sha256"}
         assert metadata == {**OnnxModel(path).metadata, "variant": variant.name}
         assert metadata["labels_sha256"] == LABELS.sha256
@@ -139,13 +139,13 @@ def test_a_variant_that_disagrees_is_not_written_and_an_older_file_is_removed(
 ) -> None:
     older = path.with_name("model.int8.onnx")
     older.write_bytes(b"of an earlier export")
-    (found,) = made(network, path, crops, "int8", is_dark=True)
+    (found,) = exported_variants(network, path, crops, "int8", is_dark=True)
     assert found.parity
     agreement = found.parity.agreement
     assert agreement < 0.99
-    assert f"{agreement:.2%} of 30 validation crops" in found.refused
+    assert f"{100 * agreement:.2f} % of 30 validation crops" in found.refused
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
-    (lenient,) = made(network, path, crops, "int8", is_dark=True, min_agreement=agreement)
+    (lenient,) = exported_variants(network, path, crops, "int8", is_dark=True, min_agreement=agreement)
     assert lenient.refused == ""
     assert older.exists()
     # Libraries print nothing.
@@ -160,7 +160,7 @@ def test_a_variant_that_is_not_faster_is_not_written(
     """The speedup must hold in three of four pairs, whatever the median; "static" does not have to be faster."""
     monkeypatch.setattr(variants, "MIN_SPEEDUP", 2.0)
     monkeypatch.setattr(variants, "speedup", lambda *_: Ratio(3.0, 1.9, 4.0))
-    found, static = made(network, path, crops, "int8", "static")
+    found, static = exported_variants(network, path, crops, "int8", "static")
     assert "it is 3.000 (1.900 to 4.000) times as fast" in found.refused
     assert "validation crops" not in found.refused
     assert static.refused == ""
@@ -216,7 +216,7 @@ def test_static_takes_one_size(exported: Exported, crops: Crops) -> None:
 def test_static_has_no_open_vocabulary(crops: Crops, path: Path) -> None:
     network = trained(crops, CompositionalHead(features=8, labels=LABELS))
     export(network, path, crops)
-    made(network, path, crops, "static", min_agreement=0.0)
+    exported_variants(network, path, crops, "static", min_agreement=0.0)
     static, float32 = OnnxModel(path.with_name("model.static.onnx")), OnnxModel(path)
     assert float32.outputs == ("logits", "probabilities", "open_vocabulary_probabilities")
     assert static.outputs == ("logits", "probabilities")

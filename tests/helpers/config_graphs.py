@@ -37,14 +37,14 @@ def graphs(draw: st.DrawFn) -> fdl.Config[Any]:
 
 
 def same(first: fdl.Buildable, second: fdl.Buildable) -> bool:
-    """Returns whether values, sharing (also of collections, which Fiddle's `==` compares) and order are equal."""
+    """Returns whether values, order and sharing are equal; Fiddle's `==` also compares the sharing of collections."""
     assert diff(first, second) == ""
     assert as_text(first) == as_text(second)
     return first == second
 
 
-def assert_works_or_says_why(change: Callable[[], object]) -> None:
-    """Asserts that any input leads to a change or to a UserError of one line."""
+def assert_works_or_raises_user_error(change: Callable[[], object]) -> None:
+    """Asserts that a change returns or raises a UserError of one line."""
     message = ""
     try:
         change()

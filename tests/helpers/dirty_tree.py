@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -75,7 +74,6 @@ class Tree:
     def __init__(self, root: Path, layout: Layout) -> None:
         self.root = root
         self.layout = layout
-        self.lines: dict[str, list[str]] = defaultdict(list)
         self.count = 0
         for split in SPLITS:
             (root / split).mkdir(parents=True)

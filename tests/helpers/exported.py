@@ -17,7 +17,7 @@ TEMPERATURE = 0.5
 
 
 def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) -> Path:
-    """Exports `model.onnx` with random weights and thresholds of invented predictions, which never reach 0.99."""
+    """Exports `model.onnx` with random weights and thresholds for invented predictions, which never reach 0.99."""
     torch.manual_seed(seed)
     network = small_network(labels=LABELS)
     if is_open_vocabulary:
@@ -25,13 +25,13 @@ def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) 
         torch.nn.init.normal_(network.head.parts.weight)
     network(torch.randint(0, 256, (16, 3, *SIZE_PX)))  # statistics for batch normalization
     settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, resize_mode="stretch", temperature=TEMPERATURE)
-    metadata = {"experiment": "tiny", **calibrate(_answers(60), _answers(60)).metadata}
+    metadata = {"experiment": "tiny", **calibrate(_correct_predictions(60), _correct_predictions(60)).metadata}
     write_onnx(ExportModule(network, settings), folder / "model.onnx", metadata)
     return folder / "model.onnx"
 
 
-def _answers(crops: int) -> Predictions:
-    """Returns correct predictions with increasing confidence."""
+def _correct_predictions(crops: int) -> Predictions:
+    """Returns predictions that are all correct, with increasing confidence."""
     labels_N = torch.arange(crops) % len(LABELS)
     logits_NK = torch.nn.functional.one_hot(labels_N).double() * torch.linspace(1, 6, crops)[:, None]
     return Predictions(logits_NK.numpy(), labels_N.numpy())

@@ -1,4 +1,4 @@
-"""A small data set with illegible crops, and trainings on it.
+"""A small data set with illegible crops, and a training on it.
 
 The number is the position of a bright square on a dark background; illegible crops have a second square.
 """
@@ -24,11 +24,11 @@ from jersey.training.optimizers import sgd
 
 NUMBERS = ("0", "00", "01")
 SIZE_PX = 16
-EACH = {"train": (16, 14), "val": (7, 6), "test": (5, 4)}  # crops of each number, and illegible ones
+EACH = {"train": (16, 14), "val": (7, 6), "test": (5, 4)}  # numbers of crops of each number, and of illegible ones
 EPOCHS = 2
 
 
-def draw(root: Path, layout: str, *, seed: int = 0) -> Path:
+def write_crops(root: Path, layout: str, *, seed: int = 0) -> Path:
     """Writes the same crops in either layout, in tracklets of three."""
     rng = np.random.default_rng(seed)
     for split, (legible, illegible) in EACH.items():
@@ -61,13 +61,13 @@ def opened(root: Path, **settings: Any) -> JerseyDataModule:
 
 
 def network(*, labels: Labels) -> Network:
-    """Has one more layer than the other tiny networks, because a low confidence takes two layers."""
+    """Has one more layer than the other tiny networks, because one layer cannot learn a low confidence."""
     layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 32), nn.ReLU())
     return Network(nn.Sequential(*layers), nn.Linear(32, len(labels)))
 
 
 def record_fit(root: Path, folder: Path) -> None:
-    """Trains in any number of processes, on which nothing depends, and writes `seen.<rank>.pt` to `folder`."""
+    """Trains in any number of processes, which must not affect the result; writes `seen.<rank>.pt` to `folder`."""
     with process_group():
         data = opened(root)
         module = tiny_module(

@@ -35,7 +35,7 @@ def imported_packages() -> dict[str, set[str]]:
     return found
 
 
-def drawing(order: list[str]) -> str:
+def matrix(order: list[str]) -> str:
     """Formats one row per package, with an `x` below the number of each package that it imports."""
     imports, width = imported_packages(), max(map(len, order))
     lines = [" " * (width + 4) + " ".join(f"{number:2}" for number in range(1, len(order) + 1))]
@@ -45,10 +45,10 @@ def drawing(order: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_drawing(text: str, order: list[str]) -> str:
+def with_matrix(text: str, order: list[str]) -> str:
     """Returns the document with an updated matrix."""
     before, rest = text.split(BEGIN)
-    return before + BEGIN + drawing(order) + END + rest.split(END)[1]
+    return before + BEGIN + matrix(order) + END + rest.split(END)[1]
 
 
 def order_of(text: str) -> list[str]:
@@ -59,4 +59,4 @@ def order_of(text: str) -> list[str]:
 
 if __name__ == "__main__":
     content = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(with_drawing(content, order_of(content)), encoding="utf-8")
+    DOCUMENT.write_text(with_matrix(content, order_of(content)), encoding="utf-8")

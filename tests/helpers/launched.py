@@ -1,7 +1,7 @@
 """Runs the real `launch.py`, or another program, in a process that is forked from one that has imported torch.
 
-Importing torch and Lightning takes longer than most of the tested behavior. The program, its flags and its exit are as
-in a fresh process; `tests/cli/test_launch.py` and `tests/test_docs.py` also start fresh ones.
+Importing torch and Lightning takes longer than most of the tested behavior. The program has the same flags, output and
+exit code as in a fresh process; `tests/cli/test_launch.py` and `tests/test_docs.py` also start fresh ones.
 """
 
 import atexit

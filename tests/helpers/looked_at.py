@@ -1,4 +1,4 @@
-"""One training, validation and test with all callbacks that write figures and tables, for many tests."""
+"""A run with all callbacks that write figures and tables, at whose outputs many tests look."""
 
 from dataclasses import dataclass
 from functools import partial

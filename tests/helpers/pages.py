@@ -32,7 +32,7 @@ def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]
 
 
 def run_afresh(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a command of `launch.py` in a process that has imported nothing."""
+    """Runs a command of `launch.py` in a fresh process."""
     words = shlex.split(command.partition("uv run launch.py")[2])
     command_here = [sys.executable, str(LAUNCH), *words]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
@@ -54,6 +54,7 @@ def run_program(text: str, cwd: Path, *arguments: str) -> subprocess.CompletedPr
 
 
 def commands(part: str) -> list[str]:
+    """Returns the commands of the pages that contain `part`."""
     found = [command for command in COMMANDS if part in command]
     assert found, f"no page has a command with {part}"
     return found

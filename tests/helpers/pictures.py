@@ -17,6 +17,6 @@ def is_color(image: Image.Image, color: str, *, within: int = 8) -> np.ndarray:
     return difference_HW3.max(axis=2) < within
 
 
-def grey_of(color: str) -> float:
+def gray_of(color: str) -> float:
     """Returns the brightness of a color, 0 to 1 (Rec. 601)."""
     return float(np.dot(to_rgb(color), (0.299, 0.587, 0.114)))

@@ -1,4 +1,4 @@
-"""An experiment to plant values in, and a long-tailed index of crops that do not exist."""
+"""A baseline config, in which tests plant values, and a long-tailed index of crops that do not exist."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,4 +36,5 @@ def baseline(*changes: str | Change, root: str = "/nowhere") -> Any:
 
 
 def sentences(kind: str, config: Any, data: Mapping[str, Split] | None = SPLITS) -> list[str]:
+    """Returns the findings of one kind, "no effect" or "interaction", without that prefix."""
     return [each.removeprefix(f"{kind}: ") for each in findings(effects(config, data)) if each.startswith(f"{kind}: ")]

@@ -17,7 +17,7 @@ HEADER = ("file", "bytes", "label", "predicted", "confidence", "label_probabilit
 
 def run_folder(
     folder: Path,
-    read: Sequence[str],
+    predicted: Sequence[str],
     *,
     true: Sequence[str],
     config: str = "lr = 0.001",
@@ -25,17 +25,17 @@ def run_folder(
     stage: str = "finished",
     train: Mapping[str, int] | None = None,
 ) -> Path:
-    """Creates a run that predicted these numbers on `test/<label>/<index>.jpg`."""
+    """Creates a run that predicted these numbers for crops `test/<label>/<index>.jpg` with the labels `true`."""
     folder.mkdir(parents=True)
     (folder / "status.json").write_text(json.dumps({"stage": stage, "epochs": 1}), encoding="utf-8")
     (folder / "config.txt").write_text(f"seed = {seed}\n{config}\n", encoding="utf-8")
     rows = [
         (f"test/{label}/{index}.jpg", 1000 + index, label, number, 0.5, 0.5, 1)
-        for index, (label, number) in enumerate(zip(true, read, strict=True))
+        for index, (label, number) in enumerate(zip(true, predicted, strict=True))
     ]
     write_csv(folder / "predictions_test.csv", HEADER, rows)
     if train is not None:
-        write_csv(folder / "dataset.csv", ("number", "train", "val", "test"), [(n, c, 0, 0) for n, c in train.items()])
+        write_csv(folder / "dataset.csv", ("label", "train", "val", "test"), [(n, c, 0, 0) for n, c in train.items()])
     return folder
 
 

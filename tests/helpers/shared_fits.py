@@ -1,7 +1,7 @@
-"""Trainings in one or several processes, to be compared: nothing in them depends on the number of processes.
+"""Trainings in one or several processes, whose results must be equal.
 
 They have no batch normalization, which on the CPU uses the crops of one process, and no augmentation, whose random
-numbers differ between processes; "random" has both.
+numbers differ between processes. Only the training "random" has both.
 """
 
 from collections.abc import Callable, Sequence

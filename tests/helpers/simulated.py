@@ -1,7 +1,7 @@
-"""Simulated runs: whether each is correct on each crop, by a model with known accuracies.
+"""Simulates whether runs with known expected accuracies are correct on crops.
 
-A run is correct on a crop if the crop's difficulty, in part common to all runs and in part random, stays below the
-run's skill. Difficulties are normal, so that a run's expected accuracy is exact.
+A run is correct on a crop if the crop's difficulty is below the run's skill. Part of the difficulty is common to all
+runs, and the rest is random. Difficulties are normally distributed, so that the expected accuracy of a run is exact.
 
 Shapes: S runs, N crops.
 """
@@ -11,14 +11,14 @@ from statistics import NormalDist
 
 import numpy as np
 
-SHARED = 0.8  # fraction of the difficulty's variance; errors of runs at 90 % then have a correlation of 0.5
+SHARED = 0.8  # fraction of the variance that is common; errors of runs at 90 % then have a correlation of 0.5
 
 
 def side(rng: np.random.Generator, hard_N: np.ndarray, *, runs: int, accuracy: float, seed_spread: float) -> np.ndarray:
     """Returns whether each run is correct on each crop, bool [S,N].
 
     Args:
-        rng: generator of seeds and the random part of the difficulty.
+        rng: generator of the runs' skills and of the random part of the difficulty.
         hard_N: common part of the difficulty, standard normal.
         runs: number of runs S.
         accuracy: expected accuracy over seeds and crops.

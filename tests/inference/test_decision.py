@@ -44,7 +44,7 @@ def test_each_row_is_decided_independently() -> None:
     assert len({prediction.number for prediction in alone}) == 3
 
 
-def test_below_the_threshold_it_abstains_but_returns_the_likeliest() -> None:
+def test_below_the_threshold_the_rule_abstains_but_returns_the_likeliest() -> None:
     assert decide(0, 0.5, 0, 0.5, 0, threshold=0.5).number == "00"
     prediction = decide(0.2, 0.4, 0.2, 0.1, 0.1, threshold=0.41)
     assert prediction.number is None

@@ -46,7 +46,7 @@ def test_arrays_a_batch_files_and_a_folder_have_the_same_predictions(model: Path
     assert predictor.predict(files[0]) == predictor.predict(str(files[0])) == one_by_one[0]
 
 
-def test_it_abstains_below_the_confidence_for_the_precision(model: Path) -> None:
+def test_the_predictor_abstains_below_the_confidence_for_the_precision(model: Path) -> None:
     for precision in (0.95, 0.98):
         predictor = Predictor(model, min_precision=precision)
         for certainty in range(1, 256, 20):

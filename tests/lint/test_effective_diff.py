@@ -54,7 +54,7 @@ def sections(text: str) -> dict[str, list[str]]:
         ("ema.decay=0.999", {"EMA"}),
         ("sampler_power=1.0", {"class balance"}),
         ("class_weight_power=0.5", {"class balance"}),
-        ("noise.std=0.1", {"augmentation, measured on 64 crops"}),
+        ("noise.std=0.1", {"augmentation (measured on 64 crops)"}),
         ("seed=4", set()),
     ],
 )
@@ -79,7 +79,7 @@ def test_curves_are_shown_side_by_side_with_their_peaks(baseline: Any) -> None:
     assert rates[1] == pytest.approx([rate / 10 for rate in rates[0]], rel=1e-3)
     assert rates[0][-1] == pytest.approx(1e-6)
     assert line.startswith(
-        f"{title}: base peak 0.0001 at step 204 of 1,020 (20%), slow peak 1e-05 at step 204 of 1,020"
+        f"{title}: base peak 0.0001 at step 204 of 1,020 (20 %), slow peak 1e-05 at step 204 of 1,020"
     )
 
 
@@ -107,10 +107,10 @@ def test_classes_are_a_table_followed_by_the_imbalance(baseline: Any) -> None:
     assert list(rows) == sorted(LONG_TAIL, key=lambda name: (len(name), name))
     crops = sum(LONG_TAIL.values())
     assert rows["00"][1] == "4"
-    assert rows["00"][-3:] == [f"{4 / crops:.2%}", "->", f"{1 / len(LONG_TAIL):.2%}"]
-    assert rows["00"][3:6] == ["1.000", "->", f"{crops / len(LONG_TAIL) / 4:.3f}"]
-    assert lines[-2] == "old: commonest 0 to rarest 00: 30 to 1 in crops, 30 to 1 in the loss"
-    assert lines[-1] == "new: commonest 0 to rarest 00: 30 to 1 in crops, 1 to 1 in the loss"
+    assert rows["00"][-5:] == [f"{400 / crops:.2f}", "%", "->", f"{100 / len(LONG_TAIL):.2f}", "%"]
+    assert rows["00"][4:7] == ["1.000", "->", f"{crops / len(LONG_TAIL) / 4:.3f}"]
+    assert lines[-2] == "old: 0 (most frequent) has 30 times the crops and 30 times the loss of 00 (rarest)"
+    assert lines[-1] == "new: 0 (most frequent) has 30 times the crops and 1 times the loss of 00 (rarest)"
 
 
 def test_the_label_map_lists_added_and_moved_labels(baseline: Any) -> None:
@@ -127,7 +127,7 @@ def test_the_label_map_lists_added_and_moved_labels(baseline: Any) -> None:
 
 def test_a_new_operation_is_shown_beside_a_dash(baseline: Any) -> None:
     new = baseline(part("module.augment.grain", fdl.Config(Noise, std=0.2)))
-    lines = sections(effective_diff(baseline(), new))["augmentation, measured on 64 crops"]
+    lines = sections(effective_diff(baseline(), new))["augmentation (measured on 64 crops)"]
     (grain,) = [line for line in lines if line.startswith("grain")]
     assert grain.split()[-2] == "-"
     assert float(grain.split()[-1]) > 5

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import config_parts
 from helpers.config_parts import baseline, part
-from helpers.illegible_crops import draw
+from helpers.illegible_crops import write_crops
 from helpers.planted import LONG_TAIL, splits
 from lightning.pytorch.callbacks import Callback
 
@@ -97,8 +97,8 @@ def test_the_fraction_of_the_loss_agrees_with_a_manual_calculation() -> None:
     )
     assert computed.classes is not None
     assert [(name, each.crops) for name, each in computed.classes.items()] == [("0", 8), ("00", 2)]
-    for said, wanted in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
-        assert (said.probability, said.weight, said.loss_fraction) == pytest.approx(wanted)
+    for found, expected in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
+        assert (found.probability, found.weight, found.loss_fraction) == pytest.approx(expected)
 
 
 def test_a_pinned_label_without_crops_has_no_weight() -> None:
@@ -225,7 +225,7 @@ def test_supplementary_crops_are_counted_but_not_generated(crops_root: Path, tmp
 
 @pytest.mark.parametrize("illegible", ["train", "score", "drop"])
 def test_illegible_crops_are_counted_as_in_a_run(tmp_path: Path, illegible: str) -> None:
-    root = draw(tmp_path / "crops", "folders")
+    root = write_crops(tmp_path / "crops", "folders")
     config = baseline(f"root={root}", "batch_size=8", "sampler_power=0.5", f"illegible={illegible}")
     computed = effects(config)
     data = fdl.build(config.data)(seed=0)

@@ -22,7 +22,7 @@ def features_BD() -> Tensor:
 
 def digits_alone(head: CompositionalHead, features_BD: Tensor) -> Tensor:
     """Returns logits [B,N] of all numbers by length and digits alone."""
-    return (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(~head.legible_N, -torch.inf)
+    return (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(~head.predictable_N, -torch.inf)
 
 
 def trained(labels: Labels = LABELS, *, seed: int = 0, holistic_scale: float = 0.5) -> CompositionalHead:
@@ -68,7 +68,7 @@ def test_without_the_holistic_term_logits_are_sums_of_digits(features_BD: Tensor
 
 
 @pytest.mark.parametrize(
-    ("labels", "legible"),
+    ("labels", "predictable"),
     [
         (("23", "45", "7", "007"), {"3", "5", "7", "23", "25", "27", "43", "45", "47"}),
         (("23", "45"), {"23", "25", "43", "45"}),
@@ -76,10 +76,12 @@ def test_without_the_holistic_term_logits_are_sums_of_digits(features_BD: Tensor
         (NUMBERS, set(NUMBERS)),
     ],
 )
-def test_numbers_of_trained_digits_are_legible(labels: tuple[str, ...], legible: set[str]) -> None:
+def test_numbers_of_trained_lengths_and_digits_can_be_predicted(labels: tuple[str, ...], predictable: set[str]) -> None:
     scores_BN = trained(Labels(labels)).open_vocabulary_logits(torch.ones(2, FEATURES))
     assert not scores_BN.isnan().any()
-    assert {number for number, score in zip(NUMBERS, scores_BN[1].tolist(), strict=True) if score > -1e30} == legible
+    assert {
+        number for number, score in zip(NUMBERS, scores_BN[1].tolist(), strict=True) if score > -1e30
+    } == predictable
 
 
 @hypothesis.given(st.integers(0, 10**6), st.floats(0.01, 3))
@@ -92,7 +94,7 @@ def test_labels_keep_their_differences_and_are_never_raised(seed: int, holistic_
     columns = [NUMBERS.index(name) for name in labels.names[:-1]]
     shift_BK = head(features_BD)[:, :-1] - both_BN[:, columns]
     torch.testing.assert_close(shift_BK, shift_BK[:, :1].expand_as(shift_BK), atol=1e-4, rtol=1e-4)
-    change_BN = (both_BN - alone_BN).nan_to_num()  # the difference of two infinities is nan
+    change_BN = (both_BN - alone_BN).nan_to_num()  # the difference of two infinities is NaN
     others = sorted(set(range(len(NUMBERS))) - set(columns))
     assert change_BN[:, others].abs().max() == 0
     torch.testing.assert_close(change_BN[:, columns].amax(dim=1), torch.zeros(20), atol=1e-5, rtol=0)

@@ -47,7 +47,9 @@ def test_unseen_numbers_are_predicted(head: CompositionalHead) -> None:
 def test_the_holistic_term_causes_no_error_on_unseen_numbers(head: CompositionalHead) -> None:
     features_BD, shown = crops_of(UNSEEN, each=200, seed=2)
     label_B = torch.tensor([NUMBERS.index(number) for number in shown])
-    alone_BN = (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(~head.legible_N, -torch.inf)
+    alone_BN = (head.parts(features_BD) @ head.open_vocabulary_composition_PN).masked_fill(
+        ~head.predictable_N, -torch.inf
+    )
     alone_B = alone_BN.argmax(dim=1) == label_B
     both_B = head.open_vocabulary_logits(features_BD).argmax(dim=1) == label_B
     assert 0 < alone_B.sum() < len(label_B)

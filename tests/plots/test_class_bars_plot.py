@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.pictures import assert_nothing_touches_the_border, grey_of, is_color
+from helpers.pictures import assert_nothing_touches_the_border, gray_of, is_color
 from PIL import Image
 
 from jersey.plots.canvas import DARK, PALE, RED
@@ -76,7 +76,7 @@ def test_bars_are_fractions_of_the_split_and_of_an_epoch() -> None:
     """The split has a ratio of 3 to 1; the epoch, twice as long, one of 1 to 1."""
     image = without_legend(sampler_bars(np.array([300, 100]), np.array([400, 400]), ["1", "2"], title=""))
     natural, sampled = bar_lengths(image, PALE), bar_lengths(image, DARK)
-    assert grey_of(PALE) - grey_of(DARK) > 0.3
+    assert gray_of(PALE) - gray_of(DARK) > 0.3
     assert natural[0] / natural[1] == pytest.approx(3, rel=0.05)
     assert sampled[0] == pytest.approx(sampled[1], rel=0.05)
     assert sampled[0] == pytest.approx(2 * natural[1], rel=0.05)

@@ -30,7 +30,7 @@ def test_at_most_six_confusions_are_listed_the_worst_first() -> None:
 
 @pytest.mark.parametrize(
     ("correct", "crops", "words"),
-    [(5, 5, "100% of 5"), (999, 1000, "99% of 1000"), (0, 3, "0% of 3"), (2, 3, "66% of 3"), (0, 0, "no crops")],
+    [(5, 5, "100 % of 5"), (999, 1000, "99 % of 1000"), (0, 3, "0 % of 3"), (2, 3, "66 % of 3"), (0, 0, "no crops")],
 )
 def test_only_classes_without_an_error_have_100_percent(correct: int, crops: int, words: str) -> None:
     assert recall_in_words(correct, crops) == words

@@ -65,8 +65,8 @@ def test_the_named_edge_is_at_the_point(
 
 def test_width_px_is_the_width_of_the_rendered_text() -> None:
     sheet = Sheet()
-    sheet.write("100% of 41", 0, 0, at="left")
-    assert sheet.rendered().width == width_px("100% of 41") + 2 * MARGIN_PX
+    sheet.write("100 % of 41", 0, 0, at="left")
+    assert sheet.rendered().width == width_px("100 % of 41") + 2 * MARGIN_PX
     assert width_px("11111") > width_px("1111")
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers.pictures import assert_nothing_touches_the_border, grey_of, is_color
+from helpers.pictures import assert_nothing_touches_the_border, gray_of, is_color
 from PIL import Image
 
 from jersey.plots.canvas import DARK, RED
@@ -107,5 +107,5 @@ def test_the_last_loss_is_halfway_between_the_others(losses: tuple[float, ...], 
 
 @pytest.mark.parametrize("styles", [LOSSES, SCORES, {str(i): style for i, style in enumerate(RATE_STYLES)}])
 def test_lines_of_a_panel_differ_in_grayscale(styles: Styles) -> None:
-    styles_in_gray = [(style.get("ls", "-"), round(grey_of(style["color"]), 1)) for style in styles.values()]
+    styles_in_gray = [(style.get("ls", "-"), round(gray_of(style["color"]), 1)) for style in styles.values()]
     assert len(set(styles_in_gray)) == len(styles)

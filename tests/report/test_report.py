@@ -41,7 +41,7 @@ def evaluation(pairs: list[tuple[int, int]]) -> Evaluation:
 
 
 @pytest.fixture
-def result(tmp_path: Path) -> ReportContent:
+def content(tmp_path: Path) -> ReportContent:
     """Eight of ten predictions are correct; "0" is predicted as "00" twice, and "7" has no crop."""
     sampler = BalancedSampler([0] * 6 + [1] * 3 + [2], power=1.0, seed=0)
     test = evaluation([(0, 0)] * 4 + [(0, 1)] * 2 + [(1, 1)] * 3 + [(2, 2)])
@@ -58,12 +58,12 @@ def result(tmp_path: Path) -> ReportContent:
     )
 
 
-def page(result: ReportContent) -> str:
-    return as_markdown("run", report_page(result))
+def page(content: ReportContent) -> str:
+    return as_markdown("run", report_page(content))
 
 
-def test_the_page_states_metrics_errors_and_calibration(result: ReportContent) -> None:
-    text = page(result)
+def test_the_page_states_metrics_errors_and_calibration(content: ReportContent) -> None:
+    text = page(content)
     lead = "**Test accuracy 80.0 % (8 / 10), 95 % interval 49.0 % to 94.3 %**"
     assert text.splitlines()[2] == lead
     headings = ["Run", "Config changes", "Metrics", "Errors", "Calibration and abstention", "Exported model"]
@@ -71,48 +71,48 @@ def test_the_page_states_metrics_errors_and_calibration(result: ReportContent) -
     assert "3 of 4 in val, 3 in test" in text
     assert "| 0 against 00 | 2 | 0 predicted as 00 (2x) |" in text
     # The sampler balances the three labels, and the loss weight of one is 2; the lowest recall comes first.
-    table = text[text.index("lowest test recall") :].splitlines()[4:8]
-    assert table[0] == '| "0" | 6 | 4 (67%) | 6 | 33.33% | 1.000 | 25.00% |'
-    assert table[1] == '| "00" | 3 | 3 (100%) | 3 | 33.33% | 2.000 | 50.00% |'
-    assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100%)"], [""]]
-    assert "commonest 0 to rarest 01: 6 to 1 in crops, 1 to 1 in the loss" in text
+    table = text[text.index("lowest test recall (3 of 3)") :].splitlines()[4:8]
+    assert table[0] == '| "0" | 6 | 4 (67 %) | 6 | 33.33 % | 1.000 | 25.00 % |'
+    assert table[1] == '| "00" | 3 | 3 (100 %) | 3 | 33.33 % | 2.000 | 50.00 % |'
+    assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100 %)"], [""]]
+    assert "0 (most frequent) has 6 times the crops and 1 times the loss of 01 (rarest)" in text
     assert "divided by 1.500" in text
     before = "0.0800 (95 % interval 0.0050 to 0.0200; 0.0040 under perfect calibration) before scaling, and 0.0100"
     assert before in text
     assert "| ece |" not in text, "the calibration error is stated once"
-    assert "| 95% | 0.6000 | 90.0% | 80.0% | 96.00% |" in text
-    assert "| 99% | not reached | - | - | - |" in text
-    assert "| 3 | 4 | 50.0% (15.0% to 85.0%) |" in text
+    assert "| 95 % | 0.6000 | 90.0 % | 80.0 % | 96.00 % |" in text
+    assert "| 99 % | not reached | - | - | - |" in text
+    assert "| 3 | 4 | 50.0 % (15.0 % to 85.0 %) |" in text
     assert "int8" not in text
     assert "this is the registered experiment" in text
 
 
-def test_a_test_split_without_errors_is_stated(result: ReportContent) -> None:
-    assert "The test split has no errors." in page(replace(result, test=evaluation([(0, 0), (1, 1)])))
+def test_a_test_split_without_errors_is_stated(content: ReportContent) -> None:
+    assert "The test split has no errors." in page(replace(content, test=evaluation([(0, 0), (1, 1)])))
 
 
-def test_the_difference_from_the_registered_experiment_is_shown(result: ReportContent) -> None:
-    text = page(replace(result, config_diff="trainer\ntrainer.epochs  30  5\n"))
+def test_the_difference_from_the_registered_experiment_is_shown(content: ReportContent) -> None:
+    text = page(replace(content, config_diff="trainer\ntrainer.epochs  30  5\n"))
     assert "```text\ntrainer\ntrainer.epochs  30  5\n```" in text
     assert "this is the registered experiment" not in text
 
 
-def test_only_figures_in_the_run_folder_are_shown(result: ReportContent) -> None:
-    assert "![" not in page(result)
+def test_only_figures_in_the_run_folder_are_shown(content: ReportContent) -> None:
+    assert "![" not in page(content)
     for name in ("curves.png", "confusion_matrix_test.png"):
-        Image.new("RGB", (2, 2)).save(result.folder / name)
-    assert page(result).count("![") == 2
-    assert as_html("run", report_page(result), result.folder).count("data:image/png") == 2
+        Image.new("RGB", (2, 2)).save(content.folder / name)
+    assert page(content).count("![") == 2
+    assert as_html("run", report_page(content), content.folder).count("data:image/png") == 2
 
 
-def test_ties_and_variants_are_listed_with_measurements_and_reasons(result: ReportContent) -> None:
-    parity = replace(result.exported.parity, ties=["val/00/a_b.jpg"], accuracy=0.7, disagreements=["val/0/a.jpg"])
+def test_ties_and_variants_are_listed_with_measurements_and_reasons(content: ReportContent) -> None:
+    parity = replace(content.exported.parity, ties=["val/00/a_b.jpg"], accuracy=0.7, disagreements=["val/0/a.jpg"])
     fp16, slower = replace(parity, disagreements=[]), Ratio(0.5, 0.4, 0.6)
     variants = [
         Variant("int8", "model.int8.onnx", "", parity, Ratio(3.0, 2.5, 3.25), 11_600_000),
         Variant("fp16", "model.fp16.onnx", "it is slower", fp16, slower, 22_000_000),
     ]
-    text = page(replace(result, exported=replace(result.exported, parity=parity, variants=variants)))
+    text = page(replace(content, exported=replace(content.exported, parity=parity, variants=variants)))
     assert "val/00/a\\_b.jpg" in text
-    assert "| model.int8.onnx | 90.00% | 70.00% | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
-    assert "| model.fp16.onnx | 100.00% | 70.00% | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text
+    assert "| model.int8.onnx | 90.00 % | 70.00 % | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
+    assert "| model.fp16.onnx | 100.00 % | 70.00 % | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text

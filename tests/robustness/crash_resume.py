@@ -65,7 +65,7 @@ def _watch(calls: Counter[str], kind: str, fatal_call: int) -> None:
     """Counts the calls of each kind, and kills the process in the fatal one."""
 
     def counted(this: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def instead(*arguments: Any, **settings: Any) -> Any:
+        def call_and_count(*arguments: Any, **settings: Any) -> Any:
             result = call(*arguments, **settings)
             calls[this] += 1
             if this == kind and calls[this] == fatal_call:
@@ -74,7 +74,7 @@ def _watch(calls: Counter[str], kind: str, fatal_call: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
-        return instead
+        return call_and_count
 
     for owner, function, this in (
         (os, "fsync", "before a file is in place"),
@@ -126,10 +126,11 @@ def measure(folder: Path, changes: Sequence[str], *, runs: int, seed: int) -> li
     rng, rows = random.Random(seed), []
     for number in tqdm(range(runs), desc="kills", unit="run"):
         arguments = (folder, changes, workdir, f"killed-{number}")
-        order = enumerate(
-            rng.sample(KINDS, len(KINDS)), start=1
-        )  # early kills first, so that every later one finds work left
-        hits = [kind for turn, kind in order if killed(arguments, kind, rng, summary, turn / len(KINDS))]
+        hits = []
+        for turn, kind in enumerate(rng.sample(KINDS, len(KINDS)), start=1):
+            # The first kills are early ones, so that every later kill finds work left.
+            if killed(arguments, kind, rng, summary, turn / len(KINDS)):
+                hits.append(kind)
         _finish(arguments)
         run = workdir / name / f"killed-{number}"
         rows.append((hits, differences(run, workdir / name / "whole")))
@@ -148,10 +149,18 @@ def _finish(arguments: tuple[Any, ...]) -> None:
 def main() -> None:
     """Prints the kills and the differences of each run, and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of the run to repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as --fdl_set of launch.py")
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("folder", type=Path, help="folder of the run to repeat, such as runs/quickstart/RUN")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change of its config, such as trainer.epochs=2; may be given several times",
+    )
+    parser.add_argument("--kills", type=int, default=50, help="number of kills, such as 8 (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the moments of the kills, such as 1 (default: %(default)s)"
+    )
     options = parser.parse_args()
     with exit_on_user_error():
         set_up_console()
@@ -162,9 +171,8 @@ def main() -> None:
     for number, (hits, different) in enumerate(rows):
         print(f"run {number}, killed {', '.join(hits)}: {', '.join(different) or 'equal'}")
     kills, equal = sum(len(hits) for hits, _ in rows), sum(not different for _, different in rows)
-    print(
-        json.dumps({"bench": "crash_resume", "seed": options.seed, "kills": kills, "runs": len(rows), "equal": equal})
-    )
+    summary = {"bench": "crash_resume", "seed": options.seed, "kills": kills, "runs": len(rows), "equal": equal}
+    print(json.dumps(summary))
 
 
 if __name__ == "__main__":

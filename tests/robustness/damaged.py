@@ -24,13 +24,13 @@ from jersey.core.labels import Labels
 
 DEEP = b"[" * 100_000
 SAVED = {name: configs.to_json(config, name) for name, config in CONFIGS.items()}
-MARK = 987654321
+MARK = 987654321  # stands for a value that is replaced in the text of a config
 
 
 class Kind(NamedTuple):
     """One kind of input.
 
-    Args:
+    Attributes:
         reader: key of `READERS`.
         name: description of the damage.
         content: input of the reader.
@@ -90,15 +90,15 @@ def _row(image: str, label: str = "0") -> bytes:
     return json.dumps({"image": image, "suffix": label}).encode() + b"\n"
 
 
-SEEN = "\x1b]0;owned\x07\x1b[2J"
-SPEAKING = (f"a{SEEN}.png", "a\nerror: all is well.png", "a\r.png", "a\x9b2J.png")
-PLACED = (_stray_image, _image, _class_folder, _annotated_image, _annotated_label)
+# File names that would set a terminal's title, clear it, or print a line of their own.
+DECEPTIVE_NAMES = ("a\x1b]0;owned\x07\x1b[2J.png", "a\nerror: all is well.png", "a\r.png", "a\x9b2J.png")
+PLACES_OF_NAMES = (_stray_image, _image, _class_folder, _annotated_image, _annotated_label)
 OUTSIDE = ("../../../etc/passwd", "/etc/passwd", "0/../../../x.png", "..", "\0", "a\0.png")
 DATA_SETS = [
     *kinds(
         "data set",
         "refused: ",
-        {f"{put.__name__} {name!r}": partial(put, name=name) for put in PLACED for name in SPEAKING},
+        {f"{put.__name__} {name!r}": partial(put, name=name) for put in PLACES_OF_NAMES for name in DECEPTIVE_NAMES},
     ),
     *kinds("data set", "refused: ", {f"annotated {name!r}": partial(_annotated_image, name=name) for name in OUTSIDE}),
     *kinds("annotations", "refused: ", [GOOD_ROWS + _row(name) for name in OUTSIDE]),
@@ -155,7 +155,7 @@ def optimizer_named(module: str, name: str) -> str:
     return json.dumps(renamed(json.loads(SAVED["quickstart"])))
 
 
-NO_LEAF = '"type": "ref", "key": "make_trainer_1", "x": 0,'
+REFERENCE = '"type": "ref", "key": "make_trainer_1", "x": 0,'
 HOSTILE = {
     "os.system": optimizer_named("os", "system"),
     "posix.system": optimizer_named("posix", "system"),
@@ -172,7 +172,7 @@ HOSTILE = {
     "a text for a number": with_value("data.batch_size", '"$(id)"'),
     "a number for a sub-config": with_value("module.optimizer", "3"),
     "a sub-config for a number": with_value("data.batch_size", "0").replace(
-        '"type": "leaf",\n      "value": 0,', NO_LEAF, 1
+        '"type": "leaf",\n      "value": 0,', REFERENCE, 1
     ),
     "another experiment's name": SAVED["quickstart"].replace(
         '"experiment": "quickstart"', '"experiment": "../../quickstart"'
@@ -180,7 +180,7 @@ HOSTILE = {
 }
 CONFIG_KINDS = [
     *kinds("saved configs", "refused: ", {name: text.encode() for name, text in HOSTILE.items()}),
-    *kinds("saved configs", "read$", {"what they are made of": with_value("seed", "7").encode()}),
+    *kinds("saved configs", "read$", {"another seed": with_value("seed", "7").encode()}),
     *kinds("overrides", "refused: ", [("quickstart", each) for each in ("seed=__import__('os')", "=", "seed=\x1b[2J")]),
     *kinds(
         "fiddlers",
@@ -215,13 +215,13 @@ METRICS = [
     *(b"epoch,step,val/loss\n,,1\n", b"epoch,step,val/loss\n1e3,0,1\n", b'epoch,step\n"0,0\n'),
     *(b"epoch,step\n" + b"9" * 5000 + b",0\n", b"epoch,step\n" + b'"' + b"1" * 200_000 + b'",0\n'),
 ]
-NAMED = {"labels": ["0", "00", "01"]}
+WITH_LABELS = {"labels": ["0", "00", "01"]}
 NO_CHECKPOINTS = {
     "nothing": {},
     "a list": [1, 2],
     "no labels": {"state_dict": {}, "epoch": 0, "jersey": {}},
-    "a word for the epoch": {"state_dict": {}, "epoch": "x", "jersey": NAMED},
-    "other weights": {"state_dict": {"a": torch.ones(1)}, "epoch": 0, "jersey": NAMED},
+    "a word for the epoch": {"state_dict": {}, "epoch": "x", "jersey": WITH_LABELS},
+    "other weights": {"state_dict": {"a": torch.ones(1)}, "epoch": 0, "jersey": WITH_LABELS},
     "numbers for labels": {"state_dict": {}, "epoch": 0, "jersey": {"labels": [0, 1]}},
 }
 CUT = {f"the first {frac:.0%}": GOOD_LAST[: int(frac * len(GOOD_LAST))] for frac in (0, 0.5, 0.99)}

@@ -103,15 +103,14 @@ def _cut(image: Image.Image, kind: str, frac: float = 0.5) -> bytes:
     return content[: int(len(content) * frac)]
 
 
-TIFF_COMPRESSIONS, GIF_BOMB = (
-    ("tiff_lzw", "tiff_deflate", "packbits"),
-    b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff",
-)
+TIFF_COMPRESSIONS = ("tiff_lzw", "tiff_deflate", "packbits")
+GIF_BOMB = b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x02\x02D\x01\0;"  # of 65,535 x 65,535 pixels
+# Expected outcomes.
 READ, RENDERED = "read as 48 x 64 RGB", "read as 48 x 64 RGB, as rendered$"
 IN_GRAY = "read as 48 x 64 RGB, as rendered, in gray$"
-NO_IMAGE = "refused or skipped: is not an image of a known kind"
+NO_IMAGE = "refused or skipped: is not an image in a supported format"
 CUT = "refused or skipped: cannot be decoded"
-TOO_LARGE = "refused or skipped: has more than 20000000 pixels"
+TOO_LARGE = "refused or skipped: has more than 20,000,000 pixels"
 BAD_NAME = "refused or skipped: has a name that cannot be shown, with control characters or not in UTF-8"
 
 SUFFIXES = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp", "PPM": "png"}
@@ -119,6 +118,7 @@ Encode = Callable[[Image.Image], bytes]
 
 
 def _whole(expected: str, kind: str, modes: str, **options: Any) -> dict[str, tuple[str, str, Encode]]:
+    """Returns rows of CONTENTS for undamaged files of a kind in each of the modes, which are separated by spaces."""
     found = {}
     for mode in modes.split():
         name = " ".join([kind, mode, *(f"{key}={value}" for key, value in options.items())])
@@ -149,7 +149,7 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     **_whole(RENDERED, "TIFF", "RGB", compression="jpeg"),
     **_whole(READ, "TIFF", "1"),
     **_whole(READ, "TIFF", "1", compression="group4"),
-    **_whole("refused or skipped: has pixels of the kind 'F', which does not define colors", "TIFF", "F"),
+    **_whole("refused or skipped: has pixels in Pillow's mode 'F', which does not define colors", "TIFF", "F"),
     **_whole(RENDERED, "BMP", "RGB P"),
     **_whole(IN_GRAY, "BMP", "L"),
     **_whole(READ, "BMP", "1"),
@@ -174,7 +174,7 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     "1 x 1": ("1x1.png", "read as 1 x 1 RGB", lambda image: saved(image.resize((1, 1)), "PNG")),
     "20,000 x 20,000, whole": ("20000.png", TOO_LARGE, lambda _: whole_bomb(20_000)),
     "60,000 x 60,000, a header": ("60000.png", TOO_LARGE, lambda _: header_of_bomb(60_000)),
-    "GIF of 65,535 x 65,535": ("bomb.gif", TOO_LARGE, lambda _: GIF_BOMB + b"\0\x02\x02D\x01\0;"),
+    "GIF of 65,535 x 65,535": ("bomb.gif", TOO_LARGE, lambda _: GIF_BOMB),
     "16-bit color PNG": ("deep.png", RENDERED, lambda it: png_16_bit(np.asarray(it).astype(np.uint16) * 257)),
     "name with spaces": ("two  words .png", RENDERED, partial(saved, kind="PNG")),
     "name with a newline": ("two\nlines.png", BAD_NAME, partial(saved, kind="PNG")),
@@ -211,9 +211,13 @@ PLACES: dict[str, tuple[str, str, Callable[[Path], None]]] = {
     "folder with the suffix .png": ("folder.png", "ignored", Path.mkdir),
     "20 GB of zeros": (
         "sparse.jpg",
-        "refused or skipped: has 20000000000 bytes",
+        "refused or skipped: has 20,000,000,000 bytes",
         partial(_sparse, size=20_000_000_000),
     ),
-    "a terabyte of zeros": ("huge.jpg", "refused or skipped: has 1099511627776 bytes", partial(_sparse, size=2**40)),
+    "a terabyte of zeros": (
+        "huge.jpg",
+        "refused or skipped: has 1,099,511,627,776 bytes",
+        partial(_sparse, size=2**40),
+    ),
 }
 """File name, expected outcome, and a function that creates the file at a path, by kind."""

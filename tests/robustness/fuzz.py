@@ -178,10 +178,16 @@ def _batch(name: str, counts: Counter[str], seed: int) -> Callable[[], None]:
 
 def main() -> int:
     """Runs the table and the targets, prints the outcomes, and returns the exit code."""
-    parser = argparse.ArgumentParser(prog="PYTHONPATH=tests python -m robustness.fuzz")
-    parser.add_argument("--seconds", type=float, default=60, help="time for all targets together")
-    parser.add_argument("--target", choices=TARGETS, help="fuzz only this target, without the table")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
+    parser = argparse.ArgumentParser(
+        prog="python -m robustness.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="time for all targets together, such as 600 (default: %(default)s)"
+    )
+    parser.add_argument("--target", choices=TARGETS, help="fuzz only this target, such as image, without the table")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the random inputs, such as 1 (default: %(default)s)"
+    )
     flags = parser.parse_args()
     rows = [] if flags.target else [(kind, outcome(kind.reader, kind.content)) for kind in TABLE]
     print("\n".join(format_table([[kind.reader, kind.name[:40], found[:120]] for kind, found in rows])))

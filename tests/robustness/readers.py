@@ -39,7 +39,7 @@ from jersey.runs.metrics_csv import MetricsCsv, read_metrics
 from jersey.runs.provenance import record_start
 from jersey.sweep.table import read_result
 
-CPU_S, MEMORY_BYTES = 20, 2**30
+CPU_S, MEMORY_BYTES = 20, 2**30  # limits of a reader; with more, an input could exhaust the host
 CONFIG_FILES = {"config.txt": "lr = 0.1\n"}
 PROGRAMS = ("git", "uname")  # a run calls them to record its commit and processor
 CONFIGS = {name: configs.get_experiment(name)() for name in EXPERIMENTS}
@@ -65,8 +65,8 @@ def outcome(reader: str, content: Any) -> str:
     assert len(found) < 1000
     grown_bytes = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kib)
     assert grown_bytes < MEMORY_BYTES, f"{grown_bytes / 2**20:.0f} MiB of memory"
-    harm = [action for action in actions if not any(f"Popen ('{program}'," in action for program in PROGRAMS)]
-    assert harm == []
+    harmful = [action for action in actions if not any(f"Popen ('{program}'," in action for program in PROGRAMS)]
+    assert harmful == []
     return "; warned: ".join([found, *(record.getMessage() for record in warnings.buffer)])
 
 
@@ -74,10 +74,10 @@ def outcome(reader: str, content: Any) -> str:
 def _limited_time() -> Iterator[None]:
     """Raises if this process computes for too long; the time of other processes is not counted."""
 
-    def late(signal_number: int, frame: types.FrameType | None) -> None:
+    def raise_timeout(signal_number: int, frame: types.FrameType | None) -> None:
         raise TimeoutError(f"more than {CPU_S} s")
 
-    before = signal.signal(signal.SIGVTALRM, late)
+    before = signal.signal(signal.SIGVTALRM, raise_timeout)
     signal.setitimer(signal.ITIMER_VIRTUAL, CPU_S)
     try:
         yield
@@ -200,7 +200,9 @@ def last_checkpoint(content: bytes, folder: Path) -> str:
     if usable_checkpoint(run) == last:
         return "read"
     previous.write_bytes(content)
-    with pytest.raises(UserError, match=r"last\.ckpt and previous\.ckpt of the run .* are damaged; remove them"):
+    with pytest.raises(
+        UserError, match=r"no usable checkpoint \(last\.ckpt and previous\.ckpt cannot be read\); restore"
+    ):
         usable_checkpoint(run)
     return "refused, and previous.ckpt is used"
 

@@ -34,7 +34,7 @@ from jersey.data.files import images_below
 from jersey.data.resize import resize
 from jersey.inference.onnx_model import OnnxModel
 
-TOLERANCE = 1e-4  # of a logit
+TOLERANCE = 1e-4  # of a logit; float32 sums in another order differ by less
 
 Runtime = Callable[[Path, Sequence[np.ndarray]], RuntimeOutput]
 RUNTIMES: Mapping[str, Runtime] = {"onnxruntime-web": in_onnxruntime_web, "OpenCV DNN": in_opencv}
@@ -156,9 +156,16 @@ def crops_in(folder: Path, max_crops: int) -> list[Path]:
 def main() -> int:
     """Prints a table and a line of JSON; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="a model.onnx")
-    parser.add_argument("folder", type=Path, help="folder of crops, including those in folders below it")
-    parser.add_argument("--crops", type=int, default=500, help="number of crops, evenly spaced over the folder (500)")
+    parser.add_argument("model", type=Path, help="exported file, such as runs/quickstart/RUN/model.onnx")
+    parser.add_argument(
+        "folder", type=Path, help="folder of crops, including those in folders below it, such as generated/test"
+    )
+    parser.add_argument(
+        "--crops",
+        type=int,
+        default=500,
+        help="number of crops, evenly spaced over the folder, such as 100 (default: %(default)s)",
+    )
     with exit_on_user_error():
         set_up_console()
         arguments = parser.parse_args()

@@ -27,21 +27,25 @@ from jersey.bench.harness import machine
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 
-SETTLED = 5
-"""The run from which growth is measured."""
+SETTLED = 5  # the run from which growth is measured
 
 
 class Held(NamedTuple):
-    """The resources of this process at one moment."""
+    """The resources of this process at one moment.
+
+    Attributes:
+        resident_mb: memory in RAM, mapped files included.
+        anonymous_mb: the part of it that is not backed by a file.
+        files: number of open files.
+        threads: number of threads, including those that were not started by Python.
+        children: number of child processes that run, or that were not waited for.
+    """
 
     resident_mb: float
-    """Memory in RAM, mapped files included."""
     anonymous_mb: float
     files: int
     threads: int
-    """Threads, including those that were not started by Python."""
     children: int
-    """Child processes that run, or that were not waited for."""
 
 
 def held() -> Held:
@@ -83,16 +87,21 @@ def growth(found: Sequence[Held]) -> dict[str, float]:
 def main() -> None:
     """Prints one row per run, and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of the run to repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="as --fdl_set of launch.py")
-    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("folder", type=Path, help="folder of the run to repeat, such as runs/quickstart/RUN")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change of its config, such as trainer.epochs=2; may be given several times",
+    )
+    parser.add_argument("--runs", type=int, default=30, help="number of repetitions, such as 10 (default: %(default)s)")
     options = parser.parse_args()
     with exit_on_user_error():
         if options.runs <= SETTLED:
             raise UserError(f"--runs must be more than {SETTLED}, because growth is measured from run {SETTLED}")
-        workdir = Path(
-            tempfile.mkdtemp(prefix="jersey-bench-")
-        )  # kept, because Aim hangs when its repository is deleted
+        # The folder is kept, because Aim hangs when its repository is deleted.
+        workdir = Path(tempfile.mkdtemp(prefix="jersey-bench-"))
         found = []
         print(" ".join(f"{name:>12}" for name in Held._fields))
         for each in soak(options.folder, options.set, runs=options.runs, workdir=workdir):

@@ -57,7 +57,13 @@ print("trained on")
 
 @dataclass
 class Ended:
-    """Exit code and output of a process; a negative code is a signal, and -14 the time limit."""
+    """A process that has ended.
+
+    Attributes:
+        code: exit code; a negative one is a signal, and -14 the time limit.
+        out: its standard output.
+        err: its standard error.
+    """
 
     code: int
     out: str
@@ -125,11 +131,12 @@ tracker.log_image("noise", noise, step=0, epoch=0, subset="val")
     assert_continued_with_one_warning(process)
 
 
-@pytest.mark.parametrize("room_bytes", [2_000_000, 0])  # Aim would wait for more without end; its samples fail first
+# With 2 MB left Aim would wait endlessly for more space; with none its writes of samples fail first.
+@pytest.mark.parametrize("room_bytes", [2_000_000, 0])
 def test_a_disk_that_fills_up_between_two_checks(tmp_path: Path, forker: Forker, room_bytes: int) -> None:
     log_on = """
 from jersey.runs import aim as tracking
-tracking.MIN_FREE_BYTES = 0  # it has looked just before
+tracking.MIN_FREE_BYTES = 0  # as if the last check had been just before
 tracker._timeout_thread._limit_s = 5
 time.sleep(1)
 noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8))

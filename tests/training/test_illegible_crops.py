@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import illegible_crops
 from helpers.countdown import rows_of
-from helpers.illegible_crops import EACH, NUMBERS, draw, opened
+from helpers.illegible_crops import EACH, NUMBERS, opened, write_crops
 from helpers.several_processes import PROCESSES, side_by_side
 from helpers.small_run import KillAt, Killed, assert_same_training, fitted, tiny_module, trainer_in, watch_grids
 from PIL import Image
@@ -46,12 +46,12 @@ CALLBACKS = (
 
 @pytest.fixture(scope="module", params=LAYOUTS)
 def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp(request.param), request.param)
+    return write_crops(tmp_path_factory.mktemp(request.param), request.param)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("folders"), "folders")
+    return write_crops(tmp_path_factory.mktemp("folders"), "folders")
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -84,15 +84,15 @@ def test_outputs_of_a_run_cover_numbers_and_report_illegible_crops(
         errors = int((evaluation.logits_NK.argmax(dim=1) != evaluation.labels_N).sum())
         assert len(table(tmp_path / f"errors_{subset}.csv")) == errors
     assert len(table(tmp_path / "confusion_matrix_test.csv")) == 3
-    assert [row["number"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
+    assert [row["label"] for row in table(tmp_path / "per_class_test.csv")] == list(NUMBERS)
 
     *numbers, last = table(tmp_path / "dataset.csv")
-    assert [row["number"] for row in numbers] == list(NUMBERS)
-    assert last == {"number": "illegible"} | {split: str(EACH[split][1]) for split in EACH}
+    assert [row["label"] for row in numbers] == list(NUMBERS)
+    assert last == {"label": "illegible"} | {split: str(EACH[split][1]) for split in EACH}
     natural, *epochs = table(tmp_path / "class_sampling.csv")
     assert natural == {"source": "data set"} | dict.fromkeys(NUMBERS, "16") | {"illegible": "14"}
     for epoch, row in enumerate(epochs):
-        sampled_N = data.decoded["train"].labels_N[data.train_sampler.draw(epoch)]
+        sampled_N = data.decoded["train"].labels_N[data.train_sampler.epoch_indices(epoch)]
         assert int(row["illegible"]) == int((sampled_N == ILLEGIBLE_INDEX).sum()) > 0
         assert sum(int(row[name]) for name in (*NUMBERS, "illegible")) == len(data.splits["train"])
 
@@ -129,7 +129,7 @@ def test_illegible_crops_do_not_change_the_scores_of_legible_ones(folders: Path,
 
 def test_both_layouts_give_the_same_weights_and_tracklets(folders: Path, tmp_path: Path) -> None:
     checkpoints = []
-    for root in (folders, draw(tmp_path / "annotations", "annotations")):
+    for root in (folders, write_crops(tmp_path / "annotations", "annotations")):
         data = opened(root)
         checkpoints.append(fitted(tmp_path / f"fit_{root.name}", data, tiny_module(data), epochs=1))
         for split in data.splits.values():

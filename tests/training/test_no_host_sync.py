@@ -8,7 +8,7 @@ import fiddle as fdl
 import lightning as L
 import pytest
 import torch
-from helpers.illegible_crops import draw
+from helpers.illegible_crops import write_crops
 from lightning.pytorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -68,7 +68,7 @@ def config(shrink: Callable[[fdl.Buildable], None], tmp_path: Path) -> fdl.Build
     """The config of a run on a data set with illegible crops."""
     config = configs.get_experiment("resnet18_baseline")()
     shrink(config)
-    config.data.root = str(draw(tmp_path / "crops", "folders"))
+    config.data.root = str(write_crops(tmp_path / "crops", "folders"))
     return config
 
 

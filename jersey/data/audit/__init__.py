@@ -1,7 +1,7 @@
 """Finds the faults of a data set before a model is trained on it: `python -m jersey.data.audit ROOT`.
 
-The audit reports counts and sizes; unusable files; copies of an image with several labels, in several splits or within
-one, also re-encoded, resized or mirrored; and labels that a split lacks. It does not need torch.
+The audit reports counts and sizes, unusable files, labels that a split lacks, and copies of an image with several
+labels, in several splits or within one, even if they were re-encoded, resized or mirrored. It does not need torch.
 """
 
 from jersey.data.audit.findings import AuditFinding, AuditRow

@@ -1,4 +1,4 @@
-"""Audits a data set: `python -m jersey.data.audit ROOT`."""
+"""Runs the audit as a command: `python -m jersey.data.audit ROOT`."""
 
 import argparse
 import io
@@ -13,13 +13,26 @@ def parse_flags() -> argparse.Namespace:
     """Parses the flags of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m jersey.data.audit",
-        description="Counts the images of a data set and finds unusable, mislabeled, copied and missing ones.",
-        epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 if ROOT holds no data set.",
+        description=(
+            "Counts the images of a data set and finds unusable files, conflicting labels, labels that a split lacks, "
+            "and copies of an image in one split or several, even if re-encoded, resized or mirrored."
+        ),
+        epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 if ROOT holds no data set. "
+        "Example: python -m jersey.data.audit generated --fast",
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds train, val and test")
-    parser.add_argument("--json", action="store_true", help="print all findings as JSON")
     parser.add_argument(
-        "--fast", action="store_true", help="read headers only: find identical copies and broken headers, nothing else"
+        "root", type=Path, metavar="ROOT", help="folder that holds train, val and test, such as generated"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print all findings with all their images as JSON, such as --json > audit.json",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="decode headers only, such as for a first look at a large data set; damaged pixels and copies with other "
+        "bytes are not found",
     )
     return parser.parse_args()
 

@@ -1,11 +1,12 @@
-"""Finds image files with the same content: identical, nearly identical or mirrored. Copies of copies form one group.
+"""Finds groups of image files with the same content: identical, nearly identical or mirrored copies.
 
 Fingerprints find re-encoded, resized and mirrored copies. Perceptual hashes, the signs of the 63 lowest frequencies of
 a 32 x 32 version (https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html), select candidates,
 and color thumbnails decide. The thresholds were measured on copies of synthetic crops of 40 to 160 pixels (JPEG quality
 30 to 95, half to double size) and on 50 million pairs of different crops, 10,000 of four numbers at 64 pixels.
 
-All pairs of hashes are compared: an index that is exact at a distance of 12 bits would visit most of its buckets.
+All pairs of hashes are compared, because an index that is exact at a distance of 12 bits would visit most of its
+buckets. Copies of copies belong to one group.
 
 Shapes: N files, M distinct ones, P pairs, R rows and C columns of a tile, S = 32 and T = 16 pixels, F = 8 frequencies.
 """
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-ROWS = 8
-COLUMNS = 4096  # a tile has 32,768 pairs, whose thumbnails fit into memory even if all are near
+# Pairs are compared in tiles of 32,768, whose thumbnails fit into memory even if all hashes are near.
+TILE_ROWS = 8
+TILE_COLUMNS = 4096
 
 Indices = NDArray[np.intp]
 GRAY_PX = 32
@@ -28,14 +30,16 @@ FINGERPRINT = np.dtype([("hash", np.uint64), ("mirrored", np.uint64), ("thumb_TT
 """The hash of an image, the hash of its mirrored image, and an RGB thumbnail."""
 
 _DEAD_ZONE = 0.5  # amplitudes below one gray level are encoder noise, which must not flip the bits of a copy
-# Copies differ in 0 to 3 bits (median), at most 11 (13 if half the pixels of a 40 pixel crop were dropped). Of 100,000
-# pairs of different crops, 7 differ as little.
+# Bits in which the hashes of copies may differ. The median is 0 to 3 by kind of copy, and the largest distance is 11
+# (13 if half the pixels of a 40 pixel crop were dropped). Of 100,000 pairs of different crops, 7 are as near.
 MAX_DISTANCE = 12
-# RMS difference of the thumbnails over their contrast: 0.04 to 0.3 (median) and at most 0.46 for copies, except for
-# crops below 64 pixels; of 6,500 pairs of different crops with near hashes none is below 0.55, and 44 are below 0.7.
+# RMS difference of the thumbnails over their contrast. For copies the median is 0.04 to 0.3 by kind of copy, and the
+# largest ratio 0.46, except for crops below 64 pixels. Of 6,500 pairs of different crops with near hashes none is below
+# 0.55, and 44 are below 0.7.
 _MAX_DIFFERENCE = 0.5
-# A copy differs a little everywhere: its worst sixteenth differs 1.5 times (median), at most 2.4 times as much as the
-# whole. With another number in the same scene it is 3 times (median), at most 4; one in ten of those passes as a copy.
+# RMS difference of the worst sixteenth over that of the whole. A copy differs a little everywhere: the median is 1.5,
+# and the largest ratio 2.4. For another number in the same scene the median is 3 and the largest ratio 4; one in ten of
+# those passes as a copy.
 _MAX_CONCENTRATION = 2.5
 _NOISE = 4.0  # differences and contrasts below this many gray levels are noise
 
@@ -46,9 +50,14 @@ _MIRROR_F = np.where(np.arange(FREQUENCIES) % 2, -1, 1).astype(np.float32)  # mi
 
 
 def copy_groups(digests_N32: NDArray[np.uint8], fingerprints_N: np.ndarray | None) -> tuple[Indices, set[int]]:
-    """Returns the group of each file, and the groups that are connected by a mirrored copy.
+    """Groups files that show the same image.
 
-    Files with equal digests are identical; other copies are found by `fingerprints_N`, FINGERPRINT of each file.
+    Args:
+        digests_N32: SHA-256 of each file, uint8 [N,32]; identical files have equal ones.
+        fingerprints_N: FINGERPRINT [N] of the files, by which other copies are found; None finds identical files only.
+
+    Returns:
+        Index of the group of each file [N], and the groups that contain a mirrored copy.
     """
     _, first_M, inverse_N = np.unique(digests_N32, axis=0, return_index=True, return_inverse=True)
     inverse_N = inverse_N.reshape(-1)  # one release of numpy returns a column
@@ -65,7 +74,8 @@ def copy_groups(digests_N32: NDArray[np.uint8], fingerprints_N: np.ndarray | Non
             right_PTTC = thumbs_MTTC[j_P][:, :, ::-1] if flip else thumbs_MTTC[j_P]
             same_P = is_same_image(thumbs_MTTC[i_P], right_PTTC)
             join_groups(group_M, i_P[same_P], j_P[same_P])
-            mirrored += [i_P[same_P]] if flip else []
+            if flip:
+                mirrored.append(i_P[same_P])
     return group_M[inverse_N], set(group_M[np.concatenate(mirrored)].tolist())
 
 
@@ -73,24 +83,31 @@ def join_groups(group_M: Indices, i_P: Indices, j_P: Indices) -> None:
     """Merges the two groups of each pair, in place; a group is named after its first member."""
     while (apart_P := group_M[i_P] != group_M[j_P]).any():
         groups_2P = np.stack([group_M[i_P[apart_P]], group_M[j_P[apart_P]]])
-        # A group that is the higher one in several pairs is merged into one of them; later rounds merge the rest.
+        # A group that is the higher one in several pairs is merged into one lower group; later rounds merge the rest.
         group_M[groups_2P.max(axis=0)] = groups_2P.min(axis=0)
-        while not np.array_equal(group_M, above_M := group_M[group_M]):
-            group_M[:] = above_M
+        # A merged group may have been merged further, so its members follow these links to the end.
+        while not np.array_equal(group_M, linked_M := group_M[group_M]):
+            group_M[:] = linked_M
 
 
 def near_pairs(
     left_M: NDArray[np.uint64], right_M: NDArray[np.uint64], *, max_distance: int, description: str | None = None
 ) -> Iterator[tuple[Indices, Indices]]:
-    """Yields index arrays (i_P, j_P), i < j, of pairs where left[i] and right[j] differ in at most `max_distance` bits.
+    """Yields index arrays (i_P, j_P), i < j, of pairs with near hashes.
 
-    With hashes of mirrored images as `right_M` it finds mirrored copies. A description adds a progress bar.
+    Args:
+        left_M: hashes, uint64.
+        right_M: hashes of the same images, or of their mirrored versions to find mirrored copies.
+        max_distance: number of bits in which left[i] and right[j] may differ.
+        description: text before a progress bar; None for no bar.
     """
-    tops = range(0, len(left_M), ROWS)
-    for top in tqdm(tops, desc=description, unit="images", unit_scale=ROWS, disable=True if not description else None):
-        for start in range(top, len(right_M), COLUMNS):
-            columns_C = right_M[start : start + COLUMNS]
-            near_RC = np.bitwise_count(left_M[top : top + ROWS, None] ^ columns_C) <= max_distance
+    tops = range(0, len(left_M), TILE_ROWS)
+    for top in tqdm(
+        tops, desc=description, unit="images", unit_scale=TILE_ROWS, disable=True if not description else None
+    ):
+        for start in range(top, len(right_M), TILE_COLUMNS):
+            columns_C = right_M[start : start + TILE_COLUMNS]
+            near_RC = np.bitwise_count(left_M[top : top + TILE_ROWS, None] ^ columns_C) <= max_distance
             # Ten times as fast as np.nonzero on the two-dimensional array.
             i_P, j_P = np.divmod(np.flatnonzero(near_RC), len(columns_C))
             i_P, j_P = i_P + top, j_P + start
@@ -100,7 +117,7 @@ def near_pairs(
 
 
 def fingerprint(image_HWC: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:
-    """Computes the FINGERPRINT of an RGB image of any size."""
+    """Returns the fields of a FINGERPRINT of an RGB image [H,W,3] of any size."""
     small = Image.fromarray(image_HWC).resize((GRAY_PX, GRAY_PX), Image.Resampling.BILINEAR)
     gray_SS = np.asarray(small.convert("L"), dtype=np.float32)
     waves_FF = _DCT_FS @ gray_SS @ _DCT_FS.T
@@ -109,12 +126,12 @@ def fingerprint(image_HWC: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint
 
 def _bits(waves_FF: NDArray[np.floating]) -> int:
     signs = waves_FF > _DEAD_ZONE
-    signs[0, 0] = False  # the brightness
+    signs[0, 0] = False  # the mean brightness is excluded
     return int.from_bytes(np.packbits(signs).tobytes())
 
 
 def is_same_image(first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Decides for each pair of thumbnails [P,T,T,C] with near hashes whether they show the same image."""
+    """Returns for each pair of thumbnails [P,T,T,C] with near hashes whether they show the same image."""
     first, second = first_PTTC.astype(np.float32), second_PTTC.astype(np.float32)
     squares_PTT = np.square(first - second).mean(axis=3)
     difference_P = np.sqrt(squares_PTT.mean(axis=(1, 2)))

@@ -11,6 +11,7 @@ from jersey.core.errors import escape_control, summarize
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, in_order
 from jersey.data.audit.copies import copy_groups
 
+# Images and labels that a sentence names, so that it fits on two lines of a terminal.
 _MAX_EXAMPLES = 4
 _MAX_LABELS = 12
 
@@ -19,8 +20,8 @@ Kind = Literal[
 ]
 Severity = Literal["error", "warning"]
 
-# In the order of the report. An error stops a run or invalidates its metrics, whichever way an image was copied; what a
-# warning reports may be intended.
+# The severity and the heading of each kind, in the order of the report. An error stops a run or invalidates its
+# metrics; a warning may be about something intended.
 KINDS: dict[Kind, tuple[Severity, str]] = {
     "layout": ("error", "folders and annotations that cannot be used"),
     "bad_image": ("error", "images that cannot be used; repair or remove them"),
@@ -33,7 +34,13 @@ KINDS: dict[Kind, tuple[Severity, str]] = {
 
 
 class AuditRow(NamedTuple):
-    """An image, by its path relative to the root with "/", in a split, with its label or ILLEGIBLE."""
+    """An image of a data set.
+
+    Attributes:
+        split: name of the split.
+        label: label, or ILLEGIBLE.
+        image: path relative to the root, with "/".
+    """
 
     split: str
     label: str
@@ -47,7 +54,13 @@ class AuditRow(NamedTuple):
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """A fault of a data set: what and where, in a sentence, and all images concerned (none for labels and folders)."""
+    """A fault of a data set.
+
+    Attributes:
+        kind: one of KINDS.
+        sentence: what is wrong, and where.
+        rows: all images concerned; none for faults of labels and folders.
+    """
 
     kind: Kind
     sentence: str
@@ -55,7 +68,7 @@ class AuditFinding:
 
     @property
     def severity(self) -> Severity:
-        """The severity of the kind."""
+        """Severity of the kind."""
         return KINDS[self.kind][0]
 
     def __str__(self) -> str:
@@ -63,7 +76,7 @@ class AuditFinding:
 
 
 def bad_images(rows: Iterable[AuditRow], reasons: Mapping[str, str]) -> list[AuditFinding]:
-    """Returns one finding for each file with a reason why it cannot be used."""
+    """Returns one finding for each file that cannot be used; `reasons` are predicates by path, such as "is empty"."""
     rows_of: dict[str, list[AuditRow]] = defaultdict(list)
     for row in rows:
         rows_of[row.image].append(row)
@@ -78,7 +91,11 @@ def copies(
 ) -> list[AuditFinding]:
     """Returns one finding for each image that several rows show.
 
-    `index_of` maps each good image to its index in the arrays, which `copy_groups` describes.
+    Args:
+        rows: rows of the data set.
+        index_of: index of each good image in both arrays, by its path.
+        digests_N32: SHA-256 of each file, uint8 [N,32].
+        fingerprints_N: FINGERPRINT [N] of the files, or None, as in `copy_groups`.
     """
     group_N, mirrored = copy_groups(digests_N32, fingerprints_N)
     groups: dict[int, list[AuditRow]] = defaultdict(list)
@@ -87,10 +104,13 @@ def copies(
             groups[int(group_N[index_of[row.image]])].append(row)
     findings = []
     for key, group in groups.items():
-        if len(group) > 1:
-            contents = {digests_N32[index_of[row.image]].tobytes() for row in group}
-            match_kind = "byte for byte" if len(contents) == 1 else "mirrored" if key in mirrored else "nearly the same"
-            findings.append(_copy_finding(group, match_kind))
+        if len(group) == 1:
+            continue
+        if len({digests_N32[index_of[row.image]].tobytes() for row in group}) == 1:
+            match_kind = "byte for byte"
+        else:
+            match_kind = "mirrored" if key in mirrored else "nearly the same"
+        findings.append(_copy_finding(group, match_kind))
     return findings
 
 
@@ -98,18 +118,24 @@ def _copy_finding(group: Sequence[AuditRow], match_kind: str) -> AuditFinding:
     labels = in_order({row.shown_label for row in group})
     splits = list(dict.fromkeys(row.split for row in group))
     files = len({row.image for row in group})
-    kind: Kind = "conflicting_labels" if len(labels) > 1 else "split_leakage" if len(splits) > 1 else "duplicates"
+    kind: Kind = "duplicates"
+    if len(labels) > 1:
+        kind = "conflicting_labels"
+    elif len(splits) > 1:
+        kind = "split_leakage"
     what = "one file" if files == 1 else f"{files} files, {match_kind}"
     # One image of each split and label comes first.
-    firsts = {(row.split, row.label): row for row in reversed(group)}.values()
-    ordered = list(dict.fromkeys([*reversed(firsts), *group]))
+    examples_of: dict[tuple[str, str], AuditRow] = {}
+    for row in group:
+        examples_of.setdefault((row.split, row.label), row)
+    ordered = list(dict.fromkeys([*examples_of.values(), *group]))
     names = [escape_control(row.image) + (f" ({row.shown_label})" if len(labels) > 1 else "") for row in ordered]
     examples = summarize(names, limit=_MAX_EXAMPLES)
     return AuditFinding(kind, f"{' and '.join(labels)} in {' and '.join(splits)} ({what}): {examples}", tuple(group))
 
 
 def label_findings(rows: Iterable[AuditRow], pinned: Sequence[str] | None) -> list[AuditFinding]:
-    """Finds labels that the map (the pinned one, or that of train) lacks, and labels of which a split has no image."""
+    """Finds labels that the label map (the pinned one, or that of train) lacks, and those that a split lacks."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row.label != ILLEGIBLE:

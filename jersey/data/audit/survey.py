@@ -1,4 +1,4 @@
-"""Audits a folder with every problem it has, or the splits that a run has already read."""
+"""Audits the folder of a data set, or the splits that a run has already decoded."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class Audit:
     Attributes:
         root: folder of the data set.
         fast: whether only headers were read.
-        rows: images and their labels.
+        rows: images with their splits and labels.
         sizes: sizes and kinds of images by split, see `_sizes`; None without images.
         findings: faults, errors first.
     """
@@ -86,30 +86,35 @@ class Audit:
 
 
 def audit_folder(root: Path, *, fast: bool = False) -> Audit:
-    """Reads a data set and continues where a run would stop; raises UserError only if the folder holds no split.
+    """Audits a data set, and continues after problems at which a run would stop.
 
-    A fast audit reads headers only, and finds neither damaged pixels nor copies with other bytes.
+    Args:
+        root: folder that holds the splits.
+        fast: whether only headers are decoded, which finds neither damaged pixels nor copies with other bytes.
+
+    Raises:
+        UserError: the folder holds no split.
     """
     root = root.absolute()
     problems: list[AuditFinding] = []
 
     def on_problem(problem: UserError) -> None:
-        if not isinstance(problem, ConflictingLabels):  # `copies` finds them again, with their rows
+        if not isinstance(problem, ConflictingLabels):  # `copies` finds these with all their rows
             sentence = escape_control(str(problem).replace(f"{root}{os.sep}", ""))
             problems.append(AuditFinding("layout", sentence))
 
-    def keep(index: int, pixels_HWC: np.ndarray) -> None:
+    def store(index: int, pixels_HWC: np.ndarray) -> None:
         fingerprints_N[index] = fingerprint(pixels_HWC)
 
     rows = _rows(root, read_splits(root, on_problem))
     images = list(dict.fromkeys(row.image for row in rows))
     fingerprints_N = np.zeros(0 if fast else len(images), FINGERPRINT)
     paths = [root / image for image in images]
-    image_meta_N, bad = decode_all(paths, None if fast else keep, description="reading images")
+    image_meta_N, bad = decode_all(paths, None if fast else store, description="reading images")
     problems += bad_images(rows, {images[index]: error.reason for index, error in bad.items()})
     good = [index for index in range(len(images)) if index not in bad]
-    known = [images[index] for index in good]
-    return _audit(root, rows, known, image_meta_N[good], None if fast else fingerprints_N[good], problems)
+    good_images = [images[index] for index in good]
+    return _audit(root, rows, good_images, image_meta_N[good], None if fast else fingerprints_N[good], problems)
 
 
 def fast_audit(
@@ -120,7 +125,7 @@ def fast_audit(
     skipped: Mapping[str, Sequence[Skipped]],
     labels: Sequence[str] | None = None,
 ) -> Audit:
-    """Audits what is known since the crops were decoded, at the start of every run, without reading a file.
+    """Audits the decoded splits of a run without reading a file.
 
     It finds identical copies, unknown and missing labels, and the images that the run skips.
 
@@ -132,9 +137,13 @@ def fast_audit(
         labels: names of the label map; None takes the labels of the train split.
     """
     rows = _rows(root, splits)
-    pairs = [(name, each) for name in skipped for each in skipped[name]]
-    unused = [(AuditRow(name, each.label, _relative(root, each.problem.path)), each.problem) for name, each in pairs]
-    problems = bad_images([row for row, _ in unused], {row.image: problem.reason for row, problem in unused})
+    skipped_rows, reasons = [], {}
+    for name, of_split in skipped.items():
+        for each in of_split:
+            row = AuditRow(name, each.label, _relative(root, each.problem.path))
+            skipped_rows.append(row)
+            reasons[row.image] = each.problem.reason
+    problems = bad_images(skipped_rows, reasons)
     image_meta_N = np.concatenate([image_meta[name] for name in splits])
     return _audit(root, rows, [row.image for row in rows], image_meta_N, None, problems, labels=labels)
 
@@ -162,7 +171,7 @@ def _audit(
     *,
     labels: Sequence[str] | None = None,
 ) -> Audit:
-    """Completes an audit; the arrays describe `images` in order, and headers alone have no `fingerprints_N`."""
+    """Completes an audit; the arrays have a row for each of `images`, and a fast audit has no `fingerprints_N`."""
     index_of = {image: index for index, image in enumerate(images)}
     found = [*copies(rows, index_of, image_meta_N["digest"], fingerprints_N), *label_findings(rows, labels)]
     read = {split: {row.image for row in rows if row.split == split} & index_of.keys() for split in SPLITS}
@@ -175,8 +184,8 @@ def _sizes(image_meta_N: np.ndarray) -> dict[str, Any] | None:
     """Returns min, median and max of width and height, and the count of each kind of file; None without files."""
     if not len(image_meta_N):
         return None
-    ranks = [0, (len(image_meta_N) - 1) // 2, -1]
-    ranges = {name: np.sort(image_meta_N[name])[ranks].tolist() for name in ("width_px", "height_px")}
+    min_median_max = [0, (len(image_meta_N) - 1) // 2, -1]  # ranks
+    ranges = {name: np.sort(image_meta_N[name])[min_median_max].tolist() for name in ("width_px", "height_px")}
     return ranges | {"kinds": dict(Counter(kind.decode() for kind in image_meta_N["kind"].tolist()).most_common())}
 
 
@@ -187,13 +196,14 @@ def _count_table(counts: Mapping[str, Mapping[str, int]], illegible: Mapping[str
         lines.append([escape_control(label), *_with_sum([of_split.get(label, 0) for of_split in counts.values()])])
     lines.append(["total", *_with_sum([sum(of_split.values()) for of_split in counts.values()])])
     labels_of = [set(of_split) for of_split in counts.values()]
-    lines.append(["labels", *map(_number, map(len, [*labels_of, set().union(*labels_of)]))])
+    lines.append(["labels", *(_number(len(labels)) for labels in [*labels_of, set().union(*labels_of)])])
     if any(illegible.values()):
         lines.append([ILLEGIBLE_NAME, *_with_sum([illegible[split] for split in counts])])
     return "".join(f"{line}\n" for line in format_table(lines, is_numeric=True))
 
 
 def _size_table(sizes: Mapping[SplitName, dict[str, Any] | None]) -> str:
+    """Formats a line for each split that has images."""
     lines = [["pixels", "width min", "median", "max", "height min", "median", "max"]]
     kinds = [""]
     for split, found in sizes.items():
@@ -205,12 +215,13 @@ def _size_table(sizes: Mapping[SplitName, dict[str, Any] | None]) -> str:
 
 
 def _finding_lists(findings: Sequence[AuditFinding], *, max_per_kind: int) -> str:
+    """Formats a list for each kind that has findings."""
     parts = []
     for kind, (severity, heading) in KINDS.items():
         sentences = [finding.sentence for finding in findings if finding.kind == kind]
         if sentences:
             rest = len(sentences) - max_per_kind
-            lines = sentences[:max_per_kind] + ([f"and {rest:,} more, all in the JSON"] if rest > 0 else [])
+            lines = sentences[:max_per_kind] + ([f"and {rest:,} more, which the JSON lists"] if rest > 0 else [])
             parts.append(f"{severity}: {heading} ({len(sentences):,})\n" + "".join(f"  {line}\n" for line in lines))
     return "\n".join(parts)
 

@@ -150,7 +150,11 @@ def _render_all(root: Path, settings: Settings, workers: int) -> None:
 def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
     """Starts the workers, which write one byte per crop to a common pipe until all have exited."""
     source = str(Path(jersey.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        # numpy's BLAS would start a thread per core in each of as many processes as there are cores.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     read_end, write_end = os.pipe()
     processes = []
     try:

@@ -23,7 +23,7 @@ def reader() -> fdl.Config[Experiment]:
     config.data.generate = fdl.Partial(
         ensure_synthetic,
         numbers=NUMBERS,
-        train=202_000,
+        train=151_500,
         val=2_020,
         test=4_040,
         size_px=160,

@@ -30,7 +30,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.index import read_splits
 from jersey.data.sampler import BalancedSampler, ClassSampling, class_balance
-from jersey.data.split import Split, label_map, select_illegible
+from jersey.data.split import Split, label_map, select_illegible, take_per_label
 from jersey.data.supplement import SyntheticSupplement
 
 NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # similar to the public jersey-number training set
@@ -146,6 +146,8 @@ def _data(
     try:
         if splits is None:
             splits = select_illegible(read_splits(root), values.get("data.illegible", "train"))
+            if (count := values.get("data.crops_per_label")) is not None:
+                splits["train"] = take_per_label(splits["train"], count, seed=values["seed"])
             if makes(supplement, SyntheticSupplement):
                 splits = {**splits, "train": fdl.build(supplement).added_to(splits["train"])}
         return splits, label_map(splits, pinned).names, len(splits["train"]), False

@@ -1,4 +1,4 @@
-"""The reader: a network for all numbers of one or two digits, trained on synthetic crops alone."""
+"""The reader, a network for all numbers of one or two digits trained on synthetic crops, and fine-tuning from it."""
 
 import fiddle as fdl
 
@@ -9,6 +9,7 @@ from jersey.experiment import Experiment
 from jersey.synth.generate import ensure_synthetic
 from jersey.training.schedules import one_cycle
 
+SIZE_PX = 64
 NUMBERS = ("00", *map(str, range(100)))
 
 
@@ -33,7 +34,7 @@ def reader() -> fdl.Config[Experiment]:
         style="varied",
         fonts="",
     )
-    config.data.size_px = (64, 64)
+    config.data.size_px = (SIZE_PX, SIZE_PX)
     config.data.batch_size = 256
     config.data.sampler_power = 0.0
     config.module.network.weights = None
@@ -44,4 +45,21 @@ def reader() -> fdl.Config[Experiment]:
     config.trainer.epochs = 6
     config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.15, every_steps=4)
     config.trainer.callbacks.early_stopping = None
+    return config
+
+
+@experiment
+def resnet18_finetune() -> fdl.Config[Experiment]:
+    """Fine-tunes the shipped reader on your own crops at 64 px.
+
+    python launch.py --exp=resnet18_finetune --fdl_set=root=/my/crops
+    """
+    config = common.base()
+    config.data.size_px = (SIZE_PX, SIZE_PX)
+    config.module.network.weights = "reader"
+    config.module.network.normalization = "per_image"
+    config.module.optimizer.lr = 1e-3
+    config.module.augment = common.mild_augment()
+    config.trainer.epochs = 10
+    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.35, every_steps=4)
     return config

@@ -60,6 +60,9 @@ def random_cloth(size_px: int, scale_px: float, kit: Kit, rng: np.random.Generat
         scale_px: width of the shoulders, to which patterns are relative.
         kit: colors; the second color of a pattern is as distinct from the number as the cloth.
         rng: source of randomness.
+
+    Returns:
+        The RGB painting: one color in half of the cases, otherwise with one of `_PATTERNS`.
     """
     plain = Image.new("RGB", (size_px, size_px), kit.cloth)
     if rng.random() < 0.5:

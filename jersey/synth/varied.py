@@ -26,10 +26,13 @@ _GARMENT_P = (0.45, 0.2, 0.1, 0.25)  # in the order of GARMENTS
 # Height of the number, and its maximum width, in shoulder widths.
 _NUMBER_HEIGHT = {"back": (0.3, 0.58), "front": (0.22, 0.45), "shorts": (0.14, 0.24), "cloth": (0.4, 0.6)}
 _MAX_NUMBER_WIDTH = {"back": 0.66, "front": 0.62, "shorts": 0.26, "cloth": 1.2}
+# In pictures: a wider number would lose a digit at the edge of its picture.
+_MAX_WIDTH = 0.95
 _MIN_SIDE_PX = 12
 _PAINTING_REACH = 1.6
-# A crop whose number has faded is degraded again; of 255 levels, in the color channel that differs the most.
-_ATTEMPTS, _MIN_CONTRAST = 4, 26.0
+# A legible crop whose number has faded or is hidden is rendered again.
+_ATTEMPTS = 4
+_MIN_CONTRAST = 26.0  # of 255 levels, in the color channel that differs the most
 
 
 def render_varied(
@@ -46,8 +49,12 @@ def render_varied(
     """
     side_px = round(np.exp(rng.uniform(np.log(_MIN_SIDE_PX), np.log(size_px))))
     picture_px = int(np.clip(1.5 * side_px, 72, 1.25 * size_px))
-    player = _paint(number, rng=rng, typefaces=typefaces, picture_px=picture_px, back=kind.back)
-    return _photograph(player, (side_px, size_px), rng, kind)
+    for _ in range(_ATTEMPTS):
+        player = _paint(number, rng=rng, typefaces=typefaces, picture_px=picture_px, back=kind.back)
+        crop = _photograph(player, (side_px, size_px), rng, kind)
+        if kind is not LEGIBLE or _is_visible(crop):
+            break
+    return crop
 
 
 def _paint(
@@ -63,7 +70,7 @@ def _paint(
         number,
         typeface=typeface,
         height_px=easel.wide(height),
-        max_width_px=easel.wide(_MAX_NUMBER_WIDTH[garment]),
+        max_width_px=min(easel.wide(_MAX_NUMBER_WIDTH[garment]), round(_MAX_WIDTH * picture_px)),
         outlines=len(kit.outlines),
         rng=rng,
     )
@@ -106,15 +113,13 @@ def _photograph(player: Player, sides_px: tuple[int, int], rng: np.random.Genera
     box = _random_box(ink_HW, rng)
     size_px = _crop_size(box, sides_px, digit_height_px)
     digits_DHW = np.stack([np.asarray(digit.crop(box).resize(size_px, Image.Resampling.BOX)) for digit in digits])
-    for _ in range(_ATTEMPTS):
-        image = wide_camera.degrade(scene.crop(box), size_px, digit_height_px=digit_height_px, rng=rng, blur=kind.blur)
-        if kind is not LEGIBLE or _is_visible(np.asarray(image), digits_DHW.max(axis=0)):
-            break
+    image = wide_camera.degrade(scene.crop(box), size_px, digit_height_px=digit_height_px, rng=rng, blur=kind.blur)
     return Crop(np.asarray(image), digits_DHW, player.typeface)
 
 
-def _is_visible(image_HW3: np.ndarray, ink_HW: np.ndarray) -> bool:
+def _is_visible(crop: Crop) -> bool:
     """Returns whether the mean colors of the number and of its surroundings differ."""
+    image_HW3, ink_HW = crop.image_HW3, crop.mask_HW
     rows, columns = np.flatnonzero(ink_HW.any(axis=1)), np.flatnonzero(ink_HW.any(axis=0))
     if not len(rows):
         return False

@@ -69,17 +69,19 @@ def random_cloth(size_px: int, scale_px: float, kit: Kit, rng: np.random.Generat
         return plain
     second = _second_color(kit, rng)
     pattern_HW = _PATTERNS[rng.integers(len(_PATTERNS))](size_px, scale_px, rng)
-    mask = Image.fromarray((pattern_HW * 255 * rng.uniform(0.4, 1.0)).astype(np.uint8))
+    mask = Image.fromarray((pattern_HW * 255).astype(np.uint8))
     plain.paste(second, (0, 0), mask.resize(plain.size, Image.Resampling.BILINEAR))
     return plain
 
 
 def _second_color(kit: Kit, rng: np.random.Generator) -> Color:
-    """Samples a shade of the cloth, or another color, that is not mistaken for the number."""
+    """Samples a shade of the cloth, or its mixture with another color, that is not mistaken for the number."""
     for _ in range(8):
         color = colors.shade(kit.cloth, rng.uniform(0.6, 1.4)) if rng.random() < 0.5 else random_color(rng)
-        if is_distinct(color, kit.fill):
-            return color
+        amount = rng.uniform(0.4, 1.0)
+        red, green, blue = (round(a + amount * (b - a)) for a, b in zip(kit.cloth, color, strict=True))
+        if is_distinct((red, green, blue), kit.fill):
+            return red, green, blue
     return kit.cloth
 
 

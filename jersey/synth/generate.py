@@ -175,8 +175,8 @@ def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
     finally:
         os.close(read_end)
         for process in processes:
-            process.kill()
-            process.wait()
+            with process:  # waits for its end and closes its pipe
+                process.kill()
 
 
 def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:

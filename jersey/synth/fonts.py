@@ -41,8 +41,9 @@ def typefaces_of(split: SplitName, style: Style, fonts: str = "") -> tuple[Typef
     train, unseen = load_typefaces(Path(fonts)) if fonts else (TRAIN, UNSEEN)
     if split != "train":
         return unseen
-    blocks = len(train) // 5 if style == "varied" else 0
-    return (*train, *(random_block(np.random.default_rng(seed)) for seed in range(blocks)))
+    if style == "back":
+        return train
+    return (*train, *(random_block(np.random.default_rng(seed)) for seed in range(len(train) // 5)))
 
 
 def load_typefaces(folder: Path) -> tuple[tuple[FontTypeface, ...], tuple[FontTypeface, ...]]:

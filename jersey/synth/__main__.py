@@ -28,7 +28,7 @@ def parse_flags() -> argparse.Namespace:
     """Parses the flags of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m jersey.synth",
-        description="Generates synthetic crops of players' backs as train, val and test splits.",
+        description="Generates synthetic crops of jersey numbers as train, val and test splits.",
         epilog="example: python -m jersey.synth generated --numbers=0,00,7,10-15 --train=300 --val=50 --test=50",
     )
     parser.add_argument("out", type=Path, help="folder to create, such as generated")
@@ -37,7 +37,7 @@ def parse_flags() -> argparse.Namespace:
         ("train", 6000, "number of train crops, such as 300"),
         ("val", 700, "number of val crops, such as 50"),
         ("test", 700, "number of test crops, such as 50"),
-        ("size_px", 96, "side of the crops in pixels, such as 64"),
+        ("size_px", 96, "side of the crops in pixels, or the maximum side in the style varied, such as 64"),
         ("imbalance", 1.0, "ratio of the train crops of the first number to those of the last, such as 64"),
         ("layout", "folders", "layout of the files, such as annotations for JSONL"),
         ("seed", 0, "seed of the crops, such as 1"),
@@ -60,7 +60,8 @@ def main() -> None:
     unit = "crops" if flags["frames"] == 1 else f"tracklets ({flags['frames']} frames each)"
     counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test {unit}"
     illegible = f", plus {100 * flags['illegible']:g} % illegible crops" if flags["illegible"] else ""
-    size = f"{flags['size_px']} x {flags['size_px']} pixels"
+    side = flags["size_px"]
+    size = f"{side} x {side} pixels" if flags["style"] == "back" else f"up to {side} pixels"
     print(f"{out} contains {counts} of {len(numbers)} numbers{illegible}, {size}")
 
 

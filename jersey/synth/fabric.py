@@ -60,23 +60,28 @@ def random_cloth(size_px: int, scale_px: float, kit: Kit, rng: np.random.Generat
         scale_px: width of the shoulders, to which patterns are relative.
         kit: colors; the second color of a pattern is as distinct from the number as the cloth.
         rng: source of randomness.
+
+    Returns:
+        The RGB painting: one color in half of the cases, otherwise with one of `_PATTERNS`.
     """
     plain = Image.new("RGB", (size_px, size_px), kit.cloth)
     if rng.random() < 0.5:
         return plain
     second = _second_color(kit, rng)
     pattern_HW = _PATTERNS[rng.integers(len(_PATTERNS))](size_px, scale_px, rng)
-    mask = Image.fromarray((pattern_HW * 255 * rng.uniform(0.4, 1.0)).astype(np.uint8))
+    mask = Image.fromarray((pattern_HW * 255).astype(np.uint8))
     plain.paste(second, (0, 0), mask.resize(plain.size, Image.Resampling.BILINEAR))
     return plain
 
 
 def _second_color(kit: Kit, rng: np.random.Generator) -> Color:
-    """Samples a shade of the cloth, or another color, that is not mistaken for the number."""
+    """Samples a shade of the cloth, or its mixture with another color, that is not mistaken for the number."""
     for _ in range(8):
         color = colors.shade(kit.cloth, rng.uniform(0.6, 1.4)) if rng.random() < 0.5 else random_color(rng)
-        if is_distinct(color, kit.fill):
-            return color
+        amount = rng.uniform(0.4, 1.0)
+        red, green, blue = (round(a + amount * (b - a)) for a, b in zip(kit.cloth, color, strict=True))
+        if is_distinct((red, green, blue), kit.fill):
+            return red, green, blue
     return kit.cloth
 
 

@@ -31,18 +31,19 @@ def typefaces_of(split: SplitName, style: Style, fonts: str = "") -> tuple[Typef
     """Returns the typefaces of a split: train has its own, val and test share those that train lacks.
 
     Args:
-        split: name of the split.
+        split: "train", "val" or "test".
         style: "varied" adds random block faces to train.
         fonts: folder of font files; "" uses those that come with dependencies.
 
     Raises:
-        UserError: if the folder has no font file, or one that cannot be used.
+        UserError: if the folder contains no font file, or one that cannot be used.
     """
     train, unseen = load_typefaces(Path(fonts)) if fonts else (TRAIN, UNSEEN)
     if split != "train":
         return unseen
-    blocks = len(train) // 5 if style == "varied" else 0
-    return (*train, *(random_block(np.random.default_rng(seed)) for seed in range(blocks)))
+    if style == "back":
+        return train
+    return (*train, *(random_block(np.random.default_rng(seed)) for seed in range(len(train) // 5)))
 
 
 def load_typefaces(folder: Path) -> tuple[tuple[FontTypeface, ...], tuple[FontTypeface, ...]]:
@@ -63,7 +64,7 @@ def load_typefaces(folder: Path) -> tuple[tuple[FontTypeface, ...], tuple[FontTy
     """
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise UserError(f"{folder} contains no font file; put {', '.join(SUFFIXES)} files there")
+        raise UserError(f"{folder} is not a folder with font files; put {', '.join(SUFFIXES)} files there")
     loaded = [_load(file) for file in files]
     train = [typeface for family, typeface in loaded if not _is_unseen(family)]
     unseen = [typeface for family, typeface in loaded if _is_unseen(family)]

@@ -88,10 +88,10 @@ def ensure_synthetic(
 
 
 def _generate_and_rename(root: Path, settings: Settings, workers: int) -> None:
+    typefaces_of("train", settings.style, settings.fonts)  # refuses a bad font before anything is written
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = root.with_name(f".{root.name}.{os.getpid()}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
-    typefaces_of("train", settings.style, settings.fonts)  # refuses a bad font before anything is written
     try:
         _prepare(unfinished, settings)
         _render_all(unfinished, settings, workers)
@@ -160,20 +160,23 @@ def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
     try:
         for worker in range(workers):
             command = [sys.executable, "-m", "jersey.synth.generate", str(root), str(worker), str(workers)]
-            processes.append(subprocess.Popen(command, stdout=write_end, env=environment))
+            processes.append(
+                subprocess.Popen(command, stdout=write_end, stderr=subprocess.PIPE, text=True, env=environment)
+            )
         os.close(write_end)
         while finished := os.read(read_end, 4096):
             bar.update(len(finished))
-        codes = [process.wait() for process in processes]
-        if 2 in codes:
-            raise UserError(f"cannot generate the crops of {root}; see the error above")
-        if any(codes):
-            raise RuntimeError("a rendering process failed; see its error above")
+        for process in processes:
+            _, error = process.communicate()
+            if process.returncode == 2:  # the sentence of the first one is enough: all write to the same disk
+                raise UserError(error.strip().rpartition("error: ")[2])
+            if process.returncode:
+                raise RuntimeError(f"a rendering process failed:\n{error}")
     finally:
         os.close(read_end)
         for process in processes:
-            process.kill()
-            process.wait()
+            with process:  # waits for its end and closes its pipe
+                process.kill()
 
 
 def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:

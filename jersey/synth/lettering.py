@@ -94,11 +94,14 @@ _SYLLABLES = (
 
 
 def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng: np.random.Generator) -> Image.Image:
-    """Returns the mask ("L") of an invented name, sometimes arched; names that are too long are condensed."""
+    """Returns the mask ("L") of an invented name, sometimes arched; names that are too long are condensed.
+
+    The mask is empty if the typeface contains digits alone.
+    """
     name = "".join(_SYLLABLES[index] for index in rng.integers(len(_SYLLABLES), size=rng.integers(1, 4)))
     font = typeface.font(round(height_px * 1.35))
     left, top, right, bottom = font.getbbox(name)
-    mask = Image.new("L", (round(right - left), round(bottom - top)))
+    mask = Image.new("L", (max(1, round(right - left)), max(1, round(bottom - top))))
     ImageDraw.Draw(mask).text((-left, -top), name, fill=255, font=font, stroke_width=typeface.bolder * height_px / 2)
     if mask.width > max_width_px:
         mask = mask.resize((max_width_px, mask.height), Image.Resampling.BILINEAR)

@@ -45,6 +45,9 @@ def degrade(
         digit_height_px: height of the digits in the picture.
         rng: source of randomness.
         blur: replaces the blur that keeps the number legible.
+
+    Returns:
+        The RGB crop with the size `size_px`.
     """
     scale = size_px[1] / picture.height
     # Small digits bear less blur: all of it from a height of 26 pixels on, none at the minimum.

@@ -16,6 +16,7 @@ packages.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -113,13 +114,14 @@ def read_all(candidates: dict[str, Reader], crops: Sequence[np.ndarray]) -> tupl
 
     Args:
         candidates: readers by name; every second round of turns is in reverse order.
-        crops: crops, uint8 RGB [h,w,3].
+        crops: crops, uint8 RGB [h,w,3], at least two.
     """
     texts: dict[str, list[str]] = {name: [] for name in candidates}
     times_s: harness.Times = {name: [] for name in candidates}
     order = list(candidates)
-    for start in range(0, len(crops), CROPS_PER_TURN):
-        turn = crops[start : start + CROPS_PER_TURN]
+    size = min(CROPS_PER_TURN, math.ceil(len(crops) / 2))  # a distribution of times needs two turns
+    for start in range(0, len(crops), size):
+        turn = crops[start : start + size]
         for name in order:
             read = candidates[name]
             read(turn[0])  # warms up
@@ -158,8 +160,9 @@ def _test_crops(root: Path, every: int) -> tuple[list[np.ndarray], list[str]]:
         raise UserError(f"--every={every} reads no crop; set it to 1 or more")
     split = read_splits(root)["test"]
     rows = [row for row, label in enumerate(split.labels) if label and digits_of(label) == label][::every]
-    if not rows:
-        raise UserError(f"the test split of {root} has no crop of a number; choose another data set")
+    if len(rows) < 2:
+        what = f"--every={every} leaves {len(rows)} test crops of a number in {root}"
+        raise UserError(f"{what}, and 2 are needed; set it lower or choose another data set")
     return [decode(split.paths[row]) for row in rows], [split.labels[row] for row in rows]
 
 

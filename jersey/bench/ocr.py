@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
 from jersey.bench import harness
@@ -93,10 +92,11 @@ def _ddddocr() -> Reader:
     import ddddocr
 
     ocr: Any = ddddocr.DdddOcr(show_ad=False)
-    one_thread = onnxruntime.SessionOptions()  # it has no option for the number of threads
+    session = ocr.ocr_engine.session  # it has no option for the number of threads
+    one_thread = session.get_session_options()
     one_thread.intra_op_num_threads = 1
     path = Path(ddddocr.__file__).with_name("common_old.onnx")
-    ocr.ocr_engine.session = onnxruntime.InferenceSession(path, one_thread, providers=[CPU])
+    ocr.ocr_engine.session = type(session)(path, one_thread, providers=[CPU])
     return lambda crop_hw3: ocr.classification(Image.fromarray(crop_hw3))
 
 

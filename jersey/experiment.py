@@ -254,7 +254,7 @@ def report(state: RunContext, tested: TestResult, exported: ExportResult) -> Non
         val=tested.best["val"],
         test=tested.evaluation,
         labels=data.labels,
-        balance=class_balance(counts, data.train_sampler, state.module.class_weights_K),
+        balance=class_balance(counts, data.train_sampler, state.module.class_weights_K, state.module.log_prior_K),
         exported=exported,
         info=info,
     )

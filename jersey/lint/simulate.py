@@ -257,4 +257,4 @@ def _classes(
     legible = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
     indices = np.append(legible, np.full(splits["train"].illegible, ILLEGIBLE_INDEX))
     sampler = BalancedSampler(indices.tolist(), power=values["data.sampler_power"], seed=0)
-    return class_balance(class_counts, sampler, module.class_weights_K)
+    return class_balance(class_counts, sampler, module.class_weights_K, module.log_prior_K)

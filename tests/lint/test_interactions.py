@@ -22,6 +22,7 @@ from jersey.data.split import Split
 from jersey.lint.interactions import remaining_after_decay
 from jersey.lint.simulate import effects
 from jersey.models.network import resnet_classifier
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.optimizers import adamw, torch_optimizer
 from jersey.training.optimizers import sgd as sgd_optimizer
 
@@ -53,10 +54,19 @@ def erasing(**settings: float) -> Change:
     return part("module.augment.erasing", fdl.Config(RandomErasing, **settings))
 
 
+def adjusted(tau: float) -> Change:
+    return part("module.loss", fdl.Config(LogitAdjustedLoss, tau=tau))
+
+
 BOTH = ["class_weight_power=0.5", "allow_weights_and_sampler=True"]
 
 PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([*BOTH], ["data.sampler_power=0.5", "module.class_weight_power=0.5"]),
+    ([adjusted(1.0)], ["module.loss.tau=1.0", "data.sampler_power=0.5", "30 times are balance"]),
+    (
+        [adjusted(0.6), "sampler_power=0.0", "class_weight_power=0.5"],
+        ["module.loss.tau=0.6", "module.class_weight_power=0.5"],
+    ),
     ([part("module.augment.grain", fdl.Config(Noise, std=0.1))], ["module.augment.noise ", "module.augment.grain"]),
     (
         [part("trainer.callbacks.slow", fdl.Config(EMA, decay=0.9))],
@@ -77,6 +87,8 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([erasing(area=0.2, p=0.22)], ["module.augment.erasing.area=0.2", "module.augment.erasing.p=0.22"]),
     # Slightly lower values, or one value alone.
     (["sampler_power=1.0"], []),
+    ([adjusted(0.5)], []),  # half by the sampler, half by the adjustment
+    ([adjusted(2.0), "sampler_power=0.0"], []),
     (["class_weight_power=1.0", "sampler_power=0.0"], []),
     ([part("trainer.callbacks.ema", None)], []),
     (["lr=0.01"], []),  # 0.75 of a weight remains
@@ -132,6 +144,13 @@ def test_both_kinds_of_balancing_are_reported_with_factors_and_product() -> None
     weight_ratio = (weighted[rare] / weighted[common]).item()
     factors = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
     assert factors == pytest.approx([oversampled, weight_ratio, oversampled * weight_ratio], rel=0.02)
+
+
+def test_an_adjustment_beside_a_sampler_is_reported_with_factor_and_product() -> None:
+    """120 crops of 0, 4 of 00: an adjustment with 1 is 30 times, a sampler with 0.5 the root of that."""
+    (found,) = sentences(baseline(adjusted(1.0)))
+    factors = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
+    assert factors == pytest.approx([30, 30**1.5, 30], rel=0.01)
 
 
 def test_the_fraction_of_erased_crops_agrees_with_a_simulation() -> None:

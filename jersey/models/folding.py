@@ -72,8 +72,8 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Labels]:
     tensors = _float_tensors(model.graph)
     with torch.device("meta"):
         backbone, _ = resnet(settings["architecture"])
-    _unfold(backbone, tensors, metadata[BATCH_NORM_KEY], path)
-    return tensors, settings, labels
+    head = {name: value for name, value in tensors.items() if name.startswith("network.head.")}
+    return head | _unfolded(backbone, tensors, metadata[BATCH_NORM_KEY], path), settings, labels
 
 
 def _float_tensors(graph: Any) -> dict[str, Tensor]:
@@ -93,20 +93,22 @@ def _float_tensors(graph: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def _unfold(backbone: nn.Module, tensors: dict[str, Tensor], packed: str, path: Path) -> None:
-    """Replaces the folded convolutions in `tensors` by those of a checkpoint, and adds the batch normalization."""
+def _unfolded(backbone: nn.Module, tensors: Mapping[str, Tensor], packed: str, path: Path) -> dict[str, Tensor]:
+    """Returns the convolutions of a checkpoint and their batch normalization from the folded convolutions."""
     folded, shapes = list(_folded(backbone)), backbone.state_dict()
     vectors = torch.from_numpy(np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float32))
     sizes = [len(shapes[f"{norm}.weight"]) for _, norm, _ in folded for _ in _VECTORS]
     if len(vectors) != sum(sizes):
         raise UserError(f"{path} has a damaged metadata {BATCH_NORM_KEY!r}; export it again, or name the run folder")
+    state: dict[str, Tensor] = {}
     parts = iter(vectors.split(sizes))
     for convolution, norm, eps in folded:
         name = f"network.backbone.{convolution}.weight"
         if name not in tensors:
             raise UserError(f"{path} has no float weights ({name} is missing); name the model.onnx of the run")
         values = {vector: next(parts) for vector in _VECTORS}
-        tensors |= {f"network.backbone.{norm}.{vector}": value for vector, value in values.items()}
+        state |= {f"network.backbone.{norm}.{vector}": value for vector, value in values.items()}
         factor_C = values["weight"] / (values["running_var"] + eps).sqrt()
         inverse_C = torch.where(factor_C.abs() > _MIN_FACTOR, 1 / factor_C, 0.0)
-        tensors[name] = tensors[name] * inverse_C[:, None, None, None]
+        state[name] = tensors[name] * inverse_C[:, None, None, None]
+    return state

@@ -178,4 +178,4 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any], None]:
 
 
 def _reason(error: Exception) -> str:
-    return shorten(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -19,7 +19,7 @@ HOMES = {
     "experiments": ("experiments/", "launch.py"),
     "aim": ("jersey/runs/aim.py",),
     "matplotlib": ("jersey/plots/",),
-    "onnx": ("jersey/export/",),
+    "onnx": ("jersey/export/", "jersey/models/folding.py"),
     "onnxruntime": ("jersey/inference/", "jersey/export/int8.py"),
 }
 FORBIDDEN = {"jax", "jaxlib", "flax", "yaml", "omegaconf", "hydra", "pandas"}

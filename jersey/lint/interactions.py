@@ -112,6 +112,15 @@ def backbone_stays_random(computed: Effects) -> Iterator[str]:
             yield f"module.network.weights=None and {path}.freeze_frac={frac} freeze a randomly initialized backbone"
 
 
+def imagenet_weights_see_other_pixels(computed: Effects) -> Iterator[str]:
+    weights, normalization = (computed.values.get(f"module.network.{name}") for name in ("weights", "normalization"))
+    if weights == "imagenet" and normalization not in (None, "imagenet"):
+        yield (
+            f"module.network.weights='imagenet' were trained with normalization='imagenet', and"
+            f" module.network.normalization={normalization!r} changes the pixels that they see"
+        )
+
+
 def small_stem_for_large_crops(computed: Effects) -> Iterator[str]:
     size_px, stem = computed.values.get("data.size_px"), computed.values.get("module.network.stem")
     if stem == "small" and isinstance(size_px, tuple) and min(size_px) >= LARGE_CROP_PX:
@@ -148,6 +157,7 @@ INTERACTIONS: list[Rule] = [
     decay_removes_weights,
     backbone_lr_above_the_head,
     backbone_stays_random,
+    imagenet_weights_see_other_pixels,
     small_stem_for_large_crops,
     one_step_per_epoch,
     digits_erased,

@@ -221,6 +221,7 @@ class JerseyModule(L.LightningModule):
         checkpoint["jersey"] = {
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
+            "network": self.network.settings,
             "eval_weights": self.run_state.eval_weights,
             "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }

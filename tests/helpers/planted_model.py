@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from jersey.core.labels import Labels
-from jersey.inference.onnx_model import FORMAT_VERSION, with_checksum
+from jersey.core.model_file import with_checksum
+from jersey.inference.onnx_model import FORMAT_VERSION
 
 STEP = 2
 LABELS = ("0", "00", "01", "10", "23")

@@ -10,8 +10,8 @@ import pytest
 from helpers.planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of, planted_model
 
 from jersey.core.errors import UserError
+from jersey.core.model_file import with_checksum
 from jersey.inference import Predictor
-from jersey.inference.onnx_model import with_checksum
 from jersey.inference.tracklet import pool_frames
 
 

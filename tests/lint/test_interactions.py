@@ -46,6 +46,11 @@ def weights(value: str | None, scale: float, *, frozen: float | None = None) -> 
     return change
 
 
+def pretrained(weights: str, normalization: str) -> Change:
+    network = fdl.Partial(resnet_classifier, weights=weights, normalization=normalization)
+    return part("module.network", network)
+
+
 def stem(value: str) -> Change:
     return part("module.network", fdl.Partial(resnet_classifier, weights=None, stem=value))
 
@@ -83,6 +88,7 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([weights(None, 1.0, frozen=0.2)], ["module.network.weights=None", "trainer.callbacks.freeze.freeze_frac=0.2"]),
     ([weights(None, 0.0, frozen=1.0)], ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
     (["size_px=200,128", stem("small")], ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
+    ([pretrained("imagenet", "per_image")], ["weights='imagenet'", "module.network.normalization='per_image'"]),
     (["accumulate=34", "ema.decay=0.5"], ["data.batch_size=64", "trainer.accumulate=34"]),
     ([erasing(area=0.2, p=0.22)], ["module.augment.erasing.area=0.2", "module.augment.erasing.p=0.22"]),
     # Slightly lower values, or one value alone.
@@ -101,6 +107,8 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([weights(None, 1.0, frozen=0.0)], []),
     (["size_px=200,127", stem("small")], []),
     ([stem("imagenet")], []),
+    ([pretrained("imagenet", "imagenet")], []),
+    ([pretrained("reader", "per_image")], []),
     (["accumulate=33", "ema.decay=0.5"], []),  # two steps per epoch
     (["accumulate=35", "ema.decay=0.5"], []),  # reported as an accumulation beyond the epoch
     (["batch_size=2214", "ema.decay=0.5"], []),

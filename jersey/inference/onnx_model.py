@@ -30,6 +30,9 @@ _DIGEST_BYTES = 64  # 32 bytes as hexadecimal text
 _ENTRY = bytes([0x0A, len(CHECKSUM_KEY), *CHECKSUM_KEY, 0x12, _DIGEST_BYTES])
 _CHECKSUM = bytes([0x72, len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY
 
+READER = Path(__file__).with_name("reader.onnx")
+"""The pretrained reader of the package, which docs/reader.md describes."""
+
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 DEFAULT_PROVIDERS = ("CUDAExecutionProvider", CPU)
@@ -153,16 +156,19 @@ def with_checksum(content: bytes) -> bytes:
 
 def read_verified(path: Path) -> bytes:
     """Reads a file; raises UserError if it cannot be read, is incomplete, or is not as jersey wrote it."""
+    reinstall = "install jersey again" if path == READER else ""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read the model {path} ({error.strerror}); use one that a run has exported") from None
+        remedy = reinstall or "use one that a run has exported"
+        raise UserError(f"cannot read the model {path} ({error.strerror}); {remedy}") from None
     body, checksum = content[: -len(_CHECKSUM) - _DIGEST_BYTES], content[-len(_CHECKSUM) - _DIGEST_BYTES :]
     if not body or not checksum.startswith(_CHECKSUM):
         what = f"{path} is not a model that jersey has exported, or is incomplete: it does not end with a checksum"
-        raise UserError(f"{what}; copy it again from the run, or export it again")
+        raise UserError(f"{what}; {reinstall or 'copy it again from the run, or export it again'}")
     if hashlib.sha256(body).hexdigest().encode() != checksum[len(_CHECKSUM) :]:
-        raise UserError(f"{path} was changed after its export: its SHA-256 is not that of its checksum; copy it again")
+        what = f"{path} was changed after its export: its SHA-256 is not that of its checksum"
+        raise UserError(f"{what}; {reinstall or 'copy it again'}")
     return content
 
 

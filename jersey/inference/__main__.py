@@ -40,9 +40,20 @@ def parse_flags() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="The exit code is 0 if all images were read, 1 if a row is an error, 2 if the command cannot start.",
     )
-    add = parser.add_argument
     about_model = "if the first ends in .onnx, it is the model (default: the pretrained reader)"
-    add("paths", nargs="+", metavar="PATH", help=f"images to read, such as crops/ or 'more/*.jpg'; {about_model}")
+    about_paths = f"images to read, such as crops/ or 'more/*.jpg'; {about_model}"
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=about_paths)
+    _add_options(parser.add_argument)
+    flags = parser.parse_args()
+    flags.model = flags.paths.pop(0) if flags.paths[0].endswith(".onnx") else None
+    if flags.model and not flags.paths:
+        parser.error(f"there is no PATH after {flags.model}; add images to read, such as crops/")
+    if flags.annotations and (flags.tracklets or flags.format != "jsonl"):
+        parser.error("--annotations writes one JSON row per crop; leave --tracklets and --format out")
+    return flags
+
+
+def _add_options(add: Callable[..., argparse.Action]) -> None:
     add(
         "--format",
         choices=("jsonl", "csv", "table"),
@@ -69,13 +80,6 @@ def parse_flags() -> argparse.Namespace:
     )
     add("--batch_size", type=int, default=64, metavar="N", help="max crops per batch, such as 1 (default: 64)")
     add("--provider", metavar="NAME", help="such as cpu, cuda or tensorrt (default: the GPU if there is one)")
-    flags = parser.parse_args()
-    flags.model = flags.paths.pop(0) if flags.paths[0].endswith(".onnx") else None
-    if flags.model and not flags.paths:
-        parser.error(f"there is no PATH after {flags.model}; add images to read, such as crops/")
-    if flags.annotations and (flags.tracklets or flags.format != "jsonl"):
-        parser.error("--annotations writes one JSON row per crop; leave --tracklets and --format out")
-    return flags
 
 
 def main() -> int:

@@ -269,7 +269,7 @@ def test_the_pretrained_reader_reads_labels_and_describes_itself(crops_root: Pat
     as_table, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
     assert len(as_table.splitlines()) == 1 + 12
     assert "draft.jsonl: 12 rows" in draft
-    scores, *thresholds = output_of(run_program(program("thresholds"), tmp_path)).splitlines()
+    scores, *thresholds = output_of(run_program(program("model.thresholds"), tmp_path)).splitlines()
     assert {"acc_top1"} <= json.loads(scores).keys()
     assert len(thresholds) == 3
 

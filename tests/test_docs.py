@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.exported import wide_model
 from helpers.fonts import write_font
 from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, program, run, run_afresh, run_program, shell
 from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
-from helpers.run_folders import run_folder
+from helpers.run_folders import config_folder, run_folder
 from test_vocabulary import replaced_words
 
-from experiments.quickstart import NUMBERS
+from experiments.quickstart import NUMBERS, quickstart
 from jersey.synth.fonts import load_typefaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -258,12 +259,34 @@ def test_commands_and_a_program_read_crops(tmp_path: Path) -> None:
         for place in (f"{folder}/{tracklet}/{frame}.png" for folder in ("crops", "tracks") for frame in range(3)):
             file_of(tmp_path / place, number)
     as_table, as_jsonl, tracklets = (
-        output_of(run(command, tmp_path)).splitlines() for command in commands("inference")
+        output_of(run(command, tmp_path)).splitlines() for command in commands("inference model.onnx")
     )
     assert len(as_table) == 1 + 7
     assert [json.loads(line)["number"] for line in as_jsonl] == ["00"] * 3 + ["23"] * 3
     assert len(tracklets) == 1 + 2
     assert output_of(run_program(program("Predictor"), tmp_path)).strip() == "23"
+
+
+def test_the_pretrained_reader_reads_labels_and_describes_itself(crops_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "crops").symlink_to(crops_root / "test")
+    as_table, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
+    assert len(as_table.splitlines()) == 1 + 12
+    assert "draft.jsonl: 12 rows" in draft
+    scores, *thresholds = output_of(run_program(program("model.thresholds"), tmp_path)).splitlines()
+    assert {"acc_top1"} <= json.loads(scores).keys()
+    assert len(thresholds) == 3
+
+
+def test_a_run_becomes_the_pretrained_reader(crops_root: Path, tmp_path: Path) -> None:
+    (command,) = commands("package_reader")
+    folder = tmp_path / "runs" / "reader" / "RUN"
+    for path in (folder, tmp_path / "jersey" / "inference"):
+        path.mkdir(parents=True)
+    config = quickstart()
+    config.data.root = str(crops_root)
+    wide_model(config_folder(config, "reader", folder) / "model.onnx")
+    printed = json.loads(output_of(run(command, tmp_path)))
+    assert (tmp_path / "jersey" / "inference" / "reader.onnx").stat().st_size == printed["bytes"]
 
 
 def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from jersey.core.errors import UserError
 
 READER = Path(__file__).parents[1] / "inference" / "reader.onnx"
-"""The exported file of the reader, which is trained on synthetic crops of all numbers."""
+"""The pretrained reader of the package, which docs/reader.md describes."""
 
 CHECKSUM_KEY = b"sha256"
 _DIGEST_BYTES = 64  # 32 bytes as hexadecimal text
@@ -27,14 +27,17 @@ def with_checksum(content: bytes) -> bytes:
 
 def read_verified(path: Path) -> bytes:
     """Reads a file; raises UserError if it cannot be read, is incomplete, or is not as jersey wrote it."""
+    reinstall = "install jersey again" if path == READER else ""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read the model {path} ({error.strerror}); use one that a run has exported") from None
+        remedy = reinstall or "use one that a run has exported"
+        raise UserError(f"cannot read the model {path} ({error.strerror}); {remedy}") from None
     body, checksum = content[: -len(_CHECKSUM) - _DIGEST_BYTES], content[-len(_CHECKSUM) - _DIGEST_BYTES :]
     if not body or not checksum.startswith(_CHECKSUM):
         what = f"{path} is not a model that jersey has exported, or is incomplete: it does not end with a checksum"
-        raise UserError(f"{what}; copy it again from the run, or export it again")
+        raise UserError(f"{what}; {reinstall or 'copy it again from the run, or export it again'}")
     if hashlib.sha256(body).hexdigest().encode() != checksum[len(_CHECKSUM) :]:
-        raise UserError(f"{path} was changed after its export: its SHA-256 is not that of its checksum; copy it again")
+        what = f"{path} was changed after its export: its SHA-256 is not that of its checksum"
+        raise UserError(f"{what}; {reinstall or 'copy it again'}")
     return content

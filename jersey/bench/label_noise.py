@@ -7,8 +7,8 @@ The benchmark set is generated if the folder does not exist. A fraction of the l
 other label of the set or by one that differs in one digit, once per seed. The first table is about single crops of the
 train split, sorted by score: average precision, precision among as many crops as there are errors (which then equals
 the recall), and number, precision and recall of the crops that the audit lists. The second is about similar frames of
-the tracklets: a pair is correct if one of its two labels was replaced. Each value is the mean of the seeds, followed by
-the min and the max.
+the tracklets: a pair is correct if one of its two labels was replaced. The third is about crops without a visible
+number that have the label of a number. Each value is the mean of the seeds, followed by the min and the max.
 
 Shapes: N crops.
 """
@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 
 from jersey.bench import harness
-from jersey.core.labels import in_order
+from jersey.core.labels import ILLEGIBLE, in_order
 from jersey.core.tables import format_table
 from jersey.data.audit import AuditFinding, AuditRow, audit_folder
 from jersey.data.audit.review import Review, open_reader, review
 from jersey.inference import Predictor
-from jersey.synth.benchmark import TRACKLETS, ensure_benchmark
+from jersey.synth.benchmark import NUMBERS, TRACKLETS, ensure_benchmark
+from jersey.synth.generate import generate
 
 SEEDS = (0, 1, 2)
-NOISES = ("any label", "one digit")
+HIDDEN = "hidden"  # folder of the crops for the third table, below the benchmark set
 
 
 def planted(
@@ -86,8 +87,14 @@ def _frames(clean: Review, noise: str, *, fraction: float, seed: int) -> list[fl
     return listed(replace(clean, rows=rows).similar(), rows, is_planted_N)
 
 
+def _hidden(clean: Review, noise: str, *, fraction: float, seed: int) -> list[float]:
+    is_illegible_N = np.array([row.label == ILLEGIBLE for row in clean.rows])
+    rows = tuple(row._replace(label=row.label or NUMBERS[seed]) for row in clean.rows)
+    return listed(replace(clean, rows=rows).illegible(), rows, is_illegible_N)
+
+
 def measure(root: Path, model: Path | None = None, fraction: float = 0.03) -> dict[str, Any]:
-    """Prints the two tables.
+    """Prints the tables.
 
     Args:
         root: folder of the benchmark set, such as data/benchmark.
@@ -96,18 +103,20 @@ def measure(root: Path, model: Path | None = None, fraction: float = 0.03) -> di
     """
     reader = open_reader(model)
     ensure_benchmark(root)
+    generate(root / HIDDEN, numbers=NUMBERS, train=0, val=0, test=1000, size_px=64, illegible=0.1, seed=3)
     numbers: dict[str, Any] = {"reader": str(reader.model.path), "fraction": fraction}
-    of_list = ("listed", "precision", "recall")
-    for title, folder, split, columns, evaluate in (
-        ("single crops", root, "train", ("average precision", "precision at n", *of_list), _crops),
-        ("similar frames", root / TRACKLETS, "test", of_list, _frames),
+    single = ("average precision", "precision at n", "listed", "precision", "recall")
+    for title, folder, split, noises, columns, evaluate in (
+        ("single crops", root, "train", ("any label", "one digit"), single, _crops),
+        ("similar frames", root / TRACKLETS, "test", ("any label",), single[2:], _frames),
+        ("hidden numbers", root / HIDDEN, "test", ("a number",), single[2:], _hidden),
     ):
-        clean, table = _review(folder, reader, split), [["noise", "errors", *columns]]
-        for noise in NOISES:
+        clean, table = _review(folder, reader, split), [["labels replaced by", *columns]]
+        for noise in noises:
             values = np.array([evaluate(clean, noise, fraction=fraction, seed=seed) for seed in SEEDS])
-            table.append([noise, str(round(fraction * len(clean.rows))), *map(_mean_and_range, values.T)])
+            table.append([noise, *map(_mean_and_range, values.T)])
             numbers[f"{title}, {noise}"] = dict(zip(columns, values.mean(axis=0).round(4).tolist(), strict=True))
-        print(f"{title}, {len(clean.rows):,}\n" + "\n".join(format_table(table)) + "\n")
+        print(f"{title}, {len(clean.rows):,}\n" + "\n".join(format_table(table)) + "\n", flush=True)
     return numbers
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jersey.core.atomic import write_text
 from jersey.core.errors import UserError, exit_on_user_error
-from jersey.data.audit import Audit, audit_folder
+from jersey.data.audit import audit_folder
 from jersey.data.audit.page import review_page
 
 DEFAULT_READER = Path()  # the value of --reader without =FILE

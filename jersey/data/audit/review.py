@@ -63,8 +63,9 @@ class Review:
         findings = []
         for index in np.flatnonzero(judged_N & (margin_N > MIN_MARGIN)).tolist():
             row, (number, confidence) = self.rows[index], self._prediction(index)
-            ratio = f"{10 ** score_N[index]:,.0f} times as probable as its label"
-            sentence = f"{escape_control(row.image)} ({row.shown_label}): {number} with {confidence:.3f}, {ratio}"
+            times = f"{10 ** score_N[index]:.0f}" if score_N[index] < 3 else "over 1,000"
+            predicted = f"{number} with {confidence:.3f}, {times} times the label's"
+            sentence = f"{escape_control(row.image)} ({row.shown_label}): {predicted}"
             findings.append(self._finding("label_contradicted", sentence, score_N[index], index))
         return _sorted(findings)
 
@@ -92,7 +93,7 @@ class Review:
         for index in np.flatnonzero(entropy_N > MIN_ENTROPY).tolist():
             row, (number, confidence) = self.rows[index], self._prediction(index)
             if row.label != ILLEGIBLE:
-                sentence = f"{escape_control(row.image)} ({row.shown_label}): {number} with {confidence:.3f} at most"
+                sentence = f"{escape_control(row.image)} ({row.shown_label}): the likeliest number is {number} with {confidence:.3f}"
                 findings.append(self._finding("looks_illegible", sentence, entropy_N[index], index))
         return _sorted(findings)
 

@@ -9,14 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from shutil import copytree
 
-import numpy as np
 import pytest
 from helpers.dirty_tree import Tree, encoded
 from helpers.planted_model import LABELS, crop_of, planted_model, textured_crop
 from helpers.repository import REPOSITORY
 from PIL import Image
 
-from jersey.bench.label_noise import listed, planted, ranking
+from jersey.bench.label_noise import listed, planted
 from jersey.data.audit import AuditFinding, AuditRow
 from jersey.data.audit.review import READER
 from jersey.synth.generate import generate
@@ -155,9 +154,3 @@ def test_the_reader_of_the_package_finds_planted_errors(tmp_path: Path) -> None:
     _, precision, recall = listed(found[:errors], kept, is_planted_N)
     assert precision >= 0.9
     assert recall >= 0.9
-
-
-def test_the_ranking_of_planted_errors_by_hand() -> None:
-    average_precision, precision_at_n = ranking(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False]))
-    assert average_precision == pytest.approx((1 + 2 / 3) / 2)
-    assert precision_at_n == pytest.approx(1 / 2)

@@ -19,6 +19,7 @@ MAX_CARDS = 300  # of a kind, so that a phone can show the page
 _PICTURE_PX = 128  # max side of an embedded picture, which keeps a card below 10 kB
 _QUALITY = 85
 _STYLE = """
+h1 { overflow-wrap: anywhere; }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; } .card { border: 1px solid #999; padding: .5rem; }
 .card { max-width: 17rem; overflow-wrap: anywhere; } .crops { display: flex; gap: .5rem; } .card p { margin: .2rem 0; }
 .crops div { width: 8rem; } .crops img { width: 8rem; height: 8rem; object-fit: contain; background: #eee; }

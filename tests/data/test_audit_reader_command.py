@@ -136,6 +136,17 @@ def test_each_mistake_is_one_sentence_and_exit_code_2_and_nothing_is_written(
         assert not out.exists()
 
 
+def test_without_onnxruntime_the_audit_works_and_a_reader_is_refused(tree: Tree, model: Path) -> None:
+    hide = "import sys; sys.modules['onnxruntime'] = None; import runpy; sys.argv[0] = 'audit'; "
+    program = hide + "runpy.run_module('jersey.data.audit', run_name='__main__')"
+    for flags, code, words in (([], 1, ""), ([f"--reader={model}"], 2, "--reader needs onnxruntime")):
+        command = [sys.executable, "-c", program, str(tree.root), *flags]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not READER.exists(), reason="this checkout has no reader in the package")
 def test_the_reader_of_the_package_finds_planted_errors(tmp_path: Path) -> None:

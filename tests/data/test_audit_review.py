@@ -14,6 +14,7 @@ from PIL import Image
 
 from jersey.core.errors import UserError
 from jersey.data.audit import Audit, AuditFinding, AuditRow, audit_folder
+from jersey.data.audit import review as module
 from jersey.data.audit.review import Review, open_reader, review
 
 
@@ -97,6 +98,16 @@ def test_a_reader_without_any_of_the_labels_is_refused(tmp_path: Path, model: Pa
     tree.add("train", "home", picture("23", 0))
     with pytest.raises(UserError, match=r"knows none of the labels \(home\)"):
         reviewed(tree, model)
+
+
+def test_without_a_reader_in_the_package_a_file_must_be_named(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READER", tmp_path / "none.onnx")
+    with pytest.raises(UserError, match=r"this installation has no reader .*; name a model with --reader=FILE"):
+        open_reader(None)
+    monkeypatch.setattr(module, "READER", model)
+    assert open_reader(None).model.path == model
 
 
 def test_a_similar_crop_with_another_label_is_one_pair(tree: Tree, model: Path) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib.util
 import io
 import os
 import sys
@@ -12,8 +11,6 @@ from jersey.core.atomic import write_text
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.data.audit import audit_folder
 from jersey.data.audit.page import review_page
-
-DEFAULT_READER = Path()  # the value of --reader without =FILE
 
 
 def parse_flags() -> argparse.Namespace:
@@ -46,7 +43,7 @@ def parse_flags() -> argparse.Namespace:
         "--reader",
         nargs="?",
         type=Path,
-        const=DEFAULT_READER,
+        const=True,
         metavar="FILE",
         help="also list labels that a reader contradicts, labeled images that it finds illegible, and similar images "
         "with different labels; FILE is the model.onnx of a run, such as --reader=runs/quickstart/RUN/model.onnx "
@@ -67,8 +64,6 @@ def check_flags(flags: argparse.Namespace) -> None:
         raise UserError("--html shows what a reader finds; add --reader")
     if flags.reader is not None and flags.fast:
         raise UserError("--fast decodes headers only, and --reader needs the pixels; leave one of them out")
-    if flags.reader is not None and importlib.util.find_spec("onnxruntime") is None:
-        raise UserError("--reader needs onnxruntime, which is not installed; install it with pip install onnxruntime")
     if flags.html is not None and (flags.html.is_dir() or not os.access(flags.html.absolute().parent, os.W_OK)):
         raise UserError(f"cannot write {flags.html}; --html names a file in a folder that exists and can be written")
 
@@ -80,9 +75,11 @@ def main() -> int:
     if flags.reader is None:
         audit = audit_folder(flags.root, fast=flags.fast)
     else:
-        from jersey.data.audit.review import open_reader, review  # needs onnxruntime, which the audit does not
-
-        reader = open_reader(None if flags.reader == DEFAULT_READER else flags.reader)
+        try:
+            from jersey.data.audit.review import open_reader, review  # only this part of the audit needs onnxruntime
+        except ModuleNotFoundError as error:
+            raise UserError(f"--reader needs {error.name}; install it with pip install {error.name}") from None
+        reader = open_reader(None if flags.reader is True else flags.reader)
         audit = audit_folder(flags.root)
         found = review(audit, reader).findings(audit.findings)
         audit = dataclasses.replace(audit, findings=(*audit.findings, *found))

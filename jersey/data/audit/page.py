@@ -9,7 +9,6 @@ from pathlib import Path
 from PIL import Image
 
 from jersey.core.errors import escape_control
-from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow
 from jersey.data.audit.survey import Audit
 from jersey.data.decode import decode
@@ -53,11 +52,10 @@ def _card(root: Path, finding: AuditFinding) -> str:
 
 def _crop(root: Path, row: AuditRow, prediction: Sequence[object]) -> str:
     number, confidence = prediction
-    label = row.shown_label if row.label else ILLEGIBLE_NAME
     name = escape(escape_control(row.image))
     return (
         f'<div><img src="{_data_uri(root / row.image)}" alt="{name}">'
-        f'<p class="number">label {escape(label)}</p>'
+        f'<p class="number">label {escape(row.shown_label)}</p>'
         f"<p>predicted {escape(str(number))} with {confidence:.3f}</p>"
         f'<p class="path">{name}</p></div>'
     )

@@ -20,7 +20,7 @@ from jersey.data.audit import AuditFinding, AuditRow
 from jersey.data.audit.review import READER
 from jersey.synth.generate import generate
 
-MARKUP = "<b>1&2.png"
+MARKUP = '"<b>1&2.png'
 
 
 def audit(*flags: str) -> subprocess.CompletedProcess[str]:

@@ -113,7 +113,10 @@ def test_without_a_reader_in_the_package_a_file_must_be_named(
 def test_a_similar_crop_with_another_label_is_one_pair(tree: Tree, model: Path) -> None:
     first = tree.add("train", "23", picture("23", 900))
     other = tree.add("train", "10", picture("23", 900, shift_px=3))
-    tree.add("train", "", picture("23", 900, shift_px=-3))  # a hidden number in the next frame is not an error
+    tree.add("train", "23", picture("23", 950))
+    tree.add("train", "", picture("23", 950, shift_px=3))  # a hidden number in the next frame is not an error
+    tree.add("val", "", picture("23", 951))
+    tree.add("val", "01", picture("23", 951, shift_px=3))
     audit, found = reviewed(tree, model)
     (pair,) = found.similar(audit.findings)
     assert set(pair.rows) == {first, other}

@@ -24,6 +24,7 @@ from helpers.run_folders import config_folder, run_folder
 from test_vocabulary import replaced_words
 
 from experiments.quickstart import NUMBERS, quickstart
+from jersey.core.model_file import READER
 from jersey.synth.fonts import load_typefaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -290,8 +291,13 @@ def test_a_run_becomes_the_pretrained_reader(crops_root: Path, tmp_path: Path) -
 
 
 def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:
-    (command,) = commands("jersey.data.audit")
-    assert "72 images, 0 errors" in output_of(run(command.replace("/my/crops", str(crops_root)), tmp_path))
+    first, *others = commands("jersey.data.audit")
+    assert "72 images, 0 errors" in output_of(run(first.replace("/my/crops", str(crops_root)), tmp_path))
+    (with_reader,) = others
+    reader = READER if READER.exists() else planted_model(tmp_path / "model.onnx", labels=("0", "00", "7"))
+    command = with_reader.replace("/my/crops", str(crops_root)).replace("--reader", f"--reader={reader}")
+    assert "72 images, 0 errors" in output_of(run(command, tmp_path))
+    assert "<h1>Labels to review in" in (tmp_path / "review.html").read_text(encoding="utf-8")
 
 
 def test_crops_are_generated(tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ def crop_of(
     return np.full((*size_px, 3), (STEP * list(numbers).index(number), certainty, 7), np.uint8)
 
 
+def textured_crop(number: str, seed: int, *, certainty: int = 255, shift_px: int = 0, side_px: int = 64) -> np.ndarray:
+    """Returns such a crop with smooth noise in blue, which the model ignores, so that every seed is another image."""
+    crop_hw3 = crop_of(number, certainty=certainty, size_px=(side_px, side_px))
+    coarse = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8))
+    smooth_hw = np.asarray(coarse.resize((side_px, side_px), Image.Resampling.BICUBIC))
+    crop_hw3[:, :, 2] = np.roll(smooth_hw, shift_px, axis=1)
+    return crop_hw3
+
+
 def file_of(path: Path, number: str, **options: int) -> Path:
     """Writes such a crop to an image file."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from PIL import Image
 from jersey.core.errors import UserError
 from jersey.data.audit import Audit, AuditFinding, AuditRow, audit_folder
 from jersey.data.audit.review import Review, review
+from jersey.inference import Predictor
 
 
 def picture(number: str, seed: int, **options: int) -> bytes:

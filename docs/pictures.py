@@ -6,8 +6,10 @@ confusion matrix comes from the newest quick start, the screenshots from the Aim
 """
 
 import io
+import itertools
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from jersey.synth.crop import render_crop
+from jersey.synth.fonts import typefaces_of
 from jersey.synth.typefaces import TRAIN, UNSEEN
+from jersey.synth.varied import render_varied
 
 DOCS = Path(__file__).parent
 LR = "config.module.optimizer.lr"
@@ -43,6 +47,7 @@ SETTLE_MS = 2000  # until the layout of a page is final
 def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
     """Makes all images."""
     contact_sheet().save(docs / "contact_sheet.jpg", quality=88)
+    varied_sheet().save(docs / "varied_crops.jpg", quality=85)
     with Image.open(newest_quickstart(runs) / "confusion_matrix_test.png") as matrix:
         save_small(matrix, docs / "confusion_matrix.png")
     with (
@@ -66,6 +71,27 @@ def contact_sheet(*, columns: int = 10, size_px: int = 96, gap_px: int = 8, seed
             crop = render_crop(next(order), rng=rng, typefaces=typefaces, size_px=size_px)
             place = x * size_px, row * size_px + gap_px * (typefaces is UNSEEN)
             sheet.paste(Image.fromarray(crop.image_HW3), place)
+    return sheet
+
+
+def varied_sheet(
+    *, width_px: int = 960, heights_px: Sequence[int] = (120, 96, 72, 48, 32), seed: int = 0
+) -> Image.Image:
+    """Renders legible crops of the style "varied" in their true sizes: each row has crops that are up to so high."""
+    rng, typefaces = np.random.default_rng(seed), typefaces_of("train", "varied")
+    numbers = itertools.cycle([str(number) for number in rng.permutation(100)])
+    rendered = [
+        Image.fromarray(render_varied(next(numbers), rng=rng, typefaces=typefaces, size_px=120).image_HW3)
+        for _ in range(300)
+    ]
+    sheet, top_px = Image.new("RGB", (width_px, sum(heights_px) + 4 * len(heights_px)), "white"), 0
+    for height_px, below_px in zip(heights_px, (*heights_px[1:], 0), strict=True):
+        left_px = 0
+        for crop in (crop for crop in rendered if below_px < crop.height <= height_px):
+            if left_px + crop.width <= width_px:
+                sheet.paste(crop, (left_px, top_px))
+                left_px += crop.width + 4
+        top_px += height_px + 4
     return sheet
 
 

@@ -8,6 +8,7 @@ from jersey.config import fiddler
 from jersey.experiment import Experiment
 from jersey.models import heads
 from jersey.synth.benchmark import ensure_benchmark
+from jersey.training.losses import LogitAdjustedLoss
 
 
 @fiddler
@@ -70,6 +71,13 @@ def class_weights(config: fdl.Config[Experiment], power: float = 0.5) -> None:
     """Balances the classes by weights in the loss instead of by sampling."""
     config.data.sampler_power = 0.0
     config.module.class_weight_power = power
+
+
+@fiddler
+def logit_adjustment(config: fdl.Config[Experiment], tau: float = 1.0) -> None:
+    """Balances the classes by logit adjustment (with tau=1 the balanced softmax) instead of by sampling."""
+    config.data.sampler_power = 0.0
+    config.module.loss = fdl.Config(LogitAdjustedLoss, tau=tau, label_smoothing=config.module.loss.label_smoothing)
 
 
 @fiddler

@@ -15,6 +15,7 @@ from jersey.config import experiment
 from jersey.data.supplement import SyntheticSupplement
 from jersey.experiment import Experiment
 from jersey.models.heads import linear_head
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.schedules import one_cycle, warmup_cosine
 
 SIZE_PX = 64
@@ -107,6 +108,29 @@ def resnet18_small_no_balance() -> fdl.Config[Experiment]:
     """
     config = resnet18_small()
     config.data.sampler_power = 0.0
+    return config
+
+
+@experiment
+def resnet18_small_balanced_softmax() -> fdl.Config[Experiment]:
+    """Balances the classes by the balanced softmax (logit adjustment with tau=1) instead of by sampling.
+
+    python launch.py --exp=resnet18_small_balanced_softmax --fiddler=benchmark
+    """
+    config = resnet18_small()
+    config.data.sampler_power = 0.0
+    config.module.loss = fdl.Config(LogitAdjustedLoss, tau=1.0, label_smoothing=0.05)
+    return config
+
+
+@experiment
+def resnet18_small_logit_adjusted() -> fdl.Config[Experiment]:
+    """Balances the classes half by sampling, as `resnet18_small` does, and the other half by logit adjustment.
+
+    python launch.py --exp=resnet18_small_logit_adjusted --fiddler=benchmark
+    """
+    config = resnet18_small()
+    config.module.loss = fdl.Config(LogitAdjustedLoss, tau=0.5, label_smoothing=0.05)
     return config
 
 

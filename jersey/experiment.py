@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,13 @@ from jersey.data.sampler import class_balance
 from jersey.evaluation.metrics import Evaluation
 from jersey.export.pipeline import ExportResult, export_run
 from jersey.export.variants import MIN_AGREEMENT, VariantName
+from jersey.models.weights import skip_weights
 from jersey.report.model_profile import profile_model
 from jersey.report.report import ReportContent, write_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker, nested
 from jersey.runs.checkpoints import usable_checkpoint
-from jersey.runs.folder import RunFolder
+from jersey.runs.folder import BEST_CHECKPOINT, LABELS, RunFolder
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
 from jersey.runs.provenance import record_start
 from jersey.training.module import JerseyModule
@@ -130,9 +132,24 @@ class Experiment:
             loggers: loggers of Lightning.
             **origin: `commit` and `started_s` of the returned context.
         """
-        module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        # A checkpoint replaces all weights, so the source of pretrained ones may be gone by then.
+        is_resumed = folder.stage != "fit" or any(path.exists() for path in folder.last_checkpoints)
+        with skip_weights() if is_resumed else nullcontext():
+            module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
         trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
         return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
+
+    def best_module(self, folder: Path) -> JerseyModule:
+        """Returns the module of the run in `folder` with its best weights.
+
+        Raises:
+            UserError: the label map or the checkpoint cannot be used.
+        """
+        labels = Labels.load(folder / LABELS)
+        with skip_weights():
+            module = self.module(labels=labels, class_counts=[1] * len(labels), seed=self.seed)
+        load_best_weights(module, folder / BEST_CHECKPOINT)
+        return module
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +271,7 @@ def report(state: RunContext, tested: TestResult, exported: ExportResult) -> Non
         val=tested.best["val"],
         test=tested.evaluation,
         labels=data.labels,
-        balance=class_balance(counts, data.train_sampler, state.module.class_weights_K),
+        balance=class_balance(counts, data.train_sampler, state.module.class_weights_K, state.module.log_prior_K),
         exported=exported,
         info=info,
     )

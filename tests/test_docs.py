@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, program, run, run_afresh, run_program
+from helpers.exported import wide_model
+from helpers.fonts import write_font
+from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, program, run, run_afresh, run_program, shell
 from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
-from helpers.run_folders import run_folder
+from helpers.run_folders import config_folder, run_folder
 from test_vocabulary import replaced_words
 
-from experiments.quickstart import NUMBERS
+from experiments.quickstart import NUMBERS, quickstart
+from jersey.core.model_file import READER
+from jersey.synth.fonts import load_typefaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -63,7 +68,7 @@ def output_of(result: subprocess.CompletedProcess[str], code: int = 0) -> str:
 def test_every_command_is_run_below() -> None:
     parts = ("--print_config", "--list", "--fiddler", "root=/my/crops", "jersey.data.audit", "jersey.synth", "aim up")
     parts += ("--diff", "--sweep", "--config", "jersey.cli", "jersey.compare", "jersey.bench", "torchrun")
-    parts += ("jersey.inference", "robustness.fuzz")
+    parts += ("jersey.inference", "robustness.fuzz", "data/fonts")
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
 
@@ -255,7 +260,7 @@ def test_commands_and_a_program_read_crops(tmp_path: Path) -> None:
         for place in (f"{folder}/{tracklet}/{frame}.png" for folder in ("crops", "tracks") for frame in range(3)):
             file_of(tmp_path / place, number)
     as_table, as_jsonl, tracklets = (
-        output_of(run(command, tmp_path)).splitlines() for command in commands("inference")
+        output_of(run(command, tmp_path)).splitlines() for command in commands("inference model.onnx")
     )
     assert len(as_table) == 1 + 7
     assert [json.loads(line)["number"] for line in as_jsonl] == ["00"] * 3 + ["23"] * 3
@@ -263,16 +268,75 @@ def test_commands_and_a_program_read_crops(tmp_path: Path) -> None:
     assert output_of(run_program(program("Predictor"), tmp_path)).strip() == "23"
 
 
+def test_the_pretrained_reader_reads_labels_and_describes_itself(crops_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "crops").symlink_to(crops_root / "test")
+    as_table, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
+    assert len(as_table.splitlines()) == 1 + 12
+    assert "draft.jsonl: 12 rows" in draft
+    scores, *thresholds = output_of(run_program(program("model.thresholds"), tmp_path)).splitlines()
+    assert {"acc_top1"} <= json.loads(scores).keys()
+    assert len(thresholds) == 3
+
+
+def test_a_run_becomes_the_pretrained_reader(crops_root: Path, tmp_path: Path) -> None:
+    (command,) = commands("package_reader")
+    folder = tmp_path / "runs" / "reader" / "RUN"
+    for path in (folder, tmp_path / "jersey" / "inference"):
+        path.mkdir(parents=True)
+    config = quickstart()
+    config.data.root = str(crops_root)
+    wide_model(config_folder(config, "reader", folder) / "model.onnx")
+    printed = json.loads(output_of(run(command, tmp_path)))
+    assert (tmp_path / "jersey" / "inference" / "reader.onnx").stat().st_size == printed["bytes"]
+
+
 def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:
-    (command,) = commands("jersey.data.audit")
-    assert "72 images, 0 errors" in output_of(run(command.replace("/my/crops", str(crops_root)), tmp_path))
+    first, *others = commands("jersey.data.audit")
+    assert "72 images, 0 errors" in output_of(run(first.replace("/my/crops", str(crops_root)), tmp_path))
+    (with_reader,) = others
+    reader = READER if READER.exists() else planted_model(tmp_path / "model.onnx", labels=("0", "00", "7"))
+    command = with_reader.replace("/my/crops", str(crops_root)).replace("--reader", f"--reader={reader}")
+    assert "72 images, 0 errors" in output_of(run(command, tmp_path))
+    assert "<h1>Labels to review in" in (tmp_path / "review.html").read_text(encoding="utf-8")
 
 
 def test_crops_are_generated(tmp_path: Path) -> None:
-    (command,) = commands("jersey.synth")
-    output_of(run(command, tmp_path))
+    plain, varied = commands("jersey.synth")
+    for family in "ABCDEFGH":
+        write_font(tmp_path / "data" / "fonts" / f"{family}.ttf", family)
+    output_of(run(varied, tmp_path, "--train=60", "--val=57", "--test=57"))
+    assert len(list(tmp_path.glob("varied/train/*/*.jpg"))) == 60 + 3
+    output_of(run(plain, tmp_path))
     numbers = {path.name for path in (tmp_path / "generated" / "train").iterdir()}
     assert numbers == {"0", "00", "7", "10", "11", "12", "13", "14", "15"}
+
+
+def test_fonts_are_fetched(tmp_path: Path) -> None:
+    """The commands run on three of the listed families: with one, two and all weights."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    listed = (REPOSITORY / "docs" / "reader_fonts.txt").read_text(encoding="utf-8").splitlines()
+    assert len({name.rpartition("@")[0] for name in listed}) == len(listed) == 160
+    few = [name for name in listed if re.search("/(anton|arvo|barlow)@", name)]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "reader_fonts.txt").write_text("\n".join(few), encoding="utf-8")
+    fetch, *copy = [command for command in commands("data/font") if "uv run" not in command]
+    fetched = shell(fetch, tmp_path)
+    if re.search("ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT", fetched.stderr):
+        pytest.skip("npm's registry does not answer")
+    for result in (fetched, *(shell(command, tmp_path) for command in copy)):
+        output_of(result)
+    faces = (
+        "anton-latin-400",
+        "arvo-latin-400",
+        "arvo-latin-700",
+        *(f"barlow-latin-{weight}" for weight in (400, 700, 900)),
+    )
+    files = sorted((tmp_path / "data" / "fonts").iterdir())
+    assert [file.name for file in files] == [f"{face}-normal.woff2" for face in faces]
+    assert {face.name for part in load_typefaces(tmp_path / "data" / "fonts") for face in part} == {
+        file.stem for file in files
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)

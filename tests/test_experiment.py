@@ -165,6 +165,24 @@ def test_test_export_and_report_can_be_called_alone(finished: RunFolder, tmp_pat
     assert [line for line in again if line not in kept and not line.startswith(("| minutes", "| commit"))] == []
 
 
+def test_a_resumed_or_evaluated_run_does_not_read_the_source_of_its_weights(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    config = load(finished.path)[1]
+    config.module.network.weights = str(tmp_path / "gone.ckpt")
+    experiment = fdl.build(config)
+    data = experiment.read_data()
+    folder = open_run(tmp_path, "resnet18_baseline", "run", config_files={"config.txt": "a = 1\n"})
+    with pytest.raises(UserError, match=r"gone\.ckpt does not exist"):
+        experiment.prepare(folder, data)
+    best = torch.load(finished.best_checkpoint, weights_only=True)["state_dict"]
+    for name, value in experiment.best_module(finished.path).state_dict().items():
+        assert torch.equal(value, best[name]), name
+    folder.last_checkpoints[0].parent.mkdir()
+    shutil.copyfile(finished.last_checkpoints[0], folder.last_checkpoints[1])
+    assert experiment.prepare(folder, data).module.network.settings["architecture"] == "resnet18"
+
+
 def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFolder) -> None:
     """Both outcomes are accepted, because the speed of the variant depends on the machine."""
     file = finished.path / "model.int8.onnx"

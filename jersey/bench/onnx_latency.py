@@ -33,7 +33,6 @@ from jersey.bench import harness
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.timing import interleaved_times, speedup
-from jersey.experiment import load_best_weights
 from jersey.export.export_module import ExportModule, ExportSettings
 from jersey.export.int8 import write_int8
 from jersey.export.onnx_file import write_onnx
@@ -41,7 +40,7 @@ from jersey.inference import Predictor
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import load
 from jersey.models.network import resnet_classifier
-from jersey.runs.folder import BEST_CHECKPOINT, LABELS
+from jersey.runs.folder import BEST_CHECKPOINT
 from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 
@@ -70,10 +69,8 @@ def network_of_run(folder: Path) -> ExportModule:
         raise UserError(f"{folder} has no {BEST_CHECKPOINT}; choose a run that has finished an epoch")
     experiment = configs.build(config)
     data = experiment.data(seed=experiment.seed)
-    labels = Labels.load(folder / LABELS)
-    module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
-    load_best_weights(module, folder / BEST_CHECKPOINT)
-    settings = ExportSettings(labels=labels, size_px=data.size_px, resize_mode=data.resize_mode)
+    module = experiment.best_module(folder)
+    settings = ExportSettings(labels=module.labels, size_px=data.size_px, resize_mode=data.resize_mode)
     return ExportModule(module.network, settings)
 
 

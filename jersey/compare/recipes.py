@@ -36,10 +36,9 @@ from jersey.core.labels import Labels
 from jersey.core.tables import format_table, mean_and_spread
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.resize import ResizeMode
-from jersey.experiment import load_best_weights
 from jersey.lint.checks import load
 from jersey.models.parts import NUMBERS as ALL_NUMBERS
-from jersey.runs.folder import BEST_CHECKPOINT, LABELS
+from jersey.runs.folder import LABELS
 from jersey.synth.benchmark import NUMBERS, UNSEEN
 from jersey.training.module import JerseyModule
 
@@ -79,8 +78,7 @@ def score(run: FinishedRun) -> RecipeScore:
     labels = Labels.load(run.folder / LABELS)
     if not {*RARE} <= {*labels.names} or not (data.root / UNSEEN).is_dir():
         raise UserError(f"{run.folder} was not trained on the benchmark set; name runs of --fiddler=benchmark")
-    module = experiment.module(labels=labels, class_counts=[1] * len(labels), seed=experiment.seed)
-    load_best_weights(module, run.folder / BEST_CHECKPOINT)
+    module = experiment.best_module(run.folder)
     seen, unseen = (
         _open_accuracy(module, *_test_split(str(root), data.size_px, data.resize_mode))
         for root in (data.root, data.root / UNSEEN)

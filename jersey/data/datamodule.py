@@ -23,7 +23,7 @@ from jersey.data.loader import BatchLoader, InMemorySplit, batch_size_error
 from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
 from jersey.data.resize import ResizeMode, resize_image
 from jersey.data.sampler import BalancedSampler
-from jersey.data.split import Illegible, Split, label_map, missing_labels, select_illegible
+from jersey.data.split import Illegible, Split, label_map, missing_labels, select_illegible, take_per_label
 from jersey.data.supplement import SyntheticSupplement
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class JerseyDataModule(L.LightningDataModule):
         on_bad_image: "error" refuses a data set with unusable images, "skip" excludes them from every split.
         illegible: "train" trains the network to be unconfident on illegible crops, and scores this on val and test;
             "score" only scores it; "drop" excludes all illegible crops.
+        crops_per_label: maximum number of train crops of each label, sampled with the seed, to measure what fewer crops
+            would give; None uses all.
 
     Attributes:
         labels: label map of all splits; all these attributes are filled by `setup`.
@@ -80,6 +82,7 @@ class JerseyDataModule(L.LightningDataModule):
         supplement: SyntheticSupplement | None = None,
         on_bad_image: OnBadImage = "error",
         illegible: Illegible = "train",
+        crops_per_label: int | None = None,
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -96,6 +99,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.supplement = supplement
         self.on_bad_image = on_bad_image
         self.illegible: Illegible = illegible
+        self.crops_per_label = crops_per_label
         self.splits: dict[str, Split] = {}
         self.skipped: dict[str, list[Skipped]] = {}
         self.image_meta: dict[str, np.ndarray] = {}
@@ -136,6 +140,11 @@ class JerseyDataModule(L.LightningDataModule):
         excluded = {name: len(complete[name]) - len(index[name]) for name in SPLITS}
         if counts := ", ".join(f"{count} of {name}" for name, count in excluded.items() if count):
             log.info("data.illegible=%s excludes illegible crops: %s", self.illegible, counts)
+        if self.crops_per_label is not None:
+            whole = index["train"]
+            index["train"] = take_per_label(whole, self.crops_per_label, seed=self.seed)
+            kept = f"{len(index['train']):,} of {len(whole):,} train crops"
+            log.info("data.crops_per_label=%d keeps %s", self.crops_per_label, kept)
         if self.supplement is not None:
             with rank_zero_first():
                 self.supplement.generate(index["train"])

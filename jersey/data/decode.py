@@ -8,8 +8,9 @@ import hashlib
 import io
 import stat
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -110,16 +111,33 @@ def decode(path: Path) -> np.ndarray:
 
 def decode_content(content: bytes, path: Path) -> np.ndarray:
     """Decodes the content of an image file as `decode` does; `path` is its place, for errors."""
+    with _as_bad_image(path), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        return _upright_rgb(image, path)
+
+
+def decode_image(image: Image.Image) -> np.ndarray:
+    """Converts a PIL image of any mode as `decode` does the same file; raises BadImage."""
+    path = Path(getattr(image, "filename", "") or "the PIL image")
+    with _as_bad_image(path):
+        return _upright_rgb(image, path)
+
+
+def _upright_rgb(image: Image.Image, path: Path) -> np.ndarray:
+    if not (pixels := image.width * image.height):
+        raise BadImage(path, f"has no pixels ({image.width} x {image.height})")
+    if pixels > MAX_PIXELS:
+        raise BadImage(path, f"has {pixels:,} pixels, more than {MAX_PIXELS:,}")
+    image.load()
+    method = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    rgb = _to_rgb(path, image)
+    return np.array(rgb if method is None else rgb.transpose(method))
+
+
+@contextmanager
+def _as_bad_image(path: Path) -> Iterator[None]:
+    """Turns every error of the body into a BadImage of `path`."""
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if not (pixels := image.width * image.height):
-                raise BadImage(path, f"has no pixels ({image.width} x {image.height})")
-            if pixels > MAX_PIXELS:
-                raise BadImage(path, f"has {pixels:,} pixels, more than {MAX_PIXELS:,}")
-            image.load()
-            method = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-            rgb = _to_rgb(path, image)
-            return np.array(rgb if method is None else rgb.transpose(method))
+        yield
     except BadImage:
         raise
     except Image.UnidentifiedImageError:

@@ -1,6 +1,7 @@
 """Corrects class imbalance by loss weights and class-balanced sampling, both with a power p of the class counts.
 
-p = 0 leaves the data unchanged, p = 1 makes all classes equal. If both are used, their effects multiply.
+p = 0 leaves the data unchanged, p = 1 makes all classes equal. If both are used, their effects multiply, also with that
+of a `jersey.training.losses.LogitAdjustedLoss`.
 
 Shapes: K classes, N crops of the train split.
 """
@@ -14,6 +15,9 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from jersey.core.labels import ILLEGIBLE_INDEX
+
+BALANCE_COLUMNS = ("train crops", "sampled", "loss weight", "fraction of the loss", "logit adjustment")
+"""The names of the cells of a `ClassSampling`."""
 
 
 def class_weights(counts_K: Sequence[int], *, power: float) -> Tensor:
@@ -98,29 +102,32 @@ class ClassSampling:
         probability: probability that a sampled crop is of this class.
         weight: weight of its crops in the loss.
         loss_fraction: fraction of the summed weights of an epoch that its crops have on average.
+        adjustment: what the loss adds to its logit in training, relative to the most frequent class: 0 or less.
     """
 
     crops: int
     probability: float
     weight: float
     loss_fraction: float
+    adjustment: float
 
     @property
-    def cells(self) -> tuple[str, str, str, str]:
+    def cells(self) -> tuple[str, ...]:
         """The cells of a table row."""
         probability, loss_fraction = (f"{100 * each:.2f} %" for each in (self.probability, self.loss_fraction))
-        return f"{self.crops:,}", probability, f"{self.weight:.3f}", loss_fraction
+        return f"{self.crops:,}", probability, f"{self.weight:.3f}", loss_fraction, f"{self.adjustment:.2f}"
 
 
 def class_balance(
-    counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor
+    counts: Mapping[str, int], sampler: BalancedSampler, class_weights_K: Tensor, log_prior_K: Tensor
 ) -> dict[str, ClassSampling]:
-    """Combines the effects of sampler and loss weights.
+    """Combines the effects of sampler, loss weights and logit adjustment.
 
     Args:
         counts: number of train crops of each class by name, in label order.
         sampler: sampler of the train crops.
         class_weights_K: loss weights, as from `class_weights`.
+        log_prior_K: what the loss adds to the logits in training, up to a constant.
 
     Returns:
         Influence of each class by name.
@@ -128,8 +135,10 @@ def class_balance(
     probability_K = sampler.expected_counts(num_classes=len(counts)) / len(sampler)
     weight_K = class_weights_K.double().cpu().numpy()
     fraction_K = probability_K * weight_K / (probability_K * weight_K).sum()
+    adjustment_K = (log_prior_K - log_prior_K.max()).double().cpu().numpy()
+    computed = (probability_K, weight_K, fraction_K, adjustment_K)
     # Rounded, so that equal classes are equal whatever the power is.
-    columns = (counts.values(), *(column.round(12).tolist() for column in (probability_K, weight_K, fraction_K)))
+    columns = (counts.values(), *(column.round(12).tolist() for column in computed))
     return {name: ClassSampling(*row) for name, *row in zip(counts, *columns, strict=True)}
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, SupportsIndex
 
+import numpy as np
+
 from jersey.core.errors import UserError, summarize
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_FOLDERS, Labels
 
@@ -110,3 +112,19 @@ def select_illegible(splits: Mapping[str, Split], illegible: Illegible) -> dict[
     """Removes illegible crops: "train" keeps all of them, "score" keeps those of val and test, "drop" keeps none."""
     emptied = {"train": (), "score": ("train",), "drop": tuple(splits)}[illegible]
     return {name: split.legible() if name in emptied else split for name, split in splits.items()}
+
+
+def take_per_label(split: Split, count: int, *, seed: int) -> Split:
+    """Returns the split with at most `count` images of each label, and at most as many illegible ones.
+
+    They are sampled per label, so with the same seed fewer images are a subset of more, and the images of one label do
+    not depend on those of another. The order of the rows is kept.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, label in enumerate(split.labels):
+        rows.setdefault(label, []).append(row)
+    kept: list[int] = []
+    for label, of_label in rows.items():
+        order = np.random.default_rng([seed, *label.encode()]).permutation(len(of_label))
+        kept.extend(of_label[index] for index in order[:count])
+    return split.only(sorted(kept))

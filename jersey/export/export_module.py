@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from jersey.core.labels import Labels
 from jersey.data.resize import ResizeMode, resize
 from jersey.inference.onnx_model import FORMAT_VERSION
+from jersey.models import folding
 from jersey.models.network import Network
 from jersey.models.parts import NUMBERS
 
@@ -99,4 +100,5 @@ class ExportModule(nn.Module):
             "resize_mode": settings.resize_mode,
             "calibration": json.dumps(calibration),
             **({"vocabulary": json.dumps(NUMBERS)} if self.has_open_vocabulary else {}),
+            **folding.metadata_of(self.network.backbone, self.network.settings),
         }

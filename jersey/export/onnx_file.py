@@ -18,9 +18,10 @@ import onnx
 import torch
 
 from jersey.core.atomic import atomic_write
+from jersey.core.model_file import with_checksum
 from jersey.export.export_module import ExportModule
 from jersey.export.parity import ParityResult, Reference, check_parity
-from jersey.inference.onnx_model import OnnxModel, with_checksum
+from jersey.inference.onnx_model import OnnxModel
 
 PROBABILITY_TOLERANCE = 1e-4  # max absolute difference between onnxruntime and torch, well above rounding errors
 

@@ -1,6 +1,7 @@
-"""Predicts the numbers on crops with an exported file.
+"""Predicts the numbers on crops, with the pretrained reader of the package or with the MODEL.onnx of a run.
 
-    python -m jersey.inference model.onnx crops/ 'more/*.jpg' --format=table --top_k=3
+    python -m jersey.inference crops/ 'more/*.jpg' --format=table --top_k=3
+    python -m jersey.inference runs/quickstart/RUN/model.onnx crops/
 
 A PATH is an image, a folder, a quoted pattern, an annotation file (.jsonl), or - for standard input, whose lines are
 paths or rows such as {"image": "crop.jpg", "tracklet": "7"}.
@@ -14,12 +15,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import tee
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from jersey.core.errors import UserError, exit_on_user_error
+from jersey.inference.decision import Prediction
+from jersey.inference.draft_labels import check_target, write_draft
 from jersey.inference.predictor import Predictor
 from jersey.inference.rows import PredictionRow, error_row, prediction_row, row_format
 from jersey.inference.sources import Item, items_of
@@ -31,13 +35,25 @@ def parse_flags() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m jersey.inference",
+        usage="%(prog)s [MODEL.onnx] PATH... [options]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="The exit code is 0 if all images were read, 1 if a row is an error, 2 if the command cannot start.",
     )
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="model.onnx of a run, such as runs/quickstart/RUN/model.onnx")
-    add("paths", nargs="+", metavar="PATH", help="images to read, such as crops/ or 'more/*.jpg'")
+    about_model = "if the first ends in .onnx, it is the model (default: the pretrained reader)"
+    about_paths = f"images to read, such as crops/ or 'more/*.jpg'; {about_model}"
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=about_paths)
+    _add_options(parser.add_argument)
+    flags = parser.parse_args()
+    flags.model = flags.paths.pop(0) if flags.paths[0].endswith(".onnx") else None
+    if flags.model and not flags.paths:
+        parser.error(f"there is no PATH after {flags.model}; add images to read, such as crops/")
+    if flags.annotations and (flags.tracklets or flags.format != "jsonl"):
+        parser.error("--annotations writes one JSON row per crop; leave --tracklets and --format out")
+    return flags
+
+
+def _add_options(add: Callable[..., argparse.Action]) -> None:
     add(
         "--format",
         choices=("jsonl", "csv", "table"),
@@ -55,29 +71,32 @@ def parse_flags() -> argparse.Namespace:
         "(default: never abstain)",
     )
     add("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
+    add(
+        "--annotations",
+        type=Path,
+        metavar="OUT.jsonl",
+        help="write draft labels as annotation rows to this new file, instead of printing rows; crops below the "
+        "confidence of --min_precision get an empty suffix",
+    )
     add("--batch_size", type=int, default=64, metavar="N", help="max crops per batch, such as 1 (default: 64)")
     add("--provider", metavar="NAME", help="such as cpu, cuda or tensorrt (default: the GPU if there is one)")
-    return parser.parse_args()
 
 
 def main() -> int:
     """Prints the row of each prediction as soon as it is ready, and returns the exit code."""
     flags = parse_flags()
     _use_utf8()
+    if flags.annotations:
+        check_target(flags.annotations)
     items, total = items_of(flags.paths, sys.stdin)
     if total == 0:
         raise UserError(f"there is no image in {' '.join(flags.paths)}; check the path and the names of its files")
-    predictor = Predictor(
-        flags.model,
-        providers=None if flags.provider is None else [flags.provider],
-        batch_size=flags.batch_size,
-        min_precision=flags.min_precision,
-        roster=None if flags.roster is None else [part.strip() for part in flags.roster.split(",") if part.strip()],
-        top_k=flags.top_k,
-        open_vocabulary=flags.open_vocabulary,
-    )
+    predictor = _predictor(flags)
     # If the rows go to a terminal, they show the progress, and a bar would break their lines.
-    bar = partial(tqdm, total=total, unit="image", disable=sys.stdout.isatty() or None)
+    shows_rows = sys.stdout.isatty() and not flags.annotations
+    bar = partial(tqdm, total=total, unit="image", disable=shows_rows or None)
+    if flags.annotations:
+        return _write_annotations(flags.annotations, _paired(bar(items), predictor.predict_all))
     if flags.tracklets:
         listed = list(items)
         remaining = Counter(item.tracklet for item in listed)
@@ -97,6 +116,28 @@ def main() -> int:
     if not count:
         raise UserError("standard input names no image; write one path per line")
     return 1 if errors else 0
+
+
+def _predictor(flags: argparse.Namespace) -> Predictor:
+    return Predictor(
+        flags.model,
+        providers=None if flags.provider is None else [flags.provider],
+        batch_size=flags.batch_size,
+        min_precision=flags.min_precision,
+        roster=None if flags.roster is None else [part.strip() for part in flags.roster.split(",") if part.strip()],
+        top_k=flags.top_k,
+        open_vocabulary=flags.open_vocabulary,
+    )
+
+
+def _write_annotations(path: Path, predictions: Iterator[tuple[Item, Prediction | UserError]]) -> int:
+    """Writes draft labels, prints their number and the errors, and returns the exit code."""
+    counts = write_draft(path, predictions)
+    for sentence in counts.errors:
+        print(f"error: {sentence}", file=sys.stderr)
+    abstentions = f"{counts.abstentions:,} of them with an empty suffix, as the predictor abstained"
+    print(f"{path}: {counts.rows:,} rows, {abstentions}; {len(counts.errors):,} images could not be read")
+    return 1 if counts.errors else 0
 
 
 def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open_vocabulary: bool) -> Iterator[PredictionRow]:

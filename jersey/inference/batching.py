@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from jersey.core.errors import UserError
-from jersey.data.decode import BadImage, decode
+from jersey.data.decode import BadImage, decode, decode_image
 
 T = TypeVar("T")
-Crop: TypeAlias = np.ndarray | str | Path
-"""Pixels uint8 [h,w,3], or the path of an image file."""
+Crop: TypeAlias = np.ndarray | Image.Image | str | Path
+"""RGB pixels uint8 [h,w,3], a PIL image, or the path of an image file."""
 
 WINDOW = 8  # max number of batches that a crop waits for crops of its size, so that a rare size delays no result long
 MAX_BATCH_BYTES = 64_000_000  # as float32 a batch takes four times as much, and the network several times that
@@ -27,18 +28,20 @@ MAX_WINDOW_BYTES = 512_000_000  # limits the memory of waiting crops to that of 
 
 
 def pixels_of(crop: Any) -> np.ndarray | UserError:
-    """Returns the pixels of an array or a file, uint8 [h,w,3], or the error if it is not a crop."""
+    """Returns the pixels of a crop, uint8 [h,w,3], or the error if it is not a crop."""
     if isinstance(crop, UserError):  # from a line of a list that could not be parsed
         return crop
     try:
-        return decode(Path(crop)) if isinstance(crop, str | Path) else _checked(crop)
+        if isinstance(crop, str | Path):
+            return decode(Path(crop))
+        return decode_image(crop) if isinstance(crop, Image.Image) else _checked(crop)
     except BadImage as error:
         return error
 
 
 def _checked(crop: Any) -> np.ndarray | UserError:
     if not isinstance(crop, np.ndarray):
-        what = f"or the path of a file, and not a {type(crop).__name__}"
+        what = f"a PIL image or the path of a file, and not a {type(crop).__name__}"
     elif crop.dtype != np.uint8:
         what = f"and not {crop.dtype}; pass the pixels as they were decoded, from 0 to 255"
     elif crop.ndim != 3 or crop.shape[2] != 3:

@@ -1,13 +1,8 @@
 """Loads an exported file: its session, labels and metadata, without torch and onnx.
 
-The file ends with a checksum: the SHA-256 of all bytes before it, as an additional metadata entry. Protocol buffers
-allow this, since concatenated messages are parsed as one, and it can be verified without their library.
-https://protobuf.dev/programming-guides/encoding/#last-one-wins
-
 Shapes: N crops, h w any size, K classes.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +15,10 @@ import onnxruntime
 
 from jersey.core.errors import UserError, shorten
 from jersey.core.labels import Labels
+from jersey.core.model_file import CHECKSUM_KEY, read_verified
 
 FORMAT_VERSION = "1"
 """The version of inputs, outputs and metadata, which docs/onnx.md describes. A file of another version is refused."""
-
-CHECKSUM_KEY = b"sha256"
-_DIGEST_BYTES = 64  # 32 bytes as hexadecimal text
-# The bytes before the digest: a StringStringEntryProto of key and value, as field 14 (metadata_props) of ModelProto.
-_ENTRY = bytes([0x0A, len(CHECKSUM_KEY), *CHECKSUM_KEY, 0x12, _DIGEST_BYTES])
-_CHECKSUM = bytes([0x72, len(_ENTRY) + _DIGEST_BYTES]) + _ENTRY
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -144,26 +134,6 @@ class OnnxModel:
                 f"the labels in {self.path} are not those of its network ({len(self.labels)} labels, {classes} "
                 "classes, or another hash); export it again"
             )
-
-
-def with_checksum(content: bytes) -> bytes:
-    """Returns a serialized ModelProto with its checksum appended."""
-    return content + _CHECKSUM + hashlib.sha256(content).hexdigest().encode()
-
-
-def read_verified(path: Path) -> bytes:
-    """Reads a file; raises UserError if it cannot be read, is incomplete, or is not as jersey wrote it."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the model {path} ({error.strerror}); use one that a run has exported") from None
-    body, checksum = content[: -len(_CHECKSUM) - _DIGEST_BYTES], content[-len(_CHECKSUM) - _DIGEST_BYTES :]
-    if not body or not checksum.startswith(_CHECKSUM):
-        what = f"{path} is not a model that jersey has exported, or is incomplete: it does not end with a checksum"
-        raise UserError(f"{what}; copy it again from the run, or export it again")
-    if hashlib.sha256(body).hexdigest().encode() != checksum[len(_CHECKSUM) :]:
-        raise UserError(f"{path} was changed after its export: its SHA-256 is not that of its checksum; copy it again")
-    return content
 
 
 def resolve_providers(requested: Sequence[str] | None) -> list[str]:

@@ -1,8 +1,8 @@
 """Predicts the numbers on crops with an exported file, numpy, Pillow and onnxruntime, without torch.
 
-    predictor = Predictor("model.onnx", min_precision=0.99)
-    predictor.predict(crop).number                       # one array uint8 [h,w,3], or the path of a file
-    for prediction in predictor.predict_all(crops): ...  # a batch [N,h,w,3], or any iterable of arrays and paths
+    predictor = Predictor()                              # the pretrained reader, or Predictor("model.onnx")
+    predictor.predict(crop).number                       # one array uint8 [h,w,3], PIL image, or path of a file
+    for prediction in predictor.predict_all(crops): ...  # a batch [N,h,w,3], or any iterable of crops
     for path, prediction in predictor.predict_folder("crops"): ...
     predictor.predict_tracklet(crops)                    # crops of one player
 
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jersey.core.errors import UserError
+from jersey.core.model_file import READER
 from jersey.data.files import images_below
 from jersey.inference.batching import Crop, SizeBuckets, decoded, pixels_of
 from jersey.inference.decision import DecisionRule, Prediction, confidence_for
@@ -29,7 +30,7 @@ class Predictor:
     """Predicts jersey numbers.
 
     Args:
-        path: path of a `model.onnx`.
+        path: path of a `model.onnx`; None for the pretrained reader of the package.
         providers: execution providers of onnxruntime, such as ["cuda"]; None for the GPU if there is one.
         batch_size: max number of crops, all of one size, per call of onnxruntime.
         min_precision: 0.95, 0.98 or 0.99; the predictor abstains below the confidence that reached this precision on
@@ -50,7 +51,7 @@ class Predictor:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | None = None,
         *,
         providers: Sequence[str] | None = None,
         batch_size: int = 64,
@@ -62,7 +63,8 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size} holds no crop; set it to 1 or more")
-        self.model = OnnxModel(Path(path), threads=threads, providers=resolve_providers(providers))
+        path = READER if path is None else Path(path)
+        self.model = OnnxModel(path, threads=threads, providers=resolve_providers(providers))
         if self.model.is_static:
             raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
         check_started(self.model.session, providers)
@@ -85,7 +87,7 @@ class Predictor:
         self.frame_correlation = FRAME_CORRELATION if found is None else found
 
     def predict(self, crop: Crop) -> Prediction:
-        """Predicts the number on one crop, uint8 [h,w,3] or the path of a file; raises UserError if it is neither."""
+        """Predicts the number on one crop: uint8 RGB [h,w,3], a PIL image or a path; raises UserError if it is none."""
         pixels_hw3 = pixels_of(crop)
         if isinstance(pixels_hw3, UserError):
             raise pixels_hw3
@@ -95,7 +97,7 @@ class Predictor:
     def predict_all(self, crops: Iterable[Crop | UserError]) -> Iterator[Prediction | UserError]:
         """Yields a prediction or an error for each crop, in order.
 
-        Crops are arrays uint8 [h,w,3] and paths of files, or one array [N,h,w,3]. A crop waits for others of its size,
+        Crops are as in `predict`, or one array [N,h,w,3]. A crop waits for others of its size,
         at most for eight batches.
         """
         return self._in_batches(crops, lambda images_NChw: self._decision.predictions(self._run(images_NChw)))

@@ -26,11 +26,13 @@ class Item:
         name: its name in the rows of the command.
         crop: path of the file, or the error of its line.
         tracklet: name of its tracklet; None if its line is faulty.
+        named_tracklet: the same if its line states it, otherwise "".
     """
 
     name: str
     crop: str | UserError
     tracklet: str | None = None
+    named_tracklet: str = ""
 
 
 def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
@@ -96,4 +98,4 @@ def _row(text: str, where: str, folder: str) -> Item:
     except UserError as problem:
         return Item(where, problem)
     path = posixpath.join(folder, row.image)
-    return Item(path, path, row.tracklet or path)  # without a tracklet the crop is its own
+    return Item(path, path, row.tracklet or path, row.tracklet)  # without a tracklet the crop is its own

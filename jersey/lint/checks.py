@@ -32,6 +32,7 @@ MINIMUM = {
     "data.batch_size": 2,  # batch normalization cannot compute the variance of one crop
     "data.eval_batch_size": 1,
     "data.sampler_power": 0,
+    "data.crops_per_label": 1,
     "module.class_weight_power": 0,
     "module.optimizer.lr": 0,
     "trainer.epochs": 1,

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from jersey.config.paths import parameters
 from jersey.config.values import UNKNOWN
 from jersey.core.tables import format_table, markdown_table
-from jersey.data.sampler import imbalance_summary
+from jersey.data.sampler import BALANCE_COLUMNS, imbalance_summary
 from jersey.lint.no_effect import findings
 from jersey.lint.simulate import Effects, effects, members
 
@@ -32,6 +32,7 @@ Compared = tuple[tuple[str, ...], Rows, list[str]]
 POINTS_PERCENT = (0, 5, 10, 25, 50, 75, 90, 100)  # of the run; denser at its start, where a warm-up may be
 PERCENTS = tuple(f"{percent} %" for percent in POINTS_PERCENT)
 NO_POINTS = ("-",) * len(POINTS_PERCENT)
+NO_CELLS = ("-",) * len(BALANCE_COLUMNS)
 # Fields of a `Magnitude` by the text of their row.
 MAGNITUDES = {
     "mean change of a pixel, 0..255": "change",
@@ -175,13 +176,13 @@ def _labels(old: Effects, new: Effects, names: Names) -> Compared:
 
 
 def _classes(old: Effects, new: Effects, names: Names) -> Compared:
-    head = ("label", "train crops", "sampled", "loss weight", "fraction of the loss")
+    head = ("label", *BALANCE_COLUMNS)
     before, after = old.classes or {}, new.classes or {}
     if before == after:
         return head, [], []
     rows = []
     for label in dict.fromkeys((*before, *after)):
-        old_cells, new_cells = (each[label].cells if label in each else ("-",) * 4 for each in (before, after))
+        old_cells, new_cells = (each[label].cells if label in each else NO_CELLS for each in (before, after))
         pairs = zip(old_cells, new_cells, strict=True)
         rows.append((label, *(was if was == now else f"{was} -> {now}" for was, now in pairs)))
     return head, rows, [f"{name}: {imbalance_summary(each)}" for name, each in zip(names, (before, after), strict=True)]

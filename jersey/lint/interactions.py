@@ -6,6 +6,7 @@ these rules.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from jersey.augment.erasing import RandomErasing
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.lint.simulate import Effects, Group, Rule, members
 
+POWERS = ("data.sampler_power", "module.class_weight_power")
 BACKBONE_SCALE = "module.optimizer.backbone_lr_scale"
 ERASED_AREA = 0.1  # fraction of a crop; a digit is not much larger
 MAX_ERASED_CROPS = 0.1  # fraction of the crops in which at least ERASED_AREA is erased
@@ -26,20 +28,29 @@ MIN_REMAINING = 0.5  # fraction of a weight; below it, decay alone removes most 
 
 
 def balanced_twice(computed: Effects) -> Iterator[str]:
-    sampler_power = computed.values.get("data.sampler_power", 0)
-    class_weight_power = computed.values.get("module.class_weight_power", 0)
+    """Finds a sampler beside class weights, and a logit adjustment that goes beyond balance together with either."""
     present = {name: each for name, each in (computed.classes or {}).items() if each.crops}
-    if not present or sampler_power <= 0 or class_weight_power <= 0:
+    rare_name, common_name = (
+        choose(present, key=lambda name: present[name].crops, default="") for choose in (min, max)
+    )
+    if not present or present[rare_name].crops == present[common_name].crops:
         return
-    rare_name, common_name = (choose(present, key=lambda name: present[name].crops) for choose in (min, max))
     rare, common = present[rare_name], present[common_name]
-    if rare.crops < common.crops:
-        sampled = rare.probability / common.probability * common.crops / rare.crops
-        weighted = rare.weight / common.weight
+    imbalance = common.crops / rare.crops
+    sampled, weighted = rare.probability / common.probability * imbalance, rare.weight / common.weight
+    powers = [f"{path}={power}" for path in POWERS if (power := computed.values.get(path, 0)) > 0]
+    who, than = f"{rare_name} ({rare.crops:,} train crops)", f"{common_name} ({common.crops:,})"
+    if len(powers) == len(POWERS):
         yield (
-            f"data.sampler_power={sampler_power} oversamples {rare_name} ({rare.crops:,} train crops) {sampled:.3g}"
-            f" times relative to {common_name} ({common.crops:,}), module.class_weight_power={class_weight_power}"
-            f" weights it {weighted:.3g} times, and both together {sampled * weighted:.3g} times"
+            f"{powers[0]} oversamples {who} {sampled:.3g} times relative to {than}, {powers[1]} weights it"
+            f" {weighted:.3g} times, and both together {sampled * weighted:.3g} times"
+        )
+    # An adjustment multiplies the odds of a network that fits the data, as the other two do.
+    adjusted = math.exp(common.adjustment - rare.adjustment)
+    if powers and adjusted > 1 and (product := sampled * weighted * adjusted) > 1.01 * imbalance:
+        yield (
+            f"module.loss.tau={computed.values.get('module.loss.tau')} favors {who} {adjusted:.3g} times relative to"
+            f" {than}, and together with {' and '.join(powers)} {product:.3g} times; {imbalance:.3g} times are balance"
         )
 
 
@@ -101,6 +112,15 @@ def backbone_stays_random(computed: Effects) -> Iterator[str]:
             yield f"module.network.weights=None and {path}.freeze_frac={frac} freeze a randomly initialized backbone"
 
 
+def imagenet_weights_see_other_pixels(computed: Effects) -> Iterator[str]:
+    weights, normalization = (computed.values.get(f"module.network.{name}") for name in ("weights", "normalization"))
+    if weights == "imagenet" and normalization not in (None, "imagenet"):
+        yield (
+            f"module.network.weights='imagenet' were trained with normalization='imagenet', and"
+            f" module.network.normalization={normalization!r} changes the pixels that they see"
+        )
+
+
 def small_stem_for_large_crops(computed: Effects) -> Iterator[str]:
     size_px, stem = computed.values.get("data.size_px"), computed.values.get("module.network.stem")
     if stem == "small" and isinstance(size_px, tuple) and min(size_px) >= LARGE_CROP_PX:
@@ -137,6 +157,7 @@ INTERACTIONS: list[Rule] = [
     decay_removes_weights,
     backbone_lr_above_the_head,
     backbone_stays_random,
+    imagenet_weights_see_other_pixels,
     small_stem_for_large_crops,
     one_step_per_epoch,
     digits_erased,

@@ -19,12 +19,12 @@ from jersey.augment.base import Augment, Augmentation
 from jersey.augment.magnitude import mean_change
 from jersey.callbacks.freeze_backbone import FreezeBackbone
 from jersey.config.paths import parameters
-from jersey.lint.interactions import INTERACTIONS
+from jersey.lint.interactions import INTERACTIONS, POWERS
 from jersey.lint.simulate import Effects, Rule, build_module, build_weight_averaging, members, step_groups
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.sam import SAM
 
 MIN_CHANGE = 0.05  # of a pixel on average, 0 to 255; a smaller change, such as 1e-5 by resampling, is no effect
-POWERS = ("data.sampler_power", "module.class_weight_power")
 
 
 def findings(computed: Effects) -> list[str]:
@@ -97,7 +97,8 @@ def decay_below_precision(computed: Effects) -> Iterator[str]:
 
 def balancing_of_equal_classes(computed: Effects) -> Iterator[str]:
     crops = {each.crops for each in (computed.classes or {}).values() if each.crops}
-    unused = [f"{path}={power}" for path in POWERS if (power := computed.values.get(path, 0)) > 0]
+    paths = (*POWERS, *(f"{path}.tau" for path in members(computed.values, "module", LogitAdjustedLoss)))
+    unused = [f"{path}={power}" for path in paths if (power := computed.values.get(path, 0)) > 0]
     if len(crops) == 1 and unused:
         yield f"{' and '.join(unused)} balance nothing: every class has {crops.pop():,} train crops"
 

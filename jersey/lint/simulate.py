@@ -30,7 +30,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.index import read_splits
 from jersey.data.sampler import BalancedSampler, ClassSampling, class_balance
-from jersey.data.split import Split, label_map, select_illegible
+from jersey.data.split import Split, label_map, select_illegible, take_per_label
 from jersey.data.supplement import SyntheticSupplement
 
 NOMINAL_CROPS, NOMINAL_CLASSES = 3000, 10  # similar to the public jersey-number training set
@@ -146,6 +146,8 @@ def _data(
     try:
         if splits is None:
             splits = select_illegible(read_splits(root), values.get("data.illegible", "train"))
+            if (count := values.get("data.crops_per_label")) is not None:
+                splits["train"] = take_per_label(splits["train"], count, seed=values["seed"])
             if makes(supplement, SyntheticSupplement):
                 splits = {**splits, "train": fdl.build(supplement).added_to(splits["train"])}
         return splits, label_map(splits, pinned).names, len(splits["train"]), False
@@ -255,4 +257,4 @@ def _classes(
     legible = np.repeat(np.arange(len(class_counts)), tuple(class_counts.values()))
     indices = np.append(legible, np.full(splits["train"].illegible, ILLEGIBLE_INDEX))
     sampler = BalancedSampler(indices.tolist(), power=values["data.sampler_power"], seed=0)
-    return class_balance(class_counts, sampler, module.class_weights_K)
+    return class_balance(class_counts, sampler, module.class_weights_K, module.log_prior_K)

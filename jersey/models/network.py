@@ -6,7 +6,7 @@ Shapes: B batch, H W size, D features, K classes, N = 110 numbers.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.normalization import ImageNetNormalize, Normalization, normalizer
 from jersey.models.resnet import Architecture, Stem, resnet
+from jersey.models.weights import load_weights
 
 
 class Network(nn.Module):
@@ -25,10 +26,18 @@ class Network(nn.Module):
         backbone: module from float [B,3,H,W] to features [B,D].
         head: module from features [B,D] to logits [B,K].
         normalize: module from pixels in 0..255 to the backbone's input; `ImageNetNormalize` if None.
+        settings: "architecture", "stem" and "normalization" of a ResNet, which checkpoints and ONNX files record.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, normalize: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        normalize: nn.Module | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
+        self.settings = dict(settings or {})
         self.normalize = normalize or ImageNetNormalize()
         self.backbone = backbone
         self.head = head
@@ -69,7 +78,7 @@ class Network(nn.Module):
         """
         copied = copy.deepcopy(self)
         normalize = nn.Sequential(copied.normalize, _ToHalf())
-        return Network(copied.backbone.half(), copied.head.half(), normalize).train(self.training)
+        return Network(copied.backbone.half(), copied.head.half(), normalize, self.settings).train(self.training)
 
 
 class _ToHalf(nn.Module):
@@ -91,7 +100,8 @@ def resnet_classifier(
     Args:
         labels: label map of K labels.
         architecture: name of the ResNet.
-        weights: "imagenet", the path of a torchvision state dict (.pth), or None for random weights.
+        weights: "imagenet", "reader", the path of a run folder or file (see `jersey.models.weight_files`), or None for
+            random weights.
         stem: "imagenet", or "small" for twice the resolution; see `jersey.models.resnet.resnet`.
         normalization: "imagenet" or "per_image"; see `jersey.models.normalization.normalizer`.
         head: function of `features`, their count, and `labels`; see `jersey.models.heads`.
@@ -99,6 +109,11 @@ def resnet_classifier(
     Raises:
         UserError: the weights cannot be loaded, or the head cannot represent the labels.
     """
-    backbone, features = resnet(architecture, weights=weights, stem=stem)
-    network = Network(backbone, head(features=features, labels=labels), normalizer(normalization))
+    backbone, features = resnet(architecture, stem=stem)
+    built_head = head(features=features, labels=labels)
+    settings: dict[str, str] = {"stem": stem, "normalization": normalization}
+    if weights is not None:
+        load_weights(backbone, built_head, weights=weights, architecture=architecture, labels=labels, settings=settings)
+    settings["architecture"] = architecture
+    network = Network(backbone, built_head, normalizer(normalization), settings)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs

@@ -14,6 +14,7 @@ th, td { border-bottom: 1px solid #ddd; vertical-align: top; } td { font-variant
 img { max-width: 100%; height: auto; } pre { overflow-x: auto; background: #f6f6f6; padding: .8rem; }
 .lead { font-size: 1.25rem; font-weight: 600; } figure { margin: 1rem 0; } figcaption { color: #666; }
 """
+_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'  # readable on a phone
 
 
 class Heading(NamedTuple):
@@ -103,8 +104,19 @@ def _plain(text: str) -> str:
 
 def as_html(title: str, blocks: Sequence[Block], folder: Path) -> str:
     """Formats the page as one HTML file, with the image files of `folder` embedded."""
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-    body = "\n".join([f"<h1>{escape(title)}</h1>", *(_html(block, folder) for block in blocks)])
+    return html_page(title, "\n".join(_html(block, folder) for block in blocks))
+
+
+def html_page(title: str, body: str, *, style: str = "") -> str:
+    """Formats an HTML file.
+
+    Args:
+        title: plain text of the title and the first heading.
+        body: HTML below this heading.
+        style: CSS in addition to that of every page.
+    """
+    head = f'<meta charset="utf-8">{_VIEWPORT}<title>{escape(title)}</title><style>{_STYLE}{style}</style>'
+    body = f"<h1>{escape(title)}</h1>\n{body}"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
 
 

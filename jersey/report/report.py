@@ -8,7 +8,7 @@ from typing import Any
 from jersey.core.atomic import write_text
 from jersey.core.labels import Labels
 from jersey.core.tables import percent
-from jersey.data.sampler import ClassSampling, imbalance_summary
+from jersey.data.sampler import BALANCE_COLUMNS, ClassSampling, imbalance_summary
 from jersey.evaluation.calibration import BINS, Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
 from jersey.evaluation.metrics import Evaluation
@@ -124,7 +124,7 @@ def _errors(test: Evaluation, labels: Labels) -> Block:
 
 
 def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[Block]:
-    header = ("label", "test crops", "correct", "train crops", "sampled", "loss weight", "fraction of the loss")
+    header = ("label", "test crops", "correct", *BALANCE_COLUMNS)
     worst_first_J = test.present_J[test.recall_K[test.present_J].argsort(stable=True)]
     rows: list[tuple[str, ...]] = []
     for k in worst_first_J[:WORST_CLASSES].tolist():

@@ -6,7 +6,7 @@ from pathlib import Path
 from jersey.core.command_line import add_option
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.synth.generate import generate
-from jersey.synth.settings import LAYOUTS
+from jersey.synth.settings import LAYOUTS, STYLES
 
 
 def parse_numbers(text: str) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def parse_flags() -> argparse.Namespace:
     """Parses the flags of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m jersey.synth",
-        description="Generates synthetic crops of players' backs as train, val and test splits.",
+        description="Generates synthetic crops of jersey numbers as train, val and test splits.",
         epilog="example: python -m jersey.synth generated --numbers=0,00,7,10-15 --train=300 --val=50 --test=50",
     )
     parser.add_argument("out", type=Path, help="folder to create, such as generated")
@@ -37,14 +37,17 @@ def parse_flags() -> argparse.Namespace:
         ("train", 6000, "number of train crops, such as 300"),
         ("val", 700, "number of val crops, such as 50"),
         ("test", 700, "number of test crops, such as 50"),
-        ("size_px", 96, "side of the crops in pixels, such as 64"),
+        ("size_px", 96, "side of the crops in pixels, or the maximum side in the style varied, such as 64"),
         ("imbalance", 1.0, "ratio of the train crops of the first number to those of the last, such as 64"),
         ("layout", "folders", "layout of the files, such as annotations for JSONL"),
         ("seed", 0, "seed of the crops, such as 1"),
         ("illegible", 0.0, "additional illegible crops as a fraction of each split, such as 0.05"),
         ("frames", 1, "frames per player, such as 30; above 1, tracklets are generated and counted"),
+        ("style", "back", "style of the crops, such as varied for all kinds of jerseys, cameras and sizes"),
+        ("fonts", "", "folder of the font files to print with, such as data/fonts"),
     ):
-        add_option(parser, flag, default, text, choices=LAYOUTS if flag == "layout" else ())
+        choices = {"layout": LAYOUTS, "style": STYLES}.get(flag, ())
+        add_option(parser, flag, default, text, choices=choices)
     return parser.parse_args()
 
 
@@ -57,7 +60,8 @@ def main() -> None:
     unit = "crops" if flags["frames"] == 1 else f"tracklets ({flags['frames']} frames each)"
     counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test {unit}"
     illegible = f", plus {100 * flags['illegible']:g} % illegible crops" if flags["illegible"] else ""
-    size = f"{flags['size_px']} x {flags['size_px']} pixels"
+    side = flags["size_px"]
+    size = f"{side} x {side} pixels" if flags["style"] == "back" else f"up to {side} pixels"
     print(f"{out} contains {counts} of {len(numbers)} numbers{illegible}, {size}")
 
 

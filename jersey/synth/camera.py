@@ -39,18 +39,18 @@ class View:
         x_2 = (rng.uniform(1.0, 1.3), rng.normal(0, 0.08))  # a back that is turned away is narrower
         squeeze_33 = np.array([(*x_2, 0), (rng.normal(0, 0.03), rng.uniform(0.9, 1.1), 0), (0, 0, 1)])
         tilt_33 = np.array([(1, 0, 0), (0, 1, 0), (*rng.normal(0, 0.12, 2).clip(-0.25, 0.25) / picture_px, 1)])
-        to_center_33, from_center_33 = (_shift(px / 2, px / 2) for px in (-picture_px, painting_px))
+        to_center_33, from_center_33 = (shift(px / 2, px / 2) for px in (-picture_px, painting_px))
         return cls(from_center_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_center_33)
 
     def shifted(self, dx_px: float, dy_px: float) -> "View":
         """Returns the view with its contents moved right and down in the picture."""
-        return View(self.matrix_33 @ _shift(-dx_px, -dy_px))
+        return View(self.matrix_33 @ shift(-dx_px, -dy_px))
 
     def narrowed(self, factor: float, picture_px: int) -> "View":
         """Returns the view with its contents narrowed by a factor toward the middle of the picture."""
         squeeze_33 = np.diag([factor, 1.0, 1.0])
         middle_px = picture_px / 2
-        return View(self.matrix_33 @ _shift(middle_px, 0) @ squeeze_33 @ _shift(-middle_px, 0))
+        return View(self.matrix_33 @ shift(middle_px, 0) @ squeeze_33 @ shift(-middle_px, 0))
 
     def to_painting(self, points_N2: Floats) -> Floats:
         """Maps points of the picture to the painting."""
@@ -62,7 +62,8 @@ class View:
         return View(np.linalg.inv(self.matrix_33)).to_painting(points_N2)
 
 
-def _shift(dx_px: float, dy_px: float) -> Floats:
+def shift(dx_px: float, dy_px: float) -> Floats:
+    """Returns the matrix that shifts homogeneous coordinates."""
     return np.array([[1, 0, dx_px], [0, 1, dy_px], [0, 0, 1.0]])
 
 
@@ -144,7 +145,7 @@ def degrade(
     """
     picture = (blur or _legible_blur)(_light(picture, rng), digit_height_px, rng)
     if rng.random() < 0.7:
-        picture = _noise(picture, rng)
+        picture = noise(picture, rng.uniform(0.005, 0.05), rng)
     return _compress(picture, rng) if rng.random() < 0.7 else picture
 
 
@@ -170,7 +171,7 @@ def _light(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     rise = np.linspace(-1, 1, picture.height)[:, None] * rng.uniform(-0.2, 0.2)
     lit_HW3 = image_HW3 * gain.astype(np.float32) * (1 + gradient + rise).astype(np.float32)[:, :, None]
     contrast, gray = rng.uniform(0.75, 1.15), rng.uniform(0.3, 0.6)
-    return _to_image((lit_HW3 - gray) * contrast + gray)
+    return to_image((lit_HW3 - gray) * contrast + gray)
 
 
 def defocus(picture: Image.Image, radius_px: float) -> Image.Image:
@@ -188,7 +189,7 @@ def motion_blur(picture: Image.Image, reach_px: float, angle: float) -> Image.Im
         shift = (1, 0, border_px + step_px * np.cos(angle), 0, 1, border_px + step_px * np.sin(angle))
         shifted = wide.transform(picture.size, Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR)
         total_HW3 += np.asarray(shifted, dtype=np.float32)
-    return _to_image(total_HW3 / (255 * len(steps_px)))
+    return to_image(total_HW3 / (255 * len(steps_px)))
 
 
 def lose_resolution(picture: Image.Image, factor: float, rng: np.random.Generator) -> Image.Image:
@@ -199,12 +200,12 @@ def lose_resolution(picture: Image.Image, factor: float, rng: np.random.Generato
     return picture.resize(small, Image.Resampling.BOX).resize(picture.size, enlarge)
 
 
-def _noise(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    strength = rng.uniform(0.005, 0.05)
+def noise(picture: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    """Adds sensor noise with a deviation of `strength`, a fraction of the range, and half of it in color."""
     gray_HW1, color_HW3 = (
         rng.standard_normal((picture.height, picture.width, bands), dtype=np.float32) for bands in (1, 3)
     )
-    return _to_image(np.asarray(picture, dtype=np.float32) / 255 + strength * (gray_HW1 + 0.5 * color_HW3))
+    return to_image(np.asarray(picture, dtype=np.float32) / 255 + strength * (gray_HW1 + 0.5 * color_HW3))
 
 
 def _compress(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -214,5 +215,6 @@ def _compress(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         return compressed.convert("RGB")
 
 
-def _to_image(image_HW3: Floats) -> Image.Image:
+def to_image(image_HW3: Floats) -> Image.Image:
+    """Returns the RGB picture of values between 0 and 1; others are clipped."""
     return Image.fromarray((image_HW3 * 255 + 0.5).clip(0, 255).astype(np.uint8))

@@ -172,7 +172,7 @@ def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kin
     view = View.random(picture_px=picture_px, painting_px=painting_px, rng=rng)
     if player.back == "aside":
         view = view.narrowed(_NARROWING_ASIDE, picture_px)
-    view = _place_in_frame(view, player.number_size_px, painting_px, picture_px, rng)
+    view = place_in_frame(view, player.number_size_px, painting_px, picture_px, rng)
     rng = rng_of("folds")
     folds = Folds.random(rng)
     cells = camera.mesh(view, folds, picture_px=picture_px, painting_px=painting_px, depth=rng.uniform(0.0, 0.02))
@@ -180,7 +180,7 @@ def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kin
     cloth, *bands = camera.warp(player.masks, cells, picture_px).reduce(_OVERSAMPLING).split()
     digits = bands[: len(number)]
 
-    scene = _shade_cloth(scene, cloth, folds, rng_of("shading"))
+    scene = shade_cloth(scene, cloth, folds, rng_of("shading"))
     rng = rng_of("occlusion")
     if kind.hidden:
         occlude_fully(scene, digits, rng=rng)
@@ -192,7 +192,7 @@ def photograph(player: Player, rng_of: Callable[[str], np.random.Generator], kin
     return Crop(np.asarray(image), digits_DHW, player.typeface)
 
 
-def _place_in_frame(
+def place_in_frame(
     view: View, number_size_px: tuple[int, int], painting_px: int, picture_px: int, rng: np.random.Generator
 ) -> View:
     """Shifts the view at random; some views cut off one edge of the number, up to `_MAX_CUT` of it."""
@@ -210,7 +210,7 @@ def _place_in_frame(
     return view.shifted(*shift_px)
 
 
-def _shade_cloth(scene: Image.Image, cloth: Image.Image, folds: Folds, rng: np.random.Generator) -> Image.Image:
+def shade_cloth(scene: Image.Image, cloth: Image.Image, folds: Folds, rng: np.random.Generator) -> Image.Image:
     """Darkens slopes of folds that face away from the light, and the sides of the body."""
     slopes = folds.slopes(24, rng.uniform(0, 2 * np.pi))
     strength = rng.uniform(0.1, 0.4) / max(1e-6, float(np.abs(slopes).max()))

@@ -26,9 +26,10 @@ from jersey.core.atomic import with_filename, write_text
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_NAME, SPLITS, SplitName
 from jersey.synth.crop import KINDS, LEGIBLE, Crop, render_crop
-from jersey.synth.settings import MANIFEST, Layout, Settings
+from jersey.synth.fonts import typefaces_of
+from jersey.synth.settings import MANIFEST, Layout, Settings, Style
 from jersey.synth.tracklet import render_tracklet
-from jersey.synth.typefaces import TRAIN, UNSEEN
+from jersey.synth.varied import render_varied
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ def ensure_synthetic(
     imbalance: float,
     seed: int,
     illegible: float = 0.0,
+    style: Style = "back",
+    fonts: str = "",
 ) -> None:
     """Generates a data set in `root` unless it exists; a folder with other contents is used unchanged.
 
@@ -85,6 +88,7 @@ def ensure_synthetic(
 
 
 def _generate_and_rename(root: Path, settings: Settings, workers: int) -> None:
+    typefaces_of("train", settings.style, settings.fonts)  # refuses a bad font before anything is written
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = root.with_name(f".{root.name}.{os.getpid()}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -156,20 +160,23 @@ def _render_in_processes(root: Path, workers: int, bar: tqdm) -> None:
     try:
         for worker in range(workers):
             command = [sys.executable, "-m", "jersey.synth.generate", str(root), str(worker), str(workers)]
-            processes.append(subprocess.Popen(command, stdout=write_end, env=environment))
+            processes.append(
+                subprocess.Popen(command, stdout=write_end, stderr=subprocess.PIPE, text=True, env=environment)
+            )
         os.close(write_end)
         while finished := os.read(read_end, 4096):
             bar.update(len(finished))
-        codes = [process.wait() for process in processes]
-        if 2 in codes:
-            raise UserError(f"cannot generate the crops of {root}; see the error above")
-        if any(codes):
-            raise RuntimeError("a rendering process failed; see its error above")
+        for process in processes:
+            _, error = process.communicate()
+            if process.returncode == 2:  # the sentence of the first one is enough: all write to the same disk
+                raise UserError(error.strip().rpartition("error: ")[2])
+            if process.returncode:
+                raise RuntimeError(f"a rendering process failed:\n{error}")
     finally:
         os.close(read_end)
         for process in processes:
-            process.kill()
-            process.wait()
+            with process:  # waits for its end and closes its pipe
+                process.kill()
 
 
 def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -> Iterator[None]:
@@ -186,12 +193,13 @@ def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -
 
 
 def _render(settings: Settings, split: SplitName, index: int, label: str, rng: np.random.Generator) -> Iterable[Crop]:
-    typefaces, size_px = TRAIN if split == "train" else UNSEEN, settings.size_px
+    typefaces, size_px = typefaces_of(split, settings.style, settings.fonts), settings.size_px
     if settings.frames > 1:
         return render_tracklet(label, frames=settings.frames, rng=rng, typefaces=typefaces, size_px=size_px)
     number = label or settings.numbers[rng.integers(len(settings.numbers))]
     kind = LEGIBLE if label else tuple(KINDS.values())[index % len(KINDS)]
-    return [render_crop(number, rng=rng, typefaces=typefaces, size_px=size_px, kind=kind)]
+    render = render_crop if settings.style == "back" else render_varied
+    return [render(number, rng=rng, typefaces=typefaces, size_px=size_px, kind=kind)]
 
 
 def _run_worker(root: Path, worker: int, workers: int) -> None:

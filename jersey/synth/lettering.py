@@ -1,6 +1,6 @@
 """Masks of the print on the flat cloth: the number (fill, outlines, one mask per digit) and the name above it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,6 +26,10 @@ class NumberPrint:
         """Returns empty layers; the digits still mark where the number would be."""
         return NumberPrint(tuple(Image.new("L", layer.size) for layer in self.layers), self.digits)
 
+    def changed(self, change: Callable[[Image.Image], Image.Image]) -> "NumberPrint":
+        """Returns the print with every mask replaced by `change(mask)`."""
+        return NumberPrint(tuple(map(change, self.layers)), tuple(map(change, self.digits)))
+
     def turned_away(self, *, width_px: int, seen_px: int, left: bool) -> "NumberPrint":
         """Returns the view from the side: a strip of width `seen_px` at one end of a body of width `width_px`."""
 
@@ -35,7 +39,7 @@ class NumberPrint:
             turned.paste(strip, (0 if left else width_px - seen_px, 0))
             return turned
 
-        return NumberPrint(tuple(map(turn, self.layers)), tuple(map(turn, self.digits)))
+        return self.changed(turn)
 
 
 def print_number(
@@ -90,11 +94,14 @@ _SYLLABLES = (
 
 
 def print_name(typeface: FontTypeface, *, height_px: int, max_width_px: int, rng: np.random.Generator) -> Image.Image:
-    """Returns the mask ("L") of an invented name, sometimes arched; names that are too long are condensed."""
+    """Returns the mask ("L") of an invented name, sometimes arched; names that are too long are condensed.
+
+    The mask is empty if the typeface contains digits alone.
+    """
     name = "".join(_SYLLABLES[index] for index in rng.integers(len(_SYLLABLES), size=rng.integers(1, 4)))
     font = typeface.font(round(height_px * 1.35))
     left, top, right, bottom = font.getbbox(name)
-    mask = Image.new("L", (round(right - left), round(bottom - top)))
+    mask = Image.new("L", (max(1, round(right - left)), max(1, round(bottom - top))))
     ImageDraw.Draw(mask).text((-left, -top), name, fill=255, font=font, stroke_width=typeface.bolder * height_px / 2)
     if mask.width > max_width_px:
         mask = mask.resize((max_width_px, mask.height), Image.Resampling.BILINEAR)

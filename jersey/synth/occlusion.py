@@ -5,7 +5,7 @@ The limit is therefore on the visible pixels that distinguish a digit from each 
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ def distinctive_visible(digit: str, mask: Image.Image, hidden: Image.Image, type
     return float(fractions_D.min())
 
 
-@cache
+@lru_cache(maxsize=1024)
 def templates(typeface: Typeface) -> NDArray[np.bool_]:
     """Returns the ink of the ten digits, each stretched to the same box, bool [10,30,20]."""
     glyphs = [typeface.glyph(digit, height_px=2 * _TEMPLATE_HEIGHT_PX, stroke_px=0) for digit in _DIGITS]

@@ -75,9 +75,9 @@ def paint_player(
     skin = colors.pick(colors.SKIN, rng, jitter=8)
     shorts = colors.shade(kit.cloth if rng.random() < 0.8 else kit.trim, 0.8)
     draw.polygon(easel.px([(-0.42, 0.7), (0.42, 0.7), (0.55, 1.8), (-0.55, 1.8)]), fill=shorts)
-    _paint_head(draw, easel, skin, rng)
-    _paint_arms(draw, easel, skin, kit, rng)
-    cloth = _paint_jersey(scene, easel, kit, rng)
+    paint_head(draw, easel, skin, rng)
+    paint_arms(draw, easel, skin, kit, rng)
+    cloth = paint_jersey(scene, easel, kit, rng)
     if name is not None:
         height = number.digits[0].height / easel.scale_px
         _stamp(scene, easel, name, kit.fill, -height / 2 - rng.uniform(0.03, 0.06) - name.height / easel.scale_px / 2)
@@ -100,7 +100,8 @@ def _stamp(scene: Image.Image, easel: Easel, mask: Image.Image, color: Color, y:
     scene.paste(color, (left, top + round(y * easel.scale_px)), mask)
 
 
-def _paint_head(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.random.Generator) -> None:
+def paint_head(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.random.Generator) -> None:
+    """Paints neck and head."""
     draw.polygon(easel.px([(-0.4, -0.5), (-0.15, -0.72), (0.15, -0.72), (0.4, -0.5)]), fill=colors.shade(skin, 0.95))
     draw.polygon(easel.px([(-0.12, -0.55), (-0.11, -0.9), (0.11, -0.9), (0.12, -0.55)]), fill=colors.shade(skin, 0.85))
     x, y, long = rng.uniform(-0.05, 0.05), -0.98, rng.uniform(-0.05, 0.12)
@@ -108,7 +109,8 @@ def _paint_head(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, rng: np.ra
     draw.ellipse(easel.px([(x - 0.18, y - 0.25), (x + 0.18, y + 0.2 + long)]), fill=hair)
 
 
-def _paint_arms(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, kit: Kit, rng: np.random.Generator) -> None:
+def paint_arms(draw: ImageDraw.ImageDraw, easel: Easel, skin: Color, kit: Kit, rng: np.random.Generator) -> None:
+    """Paints both arms in a random pose, sometimes with sleeves."""
     sleeved = rng.random() < 0.15
     for side in (-1, 1):
         shoulder = (side * 0.42, -0.44)
@@ -140,14 +142,16 @@ def _limb(draw: ImageDraw.ImageDraw, easel: Easel, joints: Sequence[Point], colo
         draw.ellipse(easel.px([(x - width / 2, y - width / 2), (x + width / 2, y + width / 2)]), fill=color)
 
 
-def _paint_jersey(scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Generator) -> Image.Image:
-    """Paints the jersey over the scene and returns its mask ("L")."""
+def paint_jersey(
+    scene: Image.Image, easel: Easel, kit: Kit, rng: np.random.Generator, cloth_layer: Image.Image | None = None
+) -> Image.Image:
+    """Paints the jersey over the scene and returns its mask ("L"); `cloth_layer` replaces plain cloth."""
     strap, neck, waist = rng.uniform(0.3, 0.4), rng.uniform(0.13, 0.2), rng.uniform(0.42, 0.47)
     armhole = [(strap, -0.6), (strap - 0.01, -0.42), (strap + 0.03, -0.26), (0.45, -0.16)]
     side = [armhole[-1], (waist, 0.3), (waist + 0.01, 0.8)]
     collar = [(neck, -0.66), (neck * 0.6, -0.6), (0.0, -0.58), (-neck * 0.6, -0.6), (-neck, -0.66)]
     right = [*armhole, *side]
-    cloth, layer = Image.new("L", scene.size), Image.new("RGB", scene.size, kit.cloth)
+    cloth, layer = Image.new("L", scene.size), cloth_layer or Image.new("RGB", scene.size, kit.cloth)
     ImageDraw.Draw(cloth).polygon(easel.px([*right, *_mirrored(right)[::-1], *collar[::-1]]), fill=255)
     draw = ImageDraw.Draw(layer)
     if rng.random() < 0.4:

@@ -14,10 +14,12 @@ from jersey.core.labels import ILLEGIBLE, JERSEY_NUMBER, SPLITS, SplitName
 
 Layout = Literal["folders", "annotations"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+Style = Literal["back", "varied"]
+STYLES: tuple[Style, ...] = get_args(Style)
 
 MANIFEST = "synth.json"
 # Settings that older manifests lack, with the values of that time.
-_NEWER = {"illegible": 0.0, "frames": 1}
+_NEWER = {"illegible": 0.0, "frames": 1, "style": "back", "fonts": ""}
 _MAX_FRAMES = 1000
 # To be raised with every change of the pixels of a crop.
 GENERATOR_VERSION = 1
@@ -32,7 +34,7 @@ class Settings:
         train: number of train crops in total, or of each number; 0 leaves the split out.
         val: number of val crops in total.
         test: number of test crops in total.
-        size_px: side of the crops, 32 to 512 pixels.
+        size_px: side of the crops, 32 to 512 pixels; in the style "varied", the maximum of their longer side.
         imbalance: ratio of the train crops of the first number to those of the last, if `train` is a total.
         layout: "folders" (`<split>/<number>/*.jpg`) or "annotations" (`<split>/annotations.jsonl` with `images/`).
         seed: seed of all crops.
@@ -40,6 +42,9 @@ class Settings:
             `<split>/illegible`, or have an empty suffix.
         frames: number of frames per player; above 1, tracklets are generated and counted, each a folder of frames of
             one player, or rows with the same "tracklet".
+        style: "back" (square crops of players from behind in an arena) or "varied" (all kinds of jerseys, numbers,
+            cameras and sizes; see `jersey.synth.varied`).
+        fonts: folder of the font files to print with; "" uses those that come with matplotlib and Pillow.
         generator_version: version of the pixels.
     """
 
@@ -53,6 +58,8 @@ class Settings:
     seed: int = 0
     illegible: float = 0.0
     frames: int = 1
+    style: Style = "back"
+    fonts: str = ""
     generator_version: int = GENERATOR_VERSION
 
     def __post_init__(self) -> None:
@@ -70,6 +77,8 @@ class Settings:
             (32 <= self.size_px <= 512, f"size_px={self.size_px} is out of range; choose 32 to 512 pixels"),
             (imbalance >= 1, f"imbalance={imbalance} is below 1; {ratio}"),
             (self.layout in LAYOUTS, f"layout={self.layout!r} is unknown; choose one of {', '.join(LAYOUTS)}"),
+            (self.style in STYLES, f"style={self.style!r} is unknown; choose one of {', '.join(STYLES)}"),
+            (frames == 1 or self.style == "back", "tracklets exist in the style back only; leave frames or style out"),
             (self.seed >= 0, f"seed={self.seed} is negative; choose 0 or more"),
         ):
             if not is_valid:

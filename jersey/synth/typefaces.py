@@ -11,9 +11,10 @@ skeleton, so those of val and test have serifs or arcs, which those of train lac
 
 import importlib.util
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jersey.core.errors import UserError
@@ -60,14 +61,16 @@ class FontTypeface:
     Attributes:
         name: file in matplotlib's font folder without ".ttf"; "Aileron" is the face inside Pillow.
         bolder: additional stroke as a fraction of the digits' height, for faces that are too light for a jersey.
+        file: path of the font file, if it is in another folder.
     """
 
     name: str
     bolder: float = 0.0
+    file: str = ""
 
     def font(self, size_px: int) -> ImageFont.FreeTypeFont:
         """Returns the font at an em size."""
-        return _font(self.name, size_px)
+        return _font(self.file or self.name, size_px)
 
     def glyph(self, character: str, *, height_px: int, stroke_px: float) -> Image.Image:
         """Returns a digit as an 8-bit mask ("L") with an ink height of `height_px` without the stroke.
@@ -76,7 +79,7 @@ class FontTypeface:
         the same center.
         """
         bolder_px = self.bolder * height_px
-        font = self.font(round((height_px - bolder_px) / _digit_height_em(self.name)))
+        font = self.font(round((height_px - bolder_px) / _digit_height_em(self.file or self.name)))
         left, top, right, bottom = font.getbbox(character, anchor="ls")
         margin_px = round(bolder_px / 2 + stroke_px) + MARGIN_PX
         width_px, ink_height_px = round(right - left), round(bottom - top)
@@ -94,13 +97,15 @@ def _font_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
 
 
-@cache
+@lru_cache(maxsize=1024)  # a few MB, however many typefaces and sizes are in use
 def _font(name: str, size_px: int) -> ImageFont.FreeTypeFont:
+    """Returns the font of a name in `FontTypeface`, or of a file."""
     if name == "Aileron":
         font = ImageFont.load_default(size_px)
         assert isinstance(font, ImageFont.FreeTypeFont)
         return font
-    return ImageFont.truetype(_font_folder() / f"{name}.ttf", size_px)
+    file = Path(name) if Path(name).suffix else _font_folder() / f"{name}.ttf"
+    return ImageFont.truetype(file, size_px)
 
 
 @cache
@@ -224,3 +229,16 @@ Typeface = FontTypeface | BlockTypeface
 TRAIN: tuple[Typeface, ...] = (*TRAIN_FONTS, *TRAIN_BLOCKS)
 # Val and test share typefaces, so that the choice of the best epoch on val rewards generalization to unseen ones.
 UNSEEN: tuple[Typeface, ...] = (*UNSEEN_FONTS, *UNSEEN_BLOCKS)
+
+
+def random_block(rng: np.random.Generator) -> BlockTypeface:
+    """Samples a block face."""
+    slab = rng.uniform(0.03, 0.07) if rng.random() < 0.3 else 0.0
+    return BlockTypeface(
+        "block-random",
+        stroke=rng.uniform(0.12, 0.21),
+        width=rng.uniform(0.46, 0.85),
+        corner=rng.uniform(0.02, 0.24),
+        slab=slab,
+        rounded=bool(rng.random() < 0.3),
+    )

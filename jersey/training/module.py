@@ -29,6 +29,7 @@ from jersey.data.sampler import class_weights
 from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
 from jersey.runs.state import RunState
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.sam import SAM, accumulation_error
 
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
@@ -93,6 +94,8 @@ class JerseyModule(L.LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = loss
+        if isinstance(loss, LogitAdjustedLoss):
+            loss.set_class_counts(class_counts)
         self.augment = augment
         self.mix = mix
         self.sam = sam
@@ -100,6 +103,13 @@ class JerseyModule(L.LightningModule):
         self.evaluations: dict[str, Evaluation] = {}
         self._collectors = {split: Collector() for split in SPLITS}
         self._losses: list[Tensor] = []
+
+    @property
+    def log_prior_K(self) -> Tensor:
+        """The `LogitAdjustedLoss.log_prior_K` of the loss; zeros for another loss."""
+        if isinstance(self.loss, LogitAdjustedLoss):
+            return self.loss.log_prior_K
+        return torch.zeros_like(self.class_weights_K)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images_BCHW, targets = self.prepare_batch(batch, batch_idx)
@@ -151,7 +161,8 @@ class JerseyModule(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         objective = self.trainer.strategy.reduce(self._epoch_losses.mean(), reduce_op="mean").item()
         self._losses.clear()
-        # The training loss is the optimizer's objective (weights, smoothing); val and test have plain cross entropy.
+        # The training loss is the optimizer's objective (weights, smoothing, logit adjustment); val and test have plain
+        # cross entropy.
         scores = self._scores("train") if self.mix is None else {}
         log_exactly(self, scores | {"train/loss": objective})
 
@@ -210,6 +221,7 @@ class JerseyModule(L.LightningModule):
         checkpoint["jersey"] = {
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
+            "network": self.network.settings,
             "eval_weights": self.run_state.eval_weights,
             "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }

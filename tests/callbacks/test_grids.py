@@ -141,7 +141,7 @@ def test_grad_cam_uses_the_last_stage_with_enough_positions(stem: Stem, size_px:
     """The expected stage follows from the output shapes of a real ResNet."""
     positions: list[int] = []
     with torch.device("meta"):
-        backbone, _ = resnet("resnet18", weights=None, stem=stem)
+        backbone, _ = resnet("resnet18", stem=stem)
         for name in STAGES:
             backbone.get_submodule(name).register_forward_hook(lambda *args: positions.append(min(args[2].shape[2:])))
         backbone(torch.zeros(2, 3, *size_px))

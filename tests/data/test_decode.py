@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from robustness.dirty_files import png_16_bit, save_oriented
 
-from jersey.data.decode import decode, decode_all
+from jersey.data.decode import BadImage, decode, decode_all, decode_image
 
 LOSSY = 10  # max error of 255, at quality 95 without chroma subsampling on a smooth image
 BEST = {"quality": 95, "subsampling": 0}
@@ -194,3 +194,29 @@ def test_damaged_pixels_are_not_noticed_in_headers_alone(numbered: list[Path]) -
 def test_an_error_in_store_is_not_mistaken_for_a_bad_image(numbered: list[Path]) -> None:
     with pytest.raises(ZeroDivisionError):
         decode_all(numbered, lambda row, pixels: 1 // 0, description="test")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pil_image_has_the_pixels_of_its_file(kind: str, tmp_path: Path) -> None:
+    image, suffixes, *_ = KINDS[kind]
+    path = tmp_path / f"crop.{suffixes[0]}"
+    image.save(path)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(decode_image(opened), decode(path))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_pil_image_is_turned_upright(orientation: int, tmp_path: Path) -> None:
+    path = tmp_path / "crop.png"
+    save_oriented(path, RGB, orientation=orientation)
+    for image in (Image.open(path), Image.open(path).convert("RGB")):
+        np.testing.assert_array_equal(decode_image(image), RGB_HW3)
+
+
+def test_the_error_of_a_pil_image_names_its_file_if_it_has_one(tmp_path: Path) -> None:
+    with pytest.raises(BadImage, match="the PIL image has pixels in Pillow's mode 'F'"):
+        decode_image(Image.new("F", (9, 9)))
+    RGB.resize((400, 240)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-1000])
+    with pytest.raises(BadImage, match=r"cut\.png cannot be decoded"):
+        decode_image(Image.open(tmp_path / "cut.png"))

@@ -1,13 +1,14 @@
 """The imports between packages as a matrix; `PYTHONPATH=tests python -m helpers.import_graph` updates the document."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from helpers.repository import REPOSITORY
 
 LIBRARY = sorted((REPOSITORY / "jersey").rglob("*.py"))
 DOCUMENT = REPOSITORY / "docs" / "architecture.md"
+NESTED = ("data/audit",)  # packages in a package that have their own place in the order
 BEGIN, END = "<!-- imports: begin -->\n```text\n", "```\n<!-- imports: end -->"
 
 
@@ -22,16 +23,26 @@ def names_imported_by(path: Path) -> Iterator[str]:
 
 def package_of(path: Path) -> str:
     """Returns the package below `jersey` of a file, or the file's own name; "" for `jersey/__init__.py`."""
-    return path.relative_to(REPOSITORY / "jersey").with_suffix("").parts[0].replace("__init__", "")
+    parts = path.relative_to(REPOSITORY / "jersey").with_suffix("").parts
+    return _package(parts).replace("__init__", "")
+
+
+def package_named(name: str) -> str | None:
+    """Returns the package below `jersey` of a dotted name; None for a name of another library."""
+    first, *parts = name.split(".")
+    return _package(parts) if first == "jersey" and parts else None
+
+
+def _package(parts: Sequence[str]) -> str:
+    return next((nested for nested in NESTED if list(parts[:2]) == nested.split("/")), parts[0])
 
 
 def imported_packages() -> dict[str, set[str]]:
     """Returns for each package the other packages of jersey that it imports."""
     found: dict[str, set[str]] = {}
     for path in LIBRARY:
-        words = [name.split(".") for name in names_imported_by(path)]
-        imported = {word[1] for word in words if word[0] == "jersey" and len(word) > 1}
-        found.setdefault(package_of(path), set()).update(imported - {package_of(path)})
+        imported = {package_named(name) for name in names_imported_by(path)} - {None, package_of(path)}
+        found.setdefault(package_of(path), set()).update(filter(None, imported))
     return found
 
 

@@ -31,6 +31,11 @@ def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]
     return launched(words[1:], cwd, timeout_s=800)
 
 
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a line of other programs in a shell."""
+    return subprocess.run(["bash", "-c", command], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
 def run_afresh(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Runs a command of `launch.py` in a fresh process."""
     words = shlex.split(command.partition("uv run launch.py")[2])

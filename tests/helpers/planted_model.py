@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from jersey.core.labels import Labels
-from jersey.inference.onnx_model import FORMAT_VERSION, with_checksum
+from jersey.core.model_file import with_checksum
+from jersey.inference.onnx_model import FORMAT_VERSION
 
 STEP = 2
 LABELS = ("0", "00", "01", "10", "23")
@@ -29,6 +30,15 @@ def crop_of(
 ) -> np.ndarray:
     """Returns a crop, uint8 [h,w,3], with a prediction of this number."""
     return np.full((*size_px, 3), (STEP * list(numbers).index(number), certainty, 7), np.uint8)
+
+
+def textured_crop(number: str, seed: int, *, certainty: int = 255, shift_px: int = 0, side_px: int = 64) -> np.ndarray:
+    """Returns such a crop with smooth noise in blue, which the model ignores, so that every seed is another image."""
+    crop_hw3 = crop_of(number, certainty=certainty, size_px=(side_px, side_px))
+    coarse = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8))
+    smooth_hw = np.asarray(coarse.resize((side_px, side_px), Image.Resampling.BICUBIC))
+    crop_hw3[:, :, 2] = np.roll(smooth_hw, shift_px, axis=1)
+    return crop_hw3
 
 
 def file_of(path: Path, number: str, **options: int) -> Path:

@@ -25,6 +25,7 @@ from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch
 from jersey.models.network import Network
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.optimizers import sgd
 from jersey.training.sam import SAM
 
@@ -58,6 +59,7 @@ def opened(root: Path) -> JerseyDataModule:
 PLAIN: dict[str, Callable[[], dict[str, Any]]] = {
     "plain": lambda: {"callbacks": [EMA(decay=0.7)]},
     "sam": lambda: {"sam": SAM(rho=0.5)},
+    "adjusted": lambda: {"loss": LogitAdjustedLoss(tau=0.5)},
     "accumulated": lambda: {"accumulate": 2},
     "frozen": lambda: {"callbacks": [FreezeBackbone(freeze_frac=0.5)]},
     "continued": lambda: {"callbacks": [EMA(decay=0.7)]},

@@ -119,7 +119,11 @@ def test_tracklets_of_an_annotation_file_may_be_interleaved_and_without_any_imag
     ("flags", "words"),
     [
         (["gone.onnx", "crops"], "gone.onnx"),
-        (["crops/p2/1.png", "crops"], "checksum"),
+        (["bad.onnx", "crops"], "checksum"),
+        (["model.onnx", "crops", "--annotations=crops"], "does not end in .jsonl"),
+        (["model.onnx", "crops", "--annotations=old.jsonl"], "old.jsonl exists already"),
+        (["model.onnx", "crops", "--annotations=gone/new.jsonl"], "no folder gone"),
+        (["model.onnx", "crops/p2/1.png", "--annotations=new.jsonl"], "new.jsonl was not written"),
         (["model.onnx", "nowhere"], "nowhere"),
         (["model.onnx", "empty"], "no image in empty"),
         (["model.onnx", "-"], "standard input names no image"),
@@ -134,6 +138,8 @@ def test_a_user_error_is_one_sentence_and_exit_code_2(
     folder: Path, flags: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "empty").mkdir()
+    (folder / "bad.onnx").write_bytes(b"no model")
+    (folder / "old.jsonl").write_bytes(b"reviewed")
     planted_model(folder / "closed.onnx", is_open_vocabulary=False)
     monkeypatch.setattr(sys, "argv", ["jersey.inference", *flags])
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: PTH123, SIM115
@@ -144,6 +150,18 @@ def test_a_user_error_is_one_sentence_and_exit_code_2(
     assert out == ""
     assert len(err.splitlines()) == 1
     assert words in err
+    assert [path.read_bytes() for path in folder.glob("*.jsonl")] == [b"reviewed"]
+
+
+@pytest.mark.parametrize("flags", [["model.onnx"], ["crops", "--annotations=new.jsonl", "--tracklets"]])
+def test_flags_that_do_not_go_together_end_the_command(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["jersey.inference", *flags])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("python -m jersey.inference: error: ")
 
 
 def test_the_command_reads_standard_input_and_writes_csv_in_any_locale(folder: Path, start: Callable) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from helpers.exported import tiny_model
 from helpers.repository import REPOSITORY
 from PIL import Image
 
+from jersey.core.model_file import READER
 from jersey.inference import Prediction, Predictor
 
 PROGRAM = """
 import importlib.util, json, sys
 from jersey.inference import Predictor
 assert importlib.util.find_spec("torch") is None
+assert Predictor().predict("crops/00.png").number in Predictor().numbers
 predictions = [each for _, each in Predictor(sys.argv[1], open_vocabulary=True).predict_folder(sys.argv[2])]
 print(json.dumps([[each.number, each.confidence, each.top_k, each.unseen] for each in predictions]))
 """
@@ -49,18 +52,23 @@ def uv() -> str:
 
 @pytest.fixture(scope="module")
 def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the sdist, which lies beside it."""
     folder = tmp_path_factory.mktemp("wheel")
-    output_of(uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(REPOSITORY))
+    output_of(uv, "build", "--quiet", "--out-dir", str(folder), str(REPOSITORY))
     (built,) = folder.glob("*.whl")
     return built
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
+def test_the_wheel_holds_the_library_and_the_reader_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     library = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "jersey").rglob("*.py")}
     packed = {name for name in names if ".dist-info/" not in name}
-    assert packed == {name for name in library if not name.startswith("jersey/bench/")} | {"jersey/py.typed"}
+    others = {"jersey/py.typed", READER.relative_to(REPOSITORY).as_posix()}
+    assert packed == {name for name in library if not name.startswith("jersey/bench/")} | others
+    (sdist,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as files:
+        assert sum(name.endswith("/jersey/inference/reader.onnx") for name in files.getnames()) == 1
 
 
 @pytest.mark.slow
@@ -79,6 +87,8 @@ def test_predictions_are_the_same_in_an_environment_without_torch(
     there = json.loads(output_of(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))
     words = ["-m", "jersey.inference", "model.onnx", "crops", "--open_vocabulary"]
     rows = [json.loads(line) for line in output_of(str(python), *words, cwd=folder).splitlines()]
+    table = output_of(str(python), "-m", "jersey.inference", "crops", "--format=table", cwd=folder)
+    assert len(table.splitlines()) == 1 + len(here)
     for prediction, (number, confidence, top_k, unseen), row in zip(here, there, rows, strict=True):
         assert number == row["number"] == prediction.number
         assert confidence == pytest.approx(prediction.confidence, abs=1e-5)

@@ -8,10 +8,11 @@ import onnx
 import onnxruntime
 import pytest
 from helpers.planted_model import LABELS, THRESHOLDS, crop_of, expected, file_of, planted_model
+from PIL import Image
 
 from jersey.core.errors import UserError
+from jersey.core.model_file import with_checksum
 from jersey.inference import Predictor
-from jersey.inference.onnx_model import with_checksum
 from jersey.inference.tracklet import pool_frames
 
 
@@ -40,10 +41,12 @@ def test_arrays_a_batch_files_and_a_folder_have_the_same_predictions(model: Path
     predictor = Predictor(model, batch_size=3)
     one_by_one = [predictor.predict(crop) for crop in crops]
     assert numbers_of(one_by_one) == numbers
-    for several in (crops, iter(crops), np.stack(crops), files):
+    images = [Image.fromarray(crop) for crop in crops]
+    for several in (crops, iter(crops), np.stack(crops), files, images, [files[0], *images[1:4], *crops[4:]]):
         assert list(predictor.predict_all(several)) == one_by_one
     assert list(predictor.predict_folder(tmp_path)) == list(zip(files, one_by_one, strict=True))
     assert predictor.predict(files[0]) == predictor.predict(str(files[0])) == one_by_one[0]
+    assert predictor.predict(images[0]) == predictor.predict(Image.open(files[0])) == one_by_one[0]
 
 
 def test_the_predictor_abstains_below_the_confidence_for_the_precision(model: Path) -> None:
@@ -86,11 +89,11 @@ def test_with_an_open_vocabulary_numbers_outside_the_labels_are_predicted_and_ma
 
 def test_bad_crops_return_their_errors_and_the_rest_are_predicted(model: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    crops = [crop_of("0"), tmp_path / "bad.jpg", crop_of("0").astype(np.float32), crop_of("0")[:0], crop_of("23")]
-    found = list(Predictor(model, batch_size=2).predict_all(crops))
-    assert [isinstance(each, UserError) for each in found] == [False, True, True, True, False]
+    wrong = [tmp_path / "bad.jpg", crop_of("0").astype(np.float32), crop_of("0")[:0], Image.new("F", (9, 9)), None]
+    found = list(Predictor(model, batch_size=2).predict_all([crop_of("0"), *wrong, crop_of("23")]))
+    assert [isinstance(each, UserError) for each in found] == [False, *[True] * len(wrong), False]
     assert numbers_of([found[0], found[-1]]) == ["0", "23"]
-    for crop in crops[1:4]:
+    for crop in wrong:
         with pytest.raises(UserError):
             Predictor(model).predict(crop)
 

@@ -1,6 +1,7 @@
 """The text of an effective diff: the differences side by side, and nothing else."""
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from jersey.augment.color import Noise
 from jersey.data.index import Split
 from jersey.lint.effective_diff import PARTS, changed_without_effect, effective_diff
 from jersey.lint.simulate import effects
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.optimizers import torch_optimizer
 
 TITLES = {title for title, *_ in PARTS}
@@ -107,10 +109,17 @@ def test_classes_are_a_table_followed_by_the_imbalance(baseline: Any) -> None:
     assert list(rows) == sorted(LONG_TAIL, key=lambda name: (len(name), name))
     crops = sum(LONG_TAIL.values())
     assert rows["00"][1] == "4"
-    assert rows["00"][-5:] == [f"{400 / crops:.2f}", "%", "->", f"{100 / len(LONG_TAIL):.2f}", "%"]
+    assert rows["00"][-6:] == [f"{400 / crops:.2f}", "%", "->", f"{100 / len(LONG_TAIL):.2f}", "%", "0.00"]
     assert rows["00"][4:7] == ["1.000", "->", f"{crops / len(LONG_TAIL) / 4:.3f}"]
     assert lines[-2] == "old: 0 (most frequent) has 30 times the crops and 30 times the loss of 00 (rarest)"
     assert lines[-1] == "new: 0 (most frequent) has 30 times the crops and 1 times the loss of 00 (rarest)"
+
+
+def test_a_logit_adjustment_is_a_difference_of_the_classes(baseline: Any) -> None:
+    new = baseline(part("module.loss", fdl.Config(LogitAdjustedLoss, tau=0.5)))
+    lines = sections(effective_diff(baseline(), new))["class balance"]
+    rows = {line.split()[0]: line.split() for line in lines[1 : 1 + len(LONG_TAIL)]}
+    assert rows["00"][-3:] == ["0.00", "->", f"{0.5 * math.log(4 / 120):.2f}"]
 
 
 def test_the_label_map_lists_added_and_moved_labels(baseline: Any) -> None:

@@ -22,6 +22,7 @@ from jersey.data.split import Split
 from jersey.lint.interactions import remaining_after_decay
 from jersey.lint.simulate import effects
 from jersey.models.network import resnet_classifier
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.optimizers import adamw, torch_optimizer
 from jersey.training.optimizers import sgd as sgd_optimizer
 
@@ -45,6 +46,11 @@ def weights(value: str | None, scale: float, *, frozen: float | None = None) -> 
     return change
 
 
+def pretrained(weights: str, normalization: str) -> Change:
+    network = fdl.Partial(resnet_classifier, weights=weights, normalization=normalization)
+    return part("module.network", network)
+
+
 def stem(value: str) -> Change:
     return part("module.network", fdl.Partial(resnet_classifier, weights=None, stem=value))
 
@@ -53,10 +59,19 @@ def erasing(**settings: float) -> Change:
     return part("module.augment.erasing", fdl.Config(RandomErasing, **settings))
 
 
+def adjusted(tau: float) -> Change:
+    return part("module.loss", fdl.Config(LogitAdjustedLoss, tau=tau))
+
+
 BOTH = ["class_weight_power=0.5", "allow_weights_and_sampler=True"]
 
 PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([*BOTH], ["data.sampler_power=0.5", "module.class_weight_power=0.5"]),
+    ([adjusted(1.0)], ["module.loss.tau=1.0", "data.sampler_power=0.5", "30 times are balance"]),
+    (
+        [adjusted(0.6), "sampler_power=0.0", "class_weight_power=0.5"],
+        ["module.loss.tau=0.6", "module.class_weight_power=0.5"],
+    ),
     ([part("module.augment.grain", fdl.Config(Noise, std=0.1))], ["module.augment.noise ", "module.augment.grain"]),
     (
         [part("trainer.callbacks.slow", fdl.Config(EMA, decay=0.9))],
@@ -73,10 +88,13 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([weights(None, 1.0, frozen=0.2)], ["module.network.weights=None", "trainer.callbacks.freeze.freeze_frac=0.2"]),
     ([weights(None, 0.0, frozen=1.0)], ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
     (["size_px=200,128", stem("small")], ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
+    ([pretrained("imagenet", "per_image")], ["weights='imagenet'", "module.network.normalization='per_image'"]),
     (["accumulate=34", "ema.decay=0.5"], ["data.batch_size=64", "trainer.accumulate=34"]),
     ([erasing(area=0.2, p=0.22)], ["module.augment.erasing.area=0.2", "module.augment.erasing.p=0.22"]),
     # Slightly lower values, or one value alone.
     (["sampler_power=1.0"], []),
+    ([adjusted(0.5)], []),  # half by the sampler, half by the adjustment
+    ([adjusted(2.0), "sampler_power=0.0"], []),
     (["class_weight_power=1.0", "sampler_power=0.0"], []),
     ([part("trainer.callbacks.ema", None)], []),
     (["lr=0.01"], []),  # 0.75 of a weight remains
@@ -89,6 +107,8 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([weights(None, 1.0, frozen=0.0)], []),
     (["size_px=200,127", stem("small")], []),
     ([stem("imagenet")], []),
+    ([pretrained("imagenet", "imagenet")], []),
+    ([pretrained("reader", "per_image")], []),
     (["accumulate=33", "ema.decay=0.5"], []),  # two steps per epoch
     (["accumulate=35", "ema.decay=0.5"], []),  # reported as an accumulation beyond the epoch
     (["batch_size=2214", "ema.decay=0.5"], []),
@@ -132,6 +152,13 @@ def test_both_kinds_of_balancing_are_reported_with_factors_and_product() -> None
     weight_ratio = (weighted[rare] / weighted[common]).item()
     factors = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
     assert factors == pytest.approx([oversampled, weight_ratio, oversampled * weight_ratio], rel=0.02)
+
+
+def test_an_adjustment_beside_a_sampler_is_reported_with_factor_and_product() -> None:
+    """120 crops of 0, 4 of 00: an adjustment with 1 is 30 times, a sampler with 0.5 the root of that."""
+    (found,) = sentences(baseline(adjusted(1.0)))
+    factors = [float(word) for word, after in zip(found.split(), found.split()[1:], strict=False) if "times" in after]
+    assert factors == pytest.approx([30, 30**1.5, 30], rel=0.01)
 
 
 def test_the_fraction_of_erased_crops_agrees_with_a_simulation() -> None:

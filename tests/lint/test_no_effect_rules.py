@@ -26,6 +26,7 @@ from jersey.lint.no_effect import findings
 from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import NUMBERS
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.optimizers import adamw, sgd
 from jersey.training.sam import SAM
 
@@ -122,6 +123,9 @@ def test_classes_that_differ_by_one_crop_are_not_equal() -> None:
     assert "500 train crops" in found
     (found,) = sentences("no effect", baseline("sampler_power=0", "class_weight_power=0.7"), splits(EQUAL))
     assert "module.class_weight_power=0.7" in found
+    adjusted = part("module.loss", fdl.Config(LogitAdjustedLoss, tau=0.5))
+    (found,) = sentences("no effect", baseline("sampler_power=0", adjusted), splits(EQUAL))
+    assert "module.loss.tau=0.5" in found
     assert sentences("no effect", baseline("sampler_power=0"), splits(EQUAL)) == []
     assert sentences("no effect", baseline(), splits(EQUAL | {"00": 501})) == []
 

@@ -1,5 +1,6 @@
 """The computed effects of a config agree with a real run, counted samples and manual calculations."""
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.models.parts import PARTS
+from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.trainer import callback_dict
 
 SPLITS = splits(LONG_TAIL)
@@ -99,6 +101,14 @@ def test_the_fraction_of_the_loss_agrees_with_a_manual_calculation() -> None:
     assert [(name, each.crops) for name, each in computed.classes.items()] == [("0", 8), ("00", 2)]
     for found, expected in zip(computed.classes.values(), [(2 / 3, 5 / 8, 1 / 3), (1 / 3, 5 / 2, 2 / 3)], strict=True):
         assert (found.probability, found.weight, found.loss_fraction) == pytest.approx(expected)
+
+
+def test_the_logit_adjustment_is_relative_to_the_most_frequent_class() -> None:
+    loss = part("module.loss", fdl.Config(LogitAdjustedLoss, tau=0.5))
+    computed = effects(baseline(loss, "batch_size=2"), splits({"0": 8, "00": 2}, evaluation=1))
+    assert computed.classes is not None
+    found = [each.adjustment for each in computed.classes.values()]
+    assert found == pytest.approx([0, -0.5 * math.log(8 / 2)], rel=1e-6)
 
 
 def test_a_pinned_label_without_crops_has_no_weight() -> None:

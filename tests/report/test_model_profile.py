@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from jersey.core.labels import Labels
-from jersey.inference.onnx_model import FORMAT_VERSION, with_checksum
+from jersey.core.model_file import with_checksum
+from jersey.inference.onnx_model import FORMAT_VERSION
 from jersey.models.network import Network
 from jersey.report.model_profile import flops, parameter_counts, profile_model, profile_rows
 

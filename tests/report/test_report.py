@@ -52,7 +52,9 @@ def content(tmp_path: Path) -> ReportContent:
         val=test.metrics,
         test=test,
         labels=LABELS,
-        balance=class_balance(COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0])),
+        balance=class_balance(
+            COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0]), torch.tensor([0.0, -0.5, -2.0, -2.0])
+        ),
         exported=ExportResult(PARITY, CALIBRATION, [TrackletScore(3, 0, 4, 2, 0.5, 1.0, 0.5)], []),
         info=None,
     )
@@ -72,8 +74,8 @@ def test_the_page_states_metrics_errors_and_calibration(content: ReportContent) 
     assert "| 0 against 00 | 2 | 0 predicted as 00 (2x) |" in text
     # The sampler balances the three labels, and the loss weight of one is 2; the lowest recall comes first.
     table = text[text.index("lowest test recall (3 of 3)") :].splitlines()[4:8]
-    assert table[0] == '| "0" | 6 | 4 (67 %) | 6 | 33.33 % | 1.000 | 25.00 % |'
-    assert table[1] == '| "00" | 3 | 3 (100 %) | 3 | 33.33 % | 2.000 | 50.00 % |'
+    assert table[0] == '| "0" | 6 | 4 (67 %) | 6 | 33.33 % | 1.000 | 25.00 % | 0.00 |'
+    assert table[1] == '| "00" | 3 | 3 (100 %) | 3 | 33.33 % | 2.000 | 50.00 % | -0.50 |'
     assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100 %)"], [""]]
     assert "0 (most frequent) has 6 times the crops and 1 times the loss of 01 (rarest)" in text
     assert "divided by 1.500" in text

@@ -224,6 +224,15 @@ NO_CHECKPOINTS = {
     "other weights": {"state_dict": {"a": torch.ones(1)}, "epoch": 0, "jersey": WITH_LABELS},
     "numbers for labels": {"state_dict": {}, "epoch": 0, "jersey": {"labels": [0, 1]}},
 }
+ENTRY = b'{"conv1.weight": {"dtype": "F32", "shape": [%d], "data_offsets": [0, %d]}}'
+SAFETENSORS = {
+    "nothing": b"",
+    "a length": b"\xff" * 8,
+    "deep": (200_000).to_bytes(8, "little") + b"[" * 200_000,
+    "a huge shape": len(ENTRY % (2**60, 2**62)).to_bytes(8, "little") + ENTRY % (2**60, 2**62),
+    "another shape": len(ENTRY % (3, 8)).to_bytes(8, "little") + ENTRY % (3, 8) + bytes(8),
+    "another name": len(ENTRY % (2, 8)).to_bytes(8, "little") + ENTRY % (2, 8) + bytes(8),
+}
 CUT = {f"the first {frac:.0%}": GOOD_LAST[: int(frac * len(GOOD_LAST))] for frac in (0, 0.5, 0.99)}
 RUN_FOLDERS = [
     *kinds("status files", "refused: .*status.json", STATUSES),
@@ -242,6 +251,12 @@ RUN_FOLDERS = [
         r"refused, and previous.ckpt is used; warned: .*last\.ckpt is damaged",
         {**CUT, **CHECKPOINTS, "another program's": torch_file({"another": "program"})},
     ),
+    *kinds("weights", r"refused: .*weights\.pth", CHECKPOINTS),
+    *kinds(
+        "weights", r"refused: .*weights\.pth", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}
+    ),
+    *kinds("safetensors", r"refused: .*weights\.safetensors", SAFETENSORS),
+    *kinds("weights of models", r"refused: .*weights\.onnx", {"half": MODEL[: len(MODEL) // 2], "of no ResNet": MODEL}),
     *kinds("models", "refused: .*model.onnx", {"nothing": b"", "half of it": MODEL[: len(MODEL) // 2]}),
     *kinds("models", "refused: .*model.onnx", {"a byte changed": MODEL.replace(b"planted", b"plAnted"), "text": b"no"}),
 ]

@@ -33,6 +33,7 @@ from jersey.core.labels import Labels
 from jersey.experiment import load_best_weights
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import PACKAGES, check, load
+from jersey.models.network import resnet_classifier
 from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import MetricsCsv, read_metrics
@@ -190,6 +191,12 @@ def checkpoint(content: bytes, folder: Path) -> None:
     load_best_weights(module, folder / "best.ckpt")
 
 
+def weights(content: bytes, folder: Path, *, suffix: str) -> None:
+    """Loads weights for a new run."""
+    (folder / f"weights{suffix}").write_bytes(content)
+    resnet_classifier(labels=Labels(("0", "00", "01")), weights=str(folder / f"weights{suffix}"))
+
+
 def last_checkpoint(content: bytes, folder: Path) -> str:
     """Resumes from a last checkpoint, or from a valid previous one, and refuses if both are damaged."""
     run = open_run(folder, "exp", "one", config_files=CONFIG_FILES)
@@ -239,6 +246,9 @@ READERS: dict[str, Callable[[Any, Path], str | None]] = {
     "lists of packages": partial(start_record, name="packages.txt"),
     "checkpoints": checkpoint,
     "last checkpoints": last_checkpoint,
+    "weights": partial(weights, suffix=".pth"),
+    "safetensors": partial(weights, suffix=".safetensors"),
+    "weights of models": partial(weights, suffix=".onnx"),
     "models": onnx,
 }
 """Functions that read an input in an empty folder; they return its outcome unless it is "read"."""

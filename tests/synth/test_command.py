@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.fonts import write_font
+from PIL import Image
 
 from jersey.core.errors import UserError
 from jersey.synth.__main__ import parse_numbers
@@ -39,7 +41,22 @@ def test_tracklets_and_illegible_crops(tmp_path: Path) -> None:
     assert "plus 10 % illegible crops" in done.stdout
 
 
-@pytest.mark.parametrize("flag", ["--numbers=a", "--numbers=9-12", "--numbers=", "--train=2", "--seed=x"])
+def test_varied_crops_in_own_fonts(tmp_path: Path) -> None:
+    write_font(tmp_path / "fonts" / "one.ttf", "One")
+    flags = ("--numbers=7,42", "--train=30", "--val=2", "--test=2", "--size_px=64", "--style=varied")
+    done = command(str(tmp_path / "crops"), *flags, f"--fonts={tmp_path / 'fonts'}")
+    assert done.returncode == 0, done.stderr
+    assert "of 2 numbers, up to 64 pixels" in done.stdout
+    sizes = []
+    for path in (tmp_path / "crops").rglob("*.jpg"):
+        with Image.open(path) as image:
+            sizes.append(image.size)
+    assert 12 <= min(map(min, sizes)) < 30 < max(map(max, sizes)) <= 64
+
+
+@pytest.mark.parametrize(
+    "flag", ["--numbers=a", "--numbers=9-12", "--numbers=", "--train=2", "--seed=x", "--style=wide", "--fonts=none"]
+)
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, flag: str) -> None:
     done = command(str(tmp_path / "crops"), "--numbers=1,2,3", "--val=3", "--test=3", "--train=3", flag)
     assert done.returncode == 2

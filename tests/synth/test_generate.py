@@ -14,7 +14,7 @@ from jersey.core.errors import UserError
 from jersey.synth import generate as generate_module
 from jersey.synth.crop import KINDS, Kind
 from jersey.synth.generate import ensure_synthetic, generate
-from jersey.synth.settings import LAYOUTS
+from jersey.synth.settings import LAYOUTS, STYLES, Style
 from jersey.synth.typefaces import TRAIN, UNSEEN
 
 NUMBERS = ("7", "0", "00", "01")
@@ -76,14 +76,18 @@ def test_an_interruption_leaves_no_files(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_ends_all_processes_and_leaves_no_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("style", STYLES)
+def test_a_full_disk_ends_all_processes_with_one_sentence_and_leaves_no_files(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], style: Style
+) -> None:
     with small_disk(tmp_path / "disk", size_mb=1) as disk:
-        with pytest.raises(UserError, match="see the error above"):
-            generate(disk / "crops", numbers=("0", "00"), train=1000, val=50, test=50, size_px=96, workers=2)
+        with pytest.raises(UserError, match=f"^cannot write .*: the disk at {disk} is full") as error:
+            generate(
+                disk / "crops", numbers=("0", "00"), train=1000, val=50, test=50, size_px=96, style=style, workers=2
+            )
+        assert "\n" not in str(error.value)
         assert list(disk.iterdir()) == []
-        message = capfd.readouterr().err
-        assert f"the disk at {disk} is full" in message
-        assert "Traceback" not in message
+        assert "rror" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("settings", [SMALL, ILLEGIBLE, TRACKLETS], ids=["crops", "illegible", "tracklets"])
@@ -106,8 +110,13 @@ def test_annotations_list_the_images_of_the_folders_with_label_and_tracklet(tmp_
 
 @pytest.mark.parametrize(
     "settings",
-    [{**SMALL, "train": 200}, {**ILLEGIBLE, "train": 120}, {**TRACKLETS, "test": 100, "frames": 2}],
-    ids=["crops", "illegible", "tracklets"],
+    [
+        {**SMALL, "train": 200},
+        {**ILLEGIBLE, "train": 120},
+        {**ILLEGIBLE, "train": 120, "style": "varied"},
+        {**TRACKLETS, "test": 100, "frames": 2},
+    ],
+    ids=["crops", "illegible", "varied", "tracklets"],
 )
 def test_two_processes_generate_the_same_bytes_as_one(tmp_path: Path, settings: dict) -> None:
     for name, workers in (("one", 1), ("two", 2)):

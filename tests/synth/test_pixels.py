@@ -5,10 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from jersey.synth.crop import KINDS, Crop, render_crop
+from jersey.synth.crop import KINDS, LEGIBLE, Crop, render_crop
 from jersey.synth.settings import GENERATOR_VERSION
 from jersey.synth.tracklet import render_tracklet
 from jersey.synth.typefaces import TRAIN, UNSEEN
+from jersey.synth.varied import render_varied
 
 
 def crops() -> list[Crop]:
@@ -26,6 +27,13 @@ def illegible() -> list[Crop]:
     ]
 
 
+def varied() -> list[Crop]:
+    return [
+        render_varied("23", rng=np.random.default_rng(seed), typefaces=TRAIN, size_px=48, kind=kind)
+        for seed, kind in enumerate([*[LEGIBLE] * 12, *KINDS.values()])
+    ]
+
+
 def tracklet() -> list[Crop]:
     return list(render_tracklet("41", frames=12, rng=np.random.default_rng(0), typefaces=UNSEEN, size_px=48))
 
@@ -35,6 +43,7 @@ def tracklet() -> list[Crop]:
     [
         (crops, "f7049712f25476468b259343b0ae866d8be2fb80612a9e45e9e1b5e4b3951430"),
         (illegible, "036ed46608979d4958dd5d1ea4713a5dcc211cf96c0ac00cb8e1dfebcacd65b8"),
+        (varied, "5de2fcbf58933521dbc719ca73ba7d8d60724c8aa1a67e2dd2ed054b08321afb"),
         (tracklet, "8409ce029f23872d103149a42bc0d781d8f3dddb5f395196d6d89c8f0fb87390"),
     ],
 )

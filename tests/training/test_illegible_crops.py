@@ -25,7 +25,7 @@ from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable,
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX
 from jersey.data.audit.survey import fast_audit
 from jersey.data.datamodule import JerseyDataModule
-from jersey.training.losses import FocalLoss
+from jersey.training.losses import FocalLoss, LogitAdjustedLoss
 from jersey.training.module import JerseyModule
 from jersey.training.optimizers import adamw
 from jersey.training.sam import SAM
@@ -145,7 +145,7 @@ def test_both_layouts_give_the_same_weights_and_tracklets(folders: Path, tmp_pat
     [
         {"mix": MixUp(alpha=1.0), "class_weight_power": 0.5},
         {"mix": CutMix(alpha=1.0), "loss": FocalLoss(label_smoothing=0.1)},
-        {"sam": SAM(rho=0.1)},
+        {"sam": SAM(rho=0.1), "loss": LogitAdjustedLoss()},
         {"class_weight_power": 1.0},
     ],
 )

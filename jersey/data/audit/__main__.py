@@ -1,12 +1,16 @@
-"""Runs the audit as a command: `python -m jersey.data.audit ROOT`."""
+"""Runs the audit as a command: `python -m jersey.data.audit ROOT --reader --html=review.html`."""
 
 import argparse
+import dataclasses
 import io
+import os
 import sys
 from pathlib import Path
 
-from jersey.core.errors import exit_on_user_error
+from jersey.core.atomic import write_text
+from jersey.core.errors import UserError, exit_on_user_error
 from jersey.data.audit import audit_folder
+from jersey.data.audit.page import review_page
 
 
 def parse_flags() -> argparse.Namespace:
@@ -15,7 +19,8 @@ def parse_flags() -> argparse.Namespace:
         prog="python -m jersey.data.audit",
         description=(
             "Counts the images of a data set and finds unusable files, conflicting labels, labels that a split lacks, "
-            "and copies of an image in one split or several, even if re-encoded, resized or mirrored."
+            "and copies of an image in one split or several, even if re-encoded, resized or mirrored. With a reader it "
+            "also finds suspicious labels."
         ),
         epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 if ROOT holds no data set. "
         "Example: python -m jersey.data.audit generated --fast",
@@ -34,13 +39,54 @@ def parse_flags() -> argparse.Namespace:
         help="decode headers only, such as for a first look at a large data set; damaged pixels and copies with other "
         "bytes are not found",
     )
+    parser.add_argument(
+        "--reader",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="FILE",
+        help="also list labels that a reader contradicts, labeled images that it finds illegible, and similar images "
+        "with different labels; FILE is the model.onnx of a run, such as --reader=runs/quickstart/RUN/model.onnx "
+        "(default: the reader of the package)",
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="OUT",
+        help="write a page with the pictures of what the reader finds, such as --html=review.html",
+    )
     return parser.parse_args()
+
+
+def check_flags(flags: argparse.Namespace) -> None:
+    """Raises UserError if flags contradict each other or the page cannot be written."""
+    if flags.html is not None and flags.reader is None:
+        raise UserError("--html shows what a reader finds; add --reader")
+    if flags.reader is not None and flags.fast:
+        raise UserError("--fast decodes headers only, and --reader needs the pixels; leave one of them out")
+    if flags.html is not None and (flags.html.is_dir() or not os.access(flags.html.absolute().parent, os.W_OK)):
+        raise UserError(f"cannot write {flags.html}; --html names a file in a folder that exists and can be written")
 
 
 def main() -> int:
     """Audits the data set, prints the result and returns the exit code."""
     flags = parse_flags()
-    audit = audit_folder(flags.root, fast=flags.fast)
+    check_flags(flags)
+    if flags.reader is None:
+        audit = audit_folder(flags.root, fast=flags.fast)
+    else:
+        try:
+            # Only this part of the audit needs onnxruntime.
+            from jersey.data.audit.review import review
+            from jersey.inference import Predictor
+        except ModuleNotFoundError as error:
+            raise UserError(f"--reader needs {error.name}; install it with pip install {error.name}") from None
+        reader = Predictor(None if flags.reader is True else flags.reader, top_k=1)
+        audit = audit_folder(flags.root)
+        found = review(audit, reader).findings(audit.findings)
+        audit = dataclasses.replace(audit, findings=(*audit.findings, *found))
+    if flags.html is not None:
+        write_text(flags.html, review_page(audit))
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have characters that the terminal lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     print(audit.to_json() if flags.json else audit.text(), end="")

@@ -132,15 +132,26 @@ def _bits(waves_FF: NDArray[np.floating]) -> int:
 
 def is_same_image(first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Returns for each pair of thumbnails [P,T,T,C] with near hashes whether they show the same image."""
-    first, second = first_PTTC.astype(np.float32), second_PTTC.astype(np.float32)
-    squares_PTT = np.square(first - second).mean(axis=3)
+    squares_PTT, contrast_P = _squares_and_contrast(first_PTTC, second_PTTC)
     difference_P = np.sqrt(squares_PTT.mean(axis=(1, 2)))
     quarter = THUMB_PX // 4
     cells_P44 = squares_PTT.reshape(-1, 4, quarter, 4, quarter).mean(axis=(2, 4))
     worst_P = np.sqrt(cells_P44.max(axis=(1, 2)))
-    contrast_P = np.maximum(_contrast(first), _contrast(second)).clip(min=_NOISE)
     spread_out_P = worst_P <= np.maximum(_MAX_CONCENTRATION * difference_P, 2 * _NOISE)
     return (difference_P <= _MAX_DIFFERENCE * contrast_P) & spread_out_P
+
+
+def relative_difference(first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Returns the RMS difference of each pair of thumbnails [P,T,T,C] over their contrast; 0 for equal ones."""
+    squares_PTT, contrast_P = _squares_and_contrast(first_PTTC, second_PTTC)
+    return np.sqrt(squares_PTT.mean(axis=(1, 2))) / contrast_P
+
+
+def _squares_and_contrast(
+    first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    first, second = first_PTTC.astype(np.float32), second_PTTC.astype(np.float32)
+    return np.square(first - second).mean(axis=3), np.maximum(_contrast(first), _contrast(second)).clip(min=_NOISE)
 
 
 def _contrast(thumbs_PTTC: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,17 @@ _MAX_EXAMPLES = 4
 _MAX_LABELS = 12
 
 Kind = Literal[
-    "layout", "bad_image", "conflicting_labels", "split_leakage", "unknown_label", "duplicates", "missing_label"
+    "layout",
+    "bad_image",
+    "conflicting_labels",
+    "split_leakage",
+    "unknown_label",
+    "duplicates",
+    "missing_label",
+    "unknown_to_reader",
+    "label_contradicted",
+    "looks_illegible",
+    "similar_with_other_label",
 ]
 Severity = Literal["error", "warning"]
 
@@ -30,6 +40,10 @@ KINDS: dict[Kind, tuple[Severity, str]] = {
     "unknown_label": ("error", "labels that the train split lacks; add images there or remove these"),
     "duplicates": ("warning", "the same image several times in a split"),
     "missing_label": ("warning", "labels without images, which metrics do not cover"),
+    "unknown_to_reader": ("warning", "labels that the reader cannot judge"),
+    "label_contradicted": ("warning", "labels that the reader contradicts, the most suspicious first"),
+    "looks_illegible": ("warning", "labeled images that the reader finds illegible"),
+    "similar_with_other_label": ("warning", "similar images with different labels, the most similar first"),
 }
 
 
@@ -60,11 +74,15 @@ class AuditFinding:
         kind: one of KINDS.
         sentence: what is wrong, and where.
         rows: all images concerned; none for faults of labels and folders.
+        score: how suspicious it is, see `jersey.data.audit.review`; None without a reader.
+        predictions: the reader's likeliest number for each of `rows` and its probability; empty without a reader.
     """
 
     kind: Kind
     sentence: str
     rows: tuple[AuditRow, ...] = ()
+    score: float | None = None
+    predictions: tuple[tuple[str, float], ...] = ()
 
     @property
     def severity(self) -> Severity:

@@ -72,6 +72,7 @@ class Audit:
             "findings": [
                 {"severity": each.severity, "kind": each.kind, "sentence": each.sentence}
                 | {"rows": [row._asdict() for row in each.rows]}
+                | ({} if each.score is None else {"score": each.score, "predictions": each.predictions})
                 for each in self.findings
             ],
         }

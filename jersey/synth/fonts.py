@@ -1,0 +1,101 @@
+"""The typefaces of each split and style, from a folder of font files or from those that come with dependencies."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageFont
+
+from jersey.core.errors import UserError
+from jersey.core.labels import SplitName
+from jersey.synth.settings import Style
+from jersey.synth.typefaces import TRAIN, UNSEEN, FontTypeface, Typeface, random_block
+
+SUFFIXES = (".otf", ".ttc", ".ttf", ".woff", ".woff2")
+_PROBE_PX = 60
+# A face with less ink than this fraction of the boxes of its digits is too light for a jersey, and is made bolder.
+_MIN_INK = 0.42
+# Words in the name of a font that vary within one family.
+_VARIANT = re.compile(
+    r"\b(thin|hairline|(extra|ultra|semi|demi)?[- ]?(light|bold|black|condensed|expanded)|regular|book|medium|heavy"
+    r"|italic|oblique|narrow|wide|text|sc|inline|stencil|display)\b",
+    re.IGNORECASE,
+)
+
+
+@cache
+def typefaces_of(split: SplitName, style: Style, fonts: str = "") -> tuple[Typeface, ...]:
+    """Returns the typefaces of a split: train has its own, val and test share those that train lacks.
+
+    Args:
+        split: "train", "val" or "test".
+        style: "varied" adds random block faces to train.
+        fonts: folder of font files; "" uses those that come with dependencies.
+
+    Raises:
+        UserError: if the folder contains no font file, or one that cannot be used.
+    """
+    train, unseen = load_typefaces(Path(fonts)) if fonts else (TRAIN, UNSEEN)
+    if split != "train":
+        return unseen
+    if style == "back":
+        return train
+    return (*train, *(random_block(np.random.default_rng(seed)) for seed in range(len(train) // 5)))
+
+
+def load_typefaces(folder: Path) -> tuple[tuple[FontTypeface, ...], tuple[FontTypeface, ...]]:
+    """Loads all font files below a folder.
+
+    A family is in one of the two parts only, with all weights and widths. Its part depends on its name alone, so
+    another family in the folder changes nothing for it.
+
+    Args:
+        folder: folder with TTF, OTF, TTC, WOFF or WOFF2 files, also in subfolders.
+
+    Returns:
+        The typefaces for train, and the unseen ones for val and test: about a fifth of the families. If one part
+        would be empty, as with a single family, both are all typefaces.
+
+    Raises:
+        UserError: if there is no font file, or one cannot be read or lacks a digit.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise UserError(f"{folder} is not a folder with font files; put {', '.join(SUFFIXES)} files there")
+    loaded = [_load(file) for file in files]
+    train = [typeface for family, typeface in loaded if not _is_unseen(family)]
+    unseen = [typeface for family, typeface in loaded if _is_unseen(family)]
+    return tuple(train or unseen), tuple(unseen or train)
+
+
+def _is_unseen(family: str) -> bool:
+    return hashlib.sha256(family.encode()).digest()[0] % 5 == 0
+
+
+def _load(file: Path) -> tuple[str, FontTypeface]:
+    """Returns the family of a font file and its typeface."""
+    try:
+        font = ImageFont.truetype(file, _PROBE_PX)
+        masks = [_mask(font, digit) for digit in "0123456789"]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as a font ({error}); remove it or replace it") from None
+    # A missing character is rendered as an empty mask or as the same box as every other missing one.
+    if min(mask.size for mask in masks) == 0 or len({(mask.shape, mask.tobytes()) for mask in masks}) < len(masks):
+        raise UserError(f"{file} lacks digits; remove it or replace it by a font that contains 0 to 9")
+    name = font.getname()[0] or file.stem
+    family = " ".join(_VARIANT.sub(" ", name).split()) or name
+    return family, FontTypeface(file.stem, bolder=round(_lacking_stroke(masks), 3), file=str(file))
+
+
+def _mask(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
+    mask = font.getmask(character)
+    return np.asarray(mask, dtype=np.uint8).reshape(mask.size[::-1])
+
+
+def _lacking_stroke(masks: Sequence[np.ndarray]) -> float:
+    """Returns the additional stroke, as a fraction of the height, that gives the digits about `_MIN_INK`."""
+    ink = float(np.mean([(mask > 127).mean() for mask in masks]))
+    return min(0.1, max(0.0, _MIN_INK - ink) / 2)

@@ -1,0 +1,92 @@
+"""The command that makes the reader of the package: what it writes, and what it refuses without writing anything."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.exported import wide_model
+from helpers.run_folders import config_folder
+
+from experiments.resnet18_small import resnet18_small
+from jersey.cli import package_reader
+from jersey.inference import Prediction, Predictor
+
+
+@pytest.fixture
+def run(crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run on crops elsewhere; the current folder holds its folder."""
+    monkeypatch.chdir(tmp_path)
+    config = resnet18_small()
+    config.data.root = str(crops_root)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    wide_model(folder / "model.onnx")
+    return config_folder(config, "resnet18_small", folder)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    path = tmp_path / "out" / "reader.onnx"
+    path.parent.mkdir()
+    return path
+
+
+def package(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["package_reader", str(run), f"--out={out}", *flags])
+    package_reader.main()
+
+
+def test_the_file_has_the_predictions_of_the_run_and_the_line_its_size_and_agreement(
+    run: Path, out: Path, crops_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package(run, out, monkeypatch)
+    printed = json.loads(capsys.readouterr().out)
+    crops = [path for split in ("val", "test") for path in (crops_root / split).rglob("*.jpg")]
+    assert (printed["file"], printed["bytes"]) == (str(out), out.stat().st_size)
+    assert (printed["crops"], printed["agreement"]) == (len(crops), 1)
+    assert out.stat().st_size < 0.6 * (run / "model.onnx").stat().st_size
+    for one, other in zip(*(Predictor(path).predict_all(crops) for path in (run / "model.onnx", out)), strict=True):
+        assert isinstance(one, Prediction)
+        assert isinstance(other, Prediction)
+        assert abs(one.confidence - other.confidence) <= printed["max_difference"]
+    for split in ("val", "test"):
+        (run / split).mkdir()
+        (run / split / "one.jpg").write_bytes(crops[0].read_bytes())
+    package(run, out, monkeypatch, f"--root={run}")
+    assert json.loads(capsys.readouterr().out)["crops"] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "max_bytes", "offset", "words"),
+    [
+        (["--root=nowhere"], None, 0, "cannot list the folder nowhere"),
+        (["--root=empty"], None, 0, "no image in val and test"),
+        (["--out=nowhere/reader.onnx"], None, 0, "no folder nowhere"),
+        ([], 1000, 0, "train a smaller network"),
+        # Near 5,000 the weights of the head are rounded to multiples of 4, so that all numbers become equal.
+        ([], None, 5000, "the same likeliest number on"),
+    ],
+)
+def test_what_is_refused_is_one_sentence_and_the_old_file_stays(
+    run: Path,
+    out: Path,
+    flags: list[str],
+    max_bytes: int | None,
+    offset: float,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out.write_bytes(b"old")
+    for split in ("val", "test"):
+        Path("empty", split).mkdir(parents=True)
+    wide_model(run / "model.onnx", offset=offset)
+    monkeypatch.setattr(package_reader, "MAX_BYTES", max_bytes or package_reader.MAX_BYTES)
+    with pytest.raises(SystemExit) as ended:
+        package(run, out, monkeypatch, *flags)
+    assert ended.value.code == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert words in sentence
+    assert out.read_bytes() == b"old"
+    assert [path.name for path in out.parent.iterdir()] == ["reader.onnx"]

@@ -259,7 +259,7 @@ def test_commands_and_a_program_read_crops(tmp_path: Path) -> None:
     for tracklet, number in (("a", "00"), ("b", "23")):
         for place in (f"{folder}/{tracklet}/{frame}.png" for folder in ("crops", "tracks") for frame in range(3)):
             file_of(tmp_path / place, number)
-    as_table, as_jsonl, tracklets = (
+    as_jsonl, as_table, tracklets = (
         output_of(run(command, tmp_path)).splitlines() for command in commands("inference model.onnx")
     )
     assert len(as_table) == 1 + 7
@@ -270,8 +270,9 @@ def test_commands_and_a_program_read_crops(tmp_path: Path) -> None:
 
 def test_the_pretrained_reader_reads_labels_and_describes_itself(crops_root: Path, tmp_path: Path) -> None:
     (tmp_path / "crops").symlink_to(crops_root / "test")
-    as_table, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
-    assert len(as_table.splitlines()) == 1 + 12
+    file_of(tmp_path / "more" / "one.jpg", "10")
+    of_both, of_crops, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
+    assert (len(of_both.splitlines()), len(of_crops.splitlines())) == (1 + 13, 1 + 12)
     assert "draft.jsonl: 12 rows" in draft
     scores, *thresholds = output_of(run_program(program("model.thresholds"), tmp_path)).splitlines()
     assert {"acc_top1"} <= json.loads(scores).keys()

@@ -62,4 +62,5 @@ def resnet18_finetune() -> fdl.Config[Experiment]:
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 10
     config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.35, every_steps=4)
+    config.trainer.callbacks.early_stopping = None
     return config

@@ -131,7 +131,7 @@ def short_hash(text: str) -> str:
 def _safe(text: str) -> str:
     """Returns the text if it is short and safe in a name, or else as much of it as is safe, with its hash."""
     plain = _without_quotes(text)
-    if _SAFE.fullmatch(plain) or text in ("None", "True", "False"):
+    if (_SAFE.fullmatch(plain) and not plain.endswith(".")) or text in ("None", "True", "False"):
         return _cut(plain, MAX_VALUE)
     rough = re.sub(r"[^A-Za-z0-9+.-]+", "_", plain).strip("_")
     return f"{rough[:MAX_VALUE]}-{short_hash(text)}".lstrip("-")

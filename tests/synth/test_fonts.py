@@ -16,7 +16,7 @@ from helpers.fonts import DIGITS, write_font
 from jersey.synth.crop import render_crop
 from jersey.synth.fonts import load_typefaces, typefaces_of
 from jersey.synth.settings import STYLES, Style
-from jersey.synth.typefaces import TRAIN, UNSEEN, FontTypeface
+from jersey.synth.typefaces import TRAIN, UNSEEN, BlockTypeface, FontTypeface
 from jersey.synth.varied import render_varied
 
 WOFF2 = Path(__file__).with_name("digits.woff2")
@@ -101,11 +101,15 @@ def test_val_and_test_share_typefaces_that_train_lacks(tmp_path: Path, style: St
     assert {face.name for face in (*train, *val)} >= set(FAMILIES if has_folder else names((*TRAIN, *UNSEEN)))
 
 
-def test_only_the_style_varied_adds_block_faces_and_they_are_the_same_each_time(tmp_path: Path) -> None:
+def test_only_the_style_varied_adds_heavier_and_block_faces_which_are_the_same_each_time() -> None:
     plain, varied = (typefaces_of("train", style) for style in STYLES)
-    blocks = varied[len(plain) :]
     assert (plain, varied[: len(plain)]) == (TRAIN, TRAIN)
-    assert len({(block.stroke, block.width) for block in blocks}) == len(blocks) > 1
+    fonts = [face for face in TRAIN if isinstance(face, FontTypeface)]
+    heavier, blocks = varied[len(plain) :][: len(fonts)], varied[len(plain) + len(fonts) :]
+    for face, other in zip(fonts, heavier, strict=True):
+        assert isinstance(other, FontTypeface)
+        assert (other.name, other.bolder > face.bolder) == (face.name, True)
+    assert len({(block.stroke, block.width) for block in blocks if isinstance(block, BlockTypeface)}) == len(blocks) > 1
     typefaces_of.cache_clear()
     assert typefaces_of("train", "varied") == varied
 

@@ -123,7 +123,9 @@ def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> No
     page = Page((run.folder.path / "report.html").read_text(encoding="utf-8"))
     harmless = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td"}
     assert {tag for tag, _ in page.tags} <= harmless | {"pre", "figure", "img", "figcaption"}
-    attributes = {name for _, found in page.tags for name, _ in found}
+    (viewport,) = (found for tag, found in page.tags if tag == "meta" and found[0][0] == "name")
+    assert viewport[0] == ("name", "viewport")
+    attributes = {name for _, found in page.tags if found is not viewport for name, _ in found}
     assert attributes <= {"lang", "charset", "class", "src", "alt"}
     sources = [value or "" for _, found in page.tags for name, value in found if name == "src"]
     assert sources

@@ -8,6 +8,7 @@ limited by the size of the digits.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,24 +34,40 @@ class View:
     @classmethod
     def random(cls, *, picture_px: int, painting_px: int, rng: np.random.Generator) -> "View":
         """Samples a mild view of the middle of the painting."""
-        angle = np.deg2rad(np.clip(rng.normal(0, 5.5), -16, 16))
-        cos, sin = np.cos(angle), np.sin(angle)
-        rotate_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        angle_deg = np.clip(rng.normal(0, 5.5), -16, 16)
         x_2 = (rng.uniform(1.0, 1.3), rng.normal(0, 0.08))  # a back that is turned away is narrower
         squeeze_33 = np.array([(*x_2, 0), (rng.normal(0, 0.03), rng.uniform(0.9, 1.1), 0), (0, 0, 1)])
-        tilt_33 = np.array([(1, 0, 0), (0, 1, 0), (*rng.normal(0, 0.12, 2).clip(-0.25, 0.25) / picture_px, 1)])
-        to_center_33, from_center_33 = (shift(px / 2, px / 2) for px in (-picture_px, painting_px))
+        tilt_2 = rng.normal(0, 0.12, 2).clip(-0.25, 0.25)
+        return cls.of_middle(angle_deg, squeeze_33, tilt_2, picture_px=picture_px, painting_px=painting_px)
+
+    @classmethod
+    def of_middle(
+        cls, angle_deg: float, squeeze_33: Floats, tilt_2: Floats, *, picture_px: int, painting_px: int
+    ) -> "View":
+        """Returns the view of the middle of the painting.
+
+        Args:
+            angle_deg: rotation in degrees.
+            squeeze_33: matrix of scale and shear.
+            tilt_2: change of the scale across the picture along x and y, which is its perspective.
+            picture_px: side of the picture.
+            painting_px: side of the painting.
+        """
+        cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+        rotate_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        tilt_33 = np.array([(1, 0, 0), (0, 1, 0), (*tilt_2 / picture_px, 1)])
+        to_center_33, from_center_33 = (_shift(px / 2, px / 2) for px in (-picture_px, painting_px))
         return cls(from_center_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_center_33)
 
     def shifted(self, dx_px: float, dy_px: float) -> "View":
         """Returns the view with its contents moved right and down in the picture."""
-        return View(self.matrix_33 @ shift(-dx_px, -dy_px))
+        return View(self.matrix_33 @ _shift(-dx_px, -dy_px))
 
     def narrowed(self, factor: float, picture_px: int) -> "View":
         """Returns the view with its contents narrowed by a factor toward the middle of the picture."""
         squeeze_33 = np.diag([factor, 1.0, 1.0])
         middle_px = picture_px / 2
-        return View(self.matrix_33 @ shift(middle_px, 0) @ squeeze_33 @ shift(-middle_px, 0))
+        return View(self.matrix_33 @ _shift(middle_px, 0) @ squeeze_33 @ _shift(-middle_px, 0))
 
     def to_painting(self, points_N2: Floats) -> Floats:
         """Maps points of the picture to the painting."""
@@ -62,8 +79,7 @@ class View:
         return View(np.linalg.inv(self.matrix_33)).to_painting(points_N2)
 
 
-def shift(dx_px: float, dy_px: float) -> Floats:
-    """Returns the matrix that shifts homogeneous coordinates."""
+def _shift(dx_px: float, dy_px: float) -> Floats:
     return np.array([[1, 0, dx_px], [0, 1, dy_px], [0, 0, 1.0]])
 
 
@@ -146,7 +162,7 @@ def degrade(
     picture = (blur or _legible_blur)(_light(picture, rng), digit_height_px, rng)
     if rng.random() < 0.7:
         picture = noise(picture, rng.uniform(0.005, 0.05), rng)
-    return _compress(picture, rng) if rng.random() < 0.7 else picture
+    return jpeg(picture, quality=int(rng.integers(28, 90))) if rng.random() < 0.7 else picture
 
 
 def _legible_blur(picture: Image.Image, digit_height_px: float, rng: np.random.Generator) -> Image.Image:
@@ -208,9 +224,10 @@ def noise(picture: Image.Image, strength: float, rng: np.random.Generator) -> Im
     return to_image(np.asarray(picture, dtype=np.float32) / 255 + strength * (gray_HW1 + 0.5 * color_HW3))
 
 
-def _compress(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+def jpeg(picture: Image.Image, **settings: Any) -> Image.Image:
+    """Compresses an RGB picture as a JPEG with Pillow's settings, and decodes it again."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=int(rng.integers(28, 90)))
+    picture.save(file, "JPEG", **settings)
     with Image.open(file) as compressed:
         return compressed.convert("RGB")
 

@@ -3,8 +3,6 @@
 What changes is limited by the height of the digits, as in `camera.py`, so the number remains legible.
 """
 
-import io
-
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -19,14 +17,11 @@ _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BI
 
 def random_view(*, picture_px: int, painting_px: int, rng: np.random.Generator) -> View:
     """Samples a view of the middle of the painting, from mild to oblique."""
-    angle = np.deg2rad(np.clip(rng.normal(0, 9), -30, 30))
-    cos, sin = np.cos(angle), np.sin(angle)
-    rotate_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    angle_deg = np.clip(rng.normal(0, 9), -30, 30)
     stretch = np.exp(rng.uniform(-0.25, 0.45, 2))
     squeeze_33 = np.array([(stretch[0], rng.normal(0, 0.14), 0), (rng.normal(0, 0.05), stretch[1], 0), (0, 0, 1)])
-    tilt_33 = np.array([(1, 0, 0), (0, 1, 0), (*rng.normal(0, 0.2, 2).clip(-0.4, 0.4) / picture_px, 1)])
-    to_center_33, from_center_33 = (camera.shift(px / 2, px / 2) for px in (-picture_px, painting_px))
-    return View(from_center_33 @ rotate_33 @ squeeze_33 @ tilt_33 @ to_center_33)
+    tilt_2 = rng.normal(0, 0.2, 2).clip(-0.4, 0.4)
+    return View.of_middle(angle_deg, squeeze_33, tilt_2, picture_px=picture_px, painting_px=painting_px)
 
 
 def degrade(
@@ -93,10 +88,6 @@ def _compress(crop: Image.Image, room: float, rng: np.random.Generator) -> Image
     """Compresses a crop as a JPEG, sometimes of another size, so that blocks of 8 pixels appear larger or smaller."""
     factor = np.exp(rng.uniform(-0.2 * room, 1.0)) if rng.random() < 0.4 else 1.0
     width, height = (max(8, round(side * factor)) for side in crop.size)
-    file = io.BytesIO()
-    quality = int(rng.integers(15 if room > 0.3 else 40, 95))
-    crop.resize((width, height), Image.Resampling.BILINEAR).save(
-        file, "JPEG", quality=quality, subsampling=_SUBSAMPLINGS[rng.integers(3)]
-    )
-    with Image.open(file) as compressed:
-        return compressed.convert("RGB").resize(crop.size, Image.Resampling.BILINEAR)
+    quality, subsampling = int(rng.integers(15 if room > 0.3 else 40, 95)), _SUBSAMPLINGS[rng.integers(3)]
+    resized = crop.resize((width, height), Image.Resampling.BILINEAR)
+    return camera.jpeg(resized, quality=quality, subsampling=subsampling).resize(crop.size, Image.Resampling.BILINEAR)

@@ -1,5 +1,6 @@
 """Run folders: only a config, the files that `jersey.compare` reads, or a whole real run."""
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,20 @@ def config_folder(config: fdl.Buildable, experiment: str, folder: Path) -> Path:
     for name, text in config_files(experiment, config).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
+
+
+def repeating_parser(description: str | None) -> argparse.ArgumentParser:
+    """Returns the parser of a command that repeats the run of a folder, with changes of its config."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of the run to repeat, such as runs/quickstart/RUN")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change of its config, such as trainer.epochs=2; may be given several times",
+    )
+    return parser
 
 
 def run_again(folder: Path, changes: Sequence[str], workdir: Path, name: str) -> RunFolder:

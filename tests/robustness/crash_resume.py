@@ -9,7 +9,6 @@ the last and of the best epoch, optimizer, schedule and counters, and the bytes 
 and the test predictions. A checkpoint is written after every second step, so that many kills hit one.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from helpers.run_folders import run_again
+from helpers.run_folders import repeating_parser, run_again
 from tqdm import tqdm
 
 from jersey.core.console import set_up_console
@@ -148,15 +147,7 @@ def _finish(arguments: tuple[Any, ...]) -> None:
 
 def main() -> None:
     """Prints the kills and the differences of each run, and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of the run to repeat, such as runs/quickstart/RUN")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        help="change of its config, such as trainer.epochs=2; may be given several times",
-    )
+    parser = repeating_parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="number of kills, such as 8 (default: %(default)s)")
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the moments of the kills, such as 1 (default: %(default)s)"

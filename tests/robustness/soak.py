@@ -11,7 +11,6 @@ Memory is measured after Python's garbage collection and after glibc's allocator
 not backed by a file, so it excludes the mapped cache of crops.
 """
 
-import argparse
 import ctypes
 import gc
 import json
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers.run_folders import run_again
+from helpers.run_folders import repeating_parser, run_again
 
 from jersey.bench.harness import machine
 from jersey.core.console import set_up_console
@@ -86,15 +85,7 @@ def growth(found: Sequence[Held]) -> dict[str, float]:
 
 def main() -> None:
     """Prints one row per run, and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of the run to repeat, such as runs/quickstart/RUN")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        help="change of its config, such as trainer.epochs=2; may be given several times",
-    )
+    parser = repeating_parser(__doc__)
     parser.add_argument("--runs", type=int, default=30, help="number of repetitions, such as 10 (default: %(default)s)")
     options = parser.parse_args()
     with exit_on_user_error():

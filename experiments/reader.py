@@ -42,7 +42,7 @@ def reader() -> fdl.Config[Experiment]:
     config.module.optimizer.lr = 3e-3
     config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.2)
     config.module.augment = common.mild_augment()
-    config.trainer.epochs = 6
+    config.trainer.epochs = 8
     config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.15, every_steps=4)
     config.trainer.callbacks.early_stopping = None
     return config

@@ -24,6 +24,9 @@ class EMA(WeightAveraging):
             4,490, so shorter runs never reach the decay.
         half_life_epochs: epochs after which the old average has half its weight; replaces the decay, and does not
             depend on the batch size and the number of crops.
+        ramp: whether the decay starts at 0 and rises, so that random initial weights are forgotten soon. Without it the
+            average starts at the initial weights. For pretrained ones, with a half-life of about half the run, that is
+            similar to averaging them with the fine-tuned ones (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
         every_steps: optimizer steps between two updates. An update accounts for the steps since the previous one, so
             the decay has the same meaning at any value. The last step of an epoch always has an update.
 
@@ -32,7 +35,12 @@ class EMA(WeightAveraging):
     """
 
     def __init__(
-        self, *, decay: float | None = None, half_life_epochs: float | None = None, every_steps: int = 1
+        self,
+        *,
+        decay: float | None = None,
+        half_life_epochs: float | None = None,
+        ramp: bool = True,
+        every_steps: int = 1,
     ) -> None:
         super().__init__(use_buffers=True)
         given = f"trainer.callbacks.ema has decay={decay} and half_life_epochs={half_life_epochs}"
@@ -43,6 +51,7 @@ class EMA(WeightAveraging):
         if every_steps < 1:
             raise UserError(f"trainer.callbacks.ema.every_steps={every_steps} must be at least 1")
         self.decay = decay
+        self.ramp = ramp
         self.every_steps = every_steps
         self.half_life_epochs = half_life_epochs
 
@@ -64,16 +73,16 @@ class EMA(WeightAveraging):
             self.decay = 0.5 ** (1 / (self.half_life_epochs * epoch_steps))
 
     def decay_at(self, step: int) -> float:
-        """Returns the decay after `step` optimizer steps: small at first, so that the random start is forgotten soon.
-
-        The first update has no decay: it copies the weights.
+        """Returns the decay after `step` optimizer steps; with the ramp it is 0 at first, which copies the weights.
 
         Raises:
             RuntimeError: the decay follows from a half-life, and `set_epoch_steps` was not called yet.
         """
         if self.decay is None:
             raise RuntimeError("the decay of a half-life in epochs is known only after set_epoch_steps")
-        return min(self.decay, (1 + step) / (10 + step))
+        if not self.ramp:
+            return self.decay
+        return min(self.decay, (1 + step) / (10 + step)) if step else 0.0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -82,7 +91,7 @@ class EMA(WeightAveraging):
         previous, now = self._latest_update_step, trainer.global_step  # both are restored on resume
         if now > previous and (now - previous >= self.every_steps or trainer.is_last_batch):
             decays = map(self.decay_at, range(previous, now))
-            self._update(pl_module, decay=math.prod(decays) if previous > 0 else 0.0)
+            self._update(pl_module, decay=math.prod(decays))
             self._latest_update_step = now
 
     @torch.no_grad()

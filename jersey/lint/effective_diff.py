@@ -247,7 +247,7 @@ def _covers(computed: Effects, path: str) -> bool:
     if parent == "module.optimizer":
         return bool(groups) and (name == "backbone_lr_scale" or all(name in group.settings for group in groups))
     if parent in members(computed.values, "trainer.callbacks", WeightAveraging):
-        return name in ("decay", "half_life_epochs") and computed.ema_decay is not None
+        return name in ("decay", "half_life_epochs", "ramp") and computed.ema_decay is not None
     return bool(groups) and path.startswith("module.schedule.")
 
 

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveragi
 
 from jersey.augment.base import Augmentation
 from jersey.augment.erasing import RandomErasing
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone, FreezeBatchNorm
 from jersey.lint.simulate import Effects, Group, Rule, members
 
 POWERS = ("data.sampler_power", "module.class_weight_power")
@@ -110,6 +110,8 @@ def backbone_stays_random(computed: Effects) -> Iterator[str]:
     for path in members(computed.values, "trainer.callbacks", FreezeBackbone):
         if (frac := computed.values.get(f"{path}.freeze_frac", 0)) > 0:
             yield f"module.network.weights=None and {path}.freeze_frac={frac} freeze a randomly initialized backbone"
+    for path in members(computed.values, "trainer.callbacks", FreezeBatchNorm):
+        yield f"module.network.weights=None and {path} keep statistics of batch normalization that no crop has shaped"
 
 
 def imagenet_weights_see_other_pixels(computed: Effects) -> Iterator[str]:

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 
 from jersey.augment.base import Augment, Augmentation
 from jersey.augment.magnitude import mean_change
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone
 from jersey.config.paths import parameters
 from jersey.lint.interactions import INTERACTIONS, POWERS
 from jersey.lint.simulate import Effects, Rule, build_module, build_weight_averaging, members, step_groups

@@ -247,8 +247,7 @@ def build_weight_averaging(values: Values, epoch_steps: int) -> Any:
 
 def _ema_decay(values: Values, epoch_steps: int, steps: int) -> tuple[float, ...] | None:
     callback = build_weight_averaging(values, epoch_steps)
-    # Lightning's first update copies the weights, so the initial weights are not kept.
-    return callback and tuple(callback.decay_at(step) if step else 0.0 for step in range(steps))
+    return callback and tuple(map(callback.decay_at, range(steps)))
 
 
 def _classes(

@@ -27,7 +27,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from jersey.augment.mixing import CutMix
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone
 from jersey.callbacks.monitoring import LearningRate
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule

@@ -51,15 +51,16 @@ class RawWeights(Callback):
             self.states.append(copy_of(pl_module))
 
 
-def expected_average(states: list[State], decay: float, updates: Sequence[int]) -> State:
+def expected_average(states: list[State], decay: float, updates: Sequence[int], *, ramp: bool = True) -> State:
     """Averages with decay min(decay, (1 + n) / (10 + n)), starting from the weights of the first step.
 
-    Steps without an update count as if their weights were those of the next update.
+    Without the ramp, the decay is constant, and the average starts from the initial weights. Steps without an update
+    count as if their weights were those of the next update.
     """
     seen = [states[now - 1] for before, now in zip([0, *updates], updates, strict=False) for _ in range(now - before)]
-    average = seen[0]
-    for n, state in enumerate(seen[1:], start=1):
-        weight = min(decay, (1 + n) / (10 + n))
+    average = seen[0] if ramp else copy_of(SmallModule())
+    for n, state in enumerate(seen[1:] if ramp else seen, start=1):
+        weight = min(decay, (1 + n) / (10 + n)) if ramp else decay
         average = {
             name: weight * average[name] + (1 - weight) * value if value.is_floating_point() else value
             for name, value in state.items()
@@ -92,6 +93,8 @@ EVERY_THIRD = (3, 6, 7, 10, 13, 14)  # every third step after an update, and the
         ({"decay": 0.2, "every_steps": 3}, 0.2, 1, EVERY_THIRD),
         ({"decay": 0.998, "every_steps": 3}, 0.998, 1, EVERY_THIRD),
         ({"decay": 0.5, "every_steps": 100}, 0.5, 1, (7, 14)),
+        ({"half_life_epochs": 1.0, "ramp": False}, 0.5 ** (1 / 7), 1, range(1, 15)),
+        ({"decay": 0.9, "ramp": False, "every_steps": 3}, 0.9, 1, EVERY_THIRD),
     ],
 )
 def test_average_matches_its_definition_and_is_validated(
@@ -100,11 +103,12 @@ def test_average_matches_its_definition_and_is_validated(
     module, states, ema = fit(tmp_path, accumulate=accumulate, **settings)
     assert len(states) == updates[-1]
     assert ema.decay == pytest.approx(decay)
-    assert_same(copy_of(module), expected_average(states, decay, updates))
+    ramp = bool(settings.get("ramp", True))
+    assert_same(copy_of(module), expected_average(states, decay, updates, ramp=ramp))
     for name, value in copy_of(module).items():
         assert torch.equal(value, states[-1][name]) == (name == "body.1.num_batches_tracked"), name
     for validated, done in zip(module.validated, (updates[: len(updates) // 2], updates), strict=True):
-        assert_same(validated, expected_average(states, decay, done))
+        assert_same(validated, expected_average(states, decay, done, ramp=ramp))
 
 
 def test_training_uses_the_raw_weights(tmp_path: Path) -> None:
@@ -143,7 +147,7 @@ def test_ramp_rises_to_the_decay() -> None:
     ema = EMA(decay=0.998)
     ema.set_epoch_steps(3)
     decays = [ema.decay_at(step) for step in range(10_000)]
-    assert decays[0] == 0.1
+    assert decays[:2] == [0, 2 / 11]
     assert decays == sorted(decays)
     assert decays[-1] == 0.998
     with pytest.raises(RuntimeError, match="set_epoch_steps"):

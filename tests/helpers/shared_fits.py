@@ -19,7 +19,7 @@ from jersey.augment.base import Augment
 from jersey.augment.color import Noise
 from jersey.augment.mixing import MixUp
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone
 from jersey.core.distributed import process_group, rank
 from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule

@@ -16,7 +16,7 @@ from jersey.augment.color import Noise
 from jersey.augment.erasing import RandomErasing
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.ema import EMA
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone, FreezeBatchNorm
 from jersey.data.sampler import BalancedSampler, class_weights
 from jersey.data.split import Split
 from jersey.lint.interactions import remaining_after_decay
@@ -86,6 +86,10 @@ PAIRS: list[tuple[list[str | Change], list[str]]] = [
     (["backbone_lr_scale=5.0"], ["module.optimizer.backbone_lr_scale=5.0", "module.optimizer.lr=0.0001"]),
     ([weights(None, 0.0)], ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
     ([weights(None, 1.0, frozen=0.2)], ["module.network.weights=None", "trainer.callbacks.freeze.freeze_frac=0.2"]),
+    (
+        [weights(None, 1.0), part("trainer.callbacks.freeze", fdl.Config(FreezeBatchNorm))],
+        ["module.network.weights=None", "trainer.callbacks.freeze "],
+    ),
     ([weights(None, 0.0, frozen=1.0)], ["module.network.weights=None", "module.optimizer.backbone_lr_scale=0"]),
     (["size_px=200,128", stem("small")], ["module.network.stem='small'", "data.size_px=(200, 128)", "4 positions"]),
     ([pretrained("imagenet", "per_image")], ["weights='imagenet'", "module.network.normalization='per_image'"]),

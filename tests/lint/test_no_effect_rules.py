@@ -21,7 +21,7 @@ from jersey import config as configs
 from jersey.augment.base import Augment
 from jersey.augment.color import Color
 from jersey.augment.geometry import Geometry
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone
 from jersey.lint.no_effect import findings
 from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone
 from jersey.core.errors import UserError
 from jersey.runs.state import RunState
 from jersey.training.trainer import make_trainer

@@ -1,4 +1,4 @@
-"""Freezing of the backbone in the first part of a run.
+"""Freezing of pretrained parts: the backbone in the first part of a run, or the statistics of batch normalization.
 
 The first gradients of a new head are large and random, and would distort pretrained features; see
 https://arxiv.org/abs/2202.10054. Lightning's `BackboneFinetuning` counts epochs, and adds the backbone to the optimizer
@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from jersey.callbacks.base import module_of
 from jersey.core.errors import UserError
@@ -59,3 +60,16 @@ class FreezeBackbone(Callback):
             for weight in self._frozen:
                 weight.requires_grad_(True)
             self._frozen = None
+
+
+class FreezeBatchNorm(Callback):
+    """Normalizes with the batch statistics of the pretrained weights in training, too; scale and shift are trained.
+
+    A few hundred crops give noisy statistics, and a class-balanced sampler gives other ones than the crops to be read.
+    Random weights have no use for it: their statistics are 0 and 1.
+    """
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        for module in module_of(pl_module).network.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()

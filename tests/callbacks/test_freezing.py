@@ -1,4 +1,7 @@
-"""Frozen backbones in real fits: what is frozen, and until when; `test_checkpoints.py` tests resumed fits."""
+"""Frozen backbones and batch statistics in real fits: what is frozen, and until when.
+
+`test_checkpoints.py` tests resumed fits.
+"""
 
 import itertools
 from functools import partial
@@ -12,7 +15,7 @@ from helpers.small_run import EPOCHS, STEPS, copy_of, fitted, tiny_data, tiny_mo
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from jersey.callbacks.freeze_backbone import FreezeBackbone
+from jersey.callbacks.freezing import FreezeBackbone, FreezeBatchNorm
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
 from jersey.training.optimizers import adamw, sgd
@@ -85,3 +88,25 @@ def test_weights_without_gradient_stay_frozen(data: JerseyDataModule, tmp_path: 
 def test_fraction_out_of_range_is_rejected(frac: float) -> None:
     with pytest.raises(UserError, match=rf"freeze_backbone\.freeze_frac={frac}"):
         FreezeBackbone(freeze_frac=frac)
+
+
+def test_batch_statistics_are_constant_and_used_in_training(data: JerseyDataModule, tmp_path: Path) -> None:
+    module = tiny_module(data)
+    norm = module.network.backbone[1]
+    with torch.no_grad():
+        norm.running_mean.add_(0.3)
+    start, differences = copy_of(norm), []
+
+    def compare(part: Any, args: tuple[Tensor], output_BCHW: Tensor) -> None:
+        if torch.is_grad_enabled():
+            mean_C, std_C = start["running_mean"], (start["running_var"] + part.eps).sqrt()
+            x_BCHW = (args[0].detach() - mean_C.view(-1, 1, 1)) / std_C.view(-1, 1, 1)
+            expected_BCHW = x_BCHW * part.weight.view(-1, 1, 1) + part.bias.view(-1, 1, 1)
+            differences.append((output_BCHW - expected_BCHW).abs().max().item())
+
+    norm.register_forward_hook(compare)
+    fitted(tmp_path, data, module, FreezeBatchNorm())
+    moved = {name for name, value in copy_of(norm).items() if not torch.equal(value, start[name])}
+    assert moved == {"weight", "bias"}
+    assert len(differences) == BATCHES
+    assert max(differences) < 1e-5

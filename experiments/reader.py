@@ -4,6 +4,7 @@ import fiddle as fdl
 
 from experiments import common
 from jersey.callbacks.ema import EMA
+from jersey.callbacks.freezing import FreezeBatchNorm
 from jersey.config import experiment
 from jersey.experiment import Experiment
 from jersey.synth.generate import ensure_synthetic
@@ -56,11 +57,13 @@ def resnet18_finetune() -> fdl.Config[Experiment]:
     """
     config = common.base()
     config.data.size_px = (SIZE_PX, SIZE_PX)
+    config.data.batch_size = 32
     config.module.network.weights = "reader"
     config.module.network.normalization = "per_image"
-    config.module.optimizer.lr = 1e-3
+    config.module.optimizer.lr = 2e-3
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 10
-    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.35, every_steps=4)
+    config.trainer.callbacks.freeze_batch_norm = fdl.Config(FreezeBatchNorm)
+    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=3.0, ramp=False, every_steps=4)
     config.trainer.callbacks.early_stopping = None
     return config

@@ -1,0 +1,103 @@
+"""Prints a table of test accuracy by experiment and by the number of train crops of each label, and plots it.
+
+    python -m jersey.compare.learning_curve runs/resnet18_finetune/* runs/resnet18_small/* --reader --plot=curve.png
+
+Each row is an experiment, each column a value of `data.crops_per_label`; "all" has every crop. A cell is the accuracy
+in percent, as mean and standard deviation over the runs. With `--reader`, the pretrained reader reads the same test
+crops, with all its numbers possible, as the row of 0 crops.
+"""
+
+import argparse
+import ast
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from jersey.compare.runs import FinishedRun, read_run, require_comparable
+from jersey.core.atomic import atomic_write
+from jersey.core.console import set_up_console
+from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.tables import markdown_table, mean_and_spread
+from jersey.inference import Predictor
+from jersey.lint.checks import load
+from jersey.plots.learning_curve import learning_curve
+
+READER = "pretrained reader"
+COUNT = "data.crops_per_label = "
+
+Accuracies = dict[str, dict[float, list[float]]]
+"""The accuracy of each run, by experiment and by crops of each label, from few to infinity, which is every crop."""
+
+
+def accuracies(runs: Sequence[FinishedRun]) -> Accuracies:
+    """Returns the test accuracy of each run, by experiment and by its crops of each label."""
+    found: defaultdict[str, defaultdict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        found[run.folder.parent.name][_crops_per_label(run)].append(float(run.correct_N([*run.crops]).mean()))
+    return {name: dict(sorted(counts.items())) for name, counts in found.items()}
+
+
+def _crops_per_label(run: FinishedRun) -> float:
+    lines = (line.removeprefix(COUNT) for line in run.config.splitlines() if line.startswith(COUNT))
+    return ast.literal_eval(next(lines, "None")) or math.inf
+
+
+def reader_accuracy(run: FinishedRun) -> float:
+    """Returns the accuracy of the pretrained reader on the run's test crops.
+
+    Raises:
+        UserError: the crops have moved or cannot be read.
+    """
+    root = Path(load(run.folder)[1].data.root)
+    files, correct = [*run.crops], 0
+    for file, prediction in zip(files, Predictor().predict_all([root / file for file in files]), strict=True):
+        if isinstance(prediction, UserError):
+            raise prediction
+        correct += prediction.number == run.crops[file][1]
+    return correct / len(files)
+
+
+def table(found: Accuracies) -> list[str]:
+    """Returns the lines of a Markdown table with one row per experiment."""
+    counts = sorted({count for each in found.values() for count in each})
+    rows = [["crops of each number", *map(_name, counts)]]
+    for name, each in found.items():
+        rows.append([name, *(mean_and_spread(each[count]) if count in each else "" for count in counts)])
+    return markdown_table(rows)
+
+
+def _name(count: float) -> str:
+    return "all" if count == math.inf else str(round(count))
+
+
+def main() -> None:
+    """Prints the table, and writes the plot."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jersey.compare.learning_curve",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run, such as runs/resnet18_small/RUN"
+    )
+    parser.add_argument("--reader", action="store_true", help="add the pretrained reader, which is not fine-tuned")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="image to write, such as curve.png")
+    with exit_on_user_error():
+        set_up_console()
+        flags = parser.parse_args()
+        runs = [read_run(folder) for folder in flags.runs]
+        require_comparable(runs[:1], runs[1:])
+        found = accuracies(runs)
+        if flags.reader:
+            found = {READER: {0: [reader_accuracy(runs[0])]}, **found}
+        print("\n".join(table(found)))
+        if flags.plot:
+            named = {name: {_name(count): runs for count, runs in each.items()} for name, each in found.items()}
+            image = learning_curve(named, title=f"{len(runs[0].crops):,} test crops")
+            with atomic_write(flags.plot) as temporary:
+                image.save(temporary, "PNG")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from jersey.callbacks.freezing import FreezeBatchNorm
 from jersey.config import experiment
 from jersey.experiment import Experiment
 from jersey.synth.generate import ensure_synthetic
+from jersey.training.optimizers import sgd
 from jersey.training.schedules import one_cycle
 
 SIZE_PX = 64
@@ -60,7 +61,8 @@ def resnet18_finetune() -> fdl.Config[Experiment]:
     config.data.batch_size = 32
     config.module.network.weights = "reader"
     config.module.network.normalization = "per_image"
-    config.module.optimizer.lr = 2e-3
+    # AdamW moves every weight by its learning rate, even if the crops are read already; SGD moves it by the gradient.
+    config.module.optimizer = fdl.Partial(sgd, lr=0.1, momentum=0.9, weight_decay=0.0)
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 10
     config.trainer.callbacks.freeze_batch_norm = fdl.Config(FreezeBatchNorm)

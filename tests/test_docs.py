@@ -21,6 +21,7 @@ from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, progra
 from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
 from helpers.run_folders import config_folder, run_folder
+from PIL import Image
 from test_vocabulary import replaced_words
 
 from experiments.quickstart import NUMBERS, quickstart
@@ -206,7 +207,7 @@ def test_the_benchmark_command_trains(crops_root: Path, tmp_path: Path) -> None:
 
 
 def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
-    (command,) = commands("jersey.compare")
+    (command,) = commands("jersey.compare ")
     for side, pattern in enumerate(re.findall(r"runs/\S+", command)):
         folders = [pattern.replace("*", f"seed={seed}") for seed in range(2)]
         for seed, folder in enumerate(folders):
@@ -214,6 +215,24 @@ def test_two_sides_of_runs_are_compared(tmp_path: Path) -> None:
             run_folder(tmp_path / folder, predicted, true=["23"] * 300, seed=seed)
         command = command.replace(pattern, " ".join(folders))
     assert "no difference shown" in output_of(run(command, tmp_path))
+
+
+def test_accuracy_by_crops_of_each_number_is_plotted(tmp_path: Path) -> None:
+    (command,) = commands("learning_curve")
+    config = quickstart()
+    config.data.root, config.data.crops_per_label = str(tmp_path / "crops"), 5
+    for label in ("23", "7"):
+        (tmp_path / "crops" / "test" / label).mkdir(parents=True)
+    for index, label in enumerate(("23", "7")):
+        Image.new("RGB", (40, 40)).save(tmp_path / "crops" / "test" / label / f"{index}.jpg")
+    for pattern in re.findall(r"runs/\S+", command):
+        folder = run_folder(tmp_path / pattern.replace("*", "RUN"), ["23", "23"], true=["23", "7"])
+        config_folder(config, "quickstart", folder)
+    header, _, reader, *experiments = output_of(run(command.replace("*", "RUN"), tmp_path)).splitlines()
+    assert header == "| crops of each number | 0 | 5 |"
+    assert reader.startswith("| pretrained reader | ")
+    assert [row.split("|")[2:4] for row in experiments] == [["  ", " 50.0 "]] * 2
+    assert (tmp_path / "curve.png").exists()
 
 
 def test_several_processes_of_two_machines_and_of_one(crops_root: Path, tmp_path: Path) -> None:

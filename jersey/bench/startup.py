@@ -3,8 +3,9 @@
     python -m jersey.bench.startup [runs/quickstart/RUN]
 
 Run it in the repository root. Every round starts each command once, in turn, and also a process that only imports
-torch, torchvision and Lightning. `added s` is the median time that a command takes longer than this process in the same
-round, and `spread s` is the range of that difference.
+torch, torchvision and Lightning. "First prediction" is the import of `Predictor`, and one crop for the pretrained
+reader, on one thread and without torch. `added s` is the median time that a command takes longer than the process with
+the libraries in the same round, and `spread s` is the range of that difference.
 
 If a run folder is given, its run is then started several times in one process, each time in a new folder and with all
 stages up to the first step: data, audit, Aim, images of the data, network, trainer. The first start may have to decode
@@ -25,8 +26,11 @@ from jersey.bench import harness
 from jersey.core.tables import format_table
 
 LIBRARIES = "import torch, torchvision, lightning"
+PREDICTION = """import numpy; from jersey.inference import Predictor
+Predictor(threads=1).predict(numpy.zeros((64, 64, 3), "uint8"))"""
 COMMANDS = {
     "libraries": ["-c", LIBRARIES],
+    "first prediction": ["-c", PREDICTION],
     "--list": ["launch.py", "--list"],
     "--print_config": ["launch.py", "--exp=resnet18_baseline", "--print_config"],
     "--diff": ["launch.py", "--exp=resnet50_baseline", "--diff=resnet18_baseline"],

@@ -107,8 +107,8 @@ def _gpu_sentence(error: BaseException) -> str:
 def _disk_sentence(error: OSError) -> str:
     what = f"cannot write {error.filename}" if error.filename else "cannot write"
     return (
-        f"{what}: {_disk_and_reason(error)}; delete files there, such as old runs and decoded crops, or choose another "
-        "disk with --workdir and data.cache, and repeat the command: finished files are intact"
+        f"{what}: {_disk_and_reason(error)}; delete files there, such as old runs and decoded crops, or write to "
+        "another disk (a run does with --workdir and data.cache), and repeat the command: finished files are intact"
     )
 
 

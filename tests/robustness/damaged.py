@@ -147,7 +147,7 @@ def optimizer_named(module: str, name: str) -> str:
 
     def renamed(node: Any) -> Any:
         if isinstance(node, dict):
-            if node.get("name") == "adamw":
+            if node.get("name") == "sgd":
                 return {**node, "module": module, "name": name}
             return {key: renamed(child) for key, child in node.items()}
         return [renamed(child) for child in node] if isinstance(node, list) else node

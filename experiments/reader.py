@@ -61,7 +61,7 @@ def resnet18_finetune() -> fdl.Config[Experiment]:
     config.data.batch_size = 32
     config.module.network.weights = "reader"
     config.module.network.normalization = "per_image"
-    # AdamW moves every weight by its learning rate, even if the crops are read already; SGD moves it by the gradient.
+    # AdamW moves every weight by its learning rate, even where the loss is small; SGD moves it by the gradient.
     config.module.optimizer = fdl.Partial(sgd, lr=0.1, momentum=0.9, weight_decay=0.0)
     config.module.augment = common.mild_augment()
     config.trainer.epochs = 10

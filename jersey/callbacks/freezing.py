@@ -65,8 +65,8 @@ class FreezeBackbone(Callback):
 class FreezeBatchNorm(Callback):
     """Normalizes with the batch statistics of the pretrained weights in training, too; scale and shift are trained.
 
-    A few hundred crops give noisy statistics, and a class-balanced sampler gives other ones than the crops to be read.
-    Random weights have no use for it: their statistics are 0 and 1.
+    A few hundred crops give noisy statistics, and a class-balanced sampler shows another mix of crops than the one that
+    will be read. Use it only with pretrained weights.
     """
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

@@ -21,7 +21,7 @@ from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.tables import markdown_table, mean_and_spread
 from jersey.inference import Predictor
 from jersey.lint.checks import load
-from jersey.plots.learning_curve import learning_curve
+from jersey.plots.learning_curve import count_name, learning_curve
 
 READER = "pretrained reader"
 COUNT = "data.crops_per_label = "
@@ -61,14 +61,10 @@ def reader_accuracy(run: FinishedRun) -> float:
 def table(found: Accuracies) -> list[str]:
     """Returns the lines of a Markdown table with one row per experiment."""
     counts = sorted({count for each in found.values() for count in each})
-    rows = [["crops of each number", *map(_name, counts)]]
+    rows = [["crops of each number", *map(count_name, counts)]]
     for name, each in found.items():
         rows.append([name, *(mean_and_spread(each[count]) if count in each else "" for count in counts)])
     return markdown_table(rows)
-
-
-def _name(count: float) -> str:
-    return "all" if count == math.inf else str(round(count))
 
 
 def main() -> None:
@@ -86,6 +82,8 @@ def main() -> None:
     with exit_on_user_error():
         set_up_console()
         flags = parser.parse_args()
+        if flags.plot and (flags.plot.suffix != ".png" or not flags.plot.parent.is_dir()):
+            raise UserError(f"--plot={flags.plot} is not a .png file in a folder that exists; choose another name")
         runs = [read_run(folder) for folder in flags.runs]
         require_comparable(runs[:1], runs[1:])
         found = accuracies(runs)
@@ -93,8 +91,7 @@ def main() -> None:
             found = {READER: {0: [reader_accuracy(runs[0])]}, **found}
         print("\n".join(table(found)))
         if flags.plot:
-            named = {name: {_name(count): runs for count, runs in each.items()} for name, each in found.items()}
-            image = learning_curve(named, title=f"{len(runs[0].crops):,} test crops")
+            image = learning_curve(found, title=f"{len(runs[0].crops):,} test crops")
             with atomic_write(flags.plot) as temporary:
                 image.save(temporary, "PNG")
 

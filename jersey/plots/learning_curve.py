@@ -1,5 +1,6 @@
 """A plot of test accuracy by the number of train crops of each label."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from statistics import mean, stdev
@@ -20,18 +21,23 @@ LINES = (
 )  # color, marker and dashes, so that gray is enough
 
 
+def count_name(count: float) -> str:
+    """Returns the name of a number of crops: "all" for infinity."""
+    return "all" if count == math.inf else str(round(count))
+
+
 @rc_context(STYLE)
-def learning_curve(accuracies: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> Image.Image:
+def learning_curve(accuracies: Mapping[str, Mapping[float, Sequence[float]]], *, title: str) -> Image.Image:
     """Plots one line per experiment; error bars are the standard deviation over its runs.
 
     Args:
-        accuracies: accuracy of each run, by the name of the experiment and by the number of crops, such as "5" or
-            "all"; the numbers have equal distances, in the order of their first mention.
+        accuracies: accuracy of each run, by the name of the experiment and by the number of crops, infinity for all;
+            the numbers have equal distances.
         title: title of the figure.
     """
     figure = Figure(figsize=SIZE_IN)
     axes = figure.subplots()
-    places = list(dict.fromkeys(count for runs in accuracies.values() for count in runs))
+    places = sorted({count for runs in accuracies.values() for count in runs})
     for (name, runs), (color, marker, dashes) in zip(accuracies.items(), cycle(LINES), strict=False):
         axes.errorbar(
             [places.index(count) for count in runs],
@@ -44,7 +50,7 @@ def learning_curve(accuracies: Mapping[str, Mapping[str, Sequence[float]]], *, t
             label=name,
         )
     axes.set(xlabel="train crops of each number", ylabel="accuracy on the test crops", ylim=(0, 1.02))
-    axes.set_xticks(range(len(places)), places)
+    axes.set_xticks(range(len(places)), [count_name(count) for count in places])
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.set_title(title)
     axes.grid()

@@ -57,6 +57,14 @@ def test_the_command_prints_the_table_and_writes_the_plot(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["missing/curve.png", "curve.jpg"])
+def test_a_plot_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    done = command(*folders(tmp_path), f"--plot={tmp_path / name}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{name} is not a .png file" in done.stderr
+
+
+@pytest.mark.slow
 def test_runs_on_other_crops_are_refused(tmp_path: Path) -> None:
     first, *_ = folders(tmp_path)
     other = run_folder(tmp_path / "small" / "other", ["23"], true=["23"])

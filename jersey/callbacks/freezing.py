@@ -9,11 +9,11 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from jersey.callbacks.base import module_of
 from jersey.core.errors import UserError
 from jersey.runs.state import RunState
+from jersey.training.sam import BatchNorm
 
 
 class FreezeBackbone(Callback):
@@ -71,5 +71,5 @@ class FreezeBatchNorm(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         for module in module_of(pl_module).network.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 module.eval()

@@ -7,18 +7,18 @@ in percent, as mean and standard deviation over the runs. With `--reader`, the p
 crops, with all its numbers possible, as the row of 0 crops.
 """
 
-import argparse
 import ast
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from jersey.compare.runs import FinishedRun, read_run, require_comparable
+from jersey.compare.runs import FinishedRun, read_comparable, runs_parser
 from jersey.core.atomic import atomic_write
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.tables import markdown_table, mean_and_spread
+from jersey.data.files import is_folder
 from jersey.inference import Predictor
 from jersey.lint.checks import load
 from jersey.plots.learning_curve import count_name, learning_curve
@@ -69,23 +69,16 @@ def table(found: Accuracies) -> list[str]:
 
 def main() -> None:
     """Prints the table, and writes the plot."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jersey.compare.learning_curve",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run, such as runs/resnet18_small/RUN"
-    )
+    which = "folder of a finished run, such as runs/resnet18_small/RUN"
+    parser = runs_parser("jersey.compare.learning_curve", __doc__, which=which)
     parser.add_argument("--reader", action="store_true", help="add the pretrained reader, which is not fine-tuned")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="image to write, such as curve.png")
     with exit_on_user_error():
         set_up_console()
         flags = parser.parse_args()
-        if flags.plot and (flags.plot.suffix != ".png" or not flags.plot.parent.is_dir()):
+        if flags.plot and (flags.plot.suffix != ".png" or not is_folder(flags.plot.parent)):
             raise UserError(f"--plot={flags.plot} is not a .png file in a folder that exists; choose another name")
-        runs = [read_run(folder) for folder in flags.runs]
-        require_comparable(runs[:1], runs[1:])
+        runs = read_comparable(flags.runs)
         found = accuracies(runs)
         if flags.reader:
             found = {READER: {0: [reader_accuracy(runs[0])]}, **found}

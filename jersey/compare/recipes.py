@@ -16,20 +16,18 @@ A line of JSON with the accuracies of every run follows.
 
 # Shapes: N crops, C H W of an image, M = 110 numbers.
 
-import argparse
 import functools
 import json
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from jersey import config as configs
-from jersey.compare.runs import FinishedRun, read_run, require_comparable
+from jersey.compare.runs import FinishedRun, read_comparable, runs_parser
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import Labels
@@ -132,22 +130,11 @@ def recipe_table(scores: dict[str, list[RecipeScore]]) -> str:
 
 def main() -> None:
     """Prints the table, and one line of JSON with every run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jersey.compare.recipes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "runs",
-        type=Path,
-        nargs="+",
-        metavar="RUN",
-        help="folder of a finished run on the benchmark set, such as runs/resnet18_small/RUN",
-    )
+    which = "folder of a finished run on the benchmark set, such as runs/resnet18_small/RUN"
+    parser = runs_parser("jersey.compare.recipes", __doc__, which=which)
     with exit_on_user_error():
         set_up_console()
-        runs = [read_run(folder) for folder in parser.parse_args().runs]
-        require_comparable(runs[:1], runs[1:])
+        runs = read_comparable(parser.parse_args().runs)
         scores = {run.folder: score(run) for run in runs}
     by_experiment: dict[str, list[RecipeScore]] = defaultdict(list)
     for folder, each in scores.items():

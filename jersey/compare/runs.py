@@ -1,5 +1,6 @@
 """Reads the test predictions of runs from their folders, and checks that the runs can be compared."""
 
+import argparse
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,25 @@ def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str
     if not crops or None in predictions.values():
         raise UserError(f"{table} is truncated or empty; run it again, or leave it out")
     return crops, predictions
+
+
+def read_comparable(folders: Sequence[Path]) -> list[FinishedRun]:
+    """Reads the folders of runs that were tested on the same crops.
+
+    Raises:
+        UserError: a run cannot be read, is named twice, or was tested on other crops than the first.
+    """
+    runs = [read_run(folder) for folder in folders]
+    require_comparable(runs[:1], runs[1:])
+    return runs
+
+
+def runs_parser(module: str, doc: str | None, *, which: str) -> argparse.ArgumentParser:
+    """Returns the parser of `python -m module RUN...`; `doc` is its description, `which` the help of RUN."""
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=doc, formatter_class=style)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=which)
+    return parser
 
 
 def require_comparable(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> None:

@@ -13,12 +13,8 @@ from PIL import Image
 from jersey.plots.canvas import DARK, LIGHT, RED, STYLE, rendered
 
 SIZE_IN = (5.2, 3.6)
-LINES = (
-    (DARK, "o", "-"),
-    (LIGHT, "s", "--"),
-    (RED, "^", ":"),
-    ("black", "D", "-."),
-)  # color, marker and dashes, so that gray is enough
+# Color, marker and dashes, so that gray is enough.
+LINES = ((DARK, "o", "-"), (LIGHT, "s", "--"), (RED, "^", ":"), ("black", "D", "-."))
 
 
 def count_name(count: float) -> str:

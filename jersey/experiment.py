@@ -23,13 +23,13 @@ from lightning.pytorch.loggers import Logger
 from jersey.core.atomic import write_text
 from jersey.core.distributed import barrier, rank, rank_zero_first, world_size
 from jersey.core.errors import UserError
-from jersey.core.labels import Labels
+from jersey.core.labels import Labels, SplitName
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.data.problems import skipped_summary
 from jersey.data.sampler import class_balance
-from jersey.evaluation.metrics import Evaluation
+from jersey.evaluation.metrics import Evaluation, evaluate
 from jersey.export.pipeline import ExportResult, export_run
 from jersey.export.variants import MIN_AGREEMENT, VariantName
 from jersey.models.weights import skip_weights
@@ -111,7 +111,8 @@ class Experiment:
             tracker.log_metadata("export", {"file": str(folder.onnx), **exported.summary})
             report(state, tested, exported)
         folder.mark_stage("finished", best_epoch=tested.best["epoch"])
-        log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
+        top1 = 100 * tested.evaluation.metrics["acc_top1"]
+        log.info("%s top-1 %.1f %%, see %s", tested.split, top1, folder.report)
 
     def read_data(self) -> JerseyDataModule:
         """Generates the data set if it is synthetic and missing, then reads and decodes it."""
@@ -181,13 +182,15 @@ class TestResult:
 
     Attributes:
         best: metadata of the best checkpoint, as returned by `load_best_weights`.
-        evaluation: evaluation of its weights on the test split.
+        evaluation: evaluation of its weights on `split`.
+        split: "test", or "val" if the data set has no test split.
     """
 
     __test__ = False  # pytest would collect it as a class of tests otherwise
 
     best: dict[str, Any]
     evaluation: Evaluation
+    split: SplitName
 
 
 def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) -> None:
@@ -205,11 +208,11 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
         Labels.load(folder.labels).require_same(data.labels, here=f"the run {folder.path}", there="the data set")
     else:
         data.labels.save(folder.labels)
-    found = fast_audit(data.root, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
+    found = fast_audit(data.index, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     write_text(folder.path / "audit.txt", found.text())
     write_text(folder.path / "audit.json", found.to_json())
     log.info("%s", found.tables())
-    already_logged = ("missing_label", "bad_image")  # by the data module
+    already_logged = ("missing_label", "bad_image", "unused_files", "unusual_label")  # by the data module
     findings = [finding for finding in found.findings if finding.kind not in already_logged]
     for finding in findings[:MAX_WARNINGS]:
         log.warning("%s", finding)
@@ -234,10 +237,13 @@ def fit(state: RunContext) -> None:
 
 
 def test(state: RunContext) -> TestResult:
-    """Loads the best weights and evaluates them on the test split."""
+    """Loads the best weights and evaluates them on the test split, or on val if there is none."""
     best = load_best_weights(state.module, state.folder.best_checkpoint)
+    if "test" not in state.data.splits:
+        # `trainer.validate` would evaluate the last EMA weights instead of the best.
+        return TestResult(best, evaluate(state.module.network, state.data.val_dataloader()), "val")
     state.trainer.test(state.module, datamodule=state.data, verbose=False)
-    return TestResult(best, state.module.evaluations["test"])
+    return TestResult(best, state.module.evaluations["test"], "test")
 
 
 def export(state: RunContext, tested: TestResult) -> ExportResult:
@@ -247,7 +253,7 @@ def export(state: RunContext, tested: TestResult) -> ExportResult:
         state.data,
         state.folder,
         best=tested.best,
-        test=tested.evaluation,
+        test=tested.evaluation if tested.split == "test" else None,
         commit=state.commit,
         variants=state.experiment.onnx_variants,
         min_agreement=state.experiment.onnx_variant_min_agreement,
@@ -269,7 +275,8 @@ def report(state: RunContext, tested: TestResult, exported: ExportResult) -> Non
         summary=_summary(state, tested) | skipped_summary(data.skipped),
         config_diff=config_diff.read_text(encoding="utf-8", errors="replace") if config_diff.exists() else "",
         val=tested.best["val"],
-        test=tested.evaluation,
+        evaluation=tested.evaluation,
+        split=tested.split,
         labels=data.labels,
         balance=class_balance(counts, data.train_sampler, state.module.class_weights_K, state.module.log_prior_K),
         exported=exported,
@@ -283,6 +290,7 @@ def _summary(state: RunContext, tested: TestResult) -> dict[str, str]:
     return {
         "best epoch": f"{tested.best['epoch']} of 0 to {state.folder.status['epochs'] - 1}",
         "weights": f"{tested.best['eval_weights']} (validated, tested and exported)",
+        **({} if tested.split == "test" else {"test split": "none; val chose the best epoch, so it is optimistic"}),
         "seed": str(state.experiment.seed),
         "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
         "commit": state.commit,

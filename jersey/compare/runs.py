@@ -67,7 +67,7 @@ def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str
                 crops[row["file"]] = row["bytes"], row["label"]
                 predictions[row["file"]] = row["predicted"]
     except FileNotFoundError:
-        advice = "run it again with the callback PredictionsTable"
+        advice = "run it again with a test split and the callback PredictionsTable"
         raise UserError(f"the run {table.parent} has no {PREDICTIONS}; {advice}") from None
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise UserError(f"cannot read {table} ({shorten(repr(error))}); run it again, or leave it out") from None

@@ -9,6 +9,7 @@ different hash reveals that data, model or consumer number the classes different
 import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,9 +26,33 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 ILLEGIBLE = ""  # the label of a crop without a legible number
 ILLEGIBLE_INDEX = -1  # its class index
 ILLEGIBLE_NAME = "illegible"  # its folder in a data set, and its name in reports
-ILLEGIBLE_FOLDERS = (ILLEGIBLE_NAME, "unreadable")  # accepted names of that folder
+# Other names that data sets give to it, in lower case; -1 is that of the public soccer set.
+ILLEGIBLE_SPELLINGS = frozenset(
+    {ILLEGIBLE, ILLEGIBLE_NAME, "unreadable", "unknown", "empty", "none", "null", "nan", "n/a", "?", "-1", "-1.0"}
+)
 
 JERSEY_NUMBER = re.compile("[0-9]{1,2}")  # ASCII digits only; other labels are allowed, but are not numbers
+_WITH_DECIMALS = re.compile(r"([0-9]{1,2})\.0+")  # how spreadsheets and data frames write a whole number
+_LONE_NUMBER = re.compile("[^0-9]*([0-9]{1,2})[^0-9]*")
+
+
+def parse_label(text: str) -> str:
+    """Returns the label that the name of a folder or a cell of a table means.
+
+    Spellings of illegible become ILLEGIBLE, and "7.0" becomes "7". Any other text is the label itself.
+    """
+    if text.isdecimal():
+        return text
+    if text.lower() in ILLEGIBLE_SPELLINGS:
+        return ILLEGIBLE
+    found = _WITH_DECIMALS.fullmatch(text)
+    return found[1] if found else text
+
+
+def likely_number(label: str) -> str | None:
+    """Returns the number of one or two digits that a label such as "#7" or "player 7" probably means, or None."""
+    found = _LONE_NUMBER.fullmatch(unicodedata.normalize("NFKC", label))
+    return found[1] if found else None
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Turns a root folder into batches: index, label map, decoding, and the loaders of the three splits.
+"""Turns a root folder into batches: index, label map, decoding, and the loaders of the splits.
 
 All splits are processed alike and deterministically; only the order of the train crops is random. Augmentation is not
 part of this module: the training step applies it, on the device.
@@ -16,9 +16,11 @@ from torch.utils.data import Sampler, SequentialSampler
 
 from jersey.core.distributed import rank, rank_zero_first, world_size
 from jersey.core.errors import UserError
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX, SPLITS
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX
 from jersey.data.cache import DecodedCrops, Preprocessing, load_crops
-from jersey.data.index import read_splits
+from jersey.data.files import expand_home
+from jersey.data.index import read_index
+from jersey.data.label_files import Format
 from jersey.data.loader import BatchLoader, InMemorySplit, batch_size_error
 from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
 from jersey.data.resize import ResizeMode, resize_image
@@ -30,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class JerseyDataModule(L.LightningDataModule):
-    """The crops under one root, in three splits with one label map.
+    """The crops under one root, in two or three splits with one label map.
 
     Args:
-        root: folder with `train/`, `val/` and `test/`, in either layout (see `jersey.data.index`).
+        root: folder with `train/`, `val/` and perhaps `test/`, in any layout (see `jersey.data.layout`).
         seed: seed of the train order.
         size_px: height and width of the network's input.
         resize_mode: "stretch" or "letterbox", for crops of other shapes.
@@ -49,12 +51,15 @@ class JerseyDataModule(L.LightningDataModule):
         on_bad_image: "error" refuses a data set with unusable images, "skip" excludes them from every split.
         illegible: "train" trains the network to be unconfident on illegible crops, and scores this on val and test;
             "score" only scores it; "drop" excludes all illegible crops.
+        format: how the splits are labeled, if their files can be understood in two ways: "folders", "jsonl", "csv",
+            "json" or "soccernet".
         crops_per_label: maximum number of train crops of each label, sampled with the seed, to measure what fewer crops
             would give; None uses all.
 
     Attributes:
         labels: label map of all splits; all these attributes are filled by `setup`.
-        splits: rows of each split by its name, without skipped and excluded ones.
+        index: files of the data set, those included that are not used.
+        splits: rows of each split by its name, without skipped and excluded ones; "test" may be absent.
         skipped: rows with unusable images that each split lacks.
         image_meta: IMAGE_META [N] of the rows of each split.
         decoded: images and class indices of each split.
@@ -82,10 +87,11 @@ class JerseyDataModule(L.LightningDataModule):
         supplement: SyntheticSupplement | None = None,
         on_bad_image: OnBadImage = "error",
         illegible: Illegible = "train",
+        format: Format | None = None,
         crops_per_label: int | None = None,
     ) -> None:
         super().__init__()
-        self.root = Path(root)
+        self.root = expand_home(root)
         self.seed = seed
         self.size_px = size_px
         self.resize_mode: ResizeMode = resize_mode
@@ -99,6 +105,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.supplement = supplement
         self.on_bad_image = on_bad_image
         self.illegible: Illegible = illegible
+        self.format: Format | None = format
         self.crops_per_label = crops_per_label
         self.splits: dict[str, Split] = {}
         self.skipped: dict[str, list[Skipped]] = {}
@@ -135,9 +142,12 @@ class JerseyDataModule(L.LightningDataModule):
         )
 
     def _read_index(self) -> dict[str, Split]:
-        complete = read_splits(self.root)
+        self.index = read_index(self.root, data_format=self.format)
+        for warning in self.index.all_warnings:
+            log.warning("%s", warning)
+        complete = self.index.splits
         index = select_illegible(complete, self.illegible)
-        excluded = {name: len(complete[name]) - len(index[name]) for name in SPLITS}
+        excluded = {name: len(split) - len(index[name]) for name, split in complete.items()}
         if counts := ", ".join(f"{count} of {name}" for name, count in excluded.items() if count):
             log.info("data.illegible=%s excludes illegible crops: %s", self.illegible, counts)
         if self.crops_per_label is not None:
@@ -155,7 +165,7 @@ class JerseyDataModule(L.LightningDataModule):
         height_px, width_px = self.size_px
         resize = partial(resize_image, height_px=height_px, width_px=width_px, mode=self.resize_mode)
         preprocessing = Preprocessing(resize=resize, size_px=self.size_px, settings=self.resize_mode)
-        folder = None if self.cache is None else self.root / self.cache
+        folder = None if self.cache is None else self.root / expand_home(self.cache)
         if folder is None and (count := world_size()) > 1:
             log.warning("each of %d processes decodes all crops; data.cache lets a machine decode them once", count)
         return {name: load_crops(split.paths, preprocessing, name=name, folder=folder) for name, split in index.items()}
@@ -205,6 +215,7 @@ class JerseyDataModule(L.LightningDataModule):
         return self._loader("val", SequentialSampler(self.decoded["val"]), batch_size=self.eval_batch_size)
 
     def test_dataloader(self) -> BatchLoader:
+        """Returns the loader of the test split, which must exist."""
         return self._loader("test", SequentialSampler(self.decoded["test"]), batch_size=self.eval_batch_size)
 
     def _loader(self, name: str, sampler: Sampler[int], *, batch_size: int, drop_last: bool = False) -> BatchLoader:

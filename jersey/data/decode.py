@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tqdm import tqdm
 
 from jersey.core.distributed import rank
 from jersey.core.errors import UserError, escape_control
+from jersey.data.files import is_heif
 
 MAX_PIXELS = 20_000_000  # a crop has some ten thousand; decoding takes ten bytes per pixel in every thread
 MAX_BYTES = 200_000_000  # more than an uncompressed image of MAX_PIXELS has
@@ -43,7 +46,10 @@ UPRIGHT_BY = {
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Other formats are excluded on purpose: opening an EPS file, for example, starts Ghostscript.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"]
+if find_spec("pillow_heif"):  # an optional plug-in, for the photographs of phones
+    import_module("pillow_heif").register_heif_opener()
+    FORMATS.append("HEIF")
 
 IMAGE_META = np.dtype([("digest", np.uint8, 32), ("width_px", np.int32), ("height_px", np.int32), ("kind", "S16")])
 """Metadata of an image file: the SHA-256 of its bytes, its size as stored (before the EXIF orientation), and the file
@@ -68,7 +74,9 @@ class ImageReadError(BadImage):
     """The bytes of a file could not be read; another user or a later attempt may succeed."""
 
 
-def _unknown_format(path: Path) -> BadImage:
+def _unknown_format(path: Path, content: bytes) -> BadImage:
+    if is_heif(content[:32]):
+        return BadImage(path, "is a HEIC image, which `pip install pillow-heif` lets be read")
     return BadImage(path, f"is not an image in a supported format ({', '.join(FORMATS)})")
 
 
@@ -101,7 +109,7 @@ def read_meta(content: bytes, path: Path) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return np.array((digest, image.width, image.height, f"{image.format} {image.mode}".encode()), IMAGE_META)
     except Exception:  # damaged files make Pillow raise SyntaxError, struct.error and more
-        raise _unknown_format(path) from None
+        raise _unknown_format(path, content) from None
 
 
 def decode(path: Path) -> np.ndarray:
@@ -111,7 +119,7 @@ def decode(path: Path) -> np.ndarray:
 
 def decode_content(content: bytes, path: Path) -> np.ndarray:
     """Decodes the content of an image file as `decode` does; `path` is its place, for errors."""
-    with _as_bad_image(path), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with _as_bad_image(path, content), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         return _upright_rgb(image, path)
 
 
@@ -134,14 +142,14 @@ def _upright_rgb(image: Image.Image, path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _as_bad_image(path: Path) -> Iterator[None]:
-    """Turns every error of the body into a BadImage of `path`."""
+def _as_bad_image(path: Path, content: bytes = b"") -> Iterator[None]:
+    """Turns every error of the body into a BadImage of `path`, which has this content."""
     try:
         yield
     except BadImage:
         raise
     except Image.UnidentifiedImageError:
-        raise _unknown_format(path) from None
+        raise _unknown_format(path, content) from None
     except Image.DecompressionBombError:
         raise BadImage(path, f"has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # damaged files make Pillow raise SyntaxError, IndexError, struct.error and more

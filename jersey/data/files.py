@@ -1,16 +1,67 @@
-"""Decides which files of a folder are read and which names are valid, alike for training, audit and predictor."""
+"""Decides which files of a folder are read and which names are valid, alike for training, audit and predictor.
+
+An image is what Pillow can open. Its name decides for the usual suffixes, and its first bytes for all others, so that
+most files need not be opened. Every file that is not read has a reason, see `jersey.data.unused`.
+"""
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator
+import re
+import stat
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from jersey.core.errors import UserError, shorten
+from jersey.data.unused import Reason, Unused
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".mpo", ".png", ".apng", ".bmp", ".dib", ".webp", ".tif"}
+    | {".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
+)
+# Formats of images that are not read; a file with such a name is missing from the data set, unlike a text.
+OTHER_IMAGE_SUFFIXES = frozenset(
+    {".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".tga", ".ico", ".eps", ".pdf", ".dng", ".raw", ".cr2", ".nef"}
+)
+LABEL_FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".json"})
+# What macOS, Windows and network drives leave in folders, besides files whose name starts with a dot.
+LEFTOVERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
+    | {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+)
+_MAGIC = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftypavi[fs]|\0\0\0\x0cjP  |"
+    rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0|P[1-6]\s+[#0-9]",
+    re.DOTALL,
+)
+_HEIF_MAGIC = re.compile(rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL)
 
 OnProblem = Callable[[UserError], None]
 """A function that is called with each problem of a data set; it may raise it, or return to continue."""
+
+
+@dataclass
+class Listing:
+    """The files in and below a folder, in no order.
+
+    Attributes:
+        images: paths of the images.
+        others: paths of all other files that are not hidden.
+        unused: files that are hidden, leftovers, links that are not followed, and images in other formats.
+    """
+
+    images: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    unused: list[Unused] = field(default_factory=list)
+
+
+def expand_home(folder: str | Path) -> Path:
+    """Returns the path with `~` replaced by the home folder; raises UserError if there is none."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        raise UserError(f"there is no home folder for {folder}; write the whole path") from None
 
 
 def suffix_of(name: str) -> str:
@@ -18,14 +69,9 @@ def suffix_of(name: str) -> str:
     return posixpath.splitext(name)[1].lower()
 
 
-def is_image(name: str) -> bool:
-    """Returns whether a file name has the suffix of an image."""
-    return suffix_of(name) in IMAGE_SUFFIXES
-
-
 def is_hidden(name: str) -> bool:
     """Returns whether a file or folder of this name is ignored."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name.lower() in LEFTOVERS
 
 
 def is_folder(path: Path) -> bool:
@@ -33,29 +79,76 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir would raise
 
 
-def entries(folder: Path, on_problem: OnProblem) -> list[Path]:
-    """Lists the files and folders in a folder that are not hidden; none after a problem."""
-    try:
-        return [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
-    except OSError as error:
-        on_problem(_unlistable(error))
-        return []
+def is_heif(content: bytes) -> bool:
+    """Returns whether the first 32 bytes of a file are those of a HEIC or HEIF image."""
+    return _HEIF_MAGIC.match(content) is not None
 
 
-def walk(folder: str | Path, on_problem: OnProblem) -> Iterator[str]:
-    """Yields the paths of all files below a folder that are not hidden; ignores links to folders, which may loop."""
-    for parent, folders, files in os.walk(folder, onerror=lambda error: on_problem(_unlistable(error))):
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        yield from (posixpath.join(parent, name) for name in files if not is_hidden(name))
+def is_image(path: str) -> bool:
+    """Returns whether a file is an image that can be opened, by its suffix or its first bytes."""
+    return _reason_against(path, suffix_of(path)) is None
+
+
+def list_files(folder: str | Path, on_problem: OnProblem, *, beside: Collection[str] | None = None) -> Listing:
+    """Lists all files in and below a folder.
+
+    Links to folders are followed, unless they lead into the folder itself or to one above it, where they would loop or
+    list a file twice. Below a link, each folder is listed once.
+
+    Args:
+        folder: existing folder.
+        on_problem: function that is called with the error of each folder that cannot be listed.
+        beside: names of folders directly in `folder` to leave out; hidden ones are left out too then, as they belong to
+            tools (`.git`, `.decoded`) and not to the data set. None lists all.
+    """
+    listing, top = Listing(), str(folder)
+    real_top = os.path.realpath(top)
+    # Folders to list, with the reason for which their files are unused, and below a link the real paths listed so far.
+    waiting: list[tuple[str, Reason | None, set[str] | None]] = [(top, None, None)]
+    while waiting:
+        parent, reason, linked = waiting.pop()
+        try:
+            with os.scandir(parent) as found:
+                children = list(found)
+        except OSError as error:
+            if reason is None:
+                on_problem(_unlistable(error))
+            continue
+        for child in children:
+            name = child.name
+            if beside is not None and parent == top and (is_hidden(name) or name in beside):
+                continue
+            path = f"{parent}/{name}"
+            why = reason or (_leftover(name) if is_hidden(name) else None)
+            if not _is_directory(child, follow=why is None):
+                _add_file(listing, path, name, why)
+            elif why is None and (child.is_symlink() or linked is not None):
+                real = os.path.realpath(path)
+                seen = set() if linked is None else linked
+                if f"{real}/".startswith(f"{real_top}/") or f"{real_top}/".startswith(f"{real}/") or real in seen:
+                    listing.unused.append(Unused(path, Reason.LINK))
+                else:
+                    seen.add(real)
+                    waiting.append((path, None, seen))
+            else:
+                waiting.append((path, why, linked))
+    return listing
+
+
+def listed_images(folder: str | Path) -> tuple[list[Path], list[Unused]]:
+    """Lists the images in and below a folder, sorted by path, and the files there that are none.
+
+    Raises:
+        UserError: a folder cannot be listed.
+    """
+    listing = list_files(folder, _stop)
+    others = [Unused(path, Reason.NOT_IMAGE) for path in listing.others]
+    return sorted(map(Path, listing.images)), [*listing.unused, *others]
 
 
 def images_below(folder: Path) -> list[Path]:
     """Lists the image files in and below a folder, sorted by path; raises UserError if a folder cannot be listed."""
-
-    def stop(problem: UserError) -> None:
-        raise problem
-
-    return sorted(Path(file) for file in walk(folder, stop) if is_image(file))
+    return listed_images(folder)[0]
 
 
 def validate_name(name: str, *, what: str = "label", where: str) -> None:
@@ -72,6 +165,73 @@ def validate_name(name: str, *, what: str = "label", where: str) -> None:
         raise UserError(
             f"{where}: the {what} {shorten(name)!r} has characters that cannot be seen or written; rename it"
         )
+
+
+def subfolders(folder: Path) -> Iterator[str]:
+    """Yields the names of the folders in a folder that are not hidden, sorted; none if it cannot be listed."""
+    try:
+        with os.scandir(folder) as found:
+            names = sorted(entry.name for entry in found if not is_hidden(entry.name) and _is_directory(entry))
+    except OSError:  # `list_files` reports it
+        return
+    yield from names
+
+
+def _leftover(name: str) -> Reason:
+    return Reason.HIDDEN if name.startswith(".") else Reason.LEFTOVER
+
+
+def _is_directory(entry: os.DirEntry[str], *, follow: bool = True) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow)
+    except OSError:  # a link to a place without access
+        return False
+
+
+def _add_file(listing: Listing, path: str, name: str, why: Reason | None) -> None:
+    if why is not None:
+        listing.unused.append(Unused(path, why))
+        return
+    reason = _reason_against(path, suffix_of(name))
+    if reason is None:
+        listing.images.append(path)
+    elif reason is Reason.NOT_IMAGE:
+        listing.others.append(path)
+    else:
+        listing.unused.append(Unused(path, reason))
+
+
+def _reason_against(path: str, suffix: str) -> Reason | None:
+    """Returns None for an image that can be opened."""
+    if suffix in IMAGE_SUFFIXES:  # its content is decoded later, and then refused if it is no image
+        return None
+    if suffix in LABEL_FILE_SUFFIXES:
+        return Reason.NOT_IMAGE
+    start = _first_bytes(path)
+    if start is None:
+        return Reason.NOT_FILE
+    if _MAGIC.match(start):
+        return None
+    if is_heif(start):
+        return None if find_spec("pillow_heif") else Reason.HEIC
+    return Reason.OTHER_FORMAT if suffix in OTHER_IMAGE_SUFFIXES else Reason.NOT_IMAGE
+
+
+def _first_bytes(path: str) -> bytes | None:
+    """Returns up to 32 bytes of a file; empty without access, None for a broken link, a pipe or a socket."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - opening a pipe would block forever
+            return None
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path.open is slower
+            return file.read(32)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return b""
+
+
+def _stop(problem: UserError) -> None:
+    raise problem
 
 
 def _unlistable(error: OSError) -> UserError:

@@ -1,109 +1,306 @@
 """Reads the index of a data set: which image files belong to which split, and the label of each.
 
-Two layouts are detected automatically, separately for each split:
-
-    <root>/<split>/<label>/**/*.jpg    folder per class
-    <root>/<split>/**/*.jsonl          annotation files, rows {"image": "relative/to/this/file.jpg", "suffix": "23"}
-
-If a split has annotation files, all of them are merged, and the names of folders are ignored, as hidden files and
-folders always are. Rows are sorted by label, file name and path, so that the same images train to the same weights in
-either layout. Illegible crops, in a folder `illegible` (or `unreadable`) or with an empty "suffix", come last. The
-crops of a tracklet lie in one folder below the label's, or have the same "tracklet" in their rows. No image is opened.
+The layout is recognized, see `jersey.data.layout`; training, audit and predictor share the reader of files in
+`jersey.data.files`. Rows are sorted by label, file name and path, so that the same images train to the same weights in
+every layout. Illegible crops come last. The crops of a tracklet lie in one folder below the label's, or have the same
+tracklet in their rows. Every file that is not used is counted with its reason. No image is opened.
 """
 
-import os
 import posixpath
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from jersey.core.errors import UserError, summarize
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_FOLDERS, SPLITS
-from jersey.data.files import OnProblem, entries, is_folder, is_image, suffix_of, validate_name, walk
-from jersey.data.formats import read_annotations
+from jersey.core.errors import UserError, shorten, summarize
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, JERSEY_NUMBER, SPLITS, SplitName, likely_number, parse_label
+from jersey.data.annotations import LabeledImages, RowPlacer, read_rows
+from jersey.data.files import OnProblem, list_files, subfolders, validate_name
+from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile
+from jersey.data.layout import (
+    SPLIT_NAMES,
+    SplitFiles,
+    format_of,
+    missing_splits,
+    prepare_command,
+    require_root,
+    split_folders,
+    take_label_files,
+)
 from jersey.data.problems import combined
 from jersey.data.split import Paths, Split
+from jersey.data.unused import Reason, Unused, unused_table, unused_warnings
+
+MAX_SHOWN = 4  # names in a sentence
+
+
+@dataclass(frozen=True)
+class Index:
+    """The rows of a data set, and what its files were understood to mean.
+
+    Attributes:
+        root: folder of the data set.
+        splits: splits by name, in the order of SPLITS; those that do not exist are left out.
+        label_files: label files that were used.
+        unused: all other files in the folder that are not used.
+        notes: sentences on the layout that was recognized.
+        warnings: sentences on what may be a mistake, other than unused files.
+    """
+
+    root: Path
+    splits: dict[str, Split]
+    label_files: tuple[str, ...] = ()
+    unused: tuple[Unused, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> str:
+        """The table of the files that are not used; empty if there are none."""
+        return unused_table(self.unused, str(self.root))
+
+    @property
+    def all_warnings(self) -> list[str]:
+        """`warnings`, and a sentence for each reason for which images or rows are not used."""
+        return [*self.warnings, *unused_warnings(self.unused, str(self.root))]
 
 
 def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Split]:
-    """Reads the index of every split in SPLITS.
+    """Returns `Index.splits` of a data set; arguments and errors are those of `read_index`."""
+    return read_index(root, on_problem).splits
+
+
+def read_index(root: Path, on_problem: OnProblem | None = None, *, data_format: Format | None = None) -> Index:
+    """Reads the index of every split that exists.
 
     Args:
         root: folder that holds the splits.
         on_problem: function that is called with each problem. Reading then continues without the faulty rows and files,
             and an image with two labels has a row for each. If it is None, all problems are raised as one error.
-
-    Returns:
-        Splits by name, in the order of SPLITS.
+        data_format: how the splits are labeled, where their files can be understood in two ways.
 
     Raises:
         UserError: there is no split at all or, without `on_problem`, there is any problem.
     """
     if on_problem is None:
         problems: list[UserError] = []
-        splits = read_splits(root, problems.append)
+        index = read_index(root, problems.append, data_format=data_format)
         if problems:
-            raise combined(problems, root)
-        return splits
-    if not is_folder(root):
-        state = "is a file" if os.path.isfile(root) else "does not exist"  # noqa: PTH113 - Path.is_file would raise for long names
-        raise UserError(f"the data folder {root} {state}; set `root` to the folder that holds {', '.join(SPLITS)}")
-    absent = [name for name in SPLITS if not is_folder(root / name)]
-    if absent:
-        present = sorted(entry.name for entry in entries(root, on_problem) if is_folder(entry))
-        instead = f"it has {summarize(present, limit=10) or 'none at all'}"
-        what = f"the data folder {root} has no folder {', '.join(absent)} ({instead})"
-        problem = UserError(f"{what}; a data set needs {', '.join(SPLITS)}")
-        if len(absent) == len(SPLITS):
-            raise problem
-        on_problem(problem)
-    return {
-        name: Split(name, Paths(()), (), ()) if name in absent else _read_split(root, name, on_problem)
-        for name in SPLITS
-    }
+            raise combined(problems, index.root)
+        return index
+    return _Reader(require_root(root), on_problem, data_format).index()
 
 
-def _read_split(root: Path, name: str, on_problem: OnProblem) -> Split:
-    folder = root / name
-    files = list(_files_below(folder, on_problem))
-    annotations = sorted(Path(file) for file in files if suffix_of(file) == ".jsonl")
-    if annotations:
-        labeled, tracklet_of = read_annotations(root, annotations, on_problem)
-    else:
-        labeled, tracklet_of = _read_class_folders(folder, files, on_problem)
-    if all(label == ILLEGIBLE for _, label in labeled):
-        source = "the annotation files" if annotations else "class folders"
-        on_problem(UserError(f"the {name} split is empty: no labeled image in {source} below {folder}; add some"))
-    rows = sorted(labeled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
-    tracklets = tuple(tracklet_of.get(path, "") for path, _ in rows)
-    return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracklets)
+@dataclass
+class _Reader:
+    """Reads one data set; the fields collect what its splits have in common."""
 
+    root: Path
+    on_problem: OnProblem
+    data_format: Format | None
+    unused: list[Unused] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    label_files: set[str] = field(default_factory=set)
+    formats: dict[str, list[str]] = field(default_factory=dict)
+    respelled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
-def _files_below(folder: Path, on_problem: OnProblem) -> Iterator[str]:
-    """Yields all files that are not hidden. Links to folders are followed here, but not deeper, where they may loop."""
-    for entry in entries(folder, on_problem):
-        yield from walk(entry, on_problem) if is_folder(entry) else (str(entry),)
+    def index(self) -> Index:
+        names = split_folders(self.root, self.on_problem)
+        files = {split: self._list_split(name) for split, name in names.items()}
+        beside = list_files(self.root, self.on_problem, beside=names.values())
+        images = [path for each in files.values() for path in each.listing.images] + beside.images
+        root_files, broken = take_label_files(beside, images, below=str(self.root))
+        known = set(images) if root_files or any(each.label_files for each in files.values()) else set()
+        rows = self._root_rows(root_files, names, known)
+        present = [split for split in SPLITS if split in names or split in rows]
+        if problem := missing_splits(self.root, present, has_crops=bool(images)):
+            problem = broken[0] if broken and not present else problem
+            if not present:
+                raise problem
+            self.on_problem(problem)
+        splits: dict[str, Split] = {
+            split: self._read_split(split, files.get(split, SplitFiles(None)), rows.get(split, {}), known)
+            for split in present
+        }
+        self._add_files_beside(beside.unused, beside.images)
+        self._add_notes(names, present)
+        unused = (each for each in self.unused if each.path not in self.used and each.path not in self.label_files)
+        self.warnings += _label_warnings(splits)
+        label_files = tuple(sorted(self.label_files))
+        return Index(self.root, splits, label_files, tuple(sorted(unused)), tuple(self.notes), tuple(self.warnings))
 
+    def _list_split(self, name: str) -> SplitFiles:
+        folder = f"{self.root}/{name}"
+        listing = list_files(folder, self.on_problem)
+        label_files, problems = take_label_files(listing, listing.images)
+        if not label_files and not any(
+            parse_label(each) != each or JERSEY_NUMBER.fullmatch(each) for each in subfolders(Path(folder))
+        ):
+            for problem in problems:
+                self.on_problem(problem)
+        return SplitFiles(folder, listing, label_files)
 
-def _read_class_folders(
-    split_folder: Path, files: Iterable[str], on_problem: OnProblem
-) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """Returns what `read_annotations` does, from the names of the folders of the files."""
-    labeled, tracklet_of = set(), {}
-    start = len(f"{split_folder}/")
-    for path in files:
-        if not is_image(path):
-            continue
-        label, slash, rest = path[start:].partition("/")
-        if slash:
-            labeled.add((path, sys.intern(ILLEGIBLE if label in ILLEGIBLE_FOLDERS else label)))
-            if "/" in rest:
-                tracklet_of[path] = sys.intern(posixpath.dirname(path[start:]))
-        else:
-            on_problem(UserError(f"the image {path} is not in a class folder; move it into one or remove it"))
-    for label in sorted({label for _, label in labeled}):
+    def _root_rows(
+        self, root_files: Sequence[LabelFile], names: Mapping[SplitName, str], known: set[str]
+    ) -> dict[SplitName, dict[Format, LabeledImages]]:
+        """Reads the label files in the root, by split and format."""
+        found: dict[SplitName, dict[Format, LabeledImages]] = {}
+        for label_file in root_files:
+            without_split = 0
+            placer = RowPlacer(self.root, label_file.path, None, names, known)
+            for where, row in read_rows(label_file, self.on_problem):
+                try:
+                    split, path = placer.place(row, where=where)
+                except UserError as problem:
+                    self.on_problem(problem)
+                    continue
+                if split is None:
+                    without_split += 1
+                    continue
+                images = found.setdefault(split, {}).setdefault(label_file.format, LabeledImages())
+                images.add(path, row, where=where, on_problem=self.on_problem)
+                images.files.add(str(label_file.path))
+            if without_split:
+                what = f"{label_file.path}: {without_split:,} rows are in no split"
+                advice = (
+                    f"add a column `split` with train, val or test, or split them with `{prepare_command(self.root)}`"
+                )
+                self.on_problem(UserError(f"{what}; {advice}"))
+        return found
+
+    def _read_split(
+        self, name: SplitName, files: SplitFiles, from_root: Mapping[Format, LabeledImages], known: set[str]
+    ) -> Split:
+        self.unused += files.listing.unused
         try:
-            validate_name(label, where=str(split_folder / label))
+            layout = format_of(self.root, name, files, from_root, self.data_format)
         except UserError as problem:
-            on_problem(problem)
-    return labeled, tracklet_of
+            self.on_problem(problem)
+            return Split(name, Paths(()), (), ())
+        images = from_root.get(layout, LabeledImages()) if layout is not None else LabeledImages()
+        if layout == "folders":
+            images = self._read_class_folders(files)
+        for label_file in files.label_files:
+            if label_file.format != layout:
+                self.unused.append(Unused(str(label_file.path), Reason.OTHER_FORMAT_ROWS))
+                continue
+            images.files.add(str(label_file.path))
+            placer = RowPlacer(self.root, label_file.path, name, {}, known)
+            for where, row in read_rows(label_file, self.on_problem):
+                try:
+                    path = placer.place(row, where=where)[1]
+                except UserError as problem:
+                    self.on_problem(problem)
+                else:
+                    images.add(path, row, where=where, on_problem=self.on_problem)
+        return self._finish_split(name, files, images, layout)
+
+    def _finish_split(self, name: SplitName, files: SplitFiles, images: LabeledImages, layout: Format | None) -> Split:
+        labeled = images.labeled()
+        used = {path for path, _ in labeled}
+        left = [path for path in files.listing.images if path not in used]
+        self.unused += (Unused(path, Reason.NO_ROW) for path in left if layout != "folders")
+        if all(label == ILLEGIBLE for _, label in labeled):
+            source = "the label files" if images.files else "class folders"
+            where = files.folder or self.root
+            reasons = Counter(
+                each.reason for each in [*files.listing.unused, *(Unused(path, Reason.NO_ROW) for path in left)]
+            )
+            found = "; ".join(f"{count:,} files: {reason}" for reason, count in reasons.most_common(MAX_SHOWN))
+            advice = "add some, or remove the folder, as test is optional" if name == "test" else "add some"
+            what = f"the {name} split is empty: no labeled image in {source} below {where}"
+            self.on_problem(UserError(f"{what}{f' ({found})' if found else ''}; {advice}"))
+        self.used |= used
+        self.label_files |= images.files
+        self.respelled.update(images.respelled)
+        if layout is not None:
+            self.formats.setdefault(DESCRIPTIONS[layout], []).append(name)
+        rows = sorted(labeled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
+        tracklets = tuple(images.tracklet_of.get(path, "") for path, _ in rows)
+        return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracklets)
+
+    def _read_class_folders(self, files: SplitFiles) -> LabeledImages:
+        images = LabeledImages()
+        start = len(f"{files.folder}/")
+        written_as: dict[str, str] = {}
+        for path in files.listing.images:
+            written, slash, rest = path[start:].partition("/")
+            if not slash:
+                self.on_problem(UserError(f"the image {path} is not in a class folder; move it into one or remove it"))
+                continue
+            label = written_as.get(written)
+            if label is None:
+                label = written_as[written] = sys.intern(parse_label(written))
+            images.add_labeled(path, label, written)
+            if "/" in rest:
+                images.tracklet_of[path] = sys.intern(posixpath.dirname(path[start:]))
+        for written in sorted(written_as):
+            try:
+                validate_name(written, where=f"{files.folder}/{written}")
+            except UserError as problem:
+                self.on_problem(problem)
+        self._check_vanished(files, set(written_as))
+        return images
+
+    def _check_vanished(self, files: SplitFiles, with_images: set[str]) -> None:
+        """Reports the folders of numbers without a usable image."""
+        for name in subfolders(Path(files.folder or self.root)):
+            if name in with_images or not JERSEY_NUMBER.fullmatch(parse_label(name)):
+                continue
+            start = f"{files.folder}/{name}"
+            found = [each for each in files.listing.unused if each.path == start or each.path.startswith(f"{start}/")]
+            if found:
+                reason, count = Counter(each.reason for each in found).most_common(1)[0]
+                what = f"{start} has no image that can be used ({count:,} of its {len(found):,} files: {reason})"
+                self.on_problem(UserError(f"{what}; make some of them usable, or remove the folder"))
+            else:
+                self.warnings.append(f"{start} is empty, so {name} may be missing from the labels")
+
+    def _add_files_beside(self, unused: Iterable[Unused], images: Iterable[str]) -> None:
+        self.unused += unused
+        start = len(f"{self.root}/")
+        reason_of: dict[str, Reason] = {}
+        for path in images:
+            top = path[start:].partition("/")[0]
+            if top not in reason_of:
+                is_set = any(name.lower() in SPLIT_NAMES for name in subfolders(self.root / top))
+                reason_of[top] = Reason.OTHER_SET if is_set else Reason.NO_SPLIT
+            self.unused.append(Unused(path, Reason.NO_ROW if self.label_files else reason_of[top]))
+
+    def _add_notes(self, names: Mapping[SplitName, str], present: Sequence[str]) -> None:
+        if self.data_format is not None and DESCRIPTIONS[self.data_format] not in self.formats:
+            found = ", ".join(self.formats) or "neither folders nor rows"
+            what = f"data.format={self.data_format}, but no split in {self.root} has {DESCRIPTIONS[self.data_format]}"
+            self.on_problem(UserError(f"{what} (it has {found}); leave data.format out"))
+        layouts = "; ".join(f"{', '.join(splits)}: {layout}" for layout, splits in self.formats.items())
+        renamed = "".join(f"; {name} is {split}" for split, name in names.items() if name != split)
+        if layouts:
+            self.notes.append(f"layout: {layouts}{renamed}")
+        if "test" not in present:
+            self.notes.append("no test split: val, which chooses the best epoch, is reported in its place")
+        for written, label in sorted(self.respelled):
+            count = self.respelled[written, label]
+            what = f'"{shorten(written)}" is read as {label or ILLEGIBLE_NAME} ({count:,} images)'
+            if label == ILLEGIBLE:
+                self.notes.append(what)
+            else:
+                self.warnings.append(f"{what}; a number that was not kept as text may have been another, such as 00")
+
+
+def _label_warnings(splits: Mapping[str, Split]) -> list[str]:
+    """Returns a sentence on labels that are no numbers beside labels that are; labels may also all be other names."""
+    counts: Counter[str] = Counter()
+    for split in splits.values():
+        counts.update(split.counts())
+    odd = sorted(label for label in counts if not JERSEY_NUMBER.fullmatch(label))
+    if not odd or len(odd) == len(counts):
+        return []
+    described = []
+    for label in odd:
+        number = likely_number(label)
+        described.append(f"{shorten(label)!r} ({counts[label]:,} images{f', perhaps {number}' if number else ''})")
+    what = f"labels that are not numbers of one or two digits: {summarize(described, limit=MAX_SHOWN)}"
+    return [f"{what}; rename them, or label crops without a legible number as {ILLEGIBLE_NAME}"]

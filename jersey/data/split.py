@@ -14,7 +14,7 @@ from typing import Literal, SupportsIndex
 import numpy as np
 
 from jersey.core.errors import UserError, summarize
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_FOLDERS, Labels
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_SPELLINGS, Labels
 
 Illegible = Literal["train", "score", "drop"]
 
@@ -93,7 +93,7 @@ def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) 
     if len(labels) < 2:
         names = ", ".join(labels.names)
         raise UserError(f"{source} has fewer than two classes ({names}); add images of other numbers")
-    if reserved := set(ILLEGIBLE_FOLDERS).intersection(labels.names):
+    if reserved := [name for name in labels.names if name.lower() in ILLEGIBLE_SPELLINGS]:
         raise UserError(f"{source} has {min(reserved)!r}, which is not a class; illegible crops need no label")
     for split in splits.values():
         if unknown := sorted(set(split.counts()) - set(labels.names)):

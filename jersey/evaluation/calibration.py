@@ -102,8 +102,8 @@ class Calibration:
     Attributes:
         temperature: divisor of the logits.
         crops: number of legible validation crops that the temperature was fitted on.
-        before: calibration error of the test crops without the temperature.
-        after: calibration error of the test crops with the temperature.
+        before: calibration error of the test crops without the temperature; of the val crops if there is no test split.
+        after: the same with the temperature.
         thresholds: one threshold for each of `PRECISIONS`.
     """
 
@@ -119,15 +119,16 @@ class Calibration:
         return {"thresholds": json.dumps([asdict(each) for each in self.thresholds])}
 
 
-def calibrate(val: Predictions, test: Predictions) -> Calibration:
+def calibrate(val: Predictions, test: Predictions | None) -> Calibration:
     """Fits temperature and thresholds on `val`, and evaluates them on `test`; both have the temperature 1."""
     temperature = fit_temperature(val.logits_NK[val.legible_N], val.labels_N[val.legible_N])
-    val, test_after = val.at(temperature), test.at(temperature)
+    evaluated = val if test is None else test
+    val, test_after = val.at(temperature), test.at(temperature) if test is not None else None
     return Calibration(
         temperature=temperature,
         crops=int(val.legible_N.sum()),
-        before=calibration_error(test),
-        after=calibration_error(test_after),
+        before=calibration_error(evaluated),
+        after=calibration_error(evaluated.at(temperature)),
         thresholds=tuple(threshold(val, test_after, precision) for precision in PRECISIONS),
     )
 
@@ -204,7 +205,7 @@ def calibration_error(predictions: Predictions, *, seed: int = 0) -> Calibration
     return CalibrationError(value, float(low), float(high), float(np.mean(calibrated)))
 
 
-def threshold(val: Predictions, test: Predictions, precision: float) -> Threshold:
+def threshold(val: Predictions, test: Predictions | None, precision: float) -> Threshold:
     """Returns the minimum confidence at which predictions on `val` reach a precision, and their precision on `test`.
 
     One additional incorrect prediction is assumed for the next crop, as in conformal risk control
@@ -213,12 +214,14 @@ def threshold(val: Predictions, test: Predictions, precision: float) -> Threshol
 
     Args:
         val: predictions on the validation split, at the temperature of the exported file.
-        test: predictions on the test split, at the same temperature.
+        test: predictions on the test split, at the same temperature; None without one.
         precision: target precision, such as 0.99.
     """
     confidence = _lowest_confidence(val, precision)
     if confidence is None:
         return Threshold(precision, None, 0.0, None, 0.0)
+    if test is None:
+        return Threshold(precision, confidence, _coverage(val, confidence), None, None)
     accepted_N = test.confidence_N >= confidence
     return Threshold(
         precision=precision,

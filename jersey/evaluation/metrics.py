@@ -10,13 +10,13 @@ Shapes: N crops with a label, U illegible ones, K classes, J <= K classes presen
 M = N - P negative. Metrics of each class are float64 [K], and nan where they are 0/0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jersey.core.distributed import all_gather_interleaved, rank_slice
@@ -178,3 +178,18 @@ class Collector:
             all_gather_interleaved(torch.cat([each.to(device) for each in part]))
             for part in zip(*self._parts, strict=True)
         )
+
+
+@torch.inference_mode()
+def evaluate(network: nn.Module, batches: Iterable[Batch]) -> Evaluation:
+    """Returns the evaluation of a network, in evaluation mode, on the batches of all processes."""
+    collector, device = Collector(), next(network.parameters()).device
+    network.eval()
+    for batch in batches:
+        on_device: Batch = {
+            "images": batch["images"].to(device),
+            "labels": batch["labels"].to(device),
+            "indices": batch["indices"].to(device),
+        }
+        collector.add(network(on_device["images"]), on_device)
+    return collector.evaluation()

@@ -38,14 +38,16 @@ class ExportResult:
     Attributes:
         parity: agreement of model.onnx with torch on the validation crops.
         calibration: temperature, calibration errors and thresholds.
-        tracklet_accuracy: accuracy on the test tracklets by number of frames; empty if the split has none.
+        tracklet_accuracy: accuracy on the tracklets of `split` by number of frames; empty if it has none.
         variants: outcome of each requested variant.
+        split: split on which calibration and tracklets were evaluated: "test", or "val" without one.
     """
 
     parity: ParityResult
     calibration: Calibration
     tracklet_accuracy: Sequence[TrackletScore]
     variants: Sequence[Variant]
+    split: str = "test"
 
     @property
     def summary(self) -> dict[str, str | int | float]:
@@ -54,7 +56,7 @@ class ExportResult:
             "val_acc_top1": self.parity.accuracy,
             "ties": len(self.parity.ties),
             "temperature": self.calibration.temperature,
-            "test_ece": self.calibration.after.value,
+            f"{self.split}_ece": self.calibration.after.value,
         }
         return summary | {key: value for each in self.variants for key, value in each.summary().items()}
 
@@ -65,19 +67,19 @@ def export_run(
     folder: RunFolder,
     *,
     best: Mapping[str, Any],
-    test: Evaluation,
+    test: Evaluation | None,
     commit: str,
     variants: Sequence[VariantName],
     min_agreement: float,
 ) -> ExportResult:
-    """Writes `model.onnx`, its variants and `calibration_test.png` into the run folder.
+    """Writes `model.onnx`, its variants and `calibration_<split>.png` into the run folder.
 
     Args:
         network: network with its best weights.
         data: data set of the run.
         folder: folder of the run.
         best: metadata of the checkpoint of these weights, with `eval_weights` and the metrics `val`.
-        test: evaluation of these weights on the test split.
+        test: evaluation of these weights on the test split; None without one.
         commit: commit of the code.
         variants: names of the variants to export.
         min_agreement: min fraction of crops on which a variant must predict torch's top-1, such as 0.99.
@@ -92,23 +94,26 @@ def export_run(
     )
     reference = Reference.of(module.network, val.images_NCHW, val.labels_N, splits["val"].paths)
     val_predictions = Predictions(reference.logits_NK, val.labels_N.numpy())
-    test_predictions = _predictions(test)
+    test_predictions = None if test is None else _predictions(test)
     calibration = calibrate(val_predictions, test_predictions)
     temperature = calibration.temperature
-    test_rows = torch.cat([test.indices_N, test.illegible_indices_U]).tolist()
     val_tracklets = _tracklets(val_predictions.at(temperature), splits["val"], range(len(val)))
-    test_tracklets = _tracklets(test_predictions.at(temperature), splits["test"], test_rows)
+    split, evaluated, tracklets = "val", val_predictions, val_tracklets
+    if test is not None and test_predictions is not None:
+        rows = torch.cat([test.indices_N, test.illegible_indices_U]).tolist()
+        split, evaluated = "test", test_predictions
+        tracklets = _tracklets(evaluated.at(temperature), splits["test"], rows)
     module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracklets))
     run_metadata = _run_metadata(folder, data, best=best, test=test, commit=commit) | calibration.metadata
     parity = export_onnx(module, folder.onnx, reference=reference, metadata=run_metadata)
     calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
     exported = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, min_agreement)
-    _plot_calibration(folder, test_predictions, calibration, crops=len(test.labels_N))
-    return ExportResult(parity, calibration, tracklet_scores(test_tracklets, data.labels.names), exported)
+    _plot_calibration(folder, split, evaluated, calibration)
+    return ExportResult(parity, calibration, tracklet_scores(tracklets, data.labels.names), exported, split)
 
 
 def _run_metadata(
-    folder: RunFolder, data: JerseyDataModule, *, best: Mapping[str, Any], test: Evaluation, commit: str
+    folder: RunFolder, data: JerseyDataModule, *, best: Mapping[str, Any], test: Evaluation | None, commit: str
 ) -> dict[str, str]:
     """Returns the metadata on the origin of a file."""
     return {
@@ -118,16 +123,17 @@ def _run_metadata(
         "weights": best["eval_weights"],
         "data_sha256": data_sha256(data),
         "val_scores": json.dumps(best["val"]),
-        "test_scores": json.dumps(test.metrics),
+        "test_scores": json.dumps({} if test is None else test.metrics),
         "producers": json.dumps({name: _version(name) for name in PRODUCERS}),
     }
 
 
-def _plot_calibration(folder: RunFolder, test: Predictions, calibration: Calibration, *, crops: int) -> None:
+def _plot_calibration(folder: RunFolder, split: str, predictions: Predictions, calibration: Calibration) -> None:
     from jersey.plots import calibration as plot  # matplotlib takes half a second to import
 
-    with atomic_write(folder.path / "calibration_test.png") as path:
-        plot.calibration(test, calibration, title=f"test, {crops:,} legible crops").save(path)
+    title = f"{split}, {int(predictions.legible_N.sum()):,} legible crops"
+    with atomic_write(folder.path / f"calibration_{split}.png") as path:
+        plot.calibration(predictions, calibration, title=title).save(path)
 
 
 def _version(package: str) -> str:

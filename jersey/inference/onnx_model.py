@@ -34,15 +34,16 @@ class Threshold:
         precision: target precision, such as 0.99.
         confidence: min confidence; None if none reaches the precision.
         val_coverage: fraction of legible validation crops on which the predictor does not abstain.
-        test_precision: precision on test crops; None if the predictor abstains on all.
-        test_coverage: fraction of legible test crops on which the predictor does not abstain.
+        test_precision: precision on test crops; None if the predictor abstains on all, or without a test split.
+        test_coverage: fraction of legible test crops on which the predictor does not abstain; None without a test
+            split.
     """
 
     precision: float
     confidence: float | None
     val_coverage: float
     test_precision: float | None
-    test_coverage: float
+    test_coverage: float | None
 
 
 class OnnxModel:

@@ -140,7 +140,7 @@ def limit_above_all_splits(computed: Effects) -> Iterator[str]:
     if computed.splits is None or limit is None or not batch_size or not eval_batch_size:
         return
     sizes = {"train": len(computed.splits["train"]) // batch_size}
-    sizes |= {name: -(-len(computed.splits[name]) // eval_batch_size) for name in ("val", "test")}
+    sizes |= {name: -(-len(computed.splits[name]) // eval_batch_size) for name in computed.splits if name != "train"}
     if limit >= max(sizes.values()):
         batches = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
         yield f"trainer.limit_batches={limit} limits no split (batches: {batches})"

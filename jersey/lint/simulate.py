@@ -14,7 +14,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import fiddle as fdl
@@ -28,7 +27,8 @@ from jersey.callbacks.ema import EMA
 from jersey.config.paths import Values, parameters, values_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
-from jersey.data.index import read_splits
+from jersey.data.files import expand_home
+from jersey.data.index import read_index
 from jersey.data.sampler import BalancedSampler, ClassSampling, class_balance
 from jersey.data.split import Split, label_map, select_illegible, take_per_label
 from jersey.data.supplement import SyntheticSupplement
@@ -141,11 +141,13 @@ def _data(
     values: Values, splits: Mapping[str, Split] | None, notes: list[str]
 ) -> tuple[Mapping[str, Split] | None, tuple[str, ...], int, bool]:
     """Returns the splits, the labels, the number of train crops, and whether that number is an assumption."""
-    root, pinned = Path(str(values.get("data.root"))), values.get("data.labels")
+    root, pinned = expand_home(str(values.get("data.root"))), values.get("data.labels")
     supplement = values.get("data.supplement")
     try:
         if splits is None:
-            splits = select_illegible(read_splits(root), values.get("data.illegible", "train"))
+            splits = select_illegible(
+                read_index(root, data_format=values.get("data.format")).splits, values.get("data.illegible", "train")
+            )
             if (count := values.get("data.crops_per_label")) is not None:
                 splits["train"] = take_per_label(splits["train"], count, seed=values["seed"])
             if makes(supplement, SyntheticSupplement):

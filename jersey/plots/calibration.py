@@ -63,7 +63,7 @@ def _abstention(axes: Axes, test: Predictions, found: Calibration) -> None:
     # The precision of the first few crops varies most, so the axis need not include it.
     lowest = precision_N[len(precision_N) // 20 :].min(initial=1.0)
     for each, (marker, size_pt) in zip(found.thresholds, itertools.cycle(TARGET_MARKERS)):
-        if each.test_precision is not None:
+        if each.test_precision is not None and each.test_coverage is not None:
             axes.plot(
                 each.test_coverage,
                 each.test_precision,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jersey.core.atomic import write_text
-from jersey.core.labels import Labels
+from jersey.core.labels import Labels, SplitName
 from jersey.core.tables import percent
 from jersey.data.sampler import BALANCE_COLUMNS, ClassSampling, imbalance_summary
 from jersey.evaluation.calibration import BINS, Calibration, wilson_interval
@@ -27,7 +27,9 @@ FIGURES = {  # captions by file and section; a file exists if the config has its
         "predictions_test.png": "test crops: correct predictions, confident errors, and lowest confidences",
         "grad_cam_test.png": "Grad-CAM: which pixels support a prediction",
     },
-    "calibration": {"calibration_test.png": "reliability diagram, and precision by coverage"},
+    "calibration": {
+        f"calibration_{split}.png": "reliability diagram, and precision by coverage" for split in ("test", "val")
+    },
     "data": {
         "dataset.png": "number of crops of each label in each split",
         "class_sampling.png": "how often each label was sampled for training",
@@ -45,7 +47,8 @@ class ReportContent:
         summary: short statements such as commit and best epoch, by name.
         config_diff: difference of the config from the registered experiment; empty if there is none.
         val: validation metrics of the exported weights, by name.
-        test: evaluation on the test split.
+        evaluation: evaluation on `split`.
+        split: "test", or "val" without a test split.
         labels: label map.
         balance: sampling probability and loss weight of each class, by label.
         exported: results of the export.
@@ -56,7 +59,8 @@ class ReportContent:
     summary: Mapping[str, str]
     config_diff: str
     val: Mapping[str, float]
-    test: Evaluation
+    evaluation: Evaluation
+    split: SplitName
     labels: Labels
     balance: Mapping[str, ClassSampling]
     exported: ExportResult
@@ -77,11 +81,12 @@ def write_report(title: str, content: ReportContent) -> None:
 
 def report_page(content: ReportContent) -> list[Block]:
     """Returns the blocks of the page, from the headline to the exported model."""
-    val, test, labels = content.val, content.test, content.labels
+    val, evaluation, labels, split = content.val, content.evaluation, content.labels, content.split
+    test_metrics = evaluation.metrics if split == "test" else {}
     # The calibration error has its own statement, with an interval and the effect of the temperature.
-    metrics = {name: (val.get(name), test.metrics.get(name)) for name in {**test.metrics, **val} if name != "ece"}
+    metrics = {name: (val.get(name), test_metrics.get(name)) for name in {**test_metrics, **val} if name != "ece"}
     return [
-        Text(f"Test {_headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
+        Text(_headline(evaluation, split), lead=True),
         Heading("Run"),
         TableBlock(("property", "value"), list(content.summary.items())),
         Heading("Config changes"),
@@ -90,41 +95,44 @@ def report_page(content: ReportContent) -> list[Block]:
         TableBlock(("metric", "val", "test"), [(name, *map(_value, pair)) for name, pair in metrics.items()]),
         Text(
             "Macro metrics are means over the labels that have crops in the split: "
-            f"{val['classes_present']:.0f} of {len(labels)} in val, {len(test.present_J)} in test."
+            f"{val['classes_present']:.0f} of {len(labels)} in val"
+            + (f", {len(evaluation.present_J)} in test." if split == "test" else ".")
         ),
         *_figures(content.folder, "curves"),
         Heading("Errors"),
-        _errors(test, labels),
-        *_worst(test, labels, content.balance),
+        _errors(evaluation, labels, split),
+        *_worst(evaluation, labels, content.balance, split),
         Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
         *_figures(content.folder, "errors"),
         *([Heading("Data"), *data] if (data := _figures(content.folder, "data")) else []),
         Heading("Calibration and abstention"),
-        *_calibration(content.exported.calibration),
+        *_calibration(content.exported.calibration, split),
         *_figures(content.folder, "calibration"),
-        *_tracklets(content.exported.tracklet_accuracy),
+        *_tracklets(content.exported.tracklet_accuracy, split),
         Heading("Exported model"),
         *_exported(content),
     ]
 
 
-def _headline(correct: int, crops: int) -> str:
+def _headline(evaluation: Evaluation, split: SplitName) -> str:
+    correct, crops = int(evaluation.confusion_KK.diagonal().sum()), len(evaluation.labels_N)
     accuracy, low, high = map(percent, (correct / crops, *wilson_interval(correct, crops)))
-    return f"accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
+    name = "Test" if split == "test" else "No test split: validation"
+    return f"{name} accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
 
 
 def _value(metric: float | None) -> str:
     return "-" if metric is None else f"{metric:.4g}"
 
 
-def _errors(test: Evaluation, labels: Labels) -> Block:
-    errors = errors_by_type(test.confusion_KK.numpy(), labels.names)
+def _errors(evaluation: Evaluation, labels: Labels, split: SplitName) -> Block:
+    errors = errors_by_type(evaluation.confusion_KK.numpy(), labels.names)
     rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items() if found]
-    return TableBlock(("error type", "crops", "examples"), rows) if rows else Text("The test split has no errors.")
+    return TableBlock(("error type", "crops", "examples"), rows) if rows else Text(f"The {split} split has no errors.")
 
 
-def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[Block]:
-    header = ("label", "test crops", "correct", *BALANCE_COLUMNS)
+def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling], split: SplitName) -> list[Block]:
+    header = ("label", f"{split} crops", "correct", *BALANCE_COLUMNS)
     worst_first_J = test.present_J[test.recall_K[test.present_J].argsort(stable=True)]
     rows: list[tuple[str, ...]] = []
     for k in worst_first_J[:WORST_CLASSES].tolist():
@@ -132,17 +140,17 @@ def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling
         rows.append((f'"{name}"', str(int(test.support_K[k])), correct, *balance[name].cells))
     count = f"{len(rows)} of {len(worst_first_J)}"
     return [
-        Text(f"Labels with the lowest test recall ({count}), and their weight in training:"),
+        Text(f"Labels with the lowest {split} recall ({count}), and their weight in training:"),
         TableBlock(header, rows),
     ]
 
 
-def _calibration(calibration: Calibration) -> list[Block]:
+def _calibration(calibration: Calibration, split: SplitName) -> list[Block]:
     return [
         Text(
             f"model.onnx applies temperature scaling: logits are divided by {calibration.temperature:.3f}, fitted on "
             f"{calibration.crops:,} validation crops, before the softmax. The expected calibration error (ECE, {BINS} "
-            f"bins of equally many crops) on the test split is {calibration.before} before scaling, and "
+            f"bins of equally many crops) on the {split} split is {calibration.before} before scaling, and "
             f"{calibration.after} after it."
         ),
         Text(
@@ -164,12 +172,12 @@ def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
         target,
         f"{threshold.confidence:.4f}",
         percent(threshold.val_coverage),
-        percent(threshold.test_coverage),
+        "-" if threshold.test_coverage is None else percent(threshold.test_coverage),
         "-" if precision is None else percent(precision, 2),
     )
 
 
-def _tracklets(tracklet_accuracy: Sequence[TrackletScore]) -> list[Block]:
+def _tracklets(tracklet_accuracy: Sequence[TrackletScore], split: SplitName) -> list[Block]:
     if not tracklet_accuracy:
         return []
     rows = []
@@ -179,7 +187,7 @@ def _tracklets(tracklet_accuracy: Sequence[TrackletScore]) -> list[Block]:
         rows.append((str(each.frames), f"{each.windows:,}", accuracy))
     return [
         Text("Accuracy on tracklets, with the predictions on consecutive crops of one player pooled (95 % interval):"),
-        TableBlock(("crops per window", "windows in the test split", "accuracy"), rows),
+        TableBlock(("crops per window", f"windows in the {split} split", "accuracy"), rows),
     ]
 
 

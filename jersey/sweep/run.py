@@ -79,7 +79,8 @@ def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
             # The exit code is not used: a run that finished and then crashed at exit has a result.
             if result := read_result(run.folder):
                 minutes.append(took)
-                outcome = f"test top-1 {100 * result.test_top1:.1f} %"
+                split, top1 = ("val", result.val_top1) if result.test_top1 is None else ("test", result.test_top1)
+                outcome = f"{split} top-1 {100 * top1:.1f} %"
             else:
                 outcome = f"failed, {_cause(code)}"
                 failures.append(f"{run.point}: {_cause(code)}, see {children[index].log or 'its output above'}")

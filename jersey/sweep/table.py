@@ -26,14 +26,14 @@ class Result:
     Attributes:
         best_epoch: epoch whose weights were tested and exported, from 0.
         val_top1: top-1 accuracy of these weights on the validation split.
-        test_top1: their top-1 accuracy on the test split.
-        test_f1: their macro F1 on the test split.
+        test_top1: their top-1 accuracy on the test split; None without one.
+        test_f1: their macro F1 on the test split; None without one.
     """
 
     best_epoch: int
     val_top1: float
-    test_top1: float
-    test_f1: float
+    test_top1: float | None
+    test_f1: float | None
 
 
 def read_result(folder: Path) -> Result | None:
@@ -45,6 +45,8 @@ def read_result(folder: Path) -> Result | None:
         with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         best = next(row for row in rows if row["epoch"] == str(status["best_epoch"]))  # the test row is last
+        if TEST not in best:  # the data set has no test split
+            return Result(status["best_epoch"], float(best[VAL]), None, None)
         test = next(row for row in rows if row[TEST])
         return Result(status["best_epoch"], float(best[VAL]), float(test[TEST]), float(test[TEST_F1]))
     except (OSError, ValueError, TypeError, KeyError, StopIteration, csv.Error):
@@ -70,8 +72,8 @@ def summary(runs: Sequence[Run], results: Sequence[Result | None]) -> str:
         failed = len(groups[setting]) - len(group)
         is_best = group and mean(each.val_top1 for each in group) == best
         val = _mean_and_deviation([each.val_top1 for each in group])
-        test = _mean_and_deviation([each.test_top1 for each in group])
-        test_f1 = _mean_and_deviation([each.test_f1 for each in group])
+        test = _mean_and_deviation([each.test_top1 for each in group if each.test_top1 is not None])
+        test_f1 = _mean_and_deviation([each.test_f1 for each in group if each.test_f1 is not None])
         count = f"{len(group)}, {failed} failed" if failed else str(len(group))
         rows.append([*(each.text for each in setting), count, f"{val} *" if is_best else val, test, test_f1])
     notes = ["* best on the validation split"] if best is not None else []
@@ -85,7 +87,11 @@ def raw_rows(runs: Sequence[Run], results: Sequence[Result | None]) -> tuple[lis
     names = [each.name for each in runs[0].point.assignments]
     rows = []
     for run, result in zip(runs, results, strict=True):
-        outcome = ["failed", "", "", "", ""] if result is None else ["finished", *map(repr, astuple(result))]
+        outcome = (
+            ["failed", "", "", "", ""]
+            if result is None
+            else ["finished", *("" if cell is None else repr(cell) for cell in astuple(result))]
+        )
         rows.append([*(each.text for each in run.point.assignments), run.folder.name, *outcome])
     return [*names, "run", "state", "best_epoch", VAL, TEST, TEST_F1], rows
 

@@ -11,6 +11,7 @@ from jersey.core.atomic import write_text
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.data.audit import audit_folder
 from jersey.data.audit.page import review_page
+from jersey.data.label_files import DESCRIPTIONS
 
 
 def parse_flags() -> argparse.Namespace:
@@ -26,12 +27,18 @@ def parse_flags() -> argparse.Namespace:
         "Example: python -m jersey.data.audit generated --fast",
     )
     parser.add_argument(
-        "root", type=Path, metavar="ROOT", help="folder that holds train, val and test, such as generated"
+        "root", type=Path, metavar="ROOT", help="folder that holds train, val and perhaps test, such as generated"
     )
     parser.add_argument(
         "--json",
         action="store_true",
         help="print all findings with all their images as JSON, such as --json > audit.json",
+    )
+    parser.add_argument(
+        "--format",
+        choices=tuple(DESCRIPTIONS),
+        help="how the splits are labeled, where their files can be understood in two ways, such as --format=csv "
+        "(default: recognized)",
     )
     parser.add_argument(
         "--fast",
@@ -73,7 +80,7 @@ def main() -> int:
     flags = parse_flags()
     check_flags(flags)
     if flags.reader is None:
-        audit = audit_folder(flags.root, fast=flags.fast)
+        audit = audit_folder(flags.root, fast=flags.fast, data_format=flags.format)
     else:
         try:
             # Only this part of the audit needs onnxruntime.
@@ -82,7 +89,7 @@ def main() -> int:
         except ModuleNotFoundError as error:
             raise UserError(f"--reader needs {error.name}; install it with pip install {error.name}") from None
         reader = Predictor(None if flags.reader is True else flags.reader, top_k=1)
-        audit = audit_folder(flags.root)
+        audit = audit_folder(flags.root, data_format=flags.format)
         found = review(audit, reader).findings(audit.findings)
         audit = dataclasses.replace(audit, findings=(*audit.findings, *found))
     if flags.html is not None:

@@ -16,9 +16,12 @@ from jersey.core.tables import format_table
 from jersey.data.audit.copies import FINGERPRINT, fingerprint
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow, bad_images, copies, label_findings
 from jersey.data.decode import decode_all
-from jersey.data.index import read_splits
+from jersey.data.files import expand_home
+from jersey.data.index import Index, read_index
+from jersey.data.label_files import Format
 from jersey.data.problems import ConflictingLabels, Skipped
-from jersey.data.split import Split
+from jersey.data.split import Split, label_map
+from jersey.data.unused import unused_warnings
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Audit:
         rows: images with their splits and labels.
         sizes: sizes and kinds of images by split, see `_sizes`; None without images.
         findings: faults, errors first.
+        index: layout of the data set, and the files that are not used.
     """
 
     root: Path
@@ -38,6 +42,7 @@ class Audit:
     rows: tuple[AuditRow, ...]
     sizes: Mapping[SplitName, dict[str, Any] | None]
     findings: tuple[AuditFinding, ...]
+    index: Index
 
     @property
     def errors(self) -> list[AuditFinding]:
@@ -45,8 +50,10 @@ class Audit:
         return [finding for finding in self.findings if finding.severity == "error"]
 
     def tables(self) -> str:
-        """Returns the tables of counts and sizes."""
-        return f"{_count_table(*self._counts())}\n{_size_table(self.sizes)}"
+        """Returns the layout, the tables of counts and sizes, and the table of the files that are not used."""
+        tables = (_count_table(*self._counts()), _size_table(self.sizes), self.index.table)
+        notes = "".join(f"{note}\n" for note in self.index.notes)
+        return "\n".join(filter(None, [notes, *tables]))
 
     def text(self, *, max_per_kind: int = 20) -> str:
         """Returns the report with at most `max_per_kind` findings of each kind."""
@@ -69,6 +76,10 @@ class Audit:
             "counts": counts,
             "illegible": illegible,
             "sizes": self.sizes,
+            "notes": self.index.notes,
+            "unused_files": [
+                {"path": _relative(self.root, Path(each.path)), "reason": each.reason} for each in self.index.unused
+            ],
             "findings": [
                 {"severity": each.severity, "kind": each.kind, "sentence": each.sentence}
                 | {"rows": [row._asdict() for row in each.rows]}
@@ -86,17 +97,18 @@ class Audit:
         return {split: dict(of_split) for split, of_split in counts.items()}, illegible
 
 
-def audit_folder(root: Path, *, fast: bool = False) -> Audit:
+def audit_folder(root: Path, *, fast: bool = False, data_format: Format | None = None) -> Audit:
     """Audits a data set, and continues after problems at which a run would stop.
 
     Args:
         root: folder that holds the splits.
         fast: whether only headers are decoded, which finds neither damaged pixels nor copies with other bytes.
+        data_format: `data.format` of a run.
 
     Raises:
         UserError: the folder holds no split.
     """
-    root = root.absolute()
+    root = expand_home(root).absolute()
     problems: list[AuditFinding] = []
 
     def on_problem(problem: UserError) -> None:
@@ -107,7 +119,13 @@ def audit_folder(root: Path, *, fast: bool = False) -> Audit:
     def store(index: int, pixels_HWC: np.ndarray) -> None:
         fingerprints_N[index] = fingerprint(pixels_HWC)
 
-    rows = _rows(root, read_splits(root, on_problem))
+    index = read_index(root, on_problem, data_format=data_format)
+    if "train" in index.splits and index.splits["train"].counts():
+        try:
+            label_map({"train": index.splits["train"]})  # a run stops if there is one class only
+        except UserError as problem:
+            on_problem(problem)
+    rows = _rows(root, index.splits)
     images = list(dict.fromkeys(row.image for row in rows))
     fingerprints_N = np.zeros(0 if fast else len(images), FINGERPRINT)
     paths = [root / image for image in images]
@@ -115,11 +133,11 @@ def audit_folder(root: Path, *, fast: bool = False) -> Audit:
     problems += bad_images(rows, {images[index]: error.reason for index, error in bad.items()})
     good = [index for index in range(len(images)) if index not in bad]
     good_images = [images[index] for index in good]
-    return _audit(root, rows, good_images, image_meta_N[good], None if fast else fingerprints_N[good], problems)
+    return _audit(index, rows, good_images, image_meta_N[good], None if fast else fingerprints_N[good], problems)
 
 
 def fast_audit(
-    root: Path,
+    index: Index,
     splits: Mapping[str, Split],
     image_meta: Mapping[str, np.ndarray],
     *,
@@ -131,12 +149,13 @@ def fast_audit(
     It finds identical copies, unknown and missing labels, and the images that the run skips.
 
     Args:
-        root: folder that holds the splits.
+        index: index of the data set.
         splits: splits without the skipped rows.
         image_meta: IMAGE_META [N] of the rows of each split.
         skipped: skipped rows of each split.
         labels: names of the label map; None takes the labels of the train split.
     """
+    root = index.root
     rows = _rows(root, splits)
     skipped_rows, reasons = [], {}
     for name, of_split in skipped.items():
@@ -146,7 +165,7 @@ def fast_audit(
             reasons[row.image] = each.problem.reason
     problems = bad_images(skipped_rows, reasons)
     image_meta_N = np.concatenate([image_meta[name] for name in splits])
-    return _audit(root, rows, [row.image for row in rows], image_meta_N, None, problems, labels=labels)
+    return _audit(index, rows, [row.image for row in rows], image_meta_N, None, problems, labels=labels)
 
 
 def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[AuditRow, ...]:
@@ -163,7 +182,7 @@ def _relative(root: Path, path: Path) -> str:
 
 
 def _audit(
-    root: Path,
+    index: Index,
     rows: tuple[AuditRow, ...],
     images: Sequence[str],
     image_meta_N: np.ndarray,
@@ -177,8 +196,10 @@ def _audit(
     found = [*copies(rows, index_of, image_meta_N["digest"], fingerprints_N), *label_findings(rows, labels)]
     read = {split: {row.image for row in rows if row.split == split} & index_of.keys() for split in SPLITS}
     sizes = {split: _sizes(image_meta_N[[index_of[image] for image in some]]) for split, some in read.items()}
-    in_report_order = sorted([*problems, *found], key=lambda finding: list(KINDS).index(finding.kind))
-    return Audit(root, fingerprints_N is None, rows, sizes, tuple(in_report_order))
+    remarks = [AuditFinding("unusual_label", sentence) for sentence in index.warnings]
+    remarks += [AuditFinding("unused_files", sentence) for sentence in unused_warnings(index.unused, str(index.root))]
+    in_report_order = sorted([*problems, *found, *remarks], key=lambda finding: list(KINDS).index(finding.kind))
+    return Audit(index.root, fingerprints_N is None, rows, sizes, tuple(in_report_order), index)
 
 
 def _sizes(image_meta_N: np.ndarray) -> dict[str, Any] | None:

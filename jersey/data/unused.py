@@ -1,0 +1,83 @@
+"""The files of a folder that are not used, with their reasons: the table "Files not used", and the warnings about them.
+
+Training, audit and predictor print the same table, so that nothing is left out without being counted.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from jersey.core.errors import escape_control
+from jersey.core.tables import format_table
+
+TITLE = "Files not used"
+
+
+class Reason(StrEnum):
+    """Why a file is not used."""
+
+    HIDDEN = "hidden, as its name or that of its folder starts with a dot"
+    LEFTOVER = "left by the system or a network drive"
+    NOT_IMAGE = "not an image"
+    NOT_FILE = "a link to nowhere, or not a file"
+    LINK = "a link into the folder itself, whose files are listed already"
+    HEIC = "HEIC image; `pip install pillow-heif` lets it be read"
+    OTHER_FORMAT = "image in a format that cannot be read; convert it to PNG"
+    NO_ROW = "image without a row in a label file"
+    NO_SPLIT = "image in none of the splits"
+    OTHER_SET = "image of another data set inside this one"
+    NOT_LABELS = "rows without an image or a label"
+    BROKEN = "label file that cannot be read"
+    OTHER_FORMAT_ROWS = "label file that is not used, as data.format names another format"
+
+
+CONCERNS_IMAGES = frozenset(Reason) - {Reason.HIDDEN, Reason.LEFTOVER, Reason.NOT_IMAGE, Reason.OTHER_SET}
+"""Reasons for which a crop or a row that somebody wanted may be missing; the others are ordinary."""
+
+
+class Unused(NamedTuple):
+    """A file that is not used.
+
+    Attributes:
+        path: path of the file, or of a link to a folder.
+        reason: why it is not used.
+    """
+
+    path: str
+    reason: Reason
+
+
+def unused_table(unused: Iterable[Unused], root: str) -> str:
+    """Formats a line for each reason: the number of files, and the first of them; empty if there are none.
+
+    Args:
+        unused: files that are not used.
+        root: folder to which the example is relative.
+    """
+    lines = [(reason, f"{len(paths):,}", _relative(paths[0], root)) for reason, paths in _by_reason(unused)]
+    if not lines:
+        return ""
+    return "".join(f"{line}\n" for line in format_table([(TITLE, "files", "for example"), *lines]))
+
+
+def unused_warnings(unused: Iterable[Unused], root: str) -> list[str]:
+    """Returns a sentence for each reason in CONCERNS_IMAGES that occurs."""
+    return [
+        f"{len(paths):,} file{'s are' if len(paths) > 1 else ' is'} not used, such as {_relative(paths[0], root)}: "
+        f"{reason}"
+        for reason, paths in _by_reason(unused)
+        if reason in CONCERNS_IMAGES
+    ]
+
+
+def _by_reason(unused: Iterable[Unused]) -> Sequence[tuple[Reason, list[str]]]:
+    """Returns the sorted paths of each reason that occurs, in the order of Reason."""
+    paths: dict[Reason, list[str]] = defaultdict(list)
+    for each in unused:
+        paths[each.reason].append(each.path)
+    return [(reason, sorted(paths[reason])) for reason in Reason if reason in paths]
+
+
+def _relative(path: str, root: str) -> str:
+    return escape_control(path.removeprefix(f"{root.rstrip('/')}/"))

@@ -89,7 +89,7 @@ def linear_head(config: fdl.Config[Experiment]) -> None:
 @fiddler
 def benchmark(config: fdl.Config[Experiment], epochs: int = 5) -> None:
     """Trains for a few epochs on the synthetic benchmark set, on which recipes are compared, instead of your crops."""
-    config.data.root = "data/benchmark"
+    config.data.root = config.data.generated_root = "data/benchmark"
     config.data.generate = fdl.Partial(ensure_benchmark, size_px=64, seed=0)
     config.trainer.epochs = epochs
     config.trainer.callbacks.early_stopping = None

@@ -17,7 +17,7 @@ def quickstart() -> fdl.Config[Experiment]:
     python launch.py --exp=quickstart
     """
     config = resnet18_finetune()
-    config.data.root = "data/quickstart"
+    config.data.root = config.data.generated_root = "data/quickstart"
     config.data.generate = fdl.Partial(
         ensure_synthetic, numbers=NUMBERS, train=600, val=300, test=600, size_px=64, imbalance=3.0, seed=0
     )

@@ -22,7 +22,7 @@ def reader() -> fdl.Config[Experiment]:
     python launch.py --exp=reader --fdl_set=data.generate.fonts=data/fonts
     """
     config = common.base()
-    config.data.root = "data/reader"
+    config.data.root = config.data.generated_root = "data/reader"
     config.data.generate = fdl.Partial(
         ensure_synthetic,
         numbers=NUMBERS,

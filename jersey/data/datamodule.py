@@ -18,7 +18,7 @@ from jersey.core.distributed import rank, rank_zero_first, world_size
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX
 from jersey.data.cache import DecodedCrops, Preprocessing, load_crops
-from jersey.data.files import expand_home
+from jersey.data.files import expand_home, is_folder
 from jersey.data.index import read_index
 from jersey.data.label_files import Format
 from jersey.data.loader import BatchLoader, InMemorySplit, batch_size_error
@@ -47,6 +47,8 @@ class JerseyDataModule(L.LightningDataModule):
         labels: names of the label map in order; None takes those of the train split.
         overfit_batch: whether every training batch holds the same crops, to check that they can be memorized.
         generate: function of the root that creates a missing data set before it is read; None for real data.
+        generated_root: the only root that `generate` may create, so that a wrong path to real data is an error; None
+            for any.
         supplement: source of additional synthetic train crops of rare numbers.
         on_bad_image: "error" refuses a data set with unusable images, "skip" excludes them from every split.
         illegible: "train" trains the network to be unconfident on illegible crops, and scores this on val and test;
@@ -84,6 +86,7 @@ class JerseyDataModule(L.LightningDataModule):
         labels: tuple[str, ...] | None = None,
         overfit_batch: bool = False,
         generate: Callable[[Path], None] | None = None,
+        generated_root: str | None = None,
         supplement: SyntheticSupplement | None = None,
         on_bad_image: OnBadImage = "error",
         illegible: Illegible = "train",
@@ -102,6 +105,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.pinned_labels = labels
         self.overfit_batch = overfit_batch
         self.generate = generate
+        self.generated_root = None if generated_root is None else expand_home(generated_root)
         self.supplement = supplement
         self.on_bad_image = on_bad_image
         self.illegible: Illegible = illegible
@@ -116,8 +120,13 @@ class JerseyDataModule(L.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Generates a missing synthetic data set; Lightning calls this, too, once per machine."""
-        if self.generate is not None:
+        if self.generate is None:
+            return
+        if self.generated_root in (None, self.root):
             self.generate(self.root)
+        elif not is_folder(self.root):
+            what = f"there is no data folder {self.root}, and crops are only generated in {self.generated_root}"
+            raise UserError(f"{what}; correct data.root, or leave it out")
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and decodes all splits in the first call; later calls (one per Lightning stage) do nothing."""

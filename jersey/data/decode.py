@@ -46,7 +46,7 @@ UPRIGHT_BY = {
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Other formats are excluded on purpose: opening an EPS file, for example, starts Ghostscript.
-FORMATS = ["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"]
+FORMATS = ["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]
 if find_spec("pillow_heif"):  # an optional plug-in, for the photographs of phones
     import_module("pillow_heif").register_heif_opener()
     FORMATS.append("HEIF")

@@ -4,6 +4,7 @@ An image is what Pillow can open. Its name decides for the usual suffixes, and i
 most files need not be opened. Every file that is not read has a reason, see `jersey.data.unused`.
 """
 
+import errno
 import os
 import posixpath
 import re
@@ -224,10 +225,8 @@ def _first_bytes(path: str) -> bytes | None:
             return None
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path.open is slower
             return file.read(32)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return b""
+    except (OSError, ValueError) as error:
+        return None if getattr(error, "errno", None) in (errno.ENOENT, errno.ELOOP) else b""
 
 
 def _stop(problem: UserError) -> None:

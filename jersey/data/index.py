@@ -81,7 +81,7 @@ def read_index(root: Path, on_problem: OnProblem | None = None, *, data_format: 
         data_format: how the splits are labeled, where their files can be understood in two ways.
 
     Raises:
-        UserError: there is no split at all or, without `on_problem`, there is any problem.
+        UserError: there is no such folder or, without `on_problem`, there is any problem.
     """
     if on_problem is None:
         problems: list[UserError] = []
@@ -118,13 +118,12 @@ class _Reader:
         present = [split for split in SPLITS if split in names or split in rows]
         if problem := missing_splits(self.root, present, has_crops=bool(images)):
             problem = broken[0] if broken and not present else problem
-            if not present:
-                raise problem
             self.on_problem(problem)
         splits: dict[str, Split] = {
             split: self._read_split(split, files.get(split, SplitFiles(None)), rows.get(split, {}), known)
             for split in present
         }
+        self.unused += (Unused(str(each.path), Reason.OTHER_LABELS) for each in root_files)
         self._add_files_beside(beside.unused, beside.images)
         self._add_notes(names, present)
         unused = (each for each in self.unused if each.path not in self.used and each.path not in self.label_files)
@@ -179,13 +178,14 @@ class _Reader:
             layout = format_of(self.root, name, files, from_root, self.data_format)
         except UserError as problem:
             self.on_problem(problem)
+            self._refuse([*files.listing.images, *(str(each.path) for each in files.label_files)])
             return Split(name, Paths(()), (), ())
         images = from_root.get(layout, LabeledImages()) if layout is not None else LabeledImages()
         if layout == "folders":
             images = self._read_class_folders(files)
         for label_file in files.label_files:
             if label_file.format != layout:
-                self.unused.append(Unused(str(label_file.path), Reason.OTHER_FORMAT_ROWS))
+                self.unused.append(Unused(str(label_file.path), Reason.OTHER_LABELS))
                 continue
             images.files.add(str(label_file.path))
             placer = RowPlacer(self.root, label_file.path, name, {}, known)
@@ -197,6 +197,9 @@ class _Reader:
                 else:
                     images.add(path, row, where=where, on_problem=self.on_problem)
         return self._finish_split(name, files, images, layout)
+
+    def _refuse(self, paths: Iterable[str]) -> None:
+        self.unused += (Unused(path, Reason.REFUSED) for path in paths)
 
     def _finish_split(self, name: SplitName, files: SplitFiles, images: LabeledImages, layout: Format | None) -> Split:
         labeled = images.labeled()
@@ -229,6 +232,7 @@ class _Reader:
         for path in files.listing.images:
             written, slash, rest = path[start:].partition("/")
             if not slash:
+                self._refuse([path])
                 self.on_problem(UserError(f"the image {path} is not in a class folder; move it into one or remove it"))
                 continue
             label = written_as.get(written)

@@ -169,6 +169,10 @@ def format_of(
             f"the {name} split in {root} is a {detection} export with boxes in larger images; "
             f"`{prepare_command(root)}` cuts the boxes into crops"
         )
+    bad = [each for each in files.listing.unused if each.reason in (Reason.NOT_LABELS, Reason.BROKEN)]
+    if len(folders) <= 1 and bad:
+        what = f"the {name} split in {root} has one folder of images, and {bad[0].path} has {bad[0].reason}"
+        raise UserError(f"{what}; name its columns image and label, or make one folder per number")
     return "folders" if files.listing.images else None
 
 

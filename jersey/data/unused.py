@@ -28,11 +28,18 @@ class Reason(StrEnum):
     NO_SPLIT = "image in none of the splits"
     OTHER_SET = "image of another data set inside this one"
     NOT_LABELS = "rows without an image or a label"
-    BROKEN = "label file that cannot be read"
-    OTHER_FORMAT_ROWS = "label file that is not used, as data.format names another format"
+    BROKEN = "no rows that can be read"
+    OTHER_LABELS = "label file that is not used, as the labels come from elsewhere"
+    REFUSED = "refused, see the error"
 
 
-CONCERNS_IMAGES = frozenset(Reason) - {Reason.HIDDEN, Reason.LEFTOVER, Reason.NOT_IMAGE, Reason.OTHER_SET}
+CONCERNS_IMAGES = frozenset(Reason) - {
+    Reason.HIDDEN,
+    Reason.LEFTOVER,
+    Reason.NOT_IMAGE,
+    Reason.OTHER_SET,
+    Reason.REFUSED,
+}
 """Reasons for which a crop or a row that somebody wanted may be missing; the others are ordinary."""
 
 
@@ -53,7 +60,7 @@ def unused_table(unused: Iterable[Unused], root: str) -> str:
 
     Args:
         unused: files that are not used.
-        root: folder to which the example is relative.
+        root: folder to which the example is relative; "" leaves paths as they are.
     """
     lines = [(reason, f"{len(paths):,}", _relative(paths[0], root)) for reason, paths in _by_reason(unused)]
     if not lines:
@@ -80,4 +87,4 @@ def _by_reason(unused: Iterable[Unused]) -> Sequence[tuple[Reason, list[str]]]:
 
 
 def _relative(path: str, root: str) -> str:
-    return escape_control(path.removeprefix(f"{root.rstrip('/')}/"))
+    return escape_control(path.removeprefix(f"{root}/") if root else path)

@@ -27,10 +27,10 @@ from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.core.tables import format_table
+from jersey.data.files import images_below
 from jersey.evaluation.calibration import wilson_interval
 from jersey.inference import Predictor
 from jersey.inference.decision import DecisionRule, Prediction, confidence_for
-from jersey.inference.sources import images_below
 from jersey.inference.tracklet import pool_frames
 
 FRAMES = (1, 3, 10, 30)  # window lengths; the tracklets of the benchmark set have 30 frames

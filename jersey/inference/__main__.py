@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jersey.core.errors import UserError, exit_on_user_error
+from jersey.data.unused import unused_table, unused_warnings
 from jersey.inference.decision import Prediction
 from jersey.inference.draft_labels import check_target, write_draft
 from jersey.inference.predictor import Predictor
@@ -88,15 +89,18 @@ def main() -> int:
     _use_utf8()
     if flags.annotations:
         check_target(flags.annotations)
-    items, total = items_of(flags.paths, sys.stdin)
+    items, total, unused = items_of(flags.paths, sys.stdin)
     if total == 0:
-        raise UserError(f"there is no image in {' '.join(flags.paths)}; check the path and the names of its files")
+        found = "; ".join(unused_warnings(unused, "")) or "check the path and the names of its files"
+        raise UserError(f"there is no image in {' '.join(flags.paths)}; {found}")
     predictor = _predictor(flags)
     # If the rows go to a terminal, they show the progress, and a bar would break their lines.
     shows_rows = sys.stdout.isatty() and not flags.annotations
     bar = partial(tqdm, total=total, unit="image", disable=shows_rows or None)
     if flags.annotations:
-        return _write_annotations(flags.annotations, _paired(bar(items), predictor.predict_all))
+        code = _write_annotations(flags.annotations, _paired(bar(items), predictor.predict_all))
+        print(unused_table(unused, ""), end="", file=sys.stderr)
+        return code
     if flags.tracklets:
         listed = list(items)
         remaining = Counter(item.tracklet for item in listed)
@@ -115,6 +119,7 @@ def main() -> int:
         errors += "error" in row
     if not count:
         raise UserError("standard input names no image; write one path per line")
+    print(unused_table(unused, ""), end="", file=sys.stderr)
     return 1 if errors else 0
 
 

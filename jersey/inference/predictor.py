@@ -9,6 +9,7 @@
 Shapes: N crops, h w any size, K numbers.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,13 +18,16 @@ import numpy as np
 
 from jersey.core.errors import UserError
 from jersey.core.model_file import READER
-from jersey.data.files import images_below
+from jersey.data.files import listed_images
+from jersey.data.unused import unused_warnings
 from jersey.inference.batching import Crop, SizeBuckets, decoded, pixels_of
 from jersey.inference.decision import DecisionRule, Prediction, confidence_for
 from jersey.inference.onnx_model import OnnxModel, check_started, resolve_providers
 from jersey.inference.tracklet import FRAME_CORRELATION, pool_frames
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -103,8 +107,13 @@ class Predictor:
         return self._in_batches(crops, lambda images_NChw: self._decision.predictions(self._run(images_NChw)))
 
     def predict_folder(self, folder: str | Path) -> Iterator[tuple[Path, Prediction | UserError]]:
-        """Predicts the images in a folder and below it, sorted by path; raises UserError if there is no such folder."""
-        paths = images_below(Path(folder))
+        """Predicts the images in a folder and below it, sorted by path; raises UserError if there is no such folder.
+
+        Files that may be images, but cannot be read, are logged as a warning.
+        """
+        paths, unused = listed_images(Path(folder))
+        for warning in unused_warnings(unused, str(folder)):
+            log.warning("%s", warning)
         return zip(paths, self.predict_all(paths), strict=True)
 
     def predict_tracklet(self, crops: Iterable[Crop | UserError]) -> Prediction:

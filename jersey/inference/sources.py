@@ -6,14 +6,15 @@ An argument that names nothing raises an error; a faulty line of a list only is 
 import glob
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from jersey.core.errors import UserError
-from jersey.data.files import images_below, is_folder, is_hidden, is_image
+from jersey.data.files import is_folder, is_hidden, is_image, listed_images
 from jersey.data.formats import numbered_lines, parse_row
+from jersey.data.unused import Reason, Unused
 
 STDIN = "-"
 
@@ -35,8 +36,22 @@ class Item:
     named_tracklet: str = ""
 
 
-def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], int | None]:
-    """Returns the images of the command's arguments and their number, which is None with standard input.
+class Sources(NamedTuple):
+    """What the arguments of a command name.
+
+    Attributes:
+        items: images to read.
+        total: their number; None with standard input.
+        unused: files in the folders that are not read.
+    """
+
+    items: Iterator[Item]
+    total: int | None
+    unused: Collection[Unused]
+
+
+def items_of(arguments: Sequence[str], stdin: TextIO) -> Sources:
+    """Returns the images that the command's arguments name.
 
     Args:
         arguments: paths, patterns or "-", as the command line has them.
@@ -45,37 +60,46 @@ def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], i
     Raises:
         UserError: an argument names nothing.
     """
-    lists = [_items_of_argument(argument) for argument in arguments if argument != STDIN]
+    unused: set[Unused] = set()
+    lists = [_items_of_argument(argument, unused) for argument in arguments if argument != STDIN]
     items = (item for found in lists for item in found)
     if STDIN not in arguments:
-        return items, sum(map(len, lists))
-    return (item for part in (items, _items_of_lines(stdin)) for item in part), None
+        return Sources(items, sum(map(len, lists)), unused)
+    return Sources((item for part in (items, _items_of_lines(stdin)) for item in part), None, unused)
 
 
-def _items_of_argument(argument: str) -> list[Item]:
+def _items_of_argument(argument: str, unused: set[Unused]) -> list[Item]:
     if is_folder(Path(argument)):
-        return [_file(str(path)) for path in images_below(Path(argument))]
+        return [_file(path) for path in _images_in(argument, unused)]
     if argument.endswith(".jsonl"):
         return [_row(line, where, posixpath.dirname(argument)) for where, line in numbered_lines(Path(argument))]
     if os.path.lexists(argument):
         return [_file(argument)]
     if not set(argument) & set("*?["):
         raise UserError(f"there is no file or folder {argument}; pass images, folders, patterns or {STDIN}")
-    if images := _matching(argument):
+    if images := _matching(argument, unused):
         return [_file(path) for path in sorted(images)]
     raise UserError(f"no image matches the pattern {argument}; correct it, and put it in quotes")
 
 
-def _matching(pattern: str) -> set[str]:
+def _images_in(folder: str, unused: set[Unused]) -> list[str]:
+    paths, left = listed_images(Path(folder))
+    unused.update(left)
+    return [str(path) for path in paths]
+
+
+def _matching(pattern: str, unused: set[Unused]) -> set[str]:
     """Returns matching images, and those in matching folders; hidden ones only if the pattern names the hidden part."""
     images = set()
     for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
         if any(is_hidden(part) and part not in pattern for part in Path(match).parts):
             continue
         if is_folder(Path(match)):
-            images |= {str(path) for path in images_below(Path(match))}
+            images.update(_images_in(match, unused))
         elif is_image(match):
             images.add(match)
+        else:
+            unused.add(Unused(match, Reason.NOT_IMAGE))
     return images
 
 

@@ -79,7 +79,9 @@ def ensure_synthetic(
         UserError: if `root` contains crops that were generated with other settings.
     """
     settings = {name: value for name, value in locals().items() if name != "root"}
-    if root.exists() and any(root.iterdir()) and not (root / MANIFEST).exists():
+    if root.is_dir() and not any(root.iterdir()):
+        raise UserError(f"the folder {root} is empty, and jersey did not make it; remove it to generate crops there")
+    if root.is_dir() and not (root / MANIFEST).exists():
         log.info("using the crops in %s, which jersey did not generate", root)
         return
     if not root.exists():

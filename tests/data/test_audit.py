@@ -14,7 +14,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS
 from jersey.data.audit import Audit, AuditRow, audit_folder, fast_audit
 from jersey.data.decode import IMAGE_META, BadImage, decode_all
-from jersey.data.index import read_splits
+from jersey.data.index import read_index
 from jersey.data.problems import Skipped
 
 GOOD = encoded(crop("00", 300), quality=90)
@@ -35,9 +35,10 @@ def sentences(audit: Audit, kind: str) -> list[str]:
 
 def run_audit(root: Path, labels: tuple[str, ...] | None = None) -> Audit:
     """Audits a data set as every run does."""
-    splits = read_splits(root)
+    index = read_index(root)
+    splits = index.splits
     image_meta = {name: decode_all(split.paths, None, description="test")[0] for name, split in splits.items()}
-    return fast_audit(root, splits, image_meta, skipped={}, labels=labels)
+    return fast_audit(index, splits, image_meta, skipped={}, labels=labels)
 
 
 @pytest.fixture
@@ -239,9 +240,10 @@ def test_the_fast_audit_of_a_run_finds_identical_copies_only(tree: Tree) -> None
 
 def test_an_image_that_a_run_skips_is_a_bad_image(tree: Tree) -> None:
     skipped = {"train": [], "val": [Skipped("00", BadImage(tree.root / "val" / "00" / "bad.jpg", "is empty"))]}
-    splits = read_splits(tree.root)
+    index = read_index(tree.root)
+    splits = index.splits
     image_meta = {name: np.zeros(len(split), IMAGE_META) for name, split in splits.items()}
-    audit = fast_audit(tree.root, splits, image_meta, skipped=skipped)
+    audit = fast_audit(index, splits, image_meta, skipped=skipped)
     (found,) = (each for each in audit.findings if each.kind == "bad_image")
     assert found.rows == (AuditRow("val", "00", "val/00/bad.jpg"),)
     assert found.sentence == "val/00/bad.jpg is empty"

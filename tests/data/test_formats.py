@@ -94,13 +94,12 @@ def test_links_to_images_outside_the_root_are_allowed(
         (b"[" * 100_000, "not a JSON object"),
         (b'["images/a.jpg", "0"]', "not a row like"),
         (b'{"image": "images/a.jpg"}', "not a row like"),
-        (b'{"image": "images/a.jpg", "suffix": 0}', "label 0 is not a string"),
-        (b'{"image": "images/a.jpg", "suffix": null}', "label None is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": true}', "label True is neither text nor a number"),
+        (b'{"image": "images/a.jpg", "suffix": ["7"]}', "label ['7'] is neither text nor a number"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "number": "0"}', "the columns 'suffix' and 'number' can both be"),
         (b'{"image": "images/a.jpg", "suffix": "0 "}', "'0 ' has white space"),
         (b'{"image": "images/a.jpg", "suffix": "\\ud800"}', r"'\ud800' has characters"),
-        (b'{"image": "images/a.jpg", "suffix": "illegible"}', 'write "suffix": "" for an illegible crop'),
-        (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": 7}', "tracklet 7 is not a string"),
-        (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": null}', "tracklet None is not a string"),
+        (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": 7.5}', "tracklet 7.5 is not a string"),
         (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": ["p7"]}', "tracklet ['p7'] is not a string"),
         (b'{"image": "images/a.jpg", "suffix": "0", "tracklet": " p7"}', "tracklet ' p7' has white space"),
         (b'{"image": 7, "suffix": "0"}', "image 7 is not the path"),
@@ -108,6 +107,7 @@ def test_links_to_images_outside_the_root_are_allowed(
         (b'{"image": "a\\u0000.jpg", "suffix": "0"}', r"image 'a\x00.jpg' is not the path"),
         (b'{"image": "/etc/a.jpg", "suffix": "0"}', "'/etc/a.jpg' lies outside"),
         (b'{"image": "images/../../../a.jpg", "suffix": "0"}', "'images/../../../a.jpg' lies outside"),
+        (b'{"image": "C:\\\\crops\\\\a.jpg", "suffix": "0"}', "is an absolute path of Windows"),
         (b'{"image": "images/a.jpg", "suffix": "\xe9"}', "not UTF-8"),
     ],
 )
@@ -126,11 +126,11 @@ def test_missing_images_are_left_to_decoding(annotated: Path) -> None:
 
 def test_all_problems_of_all_splits_are_reported_at_once(annotated: Path) -> None:
     (annotated / "train" / "images" / "stray.jsonl").write_text("{\n")
-    annotate(annotated / "val" / "more.jsonl", ("images/a.jpg", "0 "), ("images/b.jpg", 7), ("../../../a.jpg", "0"))
+    annotate(annotated / "val" / "more.jsonl", ("images/a.jpg", "0 "), ("images/b.jpg", True), ("../../../a.jpg", "0"))
     (annotated / "test" / "more.jsonl").write_text("1\n2\n3\n")
     message = read_error(annotated)
     assert "7 problems" in message
-    words = ["stray.jsonl:1: not a JSON object", "'0 ' has white space", "7 is not a string", "outside"]
+    words = ["stray.jsonl:1: not a JSON object", "'0 ' has white space", "True is neither", "outside"]
     words += ["test/more.jsonl:1", "and 2 more", f"python -m jersey.data.audit {annotated}"]
     assert all(each in message for each in words)
     assert "test/more.jsonl:2" not in message

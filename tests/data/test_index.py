@@ -103,11 +103,12 @@ def test_a_missing_and_an_empty_split_and_an_image_outside_a_class_folder_are_na
     stray = touch(root / "train" / "stray.jpg")
     assert str(stray) in read_error(root)
     stray.unlink()
-    (root / "val").rename(root / "valid")
+    (root / "val").rename(root / "game 7")
     message = read_error(root)
     assert "no folder val" in message
-    assert "it has test, train, valid" in message
-    (root / "valid").rename(root / "val")
+    assert "it has game 7, test, train" in message
+    assert "python -m jersey.data.prepare" in message
+    (root / "game 7").rename(root / "val")
     shutil.rmtree(root / "test")
     (root / "test" / "23").mkdir(parents=True)
     assert "the test split is empty" in read_error(root)

@@ -42,7 +42,7 @@ def test_the_data_module_trains_on_synthetic_crops_and_evaluates_without_them(cr
     assert Counter(path.parent.name for path in synthetic) == {
         name: min_per_class - count for name, count in own["train"].counts().items()
     }
-    audit = fast_audit(crops_root, data.splits, data.image_meta, skipped=data.skipped)
+    audit = fast_audit(data.index, data.splits, data.image_meta, skipped=data.skipped)
     assert audit.findings == ()
     assert all((crops_root / row.image).is_file() for row in audit.rows)
 

@@ -102,7 +102,7 @@ def test_images_that_cannot_be_read_have_no_row_and_exit_code_1(
 
 
 def test_an_interrupted_draft_leaves_no_file(folder: Path) -> None:
-    items, _ = items_of(["set/train"], sys.stdin)
+    items, *_ = items_of(["set/train"], sys.stdin)
     predictor = Predictor("model.onnx")
 
     def predictions() -> object:

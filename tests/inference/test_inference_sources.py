@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def items(*arguments: str, stdin: str = "") -> list[Item]:
-    found, total = items_of(arguments, io.StringIO(stdin))
+    found, total, _ = items_of(arguments, io.StringIO(stdin))
     listed = list(found)
     assert total == (None if "-" in arguments else len(listed))
     return listed

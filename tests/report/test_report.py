@@ -50,7 +50,8 @@ def content(tmp_path: Path) -> ReportContent:
         summary={"seed": "0"},
         config_diff="",
         val=test.metrics,
-        test=test,
+        evaluation=test,
+        split="test",
         labels=LABELS,
         balance=class_balance(
             COUNTS, sampler, torch.tensor([1.0, 2.0, 1.0, 0.0]), torch.tensor([0.0, -0.5, -2.0, -2.0])

@@ -109,7 +109,7 @@ def test_outputs_of_a_run_cover_numbers_and_report_illegible_crops(
     confidences = [float(tile.caption[0].split("%")[0]) for tile in found.tiles]
     assert confidences == sorted(confidences, reverse=True)
 
-    audit = fast_audit(data.root, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
+    audit = fast_audit(data.index, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     assert audit.findings == ()
     assert "illegible" in audit.tables()
     for name in ("dataset", "class_sampling", "inputs_train", "predictions_test", "confusion_matrix_test"):

@@ -83,7 +83,7 @@ def test_rows_name_images_and_tracklets(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['{"image": 7}', '{"suffix": "7"}', "a.png", '{"image": "a.png", "tracklet": null}', '{"a": ' * 9999]
+    "line", ['{"image": 7}', '{"suffix": "7"}', "a.png", '{"image": "a.png", "tracklet": [7]}', '{"a": ' * 9999]
 )
 def test_a_wrong_row_is_the_error_of_one_image(folder: Path, line: str) -> None:
     (folder / "list.jsonl").write_text(f'{line}\n{{"image": "c/a.webp"}}\n', encoding="utf-8")

@@ -22,6 +22,7 @@ from jersey.data.layout import (
     SPLIT_NAMES,
     SplitFiles,
     format_of,
+    is_number_folder,
     missing_splits,
     prepare_command,
     require_root,
@@ -135,9 +136,8 @@ class _Reader:
         folder = f"{self.root}/{name}"
         listing = list_files(folder, self.on_problem)
         label_files, problems = take_label_files(listing, listing.images)
-        if not label_files and not any(
-            parse_label(each) != each or JERSEY_NUMBER.fullmatch(each) for each in subfolders(Path(folder))
-        ):
+        # Beside the folders of numbers the file may be anything; otherwise it has labels that are missing.
+        if not any(is_number_folder(each) for each in subfolders(Path(folder))):
             for problem in problems:
                 self.on_problem(problem)
         return SplitFiles(folder, listing, label_files)
@@ -299,8 +299,8 @@ def _label_warnings(splits: Mapping[str, Split]) -> list[str]:
     counts: Counter[str] = Counter()
     for split in splits.values():
         counts.update(split.counts())
-    odd = sorted(label for label in counts if not JERSEY_NUMBER.fullmatch(label))
-    if not odd or len(odd) == len(counts):
+    odd = sorted(label for label in counts if not JERSEY_NUMBER.fullmatch(label) and label == label.strip())
+    if not any(map(JERSEY_NUMBER.fullmatch, counts)) or not odd:
         return []
     described = []
     for label in odd:

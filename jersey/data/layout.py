@@ -134,6 +134,12 @@ def take_label_files(
     return found, problems
 
 
+def is_number_folder(name: str) -> bool:
+    """Returns whether a folder's name is a number or means illegible, so that it can hardly be anything else."""
+    label = parse_label(name)
+    return label == ILLEGIBLE or JERSEY_NUMBER.fullmatch(label) is not None
+
+
 def format_of(
     root: Path, name: str, files: SplitFiles, from_root: Collection[Format], data_format: Format | None
 ) -> Format | None:
@@ -152,7 +158,7 @@ def format_of(
     usable = [each for each in files.label_files if not each.is_detection]
     formats: set[Format] = {each.format for each in usable} | set(from_root)
     folders = files.class_folders()
-    if any(parse_label(folder) == ILLEGIBLE or JERSEY_NUMBER.fullmatch(parse_label(folder)) for folder in folders):
+    if any(map(is_number_folder, folders)):
         formats.add("folders")
     if data_format in formats or (data_format == "folders" and folders):
         return data_format

@@ -112,7 +112,7 @@ def test_one_path_with_two_labels_in_the_annotations_is_one_finding(annotated: T
 
 
 def test_all_faults_of_annotation_files_are_listed_with_their_lines(annotated: Tree) -> None:
-    bad = ["{", '["a", "b"]', '{"image": "images/0001.jpg"}', '{"image": "images/0001.jpg", "suffix": 0}']
+    bad = ["{", '["a", "b"]', '{"image": "images/0001.jpg"}', '{"image": "images/0001.jpg", "suffix": true}']
     bad += ['{"image": "../../a.jpg", "suffix": "0"}', '{"image": "images/0001.jpg", "suffix": "0 "}']
     for line in bad:
         annotated.annotate("train", line)
@@ -136,12 +136,14 @@ def test_faults_of_folders_are_listed_together_and_relative_to_the_root(tree: Tr
     assert len(found) == len(audit.findings)
     for words in ("no folder val", "the test split is empty", "train/stray.jpg is not in a class", "'7 ' has white"):
         assert sum(words in each for each in found) == 1
-    assert str(tree.root) not in "".join(each.replace(f"data folder {tree.root}", "") for each in found)
+    text = "".join(found).replace(f"data folder {tree.root}", "").replace(f"prepare {tree.root}", "")
+    assert str(tree.root) not in text
 
 
-def test_a_folder_without_any_split_raises_a_user_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no folder train, val, test"):
-        audit_folder(tmp_path)
+def test_a_folder_without_any_split_is_one_error_and_a_missing_folder_raises(tmp_path: Path) -> None:
+    assert len(sentences(audit_folder(tmp_path), "layout")) == 1
+    with pytest.raises(UserError, match="does not exist"):
+        audit_folder(tmp_path / "nowhere")
 
 
 def test_labels_are_compared_as_strings_with_those_of_train_or_a_pinned_map(tmp_path: Path) -> None:

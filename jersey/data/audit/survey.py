@@ -50,10 +50,10 @@ class Audit:
         return [finding for finding in self.findings if finding.severity == "error"]
 
     def tables(self) -> str:
-        """Returns the layout, the tables of counts and sizes, and the table of the files that are not used."""
-        tables = (_count_table(*self._counts()), _size_table(self.sizes), self.index.table)
+        """Returns the tables of counts and sizes, the layout, and the table of the files that are not used."""
         notes = "".join(f"{note}\n" for note in self.index.notes)
-        return "\n".join(filter(None, [notes, *tables]))
+        tables = (_count_table(*self._counts()), _size_table(self.sizes), notes, self.index.table)
+        return "\n".join(filter(None, tables))
 
     def text(self, *, max_per_kind: int = 20) -> str:
         """Returns the report with at most `max_per_kind` findings of each kind."""

@@ -91,7 +91,7 @@ def test_the_page_states_metrics_errors_and_calibration(content: ReportContent) 
 
 
 def test_a_test_split_without_errors_is_stated(content: ReportContent) -> None:
-    assert "The test split has no errors." in page(replace(content, test=evaluation([(0, 0), (1, 1)])))
+    assert "The test split has no errors." in page(replace(content, evaluation=evaluation([(0, 0), (1, 1)])))
 
 
 def test_the_difference_from_the_registered_experiment_is_shown(content: ReportContent) -> None:
@@ -119,3 +119,11 @@ def test_ties_and_variants_are_listed_with_measurements_and_reasons(content: Rep
     assert "val/00/a\\_b.jpg" in text
     assert "| model.int8.onnx | 90.00 % | 70.00 % | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
     assert "| model.fp16.onnx | 100.00 % | 70.00 % | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text
+
+
+def test_without_a_test_split_the_report_is_about_val(content: ReportContent) -> None:
+    page = as_markdown("run", report_page(replace(content, split="val")))
+    assert "No test split: validation accuracy 80.0 % (8 / 10), 95 % interval" in page
+    assert "| label | val crops |" in page
+    assert "on the val split is" in page
+    assert "windows in the val split" in page

@@ -167,7 +167,7 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     "JPEG without its end": ("end.jpg", CUT, partial(_cut, kind="JPEG", frac=0.95)),
     "zero bytes": ("empty.jpg", "refused or skipped: is empty", lambda _: b""),
     "PNG with the suffix .jpg": ("png.jpg", RENDERED, partial(saved, kind="PNG")),
-    "JPEG with the suffix .dat": ("jpeg.dat", "ignored", partial(saved, kind="JPEG")),
+    "JPEG with the suffix .dat": ("jpeg.dat", "read as 48 x 64 RGB", partial(saved, kind="JPEG")),
     "text": ("text.jpg", NO_IMAGE, lambda _: b"no image at all"),
     "HTML": ("html.jpg", NO_IMAGE, lambda _: b"<!DOCTYPE html><html><body>404 Not Found</body></html>"),
     "PostScript": ("postscript.jpg", NO_IMAGE, partial(saved, kind="EPS")),

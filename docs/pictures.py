@@ -1,8 +1,9 @@
-"""Makes the images of the README after one or two quick starts: `uv run python docs/pictures.py [RUNS [DOCS]]`.
+"""Makes the images of README and docs after runs of `resnet18_small`: `uv run python docs/pictures.py [RUNS [DOCS]]`.
 
 RUNS is the folder of all runs (default: `runs`), DOCS the folder for the images (default: that of this file). The
-confusion matrix comes from the newest quick start, the screenshots from the Aim repository; two runs with different
-`lr` make better screenshots than one. Debian's `chromium` must be installed.
+confusion matrix comes from the newest of the runs, the screenshots from the Aim repository. `launch.py
+--exp=resnet18_small --fiddler=benchmark --sweep=lr=1e-3,3e-3` makes two suitable runs. Debian's `chromium` must be
+installed.
 """
 
 import io
@@ -24,7 +25,7 @@ from jersey.synth.varied import render_varied
 
 DOCS = Path(__file__).parent
 LR = "config.module.optimizer.lr"
-EXPERIMENT = "run.experiment == 'quickstart'"
+EXPERIMENT = "run.experiment == 'resnet18_small'"
 TABLES = {
     "runs": {
         "columnsOrder": {
@@ -48,7 +49,7 @@ def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
     """Makes all images."""
     contact_sheet().save(docs / "contact_sheet.jpg", quality=88)
     varied_sheet().save(docs / "varied_crops.jpg", quality=85)
-    with Image.open(newest_quickstart(runs) / "confusion_matrix_test.png") as matrix:
+    with Image.open(newest_run(runs) / "confusion_matrix_test.png") as matrix:
         save_small(matrix, docs / "confusion_matrix.png")
     with (
         tempfile.TemporaryDirectory() as logs,
@@ -95,13 +96,12 @@ def varied_sheet(
     return sheet
 
 
-def newest_quickstart(runs: Path) -> Path:
-    """Returns the newest finished run of the unchanged quick start."""
-    folders = [path.parent for path in runs.glob("quickstart/*/report.md")]
-    unchanged = [folder for folder in folders if not (folder / "config_diff.txt").read_text(encoding="utf-8").strip()]
-    if not unchanged:
-        raise FileNotFoundError(f"{runs} contains no finished quick start: run launch.py --exp=quickstart")
-    return max(unchanged, key=lambda folder: (folder / "report.md").stat().st_mtime)
+def newest_run(runs: Path) -> Path:
+    """Returns the newest finished run of `resnet18_small`."""
+    reports = list(runs.glob("resnet18_small/*/report.md"))
+    if not reports:
+        raise FileNotFoundError(f"{runs} contains no finished run: run launch.py --exp=resnet18_small")
+    return max(reports, key=lambda report: report.stat().st_mtime).parent
 
 
 def runs_table(address: str) -> tuple[str, str]:

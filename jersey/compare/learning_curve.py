@@ -1,6 +1,6 @@
 """Prints a table of test accuracy by experiment and by the number of train crops of each label, and plots it.
 
-    python -m jersey.compare.learning_curve runs/resnet18_finetune/* runs/resnet18_small/* --reader --plot=curve.png
+    python -m jersey.compare.learning_curve runs/resnet18_finetune/*/ runs/resnet18_small/*/ --reader --plot=curve.png
 
 Each row is an experiment, each column a value of `data.crops_per_label`; "all" has every crop. A cell is the accuracy
 in percent, as mean and standard deviation over the runs. With `--reader`, the pretrained reader reads the same test

@@ -50,7 +50,8 @@ def read_run(folder: Path) -> FinishedRun:
         stage = read_status(folder)["stage"]
         lines = read_config(folder).splitlines()
     except UserError:
-        raise UserError(f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN") from None
+        what = f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN"
+        raise UserError(f"{what}, or runs/EXPERIMENT/*/ for all of an experiment") from None
     if stage != "finished":
         raise UserError(f"the run {folder} is not finished; start it again to continue, or leave it out")
     config = "\n".join(line for line in lines if not line.startswith(SEED))

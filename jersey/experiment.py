@@ -136,6 +136,13 @@ class Experiment:
         is_resumed = folder.stage != "fit" or any(path.exists() for path in folder.last_checkpoints)
         with skip_weights() if is_resumed else nullcontext():
             module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        if (size_px := module.network.pretrained_size_px) not in (None, data.size_px):
+            was, now = ("({},{})".format(*each) for each in (size_px, data.size_px))
+            log.warning(
+                "the initial weights are those of a network for data.size_px=%s, and data.size_px=%s changes what they "
+                "see; set data.size_px=%s, or check that training recovers their accuracy",
+                *(was, now, was),
+            )
         trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
         return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
 

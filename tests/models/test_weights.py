@@ -189,9 +189,20 @@ def test_the_log_line_states_what_was_loaded(exported: Path, tmp_path: Path, cap
     assert line(caplog, exported, head=linear_head).endswith("; nothing of the head, which is of another kind")
     torch.save(models.resnet18(weights=None).state_dict(), foreign := tmp_path / "resnet18.pth")
     assert line(caplog, foreign).endswith(
-        "; nothing of the head; expected normalization unknown, probably imagenet, and here it is per_image"
+        "; nothing of the head; the file does not record its normalization, which is usually imagenet, and the config "
+        "has module.network.normalization=per_image"
     )
     assert line(caplog, foreign, normalization="imagenet").endswith("; nothing of the head")
+
+
+def test_the_size_of_the_training_crops_is_known_of_runs_and_files_of_jersey(
+    run: tuple[Path, dict[str, Any]], exported: Path, tmp_path: Path
+) -> None:
+    torch.save(models.resnet18(weights=None).state_dict(), foreign := tmp_path / "resnet18.pth")
+    sizes = [load(weights).pretrained_size_px for weights in (run[0], exported, foreign)]
+    assert sizes == [SIZE_PX, SIZE_PX, None]
+    with skip_weights():
+        assert load(exported).pretrained_size_px is None
 
 
 @pytest.mark.parametrize("kind", ["run", "file"])
@@ -257,5 +268,5 @@ def test_skipped_weights_are_not_read(tmp_path: Path) -> None:
     with skip_weights():
         network = load(tmp_path / "absent.ckpt")
     assert network.settings["architecture"] == "resnet18"
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="there is no such file"):
         load(tmp_path / "absent.ckpt")

@@ -41,6 +41,11 @@ def shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def plural(count: int, noun: str) -> str:
+    """Returns a count with its noun: "1 image", "2,000 images"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str:
     """Joins the first `limit` names, and adds the number of the remaining ones: "0, 00, and 7 more"."""
     rest = [f"and {len(names) - limit:,} more"] if len(names) > limit else []

@@ -74,7 +74,7 @@ def _check(found: Agreement, run: Path) -> None:
     if not (found.agreement >= MIN_AGREEMENT and found.max_difference <= MAX_DIFFERENCE):
         raise UserError(
             f"with float16 weights, {run} has the same likeliest number on {100 * found.agreement:.2f} % of "
-            f"{found.crops:,} crops and probabilities that differ by up to {found.max_difference:.3g}, and "
+            f"{plural(found.crops, 'crop')} and probabilities that differ by up to {found.max_difference:.3g}, and "
             f"{100 * MIN_AGREEMENT:.1f} % and {MAX_DIFFERENCE:g} are required; choose another run"
         )
 

@@ -54,7 +54,7 @@ def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turns a UserError, a full disk or a full GPU in the body into one line on stderr and exit code 2.
+    """Turns a UserError, a full disk, a full GPU or a missing package into one line on stderr and exit code 2.
 
     Of several processes one prints; the others exit with the same code, even if they fail only because it has exited.
     """
@@ -70,6 +70,10 @@ def exit_on_user_error() -> Iterator[None]:
             sentence = _disk_sentence(disk)
         elif (gpu := next(filter(_is_gpu_out_of_memory, _causes(error)), None)) is not None:
             sentence = escape_control(_gpu_sentence(gpu))
+        elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("jersey"):
+            sentence = (
+                f"the package {error.name} is not installed; run `pip install {error.name}`, or `uv sync` in a clone"
+            )
         else:
             raise
         distributed.print_once(f"error: {sentence}")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.model_file import READER
 from jersey.data.files import images_below
 from jersey.inference.batching import Crop, SizeBuckets, decoded, pixels_of
@@ -117,7 +117,7 @@ class Predictor:
         frames = [each for each in found if not isinstance(each, UserError)]
         if not frames:
             reason = f", the first for this reason: {found[0]}" if found else ""
-            raise UserError(f"none of the {len(found)} crops of the tracklet could be read{reason}")
+            raise UserError(f"none of {plural(len(found), 'crop')} of the tracklet could be read{reason}")
         return self.predict_pooled(np.stack(frames))
 
     def probabilities(self, crops: Iterable[Crop | UserError]) -> Iterator[np.ndarray | UserError]:

@@ -64,8 +64,8 @@ def _require_same_labels(run: Path, out: Path) -> None:
     old, new = OnnxModel(out).labels, OnnxModel(run / "model.onnx").labels
     if new != old:
         raise UserError(
-            f"{out} is a model of {plural(len(old), 'label')}, and {run} has {plural(len(new), 'label')} or another "
-            f"order of them; write another file with --out, such as --out={run.name}.onnx"
+            f"{out} is a model of {plural(len(old), 'label')}, and the {plural(len(new), 'label')} of {run} are not "
+            f"the same; write another file with --out, such as --out={run.name}.onnx"
         )
 
 

@@ -51,7 +51,8 @@ def balanced_twice(computed: Effects) -> Iterator[str]:
     if powers and adjusted > 1 and (product := sampled * weighted * adjusted) > 1.01 * imbalance:
         yield (
             f"module.loss.tau={computed.values.get('module.loss.tau')} favors {who} {adjusted:.3g} times relative to"
-            f" {than}, and together with {' and '.join(powers)} {product:.3g} times, where {imbalance:.3g} times balance the classes"
+            f" {than}, and together with {' and '.join(powers)} {product:.3g} times, where {imbalance:.3g} times"
+            " balance the classes"
         )
 
 
@@ -78,8 +79,8 @@ def decay_removes_weights(computed: Effects) -> Iterator[str]:
     if remaining < MIN_REMAINING and not computed.assumed:
         lr, decay = (computed.values.get(f"module.optimizer.{name}") for name in ("lr", "weight_decay"))
         yield (
-            f"module.optimizer.lr={lr} and module.optimizer.weight_decay={decay} over {plural(computed.steps or 0, 'step')} shrink a"
-            f" weight without gradient to {remaining:.2g} of its value"
+            f"module.optimizer.lr={lr} and module.optimizer.weight_decay={decay} over"
+            f" {plural(computed.steps or 0, 'step')} shrink a weight without gradient to {remaining:.2g} of its value"
         )
 
 

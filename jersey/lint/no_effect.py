@@ -153,8 +153,8 @@ def accumulate_beyond_the_epoch(computed: Effects) -> Iterator[str]:
     accumulate = computed.values.get("trainer.accumulate", 1)
     if computed.batches is not None and not computed.assumed and accumulate > computed.batches:
         yield (
-            f"trainer.accumulate={accumulate} is above the number of batches of an epoch ({computed.batches:,}) but still"
-            f" divides their gradients by {accumulate}"
+            f"trainer.accumulate={accumulate} is above the number of batches of an epoch ({computed.batches:,}) but"
+            f" still divides their gradients by {accumulate}"
         )
 
 

@@ -157,9 +157,8 @@ def _data(
         source = "data.generate will create" if generated else "assuming"
         crops = generated or NOMINAL_CROPS
         reason = str(error).partition(";")[0]
-        notes.append(
-            f"{reason}: {source} {plural(crops, 'train crop')} of {plural(len(names), 'label')}, no class table"
-        )
+        counts = f"{plural(crops, 'train crop')} of {plural(len(names), 'label')}"
+        notes.append(f"{reason}: {source} {counts}, no class table")
         return None, tuple(names), crops, generated is None
 
 

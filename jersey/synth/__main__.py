@@ -64,9 +64,8 @@ def main() -> None:
     illegible = f", plus {100 * flags['illegible']:g} % illegible crops" if flags["illegible"] else ""
     side = flags["size_px"]
     size = f"{side} x {side} pixels" if flags["style"] == "back" else f"up to {side} pixels"
-    print(
-        f"{out} {'contains' if is_new else 'already contains'} {counts} of {plural(len(numbers), 'number')}{illegible}, {size}"
-    )
+    contains = "contains" if is_new else "already contains"
+    print(f"{out} {contains} {counts} of {plural(len(numbers), 'number')}{illegible}, {size}")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_a_model_is_not_replaced_by_one_of_other_labels_and_the_advised_file_is_
     (sentence,) = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2
     assert "is a model of 101 labels, and" in sentence
-    assert "has 5 labels" in sentence
+    assert "the 5 labels of " in sentence
     assert out.read_bytes() == READER.read_bytes()
     monkeypatch.setattr(sys, "argv", ["package_reader", str(run), sentence.rpartition(" ")[2]])
     package_reader.main()

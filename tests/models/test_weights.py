@@ -22,6 +22,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.model_file import with_checksum
 from jersey.export.export_module import ExportModule, ExportSettings
+from jersey.export.float16_weights import write_float16_weights
 from jersey.export.onnx_file import write_onnx
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models import weight_files
@@ -97,6 +98,20 @@ def test_an_exported_file_is_unfolded_to_the_same_network(network: Network, expo
     kernel, copied = (each["backbone.layer1.0.conv2.weight"] for each in (own, other))
     torch.testing.assert_close(copied[2:], kernel[2:], atol=1e-5, rtol=1e-3)
     assert not copied[:2].any()  # batch normalization had removed them
+
+
+def test_logits_change_by_rounding_alone_from_a_network_to_its_file_and_back(tmp_path: Path) -> None:
+    """BUILD_NOTES.md names this test for the bounds; `pytest -s` prints the differences."""
+    torch.manual_seed(0)
+    network = resnet_classifier(labels=LABELS, weights=None, **SETTINGS)
+    for _ in range(3):
+        network.train()(IMAGES_BCHW)
+    exported = export(network.eval(), tmp_path / "model.onnx")
+    write_float16_weights(exported, tmp_path / "float16.onnx")
+    for file, bound in ((exported, 1e-5), (tmp_path / "float16.onnx", 0.02)):
+        difference = (logits(load(file)) - logits(network)).abs().max().item()
+        print(f"{file.name}: {difference:.1e}")
+        assert difference < bound
 
 
 @pytest.mark.slow

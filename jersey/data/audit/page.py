@@ -31,7 +31,8 @@ def review_page(audit: Audit) -> str:
     title = f"Labels to review in {escape_control(str(audit.root))}"
     images = len({row.image for row in audit.rows})
     found = [finding for finding in audit.findings if finding.score is not None]
-    lead = f"{plural(len(found), 'suspicious finding')} in {plural(images, 'image')}. The most suspicious come first in each section."
+    count = f"{plural(len(found), 'suspicious finding')} in {plural(images, 'image')}"
+    lead = f"{count}. The most suspicious come first in each section."
     return html_page(title, "\n".join([f'<p class="lead">{escape(lead)}</p>', *_sections(audit)]), style=_STYLE)
 
 

@@ -101,16 +101,17 @@ def test_an_exported_file_is_unfolded_to_the_same_network(network: Network, expo
 
 
 def test_logits_change_by_rounding_alone_from_a_network_to_its_file_and_back(tmp_path: Path) -> None:
-    """BUILD_NOTES.md names this test for the bounds; `pytest -s` prints the differences."""
+    """BUILD_NOTES.md names this test for its bounds; `pytest -s` prints the differences."""
     torch.manual_seed(0)
     network = resnet_classifier(labels=LABELS, weights=None, **SETTINGS)
     for _ in range(3):
         network.train()(IMAGES_BCHW)
     exported = export(network.eval(), tmp_path / "model.onnx")
     write_float16_weights(exported, tmp_path / "float16.onnx")
-    for file, bound in ((exported, 1e-5), (tmp_path / "float16.onnx", 0.02)):
-        difference = (logits(load(file)) - logits(network)).abs().max().item()
-        print(f"{file.name}: {difference:.1e}")
+    expected_BK = logits(network)
+    for file, bound in ((exported, 1e-5), (tmp_path / "float16.onnx", 5e-3)):
+        difference = ((logits(load(file)) - expected_BK).abs().max() / expected_BK.abs().max()).item()
+        print(f"{file.name}: {difference:.1e} of the largest logit")
         assert difference < bound
 
 

@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import Logger
 
 from jersey.core.atomic import write_text
 from jersey.core.distributed import barrier, rank, rank_zero_first, world_size
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.labels import Labels
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
@@ -101,10 +101,19 @@ class Experiment:
         started_s, commit = time.monotonic(), record_start(folder.path)
         data = self.read_data()
         audit(data, folder, review(data.splits))
-        tracker = _tracker(folder, data.labels, commit, aim_repo=aim_repo, flat_config=flat_config)
-        with tracker.outcome():
-            loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker]
-            state = self.prepare(folder, data, loggers=loggers, commit=commit, started_s=started_s)
+        tracker = AimTracker(
+            repo=aim_repo,
+            experiment=folder.experiment,
+            run_name=folder.name,
+            hash_file=folder.path / "aim_hash",
+            commit=commit,
+        )
+        loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker]
+        state = self.prepare(folder, data, loggers=loggers, commit=commit, started_s=started_s)
+        with tracker.outcome():  # from here on, as a run that cannot start is not one in Aim
+            tracker.log_metadata("config", nested(flat_config))
+            labels = data.labels
+            tracker.log_metadata("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
             fit(state)
             tested = test(state)
             exported = export(state, tested)
@@ -136,6 +145,13 @@ class Experiment:
         is_resumed = folder.stage != "fit" or any(path.exists() for path in folder.last_checkpoints)
         with skip_weights() if is_resumed else nullcontext():
             module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        if (size_px := module.network.pretrained_size_px) not in (None, data.size_px):
+            was, now = ("({},{})".format(*each) for each in (size_px, data.size_px))
+            log.warning(
+                "the initial weights are those of a network for data.size_px=%s, and data.size_px=%s changes what they "
+                "see; set data.size_px=%s, or check that training recovers their accuracy",
+                *(was, now, was),
+            )
         trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
         return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
 
@@ -214,7 +230,7 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
     for finding in findings[:MAX_WARNINGS]:
         log.warning("%s", finding)
     if len(findings) > MAX_WARNINGS:
-        log.warning("%d more findings are in %s", len(findings) - MAX_WARNINGS, folder.path / "audit.txt")
+        log.warning("see %s for %s", folder.path / "audit.txt", plural(len(findings) - MAX_WARNINGS, "more finding"))
     for remark in remarks:
         log.warning("%s", remark)
 
@@ -288,16 +304,6 @@ def _summary(state: RunContext, tested: TestResult) -> dict[str, str]:
         "commit": state.commit,
         "minutes": f"{(time.monotonic() - state.started_s) / 60:.1f}",
     }
-
-
-def _tracker(
-    folder: RunFolder, labels: Labels, commit: str, *, aim_repo: Path, flat_config: Mapping[str, Any]
-) -> AimTracker:
-    experiment, hash_file = folder.experiment, folder.path / "aim_hash"
-    tracker = AimTracker(repo=aim_repo, experiment=experiment, run_name=folder.name, hash_file=hash_file, commit=commit)
-    tracker.log_metadata("config", nested(flat_config))
-    tracker.log_metadata("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
-    return tracker
 
 
 def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:

@@ -130,12 +130,13 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
         _require_this_version(Path(workdir, name, run_name))
     with signals.handle_signals(), process_group():
         folder = open_run(Path(workdir), name, run_name, config_files=config_files(name, config))
-        fdl.build(config).run(
-            folder,
-            aim_repo=Path(workdir, ".aim"),
-            flat_config=configs.flatten(config),
-            review=lambda splits: findings(effects(config, splits)),
-        )
+        with folder.removed_on_failed_start():
+            fdl.build(config).run(
+                folder,
+                aim_repo=Path(workdir, ".aim"),
+                flat_config=configs.flatten(config),
+                review=lambda splits: findings(effects(config, splits)),
+            )
 
 
 def _require_this_version(folder: Path) -> None:

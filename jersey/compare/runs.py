@@ -101,7 +101,7 @@ def require_comparable(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> No
     seen: set[Path] = set()
     for run in (*a, *b):
         if run.folder.resolve() in seen:
-            raise UserError(f"the run {run.folder} is named twice; name each run once, on one side")
+            raise UserError(f"the run {run.folder} is named twice; leave one of them out")
         seen.add(run.folder.resolve())
     for run in (*a, *b)[1:]:
         if difference := _difference(a[0].crops, run.crops):

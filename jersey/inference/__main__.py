@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.inference.decision import Prediction
 from jersey.inference.draft_labels import check_target, write_draft
 from jersey.inference.predictor import Predictor
@@ -29,6 +29,9 @@ from jersey.inference.rows import PredictionRow, error_row, prediction_row, row_
 from jersey.inference.sources import Item, items_of
 
 T = TypeVar("T")
+
+DRAFT_PRECISION = 0.95
+"""The default of `--min_precision` for draft labels: without it, an illegible crop would get a number at random."""
 
 
 def parse_flags() -> argparse.Namespace:
@@ -50,6 +53,8 @@ def parse_flags() -> argparse.Namespace:
         parser.error(f"there is no PATH after {flags.model}; add images to read, such as crops/")
     if flags.annotations and (flags.tracklets or flags.format != "jsonl"):
         parser.error("--annotations writes one JSON row per crop; leave --tracklets and --format out")
+    if flags.annotations and flags.min_precision is None:
+        flags.min_precision = DRAFT_PRECISION
     return flags
 
 
@@ -68,7 +73,7 @@ def _add_options(add: Callable[..., argparse.Action]) -> None:
         type=float,
         metavar="P",
         help="abstain below the confidence for this precision on validation crops, such as 0.95, 0.98 or 0.99 "
-        "(default: never abstain)",
+        "(default: 0.95 with --annotations, otherwise 0, which never abstains)",
     )
     add("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
     add(
@@ -96,7 +101,7 @@ def main() -> int:
     shows_rows = sys.stdout.isatty() and not flags.annotations
     bar = partial(tqdm, total=total, unit="image", disable=shows_rows or None)
     if flags.annotations:
-        return _write_annotations(flags.annotations, _paired(bar(items), predictor.predict_all))
+        return _write_annotations(flags, _paired(bar(items), predictor.predict_all))
     if flags.tracklets:
         listed = list(items)
         remaining = Counter(item.tracklet for item in listed)
@@ -130,13 +135,14 @@ def _predictor(flags: argparse.Namespace) -> Predictor:
     )
 
 
-def _write_annotations(path: Path, predictions: Iterator[tuple[Item, Prediction | UserError]]) -> int:
+def _write_annotations(flags: argparse.Namespace, predictions: Iterator[tuple[Item, Prediction | UserError]]) -> int:
     """Writes draft labels, prints their number and the errors, and returns the exit code."""
-    counts = write_draft(path, predictions)
+    counts = write_draft(flags.annotations, predictions)
     for sentence in counts.errors:
         print(f"error: {sentence}", file=sys.stderr)
-    abstentions = f"{counts.abstentions:,} of them with an empty suffix, as the predictor abstained"
-    print(f"{path}: {counts.rows:,} rows, {abstentions}; {len(counts.errors):,} images could not be read")
+    rows = f"{plural(counts.rows, 'row')} with --min_precision={flags.min_precision:g}"
+    abstentions = f"{counts.abstentions:,} of them with an empty suffix"
+    print(f"{flags.annotations}: {rows}, {abstentions}; {plural(len(counts.errors), 'image')} could not be read")
     return 1 if counts.errors else 0
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.model_file import READER
 from jersey.data.files import images_below
 from jersey.inference.batching import Crop, SizeBuckets, decoded, pixels_of
@@ -34,7 +34,7 @@ class Predictor:
         providers: execution providers of onnxruntime, such as ["cuda"]; None for the GPU if there is one.
         batch_size: max number of crops, all of one size, per call of onnxruntime.
         min_precision: 0.95, 0.98 or 0.99; the predictor abstains below the confidence that reached this precision on
-            the validation crops. With None it never abstains for this reason.
+            the validation crops. With None or 0 it never abstains for this reason.
         roster: numbers that may occur, see `jersey.inference.decision`; None for any.
         top_k: number of likeliest numbers in a prediction.
         open_vocabulary: whether to predict numbers that the network was not trained on; needs a compositional head.
@@ -62,7 +62,7 @@ class Predictor:
         threads: int | None = None,
     ) -> None:
         if batch_size < 1:
-            raise UserError(f"batch_size={batch_size} holds no crop; set it to 1 or more")
+            raise UserError(f"batch_size={batch_size} is too small; set batch_size, or --batch_size, to 1 or more")
         path = READER if path is None else Path(path)
         self.model = OnnxModel(path, threads=threads, providers=resolve_providers(providers))
         if self.model.is_static:
@@ -117,7 +117,7 @@ class Predictor:
         frames = [each for each in found if not isinstance(each, UserError)]
         if not frames:
             reason = f", the first for this reason: {found[0]}" if found else ""
-            raise UserError(f"none of the {len(found)} crops of the tracklet could be read{reason}")
+            raise UserError(f"none of {plural(len(found), 'crop')} of the tracklet could be read{reason}")
         return self.predict_pooled(np.stack(frames))
 
     def probabilities(self, crops: Iterable[Crop | UserError]) -> Iterator[np.ndarray | UserError]:

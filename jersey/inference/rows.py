@@ -15,6 +15,7 @@ from jersey.inference.decision import Prediction
 
 DIGITS = 6  # decimals of a probability, about the precision of float32
 WIDTH = 11  # the width of a column of the table, which holds "confidence" and a space
+ORIGIN = ("model_sha256", "jersey_version")  # columns of the model and the program, except in a table for a terminal
 PredictionRow = dict[str, Any]
 
 
@@ -51,7 +52,8 @@ def row_format(
     """
     identity = ["tracklet", "image", "frames"] if tracklets else ["image"]
     if name == "csv":
-        columns = [*identity, "number", "confidence", *(["unseen"] if is_open_vocabulary else []), "top_k", "error"]
+        unseen = ["unseen"] if is_open_vocabulary else []
+        columns = [*identity, "number", "confidence", *unseen, "top_k", "error", *ORIGIN]
         return csv_line(columns), partial(as_csv, columns=columns)
     if name == "table":
         names = [column for column in ("frames", "tracklet", "image") if column in identity]

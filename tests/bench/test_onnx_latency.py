@@ -42,8 +42,9 @@ def test_every_candidate_is_timed_at_every_batch_size() -> None:
     settings = ExportSettings(labels=labels, size_px=(32, 32), resize_mode="stretch")
     by_batch = times_of(ExportModule(network, settings), {1: 2, 3: 4})
     assert list(by_batch) == [1, 3]
-    names = {"torch", "onnx", "onnx, no resize", "fp16", "int8", "predictor", "predictor, files"}
-    names.add("predictor, one by one")
+    names = {"torch", "onnx", "onnx, no resize", "fp16", "int8", "predictor", "predictor, files"} | {
+        "predictor, one by one"
+    }
     assert all(set(times_s) == names for times_s in by_batch.values())
     assert {len(values) for values in by_batch[3].values()} == {4}
     assert all(value > 0 for times_s in by_batch.values() for values in times_s.values() for value in values)

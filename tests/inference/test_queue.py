@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers.pages import program
 from helpers.planted_model import LABELS, crop_of, file_of, planted_model
 
 from jersey.inference import PredictionQueue, Predictor, UserError
@@ -104,3 +107,20 @@ def test_a_defect_reaches_every_caller_and_the_queue_closes(
                 future.result(PATIENCE_S)
         with pytest.raises(UserError, match="closed"):
             queue.submit(crop_of("10"))
+
+
+def test_the_program_of_the_page_reads_the_players_of_several_cameras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted_model(tmp_path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+
+    def camera(left: str, right: str) -> Iterator[np.ndarray]:
+        for _ in range(3):
+            yield np.hstack([crop_of(left), crop_of(right)])[..., ::-1]
+
+    names: dict[str, Any] = {}
+    exec(program("PredictionQueue"), names)
+    players = [(0, 0, 6, 4), (6, 0, 6, 4)]
+    asyncio.run(names["main"]([camera("10", "00"), camera("23", "01")], lambda frame: players))
+    assert sorted(capsys.readouterr().out.splitlines()) == ["10 00"] * 3 + ["23 01"] * 3

@@ -20,12 +20,11 @@ from typing import TextIO, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from jersey import __version__
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.inference.decision import Prediction
 from jersey.inference.draft_labels import check_target, write_draft
 from jersey.inference.predictor import Predictor
-from jersey.inference.rows import ORIGIN, PredictionRow, error_row, prediction_row, row_format
+from jersey.inference.rows import ORIGIN, PredictionRow, error_row, jersey_version, prediction_row, row_format
 from jersey.inference.sources import Item, items_of
 
 T = TypeVar("T")
@@ -85,7 +84,7 @@ def _add_options(add: Callable[..., argparse.Action]) -> None:
     )
     add("--batch_size", type=int, default=64, metavar="N", help="max crops per batch, such as 1 (default: 64)")
     add("--provider", metavar="NAME", help="such as cpu, cuda or tensorrt (default: the GPU if there is one)")
-    add("--version", action="version", version=f"jersey {__version__}")
+    add("--version", action="version", version=f"jersey {jersey_version()}")
 
 
 def main() -> int:
@@ -113,7 +112,7 @@ def main() -> int:
     header, line_of = row_format(
         flags.format, is_open_vocabulary=flags.open_vocabulary, tracklets=flags.tracklets, top_k=flags.top_k
     )
-    origin = dict(zip(ORIGIN, (predictor.model.sha256, __version__), strict=True))
+    origin = dict(zip(ORIGIN, (predictor.model.sha256, jersey_version()), strict=True))
     count = errors = 0
     for row in rows:
         if header and not count:

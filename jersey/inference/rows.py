@@ -7,6 +7,7 @@ every format, because "00" is not 0.
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from typing import Any
 
 from jersey.core.errors import UserError, escape_control
@@ -33,6 +34,14 @@ def prediction_row(prediction: Prediction, *, is_open_vocabulary: bool, **names:
 def error_row(error: UserError, **names: str | int) -> PredictionRow:
     """Returns the row of a crop or tracklet that could not be read."""
     return {**_escaped(names), "error": str(error)}
+
+
+def jersey_version() -> str:
+    """Returns the version of jersey, which a checkout on the Python path that is not installed lacks."""
+    try:
+        return metadata.version("jersey")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _escaped(names: dict[str, str | int]) -> PredictionRow:

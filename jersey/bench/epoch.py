@@ -16,7 +16,10 @@ timm read no other layout.
 
 Several networks and sizes are compared in a table with one row each, for example on a machine with a GPU:
 
-    python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --set=batch_size=256 --batches=50
+    python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --batch_sizes 256 --batches=50
+
+A line of JSON follows each row, so that an interrupted benchmark loses only the row that it measured. A combination
+that does not fit into the memory of the GPU is left out of the table.
 
 `busy` is the fraction of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`). `GB` is the
 peak GPU memory in them, including the networks of the baselines.
@@ -26,6 +29,7 @@ Shapes: B batch, H W size.
 
 import copy
 import itertools
+import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -242,34 +246,46 @@ def bench(
     changes: list[str],
     architectures: tuple[str, ...] = (),
     px: tuple[int, ...] = (),
+    batch_sizes: tuple[int, ...] = (),
     rounds: int = 4,
     batches: int = 8,
 ) -> dict[str, Any]:
-    """Prints two tables per network and size; after the second and each later one, also a table of all so far.
+    """Prints two tables per combination; after the second and each later one, also a table of all so far.
 
     Args:
         folder: run folder to repeat, such as runs/quickstart/20261121-101500.
         changes: change of its config, such as data.batch_size=64; may be given several times.
         architectures: networks to compare, such as resnet18 resnet50; by default the run's own.
         px: sides of the network's input in pixels, such as 64 128; by default the run's own size.
+        batch_sizes: numbers of crops per training step, such as 256 1024; by default the run's own.
         rounds: number of timed epochs after one of warm-up, such as 4.
         batches: number of batches per epoch, such as 50.
     """
     if rounds < 2 or batches < 1:
         raise UserError("--rounds must be at least 2, and --batches at least 1")
+    batch = [[f"data.batch_size={each}"] for each in batch_sizes] or [[]]
     networks = [[f"module.network.architecture={each}"] for each in architectures] or [[]]
     sizes = [[f"data.size_px=({each}, {each})"] for each in px] or [[]]
+    combinations = [[*first, *second, *third] for first, second, third in itertools.product(batch, networks, sizes)]
     rows: list[dict[str, Any]] = []
-    for network, size in itertools.product(networks, sizes):
-        measured = measure(folder, [*changes, *network, *size], rounds=rounds, batches=batches)
+    for combination in combinations:
+        try:
+            measured = measure(folder, [*changes, *combination], rounds=rounds, batches=batches)
+        except torch.OutOfMemoryError:
+            if len(combinations) == 1:
+                raise
+            print(json.dumps({"changes": combination, "error": "the GPU is out of memory"}), flush=True)
+            continue
         crops = measured.crops
         speeds = {
             title: harness.print_speeds(f"\n{title}, {crops} crops", times_s, baseline="bare step", crops=crops)
             for title, times_s in measured.times_s.items()
         }
-        rows.append({"changes": [*network, *size], **row(measured), **speeds})
+        rows.append({"changes": combination, **row(measured), **speeds})
         if len(rows) > 1:
             print(f"\n{grid(rows)}", flush=True)
+        if len(combinations) > 1:
+            print(json.dumps(rows[-1]), flush=True)
     return {"batches": batches, "rows": rows}
 
 

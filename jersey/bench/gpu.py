@@ -13,10 +13,10 @@ saves its state, and is killed some seconds later.
 - inference: `jersey.bench.onnx_latency` with large batches, in which the GPU is compared with the CPU;
 - reader: pretraining of the reader, on as many crops as can be generated in a third of the part's time.
 
-`OUT/results.json` and `OUT/results.md` are rewritten after each part. `OUT` also receives the log of each part with the
-seconds since its start, the report and the curves of the runs, and the weights of the reader in parts of at most 16 MiB
-that `cat` joins. Crops and run folders are in a temporary folder. Without a GPU, every part runs on the CPU at a toy
-size, and the tests are only collected.
+`OUT/results.json` and `OUT/results.md` are rewritten after each part. `OUT` also receives the log of each part, the
+report and the metrics of the runs, and the weights of the reader in parts of at most 16 MiB, which `cat` joins. Crops
+and run folders are in a temporary folder. Without a GPU, every part runs on the CPU at a toy size, and the tests are
+only collected.
 """
 
 import importlib.metadata
@@ -29,14 +29,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -131,7 +130,17 @@ class Part:
 def _test_command(setting: Setting, _: float) -> list[str]:
     tests = [file for file in sorted((CHECKOUT / "tests").rglob("test_*.py")) if "mark.gpu" in file.read_text("utf-8")]
     files = [str(file.relative_to(CHECKOUT)) for file in tests]  # others may import packages that are missing
-    options = ["-o", "addopts=", "-p", "no:cacheprovider", "-m", "gpu", "-v", *["--collect-only"] * setting.is_toy]
+    options = [
+        "-o",
+        "addopts=",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "gpu",
+        "-v",
+        "--durations=10",
+        *["--collect-only"] * setting.is_toy,
+    ]
     return ["-m", "pytest", *options, *files]
 
 
@@ -185,8 +194,8 @@ def _epoch_command(setting: Setting, _: float) -> list[str]:
 
 
 def _epoch_results(_: Setting, ended: Ended) -> dict[str, Any]:
-    lines = [json.loads(line) for line in ended.lines if line.startswith('{"changes')]
-    return {"rows": lines}
+    rows = [json.loads(line) for line in ended.lines if line.startswith('{"changes')]
+    return {"rows": [row | {"changes": ", ".join(row["changes"])} for row in rows]}
 
 
 def _latency_command(setting: Setting, _: float) -> list[str]:
@@ -287,62 +296,45 @@ def run_limited(arguments: list[str], log: Path, limit_s: float) -> Ended:
 
     Args:
         arguments: arguments of Python.
-        log: file for its output, each line after the seconds since the start.
+        log: file for its output.
         limit_s: time limit in seconds; SIGTERM is sent up to `GRACE_S` before it.
     """
-    started_s, lines = time.time(), list[str]()
-    command, environment = [sys.executable, *arguments], os.environ | {"PYTHONUNBUFFERED": "1"}
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, **pipes)
-    reader = threading.Thread(target=_copy_lines, args=(process.stdout, lines, log), daemon=True)
-    reader.start()
+    started_s, grace_s = time.time(), min(GRACE_S, limit_s / 2)
+    with log.open("w", encoding="utf-8") as output:
+        settings: dict[str, Any] = {"cwd": CHECKOUT, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
+        settings |= {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
+        process = subprocess.Popen([sys.executable, *arguments], **settings)
     try:
-        code = process.wait(max(limit_s - GRACE_S, limit_s / 2))
-        status = "ok" if code == 0 else f"failed with exit code {code}"
+        code = process.wait(limit_s - grace_s)
+        status = f"failed with exit code {code}" if code else "ok"
     except subprocess.TimeoutExpired:
         status = "timed out"
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(min(GRACE_S, limit_s / 2))
+            process.wait(grace_s)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    reader.join(GRACE_S)
+        process.wait()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return Ended(status, started_s, time.time() - started_s, lines)
-
-
-def _copy_lines(output: IO[str], lines: list[str], log: Path) -> None:
-    started_s = time.monotonic()
-    with log.open("w", encoding="utf-8") as file:
-        for line in output:
-            lines.append(line.rstrip("\n"))
-            file.write(f"{time.monotonic() - started_s:7.1f}  {line}")
-            file.flush()
 
 
 def as_markdown(found: dict[str, Any]) -> str:
     """Returns the results as a page: one table of all parts, and a section for each."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    summary = [("part", "status", "seconds", "limit in s")]
-    summary += [
-        (name, *(str(part[key]) for key in ("status", "seconds", "limit_s"))) for name, part in found["parts"].items()
-    ]
     lines = [f"{found['machine']}, {os.cpu_count()} CPU cores, {versions}, commit {found['commit']}.", ""]
-    lines += markdown_table(summary)
+    columns = ("status", "seconds", "limit_s")
+    parts = [[name, *(str(part[column]) for column in columns)] for name, part in found["parts"].items()]
+    lines += markdown_table([["part", *columns], *parts])
     for name, part in found["parts"].items():
-        values = [
-            (key, str(value))
-            for key, value in part.items()
-            if key not in ("rows", "log", "status", "seconds", "limit_s")
-        ]
-        lines += ["", f"## {name}", ""]
-        lines += markdown_table([("result", "value"), *values]) if values else []
+        values = [(key, str(value)) for key, value in part.items() if key not in (*columns, "rows", "log")]
+        lines += ["", f"## {name}", "", *(markdown_table([("result", "value"), *values]) if values else [])]
         if rows := part.get("rows"):
-            columns = [key for key, value in rows[0].items() if not isinstance(value, dict)]
-            lines += markdown_table([columns, *([str(row.get(key, "-")) for key in columns] for row in rows)])
-        if part["status"] != "ok":
-            lines += ["", "```text", *part["log"], "```"]
+            keys = [key for key, value in rows[0].items() if not isinstance(value, dict)]
+            lines += markdown_table([keys, *([str(row.get(key) or "-") for key in keys] for row in rows)])
+        if log := part.get("log"):
+            lines += ["", "```text", *log, "```"]
     return "\n".join(lines) + "\n"
 
 

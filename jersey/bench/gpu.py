@@ -55,7 +55,7 @@ LOG_LINES = 20  # of a part that failed, in the results
 GRACE_S = 15.0  # from SIGTERM to SIGKILL
 CROPS_PER_CORE_S = 25  # generated and decoded by each core of the machine in BUILD_NOTES.md
 WEIGHTS_BYTES = 16 * 2**20  # of each part of the weights
-PACKAGES = ("torch", "torchvision", "numpy", "lightning", "onnxruntime", "timm")
+PACKAGES = ("torchvision", "numpy", "lightning", "onnxruntime", "timm")
 OUTCOMES = re.compile(r"^(\S+::.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b")
 # The stages of a run, each with the file that is written at its end.
 STAGES = {
@@ -130,18 +130,8 @@ class Part:
 def _test_command(setting: Setting, _: float) -> list[str]:
     tests = [file for file in sorted((CHECKOUT / "tests").rglob("test_*.py")) if "mark.gpu" in file.read_text("utf-8")]
     files = [str(file.relative_to(CHECKOUT)) for file in tests]  # others may import packages that are missing
-    options = [
-        "-o",
-        "addopts=",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "gpu",
-        "-v",
-        "--durations=10",
-        *["--collect-only"] * setting.is_toy,
-    ]
-    return ["-m", "pytest", *options, *files]
+    options = ["-o", "addopts=", "-p", "no:cacheprovider", "-m", "gpu", "-v", "--durations=10"]
+    return ["-m", "pytest", *options, *["--collect-only"] * setting.is_toy, *files]
 
 
 def _test_results(_: Setting, ended: Ended) -> dict[str, Any]:
@@ -215,12 +205,12 @@ def _latency_results(_: Setting, ended: Ended) -> dict[str, Any]:
 
 def _reader_command(setting: Setting, limit_s: float) -> list[str]:
     crops, others = int(limit_s / 3 * CROPS_PER_CORE_S * (os.cpu_count() or 1)), 1010
-    changes = ["data.generate.numbers=('7', '23')"] if setting.is_toy else []
+    changes = [f"data.root={setting.work / 'reader'}"]
     if setting.is_toy:
         crops, others = 24, 12
+        changes.append("data.generate.numbers=('7', '23')")
     counts = {"train": crops, "val": others, "test": others}
-    changes += [f"data.generate.{split}={count}" for split, count in counts.items()]
-    return _launch(setting, "reader", [f"data.root={setting.work / 'reader'}", *changes])
+    return _launch(setting, "reader", [*changes, *(f"data.generate.{name}={n}" for name, n in counts.items())])
 
 
 def _reader_results(setting: Setting, ended: Ended) -> dict[str, Any]:
@@ -236,11 +226,11 @@ def _reader_results(setting: Setting, ended: Ended) -> dict[str, Any]:
 
 
 PARTS = {
-    "tests": Part(70, _test_command, _test_results),
-    "run": Part(130, _run_command, _run_results),
-    "speed": Part(150, _epoch_command, _epoch_results),
+    "tests": Part(100, _test_command, _test_results),
+    "run": Part(160, _run_command, _run_results),
+    "speed": Part(120, _epoch_command, _epoch_results),
     "inference": Part(30, _latency_command, _latency_results),
-    "reader": Part(90, _reader_command, _reader_results),
+    "reader": Part(60, _reader_command, _reader_results),
 }
 
 
@@ -260,8 +250,9 @@ def measure(folder: Path, parts: tuple[str, ...] = tuple(PARTS), limit_s: float 
     deadline_s = time.monotonic() + limit_s
     setting = Setting(folder.resolve(), harness.workdir(), is_toy=not torch.cuda.is_available())
     setting.out.mkdir(parents=True, exist_ok=True)
-    commit = record_start(setting.out)
-    found: dict[str, Any] = {"machine": harness.machine(), "versions": _versions(), "commit": commit, "parts": {}}
+    versions = {each.name: each.version for each in importlib.metadata.distributions() if each.name in PACKAGES}
+    found: dict[str, Any] = {"machine": f"{harness.machine()}, {os.cpu_count()} CPU cores", "versions": versions}
+    found |= {"python": platform.python_version(), "commit": record_start(setting.out), "parts": {}}
     with handle_signals():  # so that the process of a part is ended with this one
         for index, name in enumerate(parts):
             part, weights = PARTS[name], [PARTS[each].weight for each in parts[index:]]
@@ -274,14 +265,6 @@ def measure(folder: Path, parts: tuple[str, ...] = tuple(PARTS), limit_s: float 
             write_text(setting.out / "results.json", json.dumps(found, indent=2) + "\n")
             write_text(setting.out / "results.md", as_markdown(found))
     return {**found, "passed": all(part["status"] == "ok" for part in found["parts"].values())}
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions
 
 
 def _results(part: Part, setting: Setting, ended: Ended) -> dict[str, Any]:
@@ -322,8 +305,8 @@ def run_limited(arguments: list[str], log: Path, limit_s: float) -> Ended:
 
 def as_markdown(found: dict[str, Any]) -> str:
     """Returns the results as a page: one table of all parts, and a section for each."""
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    lines = [f"{found['machine']}, {os.cpu_count()} CPU cores, {versions}, commit {found['commit']}.", ""]
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(found["versions"].items()))
+    lines = [f"{found['machine']}, Python {found['python']}, {versions}, commit {found['commit']}.", ""]
     columns = ("status", "seconds", "limit_s")
     parts = [[name, *(str(part[column]) for column in columns)] for name, part in found["parts"].items()]
     lines += markdown_table([["part", *columns], *parts])
@@ -331,7 +314,7 @@ def as_markdown(found: dict[str, Any]) -> str:
         values = [(key, str(value)) for key, value in part.items() if key not in (*columns, "rows", "log")]
         lines += ["", f"## {name}", "", *(markdown_table([("result", "value"), *values]) if values else [])]
         if rows := part.get("rows"):
-            keys = [key for key, value in rows[0].items() if not isinstance(value, dict)]
+            keys = [*dict.fromkeys(key for row in rows for key in row if not isinstance(row[key], dict))]
             lines += markdown_table([keys, *([str(row.get(key) or "-") for key in keys] for row in rows)])
         if log := part.get("log"):
             lines += ["", "```text", *log, "```"]

@@ -284,8 +284,7 @@ def bench(
         rows.append({"changes": combination, **row(measured), **speeds})
         if len(rows) > 1:
             print(f"\n{grid(rows)}", flush=True)
-        if len(combinations) > 1:
-            print(json.dumps(rows[-1]), flush=True)
+        print(json.dumps(rows[-1]), flush=True)
     return {"batches": batches, "rows": rows}
 
 

@@ -178,7 +178,7 @@ def _run_results(setting: Setting, ended: Ended, experiment: str = "quickstart")
 def _epoch_command(setting: Setting, _: float) -> list[str]:
     sizes = "--architectures resnet18 resnet50 --px 64 128 224 --batch_sizes 256 1024 --rounds=3 --batches=5"
     if setting.is_toy:
-        sizes = "--px 24 32 --batch_sizes 8 --rounds=2 --batches=1"
+        sizes = "--px 24 --batch_sizes 8 --rounds=2 --batches=1"
     changes = [f"--set={change}" for change in _crops(setting)]
     return ["-c", TIME_EPOCHS, str(setting.work / "epochs"), *sizes.split(), *changes]
 

@@ -1,11 +1,13 @@
 """The benchmarks of epochs and starts repeat their run and time all of their candidates."""
 
+import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import fiddle as fdl
 import pytest
+import torch
 from helpers.run_folders import config_folder
 
 import experiments  # noqa: F401  # its import registers them
@@ -66,3 +68,26 @@ def test_speeds_are_ratios_of_training_times_of_the_same_round() -> None:
     assert header.split()[-2:] == ["busy", "GB"]
     assert line.split()[2:4] == ["100", "0.500"]
     assert line.split()[-3:] == ["-", "0.988", "-"]
+
+
+def test_combinations_that_do_not_fit_are_left_out_and_rows_are_also_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(_: Path, changes: list[str], **settings: int) -> epoch.EpochTimes:
+        if changes == ["lr=1", "data.batch_size=1024", "data.size_px=(64, 64)"]:
+            raise torch.OutOfMemoryError
+        return epoch.EpochTimes(times_s={"training": TIMES_S, "epoch": TIMES_S}, crops=300, busy=None, gpu_gb=None)
+
+    monkeypatch.setattr(epoch, "measure", measure)
+    rows = epoch.bench(tmp_path, ["lr=1"], px=(32, 64), batch_sizes=(256, 1024))["rows"]
+    assert [row["changes"] for row in rows] == [
+        ["data.batch_size=256", "data.size_px=(32, 32)"],
+        ["data.batch_size=256", "data.size_px=(64, 64)"],
+        ["data.batch_size=1024", "data.size_px=(32, 32)"],
+    ]
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    *measured, skipped = printed
+    assert measured == rows
+    assert "out of memory" in skipped["error"]
+    with pytest.raises(torch.OutOfMemoryError):  # of a single combination
+        epoch.bench(tmp_path, ["lr=1"], px=(64,), batch_sizes=(1024,))

@@ -24,6 +24,7 @@ from jersey.core.atomic import write_text
 from jersey.core.distributed import barrier, rank, rank_zero_first, world_size
 from jersey.core.errors import UserError, plural
 from jersey.core.labels import Labels
+from jersey.core.timing import StageTimes
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
@@ -98,9 +99,9 @@ class Experiment:
             fit(state)
             test(state)
             return
-        started_s, commit = time.monotonic(), record_start(folder.path)
-        data = self.read_data()
-        audit(data, folder, review(data.splits))
+        started_s, commit, timed = time.monotonic(), record_start(folder.path), StageTimes()
+        data = timed("data", self.read_data)
+        timed("audit", audit, data, folder, review(data.splits))
         tracker = AimTracker(
             repo=aim_repo,
             experiment=folder.experiment,
@@ -114,11 +115,12 @@ class Experiment:
             tracker.log_metadata("config", nested(flat_config))
             labels = data.labels
             tracker.log_metadata("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
-            fit(state)
-            tested = test(state)
-            exported = export(state, tested)
+            timed("fit", fit, state)
+            tested = timed("test", test, state)
+            exported = timed("export", export, state, tested)
             tracker.log_metadata("export", {"file": str(folder.onnx), **exported.summary})
-            report(state, tested, exported)
+            timed("report", report, state, tested, exported)
+        log.info("seconds by stage: %s", timed)
         folder.mark_stage("finished", best_epoch=tested.best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
 

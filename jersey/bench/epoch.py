@@ -21,8 +21,8 @@ Several networks and sizes are compared in a table with one row each, for exampl
 A line of JSON follows each row, so that an interrupted benchmark loses only the row that it measured. A combination
 that does not fit into the memory of the GPU is left out of the table.
 
-`busy` is the fraction of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`). `GB` is the
-peak GPU memory in them, including the networks of the baselines.
+`busy` is the fraction of jersey's epochs in which the GPU computed something, and `W` its mean power in watts (see
+`jersey.bench.gpu_load`). `GB` is the peak GPU memory in them, including the networks of the baselines.
 
 Shapes: B batch, H W size.
 """
@@ -44,7 +44,7 @@ from torch import Tensor, nn
 
 from jersey import config as configs
 from jersey.bench import harness
-from jersey.bench.gpu_load import GpuLoad
+from jersey.bench.gpu_load import GpuLoad, Load
 from jersey.bench.harness import Times
 from jersey.bench.reference_loaders import TrainBatches, reference_loaders
 from jersey.callbacks.base import data_of, module_of
@@ -193,13 +193,13 @@ class EpochTimes:
     Attributes:
         times_s: seconds of "training" and of the whole "epoch" by candidate, one value per round.
         crops: number of training crops per epoch.
-        busy: fraction of jersey's epochs in which the GPU was busy; None without a GPU.
+        load: mean load of the GPU in jersey's epochs.
         gpu_gb: peak GPU memory in jersey's epochs, including the networks of the baselines; None without a GPU.
     """
 
     times_s: dict[str, Times]
     crops: int
-    busy: float | None
+    load: Load
     gpu_gb: float | None
 
 
@@ -231,7 +231,7 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     return EpochTimes(
         times_s={title: _without_first(times_s) for title, times_s in between.times_s.items()},
         crops=batches * data.batch_size,
-        busy=load.mean(between.spans_s[1:]),
+        load=load.mean(between.spans_s[1:]),
         gpu_gb=between.peak_bytes / 1e9 if between.peak_bytes else None,
     )
 
@@ -295,14 +295,15 @@ def row(measured: EpochTimes) -> dict[str, Any]:
     return {
         "crops/s": round(measured.crops / statistics.median(jersey_s)),
         **{f"x {name}": str(speedup(times_s[name], jersey_s)) if name in times_s else None for name in BASELINES},
-        "busy": None if measured.busy is None else round(measured.busy, 3),
+        "busy": None if measured.load.busy is None else round(measured.load.busy, 3),
+        "W": None if measured.load.watts is None else round(measured.load.watts),
         "GB": None if measured.gpu_gb is None else round(measured.gpu_gb, 2),
     }
 
 
 def grid(rows: Sequence[dict[str, Any]]) -> str:
     """Formats one line per row, with a dash where a value was not measured."""
-    names = ["crops/s", *(name for name in rows[0] if name.startswith("x ")), "busy", "GB"]
+    names = ["crops/s", *(name for name in rows[0] if name.startswith("x ")), "busy", "W", "GB"]
     cells = [[" ".join(each["changes"]), *("-" if each[n] is None else str(each[n]) for n in names)] for each in rows]
     return "\n".join(format_table([["", *names], *cells]))
 

@@ -226,11 +226,11 @@ def _reader_results(setting: Setting, ended: Ended) -> dict[str, Any]:
 
 
 PARTS = {
-    "tests": Part(100, _test_command, _test_results),
-    "run": Part(160, _run_command, _run_results),
-    "speed": Part(120, _epoch_command, _epoch_results),
-    "inference": Part(30, _latency_command, _latency_results),
-    "reader": Part(60, _reader_command, _reader_results),
+    "tests": Part(130, _test_command, _test_results),
+    "run": Part(150, _run_command, _run_results),
+    "speed": Part(110, _epoch_command, _epoch_results),
+    "inference": Part(25, _latency_command, _latency_results),
+    "reader": Part(55, _reader_command, _reader_results),
 }
 
 

@@ -1,4 +1,7 @@
-"""Training on a GPU: precision, EMA weights, resumed and repeated runs, checkpoints, full memory, and DDP over NCCL."""
+"""Training on a GPU: precision, EMA weights, resumed and repeated runs, checkpoints, full memory, DDP, torch.compile.
+
+The tests with the parameter `accelerator` run on the CPU, too.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ import fiddle as fdl
 import lightning as L
 import pytest
 import torch
+from helpers.several_processes import PROCESSES, launched_side_by_side
 from helpers.small_run import (
     KillAt,
     Killed,
@@ -31,11 +35,16 @@ from jersey.experiment import fit
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.runs.folder import LAST_CHECKPOINT, open_run
 from jersey.training import trainer as trainers
+from jersey.training.module import JerseyModule
 from jersey.training.optimizers import sgd
 from jersey.training.trainer import precision_for
 
-pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore")]  # warnings: Lightning's advice
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
+on_gpu = pytest.mark.gpu
+on_cpu_and_gpu = pytest.mark.parametrize("accelerator", ["cpu", pytest.param("gpu", marks=on_gpu)])
 GPU = "gpu"
+DEVICES = {"cpu": "cpu", GPU: "cuda"}
+SGD = partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.01)  # AdamW would amplify rounding
 DETERMINISTIC: dict[str, Any] = {"accelerator": GPU, "deterministic": True}
 
 
@@ -64,6 +73,7 @@ class States(Callback):
         self.states.append(copy_of(pl_module))
 
 
+@on_gpu
 def test_training_is_in_the_precision_of_the_machine_and_validation_in_float32(
     data: JerseyDataModule, tmp_path: Path
 ) -> None:
@@ -77,12 +87,15 @@ def test_training_is_in_the_precision_of_the_machine_and_validation_in_float32(
     assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
+@pytest.mark.parametrize(
+    ("accelerator", "precision"),
+    [("cpu", "bf16-mixed"), *(pytest.param(GPU, each, marks=on_gpu) for each in ("32-true", "16-mixed", "bf16-mixed"))],
+)
 def test_run_killed_inside_an_epoch_ends_like_an_uninterrupted_one(
-    data: JerseyDataModule, tmp_path: Path, precision: str
+    data: JerseyDataModule, tmp_path: Path, accelerator: str, precision: str
 ) -> None:
     def run(name: str, *callbacks: Callback) -> dict[str, Any]:
-        settings = {"every_steps": 2, "precision": precision, **DETERMINISTIC}
+        settings = {"every_steps": 2, "precision": precision, "accelerator": accelerator, "deterministic": True}
         return fitted(tmp_path / name, data, small_module(data), EMA(decay=0.9), *callbacks, **settings)
 
     whole = run("whole")
@@ -94,6 +107,7 @@ def test_run_killed_inside_an_epoch_ends_like_an_uninterrupted_one(
     assert resumed.get("MixedPrecision") == whole.get("MixedPrecision")  # the loss scale
 
 
+@on_gpu
 def test_deterministic_runs_of_an_experiment_are_equal(shrink: Callable[[fdl.Buildable], None], tmp_path: Path) -> None:
     config = configs.get_experiment("resnet18_small")()
     shrink(config)
@@ -109,19 +123,23 @@ def test_deterministic_runs_of_an_experiment_are_equal(shrink: Callable[[fdl.Bui
     assert_same_training(*checkpoints)
 
 
-def test_ema_weights_are_on_the_gpu_and_match_their_definition(data: JerseyDataModule, tmp_path: Path) -> None:
+@on_cpu_and_gpu
+def test_ema_weights_are_on_the_device_and_match_their_definition(
+    data: JerseyDataModule, tmp_path: Path, accelerator: str
+) -> None:
     module, steps, ema = small_module(data), States(), EMA(decay=0.5, ramp=False)
     expected = copy_of(module)
-    last = fitted(tmp_path, data, module, steps, ema, accelerator=GPU, precision="32-true")
+    last = fitted(tmp_path, data, module, steps, ema, accelerator=accelerator, precision="32-true")
     for state in steps.states:
         for name, value in state.items():
             average = expected[name].to(value.device)
             expected[name] = average.lerp(value, 0.5) if value.is_floating_point() else value
-    assert {value.device.type for value in last["state_dict"].values()} == {"cuda"}
+    assert {value.device.type for value in last["state_dict"].values()} == {DEVICES[accelerator]}
     for name, value in last["state_dict"].items():
         torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=1e-5)
 
 
+@on_gpu
 def test_checkpoint_written_in_the_background_has_the_weights_of_its_step(tmp_path: Path) -> None:
     checkpoints, weights = BackgroundCheckpointIO(), torch.zeros(20_000_000, device="cuda")
     checkpoints.save_checkpoint({"weights": weights}, tmp_path / "last.ckpt")
@@ -131,6 +149,7 @@ def test_checkpoint_written_in_the_background_has_the_weights_of_its_step(tmp_pa
     assert not torch.load(tmp_path / "last.ckpt", weights_only=True)["weights"].any()
 
 
+@on_gpu
 def test_full_memory_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught, exit_on_user_error():
         torch.empty(2**50, dtype=torch.uint8, device="cuda")
@@ -139,6 +158,7 @@ def test_full_memory_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixtu
     assert line.startswith("error: the GPU is out of memory (Tried to allocate")
 
 
+@on_gpu
 def test_ddp_over_nccl_trains_like_one_process(
     data: JerseyDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,9 +172,8 @@ def test_ddp_over_nccl_trains_like_one_process(
     def with_ddp(*arguments: Any, **settings: Any) -> dict[str, Any]:
         return fixed(*arguments, **settings) | {"strategy": "ddp", "sync_batchnorm": True}
 
-    optimizer = partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.01)  # AdamW would amplify rounding
     settings = {"epochs": 1, "precision": "32-true", **DETERMINISTIC}
-    modules = [small_module(data, optimizer=optimizer) for _ in range(2)]
+    modules = [small_module(data, optimizer=SGD) for _ in range(2)]
     alone = fitted(tmp_path / "alone", data, modules[0], EMA(decay=0.5), **settings)
     monkeypatch.setattr(trainers, "_fixed", with_ddp)
     try:
@@ -164,3 +183,61 @@ def test_ddp_over_nccl_trains_like_one_process(
     assert backends == ["nccl"]
     assert shared["global_step"] == alone["global_step"]
     torch.testing.assert_close(shared["state_dict"], alone["state_dict"], atol=1e-3, rtol=1e-2)
+
+
+@on_gpu
+def test_two_processes_need_two_gpus(crops_root: Path, tmp_path: Path) -> None:
+    """NCCL rejects a group of two processes on one GPU, so jersey rejects it first."""
+    changes = [f"data.root={crops_root}", "data.size_px=(32, 32)", "data.batch_size=16", "trainer.epochs=1"]
+    flags = ["--exp=resnet18_small", f"--workdir={tmp_path}", "--run=shared"]
+    ended = launched_side_by_side([*flags, *(f"--fdl_set={change}" for change in changes)], tmp_path)
+    if torch.cuda.device_count() < PROCESSES:
+        assert [each.returncode for each in ended] == [2] * PROCESSES
+        assert "".join(each.stderr for each in ended).count("on a machine with 1 GPUs") == 1
+    else:
+        assert [each.returncode for each in ended] == [0] * PROCESSES, [each.stderr for each in ended]
+
+
+@pytest.fixture
+def exact_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disables TF32, which rounds products on the GPU to 10 bits and is torch's default for convolutions."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+def trained(data: JerseyDataModule, folder: Path, **settings: Any) -> JerseyModule:
+    """Returns a module after a training that differs only by rounding between devices and compilers."""
+    network = {"compile_network": settings.pop("compile_network", None)}
+    module = small_module(data, is_augmented=False, optimizer=SGD, **network)
+    fitted(folder, data, module, EMA(decay=0.5), precision="32-true", **settings)
+    return module
+
+
+def assert_equal_results(left: JerseyModule, right: JerseyModule) -> None:
+    for split, expected in right.evaluations.items():
+        found = left.evaluations[split]
+        torch.testing.assert_close(found.logits_NK, expected.logits_NK, atol=0.02, rtol=0.02)
+        assert abs(found.metrics["acc_top1"] - expected.metrics["acc_top1"]) <= 1 / len(expected.labels_N)
+
+
+@pytest.mark.usefixtures("exact_convolutions")
+@on_cpu_and_gpu
+def test_results_are_those_of_the_cpu(data: JerseyDataModule, tmp_path: Path, accelerator: str) -> None:
+    modules = [trained(data, tmp_path / each, accelerator=each) for each in dict.fromkeys((accelerator, "cpu"))]
+    assert modules[0].evaluations.keys() == {"train", "val"}
+    assert_equal_results(modules[0], modules[-1])
+
+
+@pytest.mark.usefixtures("exact_convolutions")
+@pytest.mark.parametrize(
+    ("accelerator", "mode"),
+    [
+        pytest.param("cpu", "default", marks=pytest.mark.slow),
+        *(pytest.param("gpu", mode, marks=on_gpu) for mode in ("default", "reduce-overhead", "max-autotune")),
+    ],
+)
+def test_compiled_network_has_the_results_of_the_plain_one(
+    data: JerseyDataModule, tmp_path: Path, accelerator: str, mode: str
+) -> None:
+    """The last two modes use CUDA graphs, whose outputs the next step overwrites."""
+    compiled = trained(data, tmp_path / "compiled", accelerator=accelerator, compile_network=mode)
+    assert_equal_results(compiled, trained(data, tmp_path / "plain", accelerator=accelerator))

@@ -222,9 +222,11 @@ def assert_equal_results(left: JerseyModule, right: JerseyModule) -> None:
 @pytest.mark.usefixtures("exact_convolutions")
 @on_cpu_and_gpu
 def test_results_are_those_of_the_cpu(data: JerseyDataModule, tmp_path: Path, accelerator: str) -> None:
-    modules = [trained(data, tmp_path / each, accelerator=each) for each in dict.fromkeys((accelerator, "cpu"))]
-    assert modules[0].evaluations.keys() == {"train", "val"}
-    assert_equal_results(modules[0], modules[-1])
+    on_device, on_cpu = (
+        trained(data, tmp_path / name, accelerator=each) for name, each in (("device", accelerator), ("cpu", "cpu"))
+    )
+    assert on_device.evaluations.keys() == {"train", "val"}
+    assert_equal_results(on_device, on_cpu)
 
 
 @pytest.mark.usefixtures("exact_convolutions")

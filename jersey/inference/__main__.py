@@ -15,12 +15,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import tee
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.inference.decision import Prediction
 from jersey.inference.draft_labels import check_target, write_draft
@@ -78,7 +78,7 @@ def _add_options(add: Callable[..., argparse.Action]) -> None:
     add("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
     add(
         "--annotations",
-        type=Path,
+        type=path_argument,
         metavar="OUT.jsonl",
         help="write draft labels as annotation rows to this new file, instead of printing rows; crops below the "
         "confidence of --min_precision get an empty suffix",

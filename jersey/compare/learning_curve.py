@@ -16,6 +16,7 @@ from typing import Any
 
 from jersey.compare.runs import FinishedRun, read_comparable, runs_parser
 from jersey.core.atomic import atomic_write
+from jersey.core.command_line import path_argument
 from jersey.core.console import set_up_console
 from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.core.tables import count_name, markdown_table, mean_and_spread
@@ -82,7 +83,7 @@ def main() -> None:
     which = "folder of a finished run, such as runs/resnet18_small/RUN"
     parser = runs_parser("jersey.compare.learning_curve", __doc__, which=which)
     parser.add_argument("--reader", action="store_true", help="add the pretrained reader, which is not fine-tuned")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="image to write, such as curve.png")
+    parser.add_argument("--plot", type=path_argument, metavar="FILE", help="image to write, such as curve.png")
     with exit_on_user_error():
         set_up_console()
         flags = parser.parse_args()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, shorten
 from jersey.runs.folder import changed_lines, read_config, read_status
 
@@ -92,7 +93,7 @@ def runs_parser(module: str, doc: str | None, *, which: str) -> argparse.Argumen
     """Returns the parser of `python -m module RUN...`; `doc` is its description, `which` the help of RUN."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=doc, formatter_class=style)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=which)
+    parser.add_argument("runs", type=path_argument, nargs="+", metavar="RUN", help=which)
     return parser
 
 

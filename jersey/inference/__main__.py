@@ -20,6 +20,7 @@ from typing import TextIO, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.inference.decision import Prediction
 from jersey.inference.draft_labels import check_target, write_draft
@@ -80,7 +81,7 @@ def _add_options(add: Callable[..., argparse.Action]) -> None:
     add("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
     add(
         "--annotations",
-        type=Path,
+        type=path_argument,
         metavar="OUT.jsonl",
         help="write draft labels as annotation rows to this new file, instead of printing rows; crops below the "
         "confidence of --min_precision or --min_confidence get an empty suffix",

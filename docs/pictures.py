@@ -25,12 +25,13 @@ from jersey.synth.varied import render_varied
 
 DOCS = Path(__file__).parent
 LR = "config.module.optimizer.lr"
+TEST_SCORE = "test.acc_top1"
 EXPERIMENT = "run.experiment == 'resnet18_small'"
 TABLES = {
     "runs": {
         "columnsOrder": {
             "left": ["run"],
-            "middle": ["tags", LR, column("acc_top1", "test"), column("acc_top1", "val")],
+            "middle": ["tags", LR, TEST_SCORE, column("acc_top1", "val")],
             "right": [],
         },
         "hiddenColumns": ["experiment", "experiment_description", "hash", "description", "creator", "duration"],

@@ -18,6 +18,7 @@ def smoke(config: fdl.Config[Experiment], batches: int = 2) -> None:
     config.trainer.limit_batches = batches
     config.data.batch_size = 8
     config.data.eval_batch_size = 8
+    config.module.schedule.warmup_frac = 0.5  # a smaller part of two steps is none
 
 
 @fiddler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -128,14 +129,22 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
     set_up_console()
     if run_name:
         _require_this_version(Path(workdir, name, run_name))
+    files = config_files(name, config)
     with signals.handle_signals(), process_group():
-        folder = open_run(Path(workdir), name, run_name, config_files=config_files(name, config))
+        folder = open_run(Path(workdir), name, run_name, config_files=files)
         fdl.build(config).run(
             folder,
             aim_repo=Path(workdir, ".aim"),
             flat_config=configs.flatten(config),
+            description=_description(name, files.get("config_diff.txt", "")),
             review=lambda splits: findings(effects(config, splits)),
         )
+
+
+def _description(name: str, config_diff: str) -> str:
+    """Returns the docstring of the experiment, and the changes of its config."""
+    docstring = inspect.getdoc(configs.get_experiment(name)) if name in configs.experiment_names() else None
+    return "\n\n".join(filter(None, [docstring, config_diff and f"Config changes:\n{config_diff}"]))
 
 
 def _require_this_version(folder: Path) -> None:

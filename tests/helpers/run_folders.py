@@ -13,7 +13,7 @@ from jersey.core.tables import write_csv
 from jersey.lint.checks import check, load
 from jersey.runs.folder import RunFolder, open_run
 
-HEADER = ("file", "bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
+HEADER = ("file", "size_bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
 
 
 def run_folder(

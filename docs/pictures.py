@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from aim_browser import HEIGHT_PX, WIDTH_PX, aim_up, browser_page, column, explorer, open_until
@@ -43,6 +44,12 @@ IMAGES_SHOWN = """() => {{
     const images = [...document.querySelectorAll('.ImageBox img')];
     return images.length >= {count} && images.every(image => image.naturalWidth > 0);
 }}"""
+REPORTS: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "desktop": (1024, 1100, {}),
+    "dark": (1024, 700, {"color_scheme": "dark"}),
+    "phone": (390, 844, {}),
+    "print": (680, 962, {"media": "print"}),  # A4 without its margins, at 96 dots per inch
+}
 SETTLE_MS = 2000  # until the layout of a page is final
 
 
@@ -60,6 +67,7 @@ def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
         screenshot(page, docs / "aim_runs.png", *runs_table(address), height_px=320)
         screenshot(page, docs / "aim_metrics.png", *curves(address))
         screenshot(page, docs / "aim_images.png", *confusion_matrices(address), height_px=800)
+        report_screenshots(page, newest_run(runs) / "report.html", docs)
 
 
 def contact_sheet(*, columns: int = 10, size_px: int = 96, gap_px: int = 8, seed: int = 0) -> Image.Image:
@@ -95,6 +103,16 @@ def varied_sheet(
                 left_px += crop.width + 4
         top_px += height_px + 4
     return sheet
+
+
+def report_screenshots(page: Page, report: Path, docs: Path) -> None:
+    """Saves the top of a report on a desktop, in the dark and in print, and its beginning on a phone."""
+    page.goto(report.absolute().as_uri())
+    for name, (width_px, height_px, media) in REPORTS.items():
+        page.emulate_media(**{"media": "screen", "color_scheme": "light"} | media)
+        page.set_viewport_size({"width": width_px, "height": height_px})
+        with Image.open(io.BytesIO(page.screenshot())) as image:
+            save_small(image, docs / f"report_{name}.png")
 
 
 def newest_run(runs: Path) -> Path:

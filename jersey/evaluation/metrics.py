@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,7 +26,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from jersey.core.distributed import all_gather_interleaved, rank_slice
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.loader import PADDING, Batch
-from jersey.evaluation.calibration import expected_calibration_error
+from jersey.evaluation.calibration import Predictions, expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,13 @@ class Evaluation:
     def auroc_K(self) -> Tensor:
         """One-vs-rest AUROC; nan also where all crops have the class."""
         return torch.stack([_auroc(p_N, self.labels_N == k) for k, p_N in enumerate(self.probabilities_NK.T)])
+
+    @property
+    def predictions(self) -> Predictions:
+        """The predictions at a temperature of 1 on the legible crops, followed by those on the illegible ones."""
+        labels_N = np.append(self.labels_N.numpy(), np.full(self.illegible, ILLEGIBLE_INDEX))
+        logits_NK = self.logits_NK if not self.illegible else torch.cat([self.logits_NK, self.illegible_logits_UK])
+        return Predictions(logits_NK.numpy(), labels_N)
 
     @property
     def illegible(self) -> int:

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-import numpy as np
 import torch
 
 from jersey.core.atomic import atomic_write
-from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.evaluation.calibration import Calibration, Predictions, calibrate
@@ -95,7 +93,7 @@ def export_run(
     )
     val_crops = data.decoded["val"]
     reference = Reference.of(module.network, val_crops.images_NCHW, val_crops.labels_N, splits["val"].paths)
-    calibration = calibrate(_predictions(val), _predictions(test))
+    calibration = calibrate(val.predictions, test.predictions)
     temperature = calibration.temperature
     val_tracklets, test_tracklets = _tracklets(val, splits["val"]), _tracklets(test, splits["test"])
     module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracklets))
@@ -104,7 +102,7 @@ def export_run(
     parity = export_onnx(module, folder.onnx, reference=reference, metadata=run_metadata)
     calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
     exported = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, min_agreement)
-    _plot_calibration(folder, _predictions(test), calibration, crops=len(test.labels_N))
+    _plot_calibration(folder, test.predictions, calibration, crops=len(test.labels_N))
     return ExportResult(parity, calibration, tracklet_scores(test_tracklets, data.labels.names), exported)
 
 
@@ -150,18 +148,12 @@ def data_sha256(data: JerseyDataModule) -> str:
     return digest.hexdigest()
 
 
-def _predictions(evaluation: Evaluation) -> Predictions:
-    """Returns the predictions at a temperature of 1 on the legible crops, followed by those on the illegible ones."""
-    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.illegible, ILLEGIBLE_INDEX))
-    return Predictions(torch.cat([evaluation.logits_NK, evaluation.illegible_logits_UK]).numpy(), labels_N)
-
-
 def _tracklets(evaluation: Evaluation, split: Split) -> list[Tracklet]:
     """Returns the tracklets of an evaluated split with calibrated probabilities, crops in path order."""
     if not any(split.tracklets):
         return []
     rows = torch.cat([evaluation.indices_N, evaluation.illegible_indices_U]).tolist()
-    predictions = _predictions(evaluation).at(evaluation.temperature)
+    predictions = evaluation.predictions.at(evaluation.temperature)
     order = sorted(range(len(rows)), key=lambda index: split.paths.texts[rows[index]])
     names = [split.tracklets[rows[index]] for index in order]
     return tracklets_of(predictions.probabilities_NK[order], predictions.labels_N[order], names)

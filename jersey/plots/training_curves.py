@@ -112,6 +112,8 @@ def _draw_curve(axes: Axes, points: Points, style: Mapping[str, Any]) -> None:
 def _finish(axes: Axes, name: str) -> None:
     if name == "score":
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, min(high, 1 + 0.05 * (1 - low)))  # no score is above 100 %
     if name == "learning rate":
         axes.set_ylim(bottom=0)
     axes.set_ylabel(name)

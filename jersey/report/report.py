@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,10 @@ def report_page(content: ReportContent) -> list[Block]:
     """Returns the blocks of the page, from the headline to what is needed to repeat the run."""
     val, test, labels = content.val, content.test, content.labels
     return [
-        Text(f"Test {_headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
+        Text(f"Test {headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
         Heading("Metrics"),
         Text(f"The weights are those of epoch {content.best_epoch} of {content.epochs}."),
-        _metrics(val, test),
+        metrics_table({"val": val, "test": test}),
         Text(
             "Macro metrics are means over the labels that have crops in the split: "
             f"{len(val.present_J)} of {len(labels)} in val, {len(test.present_J)} in test. The loss is that of the "
@@ -101,8 +102,8 @@ def report_page(content: ReportContent) -> list[Block]:
         ),
         *_figures(content.folder, "curves"),
         Heading("Errors"),
-        _errors(test, labels),
-        *_worst(test, labels, content.balance),
+        errors_table(test, labels),
+        *worst_labels(test, labels, content.balance),
         *_figures(content.folder, "errors"),
         Heading("Calibration and abstention"),
         *_calibration(content.exported.calibration),
@@ -125,11 +126,13 @@ def _warnings(warnings: Sequence[str]) -> list[Block]:
     return [Heading("Warnings"), *(Text(warning) for warning in warnings)] if warnings else []
 
 
-def _metrics(val: Evaluation, test: Evaluation) -> Block:
+def metrics_table(evaluations: Mapping[str, Evaluation]) -> Block:
+    """Returns the table of the metrics, with a column for each evaluation by its name."""
+    metrics = [evaluation.metrics for evaluation in evaluations.values()]
     # The number of classes is no metric, and the calibration error is stated with its interval further below.
-    names = [name for name in {**test.metrics, **val.metrics} if name not in ("classes_present", "ece")]
-    columns = [[_value(name, split.metrics.get(name)) for name in names] for split in (val, test)]
-    return TableBlock(("metric", "val", "test"), list(zip(names, *columns, strict=True)))
+    names = [name for name in dict.fromkeys(chain(*metrics)) if name not in ("classes_present", "ece")]
+    columns = [[_value(name, each.get(name)) for name in names] for each in metrics]
+    return TableBlock(("metric", *evaluations), list(zip(names, *columns, strict=True)))
 
 
 def _value(name: str, metric: float | None) -> str:
@@ -149,29 +152,32 @@ def _data(content: ReportContent) -> list[Block]:
     ]
 
 
-def _headline(correct: int, crops: int) -> str:
+def headline(correct: int, crops: int) -> str:
+    """Returns the accuracy with its interval."""
     accuracy, low, high = map(percent, (correct / crops, *wilson_interval(correct, crops)))
     return f"accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
 
 
-def _errors(test: Evaluation, labels: Labels) -> Block:
+def errors_table(test: Evaluation, labels: Labels) -> Block:
+    """Returns the table of the errors by type."""
     errors = errors_by_type(test.confusion_KK.numpy(), labels.names)
     rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items() if found]
     return TableBlock(("error type", "crops", "examples"), rows) if rows else Text("The test split has no errors.")
 
 
-def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[Block]:
+def worst_labels(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling] | None = None) -> list[Block]:
+    """Returns the table of the labels with the lowest recall, with their weight in training if that is known."""
     worst_first_J = test.present_J[test.recall_K[test.present_J].argsort(stable=True)]
-    columns = _distinct_columns(balance)
+    columns = _distinct_columns(balance) if balance else []
     header = ("label", "test crops", "correct", *(BALANCE_COLUMNS[column] for column in columns))
     rows: list[tuple[str, ...]] = []
     for k in worst_first_J[:WORST_CLASSES].tolist():
         name, correct = labels.names[k], f"{int(test.confusion_KK[k, k])} ({percent(float(test.recall_K[k]))})"
-        cells = balance[name].cells
+        cells = balance[name].cells if balance else ()
         rows.append((f'"{name}"', str(int(test.support_K[k])), correct, *(cells[column] for column in columns)))
     count = f"{len(rows)} of {len(worst_first_J)}"
     return [
-        Text(f"Labels with the lowest test recall ({count}), and their weight in training:"),
+        Text(f"Labels with the lowest test recall ({count}){', and their weight in training' if balance else ''}:"),
         TableBlock(header, rows),
     ]
 
@@ -198,11 +204,14 @@ def _calibration(calibration: Calibration) -> list[Block]:
             "A confidence threshold makes the model abstain on uncertain crops. Each threshold was chosen on the "
             "validation split for a precision target; coverage is the fraction of legible crops that get a prediction."
         ),
-        TableBlock(
-            ("precision target", "confidence threshold", "val coverage", "test coverage", "test precision"),
-            [_threshold_cells(each) for each in calibration.thresholds],
-        ),
+        thresholds_table(calibration.thresholds),
     ]
+
+
+def thresholds_table(thresholds: Sequence[Threshold]) -> Block:
+    """Returns the table of the confidence thresholds."""
+    header = ("precision target", "confidence threshold", "val coverage", "test coverage", "test precision")
+    return TableBlock(header, [_threshold_cells(each) for each in thresholds])
 
 
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.illegible_crops import write_crops
 from helpers.run_folders import full_run
+from PIL import Image
 from sklearn.metrics import f1_score, roc_auc_score
 
 import experiments  # noqa: F401  # its import registers them
@@ -91,7 +92,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A short run on a data set with illegible crops in all splits, with errors."""
     folder = tmp_path_factory.mktemp("equal")
     config = configs.get_experiment("resnet18_baseline")()
-    config.data.root = str(write_crops(folder / "crops", "folders"))
+    root = write_crops(folder / "crops", "folders")
+    for split, (source, target) in {"val": ("0", "01"), "test": ("01", "00")}.items():  # labels that must be errors
+        for file in sorted((root / split / source).rglob("*.png"))[:2]:
+            (root / split / target / "p9").mkdir(exist_ok=True)
+            Image.open(file).point(lambda value: value ^ 1).save(root / split / target / "p9" / file.name)
+    config.data.root = str(root)
     config.data.size_px = (32, 32)
     config.data.batch_size = 16
     config.module.network.weights = None
@@ -155,7 +161,9 @@ def test_macro_auroc_follows_from_the_onnx_file(finished: RunFolder, root: Path,
     for column, subset in enumerate(("val", "test")):
         split, p_NK = from_onnx(model, root, from_csv(finished.path, subset).files)
         legible = split.legible_N
-        each = [roc_auc_score(split.label_N[legible] == name, p_NK[legible, k]) for k, name in enumerate(model.labels.names)]
+        each = [
+            roc_auc_score(split.label_N[legible] == name, p_NK[legible, k]) for k, name in enumerate(model.labels.names)
+        ]
         shown = {name: cells for name, *cells in table(text, "metric")}["auroc_macro"][column]
         assert float(shown.split()[0]) == pytest.approx(100 * np.mean(each), abs=0.2)
 

@@ -131,7 +131,7 @@ def test_description_texts_and_distributions_are_stored(workdir: Path) -> None:
     assert [(step, epoch) for step, _, epoch in stored] == [(0, 0), (10, 1)]
     for (_, distribution, epoch), low_high in zip(stored, [(-1.0, 3.0)] * 2, strict=True):
         assert distribution.weights.tolist() == (counts_B + epoch).tolist()
-        assert distribution.range == low_high
+        assert tuple(distribution.range) == low_high
     ((_, text, _),) = points(run.get_text_sequence("command", Context({})))
     assert text.data == "python launch.py --exp=quickstart"
 

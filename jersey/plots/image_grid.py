@@ -70,7 +70,7 @@ def image_grid(
     sheet, y_px = Sheet(), line_px(TITLE_PX) + 2 * GAP_PX
     sheet.write(title, INSET_PX, 0, at="corner", size_px=TITLE_PX, is_bold=True)
     if heat_scale is not None:
-        y_px += _write_heat_scale(sheet, *heat_scale, y_px=y_px) + GAP_PX
+        y_px += _write_heat_scale(sheet, *heat_scale, y_px=y_px) + 2 * GAP_PX
     tiles_of = [[_tile(tile) for tile in section.tiles] for section in sections]
     step_px = max((tile.width for tiles in tiles_of for tile in tiles), default=0) + GAP_PX
     for section, tiles in zip(sections, tiles_of, strict=True):

@@ -132,7 +132,10 @@ def metrics_table(evaluations: Mapping[str, Evaluation]) -> Block:
     # The number of classes is no metric, and the calibration error is stated with its interval further below.
     names = [name for name in dict.fromkeys(chain(*metrics)) if name not in ("classes_present", "ece")]
     columns = [[_value(name, each.get(name)) for name in names] for each in metrics]
-    return TableBlock(("metric", *evaluations), list(zip(names, *columns, strict=True)))
+    rows = [
+        row for row in zip(names, *columns, strict=True) if set(row[1:]) != {"-"}
+    ]  # AUROC of one label is undefined
+    return TableBlock(("metric", *evaluations), rows)
 
 
 def _value(name: str, metric: float | None) -> str:

@@ -8,6 +8,7 @@ installed.
 
 import io
 import itertools
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ IMAGES_SHOWN = """() => {{
     const images = [...document.querySelectorAll('.ImageBox img')];
     return images.length >= {count} && images.every(image => image.naturalWidth > 0);
 }}"""
+RUN_PAGES = {"overview": "Description", "texts": "command", "metrics": "grad_norm", "distributions": "weights/head"}
+"""The pages of one run, with a text that each of them shows once it is loaded."""
 REPORTS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "desktop": (1024, 1100, {}),
     "dark": (1024, 700, {"color_scheme": "dark"}),
@@ -67,6 +70,8 @@ def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
         screenshot(page, docs / "aim_runs.png", *runs_table(address), height_px=320)
         screenshot(page, docs / "aim_metrics.png", *curves(address))
         screenshot(page, docs / "aim_images.png", *confusion_matrices(address), height_px=800)
+        for name in ("overview", "metrics", "distributions"):
+            screenshot(page, docs / f"aim_run_{name}.png", *run_page(address, newest_run(runs), name))
         report_screenshots(page, newest_run(runs) / "report.html", docs)
 
 
@@ -145,6 +150,13 @@ def confusion_matrices(address: str, count: int = 1) -> tuple[str, str]:
     size = {"additionalProperties": {"alignmentType": "Height", "mediaItemSize": 37}}
     query = f"images.name == 'confusion_matrix' and images.context.subset == 'val' and {EXPERIMENT}"
     return explorer(address, "images", query, grouping=grouping, images=size), IMAGES_SHOWN.format(count=count)
+
+
+def run_page(address: str, run: Path, name: str) -> tuple[str, str]:
+    """Returns the same for a page of one run: one of RUN_PAGES."""
+    run_hash = (run / "aim_hash").read_text(encoding="utf-8")
+    condition = f"document.body.innerText.includes({json.dumps(RUN_PAGES[name])})"
+    return f"{address}/runs/{run_hash}/{name}", condition
 
 
 def screenshot(page: Page, path: Path, address: str, condition: str, *, height_px: int = HEIGHT_PX) -> None:

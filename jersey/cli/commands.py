@@ -136,13 +136,18 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
             folder,
             aim_repo=Path(workdir, ".aim"),
             flat_config=configs.flatten(config),
-            description=_description(name, files.get("config_diff.txt", "")),
+            description=description_of(name, files.get("config_diff.txt", "")),
             review=lambda splits: findings(effects(config, splits)),
         )
 
 
-def _description(name: str, config_diff: str) -> str:
-    """Returns the docstring of the experiment, and the changes of its config."""
+def description_of(name: str, config_diff: str) -> str:
+    """Returns the description of a run in Aim: the docstring of its experiment, and the changes of its config.
+
+    Args:
+        name: name of the experiment, which need not be registered.
+        config_diff: text of the changes; empty if there are none.
+    """
     docstring = inspect.getdoc(configs.get_experiment(name)) if name in configs.experiment_names() else None
     return "\n\n".join(filter(None, [docstring, config_diff and f"Config changes:\n{config_diff}"]))
 

@@ -23,8 +23,9 @@ from lightning.pytorch.loggers import Logger
 from jersey.core.atomic import write_text
 from jersey.core.console import collected_warnings
 from jersey.core.distributed import barrier, rank, rank_zero_first, world_size
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.labels import Labels
+from jersey.core.timing import StageTimes
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
@@ -105,21 +106,24 @@ class Experiment:
             fit(state)
             test(state)
             return
-        started_s, origin = time.monotonic(), record_start(folder.path)
+        started_s, origin, timed = time.monotonic(), record_start(folder.path), StageTimes()
         with collected_warnings() as warnings:
-            data = self.read_data()
-            audit(data, folder, review(data.splits))
-            tracker = _tracker(folder, data.labels, origin, aim_repo=aim_repo, description=description)
-            tracker.log_metadata("config", nested(flat_config))
-            with tracker.outcome():
-                loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker]
-                records = {"origin": origin, "warnings": warnings, "started_s": started_s}
-                state = self.prepare(folder, data, loggers=loggers, **records)
-                fit(state)
-                tested = test(state)
-                exported = export(state, tested)
+            data = timed("data", self.read_data)
+            timed("audit", audit, data, folder, review(data.splits))
+            tracker = _tracker(folder, origin, aim_repo=aim_repo, description=description)
+            loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker]
+            records = {"origin": origin, "warnings": warnings, "started_s": started_s}
+            state = self.prepare(folder, data, loggers=loggers, **records)
+            with tracker.outcome():  # from here on, as a run that cannot start is not one in Aim
+                tracker.log_metadata("config", nested(flat_config))
+                labels = {"names": list(data.labels.names), "count": len(data.labels), "sha256": data.labels.sha256}
+                tracker.log_metadata("labels", labels)
+                timed("fit", fit, state)
+                tested = timed("test", test, state)
+                exported = timed("export", export, state, tested)
                 tracker.log_metadata("export", {"file": str(folder.onnx), **exported.summary})
-                report(state, tested, exported)
+                timed("report", report, state, tested, exported)
+        log.info("seconds by stage: %s", timed)
         folder.mark_stage("finished", best_epoch=tested.best["epoch"])
         log.info("test top-1 %.1f %%, see %s", 100 * tested.test.metrics["acc_top1"], folder.report)
 
@@ -146,6 +150,13 @@ class Experiment:
         is_resumed = folder.stage != "fit" or any(path.exists() for path in folder.last_checkpoints)
         with skip_weights() if is_resumed else nullcontext():
             module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        if (size_px := module.network.pretrained_size_px) not in (None, data.size_px):
+            was, now = ("({},{})".format(*each) for each in (size_px, data.size_px))
+            log.warning(
+                "the initial weights are those of a network for data.size_px=%s, and data.size_px=%s changes what they "
+                "see; set data.size_px=%s, or check that training recovers their accuracy",
+                *(was, now, was),
+            )
         trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
         return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **records)
 
@@ -228,7 +239,7 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
     for finding in findings[:MAX_WARNINGS]:
         log.warning("%s", finding)
     if len(findings) > MAX_WARNINGS:
-        log.warning("%d more findings are in %s", len(findings) - MAX_WARNINGS, folder.path / "audit.txt")
+        log.warning("see %s for %s", folder.path / "audit.txt", plural(len(findings) - MAX_WARNINGS, "more finding"))
     for remark in remarks:
         log.warning("%s", remark)
 
@@ -316,8 +327,8 @@ def _summary(state: RunContext, tested: TestResult) -> dict[str, str]:
     } | skipped_summary(state.data.skipped)
 
 
-def _tracker(folder: RunFolder, labels: Labels, origin: Origin, *, aim_repo: Path, description: str) -> AimTracker:
-    tracker = AimTracker(
+def _tracker(folder: RunFolder, origin: Origin, *, aim_repo: Path, description: str) -> AimTracker:
+    return AimTracker(
         repo=aim_repo,
         experiment=folder.experiment,
         run_name=folder.name,
@@ -325,8 +336,6 @@ def _tracker(folder: RunFolder, labels: Labels, origin: Origin, *, aim_repo: Pat
         origin=origin,
         description=description,
     )
-    tracker.log_metadata("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
-    return tracker
 
 
 def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:

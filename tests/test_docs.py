@@ -26,6 +26,7 @@ from test_vocabulary import replaced_words
 
 from experiments.quickstart import NUMBERS, quickstart
 from jersey.core.model_file import READER
+from jersey.data.index import read_splits
 from jersey.synth.fonts import load_typefaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -310,6 +311,10 @@ def test_the_pretrained_reader_reads_labels_and_describes_itself(crops_root: Pat
     of_both, of_crops, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
     assert (len(of_both.splitlines()), len(of_crops.splitlines())) == (1 + 13, 1 + 12)
     assert "draft.jsonl: 12 rows" in draft
+    shutil.copytree(crops_root / "train" / "00", tmp_path / "set" / "train" / "images")
+    (command,) = commands("inference /my/crops")
+    output_of(run(command.replace("/my/crops", "set"), tmp_path))
+    assert read_splits(tmp_path / "set")["train"].paths
     scores, *thresholds = output_of(run_program(program("model.thresholds"), tmp_path)).splitlines()
     assert {"acc_top1"} <= json.loads(scores).keys()
     assert len(thresholds) == 3

@@ -182,7 +182,7 @@ def test_a_resumed_or_evaluated_run_does_not_read_the_source_of_its_weights(
     experiment = fdl.build(config)
     data = experiment.read_data()
     folder = open_run(tmp_path, "resnet18_baseline", "run", config_files={"config.txt": "a = 1\n"})
-    with pytest.raises(UserError, match=r"gone\.ckpt does not exist"):
+    with pytest.raises(UserError, match=r"gone\.ckpt: there is no such file"):
         experiment.prepare(folder, data)
     best = torch.load(finished.best_checkpoint, weights_only=True)["state_dict"]
     for name, value in experiment.best_module(finished.path).state_dict().items():
@@ -190,6 +190,24 @@ def test_a_resumed_or_evaluated_run_does_not_read_the_source_of_its_weights(
     folder.last_checkpoints[0].parent.mkdir()
     shutil.copyfile(finished.last_checkpoints[0], folder.last_checkpoints[1])
     assert experiment.prepare(folder, data).module.network.settings["architecture"] == "resnet18"
+
+
+@pytest.mark.parametrize(("size_px", "warnings"), [((32, 32), 0), ((48, 40), 1)])
+def test_weights_for_crops_of_another_size_are_one_warning_that_names_both_sizes(
+    finished: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture, size_px: tuple[int, int], warnings: int
+) -> None:
+    config = load(finished.path)[1]
+    config.data.size_px = size_px
+    config.module.network.weights = str(finished.path)
+    experiment = fdl.build(config)
+    folder = open_run(tmp_path, "resnet18_baseline", "run", config_files={"config.txt": "a = 1\n"})
+    with caplog.at_level("WARNING", "jersey"):
+        experiment.prepare(folder, experiment.read_data())
+    found = [record.getMessage() for record in caplog.records if "initial weights" in record.getMessage()]
+    assert len(found) == warnings
+    assert all(
+        words in line for line in found for words in ("data.size_px=(48,40) changes", "; set data.size_px=(32,32)")
+    )
 
 
 def test_report_and_tracker_state_whether_a_variant_was_written(finished: RunFolder) -> None:

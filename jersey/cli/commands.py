@@ -132,13 +132,14 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
     files = config_files(name, config)
     with signals.handle_signals(), process_group():
         folder = open_run(Path(workdir), name, run_name, config_files=files)
-        fdl.build(config).run(
-            folder,
-            aim_repo=Path(workdir, ".aim"),
-            flat_config=configs.flatten(config),
-            description=description_of(name, files.get("config_diff.txt", "")),
-            review=lambda splits: findings(effects(config, splits)),
-        )
+        with folder.removed_on_failed_start():
+            fdl.build(config).run(
+                folder,
+                aim_repo=Path(workdir, ".aim"),
+                flat_config=configs.flatten(config),
+                description=description_of(name, files.get("config_diff.txt", "")),
+                review=lambda splits: findings(effects(config, splits)),
+            )
 
 
 def description_of(name: str, config_diff: str) -> str:

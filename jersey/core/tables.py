@@ -61,3 +61,8 @@ def mean_and_spread(fractions: Sequence[float]) -> str:
     """Returns mean and sample standard deviation in percent, as `93.3 ± 0.4`; one fraction has no deviation."""
     spread = f" ± {100 * stdev(fractions):.1f}" if len(fractions) > 1 else ""
     return f"{100 * mean(fractions):.1f}{spread}"
+
+
+def count_name(count: float) -> str:
+    """Returns the name of a number of crops: "all" for infinity."""
+    return "all" if count == math.inf else str(round(count))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jersey.core.console import set_up_console
-from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.core.tables import format_table, percent
 from jersey.evaluation.calibration import wilson_interval
@@ -241,7 +241,7 @@ def main() -> None:
         tracklets = read_tracklets(predictor, options.folder)
     rosters = (0, options.roster)
     found = tracklet_scores(tracklets, numbers, rosters=rosters, correlation=correlation, threshold=threshold)
-    print(f"{len(tracklets)} tracklets, frame correlation {correlation:g}", end="\n\n")
+    print(f"{plural(len(tracklets), 'tracklet')}, frame correlation {correlation:g}", end="\n\n")
     print(tracklet_table(found, options.min_precision), end="\n\n")
     print(json.dumps({"bench": "tracklets", "scores": [asdict(each) for each in found]}))
 

@@ -233,6 +233,7 @@ class JerseyModule(L.LightningModule):
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
             "network": self.network.settings,
+            "size_px": list(self.trainer.datamodule.size_px),  # type: ignore[attr-defined]  # Lightning sets it
             "eval_weights": self.run_state.eval_weights,
             "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }

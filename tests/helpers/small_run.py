@@ -104,8 +104,7 @@ def trainer_in(
         loggers=[MetricsCsv(run_dir=folder), *([recorder] if recorder else [])],
         run_state=module.run_state,
         callbacks={str(index): callback for index, callback in enumerate(callbacks)},
-        accelerator="cpu",
-        **{"epochs": 1} | settings,
+        **{"accelerator": "cpu", "epochs": 1} | settings,
     )
 
 

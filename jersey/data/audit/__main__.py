@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from jersey.core.atomic import write_text
+from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.data.audit import audit_folder
 from jersey.data.audit.copies import MAX_DIFFERENCE, CopyRule
@@ -43,7 +44,7 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument(
         "--reader",
         nargs="?",
-        type=Path,
+        type=path_argument,
         const=True,
         metavar="FILE",
         help="also list labels that a reader contradicts, labeled images that it finds illegible, and similar images "
@@ -64,7 +65,7 @@ def parse_flags() -> argparse.Namespace:
     )
     parser.add_argument(
         "--html",
-        type=Path,
+        type=path_argument,
         metavar="OUT",
         help="write a page with the pictures of what the reader finds, such as --html=review.html",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from jersey.core.errors import escape_control
+from jersey.core.errors import escape_control, plural
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow
 from jersey.data.audit.survey import Audit
 from jersey.data.decode import decode
@@ -31,7 +31,8 @@ def review_page(audit: Audit) -> str:
     title = f"Labels to review in {escape_control(str(audit.root))}"
     images = len({row.image for row in audit.rows})
     found = [finding for finding in audit.findings if finding.score is not None]
-    lead = f"{len(found):,} suspicious findings in {images:,} images. The most suspicious come first in each section."
+    count = f"{plural(len(found), 'suspicious finding')} in {plural(images, 'image')}"
+    lead = f"{count}. The most suspicious come first in each section."
     return html_page(title, "\n".join([f'<p class="lead">{escape(lead)}</p>', *_sections(audit)]), style=_STYLE)
 
 

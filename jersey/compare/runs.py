@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, shorten
+from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.runs.folder import changed_lines, read_config, read_status
 
 PREDICTIONS = "predictions_test.csv"
@@ -24,7 +25,7 @@ class FinishedRun:
 
     Attributes:
         folder: folder of the run.
-        crops: size in bytes and label of each crop of the test split, both as text, by file.
+        crops: size in bytes and label of each legible crop of the test split, both as text, by file.
         predictions: predicted label of each crop, by file.
         config: the lines `path = value` of its config, without the seed.
         seed: seed, as text from the config.
@@ -66,7 +67,9 @@ def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str
     try:
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
-                crops[row["file"]] = row["bytes"], row["label"]
+                if row["label"] == ILLEGIBLE_NAME:
+                    continue
+                crops[row["file"]] = row["size_bytes"], row["label"]
                 predictions[row["file"]] = row["predicted"]
     except FileNotFoundError:
         advice = "run it again with the callback PredictionsTable"

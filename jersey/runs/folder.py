@@ -75,7 +75,7 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        return self.path / "report.md"
+        return self.path / "report.html"
 
     def mark_stage(self, stage: str, **metadata: Any) -> None:
         """Records that everything before `stage` is done, with metadata that a resumed run needs."""

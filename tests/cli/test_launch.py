@@ -183,6 +183,7 @@ def test_a_run_starts_with_an_audit_and_continues(launch: Launch, crops_root: Pa
     result = launch(*TINY, "--fiddler=smoke", "--fdl_set=profile=False", "--run=one", f"--fdl_set=root={root}")
     assert result.returncode == 0, result.stderr
     assert "warning: split_leakage: 00 in train and val" in result.stderr
+    assert "no effect" not in result.stderr, "the fiddler causes no warning"
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
     assert "val/00/again.jpg" in (folder / "audit.txt").read_text(encoding="utf-8")
     assert not (folder / "model_info.json").exists()
@@ -197,8 +198,11 @@ def test_a_run_writes_all_files_and_is_never_overwritten(launch: Launch, crops_r
     assert "Warning" not in result.stderr
     assert "warning: no effect: trainer.clip_norm=0.0" in result.stderr
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
+    first, *_, last = result.stderr.splitlines()
+    assert first == f"run folder: {folder}"
+    assert last.endswith(f"see {folder / 'report.html'}")
     names = "config.txt config.json config.py config_diff.txt provenance.json labels_mapping.json metrics.csv"
-    names += " model.onnx report.md confusion_matrix_val.png confusion_matrix_test.png"
+    names += " steps.csv model.onnx report.html report.md confusion_matrix_val.png confusion_matrix_test.png"
     names += " checkpoints/best.ckpt checkpoints/last.ckpt"
     for name in names.split():
         assert (folder / name).stat().st_size > 0, name

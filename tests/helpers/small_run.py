@@ -197,9 +197,9 @@ def watch_grids(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[TileSection]]
     grids: dict[str, list[TileSection]] = {}
     original = plot.image_grid
 
-    def watched(title: str, sections: list[TileSection], *, columns: int) -> object:
+    def watched(title: str, sections: list[TileSection], **layout: Any) -> object:
         grids[title] = sections
-        return original(title, sections, columns=columns)
+        return original(title, sections, **layout)
 
     monkeypatch.setattr(plot, "image_grid", watched)
     return grids

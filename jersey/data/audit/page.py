@@ -19,10 +19,10 @@ _PICTURE_PX = 128  # max side of an embedded picture, which keeps a card below 1
 _QUALITY = 85
 _STYLE = """
 h1 { overflow-wrap: anywhere; }
-.cards { display: flex; flex-wrap: wrap; gap: .8rem; } .card { border: 1px solid #999; padding: .5rem; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; } .card { border: 1px solid var(--line); padding: .5rem; }
 .card { max-width: 17rem; overflow-wrap: anywhere; } .crops { display: flex; gap: .5rem; } .card p { margin: .2rem 0; }
 .crops div { width: 8rem; } .crops img { width: 8rem; height: 8rem; object-fit: contain; background: #eee; }
-.path { color: #555; font-size: .8rem; } .number { font-size: 1.25rem; font-weight: 600; }
+.path { color: var(--muted); font-size: .8rem; } .number { font-size: 1.25rem; font-weight: 600; }
 """
 
 

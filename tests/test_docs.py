@@ -26,6 +26,7 @@ from test_vocabulary import replaced_words
 
 from experiments.quickstart import NUMBERS, quickstart
 from jersey.core.model_file import READER
+from jersey.data.index import read_splits
 from jersey.synth.fonts import load_typefaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -68,7 +69,16 @@ def output_of(result: subprocess.CompletedProcess[str], code: int = 0) -> str:
 
 def test_every_command_is_run_below() -> None:
     parts = ("--print_config", "--list", "--fiddler", "root=/my/crops", "jersey.data.audit", "jersey.synth", "aim up")
-    parts += ("--diff", "--sweep", "--config", "jersey.cli", "jersey.compare", "jersey.bench", "torchrun")
+    parts += (
+        "--diff",
+        "--sweep",
+        "--config",
+        "jersey.cli",
+        "jersey.compare",
+        "jersey.bench",
+        "jersey.report",
+        "torchrun",
+    )
     parts += ("jersey.inference", "robustness.fuzz", "data/fonts")
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
@@ -117,6 +127,14 @@ def test_its_model_works_in_a_program_without_jersey(quick_start: Path, tmp_path
     lines = [line.split() for line in output_of(run_program(program("onnxruntime"), tmp_path, *files)).splitlines()]
     assert [line[0] for line in lines] == files
     assert sum(file == f"{number}.jpg" for file, number, *_ in lines) > len(NUMBERS) / 2
+
+
+def test_its_model_has_the_same_accuracy_on_the_page_of_another_evaluation(quick_start: Path) -> None:
+    shown = on(quick_start, "jersey.report")
+    report = (quick_start.parents[2] / "evaluated" / "report.md").read_text(encoding="utf-8")
+    (headline,) = (line for line in report.splitlines() if line.startswith("**Test accuracy"))
+    assert headline in (quick_start / "report.md").read_text(encoding="utf-8")
+    assert "evaluated/report.html" in shown
 
 
 def test_label_preservation_of_its_augmentation_is_measured(quick_start: Path) -> None:
@@ -293,6 +311,10 @@ def test_the_pretrained_reader_reads_labels_and_describes_itself(crops_root: Pat
     of_both, of_crops, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
     assert (len(of_both.splitlines()), len(of_crops.splitlines())) == (1 + 13, 1 + 12)
     assert "draft.jsonl: 12 rows" in draft
+    shutil.copytree(crops_root / "train" / "00", tmp_path / "set" / "train" / "images")
+    (command,) = commands("inference /my/crops")
+    output_of(run(command.replace("/my/crops", "set"), tmp_path))
+    assert read_splits(tmp_path / "set")["train"].paths
     scores, *thresholds = output_of(run_program(program("model.thresholds"), tmp_path)).splitlines()
     assert {"acc_top1"} <= json.loads(scores).keys()
     assert len(thresholds) == 3

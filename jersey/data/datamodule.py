@@ -94,7 +94,7 @@ class JerseyDataModule(L.LightningDataModule):
         crops_per_label: int | None = None,
     ) -> None:
         super().__init__()
-        self.root = expand_home(root)
+        self.root = Path(expand_home(root))
         self.seed = seed
         self.size_px = size_px
         self.resize_mode: ResizeMode = resize_mode
@@ -105,7 +105,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.pinned_labels = labels
         self.overfit_batch = overfit_batch
         self.generate = generate
-        self.generated_root = None if generated_root is None else expand_home(generated_root)
+        self.generated_root = None if generated_root is None else Path(expand_home(generated_root))
         self.supplement = supplement
         self.on_bad_image = on_bad_image
         self.illegible: Illegible = illegible

@@ -57,12 +57,9 @@ class Listing:
     unused: list[Unused] = field(default_factory=list)
 
 
-def expand_home(folder: str | Path) -> Path:
-    """Returns the path with `~` replaced by the home folder; raises UserError if there is none."""
-    try:
-        return Path(folder).expanduser()
-    except RuntimeError:
-        raise UserError(f"there is no home folder for {folder}; write the whole path") from None
+def expand_home(path: str | Path) -> str:
+    """Returns a path with `~` at its start replaced by the home folder; `~name` without such a user stays."""
+    return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises for a file that is called ~name
 
 
 def suffix_of(name: str) -> str:

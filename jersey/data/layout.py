@@ -50,7 +50,7 @@ class SplitFiles:
 
 def require_root(root: str | Path) -> Path:
     """Returns the folder of a data set, with `~` replaced; raises UserError if there is none."""
-    folder = expand_home(root)
+    folder = Path(expand_home(root))
     if not is_folder(folder):
         state = "is a file" if os.path.isfile(folder) else "does not exist"  # noqa: PTH113 - Path.is_file would raise for long names
         raise UserError(f"the data folder {folder} {state}; set `root` to the folder that holds {', '.join(SPLITS)}")

@@ -3,19 +3,17 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
-import numpy as np
 import torch
 
 from jersey.core.atomic import atomic_write
-from jersey.core.labels import ILLEGIBLE_INDEX
+from jersey.core.labels import SplitName
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
-from jersey.evaluation.calibration import Calibration, Predictions, calibrate
+from jersey.evaluation.calibration import Calibration, calibrate
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import Tracklet, TrackletScore, fit_correlation, tracklet_scores, tracklets_of
 from jersey.export.export_module import ExportModule, ExportSettings
@@ -24,6 +22,7 @@ from jersey.export.parity import ParityResult, Reference
 from jersey.export.variants import Variant, VariantName, calibration_rows, export_variants
 from jersey.models.network import Network
 from jersey.runs.folder import RunFolder
+from jersey.runs.provenance import Origin
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class ExportResult:
     calibration: Calibration
     tracklet_accuracy: Sequence[TrackletScore]
     variants: Sequence[Variant]
-    split: str = "test"
+    split: SplitName = "test"
 
     @property
     def summary(self) -> dict[str, str | int | float]:
@@ -66,9 +65,10 @@ def export_run(
     data: JerseyDataModule,
     folder: RunFolder,
     *,
-    best: Mapping[str, Any],
+    eval_weights: str,
+    val: Evaluation,
     test: Evaluation | None,
-    commit: str,
+    origin: Origin,
     variants: Sequence[VariantName],
     min_agreement: float,
 ) -> ExportResult:
@@ -78,9 +78,10 @@ def export_run(
         network: network with its best weights.
         data: data set of the run.
         folder: folder of the run.
-        best: metadata of the checkpoint of these weights, with `eval_weights` and the metrics `val`.
+        eval_weights: kind of these weights, "raw" or "ema".
+        val: evaluation of these weights on the validation split, which fits temperature and thresholds.
         test: evaluation of these weights on the test split; None without one.
-        commit: commit of the code.
+        origin: code of the run.
         variants: names of the variants to export.
         min_agreement: min fraction of crops on which a variant must predict torch's top-1, such as 0.99.
 
@@ -88,23 +89,19 @@ def export_run(
         ExportError: the ONNX file disagrees with torch.
     """
     log.info("exporting %s and comparing it with torch on every validation crop", folder.onnx)
-    train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
+    train, splits = data.decoded["train"], data.splits
     module = ExportModule(
         network, ExportSettings(labels=data.labels, size_px=data.size_px, resize_mode=data.resize_mode)
     )
-    reference = Reference.of(module.network, val.images_NCHW, val.labels_N, splits["val"].paths)
-    val_predictions = Predictions(reference.logits_NK, val.labels_N.numpy())
-    test_predictions = None if test is None else _predictions(test)
-    calibration = calibrate(val_predictions, test_predictions)
+    val_crops, evaluated = data.decoded["val"], val if test is None else test
+    split: SplitName = "val" if test is None else "test"
+    reference = Reference.of(module.network, val_crops.images_NCHW, val_crops.labels_N, splits["val"].paths)
+    calibration = calibrate(val.predictions, None if test is None else test.predictions)
     temperature = calibration.temperature
-    val_tracklets = _tracklets(val_predictions.at(temperature), splits["val"], range(len(val)))
-    split, evaluated, tracklets = "val", val_predictions, val_tracklets
-    if test is not None and test_predictions is not None:
-        rows = torch.cat([test.indices_N, test.illegible_indices_U]).tolist()
-        split, evaluated = "test", test_predictions
-        tracklets = _tracklets(evaluated.at(temperature), splits["test"], rows)
+    val_tracklets, tracklets = _tracklets(val, splits["val"]), _tracklets(evaluated, splits[split])
     module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracklets))
-    run_metadata = _run_metadata(folder, data, best=best, test=test, commit=commit) | calibration.metadata
+    run_metadata = _run_metadata(folder, data, eval_weights=eval_weights, val=val, test=test, origin=origin)
+    run_metadata |= calibration.metadata
     parity = export_onnx(module, folder.onnx, reference=reference, metadata=run_metadata)
     calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
     exported = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, min_agreement)
@@ -113,27 +110,39 @@ def export_run(
 
 
 def _run_metadata(
-    folder: RunFolder, data: JerseyDataModule, *, best: Mapping[str, Any], test: Evaluation | None, commit: str
+    folder: RunFolder,
+    data: JerseyDataModule,
+    *,
+    eval_weights: str,
+    val: Evaluation,
+    test: Evaluation | None,
+    origin: Origin,
 ) -> dict[str, str]:
     """Returns the metadata on the origin of a file."""
     return {
         "experiment": folder.experiment,
         "run": folder.name,
-        "commit": commit,
-        "weights": best["eval_weights"],
+        "commit": origin.commit,
+        "user_commit": origin.user_commit,
+        "weights": eval_weights,
         "data_sha256": data_sha256(data),
-        "val_scores": json.dumps(best["val"]),
+        "val_scores": json.dumps(val.metrics),
         "test_scores": json.dumps({} if test is None else test.metrics),
         "producers": json.dumps({name: _version(name) for name in PRODUCERS}),
     }
 
 
-def _plot_calibration(folder: RunFolder, split: str, predictions: Predictions, calibration: Calibration) -> None:
+def calibration_figure(split: str) -> str:
+    """Returns the name of the file with the calibration on a split."""
+    return f"calibration_{split}.png"
+
+
+def _plot_calibration(folder: RunFolder, split: str, evaluation: Evaluation, calibration: Calibration) -> None:
     from jersey.plots import calibration as plot  # matplotlib takes half a second to import
 
-    title = f"{split}, {int(predictions.legible_N.sum()):,} legible crops"
-    with atomic_write(folder.path / f"calibration_{split}.png") as path:
-        plot.calibration(predictions, calibration, title=title).save(path)
+    with atomic_write(folder.path / calibration_figure(split)) as path:
+        title = f"{split}, {len(evaluation.labels_N):,} legible crops"
+        plot.calibration(evaluation.predictions, calibration, title=title).save(path)
 
 
 def _version(package: str) -> str:
@@ -154,16 +163,12 @@ def data_sha256(data: JerseyDataModule) -> str:
     return digest.hexdigest()
 
 
-def _predictions(evaluation: Evaluation) -> Predictions:
-    """Returns the predictions on the legible crops, followed by those on the illegible ones."""
-    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.illegible, ILLEGIBLE_INDEX))
-    return Predictions(torch.cat([evaluation.logits_NK, evaluation.illegible_logits_UK]).numpy(), labels_N)
-
-
-def _tracklets(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Tracklet]:
-    """Returns the tracklets of a split, crops in path order; `rows` holds the split row of each prediction."""
+def _tracklets(evaluation: Evaluation, split: Split) -> list[Tracklet]:
+    """Returns the tracklets of an evaluated split with calibrated probabilities, crops in path order."""
     if not any(split.tracklets):
         return []
+    rows = torch.cat([evaluation.indices_N, evaluation.illegible_indices_U]).tolist()
+    predictions = evaluation.predictions.at(evaluation.temperature)
     order = sorted(range(len(rows)), key=lambda index: split.paths.texts[rows[index]])
     names = [split.tracklets[rows[index]] for index in order]
     return tracklets_of(predictions.probabilities_NK[order], predictions.labels_N[order], names)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from jersey.core.errors import UserError
-from jersey.data.files import is_folder, is_hidden, is_image, listed_images
+from jersey.data.files import expand_home, is_folder, is_hidden, is_image, listed_images
 from jersey.data.formats import numbered_lines, parse_row
 from jersey.data.unused import Reason, Unused
 
@@ -69,6 +69,7 @@ def items_of(arguments: Sequence[str], stdin: TextIO) -> Sources:
 
 
 def _items_of_argument(argument: str, unused: set[Unused]) -> list[Item]:
+    argument = expand_home(argument)
     if is_folder(Path(argument)):
         return [_file(path) for path in _images_in(argument, unused)]
     if argument.endswith(".jsonl"):
@@ -104,6 +105,7 @@ def _matching(pattern: str, unused: set[Unused]) -> set[str]:
 
 
 def _file(path: str) -> Item:
+    path = expand_home(path)
     return Item(path, path, posixpath.dirname(path) or ".")
 
 
@@ -121,5 +123,5 @@ def _row(text: str, where: str, folder: str) -> Item:
         row = parse_row(text, where=where, needs_label=False)
     except UserError as problem:
         return Item(where, problem)
-    path = posixpath.join(folder, row.image)
+    path = posixpath.join(folder, expand_home(row.image))
     return Item(path, path, row.tracklet or path, row.tracklet)  # without a tracklet the crop is its own

@@ -14,6 +14,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import fiddle as fdl
@@ -25,7 +26,7 @@ from torch import Tensor
 from jersey.augment.magnitude import Magnitude, magnitudes
 from jersey.callbacks.ema import EMA
 from jersey.config.paths import Values, parameters, values_of
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.files import expand_home
 from jersey.data.index import read_index
@@ -141,7 +142,7 @@ def _data(
     values: Values, splits: Mapping[str, Split] | None, notes: list[str]
 ) -> tuple[Mapping[str, Split] | None, tuple[str, ...], int, bool]:
     """Returns the splits, the labels, the number of train crops, and whether that number is an assumption."""
-    root, pinned = expand_home(str(values.get("data.root"))), values.get("data.labels")
+    root, pinned = Path(expand_home(str(values.get("data.root")))), values.get("data.labels")
     supplement = values.get("data.supplement")
     try:
         if splits is None:
@@ -159,7 +160,8 @@ def _data(
         source = "data.generate will create" if generated else "assuming"
         crops = generated or NOMINAL_CROPS
         reason = str(error).partition(";")[0]
-        notes.append(f"{reason}: {source} {crops:,} train crops of {len(names)} labels, no class table")
+        counts = f"{plural(crops, 'train crop')} of {plural(len(names), 'label')}"
+        notes.append(f"{reason}: {source} {counts}, no class table")
         return None, tuple(names), crops, generated is None
 
 

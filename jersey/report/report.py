@@ -2,25 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from jersey.core.atomic import write_text
-from jersey.core.labels import Labels, SplitName
+from jersey.core.labels import Labels
 from jersey.core.tables import percent
 from jersey.data.sampler import BALANCE_COLUMNS, ClassSampling, imbalance_summary
 from jersey.evaluation.calibration import BINS, Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.tracklets import TrackletScore
-from jersey.export.pipeline import ExportResult
+from jersey.export.pipeline import ExportResult, calibration_figure
 from jersey.inference.onnx_model import Threshold
 from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock, Text, as_html, as_markdown
 from jersey.report.model_profile import profile_rows
 
+MAX_FINDINGS = 10  # of the audit; a file has all of them
 WORST_CLASSES = 8  # enough to show a pattern, few enough for one glance
 FIGURES = {  # captions by file and section; a file exists if the config has its callback
-    "curves": {"curves.png": "loss, accuracy and learning rate by epoch"},
+    "curves": {"curves.png": "loss, accuracy and learning rate during training"},
     "errors": {
         "confusion_matrix_test.png": "confusion matrix of the test split: labels (rows) and predictions (columns)",
         "digit_errors_test.png": "test errors by error type",
@@ -28,7 +30,7 @@ FIGURES = {  # captions by file and section; a file exists if the config has its
         "grad_cam_test.png": "Grad-CAM: which pixels support a prediction",
     },
     "calibration": {
-        f"calibration_{split}.png": "reliability diagram, and precision by coverage" for split in ("test", "val")
+        calibration_figure(split): "reliability diagram, and precision by coverage" for split in ("test", "val")
     },
     "data": {
         "dataset.png": "number of crops of each label in each split",
@@ -44,27 +46,35 @@ class ReportContent:
 
     Attributes:
         folder: folder of the run, with its figures.
-        summary: short statements such as commit and best epoch, by name.
+        best_epoch: epoch of the weights, counted from 1.
+        epochs: number of trained epochs.
+        reproduction: blocks that describe how to repeat the run, see `jersey.report.reproduction`.
         config_diff: difference of the config from the registered experiment; empty if there is none.
-        val: validation metrics of the exported weights, by name.
-        evaluation: evaluation on `split`.
-        split: "test", or "val" without a test split.
+        val: evaluation on the validation split.
+        test: evaluation on the test split; None without one.
         labels: label map.
         balance: sampling probability and loss weight of each class, by label.
         exported: results of the export.
         info: profile of the model, see `jersey.report.model_profile`; None if it was not measured.
+        findings: what the audit of the data found, one sentence each.
+        warnings: warnings that this process logged, in their order.
+        sections: blocks of the sections that callbacks added.
     """
 
     folder: Path
-    summary: Mapping[str, str]
+    best_epoch: int
+    epochs: int
+    reproduction: Sequence[Block]
     config_diff: str
-    val: Mapping[str, float]
-    evaluation: Evaluation
-    split: SplitName
+    val: Evaluation
+    test: Evaluation | None
     labels: Labels
     balance: Mapping[str, ClassSampling]
     exported: ExportResult
     info: Mapping[str, Any] | None
+    findings: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    sections: Sequence[Block] = ()
 
 
 def write_report(title: str, content: ReportContent) -> None:
@@ -80,72 +90,120 @@ def write_report(title: str, content: ReportContent) -> None:
 
 
 def report_page(content: ReportContent) -> list[Block]:
-    """Returns the blocks of the page, from the headline to the exported model."""
-    val, evaluation, labels, split = content.val, content.evaluation, content.labels, content.split
-    test_metrics = evaluation.metrics if split == "test" else {}
-    # The calibration error has its own statement, with an interval and the effect of the temperature.
-    metrics = {name: (val.get(name), test_metrics.get(name)) for name in {**test_metrics, **val} if name != "ece"}
+    """Returns the blocks of the page, from the headline to what is needed to repeat the run."""
+    val, test, labels = content.val, content.test, content.labels
+    split, evaluation = ("val", val) if test is None else ("test", test)
+    evaluations = {"val": val} if test is None else {"val": val, "test": test}
+    present = (f"{len(each.present_J)} of {len(labels)} in {name}" for name, each in evaluations.items())
     return [
-        Text(_headline(evaluation, split), lead=True),
-        Heading("Run"),
-        TableBlock(("property", "value"), list(content.summary.items())),
-        Heading("Config changes"),
-        CodeBlock(content.config_diff) if content.config_diff else Text("None; this is the registered experiment."),
+        Text(f"{'No test split: validation' if test is None else 'Test'} {headline(evaluation)}", lead=True),
         Heading("Metrics"),
-        TableBlock(("metric", "val", "test"), [(name, *map(_value, pair)) for name, pair in metrics.items()]),
+        Text(f"The weights are those of epoch {content.best_epoch} of {content.epochs}."),
+        metrics_table(evaluations),
         Text(
             "Macro metrics are means over the labels that have crops in the split: "
-            f"{val['classes_present']:.0f} of {len(labels)} in val"
-            + (f", {len(evaluation.present_J)} in test." if split == "test" else ".")
+            f"{', '.join(present)}. The loss is that of the logits before calibration."
         ),
         *_figures(content.folder, "curves"),
         Heading("Errors"),
-        _errors(evaluation, labels, split),
-        *_worst(evaluation, labels, content.balance, split),
-        Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
+        errors_table(evaluation, labels, split),
+        *worst_labels(evaluation, labels, split, content.balance),
         *_figures(content.folder, "errors"),
-        *([Heading("Data"), *data] if (data := _figures(content.folder, "data")) else []),
         Heading("Calibration and abstention"),
         *_calibration(content.exported.calibration, split),
         *_figures(content.folder, "calibration"),
         *_tracklets(content.exported.tracklet_accuracy, split),
+        Heading("Data"),
+        *_data(content),
         Heading("Exported model"),
         *_exported(content),
+        *content.sections,
+        *_warnings(content.warnings),
+        Heading("Config changes"),
+        CodeBlock(content.config_diff) if content.config_diff else Text("None; this is the registered experiment."),
+        Heading("Reproduce"),
+        *content.reproduction,
     ]
 
 
-def _headline(evaluation: Evaluation, split: SplitName) -> str:
+def _warnings(warnings: Sequence[str]) -> list[Block]:
+    return [Heading("Warnings"), *(Text(warning) for warning in warnings)] if warnings else []
+
+
+def metrics_table(evaluations: Mapping[str, Evaluation]) -> Block:
+    """Returns the table of the metrics, with a column for each evaluation by its name."""
+    metrics = [evaluation.metrics for evaluation in evaluations.values()]
+    # The number of classes is no metric, and the calibration error is stated with its interval further below.
+    names = [name for name in dict.fromkeys(chain(*metrics)) if name not in ("classes_present", "ece")]
+    columns = [[_value(name, each.get(name)) for name in names] for each in metrics]
+    rows = [
+        row for row in zip(names, *columns, strict=True) if set(row[1:]) != {"-"}
+    ]  # AUROC of one label is undefined
+    return TableBlock(("metric", *evaluations), rows)
+
+
+def _value(name: str, metric: float | None) -> str:
+    if metric is None:
+        return "-"
+    return f"{metric:.4f}" if name == "loss" else percent(metric)
+
+
+def _data(content: ReportContent) -> list[Block]:
+    found, more = content.findings[:MAX_FINDINGS], len(content.findings) - MAX_FINDINGS
+    return [
+        Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
+        Text("The audit of the data found:" if found else "The audit of the data found nothing to report."),
+        *(Text(finding) for finding in found),
+        *([Text(f"{more:,} more findings are in audit.txt.")] if more > 0 else []),
+        *_figures(content.folder, "data"),
+    ]
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Returns the accuracy with its interval."""
     correct, crops = int(evaluation.confusion_KK.diagonal().sum()), len(evaluation.labels_N)
     accuracy, low, high = map(percent, (correct / crops, *wilson_interval(correct, crops)))
-    name = "Test" if split == "test" else "No test split: validation"
-    return f"{name} accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
+    return f"accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
 
 
-def _value(metric: float | None) -> str:
-    return "-" if metric is None else f"{metric:.4g}"
-
-
-def _errors(evaluation: Evaluation, labels: Labels, split: SplitName) -> Block:
+def errors_table(evaluation: Evaluation, labels: Labels, split: str) -> Block:
+    """Returns the table of the errors by type."""
     errors = errors_by_type(evaluation.confusion_KK.numpy(), labels.names)
     rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items() if found]
     return TableBlock(("error type", "crops", "examples"), rows) if rows else Text(f"The {split} split has no errors.")
 
 
-def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling], split: SplitName) -> list[Block]:
-    header = ("label", f"{split} crops", "correct", *BALANCE_COLUMNS)
-    worst_first_J = test.present_J[test.recall_K[test.present_J].argsort(stable=True)]
+def worst_labels(
+    evaluation: Evaluation, labels: Labels, split: str, balance: Mapping[str, ClassSampling] | None = None
+) -> list[Block]:
+    """Returns the table of the labels with the lowest recall, with their weight in training if that is known."""
+    worst_first_J = evaluation.present_J[evaluation.recall_K[evaluation.present_J].argsort(stable=True)]
+    columns = _distinct_columns(balance) if balance else []
+    header = ("label", f"{split} crops", "correct", *(BALANCE_COLUMNS[column] for column in columns))
     rows: list[tuple[str, ...]] = []
     for k in worst_first_J[:WORST_CLASSES].tolist():
-        name, correct = labels.names[k], f"{int(test.confusion_KK[k, k])} ({percent(float(test.recall_K[k]), 0)})"
-        rows.append((f'"{name}"', str(int(test.support_K[k])), correct, *balance[name].cells))
+        name, recall = labels.names[k], percent(float(evaluation.recall_K[k]))
+        correct = f"{int(evaluation.confusion_KK[k, k])} ({recall})"
+        cells = balance[name].cells if balance else ()
+        rows.append((f'"{name}"', str(int(evaluation.support_K[k])), correct, *(cells[column] for column in columns)))
     count = f"{len(rows)} of {len(worst_first_J)}"
     return [
-        Text(f"Labels with the lowest {split} recall ({count}), and their weight in training:"),
+        Text(f"Labels with the lowest {split} recall ({count}){', and their weight in training' if balance else ''}:"),
         TableBlock(header, rows),
     ]
 
 
-def _calibration(calibration: Calibration, split: SplitName) -> list[Block]:
+def _distinct_columns(balance: Mapping[str, ClassSampling]) -> list[int]:
+    """Returns the columns of BALANCE_COLUMNS that differ between labels, and from the columns before them."""
+    columns = list(zip(*(each.cells for each in balance.values()), strict=True))
+    return [
+        index
+        for index, column in enumerate(columns)
+        if index == 0 or (len(set(column)) > 1 and column not in columns[:index])
+    ]
+
+
+def _calibration(calibration: Calibration, split: str) -> list[Block]:
     return [
         Text(
             f"model.onnx applies temperature scaling: logits are divided by {calibration.temperature:.3f}, fitted on "
@@ -157,15 +215,18 @@ def _calibration(calibration: Calibration, split: SplitName) -> list[Block]:
             "A confidence threshold makes the model abstain on uncertain crops. Each threshold was chosen on the "
             "validation split for a precision target; coverage is the fraction of legible crops that get a prediction."
         ),
-        TableBlock(
-            ("precision target", "confidence threshold", "val coverage", "test coverage", "test precision"),
-            [_threshold_cells(each) for each in calibration.thresholds],
-        ),
+        thresholds_table(calibration.thresholds),
     ]
 
 
+def thresholds_table(thresholds: Sequence[Threshold]) -> Block:
+    """Returns the table of the confidence thresholds."""
+    header = ("precision target", "confidence threshold", "val coverage", "test coverage", "test precision")
+    return TableBlock(header, [_threshold_cells(each) for each in thresholds])
+
+
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
-    target, precision = percent(threshold.precision, 0), threshold.test_precision
+    target, precision = percent(threshold.precision), threshold.test_precision
     if threshold.confidence is None:
         return (target, "not reached", "-", "-", "-")
     return (
@@ -173,11 +234,11 @@ def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
         f"{threshold.confidence:.4f}",
         percent(threshold.val_coverage),
         "-" if threshold.test_coverage is None else percent(threshold.test_coverage),
-        "-" if precision is None else percent(precision, 2),
+        "-" if precision is None else percent(precision),
     )
 
 
-def _tracklets(tracklet_accuracy: Sequence[TrackletScore], split: SplitName) -> list[Block]:
+def _tracklets(tracklet_accuracy: Sequence[TrackletScore], split: str) -> list[Block]:
     if not tracklet_accuracy:
         return []
     rows = []
@@ -197,7 +258,7 @@ def _exported(content: ReportContent) -> list[Block]:
         Text(
             f"model.onnx predicts torch's top-1 label on all {parity.crops:,} validation crops, at batch sizes 1 "
             f"(the original files), 2, 7 and 64; logits differ by at most {parity.max_logit_difference:.1e}. Its "
-            f"validation accuracy in onnxruntime, on the original files, is {percent(parity.accuracy, 2)}."
+            f"validation accuracy in onnxruntime, on the original files, is {percent(parity.accuracy)}."
         )
     ]
     if parity.ties:

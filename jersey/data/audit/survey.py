@@ -13,14 +13,14 @@ import numpy as np
 from jersey.core.errors import UserError, escape_control
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SPLITS, SplitName, in_order
 from jersey.core.tables import format_table
-from jersey.data.audit.copies import FINGERPRINT, fingerprint
+from jersey.data.audit.copies import FINGERPRINT, CopyRule, fingerprint
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow, bad_images, copies, label_findings
 from jersey.data.decode import decode_all
 from jersey.data.files import expand_home
 from jersey.data.index import Index, read_index
 from jersey.data.label_files import Format
 from jersey.data.problems import ConflictingLabels, Skipped
-from jersey.data.split import Split, label_map
+from jersey.data.split import Split, label_map, relative_name
 from jersey.data.unused import unused_warnings
 
 
@@ -78,7 +78,7 @@ class Audit:
             "sizes": self.sizes,
             "notes": self.index.notes,
             "unused_files": [
-                {"path": _relative(self.root, Path(each.path)), "reason": each.reason} for each in self.index.unused
+                {"path": relative_name(Path(each.path), self.root), "reason": each.reason} for each in self.index.unused
             ],
             "findings": [
                 {"severity": each.severity, "kind": each.kind, "sentence": each.sentence}
@@ -97,18 +97,21 @@ class Audit:
         return {split: dict(of_split) for split, of_split in counts.items()}, illegible
 
 
-def audit_folder(root: Path, *, fast: bool = False, data_format: Format | None = None) -> Audit:
+def audit_folder(
+    root: Path, *, fast: bool = False, data_format: Format | None = None, rule: CopyRule | None = None
+) -> Audit:
     """Audits a data set, and continues after problems at which a run would stop.
 
     Args:
         root: folder that holds the splits.
         fast: whether only headers are decoded, which finds neither damaged pixels nor copies with other bytes.
         data_format: `data.format` of a run.
+        rule: when two images count as copies; None for the default.
 
     Raises:
         UserError: the folder holds no split.
     """
-    root = expand_home(root).absolute()
+    root = Path(expand_home(root)).absolute()
     problems: list[AuditFinding] = []
 
     def on_problem(problem: UserError) -> None:
@@ -133,7 +136,8 @@ def audit_folder(root: Path, *, fast: bool = False, data_format: Format | None =
     problems += bad_images(rows, {images[index]: error.reason for index, error in bad.items()})
     good = [index for index in range(len(images)) if index not in bad]
     good_images = [images[index] for index in good]
-    return _audit(index, rows, good_images, image_meta_N[good], None if fast else fingerprints_N[good], problems)
+    prints_N = None if fast else fingerprints_N[good]
+    return _audit(index, rows, good_images, image_meta_N[good], prints_N, problems, rule=rule)
 
 
 def fast_audit(
@@ -160,7 +164,7 @@ def fast_audit(
     skipped_rows, reasons = [], {}
     for name, of_split in skipped.items():
         for each in of_split:
-            row = AuditRow(name, each.label, _relative(root, each.problem.path))
+            row = AuditRow(name, each.label, relative_name(each.problem.path, root))
             skipped_rows.append(row)
             reasons[row.image] = each.problem.reason
     problems = bad_images(skipped_rows, reasons)
@@ -170,15 +174,10 @@ def fast_audit(
 
 def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[AuditRow, ...]:
     return tuple(
-        AuditRow(split.name, label, _relative(root, path))
+        AuditRow(split.name, label, relative_name(path, root))
         for split in splits.values()
         for path, label in zip(split.paths, split.labels, strict=True)
     )
-
-
-def _relative(root: Path, path: Path) -> str:
-    """Returns a path relative to the root; synthetic train crops may lie outside it."""
-    return (path.relative_to(root) if path.is_relative_to(root) else Path(os.path.relpath(path, root))).as_posix()
 
 
 def _audit(
@@ -190,10 +189,12 @@ def _audit(
     problems: Sequence[AuditFinding],
     *,
     labels: Sequence[str] | None = None,
+    rule: CopyRule | None = None,
 ) -> Audit:
     """Completes an audit; the arrays have a row for each of `images`, and a fast audit has no `fingerprints_N`."""
     index_of = {image: index for index, image in enumerate(images)}
-    found = [*copies(rows, index_of, image_meta_N["digest"], fingerprints_N), *label_findings(rows, labels)]
+    copied = copies(rows, index_of, image_meta_N["digest"], fingerprints_N, rule or CopyRule())
+    found = [*copied, *label_findings(rows, labels)]
     read = {split: {row.image for row in rows if row.split == split} & index_of.keys() for split in SPLITS}
     sizes = {split: _sizes(image_meta_N[[index_of[image] for image in some]]) for split, some in read.items()}
     remarks = [AuditFinding("unusual_label", sentence) for sentence in index.warnings]

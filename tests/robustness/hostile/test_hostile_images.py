@@ -156,7 +156,7 @@ def test_bad_images_are_excluded_from_results_and_listed_in_the_folder(run: Run)
     illegible = [each["rows"][0] for each in found if each["kind"] == "bad_image"]
     assert illegible == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
     assert all(f"{split}/{BAD} is empty" in (run.folder.path / "audit.txt").read_text("utf-8") for split in COUNTS)
-    assert "1 of train, 1 of val, 1 of test" in run.folder.report.read_text(encoding="utf-8")
+    assert "1 of train, 1 of val, 1 of test" in run.folder.report.with_suffix(".md").read_text(encoding="utf-8")
     assert run.folder.onnx.exists()
 
 

@@ -73,7 +73,7 @@ def test_the_page_states_metrics_errors_and_calibration(content: ReportContent) 
     headings = ["Metrics", "Errors", "Calibration and abstention", "Data", "Exported model"]
     headings += ["Config changes", "Reproduce"]
     assert [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")] == headings
-    assert "3 of 4 in val, 3 in test" in text
+    assert "3 of 4 in val, 3 of 4 in test." in text
     assert "epoch 3 of 7" in text
     assert "classes" not in text.replace("Macro metrics", ""), "a count is no metric"
     assert "| 0 against 00 | 2 | 0 predicted as 00 (2x) |" in text
@@ -106,7 +106,7 @@ def test_warnings_and_findings_are_on_the_page_and_columns_with_one_value_are_no
 
 
 def test_a_test_split_without_errors_is_stated(content: ReportContent) -> None:
-    assert "The test split has no errors." in page(replace(content, evaluation=evaluation([(0, 0), (1, 1)])))
+    assert "The test split has no errors." in page(replace(content, test=evaluation([(0, 0), (1, 1)])))
 
 
 def test_the_difference_from_the_registered_experiment_is_shown(content: ReportContent) -> None:

@@ -83,6 +83,9 @@ class RowPlacer:
         split: split in whose folder the file lies; None if it lies directly in the root.
         names: name of each split's folder.
         known: paths of all images in the data set.
+
+    Attributes:
+        backslashes: number of paths that were written with a backslash and are read with "/".
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class RowPlacer:
         self._split = split
         self._names = names
         self._known = known
+        self.backslashes = 0
         # The root may have been given by a link, or relative to the working folder.
         self._absolute = tuple(f"{folder}/" for folder in (root.absolute(), os.path.realpath(root)))
 
@@ -126,6 +130,7 @@ class RowPlacer:
             if _WINDOWS_DRIVE.match(image):
                 what = f"the image {shorten(image)!r} is an absolute path of Windows"
                 raise UserError(f"{where}: {what}; write a path relative to this file, with /")
+            self.backslashes += 1
             return self._image_path(image.replace("\\", "/"), split_folder, where=where)
         if split_folder is not None:
             in_split = f"{self._root}/{self._relative_to_root(split_folder, image)}"

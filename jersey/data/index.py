@@ -9,29 +9,31 @@ tracklet in their rows. Every file that is not used is counted with its reason. 
 import posixpath
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jersey.core.errors import UserError, shorten, summarize
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, JERSEY_NUMBER, SPLITS, SplitName, likely_number, parse_label
+from jersey.core.errors import UserError, plural, shorten
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, JERSEY_NUMBER, SPLITS, SplitName, parse_label
 from jersey.data.annotations import LabeledImages, RowPlacer, read_rows
 from jersey.data.files import OnProblem, list_files, subfolders, validate_name
+from jersey.data.formats import Annotation
 from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile
 from jersey.data.layout import (
-    SPLIT_NAMES,
     SplitFiles,
     format_of,
+    has_splits,
     is_number_folder,
     missing_splits,
     prepare_command,
     require_root,
+    set_subfolders_aside,
     split_folders,
     take_label_files,
 )
-from jersey.data.problems import combined
+from jersey.data.problems import combined, label_warnings
 from jersey.data.split import Paths, Split
-from jersey.data.unused import Reason, Unused, unused_table, unused_warnings
+from jersey.data.unused import CONCERNS_IMAGES, Reason, Unused, unused_table, unused_warnings
 
 MAX_SHOWN = 4  # names in a sentence
 
@@ -113,7 +115,8 @@ class _Reader:
         files = {split: self._list_split(name) for split, name in names.items()}
         beside = list_files(self.root, self.on_problem, beside=names.values())
         images = [path for each in files.values() for path in each.listing.images] + beside.images
-        root_files, broken = take_label_files(beside, images, below=str(self.root))
+        set_subfolders_aside(beside, self.root, images)
+        root_files, broken = take_label_files(beside, images)
         known = set(images) if root_files or any(each.label_files for each in files.values()) else set()
         rows = self._root_rows(root_files, names, known)
         present = [split for split in SPLITS if split in names or split in rows]
@@ -128,7 +131,7 @@ class _Reader:
         self._add_files_beside(beside.unused, beside.images)
         self._add_notes(names, present)
         unused = (each for each in self.unused if each.path not in self.used and each.path not in self.label_files)
-        self.warnings += _label_warnings(splits)
+        self.warnings += label_warnings(splits)
         label_files = tuple(sorted(self.label_files))
         return Index(self.root, splits, label_files, tuple(sorted(unused)), tuple(self.notes), tuple(self.warnings))
 
@@ -149,13 +152,7 @@ class _Reader:
         found: dict[SplitName, dict[Format, LabeledImages]] = {}
         for label_file in root_files:
             without_split = 0
-            placer = RowPlacer(self.root, label_file.path, None, names, known)
-            for where, row in read_rows(label_file, self.on_problem):
-                try:
-                    split, path = placer.place(row, where=where)
-                except UserError as problem:
-                    self.on_problem(problem)
-                    continue
+            for where, row, split, path in self._placed(label_file, None, names, known):
                 if split is None:
                     without_split += 1
                     continue
@@ -188,15 +185,24 @@ class _Reader:
                 self.unused.append(Unused(str(label_file.path), Reason.OTHER_LABELS))
                 continue
             images.files.add(str(label_file.path))
-            placer = RowPlacer(self.root, label_file.path, name, {}, known)
-            for where, row in read_rows(label_file, self.on_problem):
-                try:
-                    path = placer.place(row, where=where)[1]
-                except UserError as problem:
-                    self.on_problem(problem)
-                else:
-                    images.add(path, row, where=where, on_problem=self.on_problem)
+            for where, row, _, path in self._placed(label_file, name, {}, known):
+                images.add(path, row, where=where, on_problem=self.on_problem)
         return self._finish_split(name, files, images, layout)
+
+    def _placed(
+        self, label_file: LabelFile, split: SplitName | None, names: Mapping[SplitName, str], known: set[str]
+    ) -> Iterator[tuple[str, Annotation, SplitName | None, str]]:
+        """Yields place, annotation, split and path of each valid row, see `RowPlacer`, and notes respelled paths."""
+        placer = RowPlacer(self.root, label_file.path, split, names, known)
+        for where, row in read_rows(label_file, self.on_problem):
+            try:
+                placed = placer.place(row, where=where)
+            except UserError as problem:
+                self.on_problem(problem)
+            else:
+                yield where, row, *placed
+        if placer.backslashes:
+            self.notes.append(f"{label_file.path}: \\ is read as / ({plural(placer.backslashes, 'path')})")
 
     def _refuse(self, paths: Iterable[str]) -> None:
         self.unused += (Unused(path, Reason.REFUSED) for path in paths)
@@ -250,17 +256,16 @@ class _Reader:
         return images
 
     def _check_vanished(self, files: SplitFiles, with_images: set[str]) -> None:
-        """Reports the folders of numbers without a usable image."""
-        for name in subfolders(Path(files.folder or self.root)):
-            if name in with_images or not JERSEY_NUMBER.fullmatch(parse_label(name)):
-                continue
+        """Reports the folders that may be classes but have no usable image."""
+        for name in sorted(set(subfolders(Path(files.folder or self.root))) - with_images):
             start = f"{files.folder}/{name}"
             found = [each for each in files.listing.unused if each.path == start or each.path.startswith(f"{start}/")]
-            if found:
-                reason, count = Counter(each.reason for each in found).most_common(1)[0]
+            reasons = Counter(each.reason for each in found)
+            if found and (JERSEY_NUMBER.fullmatch(parse_label(name)) or reasons.keys() & CONCERNS_IMAGES):
+                reason, count = reasons.most_common(1)[0]
                 what = f"{start} has no image that can be used ({count:,} of its {len(found):,} files: {reason})"
                 self.on_problem(UserError(f"{what}; make some of them usable, or remove the folder"))
-            else:
+            elif not found:
                 self.warnings.append(f"{start} is empty, so {name} may be missing from the labels")
 
     def _add_files_beside(self, unused: Iterable[Unused], images: Iterable[str]) -> None:
@@ -270,8 +275,7 @@ class _Reader:
         for path in images:
             top = path[start:].partition("/")[0]
             if top not in reason_of:
-                is_set = any(name.lower() in SPLIT_NAMES for name in subfolders(self.root / top))
-                reason_of[top] = Reason.OTHER_SET if is_set else Reason.NO_SPLIT
+                reason_of[top] = Reason.OTHER_SET if has_splits(self.root / top) else Reason.NO_SPLIT
             self.unused.append(Unused(path, Reason.NO_ROW if self.label_files else reason_of[top]))
 
     def _add_notes(self, names: Mapping[SplitName, str], present: Sequence[str]) -> None:
@@ -292,19 +296,3 @@ class _Reader:
                 self.notes.append(what)
             else:
                 self.warnings.append(f"{what}; a number that was not kept as text may have been another, such as 00")
-
-
-def _label_warnings(splits: Mapping[str, Split]) -> list[str]:
-    """Returns a sentence on labels that are no numbers beside labels that are; labels may also all be other names."""
-    counts: Counter[str] = Counter()
-    for split in splits.values():
-        counts.update(split.counts())
-    odd = sorted(label for label in counts if not JERSEY_NUMBER.fullmatch(label) and label == label.strip())
-    if not any(map(JERSEY_NUMBER.fullmatch, counts)) or not odd:
-        return []
-    described = []
-    for label in odd:
-        number = likely_number(label)
-        described.append(f"{shorten(label)!r} ({counts[label]:,} images{f', perhaps {number}' if number else ''})")
-    what = f"labels that are not numbers of one or two digits: {summarize(described, limit=MAX_SHOWN)}"
-    return [f"{what}; rename them, or label crops without a legible number as {ILLEGIBLE_NAME}"]

@@ -70,6 +70,11 @@ def split_folders(root: Path, on_problem: OnProblem) -> dict[SplitName, str]:
     return found
 
 
+def has_splits(folder: Path) -> bool:
+    """Returns whether a folder is a data set itself, by the names of the folders in it."""
+    return any(name.lower() in SPLIT_NAMES for name in subfolders(folder))
+
+
 def prepare_command(root: Path) -> str:
     """Returns the command that splits a data set."""
     return f"python -m jersey.data.prepare {shlex.quote(str(root))} OUT"
@@ -101,15 +106,42 @@ def missing_splits(root: Path, present: Collection[str], *, has_crops: bool) -> 
     return UserError(f"{what} ({rest}); set `root` to the folder that holds train, val and, optionally, test")
 
 
-def take_label_files(
-    listing: Listing, images: Sequence[str], *, below: str = ""
-) -> tuple[list[LabelFile], list[UserError]]:
+def set_subfolders_aside(listing: Listing, root: Path, images: Sequence[str]) -> None:
+    """Moves what lies in sub-folders of the root from the `others` of a listing to its unused files.
+
+    Label files are only looked for in the root and in splits, as paths in them are relative to the file. One that lies
+    elsewhere has a reason of its own, unless it belongs to another data set inside this one.
+
+    Args:
+        listing: files beside the splits, changed in place.
+        root: folder of the data set.
+        images: paths of the images that a label file may name.
+    """
+    in_root = []
+    for path in listing.others:
+        top, slash, _ = path[len(f"{root}/") :].partition("/")
+        if not slash:
+            in_root.append(path)
+            continue
+        may_be_labels = suffix_of(path) in LABEL_FILE_SUFFIXES and not has_splits(root / top)
+        is_label_file = may_be_labels and _is_label_file(Path(path), images)
+        listing.unused.append(Unused(path, Reason.MISPLACED if is_label_file else Reason.NOT_IMAGE))
+    listing.others = in_root
+
+
+def _is_label_file(path: Path, images: Sequence[str]) -> bool:
+    try:
+        return recognize(path, images) is not None
+    except UserError:
+        return False
+
+
+def take_label_files(listing: Listing, images: Sequence[str]) -> tuple[list[LabelFile], list[UserError]]:
     """Moves files of a listing that are no label files to its unused ones.
 
     Args:
         listing: files, changed in place: `others` is empty afterwards.
         images: paths of the images that a label file may name.
-        below: folder in which label files lie directly; "" allows them anywhere.
 
     Returns:
         Label files, sorted by path, and the errors of those that cannot be read.
@@ -118,7 +150,7 @@ def take_label_files(
     problems: list[UserError] = []
     for path in sorted(listing.others):
         reason = Reason.NOT_IMAGE
-        if suffix_of(path) in LABEL_FILE_SUFFIXES and (not below or os.path.dirname(path) == below):  # noqa: PTH120
+        if suffix_of(path) in LABEL_FILE_SUFFIXES:
             try:
                 label_file = recognize(Path(path), images)
             except UserError as problem:

@@ -1,12 +1,13 @@
 """Describes the problems of a data set in one error sentence, and drops the rows of unusable images."""
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jersey.core.errors import UserError, escape_control, plural, summarize
-from jersey.core.labels import in_order
+from jersey.core.errors import UserError, escape_control, plural, shorten, summarize
+from jersey.core.labels import ILLEGIBLE_NAME, JERSEY_NUMBER, in_order, likely_number
 from jersey.data.decode import BadImage
 from jersey.data.split import Split
 
@@ -71,6 +72,22 @@ def drop_rows(split: Split, rows: Collection[int]) -> Split:
         what = f"skipping bad images leaves no train crop of {', '.join(in_order(lost))}"
         raise UserError(f"{what}; repair some of them, or remove these labels from all splits")
     return kept
+
+
+def label_warnings(splits: Mapping[str, Split]) -> list[str]:
+    """Returns a sentence on labels that are no numbers beside labels that are; labels may also all be other names."""
+    counts: Counter[str] = Counter()
+    for split in splits.values():
+        counts.update(split.counts())
+    odd = sorted(label for label in counts if not JERSEY_NUMBER.fullmatch(label) and label == label.strip())
+    if not any(map(JERSEY_NUMBER.fullmatch, counts)) or not odd:
+        return []
+    described = []
+    for label in odd:
+        number = likely_number(label)
+        described.append(f"{shorten(label)!r} ({counts[label]:,} images{f', perhaps {number}' if number else ''})")
+    what = f"labels that are not numbers of one or two digits: {summarize(described, limit=MAX_SHOWN)}"
+    return [f"{what}; rename them, or label crops without a legible number as {ILLEGIBLE_NAME}"]
 
 
 def skipped_summary(skipped: Mapping[str, Sequence[Skipped]]) -> dict[str, str]:

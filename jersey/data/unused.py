@@ -27,6 +27,7 @@ class Reason(StrEnum):
     NO_ROW = "image without a row in a label file"
     NO_SPLIT = "image in none of the splits"
     OTHER_SET = "image of another data set inside this one"
+    MISPLACED = "label file in a sub-folder; move it into the data folder, or into the folder of a split"
     NOT_LABELS = "rows without an image or a label"
     BROKEN = "no rows that can be read"
     OTHER_LABELS = "label file that is not used, as the labels come from elsewhere"

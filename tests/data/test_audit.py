@@ -108,6 +108,7 @@ def test_one_path_with_two_labels_in_the_annotations_is_one_finding(annotated: T
         annotated.annotate("train", {"image": "images/twice.jpg", "suffix": label})
     (found,) = audit_folder(annotated.root).findings
     assert (found.kind, found.rows) == ("conflicting_labels", (row, row._replace(label="00")))
+    assert found.severity == "error"
     assert "0 and 00 in train (one file): train/images/twice.jpg (0), train/images/twice.jpg (00)" in found.sentence
 
 

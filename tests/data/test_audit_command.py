@@ -30,6 +30,10 @@ def test_the_exit_code_is_0_with_warnings_only_and_1_with_errors(tree: Tree) -> 
     assert "warning: the same image several times in a split (1)\n" in done.stdout
     assert f"  0 in train (2 files, nearly the same): train/0/0010.jpg, {copy.image}\n" in done.stdout
     tree.add("test", "0", encoded(image, quality=50))
+    leaking = audit(str(tree.root))
+    assert leaking.returncode == 0, "a run accepts it"
+    assert "warning: the same image in several splits, which inflates metrics; keep it in one (1)" in leaking.stdout
+    tree.add("test", "0", b"")
     assert audit(str(tree.root)).returncode == 1
 
 

@@ -123,7 +123,7 @@ def test_copies_that_the_audit_reports_are_not_similar_as_well(tree: Tree, model
     tree.add("train", "23", picture("23", 900))
     tree.add("val", "10", picture("23", 900))
     audit, found = reviewed(tree, model)
-    assert [finding.kind for finding in audit.findings] == ["conflicting_labels"]
+    assert [finding.kind for finding in audit.findings] == ["conflicting_copies"]
     assert found.similar(audit.findings) == []
     assert len(found.similar()) == 1
 

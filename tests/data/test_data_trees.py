@@ -9,10 +9,12 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers import data_trees as trees
+from helpers import small_run
 from helpers.data_trees import NUMBERS, Tree, remove, save
 from helpers.faulty_trees import TREES
 
@@ -122,19 +124,34 @@ def _assert_predictor_counts_all(root: Path) -> None:
     assert found - hidden == files_in(root)
 
 
+LAYOUTS: dict[str, Callable[[Path], Path]] = {
+    "folders": trees.folders,
+    "jsonl": trees.jsonl,
+    "csv": trees.csv_in_splits,
+    "one csv": trees.csv_in_root,
+    "json": trees.json_in_splits,
+    "hugging face jsonl": lambda root: trees.hugging_face(root, ".jsonl"),
+    "hugging face csv": lambda root: trees.hugging_face(root, ".csv"),
+    "roboflow": trees.roboflow,
+}
+
+
+@pytest.mark.slow
+def test_the_same_crops_train_to_equal_weights_in_five_layouts(tmp_path: Path) -> None:
+    trained = {}
+    for name in ("folders", "jsonl", "one csv", "json", "roboflow"):
+        data = small_run.tiny_data(LAYOUTS[name](tmp_path / name))
+        trained[name] = small_run.fitted(tmp_path / "runs" / name, data, small_run.noisy_module(data), epochs=2)
+        small_run.assert_same_training(trained[name], trained["folders"])
+    data = small_run.tiny_data(tmp_path / "jsonl", seed=4)
+    other = small_run.fitted(tmp_path / "runs" / "seed", data, small_run.noisy_module(data), epochs=2)
+    with pytest.raises(AssertionError):  # the order of the crops matters
+        small_run.assert_same_training(other, trained["folders"])
+
+
 def test_the_same_crops_have_the_same_rows_in_every_layout(tmp_path: Path) -> None:
-    layouts = {
-        "folders": trees.folders,
-        "jsonl": trees.jsonl,
-        "csv": trees.csv_in_splits,
-        "one csv": trees.csv_in_root,
-        "json": trees.json_in_splits,
-        "hugging face jsonl": lambda root: trees.hugging_face(root, ".jsonl"),
-        "hugging face csv": lambda root: trees.hugging_face(root, ".csv"),
-        "roboflow": trees.roboflow,
-    }
     rows = {}
-    for name, write in layouts.items():
+    for name, write in LAYOUTS.items():
         index = read_index(write(tmp_path / name))
         assert not index.all_warnings, name
         rows[name] = {

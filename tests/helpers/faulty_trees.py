@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from helpers import data_trees as trees
-from helpers.data_trees import EACH, NUMBERS, Tree, move_number, remove, rename_suffixes, save
+from helpers.data_trees import EACH, NUMBERS, Tree, crops, move_number, remove, rename_suffixes, save
 
 GAMES = (("0", "1"), ("00", "2"), ("7", "3"), ("23", "4"))  # the folder of a game that gets the crops of each number
+SEVEN = next(index for split, number, _, index in crops() if number == "7")  # the first crop of train/7
 Change = Callable[[Path], object]
 
 
-def changed(base: Callable[[Path], Path], *changes: Change) -> Change:
+def changed(base: Callable[[Path], object], *changes: Change) -> Change:
     """Returns a function that writes a good tree and then changes it."""
 
     def make(root: Path) -> None:
@@ -28,7 +29,7 @@ def plain(*changes: Change) -> Change:
     return changed(trees.folders, *changes)
 
 
-def rows_changed(base: Callable[[Path], Path], file: str, change: Callable[[list[str]], list[str]]) -> Change:
+def rows_changed(base: Callable[[Path], object], file: str, change: Callable[[list[str]], list[str]]) -> Change:
     """Returns a function that writes a good tree and then changes the lines of a label file of train."""
 
     def edit(root: Path) -> None:
@@ -341,6 +342,20 @@ def label_file_trees() -> list[Tree]:
             said=["SoccerNet tracklets", '"-1" is read as illegible'],
         ),
         Tree("one CSV for all splits", trees.csv_in_root, said=["CSV rows"]),
+        *(
+            Tree(
+                f"labels in {name}",
+                plain(write(f"annotations/{name}", content)),
+                said=["label file in a sub-folder; move it into the data folder", f"annotations/{name}"],
+            )
+            for name, content in (
+                ("train.csv", b"image,label\ntrain/7/7_0.png,7\n"),
+                ("rows.jsonl", one_row),
+                ("sub/list.json", b'[{"image": "train/7/7_0.png", "label": "7"}]'),
+                ("instances_train.json", coco),
+            )
+        ),
+        Tree("other files in annotations", plain(write("annotations/sizes.csv", b"a,b\n1,2\n")), said=["not an image"]),
         Tree(
             "an unknown split in a row",
             changed(trees.csv_in_root, edited("labels.csv", ",val", ",holdout", count=1)),
@@ -351,6 +366,54 @@ def label_file_trees() -> list[Tree]:
             "broken JSON beside folders",
             plain(write("train/notes.json", b"{")),
             said=["no rows that can be read"],
+        ),
+    ]
+
+
+def copy_trees() -> list[Tree]:
+    """Copies are warnings of audit and run alike; one image with two labels is an error of both."""
+    row = '{"image": "images/%s.png", "suffix": "%s"}\n'
+    return [
+        Tree(
+            "a copy in another split",
+            plain(image("val/7/copy.png", SEVEN)),
+            said=["7 in train and val (2 files, byte for byte)"],
+        ),
+        Tree(
+            "a copy with another number",
+            plain(image("train/23/copy.png", SEVEN)),
+            train=25,
+            said=["7 and 23 in train (2 files, byte for byte)"],
+        ),
+        Tree(
+            "an illegible copy",
+            plain(image("test/illegible/copy.png", SEVEN)),
+            said=["7 and illegible in train and test (2 files, byte for byte)"],
+        ),
+        Tree(
+            "a copy in rows",
+            rows_changed(
+                changed(trees.jsonl, image("train/images/copy.png", SEVEN)),
+                "train/annotations.jsonl",
+                lambda lines: [*lines, row % ("copy", "00")],
+            ),
+            train=25,
+            said=["7 and 00 in train (2 files, byte for byte)"],
+        ),
+        Tree(
+            "an image in the rows of two splits",
+            rows_changed(
+                trees.jsonl,
+                "val/annotations.jsonl",
+                lambda lines: [*lines, row.replace("images", "../train/images") % ("7_0", "7")],
+            ),
+            said=["7 in train and val (one file)"],
+        ),
+        Tree(
+            "an image with two labels",
+            rows_changed(trees.jsonl, "train/annotations.jsonl", lambda lines: [*lines, row % ("7_0", "23")]),
+            refused="has the labels '7' and '23'; keep the correct one",
+            remedy=do(edited("train/annotations.jsonl", row % ("7_0", "23"), "")),
         ),
     ]
 
@@ -394,9 +457,20 @@ def path_trees() -> list[Tree]:
 
     rows = "train/annotations.jsonl"
     return [
-        Tree("backslashes", rows_changed(trees.jsonl, rows, replaced("images/", r"images\\"))),
         Tree(
-            "backslashes in CSV", rows_changed(trees.csv_in_splits, "train/labels.csv", replaced("images/", "images\\"))
+            "backslashes",
+            rows_changed(trees.jsonl, rows, replaced("images/", r"images\\")),
+            said=["train/annotations.jsonl: \\ is read as / (24 paths)"],
+        ),
+        Tree(
+            "one backslash in a file for all splits",
+            changed(trees.csv_in_root, edited("labels.csv", "val/images/7_0", r"val\images\7_0", count=1)),
+            said=["labels.csv: \\ is read as / (1 path)"],
+        ),
+        Tree(
+            "backslashes in CSV",
+            rows_changed(trees.csv_in_splits, "train/labels.csv", replaced("images/", "images\\")),
+            said=["train/labels.csv: \\ is read as / (24 paths)"],
         ),
         Tree("absolute paths inside", absolute),
         Tree(
@@ -484,6 +558,20 @@ def split_trees() -> list[Tree]:
             remedy=do(removed("train/a.png")),
         ),
         Tree("an empty class folder", plain(lambda root: (root / "train/42").mkdir()), said=["train/42 is empty"]),
+        Tree("an empty folder of a name", plain(lambda root: (root / "val/ref").mkdir()), said=["val/ref is empty"]),
+        Tree("a folder of texts", plain(write("train/docs/license.txt")), said=["not an image"]),
+        Tree(
+            "a class of texts",
+            plain(write("train/42/notes.txt")),
+            refused="train/42 has no image that can be used (1 of its 1 files: not an image)",
+            remedy=do(removed("train/42")),
+        ),
+        Tree(
+            "a class of a name that vanishes",
+            plain(write("train/referee/a.psd")),
+            refused="train/referee has no image that can be used",
+            remedy=do(removed("train/referee")),
+        ),
         Tree(
             "one class",
             plain(*(removed(f"{split}/{number}") for split in EACH for number in ("0", "00", "23"))),
@@ -539,6 +627,7 @@ TREES = [
     *suffix_trees(),
     *label_trees(),
     *label_file_trees(),
+    *copy_trees(),
     *link_trees(),
     *path_trees(),
     *split_trees(),

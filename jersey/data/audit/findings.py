@@ -19,8 +19,9 @@ Kind = Literal[
     "layout",
     "bad_image",
     "conflicting_labels",
-    "split_leakage",
     "unknown_label",
+    "conflicting_copies",
+    "split_leakage",
     "unused_files",
     "unusual_label",
     "duplicates",
@@ -32,14 +33,15 @@ Kind = Literal[
 ]
 Severity = Literal["error", "warning"]
 
-# The severity and the heading of each kind, in the order of the report. An error stops a run or invalidates its
-# metrics; a warning may be about something intended.
+# The severity and the heading of each kind, in the order of the report. An error stops a run. Copies are a warning,
+# even those that inflate metrics: a run only finds identical ones, and near copies may be different crops.
 KINDS: dict[Kind, tuple[Severity, str]] = {
     "layout": ("error", "folders and annotations that cannot be used"),
     "bad_image": ("error", "images that cannot be used; repair or remove them"),
-    "conflicting_labels": ("error", "the same image with several labels; keep the correct one"),
-    "split_leakage": ("error", "the same image in several splits, which inflates metrics; keep it in one"),
+    "conflicting_labels": ("error", "images with several labels; keep the correct one"),
     "unknown_label": ("error", "labels that the train split lacks; add images there or remove these"),
+    "conflicting_copies": ("warning", "copies of an image with different labels; keep the correct one"),
+    "split_leakage": ("warning", "the same image in several splits, which inflates metrics; keep it in one"),
     "unused_files": ("warning", "files that are not used, though they concern images"),
     "unusual_label": ("warning", "labels that may mean something else"),
     "duplicates": ("warning", "the same image several times in a split"),
@@ -146,8 +148,10 @@ def _copy_finding(group: Sequence[AuditRow], match_kind: str) -> AuditFinding:
     splits = list(dict.fromkeys(row.split for row in group))
     files = len({row.image for row in group})
     kind: Kind = "duplicates"
-    if len(labels) > 1:
-        kind = "conflicting_labels"
+    if len({(row.split, row.image) for row in group}) < len(group):
+        kind = "conflicting_labels"  # two rows of one image
+    elif len(labels) > 1:
+        kind = "conflicting_copies"
     elif len(splits) > 1:
         kind = "split_leakage"
     what = "one file" if files == 1 else f"{files} files, {match_kind}"

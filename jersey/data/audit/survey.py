@@ -46,7 +46,7 @@ class Audit:
 
     @property
     def errors(self) -> list[AuditFinding]:
-        """The findings that stop a run or invalidate its metrics."""
+        """The findings that stop a run."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
     def tables(self) -> str:

@@ -21,16 +21,16 @@ from jersey.report.model_profile import profile_rows
 
 MAX_FINDINGS = 10  # of the audit; a file has all of them
 WORST_CLASSES = 8  # enough to show a pattern, few enough for one glance
-FIGURES = {  # captions by file and section; a file exists if the config has its callback
+FIGURES = {  # captions by file and section, of a split; a file exists if the config has its callback
     "curves": {"curves.png": "loss, accuracy and learning rate during training"},
     "errors": {
-        "confusion_matrix_test.png": "confusion matrix of the test split: labels (rows) and predictions (columns)",
-        "digit_errors_test.png": "test errors by error type",
-        "predictions_test.png": "test crops: correct predictions, confident errors, and lowest confidences",
-        "grad_cam_test.png": "Grad-CAM: which pixels support a prediction",
+        "confusion_matrix_{split}.png": "confusion matrix of {split}: labels (rows) and predictions (columns)",
+        "digit_errors_{split}.png": "{split} errors by error type",
+        "predictions_{split}.png": "{split} crops: correct predictions, confident errors, and lowest confidences",
+        "grad_cam_{split}.png": "Grad-CAM: which pixels support a prediction",
     },
     "calibration": {
-        calibration_figure(split): "reliability diagram, and precision by coverage" for split in ("test", "val")
+        calibration_figure("{split}"): "reliability diagram, and precision by coverage",
     },
     "data": {
         "dataset.png": "number of crops of each label in each split",
@@ -104,17 +104,17 @@ def report_page(content: ReportContent) -> list[Block]:
             "Macro metrics are means over the labels that have crops in the split: "
             f"{', '.join(present)}. The loss is that of the logits before calibration."
         ),
-        *_figures(content.folder, "curves"),
+        *_figures(content.folder, "curves", split),
         Heading("Errors"),
         errors_table(evaluation, labels, split),
         *worst_labels(evaluation, labels, split, content.balance),
-        *_figures(content.folder, "errors"),
+        *_figures(content.folder, "errors", split),
         Heading("Calibration and abstention"),
         *_calibration(content.exported.calibration, split),
-        *_figures(content.folder, "calibration"),
+        *_figures(content.folder, "calibration", split),
         *_tracklets(content.exported.tracklet_accuracy, split),
         Heading("Data"),
-        *_data(content),
+        *_data(content, split),
         Heading("Exported model"),
         *_exported(content),
         *content.sections,
@@ -148,14 +148,14 @@ def _value(name: str, metric: float | None) -> str:
     return f"{metric:.4f}" if name == "loss" else percent(metric)
 
 
-def _data(content: ReportContent) -> list[Block]:
+def _data(content: ReportContent, split: str) -> list[Block]:
     found, more = content.findings[:MAX_FINDINGS], len(content.findings) - MAX_FINDINGS
     return [
         Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
         Text("The audit of the data found:" if found else "The audit of the data found nothing to report."),
         *(Text(finding) for finding in found),
         *([Text(f"{more:,} more findings are in audit.txt.")] if more > 0 else []),
-        *_figures(content.folder, "data"),
+        *_figures(content.folder, "data", split),
     ]
 
 
@@ -277,5 +277,6 @@ def _exported(content: ReportContent) -> list[Block]:
     return [*blocks, TableBlock(("model", "value"), profile_rows(content.info))] if content.info else blocks
 
 
-def _figures(folder: Path, section: str) -> Sequence[Block]:
-    return [Figure(file, caption) for file, caption in FIGURES[section].items() if (folder / file).exists()]
+def _figures(folder: Path, section: str, split: str) -> Sequence[Block]:
+    named = ((file.format(split=split), caption.format(split=split)) for file, caption in FIGURES[section].items())
+    return [Figure(file, caption) for file, caption in named if (folder / file).exists()]

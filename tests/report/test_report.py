@@ -137,7 +137,14 @@ def test_ties_and_variants_are_listed_with_measurements_and_reasons(content: Rep
 
 
 def test_without_a_test_split_the_report_is_about_val(content: ReportContent) -> None:
+    for name in ("confusion_matrix_val.png", "confusion_matrix_test.png", "calibration_val.png", "curves.png"):
+        Image.new("RGB", (2, 2)).save(content.folder / name)
     text = page(replace(content, val=evaluation([(0, 0)] * 3 + [(1, 0)]), test=None))
+    assert [line.partition("](")[2] for line in text.splitlines() if line.startswith("![")] == [
+        "curves.png)",
+        "confusion_matrix_val.png)",
+        "calibration_val.png)",
+    ]
     assert "No test split: validation accuracy 75.0 % (3 / 4), 95 % interval" in text
     assert "| metric | val |" in text
     assert "2 of 4 in val. The loss" in text

@@ -252,7 +252,7 @@ def measure(folder: Path, parts: tuple[str, ...] = tuple(PARTS), limit_s: float 
     setting.out.mkdir(parents=True, exist_ok=True)
     versions = {each.name: each.version for each in importlib.metadata.distributions() if each.name in PACKAGES}
     found: dict[str, Any] = {"machine": f"{harness.machine()}, {os.cpu_count()} CPU cores", "versions": versions}
-    found |= {"python": platform.python_version(), "commit": record_start(setting.out), "parts": {}}
+    found |= {"python": platform.python_version(), "commit": record_start(setting.out).commit, "parts": {}}
     with handle_signals():  # so that the process of a part is ended with this one
         for index, name in enumerate(parts):
             part, weights = PARTS[name], [PARTS[each].weight for each in parts[index:]]

@@ -96,7 +96,7 @@ def test_small_version_trains_a_step_and_each_kind_of_network_is_exported(
     state = experiment.prepare(folder, experiment.read_data())
     stages.fit(state)
     tested = stages.test(state)
-    assert 0 <= tested.evaluation.metrics["acc_top1"] <= 1
+    assert 0 <= tested.test.metrics["acc_top1"] <= 1
     if name in first_of_kind.values():
         assert stages.export(state, tested).parity.disagreements == []
         assert folder.onnx.exists()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import fiddle as fdl
 import pytest
+from helpers.registered import EXPERIMENTS
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.data.index import read_splits
 from jersey.lint.no_effect import findings
@@ -17,7 +17,7 @@ def warnings_of(config: fdl.Buildable, root: Path) -> set[str]:
     return set(map(str, findings(effects(config, read_splits(root)))))
 
 
-@pytest.mark.parametrize("name", configs.experiment_names())
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_smoke_adds_no_warning(crops_root: Path, name: str) -> None:
     plain, smoke = (configs.get_experiment(name)() for _ in range(2))
     plain.data.batch_size = 8

@@ -115,6 +115,7 @@ def test_the_pictures_of_the_readme_can_be_made(finished: RunFolder, tmp_path: P
     command = [sys.executable, pictures.__file__, finished.path.parent.parent, tmp_path]
     subprocess.run(command, timeout=300, check=True)
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {path.name for path in pictures.DOCS.iterdir() if path.suffix in {".png", ".jpg"}}
+    shown = {path.name for path in pictures.DOCS.iterdir() if path.suffix in {".png", ".jpg"}}
+    assert made == shown - {"learning_curve.png"}  # `jersey.compare.learning_curve` makes it, after many runs
     for path in tmp_path.iterdir():
         assert path.stat().st_size < 200_000, path

@@ -74,7 +74,7 @@ def test_json_has_scores_and_predictions_and_the_page_shows_the_same_in_the_same
     out = tmp_path / "review.html"
     out.write_text("an older page")
     done = audit(str(tree.root), f"--reader={model}", f"--html={out}", "--json")
-    assert done.returncode == 1, "the copies are errors"
+    assert done.returncode == 0, "copies and suspicious labels are warnings"
     found = [each for each in json.loads(done.stdout)["findings"] if "score" in each]
     assert [each["kind"] for each in found] == ["label_contradicted"] * 2 + ["looks_illegible"]
     assert [each["rows"][0]["image"] for each in found] == [
@@ -105,6 +105,7 @@ def test_suspicious_labels_alone_are_warnings(tmp_path: Path, model: Path) -> No
     for index, split in enumerate(("train", "val", "test")):
         number = "23" if split == "val" else "0"
         tree.add(split, "0", encoded(Image.fromarray(textured_crop(number, index)), "PNG"))
+    tree.add("train", "23", encoded(Image.fromarray(textured_crop("23", 3)), "PNG"))
     done = audit(str(tree.root), f"--reader={model}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: labels that the reader contradicts, the most suspicious first (1)\n" in done.stdout
@@ -115,13 +116,10 @@ def test_each_mistake_is_one_sentence_and_exit_code_2_and_nothing_is_written(
 ) -> None:
     out, other = tmp_path / "review.html", tmp_path / "other.onnx"
     other.write_bytes(b"not a model")
-    unlabeled = tmp_path / "unlabeled"
-    copytree(tree.root / "train" / "0", unlabeled)
     root, reader = str(tree.root), f"--reader={model}"
     for flags, words in (
         ((root, f"--reader={tmp_path / 'none.onnx'}"), "cannot read the model"),
         ((root, f"--reader={other}"), "is not a model that jersey has exported"),
-        ((str(unlabeled), reader), "the data folder"),
         ((str(tmp_path / "nowhere"), reader), "the data folder"),
         ((root, reader, "--fast"), "--fast decodes headers only"),
         ((root,), "--html shows what a reader finds; add --reader"),
@@ -136,10 +134,21 @@ def test_each_mistake_is_one_sentence_and_exit_code_2_and_nothing_is_written(
         assert not out.exists()
 
 
+def test_a_data_set_without_splits_is_an_error_of_the_audit_and_the_page_is_empty(
+    tree: Tree, model: Path, tmp_path: Path
+) -> None:
+    unlabeled, out = tmp_path / "unlabeled", tmp_path / "review.html"
+    copytree(tree.root / "train" / "0", unlabeled)
+    done = audit(str(unlabeled), f"--reader={model}", f"--html={out}")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"`python -m jersey.data.prepare {unlabeled} OUT` splits its crops" in done.stdout
+    assert Page(out.read_text(encoding="utf-8")).pictures == []
+
+
 def test_without_onnxruntime_the_audit_works_and_a_reader_is_refused(tree: Tree, model: Path) -> None:
     hide = "import sys; sys.modules['onnxruntime'] = None; import runpy; sys.argv[0] = 'audit'; "
     program = hide + "runpy.run_module('jersey.data.audit', run_name='__main__')"
-    for flags, code, words in (([], 1, ""), ([f"--reader={model}"], 2, "--reader needs onnxruntime")):
+    for flags, code, words in (([], 0, ""), ([f"--reader={model}"], 2, "--reader needs onnxruntime")):
         command = [sys.executable, "-c", program, str(tree.root), *flags]
         done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
         assert done.returncode == code, done.stderr

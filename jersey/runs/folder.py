@@ -8,7 +8,7 @@ import fcntl
 import json
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,14 +39,14 @@ class RunFolder:
         path: folder of the run.
         experiment: name of the experiment.
         status: content of `status.json`: "stage", one of `STAGES`; "epochs" after the fit; "best_epoch" at the end.
-        is_new: whether this process has created the folder.
+        created: the folder and those around it, from the inside out, as far as this process has created them.
     """
 
     path: Path
     experiment: str
     status: dict[str, Any]
     _lock: IO[str] | None = field(repr=False)  # None in the other processes of a distributed run
-    is_new: bool = False
+    created: Sequence[Path] = ()
 
     @property
     def name(self) -> str:
@@ -85,17 +85,18 @@ class RunFolder:
 
     @contextmanager
     def removed_on_failed_start(self) -> Iterator[None]:
-        """Removes the folder if this process has created it, and a UserError ends the body before a checkpoint.
+        """Removes what this process has created if a UserError ends the body before a checkpoint.
 
         The user will then correct the config, and the folder of another config would refuse the same `--run`.
         """
         try:
             yield
         except UserError:
-            if self.is_new and not any(path.exists() for path in (*self.last_checkpoints, self.best_checkpoint)):
+            if self.created and not any(path.exists() for path in (*self.last_checkpoints, self.best_checkpoint)):
                 shutil.rmtree(self.path)
                 with suppress(OSError):  # the folder has other runs
-                    self.path.parent.rmdir()
+                    for parent in self.created[1:]:
+                        parent.rmdir()
             raise
 
 
@@ -146,8 +147,8 @@ def _unused_name(parent: Path) -> str:
 
 
 def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) -> RunFolder:
-    is_new = not path.exists()
     try:
+        created = [each for each in (path, *path.parents) if not each.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create the run folder {path} ({error.strerror}); choose another --workdir") from None
@@ -155,7 +156,7 @@ def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) ->
     if run is None:
         raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")
     if not (path / CONFIG).exists():
-        run.is_new = is_new
+        run.created = created
         # The file that identifies the run is written last, so that a run with it has all of them.
         for name in sorted(config_files, key=lambda name: name == CONFIG):
             write_text(path / name, config_files[name])

@@ -68,3 +68,16 @@ def test_invalid_folder_name_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="--run="):
         open_(tmp_path, name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_start_removes_the_folders_that_it_has_created_and_no_others(tmp_path: Path) -> None:
+    workdir = tmp_path / "new" / "runs"
+    with pytest.raises(UserError, match="refused"), open_(workdir, "one").removed_on_failed_start():
+        raise UserError("refused")
+    assert list(tmp_path.iterdir()) == []
+    workdir.mkdir(parents=True)
+    kept = open_(workdir, "kept").path
+    for name in ("one", "kept"):  # a run that this process continues has been created by another
+        with pytest.raises(UserError, match="refused"), open_(workdir, name).removed_on_failed_start():
+            raise UserError("refused")
+    assert list((workdir / "exp").iterdir()) == [kept]

@@ -96,8 +96,8 @@ def list_files(folder: str | Path, on_problem: OnProblem, *, beside: Collection[
     Args:
         folder: existing folder.
         on_problem: function that is called with the error of each folder that cannot be listed.
-        beside: names of folders directly in `folder` to leave out; hidden ones are left out too then, as they belong to
-            tools (`.git`, `.decoded`) and not to the data set. None lists all.
+        beside: names of folders directly in `folder` to leave out; those whose name starts with a dot are left out too
+            then, as they belong to tools (`.git`, `.decoded`) and not to the data set. None lists all.
     """
     listing, top = Listing(), str(folder)
     real_top = os.path.realpath(top)
@@ -113,12 +113,12 @@ def list_files(folder: str | Path, on_problem: OnProblem, *, beside: Collection[
                 on_problem(_unlistable(error))
             continue
         for child in children:
-            name = child.name
-            if beside is not None and parent == top and (is_hidden(name) or name in beside):
-                continue
-            path = f"{parent}/{name}"
+            name, path = child.name, f"{parent}/{child.name}"
             why = reason or (_leftover(name) if is_hidden(name) else None)
-            if not _is_directory(child, follow=why is None):
+            is_directory = _is_directory(child, follow=why is None)
+            if beside is not None and parent == top and is_directory and (why is Reason.HIDDEN or name in beside):
+                continue
+            if not is_directory:
                 _add_file(listing, path, name, why)
             elif why is None and (child.is_symlink() or linked is not None):
                 real = os.path.realpath(path)

@@ -7,6 +7,7 @@ refused command changes nothing, and following the advice of its error literally
 import io
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,14 +17,14 @@ import pytest
 from helpers import data_trees as trees
 from helpers import small_run
 from helpers.data_trees import NUMBERS, Tree, remove, save
-from helpers.faulty_trees import TREES
+from helpers.faulty_trees import TREES, all_at_once
 
 from jersey import experiment as stages
 from jersey.core.errors import UserError
 from jersey.data.audit import __main__ as audit_command
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.files import is_hidden
 from jersey.data.index import Index, read_index
+from jersey.data.unused import TITLE, Reason, unused_table
 from jersey.inference.sources import items_of
 from jersey.runs.folder import RunFolder
 
@@ -51,12 +52,11 @@ def start(root: Path, folder: Path, **settings: str) -> JerseyDataModule:
 
 
 def files_in(root: Path) -> set[str]:
-    """Lists the files below a data set, without what tools hide in its root; a link to a folder is one file."""
+    """Lists the files below a data set, without the hidden folders in its root; a link to a folder is one file."""
     found = set()
     for parent, names, files in os.walk(root):
         if parent == str(root):
-            names[:] = [name for name in names if not is_hidden(name)]
-            files = [name for name in files if not is_hidden(name)]
+            names[:] = [name for name in names if not name.startswith(".")]
         found |= {f"{parent}/{name}" for name in files}
         found |= {f"{parent}/{name}" for name in names if Path(parent, name).is_symlink()}
     return found
@@ -120,8 +120,34 @@ def _assert_predictor_counts_all(root: Path) -> None:
     items, _, unused = items_of([str(root)], io.StringIO())
     read = {item.name for item in items}
     found = {_first_link(path, root) for path in read | {each.path for each in unused}}
-    hidden = {path for path in found if is_hidden(Path(path).relative_to(root).parts[0])}
-    assert found - hidden == files_in(root)
+    assert found == files_in(root)
+
+
+@pytest.mark.parametrize("base", [trees.folders, trees.jsonl], ids=["folders", "jsonl"])
+def test_files_used_and_files_in_the_table_are_all_files(base: Callable[[Path], Path], tmp_path: Path) -> None:
+    root, linked = tmp_path / "set", tmp_path / "elsewhere"
+    linked.mkdir()
+    for index in range(3):
+        save(linked / f"{index}.png", 800 + index)
+    all_at_once(base)(root)
+    image_folder = root / "train" / ("7" if base is trees.folders else "images")
+    (image_folder / "tracklet").symlink_to(linked)
+    there = len(files_in(root)) - 1 + len(list(linked.iterdir()))
+    index = read_index(root)
+    used = sum(map(len, index.splits.values())) + len(index.label_files)
+    absent = {Reason.NO_ROW} if base is trees.folders else {Reason.NO_SPLIT, Reason.OTHER_SET}
+    absent |= {Reason.OTHER_LABELS, Reason.REFUSED}
+    assert {each.reason for each in index.unused} == set(Reason) - absent
+    assert used + sum(printed_counts(audit(root)[1])) == there
+    items, total, unused = items_of([str(root)], io.StringIO())
+    assert total == len(list(items))
+    assert total + sum(printed_counts(unused_table(unused, ""))) == there
+
+
+def printed_counts(text: str) -> list[int]:
+    """Returns the counts in the printed table of the files that are not used."""
+    table = text[text.index(TITLE) :].partition("\n\n")[0]
+    return [int(count.replace(",", "")) for count in re.findall(r"  ([0-9,]+)  ", table)]
 
 
 LAYOUTS: dict[str, Callable[[Path], Path]] = {

@@ -606,6 +606,8 @@ def split_trees() -> list[Tree]:
 def leftover_trees() -> list[Tree]:
     names: Sequence[str] = (
         "@eaDir/a.png/SYNOPHOTO_THUMB_M.png",
+        ".DS_Store",
+        "__MACOSX/train/7/._a.png",
         "train/@eaDir/a.png",
         "train/7/@eaDir/a.png",
         "train/7/Thumbs.db",
@@ -616,10 +618,27 @@ def leftover_trees() -> list[Tree]:
         "val/#recycle/a.png",
         "train/.thumbnails/a.png",
     )
-    return [
-        Tree(f"leftover {name}", plain(image(name)), said=["Files not used"] if "@eaDir" not in name[:6] else [])
-        for name in names
-    ]
+    return [Tree(f"leftover {name}", plain(image(name)), said=["Files not used"]) for name in names]
+
+
+def all_at_once(base: Callable[[Path], object]) -> Change:
+    """Returns a function that writes a good tree and adds a file for each reason for which files are not used."""
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    one_row = b"image,label\ntrain/7/7_0.png,7\n"
+    return changed(
+        base,
+        *(image(name) for name in ("@eaDir/a.png", "train/@eaDir/a.png", "train/.thumbnails/a.png", "new/a.png")),
+        *(write(name) for name in (".DS_Store", "train/Thumbs.db", "read me.txt", "train/game.mp4", "val/game.svg")),
+        *(write(f"train/{index}.heic", heic) for index in range(2)),
+        write("players.csv", b"name,height\nA,1.98\n"),
+        write("annotations/train.csv", one_row),
+        write("notes.json", b"{"),
+        link("new/loop", "train"),
+        link("train/lost", "nowhere"),
+        lambda root: trees.folders(root / "unseen"),
+        renamed("val", "valid"),
+        removed("test"),
+    )
 
 
 TREES = [
@@ -632,4 +651,10 @@ TREES = [
     *path_trees(),
     *split_trees(),
     *leftover_trees(),
+    Tree("all at once in folders", all_at_once(plain(partial(rename_suffixes, suffix=".jfif", kind="JPEG")))),
+    Tree(
+        "all at once in rows",
+        all_at_once(rows_changed(trees.jsonl, "train/annotations.jsonl", lambda lines: lines[::2])),
+        train=12,
+    ),
 ]

@@ -127,7 +127,7 @@ def annotation_of(row: Fields, *, where: str, needs_label: bool) -> Annotation:
         )
     cell = row[columns.label] if needs_label and columns.label is not None else ILLEGIBLE
     label = parse_label(_label_text(cell, where=where))
-    written = cell if isinstance(cell, str) else f"{cell} without quotes"
+    written = cell if isinstance(cell, str) else f"{json.dumps(cell)} without quotes"
     tracklet = "" if columns.tracklet is None else _name_text(row[columns.tracklet], "tracklet", where=where)
     split = "" if columns.split is None else _name_text(row[columns.split], "split", where=where)
     validate_name(label, where=where)

@@ -105,6 +105,7 @@ class _Reader:
     unused: list[Unused] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     label_files: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)  # label files in the root with rows that caused a problem
     formats: dict[str, list[str]] = field(default_factory=dict)
     respelled: Counter[tuple[str, str]] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -120,14 +121,15 @@ class _Reader:
         known = set(images) if root_files or any(each.label_files for each in files.values()) else set()
         rows = self._root_rows(root_files, names, known)
         present = [split for split in SPLITS if split in names or split in rows]
-        if problem := missing_splits(self.root, present, has_crops=bool(images)):
-            problem = broken[0] if broken and not present else problem
-            self.on_problem(problem)
+        problem = missing_splits(self.root, present, has_crops=bool(images))
+        if problem and (present or not self.refused):  # rows in no split are reported already
+            self.on_problem(broken[0] if broken and not present else problem)
         splits: dict[str, Split] = {
             split: self._read_split(split, files.get(split, SplitFiles(None)), rows.get(split, {}), known)
             for split in present
         }
-        self.unused += (Unused(str(each.path), Reason.OTHER_LABELS) for each in root_files)
+        for path in (str(each.path) for each in root_files):
+            self.unused.append(Unused(path, Reason.REFUSED if path in self.refused else Reason.OTHER_LABELS))
         self._add_files_beside(beside.unused, beside.images)
         self._add_notes(names, present)
         unused = (each for each in self.unused if each.path not in self.used and each.path not in self.label_files)
@@ -151,6 +153,8 @@ class _Reader:
         """Reads the label files in the root, by split and format."""
         found: dict[SplitName, dict[Format, LabeledImages]] = {}
         for label_file in root_files:
+            if self.data_format not in (None, label_file.format):
+                continue
             without_split = 0
             for where, row, split, path in self._placed(label_file, None, names, known):
                 if split is None:
@@ -160,10 +164,11 @@ class _Reader:
                 images.add(path, row, where=where, on_problem=self.on_problem)
                 images.files.add(str(label_file.path))
             if without_split:
-                what = f"{label_file.path}: {without_split:,} rows are in no split"
-                advice = (
-                    f"add a column `split` with train, val or test, or split them with `{prepare_command(self.root)}`"
-                )
+                self.refused.add(str(label_file.path))
+                rows = plural(without_split, "row")
+                what = f"{label_file.path}: {rows} {'is' if without_split == 1 else 'are'} in no split"
+                other = "remove the file" if names else f"split them with `{prepare_command(self.root)}`"
+                advice = f"add a column `split` with train, val or test, or {other}"
                 self.on_problem(UserError(f"{what}; {advice}"))
         return found
 
@@ -175,6 +180,7 @@ class _Reader:
             layout = format_of(self.root, name, files, from_root, self.data_format)
         except UserError as problem:
             self.on_problem(problem)
+            self.refused.update(*(each.files for each in from_root.values()))
             self._refuse([*files.listing.images, *(str(each.path) for each in files.label_files)])
             return Split(name, Paths(()), (), ())
         images = from_root.get(layout, LabeledImages()) if layout is not None else LabeledImages()
@@ -287,7 +293,7 @@ class _Reader:
         renamed = "".join(f"; {name} is {split}" for split, name in names.items() if name != split)
         if layouts:
             self.notes.append(f"layout: {layouts}{renamed}")
-        if "test" not in present:
+        if "val" in present and "test" not in present:
             self.notes.append("no test split: val, which chooses the best epoch, is reported in its place")
         for written, label in sorted(self.respelled):
             count = self.respelled[written, label]

@@ -72,8 +72,8 @@ def unused_table(unused: Iterable[Unused], root: str) -> str:
 def unused_warnings(unused: Iterable[Unused], root: str) -> list[str]:
     """Returns a sentence for each reason in CONCERNS_IMAGES that occurs."""
     return [
-        f"{len(paths):,} file{'s are' if len(paths) > 1 else ' is'} not used, such as {_relative(paths[0], root)}: "
-        f"{reason}"
+        (f"{len(paths):,} files are not used, such as " if len(paths) > 1 else "1 file is not used, ")
+        + f"{_relative(paths[0], root)}: {reason}"
         for reason, paths in _by_reason(unused)
         if reason in CONCERNS_IMAGES
     ]

@@ -12,7 +12,7 @@ import io
 import os
 import sys
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, exit_on_user_error, plural
-from jersey.data.unused import unused_table, unused_warnings
+from jersey.data.unused import Unused, unused_table, unused_warnings
 from jersey.inference.decision import Prediction
 from jersey.inference.draft_labels import check_target, write_draft
 from jersey.inference.predictor import Predictor
@@ -108,7 +108,7 @@ def main() -> int:
     bar = partial(tqdm, total=total, unit="image", disable=shows_rows or None)
     if flags.annotations:
         code = _write_annotations(flags, _paired(bar(items), predictor.predict_all))
-        print(unused_table(unused, ""), end="", file=sys.stderr)
+        _print_unused(unused)
         return code
     if flags.tracklets:
         listed = list(items)
@@ -130,8 +130,14 @@ def main() -> int:
         errors += "error" in row
     if not count:
         raise UserError("standard input names no image; write one path per line")
-    print(unused_table(unused, ""), end="", file=sys.stderr)
+    _print_unused(unused)
     return 1 if errors else 0
+
+
+def _print_unused(unused: Collection[Unused]) -> None:
+    print(unused_table(unused, ""), end="", file=sys.stderr)
+    for sentence in unused_warnings(unused, ""):
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _predictor(flags: argparse.Namespace) -> Predictor:

@@ -144,6 +144,14 @@ def test_files_used_and_files_in_the_table_are_all_files(base: Callable[[Path], 
     assert total + sum(printed_counts(unused_table(unused, ""))) == there
 
 
+@pytest.mark.parametrize("name", ["CSV in the root beside folders", "images and annotations.json"])
+def test_a_label_file_in_the_root_whose_rows_are_refused_says_so(name: str, tmp_path: Path) -> None:
+    next(tree for tree in TREES if tree.name == name).make(tmp_path)
+    index = read_index(tmp_path, lambda problem: None)
+    reasons = {each.reason for each in index.unused if each.path.endswith((".csv", ".json"))}
+    assert reasons == {Reason.REFUSED}
+
+
 def printed_counts(text: str) -> list[int]:
     """Returns the counts in the printed table of the files that are not used."""
     table = text[text.index(TITLE) :].partition("\n\n")[0]

@@ -168,8 +168,16 @@ def label_trees() -> list[Tree]:
             f"suffix {cell}",
             rows_changed(trees.jsonl, rows, replaced('"suffix": "00"', f'"suffix": {cell}', count=8)),
             train=22,
+            said=[f'"{written}" is read as illegible (2 images)'] if written else [],
         )
-        for cell in ('"-1"', "null", "-1", '""', '"Illegible"', "NaN")
+        for cell, written in (
+            ('"-1"', "-1"),
+            ("null", "null without quotes"),
+            ("-1", "-1 without quotes"),
+            ('""', ""),
+            ('"Illegible"', "Illegible"),
+            ("NaN", "NaN without quotes"),
+        )
     ]
     return [
         *illegible,
@@ -232,11 +240,17 @@ def label_file_trees() -> list[Tree]:
         trees.write_csv(root / "train" / "labels.csv", rows)
 
     def root_json(root: Path) -> None:
-        for index in range(4):
+        for index in range(10):
             save(root / "images" / f"{index}.png", index)
         trees.write_json(
-            root / "annotations.json", [{"image": f"images/{index}.png", "label": "7"} for index in range(4)]
+            root / "annotations.json", [{"image": f"images/{index}.png", "label": "7"} for index in range(10)]
         )
+
+    def add_splits(root: Path) -> None:
+        rows = json.loads((root / "annotations.json").read_text())
+        for index, row in enumerate(rows):
+            row |= {"split": "train" if index < 8 else "val", "label": str(index % 2)}
+        trees.write_json(root / "annotations.json", rows)
 
     one_row = json.dumps({"file_name": "7/7_0.png", "label": "7"}).encode()
     half = rows_changed(trees.jsonl, "train/annotations.jsonl", lambda lines: lines[::2])
@@ -284,7 +298,24 @@ def label_file_trees() -> list[Tree]:
             refused="has both one folder per number and CSV rows",
             remedy=do(removed("labels.csv")),
         ),
-        Tree("images and annotations.json", root_json, refused="python -m jersey.data.prepare"),
+        Tree(
+            "images and annotations.json",
+            root_json,
+            refused="annotations.json: 10 rows are in no split; add a column `split` with train, val or test, or split",
+            remedy=add_splits,
+        ),
+        Tree(
+            "a stray file in the root",
+            plain(write("metadata.jsonl", one_row)),
+            refused="metadata.jsonl: 1 row is in no split; add a column `split` with train, val or test, or remove the",
+            remedy=do(removed("metadata.jsonl")),
+        ),
+        Tree(
+            "a stray table in the root",
+            plain(write("labels.csv", b"image,label\na.png,7\nb.png,7\n")),
+            refused="labels.csv: 2 rows are in no split",
+            remedy=use(format="folders"),
+        ),
         Tree(
             "half of the rows deleted",
             half,

@@ -129,11 +129,12 @@ class Experiment:
         log.info("%s top-1 %.1f %%, see %s", tested.split, top1, folder.report)
 
     def read_data(self) -> JerseyDataModule:
-        """Generates the data set if it is synthetic and missing, then reads and decodes it."""
+        """Generates the data set if it is synthetic and missing, then reads, decodes and checks it."""
         data = self.data(seed=self.seed)
         with rank_zero_first():
             data.prepare_data()
         data.setup()
+        data.check_batch_size()  # before anything is written
         return data
 
     def prepare(

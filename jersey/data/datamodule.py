@@ -197,7 +197,8 @@ class JerseyDataModule(L.LightningDataModule):
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
 
-    def train_dataloader(self) -> BatchLoader:
+    def check_batch_size(self) -> None:
+        """Raises UserError if the batch size does not suit the train split or the number of processes."""
         size = len(self.decoded["train"])
         if size < self.batch_size:
             raise UserError(
@@ -205,6 +206,9 @@ class JerseyDataModule(L.LightningDataModule):
             )
         if problem := batch_size_error(self.batch_size, world_size()):
             raise UserError(problem)
+
+    def train_dataloader(self) -> BatchLoader:
+        self.check_batch_size()
         # A last batch of one or two crops would be useless for batch normalization.
         self._train = self._loader("train", self.train_sampler, batch_size=self.batch_size, drop_last=True)
         if self._resumed is not None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jersey.core.errors import UserError, plural, shorten
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, JERSEY_NUMBER, SPLITS, SplitName, parse_label
+from jersey.core.errors import UserError, plural
+from jersey.core.labels import ILLEGIBLE, JERSEY_NUMBER, SPLITS, SplitName, parse_label
 from jersey.data.annotations import LabeledImages, RowPlacer, read_rows
 from jersey.data.files import OnProblem, list_files, subfolders, validate_name
 from jersey.data.formats import Annotation
@@ -31,7 +31,7 @@ from jersey.data.layout import (
     split_folders,
     take_label_files,
 )
-from jersey.data.problems import combined, label_warnings
+from jersey.data.problems import combined, label_warnings, respelled_labels
 from jersey.data.split import Paths, Split
 from jersey.data.unused import CONCERNS_IMAGES, Reason, Unused, unused_table, unused_warnings
 
@@ -295,10 +295,6 @@ class _Reader:
             self.notes.append(f"layout: {layouts}{renamed}")
         if "val" in present and "test" not in present:
             self.notes.append("no test split: val, which chooses the best epoch, is reported in its place")
-        for written, label in sorted(self.respelled):
-            count = self.respelled[written, label]
-            what = f'"{shorten(written)}" is read as {label or ILLEGIBLE_NAME} ({count:,} images)'
-            if label == ILLEGIBLE:
-                self.notes.append(what)
-            else:
-                self.warnings.append(f"{what}; a number that was not kept as text may have been another, such as 00")
+        respelled, suspicious = respelled_labels(self.respelled)
+        self.notes += respelled
+        self.warnings += suspicious

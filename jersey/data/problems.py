@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jersey.core.errors import UserError, escape_control, plural, shorten, summarize
-from jersey.core.labels import ILLEGIBLE_NAME, JERSEY_NUMBER, in_order, likely_number
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, JERSEY_NUMBER, in_order, likely_number
 from jersey.data.decode import BadImage
 from jersey.data.split import Split
 
@@ -85,9 +85,31 @@ def label_warnings(splits: Mapping[str, Split]) -> list[str]:
     described = []
     for label in odd:
         number = likely_number(label)
-        described.append(f"{shorten(label)!r} ({counts[label]:,} images{f', perhaps {number}' if number else ''})")
+        described.append(
+            f"{shorten(label)!r} ({plural(counts[label], 'image')}{f', perhaps {number}' if number else ''})"
+        )
     what = f"labels that are not numbers of one or two digits: {summarize(described, limit=MAX_SHOWN)}"
     return [f"{what}; rename them, or label crops without a legible number as {ILLEGIBLE_NAME}"]
+
+
+def respelled_labels(counts: Mapping[tuple[str, str], int]) -> tuple[list[str], list[str]]:
+    """Describes labels that are read as others.
+
+    Args:
+        counts: number of images by label as it was written and as it is read.
+
+    Returns:
+        Sentences on spellings of illegible, and warnings of numbers that may have lost a zero.
+    """
+    illegible, numbers = [], []
+    for written, label in sorted(counts):
+        images = plural(counts[written, label], "image")
+        what = f'"{shorten(written)}" is read as {label or ILLEGIBLE_NAME} ({images})'
+        if label == ILLEGIBLE:
+            illegible.append(what)
+        else:
+            numbers.append(f"{what}; a number that was not kept as text may have been another, such as 00")
+    return illegible, numbers
 
 
 def skipped_summary(skipped: Mapping[str, Sequence[Skipped]]) -> dict[str, str]:

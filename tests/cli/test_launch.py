@@ -230,10 +230,10 @@ def test_a_start_that_failed_leaves_nothing_so_the_advised_command_works_under_t
     launch: Launch, crops_root: Path, tmp_path: Path
 ) -> None:
     flags = [*TINY[:-1], "--fiddler=smoke", f"--fdl_set=root={crops_root}", "--run=first"]
-    for wrong in ("weights=norun", "root=nowhere"):
+    for wrong in ("weights=norun", "root=nowhere", "data.batch_size=5000"):
         error = error_of(launch(*flags, "--fdl_set=weights=None", f"--fdl_set={wrong}"))
         assert wrong.partition("=")[2] in error
-        assert not [path for path in tmp_path.rglob("*") if path.name in ("first", ".aim", "resnet18_baseline")]
+        assert not [path for path in tmp_path.rglob("*") if path.name in ("first", ".aim", "runs")]
     kept = tmp_path / "runs" / "resnet18_baseline" / "first"
     kept.mkdir(parents=True)
     (kept / "notes.txt").write_text("mine", encoding="utf-8")

@@ -152,6 +152,13 @@ def test_a_label_file_in_the_root_whose_rows_are_refused_says_so(name: str, tmp_
     assert reasons == {Reason.REFUSED}
 
 
+def test_paths_in_the_audit_are_relative_but_not_in_its_advice(tmp_path: Path) -> None:
+    trees.folders(tmp_path / "nested" / "crops")
+    assert f"set `root` to {tmp_path}/nested/crops\n" in audit(tmp_path / "nested")[1]
+    save(trees.folders(tmp_path / "set") / "train" / "a.png", 900)
+    assert "\n  the image train/a.png is not in a class folder" in audit(tmp_path / "set")[1]
+
+
 def printed_counts(text: str) -> list[int]:
     """Returns the counts in the printed table of the files that are not used."""
     table = text[text.index(TITLE) :].partition("\n\n")[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,8 @@ def audit_folder(
 
     def on_problem(problem: UserError) -> None:
         if not isinstance(problem, ConflictingLabels):  # `copies` finds these with all their rows
-            sentence = escape_control(str(problem).replace(f"{root}{os.sep}", ""))
+            # Paths become relative, except in advice, which must work as it is written.
+            sentence = escape_control(re.sub(rf"(?<!`root` to ){re.escape(f'{root}{os.sep}')}", "", str(problem)))
             problems.append(AuditFinding("layout", sentence))
 
     def store(index: int, pixels_HWC: np.ndarray) -> None:

@@ -102,7 +102,7 @@ def missing_splits(root: Path, present: Collection[str], *, has_crops: bool) -> 
             return UserError(f"{what}, but its folder {name} has {', '.join(inside)}; set `root` to {root / name}")
     if has_crops:
         return UserError(f"{what}; `{prepare_command(root)}` splits its crops into train, val and test")
-    rest = f"it has {summarize(names, limit=10)}" if names else "it is empty"
+    rest = f"it has {summarize(names, limit=10)}" if names else "it has neither folders nor images"
     return UserError(f"{what} ({rest}); set `root` to the folder that holds train, val and, optionally, test")
 
 

@@ -562,7 +562,8 @@ def split_trees() -> list[Tree]:
             remedy=lambda root: {"root": str(root / "crops")},
         ),
         Tree("no splits", unsplit, refused="`python -m jersey.data.prepare"),
-        Tree("empty", lambda root: None, refused="it is empty"),
+        Tree("empty", lambda root: None, refused="it has neither folders nor images"),
+        Tree("only a text", write("notes.txt"), refused="it has neither folders nor images"),
         Tree("no test", plain(removed("test")), said=["no test split"]),
         Tree(
             "no val",

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-MARKER = Path(tempfile.gettempdir()) / "jersey-payload-ran"
+# Tests of another checkout may run at the same time.
+MARKER = Path(tempfile.gettempdir(), f"jersey-payload-ran{str(Path(__file__).parent).replace('/', '-')}")
 
 
 class Payload:

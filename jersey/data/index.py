@@ -19,6 +19,7 @@ from jersey.data.files import Listing, OnProblem, list_files, subfolders
 from jersey.data.formats import Annotation
 from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile
 from jersey.data.layout import (
+    RowsWithoutSplit,
     SplitFiles,
     format_of,
     has_splits,
@@ -196,7 +197,7 @@ class _Reader:
                 advice = (
                     f"add a column `split` with train, val or test, or split them with `{prepare_command(self.root)}`"
                 )
-                self.on_problem(UserError(f"{what}; {advice}"))
+                self.on_problem(RowsWithoutSplit(f"{what}; {advice}"))
         return found
 
     def _read_split(

@@ -85,6 +85,14 @@ class MissingSplits(UserError):
     """Train or val is absent, though the data set has another split; `jersey.data.prepare` completes it."""
 
 
+class DetectionExport(UserError):
+    """The labels of a split are boxes in larger images; `jersey.data.prepare` cuts them into crops."""
+
+
+class RowsWithoutSplit(UserError):
+    """Rows of a label file in the root are in no split; `jersey.data.prepare` splits them."""
+
+
 def missing_splits(root: Path, present: Collection[str], *, has_crops: bool) -> UserError | None:
     """Returns the error about train or val if it is absent.
 
@@ -206,7 +214,7 @@ def format_of(
     if formats:
         return formats.pop()
     if detection := _detection_export(files, folders):
-        raise UserError(
+        raise DetectionExport(
             f"{what} is a {detection} export with boxes in larger images; "
             f"`{prepare_command(root)}` cuts the boxes into crops"
         )

@@ -12,15 +12,17 @@ import numpy as np
 from jersey.core.labels import ILLEGIBLE, JERSEY_NUMBER, SplitName, parse_label
 from jersey.data.unused import Unused
 
+MAX_NUMBER = 1e6  # no image is larger
 MIN_SIDE_PX = 8  # the two digits of a narrower box would have three columns of pixels each
 
 
 class BoxReason(StrEnum):
     """Why a box is not used."""
 
-    NOT_A_BOX = "not a box with four finite numbers and a category"
+    NOT_A_BOX = "not a box with four numbers and a known category"
     NO_IMAGE = "its image is not in the source, or in several places"
     OUTSIDE_SOURCE = "the path of its image leads out of the source"
+    BAD_TRACKLET = "its tracklet is not a name"
     NO_NUMBER = "its category is not a number of one or two digits"
     BAD_IMAGE = "its image cannot be decoded"
     OTHER_SIZE = "its image has another size than the export states"
@@ -133,17 +135,13 @@ def cut(pixels_HW3: np.ndarray, box: Box, margin: float) -> np.ndarray | BoxReas
     return np.ascontiguousarray(pixels_HW3[top:bottom, left:right])
 
 
-def finite_numbers(values: object, count: int) -> list[float] | None:
-    """Returns a list of that many finite numbers, or None if the values are none."""
+def pixel_numbers(values: object, count: int) -> list[float] | None:
+    """Returns a list of that many numbers, which are finite and at most MAX_NUMBER, or None if the values are none."""
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != count:
         return None
     if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
         return None
-    try:
-        numbers = [float(each) for each in values]
-    except OverflowError:
-        return None
-    return numbers if all(map(math.isfinite, numbers)) else None
+    return [float(each) for each in values] if all(abs(each) <= MAX_NUMBER for each in values) else None
 
 
 def number_of(category: object) -> str | None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SplitName
+from jersey.data.files import validate_name
 from jersey.data.formats import find_columns, read_text
 from jersey.data.layout import SPLIT_NAMES
-from jersey.data.prepare.boxes import Box, BoxReason, Crop, Source, finite_numbers, number_of
+from jersey.data.prepare.boxes import Box, BoxReason, Crop, Source, number_of, pixel_numbers
 
 
 def split_in(relative: str) -> SplitName | None:
@@ -87,7 +88,7 @@ def _box(
     """Returns the written path of the image, the box, the label and the tracklet of an annotation."""
     if not isinstance(annotation, dict):
         return BoxReason.NOT_A_BOX
-    edges = finite_numbers(annotation.get("bbox"), 4)
+    edges = pixel_numbers(annotation.get("bbox"), 4)
     if edges is None:
         return BoxReason.NOT_A_BOX
     entry = entries.get(_key(annotation.get("image_id")))
@@ -102,11 +103,17 @@ def _box(
     number = number_of(attributes[columns.label] if columns.label else category)
     if number is None:
         return BoxReason.NO_NUMBER
-    tracklet = str(attributes[columns.tracklet]) if columns.tracklet else ""
-    size = finite_numbers([entry.get("width"), entry.get("height")], 2)
+    tracklet = attributes[columns.tracklet] if columns.tracklet else ""
+    if isinstance(tracklet, bool) or not isinstance(tracklet, str | int):
+        return BoxReason.BAD_TRACKLET
+    try:
+        validate_name(str(tracklet), what="tracklet", where="")
+    except UserError:
+        return BoxReason.BAD_TRACKLET
+    size = pixel_numbers([entry.get("width"), entry.get("height")], 2)
     left, top, width, height = edges
     box = Box(left, top, width, height, image_size_px=(int(size[0]), int(size[1])) if size else None)
-    return entry["file_name"], box, number, tracklet
+    return entry["file_name"], box, number, str(tracklet)
 
 
 def _key(identifier: object) -> str:

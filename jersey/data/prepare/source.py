@@ -10,8 +10,16 @@ from jersey.core.errors import UserError, summarize
 from jersey.core.labels import JERSEY_NUMBER, SPLITS
 from jersey.data.files import LABEL_FILE_SUFFIXES, Listing, expand_home, is_folder, list_files, subfolders, suffix_of
 from jersey.data.index import Index, read_index, read_unsplit
-from jersey.data.label_files import Format, LabelFile, recognize
-from jersey.data.layout import SPLIT_NAMES, MissingSplits, has_splits, is_number_folder, split_folders
+from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile, recognize
+from jersey.data.layout import (
+    SPLIT_NAMES,
+    DetectionExport,
+    MissingSplits,
+    RowsWithoutSplit,
+    has_splits,
+    is_number_folder,
+    split_folders,
+)
 from jersey.data.prepare.boxes import Crop, Source, order_of
 from jersey.data.prepare.coco import ImageFinder, read_coco
 from jersey.data.prepare.yolo import label_path, read_yolo
@@ -32,30 +40,46 @@ def read_source(place: Path, *, data_format: Format | None) -> Source:
     """
     root, only = _root_of(place)
     if only is not None:
-        recognized = _recognized(only, list_files(root, _stop, beside=()))
+        listing = list_files(root, _stop, beside=())
+        recognized = _recognized(only, listing)
         if recognized.is_detection:
-            return _read_boxes(root, list_files(root, _stop, beside=()), [only])
+            return _read_boxes(root, listing, [only], [])
+        if data_format not in (None, recognized.format):
+            raise UserError(f"{only} has {DESCRIPTIONS[recognized.format]}; leave --format={data_format} out")
         data_format = recognized.format
     problems: list[UserError] = []
     index = read_index(root, problems.append, data_format=data_format, only=only)
-    if not index.splits:
+    note = ""
+    if not index.splits or any(isinstance(problem, RowsWithoutSplit) for problem in problems):
+        note = f"split anew: only some rows have a split, {' or '.join(index.splits)}" if index.splits else ""
         problems.clear()
         index = read_unsplit(root, problems.append, data_format=data_format, only=only)
     problems = [problem for problem in problems if not isinstance(problem, MissingSplits)]
-    if problems and only is None:
-        listing = list_files(root, _stop, beside=())
-        coco = [Path(path) for path in sorted(listing.others) if _is_coco(path)]
-        if coco or _yolo_files(listing):
-            if index.label_files:
-                both = f"boxes in larger images and rows with labels ({index.label_files[0]})"
-                raise UserError(f"{root} has both {both}; move one of them away, and prepare them one after the other")
-            return _read_boxes(root, listing, coco)
+    if only is None and (boxes := _boxes_instead(index, problems)):
+        return boxes
     if problems:
         shown = "; ".join(map(str, problems[:MAX_SHOWN]))
         rest = f" (and {len(problems) - MAX_SHOWN:,} more problems)" if len(problems) > MAX_SHOWN else ""
         raise UserError(f"{shown}{rest}")
     _require_numbers(index)
-    return _source_of(index)
+    source = _source_of(index)
+    source.notes += filter(None, [note])
+    return source
+
+
+def _boxes_instead(index: Index, problems: Sequence[UserError]) -> Source | None:
+    """Returns the boxes of a source that has problems and no labeled crops; None if it has no boxes."""
+    crops = [path for split in index.splits.values() for path in split.paths.texts[:1]]
+    if not problems or (crops and not any(isinstance(problem, DetectionExport) for problem in problems)):
+        return None
+    listing = list_files(index.root, _stop, beside=())
+    coco, yolo = [Path(path) for path in sorted(listing.others) if _is_coco(path)], _yolo_files(listing)
+    if not coco and not yolo:
+        return None
+    if crops:
+        both = f"both boxes in larger images and labeled crops ({crops[0]})"
+        raise UserError(f"{index.root} has {both}; move one of them to another folder, and prepare each")
+    return _read_boxes(index.root, listing, coco, yolo)
 
 
 def _root_of(place: Path) -> tuple[Path, Path | None]:
@@ -113,10 +137,9 @@ def _source_of(index: Index) -> Source:
     return source
 
 
-def _read_boxes(root: Path, listing: Listing, coco: Sequence[Path]) -> Source:
-    """Reads the boxes of COCO files, or of a YOLO export if there are none."""
+def _read_boxes(root: Path, listing: Listing, coco: Sequence[Path], yolo: Sequence[str]) -> Source:
+    """Reads the boxes of COCO files, or of the label files of a YOLO export."""
     source, finder = Source(root), ImageFinder(root, listing.images)
-    yolo = _yolo_files(listing)
     if coco and yolo:
         raise UserError(f"{root} has both COCO boxes ({coco[0]}) and YOLO boxes ({yolo[0]}); move one of them away")
     used = {str(file) for file in coco}

@@ -19,7 +19,7 @@ from jersey.core.errors import UserError, full_disk, shorten
 from jersey.core.labels import ILLEGIBLE_NAME, parse_label
 from jersey.core.tables import write_csv
 from jersey.data.decode import decode
-from jersey.data.files import expand_home, is_hidden
+from jersey.data.files import expand_home, is_folder, is_hidden
 from jersey.data.prepare.boxes import BoxReason, Crop, cut
 from jersey.data.prepare.plan import Plan
 
@@ -35,9 +35,11 @@ def checked_output(out: Path, root: Path) -> Path:
         UserError: it exists and is not an empty folder, or one of it and the source contains the other.
     """
     real, source = Path(os.path.realpath(expand_home(out))), Path(os.path.realpath(root))
-    if real.exists() and not (real.is_dir() and not any(real.iterdir())):
-        state = "is not empty" if real.is_dir() else "is a file"
-        raise UserError(f"the output {out} {state}; name a folder that does not exist")
+    with _as_user_error(out):
+        if is_folder(real) and any(real.iterdir()):
+            raise UserError(f"the output {out} is not empty; name a folder that does not exist")
+    if os.path.lexists(real) and not is_folder(real):
+        raise UserError(f"the output {out} is a file; name a folder that does not exist")
     if real.is_relative_to(source) or source.is_relative_to(real):
         raise UserError(f"the output {out} and the source {root} contain each other; name a folder elsewhere")
     return real

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jersey.core.errors import UserError
 from jersey.data.formats import read_text
-from jersey.data.prepare.boxes import Box, BoxReason, Crop, Source, finite_numbers, number_of
+from jersey.data.prepare.boxes import Box, BoxReason, Crop, Source, number_of, pixel_numbers
 from jersey.data.prepare.coco import ImageFinder, box_name, split_in
 
 _SCALAR = re.compile(r"""'((?:[^']|'')*)'|"([^"\\]*)"|([^\s'"\[\]{},#:&*!|>%@`][^'"\[\]{},#:]*)""")
@@ -59,7 +59,7 @@ def label_path(image: str) -> str | None:
 
 def _box(cells: Sequence[str], number_of_category: Mapping[int, str | None]) -> tuple[str, Box] | BoxReason:
     try:
-        category, numbers = int(cells[0]), finite_numbers([float(cell) for cell in cells[1:]], 4)
+        category, numbers = int(cells[0]), pixel_numbers([float(cell) for cell in cells[1:]], 4)
     except ValueError:
         return BoxReason.NOT_A_BOX
     if numbers is None or category not in number_of_category:

@@ -104,7 +104,9 @@ def groups_of(source: Source, copies_N: Indices, pattern: str | None) -> Indices
     crops = source.crops
     tracklets = [(local_to(source, crop), crop.tracklet) if crop.tracklet else None for crop in crops]
     kept = [(len(set(filter(None, tracklets))), "tracklets")]
-    keys: list[Iterable[Hashable | None]] = [tracklets, [crop.path for crop in crops], copies_N.tolist()]
+    # Boxes of one image stay together, unless they have tracklets: these would chain all frames of a game.
+    images = [None if crop.box and crop.tracklet else crop.path for crop in crops]
+    keys: list[Iterable[Hashable | None]] = [tracklets, images, copies_N.tolist()]
     copied = int((np.unique(copies_N, return_counts=True)[1] > 1).sum())
     kept.append((copied, "groups of near duplicates"))
     if pattern is not None:

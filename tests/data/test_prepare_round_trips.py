@@ -183,14 +183,15 @@ def test_names_that_meet_get_a_number_and_odd_tracklets_stay_in_the_output(tmp_p
         edited("train/annotations.jsonl", f'"suffix": "{number}"', f'"suffix": "{number}", "tracklet": "{name}"')(root)
     save(root / "train" / "more" / "7_0.png", 800)
     save(root / "train" / "more" / "7_0_2.png", 801)
+    save(root / "train" / "other" / "7_0.png", 802)
     rows = root / "train" / "annotations.jsonl"
     more = [{"image": f"more/7_0{each}.png", "suffix": "7"} for each in ("", "_2")]
-    more.append({"image": "images/../more/7_0.png", "suffix": "7"})
+    more.append({"image": "images/../other/7_0.png", "suffix": "7"})
     rows.write_text(rows.read_text() + "".join(json.dumps(row) + "\n" for row in more), encoding="utf-8")
     prepare(root, tmp_path / "out", "--layout=folders")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "set"]
     train = read_index(tmp_path / "out").splits["train"]
-    assert len(train) == 26
+    assert len(train) == 27
     assert {path.read_bytes() for path in train.paths} == {
         path.read_bytes() for path in read_index(root).splits["train"].paths
     }

@@ -193,12 +193,14 @@ def _is_coco(path: str) -> bool:
 
 
 def local_to(source: Source, crop: Crop) -> str:
-    """Returns the folder of a split to which the name of a crop's tracklet is local, or "" if it is not.
+    """Returns the split of the source to which the name of a crop's tracklet is local, or "" if it is not.
 
-    Tools number tracklets in each split anew, but a name that somebody chose means one tracklet in all splits.
+    Tools number tracklets anew in each folder of a split, but a name that somebody chose means one tracklet everywhere.
     """
     if not crop.tracklet.isdecimal():
         return ""
+    if crop.box is not None:
+        return crop.split or ""
     top = crop.path.removeprefix(f"{source.root}/").partition("/")[0]
     return top if top.lower() in SPLIT_NAMES else ""
 

@@ -1,11 +1,11 @@
 """Assigns groups of crops to train, val and test, stratified by label, without tearing a group apart.
 
 It is iterative stratification (https://doi.org/10.1007/978-3-642-23808-6_10) with whole groups: the labels in the
-fewest groups come first, and each group goes where most crops of its label are missing.
+fewest groups come first, and each group goes where the largest part of the crops of its label is missing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -58,15 +58,19 @@ def assign(groups: Mapping[int, Mapping[str, int]], fractions: Sequence[float], 
             groups_of[label].append(group)
     labels = sorted(in_order(groups_of), key=lambda label: len(groups_of[label]))  # ties stay in order
     missing = _missing(groups, groups_of, labels, fractions)
+    present: dict[str, set[int]] = defaultdict(set)
     split_of: dict[int, int] = {}
     for label in labels:
-        # Large groups come first, as small ones fill up what they leave; those of similar size are in random order.
+        # Large groups come first, as small ones fill up what these leave; those of similar size are in random order.
         queue = [group for group in groups_of[label] if group not in split_of]
         queue.sort(key=lambda group: -groups[group][label].bit_length())
         for position, group in enumerate(queue):
-            split_of[group] = _split_for(label, len(queue) - position, groups_of, split_of, missing, fractions)
+            size, left = groups[group][label], len(queue) - position
+            split = _split_for(size, left, present[label], missing[label], fractions)
+            split_of[group] = split
             for each, count in groups[group].items():
-                missing[each][split_of[group]] -= count
+                missing[each][split] -= count
+                present[each].add(split)
     _complete_train(groups, groups_of, split_of)
     return split_of
 
@@ -90,20 +94,25 @@ def _missing(
 
 
 def _split_for(
-    label: str,
-    left: int,
-    groups_of: Mapping[str, Sequence[int]],
-    split_of: Mapping[int, int],
-    missing: Mapping[str, Sequence[int]],
-    fractions: Sequence[float],
+    size: int, left: int, present: Collection[int], missing: Sequence[int], fractions: Sequence[float]
 ) -> int:
-    """Returns the split of the next of `left` groups of a label."""
-    present = {split_of[group] for group in groups_of[label] if group in split_of}
-    without = [split for split, fraction in enumerate(fractions) if fraction > 0 and split not in present]
+    """Returns the split of the next group of a label.
+
+    Args:
+        size: number of crops of the label in the group.
+        left: number of groups of the label that have no split yet.
+        present: splits that have the label.
+        missing: number of crops of the label that each split should still get.
+        fractions: fraction of each split.
+    """
+    wanted = [split for split, fraction in enumerate(fractions) if fraction > 0]
+    without = [split for split in wanted if split not in present]
     if left <= len(without):
         return without[0]
-    wanted = [split for split, fraction in enumerate(fractions) if fraction > 0]
-    return max(wanted, key=lambda split: (missing[label][split], -split))
+    # Relative to its fraction, so that each split gets groups of all sizes, and not the smallest ones only.
+    if fitting := [split for split in wanted if missing[split] >= size]:
+        return max(fitting, key=lambda split: (missing[split] / fractions[split], -split))
+    return max(wanted, key=lambda split: (missing[split], -split))
 
 
 def _complete_train(

@@ -79,7 +79,7 @@ def test_every_command_is_run_below() -> None:
         "jersey.report",
         "torchrun",
     )
-    parts += ("jersey.inference", "robustness.fuzz", "data/fonts")
+    parts += ("jersey.inference", "robustness.fuzz", "data/fonts", "jersey.data.prepare")
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
 
@@ -342,6 +342,23 @@ def test_an_audit_of_own_crops(crops_root: Path, tmp_path: Path) -> None:
     command = with_reader.replace("/my/crops", str(crops_root)).replace("--reader", f"--reader={reader}")
     assert "72 images, 0 errors" in output_of(run(command, tmp_path))
     assert "<h1>Labels to review in" in (tmp_path / "review.html").read_text(encoding="utf-8")
+
+
+def test_crops_without_splits_are_prepared(crops_root: Path, tmp_path: Path) -> None:
+    for index, path in enumerate(sorted(crops_root.glob("train/*/*.jpg"))):
+        target = tmp_path / "unsorted" / path.parent.name / f"game{index % 6}" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    planned, written = (
+        output_of(run(command.replace("/my/unsorted", "unsorted").replace("/my/crops", "crops"), tmp_path))
+        for command in commands("jersey.data.prepare")
+    )
+    assert "leave out --dry_run to write them" in planned
+    assert "6 different matches of --group" in written
+    splits = read_splits(tmp_path / "crops").values()
+    games = [{name.rpartition("/")[2] for name in split.tracklets} for split in splits]
+    assert sum(len(split) for split in splits) == 48
+    assert sum(map(len, games)) == len(set.union(*games)) == 6
 
 
 def test_crops_are_generated(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Collects the rows of label files: where the image of a row lies, which split it is in, and what its labels are."""
+"""Collects labels from folders and rows: where the image of a row lies, which split it is in, what its labels are."""
 
 import os
 import posixpath
@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jersey.core.errors import UserError, shorten
-from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SplitName
-from jersey.data.files import OnProblem
+from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SplitName, parse_label
+from jersey.data.files import OnProblem, validate_name
 from jersey.data.formats import Annotation, annotation_of
 from jersey.data.label_files import LabelFile
-from jersey.data.layout import SPLIT_NAMES
+from jersey.data.layout import SPLIT_NAMES, SplitFiles, vanished_classes
 from jersey.data.problems import ConflictingLabels
+from jersey.data.unused import Reason, Unused
 
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
@@ -60,6 +61,38 @@ class LabeledImages:
     def labeled(self) -> set[tuple[str, str]]:
         """Returns pairs of image and label; an image is ILLEGIBLE only if no row gives it another label."""
         return self._labeled | {(path, ILLEGIBLE) for path in self._illegible if path not in self._label_of}
+
+
+def labeled_by_folders(files: SplitFiles, on_problem: OnProblem) -> tuple[LabeledImages, list[Unused], list[str]]:
+    """Labels the images of a split by its folders; below these, each folder is a tracklet.
+
+    Returns:
+        Labels, images that are in no such folder, and warnings.
+    """
+    images, refused = LabeledImages(), []
+    start = len(f"{files.folder}/")
+    written_as: dict[str, str] = {}
+    for path in files.listing.images:
+        written, slash, rest = path[start:].partition("/")
+        if not slash:
+            refused.append(Unused(path, Reason.REFUSED))
+            on_problem(UserError(f"the image {path} is not in a class folder; move it into one or remove it"))
+            continue
+        label = written_as.get(written)
+        if label is None:
+            label = written_as[written] = sys.intern(parse_label(written))
+        images.add_labeled(path, label, written)
+        if "/" in rest:
+            images.tracklet_of[path] = sys.intern(posixpath.dirname(path[start:]))
+    for written in sorted(written_as):
+        try:
+            validate_name(written, where=f"{files.folder}/{written}")
+        except UserError as problem:
+            on_problem(problem)
+    vanished, warnings = vanished_classes(files, written_as)
+    for error in vanished:
+        on_problem(error)
+    return images, refused, warnings
 
 
 def read_rows(label_file: LabelFile, on_problem: OnProblem) -> Iterator[tuple[str, Annotation]]:

@@ -7,19 +7,19 @@ tracklet in their rows. Every file that is not used is counted with its reason. 
 """
 
 import posixpath
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jersey.core.errors import UserError, plural
-from jersey.core.labels import ILLEGIBLE, JERSEY_NUMBER, SPLITS, SplitName, parse_label
-from jersey.data.annotations import LabeledImages, RowPlacer, read_rows
-from jersey.data.files import OnProblem, list_files, subfolders, validate_name
+from jersey.core.labels import ILLEGIBLE, SPLITS, SplitName
+from jersey.data.annotations import LabeledImages, RowPlacer, labeled_by_folders, read_rows
+from jersey.data.files import Listing, OnProblem, list_files, subfolders
 from jersey.data.formats import Annotation
 from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile
 from jersey.data.layout import (
+    RowsWithoutSplit,
     SplitFiles,
     format_of,
     has_splits,
@@ -33,9 +33,10 @@ from jersey.data.layout import (
 )
 from jersey.data.problems import combined, label_warnings, respelled_labels
 from jersey.data.split import Paths, Split
-from jersey.data.unused import CONCERNS_IMAGES, Reason, Unused, unused_table, unused_warnings
+from jersey.data.unused import Reason, Unused, unused_table, unused_warnings
 
 MAX_SHOWN = 4  # names in a sentence
+UNSPLIT = "all crops"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,13 @@ def read_splits(root: Path, on_problem: OnProblem | None = None) -> dict[str, Sp
     return read_index(root, on_problem).splits
 
 
-def read_index(root: Path, on_problem: OnProblem | None = None, *, data_format: Format | None = None) -> Index:
+def read_index(
+    root: Path,
+    on_problem: OnProblem | None = None,
+    *,
+    data_format: Format | None = None,
+    only: Path | None = None,
+) -> Index:
     """Reads the index of every split that exists.
 
     Args:
@@ -82,17 +89,25 @@ def read_index(root: Path, on_problem: OnProblem | None = None, *, data_format: 
         on_problem: function that is called with each problem. Reading then continues without the faulty rows and files,
             and an image with two labels has a row for each. If it is None, all problems are raised as one error.
         data_format: how the splits are labeled, where their files can be understood in two ways.
+        only: label file in `root` to which all other label files yield; None for all.
 
     Raises:
         UserError: there is no such folder or, without `on_problem`, there is any problem.
     """
     if on_problem is None:
         problems: list[UserError] = []
-        index = read_index(root, problems.append, data_format=data_format)
+        index = read_index(root, problems.append, data_format=data_format, only=only)
         if problems:
             raise combined(problems, index.root)
         return index
-    return _Reader(require_root(root), on_problem, data_format).index()
+    return _Reader(require_root(root), on_problem, data_format, only).index()
+
+
+def read_unsplit(
+    root: Path, on_problem: OnProblem, *, data_format: Format | None = None, only: Path | None = None
+) -> Index:
+    """Reads a folder without splits as one split, `UNSPLIT`; the arguments are those of `read_index`."""
+    return _Reader(require_root(root), on_problem, data_format, only).unsplit()
 
 
 @dataclass
@@ -102,6 +117,7 @@ class _Reader:
     root: Path
     on_problem: OnProblem
     data_format: Format | None
+    only: Path | None
     unused: list[Unused] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     label_files: set[str] = field(default_factory=set)
@@ -113,11 +129,11 @@ class _Reader:
 
     def index(self) -> Index:
         names = split_folders(self.root, self.on_problem)
-        files = {split: self._list_split(name) for split, name in names.items()}
+        files = {split: self._list_split(f"{self.root}/{name}") for split, name in names.items()}
         beside = list_files(self.root, self.on_problem, beside=names.values())
         images = [path for each in files.values() for path in each.listing.images] + beside.images
         set_subfolders_aside(beside, self.root, images)
-        root_files, broken = take_label_files(beside, images)
+        root_files, broken = self._take_label_files(beside, images)
         known = set(images) if root_files or any(each.label_files for each in files.values()) else set()
         rows = self._root_rows(root_files, names, known)
         present = [split for split in SPLITS if split in names or split in rows]
@@ -131,16 +147,33 @@ class _Reader:
         for path in (str(each.path) for each in root_files):
             self.unused.append(Unused(path, Reason.REFUSED if path in self.refused else Reason.OTHER_LABELS))
         self._add_files_beside(beside.unused, beside.images)
-        self._add_notes(names, present)
+        self._add_notes(names)
+        if "val" in present and "test" not in present:
+            self.notes.append("no test split: val, which chooses the best epoch, is reported in its place")
+        return self._finish(splits)
+
+    def unsplit(self) -> Index:
+        files = self._list_split(str(self.root), beside=())
+        split = self._read_split(None, files, {}, set(files.listing.images))
+        self._add_notes({})
+        return self._finish({UNSPLIT: split})
+
+    def _finish(self, splits: dict[str, Split]) -> Index:
         unused = (each for each in self.unused if each.path not in self.used and each.path not in self.label_files)
         self.warnings += label_warnings(splits)
         label_files = tuple(sorted(self.label_files))
         return Index(self.root, splits, label_files, tuple(sorted(unused)), tuple(self.notes), tuple(self.warnings))
 
-    def _list_split(self, name: str) -> SplitFiles:
-        folder = f"{self.root}/{name}"
-        listing = list_files(folder, self.on_problem)
-        label_files, problems = take_label_files(listing, listing.images)
+    def _take_label_files(self, listing: Listing, images: Sequence[str]) -> tuple[list[LabelFile], list[UserError]]:
+        found, problems = take_label_files(listing, images)
+        if self.only is None:
+            return found, problems
+        self.unused += (Unused(str(each.path), Reason.OTHER_LABELS) for each in found if each.path != self.only)
+        return [each for each in found if each.path == self.only], []
+
+    def _list_split(self, folder: str, beside: Collection[str] | None = None) -> SplitFiles:
+        listing = list_files(folder, self.on_problem, beside=beside)
+        label_files, problems = self._take_label_files(listing, listing.images)
         # Beside the folders of numbers the file may be anything; otherwise it has labels that are missing.
         if not any(is_number_folder(each) for each in subfolders(Path(folder))):
             for problem in problems:
@@ -169,23 +202,27 @@ class _Reader:
                 what = f"{label_file.path}: {rows} {'is' if without_split == 1 else 'are'} in no split"
                 other = "remove the file" if names else f"split them with `{prepare_command(self.root)}`"
                 advice = f"add a column `split` with train, val or test, or {other}"
-                self.on_problem(UserError(f"{what}; {advice}"))
+                self.on_problem(RowsWithoutSplit(f"{what}; {advice}"))
         return found
 
     def _read_split(
-        self, name: SplitName, files: SplitFiles, from_root: Mapping[Format, LabeledImages], known: set[str]
+        self, name: SplitName | None, files: SplitFiles, from_root: Mapping[Format, LabeledImages], known: set[str]
     ) -> Split:
         self.unused += files.listing.unused
+        what = f"the {name} split in {self.root}" if name else f"{self.root}"
         try:
-            layout = format_of(self.root, name, files, from_root, self.data_format)
+            layout = format_of(self.root, what, files, from_root, self.data_format)
         except UserError as problem:
             self.on_problem(problem)
             self.refused.update(*(each.files for each in from_root.values()))
-            self._refuse([*files.listing.images, *(str(each.path) for each in files.label_files)])
-            return Split(name, Paths(()), (), ())
+            refused_paths = [*files.listing.images, *(str(each.path) for each in files.label_files)]
+            self.unused += (Unused(path, Reason.REFUSED) for path in refused_paths)
+            return Split(name or UNSPLIT, Paths(()), (), ())
         images = from_root.get(layout, LabeledImages()) if layout is not None else LabeledImages()
         if layout == "folders":
-            images = self._read_class_folders(files)
+            images, refused, warnings = labeled_by_folders(files, self.on_problem)
+            self.unused += refused
+            self.warnings += warnings
         for label_file in files.label_files:
             if label_file.format != layout:
                 self.unused.append(Unused(str(label_file.path), Reason.OTHER_LABELS))
@@ -210,10 +247,9 @@ class _Reader:
         if placer.backslashes:
             self.notes.append(f"{label_file.path}: \\ is read as / ({plural(placer.backslashes, 'path')})")
 
-    def _refuse(self, paths: Iterable[str]) -> None:
-        self.unused += (Unused(path, Reason.REFUSED) for path in paths)
-
-    def _finish_split(self, name: SplitName, files: SplitFiles, images: LabeledImages, layout: Format | None) -> Split:
+    def _finish_split(
+        self, name: SplitName | None, files: SplitFiles, images: LabeledImages, layout: Format | None
+    ) -> Split:
         labeled = images.labeled()
         used = {path for path, _ in labeled}
         left = [path for path in files.listing.images if path not in used]
@@ -226,53 +262,18 @@ class _Reader:
             )
             found = "; ".join(f"{count:,} files: {reason}" for reason, count in reasons.most_common(MAX_SHOWN))
             advice = "add some, or remove the folder, as test is optional" if name == "test" else "add some"
-            what = f"the {name} split is empty: no labeled image in {source} below {where}"
+            what = f"{f'the {name} split' if name else self.root} is empty: no labeled image in {source} below {where}"
             self.on_problem(UserError(f"{what}{f' ({found})' if found else ''}; {advice}"))
         self.used |= used
         self.label_files |= images.files
         self.respelled.update(images.respelled)
         if layout is not None:
-            self.formats.setdefault(DESCRIPTIONS[layout], []).append(name)
+            self.formats.setdefault(DESCRIPTIONS[layout], []).append(name or UNSPLIT)
         rows = sorted(labeled, key=lambda row: (row[1] == ILLEGIBLE, row[1], posixpath.basename(row[0]), row[0]))
         tracklets = tuple(images.tracklet_of.get(path, "") for path, _ in rows)
-        return Split(name, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracklets)
-
-    def _read_class_folders(self, files: SplitFiles) -> LabeledImages:
-        images = LabeledImages()
-        start = len(f"{files.folder}/")
-        written_as: dict[str, str] = {}
-        for path in files.listing.images:
-            written, slash, rest = path[start:].partition("/")
-            if not slash:
-                self._refuse([path])
-                self.on_problem(UserError(f"the image {path} is not in a class folder; move it into one or remove it"))
-                continue
-            label = written_as.get(written)
-            if label is None:
-                label = written_as[written] = sys.intern(parse_label(written))
-            images.add_labeled(path, label, written)
-            if "/" in rest:
-                images.tracklet_of[path] = sys.intern(posixpath.dirname(path[start:]))
-        for written in sorted(written_as):
-            try:
-                validate_name(written, where=f"{files.folder}/{written}")
-            except UserError as problem:
-                self.on_problem(problem)
-        self._check_vanished(files, set(written_as))
-        return images
-
-    def _check_vanished(self, files: SplitFiles, with_images: set[str]) -> None:
-        """Reports the folders that may be classes but have no usable image."""
-        for name in sorted(set(subfolders(Path(files.folder or self.root))) - with_images):
-            start = f"{files.folder}/{name}"
-            found = [each for each in files.listing.unused if each.path == start or each.path.startswith(f"{start}/")]
-            reasons = Counter(each.reason for each in found)
-            if found and (JERSEY_NUMBER.fullmatch(parse_label(name)) or reasons.keys() & CONCERNS_IMAGES):
-                reason, count = reasons.most_common(1)[0]
-                what = f"{start} has no image that can be used ({count:,} of its {len(found):,} files: {reason})"
-                self.on_problem(UserError(f"{what}; make some of them usable, or remove the folder"))
-            elif not found:
-                self.warnings.append(f"{start} is empty, so {name} may be missing from the labels")
+        return Split(
+            name or UNSPLIT, Paths(tuple(path for path, _ in rows)), tuple(label for _, label in rows), tracklets
+        )
 
     def _add_files_beside(self, unused: Iterable[Unused], images: Iterable[str]) -> None:
         self.unused += unused
@@ -284,7 +285,7 @@ class _Reader:
                 reason_of[top] = Reason.OTHER_SET if has_splits(self.root / top) else Reason.NO_SPLIT
             self.unused.append(Unused(path, Reason.NO_ROW if self.label_files else reason_of[top]))
 
-    def _add_notes(self, names: Mapping[SplitName, str], present: Sequence[str]) -> None:
+    def _add_notes(self, names: Mapping[SplitName, str]) -> None:
         if self.data_format is not None and DESCRIPTIONS[self.data_format] not in self.formats:
             found = ", ".join(self.formats) or "neither folders nor rows"
             what = f"data.format={self.data_format}, but no split in {self.root} has {DESCRIPTIONS[self.data_format]}"
@@ -293,8 +294,6 @@ class _Reader:
         renamed = "".join(f"; {name} is {split}" for split, name in names.items() if name != split)
         if layouts:
             self.notes.append(f"layout: {layouts}{renamed}")
-        if "val" in present and "test" not in present:
-            self.notes.append("no test split: val, which chooses the best epoch, is reported in its place")
         respelled, suspicious = respelled_labels(self.respelled)
         self.notes += respelled
         self.warnings += suspicious

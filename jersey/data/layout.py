@@ -10,6 +10,7 @@ Nothing is configured. If a split can be understood in two ways, `data.format` c
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from jersey.core.errors import UserError, summarize
 from jersey.core.labels import ILLEGIBLE, JERSEY_NUMBER, SPLITS, SplitName, parse_label
 from jersey.data.files import LABEL_FILE_SUFFIXES, Listing, OnProblem, expand_home, is_folder, subfolders, suffix_of
 from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile, recognize
-from jersey.data.unused import Reason, Unused
+from jersey.data.unused import CONCERNS_IMAGES, Reason, Unused
 
 SPLIT_NAMES: Mapping[str, SplitName] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -80,6 +81,18 @@ def prepare_command(root: Path) -> str:
     return f"python -m jersey.data.prepare {shlex.quote(str(root))} OUT"
 
 
+class MissingSplits(UserError):
+    """Train or val is absent, though the data set has another split; `jersey.data.prepare` completes it."""
+
+
+class DetectionExport(UserError):
+    """The labels of a split are boxes in larger images; `jersey.data.prepare` cuts them into crops."""
+
+
+class RowsWithoutSplit(UserError):
+    """Rows of a label file in the root are in no split; `jersey.data.prepare` splits them."""
+
+
 def missing_splits(root: Path, present: Collection[str], *, has_crops: bool) -> UserError | None:
     """Returns the error about train or val if it is absent.
 
@@ -95,7 +108,7 @@ def missing_splits(root: Path, present: Collection[str], *, has_crops: bool) -> 
     what = f"the data folder {root} has no folder {' and no folder '.join(absent)}"
     if present:
         rest = f"it has {summarize(names, limit=10)}"
-        return UserError(f"{what} ({rest}); `{prepare_command(root)}` splits the crops into train, val and test")
+        return MissingSplits(f"{what} ({rest}); `{prepare_command(root)}` splits the crops into train, val and test")
     for name in names:
         inside = [folder for folder in subfolders(root / name) if folder.lower() in SPLIT_NAMES]
         if inside:
@@ -173,13 +186,13 @@ def is_number_folder(name: str) -> bool:
 
 
 def format_of(
-    root: Path, name: str, files: SplitFiles, from_root: Collection[Format], data_format: Format | None
+    root: Path, what: str, files: SplitFiles, from_root: Collection[Format], data_format: Format | None
 ) -> Format | None:
     """Returns how a split is labeled; None if it has neither class folders nor rows.
 
     Args:
         root: folder of the data set.
-        name: name of the split.
+        what: the split and its place, for errors.
         files: files of the split.
         from_root: formats of label files in the root that have rows of this split.
         data_format: format to use if there is a choice.
@@ -197,21 +210,40 @@ def format_of(
     if len(formats) > 1:
         ways = " and ".join(DESCRIPTIONS[each] for each in DESCRIPTIONS if each in formats)
         choices = " or ".join(each for each in DESCRIPTIONS if each in formats)
-        raise UserError(
-            f"the {name} split in {root} has both {ways}; set data.format to {choices} (the audit's --format)"
-        )
+        raise UserError(f"{what} has both {ways}; set data.format to {choices} (--format of audit and prepare)")
     if formats:
         return formats.pop()
     if detection := _detection_export(files, folders):
-        raise UserError(
-            f"the {name} split in {root} is a {detection} export with boxes in larger images; "
+        raise DetectionExport(
+            f"{what} is a {detection} export with boxes in larger images; "
             f"`{prepare_command(root)}` cuts the boxes into crops"
         )
     bad = [each for each in files.listing.unused if each.reason in (Reason.NOT_LABELS, Reason.BROKEN)]
     if len(folders) <= 1 and bad:
-        what = f"the {name} split in {root} has one folder of images, and {bad[0].path} has {bad[0].reason}"
-        raise UserError(f"{what}; name its columns image and label, or make one folder per number")
+        found = f"has one folder of images, and {bad[0].path} has {bad[0].reason}"
+        raise UserError(f"{what} {found}; name its columns image and label, or make one folder per number")
     return "folders" if files.listing.images else None
+
+
+def vanished_classes(files: SplitFiles, with_images: Collection[str]) -> tuple[list[UserError], list[str]]:
+    """Returns the errors of folders that may be classes but have no usable image, and the warnings of empty ones.
+
+    Args:
+        files: files of a split.
+        with_images: names of the folders that have usable images.
+    """
+    problems, warnings = [], []
+    for name in sorted(set(subfolders(Path(files.folder or ""))) - set(with_images)):
+        start = f"{files.folder}/{name}"
+        found = [each for each in files.listing.unused if each.path == start or each.path.startswith(f"{start}/")]
+        reasons = Counter(each.reason for each in found)
+        if found and (JERSEY_NUMBER.fullmatch(parse_label(name)) or reasons.keys() & CONCERNS_IMAGES):
+            reason, count = reasons.most_common(1)[0]
+            what = f"{start} has no image that can be used ({count:,} of its {len(found):,} files: {reason})"
+            problems.append(UserError(f"{what}; make some of them usable, or remove the folder"))
+        elif not found:
+            warnings.append(f"{start} is empty, so {name} may be missing from the labels")
+    return problems, warnings
 
 
 def _detection_export(files: SplitFiles, folders: set[str]) -> str | None:

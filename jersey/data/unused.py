@@ -31,6 +31,8 @@ class Reason(StrEnum):
     NOT_LABELS = "rows without an image or a label"
     BROKEN = "no rows that can be read"
     OTHER_LABELS = "label file that is not used, as the labels come from elsewhere"
+    NO_BOX = "image without a box that can be used"
+    BAD_IMAGE = "image that does not exist or cannot be decoded"
     REFUSED = "refused, see the error"
 
 
@@ -56,17 +58,19 @@ class Unused(NamedTuple):
     reason: Reason
 
 
-def unused_table(unused: Iterable[Unused], root: str) -> str:
+def unused_table(unused: Iterable[tuple[str, StrEnum]], root: str, *, title: str = TITLE, unit: str = "files") -> str:
     """Formats a line for each reason: the number of files, and the first of them; empty if there are none.
 
     Args:
-        unused: files that are not used.
+        unused: path of each file that is not used, and the reason.
         root: folder to which the example is relative; "" leaves paths as they are.
+        title: title of the table.
+        unit: what is counted, in the plural.
     """
     lines = [(reason, f"{len(paths):,}", _relative(paths[0], root)) for reason, paths in _by_reason(unused)]
     if not lines:
         return ""
-    return "".join(f"{line}\n" for line in format_table([(TITLE, "files", "for example"), *lines]))
+    return "".join(f"{line}\n" for line in format_table([(title, unit, "for example"), *lines]))
 
 
 def unused_warnings(unused: Iterable[Unused], root: str) -> list[str]:
@@ -79,12 +83,15 @@ def unused_warnings(unused: Iterable[Unused], root: str) -> list[str]:
     ]
 
 
-def _by_reason(unused: Iterable[Unused]) -> Sequence[tuple[Reason, list[str]]]:
-    """Returns the sorted paths of each reason that occurs, in the order of Reason."""
-    paths: dict[Reason, list[str]] = defaultdict(list)
-    for each in unused:
-        paths[each.reason].append(each.path)
-    return [(reason, sorted(paths[reason])) for reason in Reason if reason in paths]
+def _by_reason(unused: Iterable[tuple[str, StrEnum]]) -> Sequence[tuple[StrEnum, list[str]]]:
+    """Returns the sorted paths of each reason that occurs, in the order in which the reasons are defined."""
+    paths: dict[StrEnum, list[str]] = defaultdict(list)
+    for path, reason in unused:
+        paths[reason].append(path)
+    return [
+        (reason, sorted(paths[reason]))
+        for reason in sorted(paths, key=lambda each: list(type(each).__members__).index(each.name))
+    ]
 
 
 def _relative(path: str, root: str) -> str:

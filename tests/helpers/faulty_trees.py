@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from helpers import data_trees as trees
+from helpers import detection_exports
 from helpers.data_trees import EACH, NUMBERS, Tree, crops, move_number, remove, rename_suffixes, save
 
 GAMES = (("0", "1"), ("00", "2"), ("7", "3"), ("23", "4"))  # the folder of a game that gets the crops of each number
@@ -243,7 +244,8 @@ def label_file_trees() -> list[Tree]:
         for index in range(10):
             save(root / "images" / f"{index}.png", index)
         trees.write_json(
-            root / "annotations.json", [{"image": f"images/{index}.png", "label": "7"} for index in range(10)]
+            root / "annotations.json",
+            [{"image": f"images/{index}.png", "label": str(index % 2)} for index in range(10)],
         )
 
     def add_splits(root: Path) -> None:
@@ -355,12 +357,12 @@ def label_file_trees() -> list[Tree]:
         ),
         Tree(
             "COCO",
-            changed(trees.csv_in_splits, removed("train/labels.csv"), write("train/_annotations.coco.json", coco)),
+            detection_exports.coco,
             refused="is a COCO export with boxes in larger images; `python -m jersey.data.prepare",
         ),
         Tree(
             "YOLO",
-            changed(trees.csv_in_splits, removed("train/labels.csv"), write("train/labels/7_0.txt", b"0 .5 .5 1 1")),
+            detection_exports.yolo,
             refused="is a YOLO export",
         ),
         Tree("Roboflow", trees.roboflow, said=["valid is val", "CSV rows"]),
@@ -537,7 +539,8 @@ def split_trees() -> list[Tree]:
 
     def unsplit(root: Path) -> None:
         for number in NUMBERS:
-            save(root / number / "a.png", int(number))
+            for index in range(3):
+                save(root / number / f"{index}.png", 3 * NUMBERS.index(number) + index)
 
     return [
         *(
@@ -562,6 +565,18 @@ def split_trees() -> list[Tree]:
             remedy=lambda root: {"root": str(root / "crops")},
         ),
         Tree("no splits", unsplit, refused="`python -m jersey.data.prepare"),
+        Tree(
+            "rows without a split",
+            changed(
+                trees.csv_in_root,
+                renamed("train", "images/a"),
+                renamed("val", "images/b"),
+                edited("labels.csv", "train/images", "images/a/images"),
+                edited("labels.csv", "val/images", "images/b/images"),
+                edited("labels.csv", ",train", ","),
+            ),
+            refused="rows are in no split; add a column `split`",
+        ),
         Tree("empty", lambda root: None, refused="it has neither folders nor images"),
         Tree("only a text", write("notes.txt"), refused="it has neither folders nor images"),
         Tree("no test", plain(removed("test")), said=["no test split"]),

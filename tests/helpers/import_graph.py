@@ -8,7 +8,7 @@ from helpers.repository import REPOSITORY
 
 LIBRARY = sorted((REPOSITORY / "jersey").rglob("*.py"))
 DOCUMENT = REPOSITORY / "docs" / "architecture.md"
-NESTED = ("data/audit",)  # packages in a package that have their own place in the order
+NESTED = ("data/prepare", "data/audit")  # packages in a package that have their own place in the order
 BEGIN, END = "<!-- imports: begin -->\n```text\n", "```\n<!-- imports: end -->"
 
 

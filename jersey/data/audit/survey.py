@@ -53,7 +53,7 @@ class Audit:
     def tables(self) -> str:
         """Returns the tables of counts and sizes, the layout, and the table of the files that are not used."""
         notes = "".join(f"{note}\n" for note in self.index.notes)
-        tables = (_count_table(*self._counts()), _size_table(self.sizes), notes, self.index.table)
+        tables = (count_table(*self._counts()), _size_table(self.sizes), notes, self.index.table)
         return "\n".join(filter(None, tables))
 
     def text(self, *, max_per_kind: int = 20) -> str:
@@ -214,7 +214,7 @@ def _sizes(image_meta_N: np.ndarray) -> dict[str, Any] | None:
     return ranges | {"kinds": dict(Counter(kind.decode() for kind in image_meta_N["kind"].tolist()).most_common())}
 
 
-def _count_table(counts: Mapping[str, Mapping[str, int]], illegible: Mapping[str, int]) -> str:
+def count_table(counts: Mapping[str, Mapping[str, int]], illegible: Mapping[str, int]) -> str:
     """Formats a line for each label and one for illegible images, with a column for each split."""
     lines = [["label", *counts, "all"]]
     for label in in_order(label for of_split in counts.values() for label in of_split):

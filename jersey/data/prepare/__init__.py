@@ -1,0 +1,1 @@
+"""Splits crops into train, val and test, and converts layouts: `python -m jersey.data.prepare SOURCE OUT`."""

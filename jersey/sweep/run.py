@@ -104,6 +104,8 @@ def environments(jobs: int) -> list[dict[str, str]]:
         return [dict(os.environ)] * jobs
     threads = os.environ.get(THREADS, str(max(1, (os.cpu_count() or 1) // jobs)))
     gpus = visible_gpus()
+    if gpus and len(gpus) < jobs:
+        log.info("%d jobs share %d GPUs", jobs, len(gpus))
     places = [{VISIBLE_GPUS: gpus[job % len(gpus)]} if gpus else {} for job in range(jobs)]
     return [{**os.environ, THREADS: threads, **place} for place in places]
 

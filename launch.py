@@ -19,7 +19,10 @@ FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "[show] 
 DIFF_EFFECTS = flags.DEFINE_bool("diff_effects", False, "[show] compare effects too, e.g. --diff=RUN --diff_effects")
 SWEEP = flags.DEFINE_multi_string("sweep", [], "[sweep] one run per combination, e.g. --sweep=lr=1e-4,3e-4")
 COMMANDS = flags.DEFINE_bool("sweep_commands", False, "[sweep] print the commands, start none, e.g. --sweep_commands")
-JOBS = flags.DEFINE_integer("jobs", 1, "[sweep] number of concurrent runs, e.g. --jobs=2", lower_bound=1)
+SEARCH = flags.DEFINE_multi_string("search", [], "[search] range or choices, e.g. --search='lr=log(1e-5,1e-2)'")
+TRIALS = flags.DEFINE_integer("trials", None, "[search] number of trials, e.g. --trials=40", lower_bound=1)
+STUDY = flags.DEFINE_string("study", None, "[search] database for the trials, e.g. --study=sqlite:////shared/study.db")
+JOBS = flags.DEFINE_string("jobs", "1", "[sweep] concurrent runs, auto for one on each GPU, e.g. --jobs=auto")
 RUN = flags.DEFINE_string("run", None, "[run] name of the run folder; repeat it to resume the run, e.g. --run=first")
 WORKDIR = flags.DEFINE_string("workdir", "runs", "[run] folder of all runs and of Aim, e.g. --workdir=/data/runs")
 
@@ -30,9 +33,15 @@ def main(argv: list[str]) -> int | None:
         return print(listing(Path(__file__).parent / "experiments"), end="")
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
-    for flag, other in ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, SWEEP)):
+    many = SEARCH if SEARCH.present else SWEEP
+    needs = ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, many), (TRIALS, SEARCH), (STUDY, SEARCH))
+    for flag, other in needs:
         if flag.present and not other.present:
             raise UserError(f"--{flag.name} has no effect without --{other.name}")
+    if SEARCH.present and (SWEEP.present or not TRIALS.present):
+        raise UserError("--search needs --trials, and no --sweep; write for example --trials=40")
+    if JOBS.value != "auto" and not re.fullmatch("[1-9][0-9]*", JOBS.value):
+        raise UserError(f"--jobs={JOBS.value} must be auto or a number from 1")
     import experiments  # noqa: F401  # importing the package registers the experiments and fiddlers
     from jersey.cli import commands
 
@@ -41,9 +50,13 @@ def main(argv: list[str]) -> int | None:
         return commands.show(config)
     if DIFF.value is not None:
         return commands.diff(name, config, DIFF.value, style=FORMAT.value, simulate=DIFF_EFFECTS.value)
-    if SWEEP.value:
+    if SWEEP.value or SEARCH.value:
+        jobs = None if JOBS.value == "auto" else int(JOBS.value)
         given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
-        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, COMMANDS.value)
+        if SEARCH.value:
+            where = WORKDIR.value, RUN.value
+            return commands.search(name, config, SEARCH.value, given, *where, jobs, TRIALS.value, STUDY.value)
+        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, jobs, COMMANDS.value)
     return commands.run(name, config, WORKDIR.value, RUN.value)
 
 

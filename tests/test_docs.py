@@ -72,6 +72,7 @@ def test_every_command_is_run_below() -> None:
     parts += (
         "--diff",
         "--sweep",
+        "--search",
         "--config",
         "jersey.cli",
         "jersey.compare",
@@ -211,6 +212,14 @@ def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
     started, printed = commands("--sweep")
     assert len(output_of(run(printed.partition(" > ")[0], tmp_path)).splitlines()) == 6
     assert printed.startswith(started)
+
+
+def test_a_search_names_the_best_config(tmp_path: Path) -> None:
+    (command,) = commands("--search")
+    few = [f"--fdl_set=generate.{split}=60" for split in ("train", "val", "test")]
+    smoke = ("--fiddler=smoke", "--fdl_set=profile=False", "--trials=1", "--run=try")
+    shown = output_of(run(command, tmp_path, *smoke, *few))
+    assert "--config=runs/quickstart/try-000" in shown
 
 
 @pytest.mark.parametrize("command", [each for each in commands("--fiddler") if each not in commands("=benchmark")])

@@ -1,12 +1,14 @@
-"""Parses `--sweep=path=value,value` into the axes and points of a sweep, and checks them before any run starts.
+"""Parses `--sweep=path=value,value` into points, and `--search=path=log(1e-5,1e-2)` into a space, and checks both.
 
 Any value of an override is allowed. It is replaced by the `repr` of the parsed value, so `1e-4` and `0.0001` are equal.
 """
 
 from __future__ import annotations
 
+import ast
 import copy
 import itertools
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -20,6 +22,9 @@ from jersey.config.show import as_text
 from jersey.core.errors import UserError, shorten
 from jersey.lint.checks import check
 from jersey.sweep.plan import Assignment, Point
+from jersey.sweep.space import Choices, Dimension, Range
+
+_RANGE = re.compile(r"(log|uniform)\((.*)\)")
 
 
 def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
@@ -32,21 +37,56 @@ def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
     Raises:
         UserError: if an axis or a point is invalid, or two axes set the same parameter.
     """
-    parameters: list[Parameter] = []
-    assignments: list[list[Assignment]] = []
-    for path, texts in map(split_axis, axes):
-        parameter = resolve(config, path)
-        for other in parameters:
-            shared = min(len(parameter.slot), len(other.slot))
-            if parameter.slot[:shared] == other.slot[:shared]:
-                raise UserError(f"two axes of the sweep set {other.path}; put all its values in one --sweep")
-        parameters.append(parameter)
-        assignments.append(_assignments(config, parameter, texts))
-    return [_point(config, each) for each in itertools.product(*assignments)]
+    parsed = [split_axis(axis, "sweep") for axis in axes]
+    parameters = _distinct([resolve(config, path) for path, _ in parsed], "sweep")
+    assignments = [_assignments(config, each, texts) for each, (_, texts) in zip(parameters, parsed, strict=True)]
+    return [point(config, each) for each in itertools.product(*assignments)]
 
 
-def split_axis(axis: str) -> tuple[str, list[str]]:
+def search_space(config: fdl.Buildable, dimensions: Sequence[str]) -> list[Dimension]:
+    """Returns the space of a search.
+
+    Args:
+        config: config that a trial changes; it is copied, not changed.
+        dimensions: a text `path=log(low,high)`, `path=uniform(low,high)` or `path=value,value,...` each.
+
+    Raises:
+        UserError: if a text, a bound or a value is invalid, or two texts set the same parameter.
+    """
+    parsed = [split_axis(dimension, "search") for dimension in dimensions]
+    parameters = _distinct([resolve(config, path) for path, _ in parsed], "search")
+    return [_dimension(config, each, texts) for each, (_, texts) in zip(parameters, parsed, strict=True)]
+
+
+def _dimension(config: fdl.Buildable, parameter: Parameter, texts: list[str]) -> Dimension:
+    found = _RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
+    if found is None:
+        choices = _assignments(config, parameter, texts)
+        return Choices(parameter.path, choices[0].name, tuple(each.text for each in choices))
+    bounds = [ast.literal_eval(each.text) for each in _assignments(config, parameter, found[2].split(","))]
+    where = f"--search={parameter.path}={texts[0]}"
+    if len(bounds) != 2 or any(type(bound) not in (int, float) for bound in bounds):
+        raise UserError(f"{where} needs two numbers, such as log(1e-5,1e-2)")
+    low, high = bounds if {type(bound) for bound in bounds} == {int} else map(float, bounds)
+    if low >= high or (found[1] == "log" and low <= 0):
+        raise UserError(f"{where} needs a lower bound {'above 0 and ' if found[1] == 'log' else ''}below the upper one")
+    return Range(parameter.path, _shortest_name(config, parameter), low, high, is_log=found[1] == "log")
+
+
+def _distinct(parameters: list[Parameter], flag: str) -> list[Parameter]:
+    for one, other in itertools.combinations(parameters, 2):
+        shared = min(len(one.slot), len(other.slot))
+        if one.slot[:shared] == other.slot[:shared]:
+            raise UserError(f"two axes of the {flag} set {one.path}; put all its values in one --{flag}")
+    return parameters
+
+
+def split_axis(axis: str, flag: str) -> tuple[str, list[str]]:
     """Returns the path and the texts of the values, split at commas outside brackets and quotes.
+
+    Args:
+        axis: text of one flag.
+        flag: name of the flag, for errors.
 
     Raises:
         UserError: if the text is not an axis, or a value is empty.
@@ -56,13 +96,13 @@ def split_axis(axis: str) -> tuple[str, list[str]]:
         texts = [text.strip() for text in values.pieces(axis[len(path) + 1 :], ",")]
     except values.TypeMismatch as bracket:
         raise UserError(
-            f"--sweep={shorten(axis)!r} lacks a {bracket}; a string that contains a bracket needs quotes"
+            f"--{flag}={shorten(axis)!r} lacks a {bracket}; a string that contains a bracket needs quotes"
         ) from None
     if not path.strip() or path == axis:
-        raise UserError(f"--sweep={shorten(axis)!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
+        raise UserError(f"--{flag}={shorten(axis)!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
     if "" in texts:
         raise UserError(
-            f"--sweep={shorten(axis)!r} has an empty value; remove the comma, or write '' for an empty string"
+            f"--{flag}={shorten(axis)!r} has an empty value; remove the comma, or write '' for an empty string"
         )
     return path.strip(), texts
 
@@ -91,12 +131,17 @@ def _shortest_name(config: fdl.Buildable, parameter: Parameter) -> str:
     return parameter.path
 
 
-def _point(config: fdl.Buildable, assignments: tuple[Assignment, ...]) -> Point:
+def point(config: fdl.Buildable, assignments: tuple[Assignment, ...]) -> Point:
+    """Returns the point of these values.
+
+    Raises:
+        UserError: if the config with these values is invalid.
+    """
     changed = copy.deepcopy(config)
     try:
         for assignment in assignments:
             apply_override(changed, assignment.override)
         check(changed)
     except UserError as error:
-        raise UserError(f"the sweep's {', '.join(map(str, assignments))}: {error}") from None
+        raise UserError(f"{', '.join(map(str, assignments))}: {error}") from None
     return Point(assignments, as_text(changed))

@@ -12,10 +12,10 @@ from typing import Literal
 import fiddle as fdl
 
 from jersey import config as configs
-from jersey.cli.axes import sweep_points
+from jersey.cli.axes import point, search_space, sweep_points
 from jersey.config.saved import CONFIG, OtherVersion
 from jersey.core.console import set_up_console
-from jersey.core.distributed import process_group, world_size
+from jersey.core.distributed import process_group, visible_gpus, world_size
 from jersey.core.errors import UserError, shorten
 from jersey.lint.checks import check, load
 from jersey.lint.effective_diff import effective_diff
@@ -23,8 +23,11 @@ from jersey.lint.no_effect import findings
 from jersey.lint.simulate import effects
 from jersey.runs import signals
 from jersey.runs.folder import open_run
-from jersey.sweep.plan import plan, shell_lines
+from jersey.sweep.plan import check_prefix, plan, shell_lines, short_hash
 from jersey.sweep.run import run_sweep
+from jersey.sweep.search import run_search
+from jersey.sweep.space import point_count
+from jersey.sweep.study import Study
 
 
 def select(
@@ -169,7 +172,7 @@ def sweep(
     given: Mapping[str, Sequence[str | None]],
     workdir: str,
     prefix: str | None,
-    jobs: int,
+    jobs: int | None,
     only_print: bool,
 ) -> int:
     """Runs every combination of the axes' values, or prints the commands for that; returns the exit code.
@@ -181,19 +184,71 @@ def sweep(
         given: values of each flag that led to `config`, by the flag's name; None if the flag was not given.
         workdir: folder of all runs.
         prefix: start of the names of the run folders; None without one.
-        jobs: number of concurrent runs.
+        jobs: number of concurrent runs; None for one on each GPU.
         only_print: whether the commands are printed instead of started.
 
     Raises:
         UserError: if an axis is invalid, or a folder contains a run of another config.
     """
-    if world_size() > 1:
-        raise UserError("--sweep starts its own processes; run it without torchrun")
-    set_up_console()
-    words = [f"--{flag}={value}" for flag, values in given.items() for value in values if value is not None]
-    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *words, f"--workdir={workdir}"]
+    command = _command(given, workdir, flag="sweep")
     runs = plan(sweep_points(config, axes), command=command, parent=Path(workdir, name), prefix=prefix)
     if only_print:
         print(shell_lines(runs), end="")
         return 0
-    return run_sweep(runs, jobs=jobs)
+    return run_sweep(runs, jobs=_job_count(jobs))
+
+
+def search(
+    name: str,
+    config: fdl.Buildable,
+    dimensions: Sequence[str],
+    given: Mapping[str, Sequence[str | None]],
+    workdir: str,
+    prefix: str | None,
+    jobs: int | None,
+    trials: int,
+    storage: str | None,
+) -> int:
+    """Runs the trials of a search, beside other processes with the same command; returns the exit code.
+
+    Args:
+        name: name of the experiment.
+        config: config that the trials change.
+        dimensions: `path=log(low,high)`, `path=uniform(low,high)` or `path=value,value` each.
+        given: values of each flag that led to `config`, by the flag's name; None if the flag was not given.
+        workdir: folder of all runs.
+        prefix: name of the study; None for one that depends on the config and the dimensions.
+        jobs: number of concurrent trials of this process; None for one on each GPU.
+        trials: number of trials of the study.
+        storage: URL of a database for the study; None for a file beside the runs.
+
+    Raises:
+        UserError: if a dimension is invalid, or the study has another space or config.
+    """
+    command = _command(given, workdir, flag="search")
+    space, text = search_space(config, dimensions), configs.as_text(config)
+    if (points := point_count(space)) < trials:
+        raise UserError(f"the search has only {points:,.0f} points; use --sweep, which runs each, or fewer --trials")
+    check_prefix(prefix)
+    study = Study(
+        prefix or f"search-{short_hash(' '.join(map(str, space)) + text)}",
+        Path(workdir, name),
+        space=space,
+        config_text=text,
+        trials=trials,
+        storage=storage,
+    )
+    return run_search(study, point_of=lambda values: point(config, values), command=command, jobs=_job_count(jobs))
+
+
+def _command(given: Mapping[str, Sequence[str | None]], workdir: str, *, flag: str) -> list[str]:
+    """Returns the words of the command that runs the experiment, after the checks that sweeps and searches share."""
+    if world_size() > 1:
+        raise UserError(f"--{flag} starts its own processes; run it without torchrun")
+    set_up_console()
+    words = [f"--{name}={value}" for name, values in given.items() for value in values if value is not None]
+    return [sys.executable, str(Path(sys.argv[0]).resolve()), *words, f"--workdir={workdir}"]
+
+
+def _job_count(jobs: int | None) -> int:
+    return jobs or max(len(visible_gpus()), 1)

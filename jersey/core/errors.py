@@ -61,7 +61,8 @@ def exit_on_user_error() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        distributed.print_once(f"error: {error}")
+        # Fiddle adds a paragraph with all arguments to an error of a part that it builds.
+        distributed.print_once(f"error: {getattr(error, 'proxy_base_exception', error)}")
         sys.exit(2)
     except Exception as error:
         if distributed.error_was_printed():

@@ -4,7 +4,6 @@
 its stage, so the same command continues where the run stopped, and another config is rejected.
 """
 
-import fcntl
 import json
 import platform
 import shutil
@@ -18,9 +17,11 @@ from typing import IO, Any
 from jersey.core.atomic import write_text
 from jersey.core.distributed import broadcast, rank
 from jersey.core.errors import UserError
+from jersey.core.locks import try_lock
 
 STATUS = "status.json"
 CONFIG = "config.txt"
+LOCK = ".lock"
 LABELS = "labels_mapping.json"
 BEST_CHECKPOINT = "checkpoints/best.ckpt"
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
@@ -170,11 +171,8 @@ def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) ->
 
 def _open(path: Path, experiment: str) -> RunFolder | None:
     """Returns the run in an existing folder, or None if another process holds it."""
-    lock = (path / ".lock").open("a")  # "w" would empty the target of a link
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, in any way
-    except BlockingIOError:
-        lock.close()
+    lock = try_lock(path / LOCK)
+    if lock is None:
         return None
     status = read_status(path) if (path / STATUS).exists() else {"stage": "fit"}
     return RunFolder(path, experiment, status, lock)

@@ -88,18 +88,36 @@ def plan(points: Sequence[Point], *, command: Sequence[str], parent: Path, prefi
     Raises:
         UserError: a folder contains a run of another config, or the prefix is not a folder name.
     """
+    check_prefix(prefix)
+    names = [(f"{prefix}-" if prefix else "") + folder_name(point.assignments) for point in points]
+    runs = [run_of(point, command=command, folder=parent / name) for point, name in zip(points, names, strict=True)]
+    assert len({run.folder.name.lower() for run in runs}) == len(runs), "two points share a folder"
+    return runs
+
+
+def check_prefix(prefix: str | None) -> None:
+    """Raises UserError if the first part of the names of runs is not a folder name."""
     if prefix is not None and (
         not prefix or not prefix.isprintable() or Path(prefix).name != prefix or prefix.startswith(".")
     ):
         raise UserError(f"--run={shorten(prefix)!r} is not a plain folder name; remove slashes and leading dots")
-    runs = []
-    for point in points:
-        name = (f"{prefix}-" if prefix else "") + folder_name(point.assignments)
-        overrides = [f"--fdl_set={each.override}" for each in point.assignments]
-        runs.append(Run(point, parent / name, (*command, *overrides, f"--run={name}")))
-        _require_same_config(runs[-1])
-    assert len({run.folder.name.lower() for run in runs}) == len(runs), "two points share a folder"
-    return runs
+
+
+def run_of(point: Point, *, command: Sequence[str], folder: Path) -> Run:
+    """Returns the run of a point in a folder.
+
+    Args:
+        point: its values.
+        command: words of the command, as for `plan`.
+        folder: run folder, which may not exist yet.
+
+    Raises:
+        UserError: the folder contains a run of another config.
+    """
+    overrides = [f"--fdl_set={each.override}" for each in point.assignments]
+    run = Run(point, folder, (*command, *overrides, f"--run={folder.name}"))
+    _require_same_config(run)
+    return run
 
 
 def shell_lines(runs: Sequence[Run]) -> str:

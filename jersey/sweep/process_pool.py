@@ -10,12 +10,12 @@ import os
 import signal
 import subprocess
 import time
-from collections import deque
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 log = logging.getLogger(__name__)
 
@@ -45,46 +45,75 @@ class Child:
     log: Path | None = None
 
 
-def run_children(
-    children: Sequence[Child], *, environments: Sequence[Mapping[str, str]]
-) -> Generator[tuple[int, int | None], None, None]:
-    """Runs all children in order; a caller that stops iterating must close the generator, which ends the children.
+class ProcessPool:
+    """Runs child processes; use it as a context, whose end stops those that still run.
 
     Args:
-        children: processes to start.
         environments: environment variables, one set for each concurrent process.
-
-    Yields:
-        The index of each child with None just before its start, and with its exit code after its end. A negative code
-        is the number of the signal that ended the child.
-
-    Raises:
-        Stopped: a signal has arrived, and all children have ended.
     """
-    waiting = deque(enumerate(children))
-    running: dict[int, subprocess.Popen[bytes]] = {}
-    free, used = list(reversed(environments)), dict[int, Mapping[str, str]]()
-    with _recorded_signals() as recorded:
-        try:
-            while waiting or running:
-                if recorded:
-                    raise Stopped(recorded[0])
-                if waiting and free:
-                    index, child = waiting.popleft()
-                    yield index, None
-                    used[index] = free.pop()
-                    running[index] = _start(child, used[index])
-                    continue
-                ended = [index for index, process in running.items() if process.poll() is not None]
-                for index in ended:
-                    process = running.pop(index)
-                    _signal_group(process, signal.SIGKILL)  # processes that the child may have left behind
-                    free.append(used.pop(index))
-                    yield index, process.returncode
-                if not ended:
-                    time.sleep(POLL_S)
-        finally:
-            _stop(running.values(), recorded)
+
+    def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
+        self._free = list(reversed(environments))
+        self._running: dict[int, tuple[subprocess.Popen[bytes], Mapping[str, str]]] = {}
+        self._started = 0
+        self._signals = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._recorded = self._signals.enter_context(_recorded_signals())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._signals:
+            _stop([process for process, _ in self._running.values()], self._recorded)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another process can be started."""
+        return bool(self._free)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no process is running."""
+        return not self._running
+
+    def start(self, child: Child) -> int:
+        """Starts a process, for which there must be room; returns its number, counted from 0.
+
+        Raises:
+            Stopped: a signal has arrived.
+        """
+        self._check_signals()
+        environment, number = self._free.pop(), self._started
+        self._running[number] = _start(child, environment), environment
+        self._started += 1
+        return number
+
+    def terminate(self, number: int) -> None:
+        """Asks a running process to end."""
+        _signal_group(self._running[number][0], signal.SIGTERM)
+
+    def ended(self) -> list[tuple[int, int]]:
+        """Returns number and exit code of the processes that have ended; waits a moment if there are none.
+
+        A negative code is the number of the signal that ended the process.
+
+        Raises:
+            Stopped: a signal has arrived.
+        """
+        self._check_signals()
+        codes = {number: process.poll() for number, (process, _) in self._running.items()}
+        ended = [(number, code) for number, code in codes.items() if code is not None]
+        for number, _ in ended:
+            process, environment = self._running.pop(number)
+            _signal_group(process, signal.SIGKILL)  # processes that the child may have left behind
+            self._free.append(environment)
+        if not ended:
+            time.sleep(POLL_S)
+        return ended
+
+    def _check_signals(self) -> None:
+        if self._recorded:
+            raise Stopped(self._recorded[0])
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import math
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from statistics import mean
 
@@ -19,7 +19,7 @@ from jersey.core.distributed import VISIBLE_GPUS, visible_gpus
 from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
 from jersey.sweep.plan import Run, short_hash
-from jersey.sweep.process_pool import Child, Stopped, run_children
+from jersey.sweep.process_pool import Child, ProcessPool, Stopped
 from jersey.sweep.table import raw_rows, read_result, summary
 
 log = logging.getLogger(__name__)
@@ -65,45 +65,53 @@ def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
     """Runs all unfinished runs, and returns a sentence for each that failed."""
     to_do = [(f"run {n} of {len(runs)}", run) for n, run in enumerate(runs, 1) if read_result(run.folder) is None]
     log.info("%d runs, %d of them already finished", len(runs), len(runs) - len(to_do))
-    children = [Child(run.command, run.folder / CONSOLE if jobs > 1 else None) for _, run in to_do]
-    started: dict[int, float] = {}
+    waiting, started_s = deque(to_do), dict[int, float]()
     minutes: list[float] = []
     failures: list[str] = []
-    remaining = len(to_do)
-    with closing(run_children(children, environments=_environments(min(jobs, remaining)))) as events:
-        for index, code in events:
-            position, run = to_do[index]
-            if code is None:
-                started[index] = time.monotonic()
+    with ProcessPool(environments(min(jobs, len(to_do)))) as pool:
+        while waiting or not pool.is_idle:
+            if waiting and pool.has_room:
+                position, run = waiting.popleft()
                 log.info("%s starts: %s", position, run.point)
+                started_s[pool.start(child_of(run, jobs))] = time.monotonic()
                 continue
-            remaining, took = remaining - 1, (time.monotonic() - started[index]) / 60
-            # The exit code is not used: a run that finished and then crashed at exit has a result.
-            if result := read_result(run.folder):
-                minutes.append(took)
-                split, top1 = ("val", result.val_top1) if result.test_top1 is None else ("test", result.test_top1)
-                outcome = f"{split} top-1 {100 * top1:.1f} %"
-            else:
-                outcome = f"failed, {_cause(code)}"
-                failures.append(f"{run.point}: {_cause(code)}, see {children[index].log or 'its output above'}")
-            if remaining and minutes:
-                wait = math.ceil(math.ceil(remaining / jobs) * mean(minutes))
-                outcome += f"; {remaining} left, about {wait} min"
-            log.info("%s ends after %.1f min: %s: %s", position, took, run.point, outcome)
+            for number, code in pool.ended():
+                position, run = to_do[number]
+                took = (time.monotonic() - started_s.pop(number)) / 60
+                # The exit code is not used: a run that finished and then crashed at exit has a result.
+                if result := read_result(run.folder):
+                    minutes.append(took)
+                    split, top1 = ("val", result.val_top1) if result.test_top1 is None else ("test", result.test_top1)
+                    outcome = f"{split} top-1 {100 * top1:.1f} %"
+                else:
+                    outcome = f"failed, {cause(code)}"
+                    failures.append(f"{run.point}: {cause(code)}, see {child_of(run, jobs).log or 'its output above'}")
+                remaining = len(waiting) + len(started_s)
+                if remaining and minutes:
+                    wait = math.ceil(math.ceil(remaining / jobs) * mean(minutes))
+                    outcome += f"; {remaining} left, about {wait} min"
+                log.info("%s ends after %.1f min: %s: %s", position, took, run.point, outcome)
     return failures
 
 
-def _environments(jobs: int) -> list[dict[str, str]]:
+def child_of(run: Run, jobs: int) -> Child:
+    """Returns the process of a run; if several are concurrent, its output goes to `console.log` in its folder."""
+    return Child(run.command, run.folder / CONSOLE if jobs > 1 else None)
+
+
+def environments(jobs: int) -> list[dict[str, str]]:
     """Returns the environment of each concurrent run; several divide the cores, and take one GPU each in turn."""
     if jobs < 2:
         return [dict(os.environ)] * jobs
     threads = os.environ.get(THREADS, str(max(1, (os.cpu_count() or 1) // jobs)))
     gpus = visible_gpus()
+    if gpus and len(gpus) < jobs:
+        log.info("%d jobs share %d GPUs", jobs, len(gpus))
     places = [{VISIBLE_GPUS: gpus[job % len(gpus)]} if gpus else {} for job in range(jobs)]
     return [{**os.environ, THREADS: threads, **place} for place in places]
 
 
-def _cause(code: int) -> str:
+def cause(code: int) -> str:
     """Describes why a run has no result, by the exit code of its process."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"

@@ -7,7 +7,7 @@ from helpers.config_targets import Ema, example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jersey.cli.axes import split_axis, sweep_points
+from jersey.cli.axes import search_space, split_axis, sweep_points
 from jersey.config import apply_override, as_text
 from jersey.config.paths import values_of
 from jersey.core.errors import UserError
@@ -52,12 +52,12 @@ def error_of(*axes: str, config: fdl.Buildable | None = None) -> str:
     ],
 )
 def test_an_axis_is_split_at_commas_outside_brackets_and_quotes(axis: str, path: str, values: list[str]) -> None:
-    assert split_axis(axis) == (path, values)
+    assert split_axis(axis, "sweep") == (path, values)
 
 
 @given(st.lists(LITERALS.map(repr) | WORDS, min_size=1))
 def test_splitting_is_the_inverse_of_joining(texts: list[str]) -> None:
-    assert split_axis(f"data.root={','.join(texts)}") == ("data.root", texts)
+    assert split_axis(f"data.root={','.join(texts)}", "sweep") == ("data.root", texts)
 
 
 @settings(max_examples=25)
@@ -130,3 +130,38 @@ def test_names_are_as_short_as_possible_and_a_shared_sub_config_is_one_parameter
 def test_an_invalid_axis_or_point_raises_an_error(axes: list[str], words: list[str]) -> None:
     sentence = error_of(*axes)
     assert all(word in sentence for word in words), sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension"),
+    [
+        ("lr=log(1e-5,1e-2)", "module.optimizer.lr=log(1e-05,0.01)"),
+        ("lr=uniform(0, 1)", "module.optimizer.lr=uniform(0.0,1.0)"),
+        ("seed=uniform(1,8)", "seed=uniform(1,8)"),
+        ("lr=1e-5,1", "module.optimizer.lr=1e-05,1.0"),
+        ("labels[1]=log(1,2),00", "data.labels[1]='log(1,2)','00'"),
+    ],
+)
+def test_a_dimension_of_a_search_is_a_range_or_choices(text: str, dimension: str) -> None:
+    (found,) = search_space(example(), [text])
+    assert str(found) == dimension
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["lr=log(1e-2,1e-5)"], ["lower bound", "below"]),
+        (["lr=log(0,1)"], ["above 0"]),
+        (["lr=log(1e-5)"], ["two numbers"]),
+        (["lr=uniform(a,b)"], ["module.optimizer.lr", "'a'"]),
+        (["optimizer=log(1,2)"], ["module.optimizer", "sub-config"]),
+        (["root=uniform(0,1)"], ["two numbers"]),
+        (["lr=log(1,2)", "optimizer.lr=1,2"], ["two axes of the search"]),
+        (["seed"], ["--search='seed'", "path=value"]),
+    ],
+)
+def test_an_invalid_dimension_raises_an_error(texts: list[str], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        search_space(example(), texts)
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert "\n" not in str(caught.value)

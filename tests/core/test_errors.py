@@ -4,10 +4,12 @@ import errno
 import os
 from pathlib import Path
 
+import fiddle as fdl
 import pytest
 import torch
 
-from jersey.core.errors import exit_on_user_error
+from jersey.callbacks.ema import EMA
+from jersey.core.errors import UserError, exit_on_user_error
 
 
 def message_of(error: BaseException, capsys: pytest.CaptureFixture[str]) -> str:
@@ -83,3 +85,11 @@ def fail_after(error: BaseException) -> None:
 def test_other_errors_keep_their_traceback() -> None:
     with pytest.raises(FileNotFoundError), exit_on_user_error():
         Path("/no/such/file").read_text()
+
+
+def test_the_error_of_a_part_that_fiddle_builds_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    part = fdl.Config(EMA, decay=0.9, half_life_epochs=3.0)
+    with pytest.raises(UserError) as raised:
+        fdl.build(part)
+    assert "\n" in str(raised.value)
+    assert "half_life_epochs" in message_of(raised.value, capsys)

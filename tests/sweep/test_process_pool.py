@@ -4,13 +4,13 @@ import os
 import signal
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from jersey.sweep import process_pool
-from jersey.sweep.process_pool import STOPPING, Child, Stopped, run_children
+from jersey.sweep.process_pool import STOPPING, Child, ProcessPool, Stopped
 
 SLEEPS = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True); time.sleep(600)"
 IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
@@ -28,14 +28,23 @@ def is_running(group: int) -> bool:
     return True
 
 
+def ends(children: Sequence[Child], environments: Sequence[Mapping[str, str]]) -> Iterator[tuple[int, int]]:
+    """Runs all children in order, and yields number and exit code of each at its end."""
+    waiting = list(children)
+    with ProcessPool(environments) as pool:
+        while waiting or not pool.is_idle:
+            if waiting and pool.has_room:
+                pool.start(waiting.pop(0))
+            else:
+                yield from pool.ended()
+
+
 def test_exit_codes_are_yielded_in_the_order_of_the_ends(tmp_path: Path) -> None:
     flag = str(tmp_path / "flag")
     waits = python("import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\nsys.exit(4)", flag)
     makes = python("import sys; open(sys.argv[1], 'w').close(); sys.exit(5)", flag)
     handlers = [signal.getsignal(each) for each in STOPPING]
-    events = list(run_children([waits, makes], environments=[{}] * 2))
-    assert events[:2] == [(0, None), (1, None)]
-    assert sorted(events[2:]) == [(0, 4), (1, 5)]
+    assert sorted(ends([waits, makes], [{}] * 2)) == [(0, 4), (1, 5)]
     assert [signal.getsignal(each) for each in STOPPING] == handlers
 
 
@@ -46,7 +55,7 @@ open(sys.argv[1], "w").write(os.environ["PLACE"])
 while sys.argv[2] and not os.path.exists(sys.argv[2]): time.sleep(0.01)"""
     files = [str(tmp_path / name) for name in "abc"]
     children = [python(code, file, wait) for file, wait in zip(files, (files[2], "", ""), strict=True)]
-    list(run_children(children, environments=[{"PLACE": "0"}, {"PLACE": "1"}]))
+    list(ends(children, [{"PLACE": "0"}, {"PLACE": "1"}]))
     assert [Path(file).read_text() for file in files] == ["0", "1", "1"]
 
 
@@ -57,15 +66,18 @@ def test_a_child_that_ignores_the_signal_is_killed_after_the_grace_time(
     pids = [tmp_path / name for name in ("stubborn", "other", "late")]
     children = [python(code, str(pid)) for code, pid in zip((IGNORES_SIGTERM, SLEEPS, SLEEPS), pids, strict=True)]
 
-    def stop_at_the_third() -> None:
-        for index, _ in run_children(children, environments=[{}] * 3):
-            if index == 2:
-                while not all(pid.exists() and pid.read_text() for pid in pids[:2]):
-                    time.sleep(0.01)
-                os.kill(os.getpid(), signal.SIGTERM)
+    def start_and_stop() -> None:
+        with ProcessPool([{}] * 3) as pool:
+            for child in children[:2]:
+                pool.start(child)
+            while not all(pid.exists() and pid.read_text() for pid in pids[:2]):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+            pool.start(children[2])
 
     with pytest.raises(Stopped, match="SIGTERM") as caught:
-        stop_at_the_third()
+        start_and_stop()
+    assert not pids[2].exists()
     assert caught.value.exit_code == 143
     assert not any(is_running(int(pid.read_text())) for pid in pids if pid.exists())
 
@@ -76,18 +88,38 @@ def test_children_end_if_the_caller_fails(tmp_path: Path) -> None:
     both = [python(code, str(pid_file)) for code in (SLEEPS, waits)]
 
     def read_and_fail() -> None:
-        with closing(run_children(both, environments=[{}] * 2)) as events:
-            raise LookupError(next(event for event in events if event[1] is not None))
+        with ProcessPool([{}] * 2) as pool:
+            for child in both:
+                pool.start(child)
+            while not (ended := pool.ended()):
+                pass
+            raise LookupError(ended)
 
-    with pytest.raises(LookupError, match=r"\(1, 0\)"):
+    with pytest.raises(LookupError, match=r"\[\(1, 0\)\]"):
         read_and_fail()
     assert not is_running(int(pid_file.read_text()))
+
+
+def test_one_process_can_be_ended_and_the_others_go_on(tmp_path: Path) -> None:
+    pids = [tmp_path / name for name in ("ended", "other")]
+    with ProcessPool([{}] * 2) as pool:
+        for pid in pids:
+            pool.start(python(SLEEPS, str(pid)))
+        while not all(pid.exists() and pid.read_text() for pid in pids):
+            time.sleep(0.01)
+        pool.terminate(0)
+        while not (ended := pool.ended()):
+            pass
+        assert ended == [(0, -signal.SIGTERM)]
+        assert pool.has_room
+        assert is_running(int(pids[1].read_text()))
+    assert not is_running(int(pids[1].read_text()))
 
 
 def test_a_signal_that_was_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         hangs_up = python("import os, signal; os.kill(os.getppid(), signal.SIGHUP)")
-        assert list(run_children([hangs_up], environments=[{}])) == [(0, None), (0, 0)]
+        assert list(ends([hangs_up], [{}])) == [(0, 0)]
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -7,6 +7,7 @@ Outputs: `logits` float32 [batch,K], `probabilities` float32 [batch,K], and with
 Shapes: N crops, K classes, H W the network's input size.
 """
 
+import copy
 import linecache
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from jersey.core.model_file import with_checksum
 from jersey.export.export_module import ExportModule
 from jersey.export.parity import ParityResult, Reference, check_parity
 from jersey.inference.onnx_model import OnnxModel
+from jersey.models.folding import fold_batch_norm
 
 PROBABILITY_TOLERANCE = 1e-4  # max absolute difference between onnxruntime and torch, well above rounding errors
 
@@ -80,12 +82,14 @@ def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) ->
     # The example has two crops of another size than H W, because the exporter could specialize on one crop or on H W.
     height_px, width_px = module.settings.size_px
     example_BChw = torch.zeros((2, 3, height_px + 3 * (2 in axes), width_px + 5 * (3 in axes)), dtype=torch.uint8)
+    folded = copy.deepcopy(module)
+    fold_batch_norm(folded.network.backbone, folded.network.settings)
     dynamic = {axis: torch.export.Dim(name) for axis, name in axes.items()}
     # Each export would add 1.5 MB to torch's fake tensor cache, which later exports cannot use.
     with warnings.catch_warnings(), torch._dynamo.config.patch(fake_tensor_cache_enabled=False), _evict_source():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
-            module,
+            folded,
             (example_BChw,),
             dynamo=True,
             input_names=["input"],

@@ -27,23 +27,24 @@ WORKDIR = flags.DEFINE_string("workdir", "runs", "[run] folder of all runs and o
 def main(argv: list[str]) -> int | None:
     """Selects and changes a config, then shows, compares, sweeps or runs it; returns the exit code."""
     if LIST.value:
-        return print(listing(Path(__file__).parent / "experiments"), end="")
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
+        return print(listing(Path(__file__).with_name("experiments")), end="")
     for flag, other in ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, SWEEP)):
         if flag.present and not other.present:
             raise UserError(f"--{flag.name} has no effect without --{other.name}")
+    from jersey.cli.flag_texts import check_flags  # imports Fiddle, which --list does not need
+
+    selected = (EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value)
+    check_flags(argv[1:], Path(__file__).with_name("experiments"), *selected, DIFF.value, SWEEP.value, RUN.value)
     import experiments  # noqa: F401  # importing the package registers the experiments and fiddlers
     from jersey.cli import commands
 
-    name, config = commands.select(EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value)
+    name, config = commands.select(*selected)
     if PRINT_CONFIG.value:
         return commands.show(config)
     if DIFF.value is not None:
         return commands.diff(name, config, DIFF.value, style=FORMAT.value, simulate=DIFF_EFFECTS.value)
     if SWEEP.value:
-        given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
-        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, COMMANDS.value)
+        return commands.sweep(name, config, SWEEP.value, selected, WORKDIR.value, RUN.value, JOBS.value, COMMANDS.value)
     return commands.run(name, config, WORKDIR.value, RUN.value)
 
 
@@ -56,5 +57,4 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    with exit_on_user_error():
-        app.run(main, flags_parser=parse_flags)
+    exit_on_user_error()(app.run)(main, flags_parser=parse_flags)

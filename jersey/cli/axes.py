@@ -13,11 +13,11 @@ from typing import Any
 
 import fiddle as fdl
 
-from jersey.config import values
+from jersey.cli.flag_texts import split_axis
 from jersey.config.overrides import apply_override, resolve
 from jersey.config.paths import Parameter
 from jersey.config.show import as_text
-from jersey.core.errors import UserError, shorten
+from jersey.core.errors import UserError
 from jersey.lint.checks import check
 from jersey.sweep.plan import Assignment, Point
 
@@ -43,28 +43,6 @@ def sweep_points(config: fdl.Buildable, axes: Sequence[str]) -> list[Point]:
         parameters.append(parameter)
         assignments.append(_assignments(config, parameter, texts))
     return [_point(config, each) for each in itertools.product(*assignments)]
-
-
-def split_axis(axis: str) -> tuple[str, list[str]]:
-    """Returns the path and the texts of the values, split at commas outside brackets and quotes.
-
-    Raises:
-        UserError: if the text is not an axis, or a value is empty.
-    """
-    try:
-        path = next(values.pieces(axis, "="))
-        texts = [text.strip() for text in values.pieces(axis[len(path) + 1 :], ",")]
-    except values.TypeMismatch as bracket:
-        raise UserError(
-            f"--sweep={shorten(axis)!r} lacks a {bracket}; a string that contains a bracket needs quotes"
-        ) from None
-    if not path.strip() or path == axis:
-        raise UserError(f"--sweep={shorten(axis)!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
-    if "" in texts:
-        raise UserError(
-            f"--sweep={shorten(axis)!r} has an empty value; remove the comma, or write '' for an empty string"
-        )
-    return path.strip(), texts
 
 
 def _assignments(config: fdl.Buildable, parameter: Parameter, texts: list[str]) -> list[Assignment]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +12,11 @@ import fiddle as fdl
 
 from jersey import config as configs
 from jersey.cli.axes import sweep_points
+from jersey.cli.flag_texts import require_other
 from jersey.config.saved import CONFIG, OtherVersion
 from jersey.core.console import set_up_console
 from jersey.core.distributed import process_group, world_size
-from jersey.core.errors import UserError, shorten
+from jersey.core.errors import UserError
 from jersey.lint.checks import check, load
 from jersey.lint.effective_diff import effective_diff
 from jersey.lint.no_effect import findings
@@ -33,22 +33,15 @@ def select(
     """Returns the name of an experiment and its config, changed and checked.
 
     Args:
-        exp: name of a registered experiment; None if `saved` is given.
+        exp: name of a registered experiment; not used if `saved` is given.
         saved: run folder or config.json; None if `exp` is given.
         fiddlers: calls of fiddlers, such as "smoke(batches=4)", applied in this order.
         overrides: `path=value` each, applied in this order after all fiddlers.
 
     Raises:
-        UserError: if not exactly one config is selected, or a change or the changed config is invalid.
+        UserError: if a change or the changed config is invalid.
     """
-    if exp and saved:
-        raise UserError("--exp and --config both select a config; use one of them")
-    if saved:
-        name, config = load(Path(saved))
-    elif exp:
-        name, config = exp, configs.get_experiment(exp)()
-    else:
-        raise UserError(f"--exp is missing; use one of {', '.join(configs.experiment_names())}")
+    name, config = load(Path(saved)) if saved else (str(exp), configs.get_experiment(str(exp))())
     for call in fiddlers:
         configs.apply_fiddler(config, call)
     for override in overrides:
@@ -63,13 +56,9 @@ def load_other(other: str) -> fdl.Buildable:
     Raises:
         UserError: if there is none of these, or the file is not a config.
     """
-    try:
-        return configs.get_experiment(other)()
-    except UserError as unknown:
-        with suppress(OSError):  # the text cannot be a file name
-            if other and Path(other).exists():
-                return load(Path(other))[1]
-        raise UserError(f"{unknown}; and there is no run folder or {CONFIG} at {shorten(other)!r}") from None
+    names = configs.experiment_names()
+    require_other(other, names)
+    return configs.get_experiment(other)() if other in names else load(Path(other))[1]
 
 
 def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
@@ -166,7 +155,7 @@ def sweep(
     name: str,
     config: fdl.Buildable,
     axes: Sequence[str],
-    given: Mapping[str, Sequence[str | None]],
+    selected: tuple[str | None, str | None, Sequence[str], Sequence[str]],
     workdir: str,
     prefix: str | None,
     jobs: int,
@@ -178,7 +167,7 @@ def sweep(
         name: name of the experiment.
         config: config that the combinations change.
         axes: `path=value,value` each.
-        given: values of each flag that led to `config`, by the flag's name; None if the flag was not given.
+        selected: arguments of `select` that led to `config`.
         workdir: folder of all runs.
         prefix: start of the names of the run folders; None without one.
         jobs: number of concurrent runs.
@@ -190,8 +179,10 @@ def sweep(
     if world_size() > 1:
         raise UserError("--sweep starts its own processes; run it without torchrun")
     set_up_console()
-    words = [f"--{flag}={value}" for flag, values in given.items() for value in values if value is not None]
-    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *words, f"--workdir={workdir}"]
+    exp, saved, fiddlers, overrides = selected
+    words = [f"--config={saved}" if saved else f"--exp={exp}", *(f"--fiddler={call}" for call in fiddlers)]
+    words += [*(f"--fdl_set={override}" for override in overrides), f"--workdir={workdir}"]
+    command = [sys.executable, str(Path(sys.argv[0]).resolve()), *words]
     runs = plan(sweep_points(config, axes), command=command, parent=Path(workdir, name), prefix=prefix)
     if only_print:
         print(shell_lines(runs), end="")

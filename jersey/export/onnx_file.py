@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from jersey.core.atomic import atomic_write
 from jersey.core.model_file import with_checksum
@@ -85,8 +86,7 @@ def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) ->
     folded = copy.deepcopy(module)
     fold_batch_norm(folded.network.backbone, folded.network.settings)
     dynamic = {axis: torch.export.Dim(name) for axis, name in axes.items()}
-    # Each export would add 1.5 MB to torch's fake tensor cache, which later exports cannot use.
-    with warnings.catch_warnings(), torch._dynamo.config.patch(fake_tensor_cache_enabled=False), _evict_source():
+    with warnings.catch_warnings(), _evict_caches():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
             folded,
@@ -102,13 +102,14 @@ def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) ->
 
 
 @contextmanager
-def _evict_source() -> Iterator[None]:
-    """Removes the generated source code that torch keeps for tracebacks, 0.2 MB for each export."""
+def _evict_caches() -> Iterator[None]:
+    """Removes what torch keeps of each export: 0.2 MB of source code for tracebacks, and 1.5 MB of operator results."""
     sources = getattr(getattr(torch.fx.graph_module, "_loader", None), "eval_cache", {})
     known = set(sources)
     try:
         yield
     finally:
+        FakeTensorMode.cache_clear()
         for name in set(sources) - known:
             del sources[name]
             linecache.cache.pop(name, None)

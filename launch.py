@@ -30,9 +30,7 @@ WORKDIR = flags.DEFINE_string("workdir", "runs", "[run] folder of all runs and o
 def main(argv: list[str]) -> int | None:
     """Selects and changes a config, then shows, compares, sweeps or runs it; returns the exit code."""
     if LIST.value:
-        return print(listing(Path(__file__).parent / "experiments"), end="")
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
+        return print(listing(Path(__file__).with_name("experiments")), end="")
     many = SEARCH if SEARCH.present else SWEEP
     needs = ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, many), (TRIALS, SEARCH), (STUDY, SEARCH))
     for flag, other in needs:
@@ -42,21 +40,23 @@ def main(argv: list[str]) -> int | None:
         raise UserError("--search needs --trials, and no --sweep; write for example --trials=40")
     if JOBS.value != "auto" and not re.fullmatch("[1-9][0-9]*", JOBS.value):
         raise UserError(f"--jobs={JOBS.value} must be auto or a number from 1")
+    from jersey.cli.flag_texts import check_flags  # imports Fiddle, which --list does not need
+
+    selected, axes = (EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value), (SWEEP.value, SEARCH.value)
+    check_flags(argv[1:], Path(__file__).with_name("experiments"), *selected, DIFF.value, *axes, RUN.value)
     import experiments  # noqa: F401  # importing the package registers the experiments and fiddlers
     from jersey.cli import commands
 
-    name, config = commands.select(EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value)
+    name, config = commands.select(*selected)
     if PRINT_CONFIG.value:
         return commands.show(config)
     if DIFF.value is not None:
         return commands.diff(name, config, DIFF.value, style=FORMAT.value, simulate=DIFF_EFFECTS.value)
-    if SWEEP.value or SEARCH.value:
-        jobs = None if JOBS.value == "auto" else int(JOBS.value)
-        given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
-        if SEARCH.value:
-            where = WORKDIR.value, RUN.value
-            return commands.search(name, config, SEARCH.value, given, *where, jobs, TRIALS.value, STUDY.value)
-        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, jobs, COMMANDS.value)
+    where, jobs = (WORKDIR.value, RUN.value), None if JOBS.value == "auto" else int(JOBS.value)
+    if SEARCH.value:
+        return commands.search(name, config, SEARCH.value, selected, *where, jobs, TRIALS.value, STUDY.value)
+    if SWEEP.value:
+        return commands.sweep(name, config, SWEEP.value, selected, *where, jobs, COMMANDS.value)
     return commands.run(name, config, WORKDIR.value, RUN.value)
 
 
@@ -69,5 +69,4 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    with exit_on_user_error():
-        app.run(main, flags_parser=parse_flags)
+    exit_on_user_error()(app.run)(main, flags_parser=parse_flags)

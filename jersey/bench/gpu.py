@@ -10,6 +10,7 @@ saves its state, and is killed some seconds later.
 - tests: the tests that need a GPU;
 - run: the quick start with 20,000 train crops, from the first crop to the report;
 - speed: `jersey.bench.epoch` at several sizes, with two networks and two batch sizes;
+- compile: `jersey.bench.train_step` with two modes of torch.compile, of which one records CUDA graphs;
 - inference: `jersey.bench.onnx_latency` with large batches, in which the GPU is compared with the CPU;
 - reader: pretraining of the reader, on as many crops as can be generated in a third of the part's time.
 
@@ -188,6 +189,15 @@ def _epoch_results(_: Setting, ended: Ended) -> dict[str, Any]:
     return {"rows": [row | {"changes": ", ".join(row["changes"])} for row in rows]}
 
 
+def _step_command(setting: Setting, _: float) -> list[str]:
+    sizes = "--px 24 --batch_size 8 --rounds 2" if setting.is_toy else "--px 128 --batch_size 256"
+    return ["-m", "jersey.bench.train_step", *sizes.split(), "--compile_modes", "default", "reduce-overhead"]
+
+
+def _step_results(_: Setting, ended: Ended) -> dict[str, Any]:
+    return {"rows": [{"step": name, **numbers} for name, numbers in json.loads(ended.lines[-1])["steps"].items()]}
+
+
 def _latency_command(setting: Setting, _: float) -> list[str]:
     sizes = "--px 32 --batch_sizes 1 2" if setting.is_toy else "--px 64 --batch_sizes 1 64 1024"
     return ["-m", "jersey.bench.onnx_latency", *sizes.split()]
@@ -229,6 +239,7 @@ PARTS = {
     "tests": Part(130, _test_command, _test_results),
     "run": Part(150, _run_command, _run_results),
     "speed": Part(110, _epoch_command, _epoch_results),
+    "compile": Part(60, _step_command, _step_results),
     "inference": Part(25, _latency_command, _latency_results),
     "reader": Part(55, _reader_command, _reader_results),
 }

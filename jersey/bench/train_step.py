@@ -1,19 +1,21 @@
 """Measures the cost of each part of a training step relative to a bare step.
 
     python -m jersey.bench.train_step --px=64
+    python -m jersey.bench.train_step --px=128 --batch_size=256 --compile_modes default reduce-overhead
 
 The bare step is forward, cross entropy, backward and torch's AdamW on a batch that is already on the device. Each row
 after it changes one part of that step, and the last row is the step of jersey's module and callbacks with the settings
-of the baseline experiments. All steps take turns in one process; the network is a ResNet with random weights.
+of the baseline experiments. For each mode of torch.compile, two more rows are the bare step and that of jersey with a
+compiled network. All steps take turns in one process; the network is a ResNet with random weights.
 
 Shapes: B batch, K classes, H W size.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,7 @@ from jersey.augment.color import Color, Noise
 from jersey.augment.geometry import Geometry
 from jersey.bench import harness
 from jersey.callbacks.ema import EMA
+from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.seeding import derived_generator
 from jersey.core.timing import interleaved_times
@@ -32,22 +35,26 @@ from jersey.models.heads import CompositionalHead
 from jersey.models.network import resnet_classifier
 from jersey.models.resnet import Architecture
 from jersey.training.losses import CrossEntropy
-from jersey.training.module import JerseyModule
+from jersey.training.module import CompileMode, JerseyModule
 from jersey.training.optimizers import adamw
 from jersey.training.schedules import warmup_cosine
 from jersey.training.trainer import AUTOCAST, precision_for
 
+WARM_UP = 3  # steps; torch.compile compiles in the first, and records the CUDA graph of reduce-overhead in the second
 EMA_STEPS = 4  # as in the baseline experiments
 LABELS = Labels(tuple(map(str, range(43))))  # as many as the benchmark set has
 
 
-def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[str, Callable[[], None]]:
+def candidates(
+    *, architecture: Architecture, px: int, batch_size: int, compile_modes: Sequence[str] = ()
+) -> dict[str, Callable[[], None]]:
     """Returns the training steps by name; each has a network of its own.
 
     Args:
         architecture: name of the ResNet.
         px: side of the crops in pixels.
         batch_size: number of crops per step.
+        compile_modes: modes of torch.compile.
     """
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -60,8 +67,12 @@ def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[
     augment = module.augment
     assert augment is not None
 
-    def bare(*, augmented: bool = False, clipped: bool = False, fused: bool | None = None) -> Callable[[], None]:
+    def bare(
+        *, augmented: bool = False, clipped: bool = False, fused: bool | None = None, compile_mode: str | None = None
+    ) -> Callable[[], None]:
         network = copy.deepcopy(module.network)
+        if compile_mode is not None:
+            network.compile(mode=compile_mode)
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=fused)
 
         def step() -> None:
@@ -72,14 +83,20 @@ def candidates(*, architecture: Architecture, px: int, batch_size: int) -> dict[
 
         return step
 
-    return {
+    steps = {
         "bare step": bare(),
         "fused AdamW": bare(fused=True),
         "clipping": bare(clipped=True),
         "augmentation": bare(augmented=True),
         "EMA, every step": _with_ema(bare(), copy.deepcopy(module), every_steps=1),
-        "jersey": _jersey(module, batch, dtype),
+        "jersey": _jersey(copy.deepcopy(module), batch, dtype),
     }
+    for mode in compile_modes:
+        compiled = copy.deepcopy(module)
+        compiled.network.compile(mode=mode)
+        steps[f"bare step, {mode}"] = bare(compile_mode=mode)
+        steps[f"jersey, {mode}"] = _jersey(compiled, batch, dtype)
+    return steps
 
 
 def baseline_augment() -> Augment:
@@ -141,7 +158,11 @@ def _update(network: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optim
 
 
 def measure(
-    architecture: Architecture = "resnet18", px: int = 64, batch_size: int = 64, rounds: int = 12
+    architecture: Architecture = "resnet18",
+    px: int = 64,
+    batch_size: int = 64,
+    rounds: int = 12,
+    compile_modes: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Prints one row per step.
 
@@ -150,9 +171,19 @@ def measure(
         px: side of the crops in pixels, such as 128.
         batch_size: number of crops per step, such as 256.
         rounds: number of timed rounds, such as 20.
+        compile_modes: modes of torch.compile to measure too, such as default reduce-overhead; by default none.
+
+    Raises:
+        UserError: if a mode is unknown.
     """
+    if unknown := sorted(set(compile_modes) - set(get_args(CompileMode))):
+        raise UserError(f"unknown modes: {', '.join(unknown)}; use some of {', '.join(get_args(CompileMode))}")
     settings: dict[str, Any] = {"architecture": architecture, "px": px, "batch_size": batch_size}
-    times_s = interleaved_times(candidates(**settings), rounds=rounds)
+    steps = candidates(**settings, compile_modes=compile_modes)
+    for step in steps.values():
+        for _ in range(WARM_UP):
+            step()
+    times_s = interleaved_times(steps, rounds=rounds)
     return {**settings, "steps": harness.print_speeds("steps", times_s, baseline="bare step", crops=batch_size)}
 
 

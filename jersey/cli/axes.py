@@ -15,11 +15,11 @@ from typing import Any
 
 import fiddle as fdl
 
-from jersey.config import values
+from jersey.cli.flag_texts import split_axis
 from jersey.config.overrides import apply_override, resolve
 from jersey.config.paths import Parameter
 from jersey.config.show import as_text
-from jersey.core.errors import UserError, shorten
+from jersey.core.errors import UserError
 from jersey.lint.checks import check
 from jersey.sweep.plan import Assignment, Point
 from jersey.sweep.space import Choices, Dimension, Range
@@ -79,32 +79,6 @@ def _distinct(parameters: list[Parameter], flag: str) -> list[Parameter]:
         if one.slot[:shared] == other.slot[:shared]:
             raise UserError(f"two axes of the {flag} set {one.path}; put all its values in one --{flag}")
     return parameters
-
-
-def split_axis(axis: str, flag: str) -> tuple[str, list[str]]:
-    """Returns the path and the texts of the values, split at commas outside brackets and quotes.
-
-    Args:
-        axis: text of one flag.
-        flag: name of the flag, for errors.
-
-    Raises:
-        UserError: if the text is not an axis, or a value is empty.
-    """
-    try:
-        path = next(values.pieces(axis, "="))
-        texts = [text.strip() for text in values.pieces(axis[len(path) + 1 :], ",")]
-    except values.TypeMismatch as bracket:
-        raise UserError(
-            f"--{flag}={shorten(axis)!r} lacks a {bracket}; a string that contains a bracket needs quotes"
-        ) from None
-    if not path.strip() or path == axis:
-        raise UserError(f"--{flag}={shorten(axis)!r} is not an axis; write path=value,value, such as lr=1e-4,3e-4")
-    if "" in texts:
-        raise UserError(
-            f"--{flag}={shorten(axis)!r} has an empty value; remove the comma, or write '' for an empty string"
-        )
-    return path.strip(), texts
 
 
 def _assignments(config: fdl.Buildable, parameter: Parameter, texts: list[str]) -> list[Assignment]:

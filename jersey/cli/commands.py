@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,21 +12,25 @@ import fiddle as fdl
 
 from jersey import config as configs
 from jersey.cli.axes import point, search_space, sweep_points
+from jersey.cli.flag_texts import require_other
 from jersey.config.saved import CONFIG, OtherVersion
 from jersey.core.console import set_up_console
 from jersey.core.distributed import process_group, visible_gpus, world_size
-from jersey.core.errors import UserError, shorten
+from jersey.core.errors import UserError
 from jersey.lint.checks import check, load
 from jersey.lint.effective_diff import effective_diff
 from jersey.lint.no_effect import findings
 from jersey.lint.simulate import effects
 from jersey.runs import signals
-from jersey.runs.folder import open_run
-from jersey.sweep.plan import check_prefix, plan, shell_lines, short_hash
+from jersey.runs.folder import open_run, require_run_name
+from jersey.sweep.plan import plan, shell_lines, short_hash
 from jersey.sweep.run import run_sweep
 from jersey.sweep.search import run_search
 from jersey.sweep.space import point_count
 from jersey.sweep.study import Study
+
+Selected = tuple[str | None, str | None, Sequence[str], Sequence[str]]
+"""The arguments of `select`."""
 
 
 def select(
@@ -36,22 +39,15 @@ def select(
     """Returns the name of an experiment and its config, changed and checked.
 
     Args:
-        exp: name of a registered experiment; None if `saved` is given.
+        exp: name of a registered experiment; not used if `saved` is given.
         saved: run folder or config.json; None if `exp` is given.
         fiddlers: calls of fiddlers, such as "smoke(batches=4)", applied in this order.
         overrides: `path=value` each, applied in this order after all fiddlers.
 
     Raises:
-        UserError: if not exactly one config is selected, or a change or the changed config is invalid.
+        UserError: if a change or the changed config is invalid.
     """
-    if exp and saved:
-        raise UserError("--exp and --config both select a config; use one of them")
-    if saved:
-        name, config = load(Path(saved))
-    elif exp:
-        name, config = exp, configs.get_experiment(exp)()
-    else:
-        raise UserError(f"--exp is missing; use one of {', '.join(configs.experiment_names())}")
+    name, config = load(Path(saved)) if saved else (str(exp), configs.get_experiment(str(exp))())
     for call in fiddlers:
         configs.apply_fiddler(config, call)
     for override in overrides:
@@ -66,13 +62,9 @@ def load_other(other: str) -> fdl.Buildable:
     Raises:
         UserError: if there is none of these, or the file is not a config.
     """
-    try:
-        return configs.get_experiment(other)()
-    except UserError as unknown:
-        with suppress(OSError):  # the text cannot be a file name
-            if other and Path(other).exists():
-                return load(Path(other))[1]
-        raise UserError(f"{unknown}; and there is no run folder or {CONFIG} at {shorten(other)!r}") from None
+    names = configs.experiment_names()
+    require_other(other, names)
+    return configs.get_experiment(other)() if other in names else load(Path(other))[1]
 
 
 def config_files(name: str, config: fdl.Buildable) -> dict[str, str]:
@@ -169,7 +161,7 @@ def sweep(
     name: str,
     config: fdl.Buildable,
     axes: Sequence[str],
-    given: Mapping[str, Sequence[str | None]],
+    selected: Selected,
     workdir: str,
     prefix: str | None,
     jobs: int | None,
@@ -181,7 +173,7 @@ def sweep(
         name: name of the experiment.
         config: config that the combinations change.
         axes: `path=value,value` each.
-        given: values of each flag that led to `config`, by the flag's name; None if the flag was not given.
+        selected: arguments of `select` that led to `config`.
         workdir: folder of all runs.
         prefix: start of the names of the run folders; None without one.
         jobs: number of concurrent runs; None for one on each GPU.
@@ -190,7 +182,7 @@ def sweep(
     Raises:
         UserError: if an axis is invalid, or a folder contains a run of another config.
     """
-    command = _command(given, workdir, flag="sweep")
+    command = _command(selected, workdir, flag="sweep")
     runs = plan(sweep_points(config, axes), command=command, parent=Path(workdir, name), prefix=prefix)
     if only_print:
         print(shell_lines(runs), end="")
@@ -202,7 +194,7 @@ def search(
     name: str,
     config: fdl.Buildable,
     dimensions: Sequence[str],
-    given: Mapping[str, Sequence[str | None]],
+    selected: Selected,
     workdir: str,
     prefix: str | None,
     jobs: int | None,
@@ -215,7 +207,7 @@ def search(
         name: name of the experiment.
         config: config that the trials change.
         dimensions: `path=log(low,high)`, `path=uniform(low,high)` or `path=value,value` each.
-        given: values of each flag that led to `config`, by the flag's name; None if the flag was not given.
+        selected: arguments of `select` that led to `config`.
         workdir: folder of all runs.
         prefix: name of the study; None for one that depends on the config and the dimensions.
         jobs: number of concurrent trials of this process; None for one on each GPU.
@@ -225,11 +217,12 @@ def search(
     Raises:
         UserError: if a dimension is invalid, or the study has another space or config.
     """
-    command = _command(given, workdir, flag="search")
+    command = _command(selected, workdir, flag="search")
     space, text = search_space(config, dimensions), configs.as_text(config)
     if (points := point_count(space)) < trials:
         raise UserError(f"the search has only {points:,.0f} points; use --sweep, which runs each, or fewer --trials")
-    check_prefix(prefix)
+    if prefix is not None:
+        require_run_name(prefix)
     study = Study(
         prefix or f"search-{short_hash(' '.join(map(str, space)) + text)}",
         Path(workdir, name),
@@ -241,13 +234,15 @@ def search(
     return run_search(study, point_of=lambda values: point(config, values), command=command, jobs=_job_count(jobs))
 
 
-def _command(given: Mapping[str, Sequence[str | None]], workdir: str, *, flag: str) -> list[str]:
+def _command(selected: Selected, workdir: str, *, flag: str) -> list[str]:
     """Returns the words of the command that runs the experiment, after the checks that sweeps and searches share."""
     if world_size() > 1:
         raise UserError(f"--{flag} starts its own processes; run it without torchrun")
     set_up_console()
-    words = [f"--{name}={value}" for name, values in given.items() for value in values if value is not None]
-    return [sys.executable, str(Path(sys.argv[0]).resolve()), *words, f"--workdir={workdir}"]
+    exp, saved, fiddlers, overrides = selected
+    words = [f"--config={saved}" if saved else f"--exp={exp}", *(f"--fiddler={call}" for call in fiddlers)]
+    words += [*(f"--fdl_set={override}" for override in overrides), f"--workdir={workdir}"]
+    return [sys.executable, str(Path(sys.argv[0]).resolve()), *words]
 
 
 def _job_count(jobs: int | None) -> int:

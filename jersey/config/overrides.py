@@ -42,18 +42,23 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
     Raises:
         UserError: if the path is not that of one parameter, or the value is not of its type.
     """
-    path = override
-    with suppress(values.TypeMismatch):  # a bracket is not closed
-        path = next(values.pieces(override, "="))  # a dictionary key in brackets may contain "="
-    if not path or path == override:
-        raise UserError(f"{_quote(override)} is not an override; write path=value, such as lr=1e-4")
-    text = override[len(path) + 1 :]
-    parameter = resolve(config, path.strip())
+    path, text = split_override(override)
+    parameter = resolve(config, path)
     if parameter.kind == "node":
         _require_none(text, parameter, config)
         parameter.set(None)
     else:
         parameter.set(_parse(text, parameter, parameter.path))
+
+
+def split_override(override: str) -> tuple[str, str]:
+    """Returns path and value of `path=value`; raises a UserError if the text is not of this form."""
+    path = override
+    with suppress(values.TypeMismatch):  # a bracket is not closed
+        path = next(values.pieces(override, "="))  # a dictionary key in brackets may contain "="
+    if not path or path == override:
+        raise UserError(f"{_quote(override)} is not an override; write path=value, such as lr=1e-4")
+    return path.strip(), override[len(path) + 1 :]
 
 
 def apply_fiddler(config: fdl.Buildable, call: str) -> None:
@@ -66,7 +71,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
     Raises:
         UserError: if no such fiddler is registered, or its arguments are wrong.
     """
-    name, keywords = _split_call(call)
+    name, keywords = split_call(call)
     fiddler = registry.get_fiddler(name)
     arguments = fdl.Config(fiddler)  # a config too, so that the arguments are parsed like overrides
     known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without the root and the config argument
@@ -123,8 +128,12 @@ def _parse(text: str, parameter: Parameter, name: str) -> Any:
         raise UserError(f"{name} expects {values.describe(parameter.expected_type)}, not {given} ({current})") from None
 
 
-def _split_call(call: str) -> tuple[str, dict[str, str]]:
-    """Returns the name and the source of each keyword argument of `name` or `name(argument=value, ...)`."""
+def split_call(call: str) -> tuple[str, dict[str, str]]:
+    """Returns the name and the source of each keyword argument of `name` or `name(argument=value, ...)`.
+
+    Raises:
+        UserError: if the text is not of this form.
+    """
     call = call.strip()
     if "(" not in call:
         return call, {}

@@ -6,7 +6,7 @@ A function is registered when its module is imported, which is up to the caller.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
 import fiddle as fdl
@@ -40,21 +40,27 @@ class Registry(Generic[FunctionT]):
 
     def get(self, name: str) -> FunctionT:
         """Returns the function called `name`; raises a UserError that suggests similar names if there is none."""
-        if name in self._functions:
-            return self._functions[name]
-        similar = difflib.get_close_matches(name, self._functions, n=3)
-        hint = did_you_mean(similar) or ";"
-        if not self._functions:
-            hint = f"; no {self._kind} is registered"
-        elif len(self._functions) <= MAX_LISTED:
-            hint += f" known: {', '.join(self.names())}"
-        elif not similar:
-            hint += f" there are {len(self._functions)}, --list shows them"
-        raise UserError(f"unknown {self._kind} {shorten(name)!r}{hint}")
+        require_known(self._kind, name, self._functions)
+        return self._functions[name]
 
     def names(self) -> list[str]:
         """Returns all names, sorted."""
         return sorted(self._functions)
+
+
+def require_known(kind: str, name: str, known: Collection[str]) -> None:
+    """Raises a UserError that suggests similar names if `name` is not one of the `known` names of that kind."""
+    if name in known:
+        return
+    similar = difflib.get_close_matches(name, known, n=3)
+    hint = did_you_mean(similar) or ";"
+    if not known:
+        hint = f"; no {kind} is registered"
+    elif len(known) <= MAX_LISTED:
+        hint += f" known: {', '.join(sorted(known))}"
+    elif not similar:
+        hint += f" there are {len(known)}, --list shows them"
+    raise UserError(f"unknown {kind} {shorten(name)!r}{hint}")
 
 
 def did_you_mean(similar: list[str]) -> str:

@@ -77,7 +77,7 @@ def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
         OtherVersion: if another version of the code wrote the config.
         UserError: if the file does not exist or is not the config of a run.
     """
-    file, text = _read(path)
+    file, text = read(path)
     try:
         document = _document(text)
         experiment = document.get("experiment")
@@ -90,8 +90,8 @@ def load(path: Path, packages: Collection[str]) -> tuple[str, fdl.Buildable]:
         raise type(error)(f"{file}: {error}") from error
 
 
-def _read(path: Path) -> tuple[Path, str]:
-    """Returns the file and its text."""
+def read(path: Path) -> tuple[Path, str]:
+    """Returns the config.json of a run folder, or the file itself, and its text; raises a UserError without one."""
     try:
         if path.is_dir() and not (path / CONFIG).exists():
             raise UserError(f"the folder {path} contains no {CONFIG}; name the folder of one run, or a {CONFIG}")

@@ -1,6 +1,6 @@
-"""Recovers the weights of a network from its exported file, in which batch normalization is folded.
+"""Folds batch normalization into convolutions for the export, and recovers the weights from an exported file.
 
-The exporter multiplies each convolution by `weight / sqrt(running_var + eps)` of the batch normalization after it. The
+Folding multiplies each convolution by `weight / sqrt(running_var + eps)` of the batch normalization after it. The
 metadata of the file keep the four vectors of each, so the convolution can be divided by the same factor.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
@@ -37,6 +38,24 @@ def metadata_of(backbone: nn.Module, settings: Mapping[str, str]) -> dict[str, s
     vectors = [state[f"{norm}.{vector}"] for _, norm, _ in _folded(backbone) for vector in _VECTORS]
     packed = torch.cat(vectors).float().cpu().numpy().astype("<f4").tobytes()
     return {SETTINGS_KEY: json.dumps(dict(settings)), BATCH_NORM_KEY: base64.b64encode(packed).decode()}
+
+
+def fold_batch_norm(backbone: nn.Module, settings: Mapping[str, str]) -> None:
+    """Folds each batch normalization in place; a backbone that is not a known ResNet is not changed.
+
+    The exporter folds it too, but first traces its parts, which takes two seconds more.
+
+    Args:
+        backbone: backbone in evaluation mode.
+        settings: names of its architecture, stem and normalization.
+    """
+    if "architecture" not in settings:
+        return
+    for convolution, norm, _ in list(_folded(backbone)):
+        parts: list[Any] = [backbone.get_submodule(name) for name in (convolution, norm)]
+        dtype = parts[0].weight.dtype  # a factor in float16 would be inexact
+        backbone.set_submodule(convolution, fuse_conv_bn_eval(*(part.float() for part in parts)).to(dtype))
+        backbone.set_submodule(norm, nn.Identity())
 
 
 def _folded(backbone: nn.Module) -> Iterator[tuple[str, str, float]]:

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from jersey.core.atomic import write_text
 from jersey.core.distributed import broadcast, rank
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, shorten
 from jersey.core.locks import try_lock
 
 STATUS = "status.json"
@@ -133,9 +133,15 @@ def _acquire(workdir: Path, experiment: str, name: str | None, config_files: Map
                 if run is not None and run.stage != "finished":
                     return run
         name = _unused_name(parent)
-    elif not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"--run={name} is not a plain folder name; leave out slashes and leading dots")
+    else:
+        require_run_name(name)
     return _open_named(parent / name, experiment, config_files)
+
+
+def require_run_name(name: str) -> None:
+    """Raises a UserError unless `name` can be the name of a folder, or the first part of one."""
+    if not name or not name.isprintable() or Path(name).name != name or name.startswith("."):
+        raise UserError(f"--run={shorten(name)} is not a plain folder name; leave out slashes and leading dots")
 
 
 def _unused_name(parent: Path) -> str:

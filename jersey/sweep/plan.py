@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jersey.core.errors import UserError, shorten
-from jersey.runs.folder import CONFIG, changed_lines, read_config
+from jersey.core.errors import UserError
+from jersey.runs.folder import CONFIG, changed_lines, read_config, require_run_name
 
 # Max characters of a value in the name of a folder, and of the name before its prefix; file systems allow 255 bytes.
 MAX_VALUE, MAX_NAME = 40, 150
@@ -88,19 +88,12 @@ def plan(points: Sequence[Point], *, command: Sequence[str], parent: Path, prefi
     Raises:
         UserError: a folder contains a run of another config, or the prefix is not a folder name.
     """
-    check_prefix(prefix)
+    if prefix is not None:
+        require_run_name(prefix)
     names = [(f"{prefix}-" if prefix else "") + folder_name(point.assignments) for point in points]
     runs = [run_of(point, command=command, folder=parent / name) for point, name in zip(points, names, strict=True)]
     assert len({run.folder.name.lower() for run in runs}) == len(runs), "two points share a folder"
     return runs
-
-
-def check_prefix(prefix: str | None) -> None:
-    """Raises UserError if the first part of the names of runs is not a folder name."""
-    if prefix is not None and (
-        not prefix or not prefix.isprintable() or Path(prefix).name != prefix or prefix.startswith(".")
-    ):
-        raise UserError(f"--run={shorten(prefix)!r} is not a plain folder name; remove slashes and leading dots")
 
 
 def run_of(point: Point, *, command: Sequence[str], folder: Path) -> Run:

@@ -30,6 +30,8 @@ def test_all_other_parts_have_results_if_one_fails(tmp_path: Path, monkeypatch: 
     (row,) = parts["speed"]["rows"]
     assert row["changes"] == "data.batch_size=8, data.size_px=(24, 24)"
     assert {"bare step", "jersey", "torchvision"} <= row["training"].keys()
+    steps = [row["step"] for row in parts["compile"]["rows"]]
+    assert {f"{step}, {mode}" for step in ("bare step", "jersey") for mode in ("default", "reduce-overhead")} < {*steps}
     assert [row["crops/s"] for row in parts["inference"]["rows"]] == [f"resnet18, 32 px, batch {n}" for n in (1, 2)]
     assert parts["reader"]["export"] == "verified"
     assert list(parts["reader"]["seconds by stage"]) == list(gpu.STAGES)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from jersey.bench import train_step
+from jersey.core.errors import UserError
 
 
 @pytest.mark.slow
@@ -20,7 +21,14 @@ def test_every_candidate_takes_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         updated.append(network)
 
     monkeypatch.setattr(train_step, "_update", spy)
-    steps = train_step.candidates(architecture="resnet18", px=16, batch_size=4)
+    steps = train_step.candidates(architecture="resnet18", px=16, batch_size=4, compile_modes=("default",))
     for step in steps.values():
         step()
     assert len(updated) == len(set(updated)) == len(steps)  # one network per step
+    compiled = [step for step, network in zip(steps, updated, strict=True) if network._compiled_call_impl is not None]
+    assert compiled == ["bare step, default", "jersey, default"]
+
+
+def test_an_unknown_mode_of_torch_compile_is_an_error() -> None:
+    with pytest.raises(UserError, match="unknown modes: fast; use some of default, reduce-overhead"):
+        train_step.measure(compile_modes=("fast",))

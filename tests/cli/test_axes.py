@@ -7,7 +7,8 @@ from helpers.config_targets import Ema, example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jersey.cli.axes import search_space, split_axis, sweep_points
+from jersey.cli.axes import search_space, sweep_points
+from jersey.cli.flag_texts import split_axis
 from jersey.config import apply_override, as_text
 from jersey.config.paths import values_of
 from jersey.core.errors import UserError

@@ -52,7 +52,7 @@ def test_the_error_precedes_the_import_of_torch(flags: tuple[str, ...], sentence
 
 def checked(**flags: object) -> None:
     """Checks flags as `launch.py` passes them."""
-    given: dict = {"exp": None, "saved": None, "fiddlers": [], "overrides": [], "other": None, "axes": []}
+    given: dict = {"exp": None, "saved": None, "fiddlers": [], "overrides": [], "other": None, "axes": [], "dimensions": []}
     check_flags([], REPOSITORY / "experiments", **{**given, "run_name": None, **flags})
 
 

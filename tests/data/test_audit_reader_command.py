@@ -148,7 +148,10 @@ def test_a_data_set_without_splits_is_an_error_of_the_audit_and_the_page_is_empt
 def test_without_onnxruntime_the_audit_works_and_a_reader_is_refused(tree: Tree, model: Path) -> None:
     hide = "import sys; sys.modules['onnxruntime'] = None; import runpy; sys.argv[0] = 'audit'; "
     program = hide + "runpy.run_module('jersey.data.audit', run_name='__main__')"
-    for flags, code, words in (([], 0, ""), ([f"--reader={model}"], 2, "--reader needs onnxruntime")):
+    for flags, code, words in (
+        ([], 0, ""),
+        ([f"--reader={model}"], 2, "error: the package onnxruntime is not installed"),
+    ):
         command = [sys.executable, "-c", program, str(tree.root), *flags]
         done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
         assert done.returncode == code, done.stderr

@@ -13,7 +13,9 @@ from jersey.core.errors import UserError, exit_on_user_error
 from jersey.data.audit import audit_folder
 from jersey.data.audit.copies import MAX_DIFFERENCE, CopyRule
 from jersey.data.audit.page import review_page
+from jersey.data.audit.review import review
 from jersey.data.label_files import DESCRIPTIONS
+from jersey.inference import Predictor
 
 
 def parse_flags() -> argparse.Namespace:
@@ -25,7 +27,7 @@ def parse_flags() -> argparse.Namespace:
             "and copies of an image in one split or several, even if re-encoded, resized or mirrored. With a reader it "
             "also finds suspicious labels."
         ),
-        epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 if ROOT holds no data set. "
+        epilog="Exit code: 0 without errors (warnings are allowed), 1 with errors, 2 if the command cannot start. "
         "Example: python -m jersey.data.audit generated --fast",
     )
     parser.add_argument(
@@ -99,12 +101,6 @@ def main() -> int:
     if flags.reader is None:
         audit = audit_folder(flags.root, fast=flags.fast, data_format=flags.format, rule=rule)
     else:
-        try:
-            # Only this part of the audit needs onnxruntime.
-            from jersey.data.audit.review import review
-            from jersey.inference import Predictor
-        except ModuleNotFoundError as error:
-            raise UserError(f"--reader needs {error.name}; install it with pip install {error.name}") from None
         reader = Predictor(None if flags.reader is True else flags.reader, top_k=1)
         audit = audit_folder(flags.root, data_format=flags.format, rule=rule)
         found = review(audit, reader).findings(audit.findings)

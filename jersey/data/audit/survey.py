@@ -110,7 +110,7 @@ def audit_folder(
         rule: when two images count as copies; None for the default.
 
     Raises:
-        UserError: the folder holds no split.
+        UserError: there is no such folder.
     """
     root = Path(expand_home(root)).absolute()
     problems: list[AuditFinding] = []

@@ -84,6 +84,17 @@ def boxes_and_crops(root: Path) -> None:
         save(root / "val" / number / "a.png", int(number))
 
 
+def players(root: Path) -> None:
+    exports.yolo(root)
+    edited("data.yaml", "['0', '00', '7', '23']", "[player, referee, ball, coach]")(root)
+
+
+def no_annotations(root: Path) -> None:
+    for split in trees.EACH:
+        content = exports.coco_content(split, root / split)
+        trees.write_json(root / split / "_annotations.coco.json", content | {"annotations": []})
+
+
 def without_names(root: Path) -> None:
     exports.yolo(root)
     (root / "data.yaml").rename(root / "notes.txt")
@@ -244,6 +255,13 @@ REFUSED = [
         boxes_and_crops,
         change=lambda root: shutil.rmtree(root / "val"),
     ),
+    Refused(
+        "boxes of players",
+        "no box with a number in",
+        players,
+        change=write_names,
+    ),
+    Refused("an export without boxes", "has no box with a number; label some", no_annotations, change=exports.coco),
     Refused(
         "no names of categories",
         "no data.yaml; keep one, with a line such as names:",

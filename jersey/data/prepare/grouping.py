@@ -5,7 +5,7 @@ Shapes: N crops.
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
@@ -65,6 +65,8 @@ def near_duplicates(source: Source, *, margin: float, rule: CopyRule) -> Indices
     bad_paths = {paths[index]: problem for index, problem in bad.items()}
     kept = [row for row, crop in enumerate(crops) if row not in reasons and crop.path not in bad_paths]
     _set_aside(source, kept, reasons, bad_paths)
+    if not any(crop.label != ILLEGIBLE for crop in source.crops):
+        raise _no_boxes(source)
     return copy_groups(digests_N32[kept], prints_N[kept], rule)[0]
 
 
@@ -84,6 +86,16 @@ def _set_aside(
         example = next(bad_paths[crop.path] for crop in before if crop.label == vanished[0])
         what = f"no image of {', '.join(map(escape_control, vanished))} can be decoded"
         raise UserError(f"{what}, as {escape_control(str(example.path))} {example.reason}; repair or remove them")
+
+
+def _no_boxes(source: Source) -> UserError:
+    """Returns the error of an export without a usable box of a number; other sources were refused by their reader."""
+    if not source.unused_boxes:
+        return UserError(f"{source.root} has no box with a number; label some")
+    reason, count = Counter(reason for _, reason in source.unused_boxes).most_common(1)[0]
+    example = next(place for place, each in source.unused_boxes if each == reason)
+    what = f"{count:,} of {len(source.unused_boxes):,}: {reason}, such as {example}"
+    return UserError(f"no box with a number in {source.root} can be used ({what}); correct the export")
 
 
 def groups_of(source: Source, copies_N: Indices, pattern: str | None) -> Indices:

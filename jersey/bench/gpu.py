@@ -239,7 +239,7 @@ PARTS = {
     "tests": Part(130, _test_command, _test_results),
     "run": Part(150, _run_command, _run_results),
     "speed": Part(110, _epoch_command, _epoch_results),
-    "compile": Part(60, _step_command, _step_results),
+    "compile": Part(80, _step_command, _step_results),
     "inference": Part(25, _latency_command, _latency_results),
     "reader": Part(55, _reader_command, _reader_results),
 }

@@ -1,60 +1,6 @@
 """Trains an experiment, such as `python launch.py --exp=quickstart`; each flag below is tagged with its purpose."""
 
-import re
-from pathlib import Path
-
-from absl import app, flags
-
-from jersey.cli.listing import listing
-from jersey.core.errors import UserError, exit_on_user_error
-
-EXP = flags.DEFINE_string("exp", None, "[select] name of an experiment, e.g. --exp=quickstart")
-CONFIG = flags.DEFINE_string("config", None, "[select] run folder or config.json, e.g. --config=runs/quickstart/RUN")
-FIDDLERS = flags.DEFINE_multi_string("fiddler", [], "[change] named change, before --fdl_set, e.g. --fiddler=smoke")
-OVERRIDES = flags.DEFINE_multi_string("fdl_set", [], "[change] value, by a unique path ending, e.g. --fdl_set=lr=1e-4")
-LIST = flags.DEFINE_bool("list", False, "[show] experiments and fiddlers, e.g. launch.py --list")
-PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "[show] changed config, e.g. --exp=quickstart --print_config")
-DIFF = flags.DEFINE_string("diff", None, "[show] changes from an experiment or run, e.g. --diff=quickstart")
-FORMAT = flags.DEFINE_enum("diff_format", "text", ["text", "markdown"], "[show] style, e.g. --diff_format=markdown")
-DIFF_EFFECTS = flags.DEFINE_bool("diff_effects", False, "[show] compare effects too, e.g. --diff=RUN --diff_effects")
-SWEEP = flags.DEFINE_multi_string("sweep", [], "[sweep] one run per combination, e.g. --sweep=lr=1e-4,3e-4")
-COMMANDS = flags.DEFINE_bool("sweep_commands", False, "[sweep] print the commands, start none, e.g. --sweep_commands")
-JOBS = flags.DEFINE_integer("jobs", 1, "[sweep] number of concurrent runs, e.g. --jobs=2", lower_bound=1)
-RUN = flags.DEFINE_string("run", None, "[run] name of the run folder; repeat it to resume the run, e.g. --run=first")
-WORKDIR = flags.DEFINE_string("workdir", "runs", "[run] folder of all runs and of Aim, e.g. --workdir=/data/runs")
-
-
-def main(argv: list[str]) -> int | None:
-    """Selects and changes a config, then shows, compares, sweeps or runs it; returns the exit code."""
-    if LIST.value:
-        return print(listing(Path(__file__).parent / "experiments"), end="")
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]!r} is not a flag; write --name=value, see --help")
-    for flag, other in ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, SWEEP)):
-        if flag.present and not other.present:
-            raise UserError(f"--{flag.name} has no effect without --{other.name}")
-    import experiments  # noqa: F401  # importing the package registers the experiments and fiddlers
-    from jersey.cli import commands
-
-    name, config = commands.select(EXP.value, CONFIG.value, FIDDLERS.value, OVERRIDES.value)
-    if PRINT_CONFIG.value:
-        return commands.show(config)
-    if DIFF.value is not None:
-        return commands.diff(name, config, DIFF.value, style=FORMAT.value, simulate=DIFF_EFFECTS.value)
-    if SWEEP.value:
-        given = {"exp": [EXP.value], "config": [CONFIG.value], "fiddler": FIDDLERS.value, "fdl_set": OVERRIDES.value}
-        return commands.sweep(name, config, SWEEP.value, given, WORKDIR.value, RUN.value, JOBS.value, COMMANDS.value)
-    return commands.run(name, config, WORKDIR.value, RUN.value)
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the flags with absl, `--fdl.a.b=1` as `--fdl_set=a.b=1`, and turns absl's errors into user errors."""
-    try:
-        return flags.FLAGS([re.sub(r"^--?fdl\.", "--fdl_set=", argument) for argument in argv])
-    except flags.Error as error:
-        raise UserError(f"{error}; see --help") from None
-
+from jersey.cli.launch import launch
 
 if __name__ == "__main__":
-    with exit_on_user_error():
-        app.run(main, flags_parser=parse_flags)
+    launch("experiments")

@@ -17,15 +17,27 @@ import pytest
 import torch
 from helpers.exported import wide_model
 from helpers.fonts import write_font
-from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, program, run, run_afresh, run_program, shell
+from helpers.pages import (
+    BLOCKS,
+    COMMANDS,
+    PAGES,
+    QUICK_START,
+    commands,
+    page_commands,
+    program,
+    run,
+    run_afresh,
+    run_program,
+    shell,
+)
 from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
 from helpers.run_folders import config_folder, run_folder
 from PIL import Image
 from test_vocabulary import replaced_words
 
-from experiments.quickstart import NUMBERS, quickstart
 from jersey.core.model_file import READER
+from jersey.recipes.quickstart import NUMBERS, quickstart
 from jersey.synth.fonts import load_typefaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -71,7 +83,8 @@ def test_every_command_is_run_below() -> None:
     parts += ("--diff", "--sweep", "--config", "jersey.cli", "jersey.compare", "jersey.bench", "torchrun")
     parts += ("jersey.inference", "robustness.fuzz", "data/fonts")
     run_below = {command for part in parts for command in commands(part)}
-    assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
+    run_elsewhere = set(page_commands("docs/own-repository.md"))  # by tests/cli/test_own_repository.py
+    assert set(COMMANDS) == run_below | run_elsewhere | set(QUICK_START) | set(RUN_BY_CI)
 
 
 @pytest.fixture(scope="module")
@@ -252,15 +265,13 @@ def test_several_processes_of_two_machines_and_of_one(crops_root: Path, tmp_path
 
 
 VARIANT = (
-    "import fiddle as fdl\nfrom experiments.resnet18 import resnet18_baseline\n"
-    "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
-    "from jersey.lint.checks import check\n",
+    "import fiddle as fdl\nfrom jersey import config\nfrom jersey.lint.checks import check\n",
     "\nbuilt = config.get_experiment('resnet18_weights')()\ncheck(built)\nfdl.build(built)\n",
 )
 TRANSFORM = (
-    "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\nimport experiments\n"
-    "from jersey import config as configs\nfrom jersey.augment.per_sample import PerSample\n"
-    "config = configs.get_experiment('resnet18_small')()\n",
+    "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\n"
+    "from jersey.augment.per_sample import PerSample\n"
+    "from jersey.recipes.resnet18_small import resnet18_small\nconfig = resnet18_small()\n",
     "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n",
 )
 

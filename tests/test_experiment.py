@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aim
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,6 @@ from helpers.countdown import rows_of
 from helpers.run_folders import full_run
 from helpers.small_run import small_network
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey import experiment as stages
 from jersey.core.errors import UserError

@@ -1,4 +1,4 @@
-"""The commands of `launch.py`, independent of its flags: select, change, show, compare, run and sweep configs."""
+"""What the command `jersey` does, independent of its flags: select, change, show, compare, run and sweep configs."""
 
 from __future__ import annotations
 

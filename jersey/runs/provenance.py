@@ -1,4 +1,4 @@
-"""The provenance of a run: command, commit, uncommitted files, machine and package versions, recorded at every start.
+"""The provenance of a run: command, commits, uncommitted files, machine and package versions, recorded at every start.
 
 The run folder has two files: `provenance.json`, one entry per start, and `packages.txt`, the environment of the first
 start in pip's format, which `uv pip install -r packages.txt` restores.
@@ -20,6 +20,7 @@ import torch
 from jersey.core.atomic import write_text
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
+from jersey.core.packages import imported_files
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,14 @@ def _earlier_starts(path: Path) -> list[Any]:
 
 
 def _start() -> dict[str, Any]:
-    uncommitted = _git("status", "--porcelain")
+    this = Path(__file__)
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": shlex.join(sys.orig_argv),
         "folder": str(Path.cwd()),
-        "commit": (_git("rev-parse", "HEAD").strip() or "unknown") + ("-dirty" if uncommitted else ""),
-        "uncommitted": uncommitted.splitlines(),
+        "commit": _commit(this),
+        "uncommitted": _git(this, "status", "--porcelain").splitlines(),
+        "imports": {name: _commit(file) for name, file in imported_files().items()},  # modules with experiments
         "python": platform.python_version(),
         "machine": f"{platform.node()}, {platform.platform()}",
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -72,7 +74,8 @@ def _start() -> dict[str, Any]:
 def _record_packages(path: Path) -> None:
     """Writes the versions at the first start; a later start logs a warning if some have changed."""
     versions = {each.metadata["Name"]: each.version for each in metadata.distributions()}
-    versions.pop("jersey", None)  # the commit is more precise
+    if _git(Path(__file__), "rev-parse", "HEAD"):
+        versions.pop("jersey", None)  # the commit is more precise
     lines = [f"{name}=={version}" for name, version in sorted(versions.items(), key=lambda item: item[0].lower())]
     if not path.exists():
         write_text(path, "\n".join(lines) + "\n")
@@ -82,10 +85,21 @@ def _record_packages(path: Path) -> None:
         log.warning("packages differ from those at the first start of %s: %s", path.parent, ", ".join(changed))
 
 
-def _git(*arguments: str) -> str:
-    """Returns the output of git in jersey's checkout, or "" outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+def _commit(file: Path) -> str:
+    """Returns the commit of the checkout to which the folder of a file belongs; "unknown" if there is none."""
+    commit = _git(file, "rev-parse", "HEAD").strip() or "unknown"
+    return f"{commit}-dirty" if _git(file, "status", "--porcelain") else commit
+
+
+def _git(file: Path, *arguments: str) -> str:
+    """Returns the output of git in the checkout to which the folder of a file belongs, or "" outside a checkout.
+
+    An environment within a checkout does not belong to it: the checkout tracks none of its files.
+    """
+    git = ["git", "-C", str(file.parent)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        if not subprocess.run([*git, "ls-files"], capture_output=True, check=True).stdout:
+            return ""
+        return subprocess.run([*git, *arguments], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -5,10 +5,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
 from helpers.run_folders import config_folder
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.bench import epoch, startup
 from jersey.lint.checks import load

@@ -23,7 +23,6 @@ from helpers.pages import (
     PAGES,
     QUICK_START,
     commands,
-    page_commands,
     program,
     run,
     run_afresh,
@@ -83,8 +82,7 @@ def test_every_command_is_run_below() -> None:
     parts += ("--diff", "--sweep", "--config", "jersey.cli", "jersey.compare", "jersey.bench", "torchrun")
     parts += ("jersey.inference", "robustness.fuzz", "data/fonts")
     run_below = {command for part in parts for command in commands(part)}
-    run_elsewhere = set(page_commands("docs/own-repository.md"))  # by tests/cli/test_own_repository.py
-    assert set(COMMANDS) == run_below | run_elsewhere | set(QUICK_START) | set(RUN_BY_CI)
+    assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
 
 
 @pytest.fixture(scope="module")

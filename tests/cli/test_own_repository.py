@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from helpers.installed import built_wheel, environment_beside_ours, output_of
 from helpers.launched import NO_PICTURES
-from helpers.pages import PAGES, page_commands
+from helpers.pages import OUTSIDE, PAGES, page_commands
 
-PAGE = "docs/own-repository.md"
-FILES = dict(re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", PAGES[PAGE], flags=re.DOTALL))
+FILES = dict(re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", PAGES[OUTSIDE], flags=re.DOTALL))
 SHORT = ("--fiddler=smoke", "--fiddler=cpu", "--fdl_set=data.size_px=(32,32)", "--fdl_set=profile=False", *NO_PICTURES)
 
 
@@ -29,7 +28,7 @@ def package(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_package_is_installed_and_its_commands_run(package: Path, crops_root: Path, tmp_path: Path) -> None:
-    install, show, run, replay, sweep, by_name, without_entry_point, on_gpus, test = page_commands(PAGE)
+    install, show, run, replay, sweep, by_name, without_entry_point, on_gpus, test = page_commands(OUTSIDE)
     assert install.startswith("pip install ")
     bin_folder = environment_beside_ours(tmp_path / "environment", str(built_wheel(tmp_path / "wheel")), str(package))
 

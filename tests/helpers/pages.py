@@ -14,6 +14,8 @@ PAGES = {
     path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8")
     for path in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 }
+OUTSIDE = "docs/own-repository.md"
+"""The page whose commands need an environment of their own; `tests/cli/test_own_repository.py` runs them."""
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", flags=re.DOTALL)
 BLOCKS = [block for page in PAGES.values() for block in BLOCK.findall(page)]
 
@@ -25,8 +27,8 @@ def page_commands(page: str) -> list[str]:
     return [line for line in lines if line]
 
 
-COMMANDS = list(dict.fromkeys(command for page in PAGES for command in page_commands(page)))
-"""The commands of all pages; one may occur on several pages."""
+COMMANDS = list(dict.fromkeys(command for page in PAGES if page != OUTSIDE for command in page_commands(page)))
+"""The commands of all other pages; one may occur on several pages."""
 
 
 def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:

@@ -8,10 +8,12 @@ installed.
 
 import io
 import itertools
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from aim_browser import HEIGHT_PX, WIDTH_PX, aim_up, browser_page, column, explorer, open_until
@@ -25,12 +27,13 @@ from jersey.synth.varied import render_varied
 
 DOCS = Path(__file__).parent
 LR = "config.module.optimizer.lr"
+TEST_SCORE = "test.acc_top1"
 EXPERIMENT = "run.experiment == 'resnet18_small'"
 TABLES = {
     "runs": {
         "columnsOrder": {
             "left": ["run"],
-            "middle": ["tags", LR, column("acc_top1", "test"), column("acc_top1", "val")],
+            "middle": ["tags", LR, TEST_SCORE, column("acc_top1", "val")],
             "right": [],
         },
         "hiddenColumns": ["experiment", "experiment_description", "hash", "description", "creator", "duration"],
@@ -42,6 +45,14 @@ IMAGES_SHOWN = """() => {{
     const images = [...document.querySelectorAll('.ImageBox img')];
     return images.length >= {count} && images.every(image => image.naturalWidth > 0);
 }}"""
+RUN_PAGES = {"overview": "Description", "texts": "command", "metrics": "grad_norm", "distributions": "weights/head"}
+"""The pages of one run, with a text that each of them shows once it is loaded."""
+REPORTS: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "desktop": (1024, 1100, {}),
+    "dark": (1024, 700, {"color_scheme": "dark"}),
+    "phone": (390, 844, {}),
+    "print": (680, 962, {"media": "print"}),  # A4 without its margins, at 96 dots per inch
+}
 SETTLE_MS = 2000  # until the layout of a page is final
 
 
@@ -59,6 +70,9 @@ def main(runs: Path = Path("runs"), docs: Path = DOCS) -> None:
         screenshot(page, docs / "aim_runs.png", *runs_table(address), height_px=320)
         screenshot(page, docs / "aim_metrics.png", *curves(address))
         screenshot(page, docs / "aim_images.png", *confusion_matrices(address), height_px=800)
+        for name in ("overview", "metrics", "distributions"):
+            screenshot(page, docs / f"aim_run_{name}.png", *run_page(address, newest_run(runs), name))
+        report_screenshots(page, newest_run(runs) / "report.html", docs)
 
 
 def contact_sheet(*, columns: int = 10, size_px: int = 96, gap_px: int = 8, seed: int = 0) -> Image.Image:
@@ -96,6 +110,16 @@ def varied_sheet(
     return sheet
 
 
+def report_screenshots(page: Page, report: Path, docs: Path) -> None:
+    """Saves the top of a report on a desktop, in the dark and in print, and its beginning on a phone."""
+    page.goto(report.absolute().as_uri())
+    for name, (width_px, height_px, media) in REPORTS.items():
+        page.emulate_media(**{"media": "screen", "color_scheme": "light"} | media)
+        page.set_viewport_size({"width": width_px, "height": height_px})
+        with Image.open(io.BytesIO(page.screenshot())) as image:
+            save_small(image, docs / f"report_{name}.png")
+
+
 def newest_run(runs: Path) -> Path:
     """Returns the newest finished run of `resnet18_small`."""
     reports = list(runs.glob("resnet18_small/*/report.md"))
@@ -126,6 +150,13 @@ def confusion_matrices(address: str, count: int = 1) -> tuple[str, str]:
     size = {"additionalProperties": {"alignmentType": "Height", "mediaItemSize": 37}}
     query = f"images.name == 'confusion_matrix' and images.context.subset == 'val' and {EXPERIMENT}"
     return explorer(address, "images", query, grouping=grouping, images=size), IMAGES_SHOWN.format(count=count)
+
+
+def run_page(address: str, run: Path, name: str) -> tuple[str, str]:
+    """Returns the same for a page of one run: one of RUN_PAGES."""
+    run_hash = (run / "aim_hash").read_text(encoding="utf-8")
+    condition = f"document.body.innerText.includes({json.dumps(RUN_PAGES[name])})"
+    return f"{address}/runs/{run_hash}/{name}", condition
 
 
 def screenshot(page: Page, path: Path, address: str, condition: str, *, height_px: int = HEIGHT_PX) -> None:

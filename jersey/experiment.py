@@ -21,9 +21,11 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from jersey.core.atomic import write_text
+from jersey.core.console import collected_warnings
 from jersey.core.distributed import barrier, rank, rank_zero_first, world_size
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.labels import Labels
+from jersey.core.timing import StageTimes
 from jersey.data.audit import fast_audit
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
@@ -35,16 +37,19 @@ from jersey.export.variants import MIN_AGREEMENT, VariantName
 from jersey.models.weights import skip_weights
 from jersey.report.model_profile import profile_model
 from jersey.report.report import ReportContent, write_report
+from jersey.report.reproduction import reproduction
+from jersey.report.sections import section_blocks, track_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker, nested
 from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS, RunFolder
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
-from jersey.runs.provenance import record_start
+from jersey.runs.provenance import Origin, record_start
 from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
 
+AUDIT = "audit.json"
 MAX_WARNINGS = 5  # findings about the data that are logged at the start of a run; a file has all of them
 
 
@@ -76,6 +81,7 @@ class Experiment:
         *,
         aim_repo: Path,
         flat_config: Mapping[str, Any],
+        description: str = "",
         review: Callable[[Mapping[str, Split]], Iterable[object]] = lambda splits: (),
     ) -> None:
         """Runs every stage that the run has not finished yet.
@@ -84,6 +90,7 @@ class Experiment:
             folder: folder of the run; its status records which stages an earlier process finished.
             aim_repo: path of Aim's repository.
             flat_config: config values by path, recorded in Aim.
+            description: description of the experiment and its changes, for Aim.
             review: function of the splits by name; the items that it returns are logged as warnings.
 
         Raises:
@@ -92,26 +99,33 @@ class Experiment:
         if folder.stage == "finished":
             log.info("%s is finished, see %s; to run this again choose another --run", folder.path, folder.report.name)
             return
+        log.info("run folder: %s", folder.path)
         L.seed_everything(self.seed, verbose=False)
         if rank() > 0:
             state = self.prepare(folder, self.read_data())
             fit(state)
             test(state)
             return
-        started_s, commit = time.monotonic(), record_start(folder.path)
-        data = self.read_data()
-        audit(data, folder, review(data.splits))
-        tracker = _tracker(folder, data.labels, commit, aim_repo=aim_repo, flat_config=flat_config)
-        with tracker.outcome():
+        started_s, origin, timed = time.monotonic(), record_start(folder.path), StageTimes()
+        with collected_warnings() as warnings:
+            data = timed("data", self.read_data)
+            timed("audit", audit, data, folder, review(data.splits))
+            tracker = _tracker(folder, origin, aim_repo=aim_repo, description=description)
             loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker]
-            state = self.prepare(folder, data, loggers=loggers, commit=commit, started_s=started_s)
-            fit(state)
-            tested = test(state)
-            exported = export(state, tested)
-            tracker.log_metadata("export", {"file": str(folder.onnx), **exported.summary})
-            report(state, tested, exported)
+            records = {"origin": origin, "warnings": warnings, "started_s": started_s}
+            state = self.prepare(folder, data, loggers=loggers, **records)
+            with tracker.outcome():  # from here on, as a run that cannot start is not one in Aim
+                tracker.log_metadata("config", nested(flat_config))
+                labels = {"names": list(data.labels.names), "count": len(data.labels), "sha256": data.labels.sha256}
+                tracker.log_metadata("labels", labels)
+                timed("fit", fit, state)
+                tested = timed("test", test, state)
+                exported = timed("export", export, state, tested)
+                tracker.log_metadata("export", {"file": str(folder.onnx), **exported.summary})
+                timed("report", report, state, tested, exported)
+        log.info("seconds by stage: %s", timed)
         folder.mark_stage("finished", best_epoch=tested.best["epoch"])
-        log.info("test top-1 %.1f %%, see %s", 100 * tested.evaluation.metrics["acc_top1"], folder.report)
+        log.info("test top-1 %.1f %%, see %s", 100 * tested.test.metrics["acc_top1"], folder.report)
 
     def read_data(self) -> JerseyDataModule:
         """Generates the data set if it is synthetic and missing, then reads and decodes it."""
@@ -122,7 +136,7 @@ class Experiment:
         return data
 
     def prepare(
-        self, folder: RunFolder, data: JerseyDataModule, *, loggers: Sequence[Logger] = (), **origin: Any
+        self, folder: RunFolder, data: JerseyDataModule, *, loggers: Sequence[Logger] = (), **records: Any
     ) -> "RunContext":
         """Builds module and trainer, for the stages after the audit.
 
@@ -130,14 +144,21 @@ class Experiment:
             folder: folder of the run.
             data: data set, as returned by `read_data`.
             loggers: loggers of Lightning.
-            **origin: `commit` and `started_s` of the returned context.
+            **records: `origin`, `warnings` and `started_s` of the returned context.
         """
         # A checkpoint replaces all weights, so the source of pretrained ones may be gone by then.
         is_resumed = folder.stage != "fit" or any(path.exists() for path in folder.last_checkpoints)
         with skip_weights() if is_resumed else nullcontext():
             module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        if (size_px := module.network.pretrained_size_px) not in (None, data.size_px):
+            was, now = ("({},{})".format(*each) for each in (size_px, data.size_px))
+            log.warning(
+                "the initial weights are those of a network for data.size_px=%s, and data.size_px=%s changes what they "
+                "see; set data.size_px=%s, or check that training recovers their accuracy",
+                *(was, now, was),
+            )
         trainer = self.trainer(run_dir=folder.path, loggers=loggers, run_state=module.run_state)
-        return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **origin)
+        return RunContext(experiment=self, folder=folder, data=data, module=module, trainer=trainer, **records)
 
     def best_module(self, folder: Path) -> JerseyModule:
         """Returns the module of the run in `folder` with its best weights.
@@ -162,7 +183,8 @@ class RunContext:
         data: data set.
         module: module, which holds the best weights from `test` on.
         trainer: trainer.
-        commit: commit of jersey's code, as returned by `provenance.record_start`.
+        origin: code of this start.
+        warnings: warnings of this process so far.
         started_s: start of the process on the clock of `time.monotonic`.
     """
 
@@ -171,7 +193,8 @@ class RunContext:
     data: JerseyDataModule
     module: JerseyModule
     trainer: L.Trainer
-    commit: str = "unknown"
+    origin: Origin = field(default_factory=Origin)
+    warnings: Sequence[str] = ()
     started_s: float = field(default_factory=time.monotonic)
 
 
@@ -181,13 +204,15 @@ class TestResult:
 
     Attributes:
         best: metadata of the best checkpoint, as returned by `load_best_weights`.
-        evaluation: evaluation of its weights on the test split.
+        val: evaluation of its weights on the validation split.
+        test: evaluation of its weights on the test split, at the temperature that `val` fitted.
     """
 
     __test__ = False  # pytest would collect it as a class of tests otherwise
 
     best: dict[str, Any]
-    evaluation: Evaluation
+    val: Evaluation
+    test: Evaluation
 
 
 def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) -> None:
@@ -207,14 +232,14 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
         data.labels.save(folder.labels)
     found = fast_audit(data.root, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     write_text(folder.path / "audit.txt", found.text())
-    write_text(folder.path / "audit.json", found.to_json())
+    write_text(folder.path / AUDIT, found.to_json())
     log.info("%s", found.tables())
     already_logged = ("missing_label", "bad_image")  # by the data module
     findings = [finding for finding in found.findings if finding.kind not in already_logged]
     for finding in findings[:MAX_WARNINGS]:
         log.warning("%s", finding)
     if len(findings) > MAX_WARNINGS:
-        log.warning("%d more findings are in %s", len(findings) - MAX_WARNINGS, folder.path / "audit.txt")
+        log.warning("see %s for %s", folder.path / "audit.txt", plural(len(findings) - MAX_WARNINGS, "more finding"))
     for remark in remarks:
         log.warning("%s", remark)
 
@@ -234,10 +259,11 @@ def fit(state: RunContext) -> None:
 
 
 def test(state: RunContext) -> TestResult:
-    """Loads the best weights and evaluates them on the test split."""
+    """Loads the best weights, and evaluates them on the validation split, which fits the temperature, and the test."""
     best = load_best_weights(state.module, state.folder.best_checkpoint)
+    state.trainer.validate(state.module, datamodule=state.data, verbose=False)
     state.trainer.test(state.module, datamodule=state.data, verbose=False)
-    return TestResult(best, state.module.evaluations["test"])
+    return TestResult(best, state.module.evaluations["val"], state.module.evaluations["test"])
 
 
 def export(state: RunContext, tested: TestResult) -> ExportResult:
@@ -246,9 +272,10 @@ def export(state: RunContext, tested: TestResult) -> ExportResult:
         state.module.network,
         state.data,
         state.folder,
-        best=tested.best,
-        test=tested.evaluation,
-        commit=state.commit,
+        eval_weights=tested.best["eval_weights"],
+        val=tested.val,
+        test=tested.test,
+        origin=state.origin,
         variants=state.experiment.onnx_variants,
         min_agreement=state.experiment.onnx_variant_min_agreement,
     )
@@ -262,42 +289,53 @@ def report(state: RunContext, tested: TestResult, exported: ExportResult) -> Non
         device, checkpoint = state.trainer.strategy.root_device, folder.best_checkpoint
         info = profile_model(network, size_px=data.size_px, device=device, checkpoint=checkpoint, onnx=folder.onnx)
         write_text(folder.path / "model_info.json", json.dumps(info, indent=2) + "\n")
-    config_diff = folder.path / "config_diff.txt"
+    config_diff, epochs = folder.path / "config_diff.txt", folder.status["epochs"]
+    minutes = (time.monotonic() - state.started_s) / 60
     counts = dict(zip(data.labels.names, data.class_counts, strict=True))
     content = ReportContent(
         folder=folder.path,
-        summary=_summary(state, tested) | skipped_summary(data.skipped),
+        best_epoch=tested.best["epoch"] + 1,
+        epochs=epochs,
+        reproduction=reproduction(folder.path, data, state.module, more=_summary(state, tested), minutes=minutes),
         config_diff=config_diff.read_text(encoding="utf-8", errors="replace") if config_diff.exists() else "",
-        val=tested.best["val"],
-        test=tested.evaluation,
+        val=tested.val,
+        test=tested.test,
         labels=data.labels,
         balance=class_balance(counts, data.train_sampler, state.module.class_weights_K, state.module.log_prior_K),
         exported=exported,
         info=info,
+        findings=_findings(folder.path / AUDIT),
+        sections=section_blocks(state.module.run_state, folder.path, step=state.trainer.global_step),
+        warnings=tuple(state.warnings),
     )
     write_report(f"{folder.experiment}/{folder.name}", content)
+    track_report(state.module.run_state, folder.path, warnings=state.warnings, step=state.trainer.global_step)
+
+
+def _findings(audit_file: Path) -> list[str]:
+    """Returns the sentences of the audit that the start of the run wrote."""
+    content = json.loads(audit_file.read_text(encoding="utf-8")) if audit_file.exists() else {"findings": []}
+    return [f"{finding['kind']}: {finding['sentence']}" for finding in content["findings"]]
 
 
 def _summary(state: RunContext, tested: TestResult) -> dict[str, str]:
     device = state.trainer.strategy.root_device.type
     return {
-        "best epoch": f"{tested.best['epoch']} of 0 to {state.folder.status['epochs'] - 1}",
         "weights": f"{tested.best['eval_weights']} (validated, tested and exported)",
         "seed": str(state.experiment.seed),
         "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
-        "commit": state.commit,
-        "minutes": f"{(time.monotonic() - state.started_s) / 60:.1f}",
-    }
+    } | skipped_summary(state.data.skipped)
 
 
-def _tracker(
-    folder: RunFolder, labels: Labels, commit: str, *, aim_repo: Path, flat_config: Mapping[str, Any]
-) -> AimTracker:
-    experiment, hash_file = folder.experiment, folder.path / "aim_hash"
-    tracker = AimTracker(repo=aim_repo, experiment=experiment, run_name=folder.name, hash_file=hash_file, commit=commit)
-    tracker.log_metadata("config", nested(flat_config))
-    tracker.log_metadata("labels", {"names": list(labels.names), "count": len(labels), "sha256": labels.sha256})
-    return tracker
+def _tracker(folder: RunFolder, origin: Origin, *, aim_repo: Path, description: str) -> AimTracker:
+    return AimTracker(
+        repo=aim_repo,
+        experiment=folder.experiment,
+        run_name=folder.name,
+        hash_file=folder.path / "aim_hash",
+        origin=origin,
+        description=description,
+    )
 
 
 def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:

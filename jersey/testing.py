@@ -95,7 +95,7 @@ def train_a_step(name: str, folder: Path, *, size_px: int = 32, export: bool = T
     state = experiment.prepare(run, experiment.read_data())
     stages.fit(state)
     tested = stages.test(state)
-    assert 0 <= tested.evaluation.metrics["acc_top1"] <= 1
+    assert 0 <= tested.test.metrics["acc_top1"] <= 1
     if export:
         assert stages.export(state, tested).parity.disagreements == []
         assert run.onnx.exists()

@@ -36,6 +36,7 @@ from PIL import Image
 from test_vocabulary import replaced_words
 
 from jersey.core.model_file import READER
+from jersey.data.index import read_splits
 from jersey.recipes.quickstart import NUMBERS, quickstart
 from jersey.synth.fonts import load_typefaces
 
@@ -79,7 +80,16 @@ def output_of(result: subprocess.CompletedProcess[str], code: int = 0) -> str:
 
 def test_every_command_is_run_below() -> None:
     parts = ("--print_config", "--list", "--fiddler", "root=/my/crops", "jersey.data.audit", "jersey.synth", "aim up")
-    parts += ("--diff", "--sweep", "--config", "jersey.cli", "jersey.compare", "jersey.bench", "torchrun")
+    parts += (
+        "--diff",
+        "--sweep",
+        "--config",
+        "jersey.cli",
+        "jersey.compare",
+        "jersey.bench",
+        "jersey.report",
+        "torchrun",
+    )
     parts += ("jersey.inference", "robustness.fuzz", "data/fonts")
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
@@ -130,6 +140,14 @@ def test_its_model_works_in_a_program_without_jersey(quick_start: Path, tmp_path
     assert sum(file == f"{number}.jpg" for file, number, *_ in lines) > len(NUMBERS) / 2
 
 
+def test_its_model_has_the_same_accuracy_on_the_page_of_another_evaluation(quick_start: Path) -> None:
+    shown = on(quick_start, "jersey.report")
+    report = (quick_start.parents[2] / "evaluated" / "report.md").read_text(encoding="utf-8")
+    (headline,) = (line for line in report.splitlines() if line.startswith("**Test accuracy"))
+    assert headline in (quick_start / "report.md").read_text(encoding="utf-8")
+    assert "evaluated/report.html" in shown
+
+
 def test_label_preservation_of_its_augmentation_is_measured(quick_start: Path) -> None:
     lines = on(quick_start, "jersey.cli.label_preservation").splitlines()
     assert {"geometry", "color"} <= {line.split()[0] for line in lines}
@@ -178,7 +196,8 @@ def test_a_run_on_own_crops_writes_the_listed_files_and_is_repeated_to_equal_wei
         output_of(run(command.replace("/my/crops", str(crops_root)), tmp_path, *SHORT))
     (first,) = tmp_path.glob("runs/resnet18_baseline/*")
     written = {path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()}
-    assert written - {".lock"} == files_of_a_run()
+    diffs = {"uncommitted.diff", "uncommitted_user.diff"}  # of changes, which a clean clone does not have
+    assert written - {".lock"} | diffs == files_of_a_run()
     on(first, "--config", "--run=second", "--fdl_set=profile=False")
     one, two = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
@@ -302,6 +321,11 @@ def test_the_pretrained_reader_reads_labels_and_describes_itself(crops_root: Pat
     of_both, of_crops, draft = (output_of(run(command, tmp_path)) for command in commands("inference crops/"))
     assert (len(of_both.splitlines()), len(of_crops.splitlines())) == (1 + 13, 1 + 12)
     assert "draft.jsonl: 12 rows" in draft
+    (command,) = commands("inference /my/crops")
+    for split in ("train", "val", "test"):
+        shutil.copytree(crops_root / split, tmp_path / "set" / split / "images")
+        output_of(run(command.replace("/my/crops/train", f"set/{split}"), tmp_path))
+    assert read_splits(tmp_path / "set")["train"].paths
     scores, *thresholds = output_of(run_program(program("model.thresholds"), tmp_path)).splitlines()
     assert {"acc_top1"} <= json.loads(scores).keys()
     assert len(thresholds) == 3

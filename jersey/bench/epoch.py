@@ -16,16 +16,20 @@ timm read no other layout.
 
 Several networks and sizes are compared in a table with one row each, for example on a machine with a GPU:
 
-    python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --set=batch_size=256 --batches=50
+    python -m jersey.bench.epoch RUN --architectures resnet18 resnet50 --px 64 128 224 --batch_sizes 256 --batches=50
 
-`busy` is the fraction of jersey's epochs in which the GPU computed something (see `jersey.bench.gpu_load`). `GB` is the
-peak GPU memory in them, including the networks of the baselines.
+A line of JSON follows each row, so that an interrupted benchmark loses only the row that it measured. A combination
+that does not fit into the memory of the GPU is left out of the table.
+
+`busy` is the fraction of jersey's epochs in which the GPU computed something, and `W` its mean power in watts (see
+`jersey.bench.gpu_load`). `GB` is the peak GPU memory in them, including the networks of the baselines.
 
 Shapes: B batch, H W size.
 """
 
 import copy
 import itertools
+import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -40,7 +44,7 @@ from torch import Tensor, nn
 
 from jersey import config as configs
 from jersey.bench import harness
-from jersey.bench.gpu_load import GpuLoad
+from jersey.bench.gpu_load import GpuLoad, Load
 from jersey.bench.harness import Times
 from jersey.bench.reference_loaders import TrainBatches, reference_loaders
 from jersey.callbacks.base import data_of, module_of
@@ -189,13 +193,13 @@ class EpochTimes:
     Attributes:
         times_s: seconds of "training" and of the whole "epoch" by candidate, one value per round.
         crops: number of training crops per epoch.
-        busy: fraction of jersey's epochs in which the GPU was busy; None without a GPU.
+        load: mean load of the GPU in jersey's epochs.
         gpu_gb: peak GPU memory in jersey's epochs, including the networks of the baselines; None without a GPU.
     """
 
     times_s: dict[str, Times]
     crops: int
-    busy: float | None
+    load: Load
     gpu_gb: float | None
 
 
@@ -227,7 +231,7 @@ def measure(folder: Path, changes: Sequence[str], *, rounds: int, batches: int) 
     return EpochTimes(
         times_s={title: _without_first(times_s) for title, times_s in between.times_s.items()},
         crops=batches * data.batch_size,
-        busy=load.mean(between.spans_s[1:]),
+        load=load.mean(between.spans_s[1:]),
         gpu_gb=between.peak_bytes / 1e9 if between.peak_bytes else None,
     )
 
@@ -242,34 +246,45 @@ def bench(
     changes: list[str],
     architectures: tuple[str, ...] = (),
     px: tuple[int, ...] = (),
+    batch_sizes: tuple[int, ...] = (),
     rounds: int = 4,
     batches: int = 8,
 ) -> dict[str, Any]:
-    """Prints two tables per network and size; after the second and each later one, also a table of all so far.
+    """Prints two tables per combination; after the second and each later one, also a table of all so far.
 
     Args:
         folder: run folder to repeat, such as runs/quickstart/20261121-101500.
         changes: change of its config, such as data.batch_size=64; may be given several times.
         architectures: networks to compare, such as resnet18 resnet50; by default the run's own.
         px: sides of the network's input in pixels, such as 64 128; by default the run's own size.
+        batch_sizes: numbers of crops per training step, such as 256 1024; by default the run's own.
         rounds: number of timed epochs after one of warm-up, such as 4.
         batches: number of batches per epoch, such as 50.
     """
     if rounds < 2 or batches < 1:
         raise UserError("--rounds must be at least 2, and --batches at least 1")
+    batch = [[f"data.batch_size={each}"] for each in batch_sizes] or [[]]
     networks = [[f"module.network.architecture={each}"] for each in architectures] or [[]]
     sizes = [[f"data.size_px=({each}, {each})"] for each in px] or [[]]
+    combinations = [[*first, *second, *third] for first, second, third in itertools.product(batch, networks, sizes)]
     rows: list[dict[str, Any]] = []
-    for network, size in itertools.product(networks, sizes):
-        measured = measure(folder, [*changes, *network, *size], rounds=rounds, batches=batches)
+    for combination in combinations:
+        try:
+            measured = measure(folder, [*changes, *combination], rounds=rounds, batches=batches)
+        except torch.OutOfMemoryError:
+            if len(combinations) == 1:
+                raise
+            print(json.dumps({"changes": combination, "error": "the GPU is out of memory"}), flush=True)
+            continue
         crops = measured.crops
         speeds = {
             title: harness.print_speeds(f"\n{title}, {crops} crops", times_s, baseline="bare step", crops=crops)
             for title, times_s in measured.times_s.items()
         }
-        rows.append({"changes": [*network, *size], **row(measured), **speeds})
+        rows.append({"changes": combination, **row(measured), **speeds})
         if len(rows) > 1:
             print(f"\n{grid(rows)}", flush=True)
+        print(json.dumps(rows[-1]), flush=True)
     return {"batches": batches, "rows": rows}
 
 
@@ -280,14 +295,15 @@ def row(measured: EpochTimes) -> dict[str, Any]:
     return {
         "crops/s": round(measured.crops / statistics.median(jersey_s)),
         **{f"x {name}": str(speedup(times_s[name], jersey_s)) if name in times_s else None for name in BASELINES},
-        "busy": None if measured.busy is None else round(measured.busy, 3),
+        "busy": None if measured.load.busy is None else round(measured.load.busy, 3),
+        "W": None if measured.load.watts is None else round(measured.load.watts),
         "GB": None if measured.gpu_gb is None else round(measured.gpu_gb, 2),
     }
 
 
 def grid(rows: Sequence[dict[str, Any]]) -> str:
     """Formats one line per row, with a dash where a value was not measured."""
-    names = ["crops/s", *(name for name in rows[0] if name.startswith("x ")), "busy", "GB"]
+    names = ["crops/s", *(name for name in rows[0] if name.startswith("x ")), "busy", "W", "GB"]
     cells = [[" ".join(each["changes"]), *("-" if each[n] is None else str(each[n]) for n in names)] for each in rows]
     return "\n".join(format_table([["", *names], *cells]))
 

@@ -16,7 +16,7 @@ The last two are only comparable on a validation split whose numbers are as freq
 Shapes: N crops, K numbers.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,7 @@ def _scores(run: Path) -> dict[str, tuple[float, float]]:
     data = experiment.data(seed=experiment.seed, illegible="drop")
     data.setup()
     labels = Labels.load(run / LABELS)
-    counts = Counter(data.splits["train"].labels)
-    prior_K = torch.tensor([counts[name] for name in labels.names], dtype=torch.float32)
+    prior_K = torch.tensor(data.class_counts, dtype=torch.float32)
     targets = {
         name: torch.tensor([labels.names.index(each) for each in data.splits[name].labels]) for name in ("val", "test")
     }

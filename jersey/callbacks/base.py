@@ -1,10 +1,11 @@
-"""The shared parts of callbacks: the hook after an evaluation, and the places where images are saved."""
+"""The shared parts of callbacks: the hook after an evaluation, copies to the host, and the places of images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
@@ -15,10 +16,44 @@ from jersey.core.atomic import atomic_write
 from jersey.core.labels import SplitName
 from jersey.core.tables import write_csv
 from jersey.data.datamodule import JerseyDataModule
-from jersey.data.index import Paths
+from jersey.data.split import Paths, relative_name
 from jersey.evaluation.metrics import Evaluation
 from jersey.evaluation.ranked import RankedPredictions
 from jersey.training.module import JerseyModule
+
+
+@dataclass(frozen=True)
+class HostCopy:
+    """A tensor on its way from the device to the host, for which no step waits.
+
+    Attributes:
+        value: tensor on the host, valid after its arrival.
+        arrival: event of its arrival; None if it was computed on the host.
+    """
+
+    value: Tensor
+    arrival: torch.cuda.Event | None
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "HostCopy":
+        """Starts the copy of a tensor."""
+        tensor = tensor.detach()
+        if not tensor.is_cuda:
+            return cls(tensor, None)
+        copied = torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+        arrival = torch.cuda.Event()
+        arrival.record()
+        return cls(copied, arrival)
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the value is valid."""
+        return self.arrival is None or self.arrival.query()
+
+    def wait(self) -> None:
+        """Waits for the arrival."""
+        if self.arrival is not None:
+            self.arrival.synchronize()
 
 
 @dataclass(frozen=True)
@@ -57,6 +92,10 @@ class EvaluatedSplit:
         """The file of each crop of the split."""
         return data_of(self.trainer).splits[self.subset].paths
 
+    def file(self, row: int) -> str:
+        """Returns the path of a row of the split relative to the data root, as every table names it."""
+        return relative_name(self.paths[row], data_of(self.trainer).root)
+
     @property
     def images_NCHW(self) -> Tensor:
         """The decoded and resized crops of the split, uint8."""
@@ -64,11 +103,13 @@ class EvaluatedSplit:
 
     @property
     def title(self) -> str:
-        """The title of an image: "val, epoch 3" during fit, else "test"."""
-        return f"{self.subset}, epoch {self.trainer.current_epoch}" if self._is_in_fit else self.subset
+        """The title of an image: "val, epoch 1 of 30" during fit, else "test"."""
+        epoch, epochs = self.trainer.current_epoch + 1, self.trainer.max_epochs
+        return f"{self.subset}, epoch {epoch} of {epochs}" if self.is_in_fit else self.subset
 
     @property
-    def _is_in_fit(self) -> bool:
+    def is_in_fit(self) -> bool:
+        """Whether the split was evaluated during training."""
         return self.trainer.state.fn == TrainerFn.FITTING
 
     def write(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -79,9 +120,9 @@ class EvaluatedSplit:
         """Writes an image to `<name>_<subset>.png`, which replaces an earlier one, and adds it to Aim."""
         save(self.trainer, image, f"{name}_{self.subset}")
         # A validation outside fit repeats an epoch that is already tracked.
-        if self._is_in_fit or self.subset == "test":
+        if self.is_in_fit or self.subset == "test":
             # In fit, Lightning logs an epoch's metrics at the step before the current global step.
-            step = max(self.trainer.global_step - self._is_in_fit, 0)
+            step = max(self.trainer.global_step - self.is_in_fit, 0)
             track(self.trainer, self.module, image, name, step=step, subset=self.subset)
 
 

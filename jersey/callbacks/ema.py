@@ -10,6 +10,7 @@ import math
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.trainer.states import TrainerFn
 
 from jersey.core.errors import UserError
 from jersey.runs.state import RunState
@@ -83,6 +84,15 @@ class EMA(WeightAveraging):
         if not self.ramp:
             return self.decay
         return min(self.decay, (1 + step) / (10 + step)) if step else 0.0
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # After fit the module holds the weights to validate, which may be those of an earlier epoch.
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_validation_epoch_end(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int

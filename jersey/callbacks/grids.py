@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from jersey.callbacks.base import AfterEvaluation, EvaluatedSplit, data_of, module_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_NAME
+from jersey.core.tables import percent
 from jersey.data.loader import Batch
 from jersey.evaluation.grad_cam import grad_cam
 from jersey.evaluation.ranked import RankedPredictions, evenly_spaced
@@ -90,7 +91,7 @@ class PredictionGrid(AfterEvaluation):
         tiles = []
         for row in confidence_U.argsort(descending=True, stable=True)[: self.crops].tolist():
             image_CHW = split.images_NCHW[evaluation.illegible_indices_U[row]]
-            caption = (f"{100 * confidence_U[row]:.1f} % for {split.names[predicted_U[row]]}", ILLEGIBLE_NAME)
+            caption = (f"{percent(float(confidence_U[row]))} for {split.names[predicted_U[row]]}", ILLEGIBLE_NAME)
             tiles.append(Tile([image_CHW.permute(1, 2, 0).numpy()], caption))
         return TileSection("illegible, most confident first", tiles, out_of=evaluation.illegible)
 
@@ -119,14 +120,16 @@ class GradCam(AfterEvaluation):
         stage = stage_for(split.module.network.backbone, data_of(split.trainer).size_px)
         unconfident_M = ranked.least_confident()
         sections = []
-        for kind, rows_M in (
-            ("incorrect, most confident first", ranked.confident_errors()),
-            ("correct, least confident first", unconfident_M[ranked.is_correct_N[unconfident_M]]),
+        for kind, rows_M, contrast in (
+            ("incorrect, most confident first", ranked.confident_errors(), "label"),
+            ("correct, least confident first", unconfident_M[ranked.is_correct_N[unconfident_M]], "runner-up"),
         ):
             tiles = [_heat_tile(split, ranked, row, stage) for row in rows_M[: self.crops].tolist()]
-            sections.append(TileSection(kind, tiles, out_of=len(rows_M)))
-        title = f"{split.title}: Grad-CAM of {stage}, bright where a crop is evidence for a number"
-        split.save_and_track(plot.image_grid(title, sections, columns=4), "grad_cam")
+            names = ("crop", "predicted", contrast)
+            sections.append(TileSection(kind, tiles, out_of=len(rows_M), view_names=names))
+        title = f"{split.title}: Grad-CAM of {stage}, the evidence of each pixel for a number"
+        scale = ("no evidence", "strongest evidence in the crop")
+        split.save_and_track(plot.image_grid(title, sections, columns=4, heat_scale=scale), "grad_cam")
 
 
 def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:

@@ -12,7 +12,6 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.precision import MixedPrecision
@@ -20,11 +19,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim import Optimizer
 
-from jersey.callbacks.base import data_of
+from jersey.callbacks.base import HostCopy, data_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import write_csv
 from jersey.data.loader import PADDING, Batch
+from jersey.data.split import relative_name
 from jersey.runs.state import RunState
 from jersey.training.module import log_exactly
 
@@ -46,13 +46,14 @@ class LearningRate(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         # At the end of an epoch the schedule already has the rate of the next step.
-        self._last = {name: group["lr"] for name, group in _by_peak(optimizer.param_groups).items()}
+        self._last = {name: group["lr"] for name, group in groups_by_peak(optimizer.param_groups).items()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         log_exactly(pl_module, self._last)
 
 
-def _by_peak(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def groups_by_peak(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Returns one parameter group for each peak of the learning rate, by the name of its metric."""
     by_peak: dict[float, list[dict[str, Any]]] = {}
     for group in groups:
         # Schedules of torch store the peak; without a schedule the rate is constant.
@@ -124,14 +125,12 @@ class _Loss(NamedTuple):
     """The loss of a batch, on its way to the host.
 
     Attributes:
-        loss: loss on the host, valid after its arrival.
-        arrival: event of its arrival; None if it was computed on the host.
+        copy: copy of the loss.
         indices_B: rows of the batch in the train split.
         step: optimizer step.
     """
 
-    loss: Tensor
-    arrival: torch.cuda.Event | None
+    copy: HostCopy
     indices_B: Tensor
     step: int
 
@@ -163,26 +162,20 @@ class StopOnNonFinite(Callback):
     def is_broken(self, trainer: Trainer) -> bool:
         """Waits for the loss of the last step and returns whether it is not finite."""
         for each in self._arriving:
-            if each.arrival is not None:
-                each.arrival.synchronize()
+            each.copy.wait()
         self._check(trainer)
         return bool(self._non_finite)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        loss, arrival = outputs["loss"].detach(), None
-        if loss.is_cuda:
-            loss = torch.empty_like(loss, device="cpu", pin_memory=True).copy_(loss, non_blocking=True)
-            arrival = torch.cuda.Event()
-            arrival.record()
-        self._arriving.append(_Loss(loss, arrival, batch["indices"], trainer.global_step))
+        self._arriving.append(_Loss(HostCopy.of(outputs["loss"]), batch["indices"], trainer.global_step))
         self._check(trainer)
 
     def _check(self, trainer: Trainer) -> None:
-        while self._arriving and (self._arriving[0].arrival is None or self._arriving[0].arrival.query()):
+        while self._arriving and self._arriving[0].copy.has_arrived:
             each = self._arriving.popleft()
-            if math.isfinite(each.loss.numpy()):
+            if math.isfinite(each.copy.value.numpy()):
                 self._non_finite.clear()
                 continue
             self._non_finite.append(each)
@@ -194,11 +187,15 @@ class StopOnNonFinite(Callback):
         train = data_of(trainer).splits["train"]
         rows = [row for row in first.indices_B.tolist() if row != PADDING]
         path = Path(trainer.default_root_dir) / NOT_FINITE
-        crops = ((first.step, train.paths[row], train.labels[row] or ILLEGIBLE_NAME) for row in rows)
+        root = data_of(trainer).root
+        crops = (
+            (first.step, relative_name(train.paths[row], root), train.labels[row] or ILLEGIBLE_NAME) for row in rows
+        )
         write_csv(path, ("step", "file", "label"), crops)
         lr = trainer.optimizers[0].param_groups[0]["lr"]
+        loss = float(first.copy.value)
         raise UserError(
-            f"the loss is {float(first.loss)} since optimizer step {first.step}, at a learning rate of {lr:.3g}; lower "
+            f"the loss is {loss} since optimizer step {first.step}, at a learning rate of {lr:.3g}; lower "
             f"module.optimizer.lr, or check the crops listed in {path}; the checkpoints are from before that step"
         )
 
@@ -206,8 +203,17 @@ class StopOnNonFinite(Callback):
 class ProgressBar(TQDMProgressBar):
     """Shows a progress bar per epoch, on terminals only: in a log file each refresh would add a line.
 
-    `jersey.runs.metrics_csv.EpochLogger` writes the permanent line of an epoch.
+    `jersey.runs.metrics_csv.EpochLogger` writes the permanent line of an epoch. The bar has the latest metrics by step.
     """
+
+    def join(self, run: RunState) -> None:
+        """Receives the metrics by step."""
+        self._run = run
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Returns the metrics to show, by name."""
+        shown = {name: f"{value:.3g}" for name, value in self._run.step_metrics.items()}
+        return super().get_metrics(trainer, pl_module) | shown
 
     @property
     def is_enabled(self) -> bool:

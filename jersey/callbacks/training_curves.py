@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.base import module_of, save, track
 from jersey.plots.training_curves import training_curves
-from jersey.runs.metrics_csv import Curves, read_metrics
+from jersey.runs.metrics_csv import Curves, read_metrics, read_rates
 
 
 class TrainingCurves(Callback):
@@ -51,10 +51,10 @@ class TrainingCurves(Callback):
         monitor, best_epoch = run.monitor, _best_epoch(curves, run.monitor, run.mode)
         title = f"{folder.parent.name}/{folder.name}"
         if best_epoch is not None:
-            title += f"\nbest epoch {best_epoch}: {monitor} {dict(curves[monitor])[best_epoch]:.4g}"
+            title += f"\nbest epoch {best_epoch + 1}: {monitor} {dict(curves[monitor])[best_epoch]:.4g}"
         if (test_metric := monitor.replace("val/", "test/", 1)) in test:
             title += f", {test_metric} {test[test_metric]:.4g}"
-        image = training_curves(curves, test=test, best_epoch=best_epoch, title=title)
+        image = training_curves(curves, test=test, best_epoch=best_epoch, title=title, rates_by_step=read_rates(folder))
         save(trainer, image, "curves")
         if is_final:
             track(trainer, module, image, "curves", step=trainer.global_step)

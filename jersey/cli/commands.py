@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -128,14 +129,28 @@ def run(name: str, config: fdl.Buildable, workdir: str, run_name: str | None) ->
     set_up_console()
     if run_name:
         _require_this_version(Path(workdir, name, run_name))
+    files = config_files(name, config)
     with signals.handle_signals(), process_group():
-        folder = open_run(Path(workdir), name, run_name, config_files=config_files(name, config))
-        fdl.build(config).run(
-            folder,
-            aim_repo=Path(workdir, ".aim"),
-            flat_config=configs.flatten(config),
-            review=lambda splits: findings(effects(config, splits)),
-        )
+        folder = open_run(Path(workdir), name, run_name, config_files=files)
+        with folder.removed_on_failed_start():
+            fdl.build(config).run(
+                folder,
+                aim_repo=Path(workdir, ".aim"),
+                flat_config=configs.flatten(config),
+                description=description_of(name, files.get("config_diff.txt", "")),
+                review=lambda splits: findings(effects(config, splits)),
+            )
+
+
+def description_of(name: str, config_diff: str) -> str:
+    """Returns the description of a run in Aim: the docstring of its experiment, and the changes of its config.
+
+    Args:
+        name: name of the experiment, which need not be registered.
+        config_diff: text of the changes; empty if there are none.
+    """
+    docstring = inspect.getdoc(configs.get_experiment(name)) if name in configs.experiment_names() else None
+    return "\n\n".join(filter(None, [docstring, config_diff and f"Config changes:\n{config_diff}"]))
 
 
 def _require_this_version(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Tests whether runs B are more accurate on the test crops than runs A.
 
-    python -m jersey.compare runs/resnet18_small_no_ema/* -- runs/resnet18_small/*
+    python -m jersey.compare runs/resnet18_small_no_ema/*/ -- runs/resnet18_small/*/
 
 Use at least three seeds per side. The method is described in `jersey.compare.statistics`. The exit code is 0 whatever
 the result, and 2 if the runs cannot be compared.

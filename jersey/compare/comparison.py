@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jersey.compare.runs import FinishedRun, caveats, rarest, require_comparable
 from jersey.compare.statistics import Bools, Gain, gain_between, mcnemar_p
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.tables import format_table, mean_and_spread
 from jersey.runs.folder import changed_lines
 
@@ -159,12 +159,12 @@ def comparison_json(found: Comparison) -> str:
 
 def _named(runs: Sequence[FinishedRun]) -> str:
     folders = ", ".join(f"{run.folder.parent.name}/{run.folder.name}" for run in runs)
-    return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} ({folders})"
+    return f"{plural(len(runs), 'run')} ({folders})"
 
 
 def _crops(found: Comparison) -> str:
     differ = found.better_a + found.better_b
-    text = f"{found.crops} test crops of {found.labels} labels; A and B differ on {differ} of them:"
+    text = f"{plural(found.crops, 'test crop')} of {plural(found.labels, 'label')}; A and B differ on {differ} of them:"
     text += f" A is better on {found.better_a}, B on {found.better_b}"
     return text if found.mcnemar is None else f"{text} (McNemar's exact p = {found.mcnemar:.3g})"
 

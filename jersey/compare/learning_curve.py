@@ -1,6 +1,6 @@
 """Prints a table of test accuracy by experiment and by the number of train crops of each label, and plots it.
 
-    python -m jersey.compare.learning_curve runs/resnet18_finetune/* runs/resnet18_small/* --reader --plot=curve.png
+    python -m jersey.compare.learning_curve runs/resnet18_finetune/*/ runs/resnet18_small/*/ --reader --plot=curve.png
 
 Each row is an experiment, each column a value of `data.crops_per_label`; "all" has every crop. A cell is the accuracy
 in percent, as mean and standard deviation over the runs. With `--reader`, the pretrained reader reads the same test
@@ -12,19 +12,17 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jersey.compare.runs import FinishedRun, read_comparable, runs_parser
 from jersey.core.atomic import atomic_write
+from jersey.core.command_line import path_argument
 from jersey.core.console import set_up_console
-from jersey.core.errors import UserError, exit_on_user_error
-from jersey.core.tables import markdown_table, mean_and_spread
+from jersey.core.errors import UserError, exit_on_user_error, plural
+from jersey.core.tables import count_name, markdown_table, mean_and_spread
 from jersey.data.files import is_folder
-from jersey.inference import Predictor
-from jersey.lint.checks import load
-from jersey.plots.learning_curve import count_name, learning_curve
 
 READER = "pretrained reader"
-COUNT = "data.crops_per_label = "
 
 Accuracies = dict[str, dict[float, list[float]]]
 """The accuracy of each run, by experiment and by crops of each label, from few to infinity, which is every crop."""
@@ -39,8 +37,13 @@ def accuracies(runs: Sequence[FinishedRun]) -> Accuracies:
 
 
 def _crops_per_label(run: FinishedRun) -> float:
-    lines = (line.removeprefix(COUNT) for line in run.config.splitlines() if line.startswith(COUNT))
-    return ast.literal_eval(next(lines, "None")) or math.inf
+    return _value(run, "data.crops_per_label") or math.inf
+
+
+def _value(run: FinishedRun, path: str) -> Any:
+    """Returns a value of the run's config; None if it is not set."""
+    lines = (line.partition(" = ") for line in run.config.splitlines())
+    return next((ast.literal_eval(value) for name, _, value in lines if name == path), None)
 
 
 def reader_accuracy(run: FinishedRun) -> float:
@@ -49,8 +52,16 @@ def reader_accuracy(run: FinishedRun) -> float:
     Raises:
         UserError: the crops have moved or cannot be read.
     """
-    root = Path(load(run.folder)[1].data.root)
+    from jersey.inference import Predictor  # only this column needs onnxruntime
+
+    root = Path(_value(run, "data.root") or "")
     files, correct = [*run.crops], 0
+    if missing := [file for file in files if not (root / file).is_file()]:
+        raise UserError(
+            f"--reader reads the test crops again, and {len(missing):,} of {plural(len(files), 'crop')} of {run.folder}"
+            f" are not in {root.absolute()}, such as {missing[0]}; put them back there, start the command in the "
+            "folder in which the run was started, or leave --reader out"
+        )
     for file, prediction in zip(files, Predictor().predict_all([root / file for file in files]), strict=True):
         if isinstance(prediction, UserError):
             raise prediction
@@ -72,12 +83,14 @@ def main() -> None:
     which = "folder of a finished run, such as runs/resnet18_small/RUN"
     parser = runs_parser("jersey.compare.learning_curve", __doc__, which=which)
     parser.add_argument("--reader", action="store_true", help="add the pretrained reader, which is not fine-tuned")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="image to write, such as curve.png")
+    parser.add_argument("--plot", type=path_argument, metavar="FILE", help="image to write, such as curve.png")
     with exit_on_user_error():
         set_up_console()
         flags = parser.parse_args()
         if flags.plot and (flags.plot.suffix != ".png" or not is_folder(flags.plot.parent)):
             raise UserError(f"--plot={flags.plot} is not a .png file in a folder that exists; choose another name")
+        if flags.plot:
+            from jersey.plots.learning_curve import learning_curve  # only the plot needs matplotlib
         runs = read_comparable(flags.runs)
         found = accuracies(runs)
         if flags.reader:

@@ -1,6 +1,6 @@
 """Prints a table of experiments: their accuracy on the benchmark set for all, rare and unseen numbers.
 
-    python -m jersey.compare.recipes runs/resnet18_small*/*
+    python -m jersey.compare.recipes runs/resnet18_small*/*/
 
 There is one row per experiment, the best first, with its number of runs, and mean and standard deviation of their
 accuracies in percent:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, shorten
+from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.runs.folder import changed_lines, read_config, read_status
 
 PREDICTIONS = "predictions_test.csv"
@@ -23,7 +25,7 @@ class FinishedRun:
 
     Attributes:
         folder: folder of the run.
-        crops: size in bytes and label of each crop of the test split, both as text, by file.
+        crops: size in bytes and label of each legible crop of the test split, both as text, by file.
         predictions: predicted label of each crop, by file.
         config: the lines `path = value` of its config, without the seed.
         seed: seed, as text from the config.
@@ -50,7 +52,8 @@ def read_run(folder: Path) -> FinishedRun:
         stage = read_status(folder)["stage"]
         lines = read_config(folder).splitlines()
     except UserError:
-        raise UserError(f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN") from None
+        what = f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN"
+        raise UserError(f"{what}, or runs/EXPERIMENT/*/ for all of an experiment") from None
     if stage != "finished":
         raise UserError(f"the run {folder} is not finished; start it again to continue, or leave it out")
     config = "\n".join(line for line in lines if not line.startswith(SEED))
@@ -64,7 +67,9 @@ def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str
     try:
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
-                crops[row["file"]] = row["bytes"], row["label"]
+                if row["label"] == ILLEGIBLE_NAME:
+                    continue
+                crops[row["file"]] = row["size_bytes"], row["label"]
                 predictions[row["file"]] = row["predicted"]
     except FileNotFoundError:
         advice = "run it again with the callback PredictionsTable"
@@ -91,7 +96,7 @@ def runs_parser(module: str, doc: str | None, *, which: str) -> argparse.Argumen
     """Returns the parser of `python -m module RUN...`; `doc` is its description, `which` the help of RUN."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=doc, formatter_class=style)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=which)
+    parser.add_argument("runs", type=path_argument, nargs="+", metavar="RUN", help=which)
     return parser
 
 
@@ -100,7 +105,7 @@ def require_comparable(a: Sequence[FinishedRun], b: Sequence[FinishedRun]) -> No
     seen: set[Path] = set()
     for run in (*a, *b):
         if run.folder.resolve() in seen:
-            raise UserError(f"the run {run.folder} is named twice; name each run once, on one side")
+            raise UserError(f"the run {run.folder} is named twice; leave one of them out")
         seen.add(run.folder.resolve())
     for run in (*a, *b)[1:]:
         if difference := _difference(a[0].crops, run.crops):

@@ -28,11 +28,18 @@ def parser_for(module: str, doc: str | None, function: Callable[..., Any]) -> ar
     return parser
 
 
+def path_argument(text: str) -> Path:
+    """Parses a path as the `type` of an argument; an empty one, of an unset variable, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; name a file or folder, or leave the argument out")
+    return Path(text)
+
+
 def _add_parameter(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
     name, default = parameter.name, parameter.default
     types = get_args(parameter.annotation)  # the choices of a Literal, or the types of a tuple's elements or a union
     if Path in (parameter.annotation, *types):
-        parser.add_argument(name, type=Path, nargs=None if default is parameter.empty else "?", help=text)
+        parser.add_argument(name, type=path_argument, nargs=None if default is parameter.empty else "?", help=text)
     elif name == "changes":
         parser.add_argument("--set", action="append", default=[], dest=name, metavar="PATH=VALUE", help=text)
     elif isinstance(default, tuple):

@@ -3,6 +3,8 @@
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -33,6 +35,27 @@ def set_up_console() -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
     for message in _IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Yields a list to which each warning of jersey's log is added while the body runs."""
+    handler = _ListHandler(logging.WARNING)
+    log = logging.getLogger("jersey")
+    log.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        log.removeHandler(handler)
+
+
+class _ListHandler(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
 
 
 class _TqdmHandler(logging.Handler):

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=6)  # one process may generate or decode a large data set while the others wait
 PRINT_TIMEOUT = timedelta(seconds=10)  # a process that prints one line needs less, unless it was killed
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 # Keys of torchrun's store: the number of processes that had a line to print, and whether one has printed it.
 PRINTERS, PRINTED = "jersey/printers", "jersey/printed"
 
@@ -53,6 +54,15 @@ def _from_torchrun(variable: str, *, default: int) -> int:
 def rank_counters() -> tuple[int, ...]:
     """Returns the counters of `derived_generator` that give each process its own random numbers; () for one process."""
     return (rank(),) if world_size() > 1 else ()
+
+
+def visible_gpus() -> list[str]:
+    """Returns the GPUs of this machine that the process may use, as they are named in `VISIBLE_GPUS`."""
+    if VISIBLE_GPUS in os.environ:
+        return [each.strip() for each in os.environ[VISIBLE_GPUS].split(",") if each.strip()]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
 
 
 @contextmanager

@@ -41,6 +41,11 @@ def shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def plural(count: int, noun: str) -> str:
+    """Returns a count with its noun: "1 image", "2,000 images"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str:
     """Joins the first `limit` names, and adds the number of the remaining ones: "0, 00, and 7 more"."""
     rest = [f"and {len(names) - limit:,} more"] if len(names) > limit else []
@@ -49,7 +54,7 @@ def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turns a UserError, a full disk or a full GPU in the body into one line on stderr and exit code 2.
+    """Turns a UserError, a full disk, a full GPU or a missing package into one line on stderr and exit code 2.
 
     Of several processes one prints; the others exit with the same code, even if they fail only because it has exited.
     """
@@ -65,6 +70,10 @@ def exit_on_user_error() -> Iterator[None]:
             sentence = _disk_sentence(disk)
         elif (gpu := next(filter(_is_gpu_out_of_memory, _causes(error)), None)) is not None:
             sentence = escape_control(_gpu_sentence(gpu))
+        elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("jersey"):
+            sentence = (
+                f"the package {error.name} is not installed; run `pip install {error.name}`, or `uv sync` in a clone"
+            )
         else:
             raise
         distributed.print_once(f"error: {sentence}")

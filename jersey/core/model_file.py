@@ -6,6 +6,7 @@ https://protobuf.dev/programming-guides/encoding/#last-one-wins
 """
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from jersey.core.errors import UserError
@@ -25,19 +26,38 @@ def with_checksum(content: bytes) -> bytes:
     return content + _CHECKSUM + hashlib.sha256(content).hexdigest().encode()
 
 
-def read_verified(path: Path) -> bytes:
-    """Reads a file; raises UserError if it cannot be read, is incomplete, or is not as jersey wrote it."""
-    reinstall = "install jersey again" if path == READER else ""
+def read_verified(path: Path, *, foreign: str = "use the model.onnx of a run, and copy all of it") -> bytes:
+    """Reads a file.
+
+    Args:
+        path: path of the file.
+        foreign: what to do if jersey did not write it.
+
+    Returns:
+        The serialized ModelProto.
+
+    Raises:
+        UserError: the file cannot be read, is incomplete, or is not as jersey wrote it.
+    """
+    restore = _restore_reader() if path.absolute() == READER else ""
     try:
         content = path.read_bytes()
     except OSError as error:
-        remedy = reinstall or "use one that a run has exported"
+        remedy = restore or "use one that a run has exported"
         raise UserError(f"cannot read the model {path} ({error.strerror}); {remedy}") from None
     body, checksum = content[: -len(_CHECKSUM) - _DIGEST_BYTES], content[-len(_CHECKSUM) - _DIGEST_BYTES :]
     if not body or not checksum.startswith(_CHECKSUM):
         what = f"{path} is not a model that jersey has exported, or is incomplete: it does not end with a checksum"
-        raise UserError(f"{what}; {reinstall or 'copy it again from the run, or export it again'}")
+        raise UserError(f"{what}; {restore or foreign}")
     if hashlib.sha256(body).hexdigest().encode() != checksum[len(_CHECKSUM) :]:
         what = f"{path} was changed after its export: its SHA-256 is not that of its checksum"
-        raise UserError(f"{what}; {reinstall or 'copy it again'}")
+        raise UserError(f"{what}; {restore or 'copy it again from the run'}")
     return content
+
+
+def _restore_reader() -> str:
+    """Returns how to restore the reader: an installation of a checkout uses the checkout's own file."""
+    checkout = READER.parents[2]
+    if (checkout / ".git").exists():
+        return f"run `git -C {shlex.quote(str(checkout))} checkout {READER.relative_to(checkout).as_posix()}`"
+    return "install jersey again"

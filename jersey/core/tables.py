@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -15,9 +16,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     write_text(path, "".join(f"{csv_line(row)}\n" for row in (header, *rows)))
 
 
-def percent(fraction: float, decimals: int = 1) -> str:
-    """Formats a fraction in percent, as `97.3 %`."""
-    return f"{100 * fraction:.{decimals}f} %"
+def percent(fraction: float) -> str:
+    """Formats a fraction in percent, as `97.3 %`; it is `100.0 %` only for the whole, and `0.0 %` only for nothing."""
+    tenths = round(1000 * fraction) if math.isfinite(fraction) else 0
+    if 0 < fraction < 1:
+        tenths = min(max(tenths, 1), 999)
+    return f"{tenths / 10:.1f} %" if math.isfinite(fraction) else "-"
 
 
 def csv_line(cells: Sequence[Any]) -> str:
@@ -57,3 +61,8 @@ def mean_and_spread(fractions: Sequence[float]) -> str:
     """Returns mean and sample standard deviation in percent, as `93.3 ± 0.4`; one fraction has no deviation."""
     spread = f" ± {100 * stdev(fractions):.1f}" if len(fractions) > 1 else ""
     return f"{100 * mean(fractions):.1f}{spread}"
+
+
+def count_name(count: float) -> str:
+    """Returns the name of a number of crops: "all" for infinity."""
+    return "all" if count == math.inf else str(round(count))

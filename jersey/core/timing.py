@@ -1,6 +1,7 @@
-"""Measures speed ratios of candidates that take turns, so that a slow minute of the machine affects all of them.
+"""Measures the stages of a run, and speed ratios of candidates that take turns.
 
-A ratio is taken within each round; the median over the rounds is reported with its quartiles.
+A slow minute of the machine then affects all candidates. A ratio is taken within each round; the median over the rounds
+is reported with its quartiles.
 """
 
 import math
@@ -8,8 +9,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MIN_TURN_S = 0.02  # shorter turns would measure the clock and the scheduler
 
@@ -30,6 +35,22 @@ class Ratio:
 
     def __str__(self) -> str:
         return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+class StageTimes:
+    """Calls the functions of consecutive stages, and records how long each takes; `str` lists the seconds."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, stage: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        started = time.perf_counter()
+        result = function(*args, **kwargs)
+        self._seconds[stage] = time.perf_counter() - started
+        return result
+
+    def __str__(self) -> str:
+        return ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self._seconds.items())
 
 
 def interleaved_times(candidates: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:

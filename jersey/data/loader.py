@@ -150,5 +150,6 @@ def batch_size_error(batch_size: int, processes: int) -> str | None:
     is_enough = batch_size >= 2 * processes  # batch normalization needs two crops for a variance
     if processes == 1 or (batch_size % processes == 0 and is_enough):
         return None
-    what = f"data.batch_size={batch_size} is shared by {processes} processes"
-    return f"{what}; make it a multiple of {processes}, {2 * processes} or more"
+    what = f"data.batch_size={batch_size} is shared by {processes} processes and must be a multiple of {processes}"
+    nearest = max(2, round(batch_size / processes)) * processes
+    return f"{what}, {2 * processes} or more; set --fdl_set=data.batch_size={nearest}"

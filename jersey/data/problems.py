@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jersey.core.errors import UserError, escape_control, summarize
+from jersey.core.errors import UserError, escape_control, plural, summarize
 from jersey.core.labels import in_order
 from jersey.data.decode import BadImage
 from jersey.data.split import Split
@@ -49,7 +49,7 @@ def bad_images_error(bad: Sequence[BadImage], *, images: int, root: Path) -> Use
         root: folder of the data set.
     """
     return UserError(
-        f"{len(bad)} of {images} images cannot be used: {summarize_bad(bad)}; repair or remove them "
+        f"{len(bad)} of {plural(images, 'image')} cannot be used: {summarize_bad(bad)}; repair or remove them "
         f"(`{_audit_command(root)}` lists all), or set data.on_bad_image=skip to train without them"
     )
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from jersey.core.labels import ILLEGIBLE_INDEX
+from jersey.core.tables import percent
 
 BALANCE_COLUMNS = ("train crops", "sampled", "loss weight", "fraction of the loss", "logit adjustment")
 """The names of the cells of a `ClassSampling`."""
@@ -114,7 +115,7 @@ class ClassSampling:
     @property
     def cells(self) -> tuple[str, ...]:
         """The cells of a table row."""
-        probability, loss_fraction = (f"{100 * each:.2f} %" for each in (self.probability, self.loss_fraction))
+        probability, loss_fraction = map(percent, (self.probability, self.loss_fraction))
         return f"{self.crops:,}", probability, f"{self.weight:.3f}", loss_fraction, f"{self.adjustment:.2f}"
 
 

@@ -5,6 +5,7 @@ https://arxiv.org/abs/1711.09325) instead of one more label, so that the network
 legible ones. In evaluation it is excluded from every metric but `auroc_legible` (see `jersey.evaluation.metrics`).
 """
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Split:
     def legible(self) -> "Split":
         """Returns the split without its illegible images."""
         return self.only([row for row, label in enumerate(self.labels) if label != ILLEGIBLE])
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Returns a path relative to the root of the data, with "/"; synthetic train crops may lie outside it."""
+    return (path.relative_to(root) if path.is_relative_to(root) else Path(os.path.relpath(path, root))).as_posix()
 
 
 def label_map(splits: Mapping[str, Split], pinned: Sequence[str] | None = None) -> Labels:

@@ -219,14 +219,16 @@ def threshold(val: Predictions, test: Predictions, precision: float) -> Threshol
     confidence = _lowest_confidence(val, precision)
     if confidence is None:
         return Threshold(precision, None, 0.0, None, 0.0)
-    accepted_N = test.confidence_N >= confidence
-    return Threshold(
-        precision=precision,
-        confidence=confidence,
-        val_coverage=_coverage(val, confidence),
-        test_precision=float(test.correct_N[accepted_N].mean()) if accepted_N.any() else None,
-        test_coverage=_coverage(test, confidence),
-    )
+    return on_test(Threshold(precision, confidence, _coverage(val, confidence), None, 0.0), test)
+
+
+def on_test(threshold: Threshold, test: Predictions) -> Threshold:
+    """Returns a threshold with its precision and coverage on other predictions at the temperature of the file."""
+    if threshold.confidence is None:
+        return threshold
+    accepted_N = test.confidence_N >= threshold.confidence
+    precision = float(test.correct_N[accepted_N].mean()) if accepted_N.any() else None
+    return replace(threshold, test_precision=precision, test_coverage=_coverage(test, threshold.confidence))
 
 
 def _lowest_confidence(predictions: Predictions, precision: float) -> float | None:

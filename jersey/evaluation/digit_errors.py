@@ -4,17 +4,18 @@ A confusion matrix of 43 numbers shows that 23 was predicted as 2. The error typ
 41 predicted as 4, which points to cropped or folded shirts, not to similar digits. Each error has exactly one type,
 the first that matches:
 
-| type                   | label | predicted | when                                                     |
-| ---------------------- | ----- | --------- | -------------------------------------------------------- |
-| other                  | A7    | 7         | one of the two is not a jersey number: "A7", "007", ""   |
-| 0 against 00           | 00    | 0         | these two, in either direction                           |
-| missing digit          | 23    | 2, 3      | one of two digits is predicted ("11" as "1", "10" as "0")|
-| added digit            | 2     | 23, 32    | the only digit is one of the two predicted ("1" as "11") |
-| substituted only digit | 2     | 3         | one digit each                                           |
-| swapped digits         | 23    | 32        | both digits in reverse order ("01" as "10")              |
-| substituted tens       | 23    | 73        | two digits each, the ones digit is correct               |
-| substituted ones       | 23    | 28        | two digits each, the tens digit is correct               |
-| several digits         | 23    | 71, 7     | no digit is correct, whether one or two are predicted    |
+| type                            | label | predicted | when                                                  |
+| ------------------------------- | ----- | --------- | ----------------------------------------------------- |
+| other                           | A7    | 7         | one is not a jersey number: "A7", "007", ""           |
+| 0 against 00                    | 00    | 0         | these two, in either direction                        |
+| different length, missing digit | 23    | 2, 3      | one of two digits is predicted ("11" as "1")          |
+| different length, added digit   | 2     | 23, 32    | the only digit is one of two predicted ("1" as "11")  |
+| different length, other digits  | 23    | 7         | one digit for two or two for one, and none is correct |
+| one digit wrong, only digit     | 2     | 3         | one digit each                                        |
+| swapped digits                  | 23    | 32        | both digits in reverse order ("01" as "10")           |
+| one digit wrong, tens           | 23    | 73        | two digits each, the ones digit is correct            |
+| one digit wrong, ones           | 23    | 28        | two digits each, the tens digit is correct            |
+| two digits wrong                | 23    | 71        | two digits each, none is correct                      |
 
 Shapes: K classes; counts_KK[label, predicted] are numbers of crops; D = 10 digits.
 """
@@ -34,14 +35,15 @@ EXAMPLES = 3  # fit on one line of a table
 class ErrorType(StrEnum):
     """The types of errors, in the order of tables and figures."""
 
-    SUBSTITUTED_TENS = "substituted tens"
-    SUBSTITUTED_ONES = "substituted ones"
-    SUBSTITUTED_ONLY = "substituted only digit"
-    MISSING = "missing digit"
-    ADDED = "added digit"
+    SUBSTITUTED_TENS = "one digit wrong, tens"
+    SUBSTITUTED_ONES = "one digit wrong, ones"
+    SUBSTITUTED_ONLY = "one digit wrong, only digit"
+    MISSING = "different length, missing digit"
+    ADDED = "different length, added digit"
     ZEROS = "0 against 00"
     SWAPPED = "swapped digits"
-    SEVERAL = "several digits"
+    BOTH = "two digits wrong"
+    LENGTH = "different length, other digits"
     OTHER = "other"
 
 
@@ -62,16 +64,16 @@ def error_type(label: str, predicted: str) -> ErrorType | None:
     if {label, predicted} == {"0", "00"}:
         return ErrorType.ZEROS
     if len(label) > len(predicted):
-        return ErrorType.MISSING if predicted in label else ErrorType.SEVERAL
+        return ErrorType.MISSING if predicted in label else ErrorType.LENGTH
     if len(label) < len(predicted):
-        return ErrorType.ADDED if label in predicted else ErrorType.SEVERAL
+        return ErrorType.ADDED if label in predicted else ErrorType.LENGTH
     if len(label) == 1:
         return ErrorType.SUBSTITUTED_ONLY
     if label == predicted[::-1]:
         return ErrorType.SWAPPED
     if label[1] == predicted[1]:
         return ErrorType.SUBSTITUTED_TENS
-    return ErrorType.SUBSTITUTED_ONES if label[0] == predicted[0] else ErrorType.SEVERAL
+    return ErrorType.SUBSTITUTED_ONES if label[0] == predicted[0] else ErrorType.BOTH
 
 
 def errors_by_type(counts_KK: np.ndarray, names: Sequence[str]) -> dict[ErrorType, list[Confusion]]:

@@ -6,6 +6,9 @@ tests compare with scikit-learn.
 
 Illegible crops have no label, and are excluded from every metric but `auroc_legible`.
 
+Probabilities and confidences are those of the exported file: a temperature divides the logits before the softmax. Only
+the `loss` is of the logits themselves, so that it can be compared with the training loss and between epochs.
+
 Shapes: N crops with a label, U illegible ones, K classes, J <= K classes present; P crops are positive for a class and
 M = N - P negative. Metrics of each class are float64 [K], and nan where they are 0/0.
 """
@@ -14,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +26,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from jersey.core.distributed import all_gather_interleaved, rank_slice
 from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.loader import PADDING, Batch
-from jersey.evaluation.calibration import expected_calibration_error
+from jersey.evaluation.calibration import Predictions, expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Evaluation:
         indices_N: their rows in the split, int64.
         illegible_logits_UK: logits of the illegible crops, float32.
         illegible_indices_U: their rows in the split, int64.
+        temperature: divisor of the logits in probabilities, fitted on the validation split.
     """
 
     logits_NK: Tensor
@@ -42,6 +47,7 @@ class Evaluation:
     indices_N: Tensor
     illegible_logits_UK: Tensor = field(default_factory=lambda: torch.empty(0))
     illegible_indices_U: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    temperature: float = 1.0
 
     @cached_property
     def confusion_KK(self) -> Tensor:
@@ -76,12 +82,29 @@ class Evaluation:
     @cached_property
     def probabilities_NK(self) -> Tensor:
         """Softmax, float64 [N,K]; in float32 a confident network would have many probabilities of exactly 1."""
-        return self.logits_NK.double().softmax(dim=1)
+        return _softmax(self.logits_NK, self.temperature)
+
+    @cached_property
+    def uncalibrated_confidence_N(self) -> Tensor:
+        """Probability of each crop's predicted class at a temperature of 1, float64 [N]."""
+        return _softmax(self.logits_NK, 1.0).amax(dim=1)
+
+    @cached_property
+    def loss_N(self) -> Tensor:
+        """Negative log likelihood of each label at a temperature of 1, float32 [N]."""
+        return F.cross_entropy(self.logits_NK, self.labels_N, reduction="none")
 
     @cached_property
     def auroc_K(self) -> Tensor:
         """One-vs-rest AUROC; nan also where all crops have the class."""
         return torch.stack([_auroc(p_N, self.labels_N == k) for k, p_N in enumerate(self.probabilities_NK.T)])
+
+    @property
+    def predictions(self) -> Predictions:
+        """The predictions at a temperature of 1 on the legible crops, followed by those on the illegible ones."""
+        labels_N = np.append(self.labels_N.numpy(), np.full(self.illegible, ILLEGIBLE_INDEX))
+        logits_NK = self.logits_NK if not self.illegible else torch.cat([self.logits_NK, self.illegible_logits_UK])
+        return Predictions(logits_NK.numpy(), labels_N)
 
     @property
     def illegible(self) -> int:
@@ -91,11 +114,11 @@ class Evaluation:
     @cached_property
     def illegible_confidence_U(self) -> Tensor:
         """Probability of the predicted class on each illegible crop, float64 [U]."""
-        return self.illegible_logits_UK.double().softmax(dim=1).amax(dim=1)
+        return _softmax(self.illegible_logits_UK, self.temperature).amax(dim=1)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """All metrics by name; `loss` is the plain negative log likelihood, comparable between recipes.
+        """All metrics by name; `loss` is the mean of `loss_N`, and all others are of the calibrated probabilities.
 
         `auroc_legible`, the probability that a legible crop has a higher confidence than an illegible one, is only
         included if the split has illegible crops.
@@ -105,7 +128,7 @@ class Evaluation:
         top_N5 = self.logits_NK.argsort(dim=1, descending=True, stable=True)[:, :5]
         correct_N5 = top_N5 == self.labels_N[:, None]
         scores: dict[str, Tensor | float] = {
-            "loss": F.cross_entropy(self.logits_NK, self.labels_N),
+            "loss": self.loss_N.mean(),
             "acc_top1": correct_N5[:, 0].double().mean(),
             "acc_top5": correct_N5.any(dim=1).double().mean(),
             "recall_macro": self.recall_K[self.present_J].mean(),
@@ -118,6 +141,10 @@ class Evaluation:
             confidence = torch.cat([confidence_N, self.illegible_confidence_U])
             scores["auroc_legible"] = _auroc(confidence, torch.arange(len(confidence)) < len(self.labels_N))
         return {name: float(value) for name, value in scores.items()}
+
+
+def _softmax(logits_NK: Tensor, temperature: float) -> Tensor:
+    return (logits_NK.double() / temperature).softmax(dim=1)
 
 
 def _auroc(scores_N: Tensor, is_positive_N: Tensor) -> Tensor:

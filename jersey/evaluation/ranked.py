@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from jersey.core.tables import percent
 from jersey.evaluation.metrics import Evaluation
 
 
@@ -42,7 +43,7 @@ class RankedPredictions:
     def caption(self, row: int) -> tuple[str, str]:
         """Returns two lines: the confidence with the prediction, and the label."""
         predicted, label = int(self.ranked_NK[row, 0]), int(self.evaluation.labels_N[row])
-        return f"{100 * self.confidence_N[row]:.1f} % for {self.names[predicted]}", f"label {self.names[label]}"
+        return f"{percent(float(self.confidence_N[row]))} for {self.names[predicted]}", f"label {self.names[label]}"
 
     def contrast_classes(self, row: int) -> Tensor:
         """Returns the predicted class and the class to contrast it with: the label or else the runner-up, int64 [2]."""

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jersey.core.console import set_up_console
-from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.core.labels import ILLEGIBLE_INDEX
-from jersey.core.tables import format_table
+from jersey.core.tables import format_table, percent
 from jersey.evaluation.calibration import wilson_interval
 from jersey.inference import Predictor
 from jersey.inference.decision import DecisionRule, Prediction, confidence_for
@@ -211,9 +211,9 @@ def tracklet_table(found: Sequence[TrackletScore], min_precision: float) -> str:
     for each in found:
         low, high = wilson_interval(each.correct, each.windows)
         counts = [str(each.frames), str(each.roster or "-"), str(each.windows)]
-        accuracy = [f"{100 * each.correct / each.windows:.1f} %", f"{100 * low:.1f} % to {100 * high:.1f} %"]
-        precision = "-" if each.precision is None else f"{100 * each.precision:.2f} %"
-        rows.append([*counts, *accuracy, f"{100 * each.confidence:.1f} %", f"{100 * each.coverage:.1f} %", precision])
+        accuracy = [percent(each.correct / each.windows), f"{percent(low)} to {percent(high)}"]
+        precision = "-" if each.precision is None else percent(each.precision)
+        rows.append([*counts, *accuracy, percent(each.confidence), percent(each.coverage), precision])
     return "\n".join(format_table(rows))
 
 
@@ -241,7 +241,7 @@ def main() -> None:
         tracklets = read_tracklets(predictor, options.folder)
     rosters = (0, options.roster)
     found = tracklet_scores(tracklets, numbers, rosters=rosters, correlation=correlation, threshold=threshold)
-    print(f"{len(tracklets)} tracklets, frame correlation {correlation:g}", end="\n\n")
+    print(f"{plural(len(tracklets), 'tracklet')}, frame correlation {correlation:g}", end="\n\n")
     print(tracklet_table(found, options.min_precision), end="\n\n")
     print(json.dumps({"bench": "tracklets", "scores": [asdict(each) for each in found]}))
 

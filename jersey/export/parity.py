@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from jersey.data.decode import BadImage, decode
 from jersey.data.problems import summarize_bad
@@ -105,7 +106,8 @@ def check_parity(model: OnnxModel, reference: Reference, *, batch_sizes: Sequenc
 def _from_files(model: OnnxModel, files: Sequence[Path], crops_NCHW: np.ndarray) -> np.ndarray:
     """Computes the logits [N,K] of the image files, one by one."""
     logits, missing = [], []
-    for file, crop_CHW in zip(files, crops_NCHW, strict=True):
+    pairs = zip(files, crops_NCHW, strict=True)
+    for file, crop_CHW in tqdm(pairs, desc="comparing with torch", total=len(files), unit="crop", disable=None):
         try:
             pixels_Chw = np.ascontiguousarray(decode(file).transpose(2, 0, 1))
         except BadImage as problem:

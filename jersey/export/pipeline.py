@@ -3,16 +3,13 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
-import numpy as np
 import torch
 
 from jersey.core.atomic import atomic_write
-from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Split
 from jersey.evaluation.calibration import Calibration, Predictions, calibrate
@@ -24,9 +21,11 @@ from jersey.export.parity import ParityResult, Reference
 from jersey.export.variants import Variant, VariantName, calibration_rows, export_variants
 from jersey.models.network import Network
 from jersey.runs.folder import RunFolder
+from jersey.runs.provenance import Origin
 
 log = logging.getLogger(__name__)
 
+CALIBRATION_FIGURE = "calibration_test.png"
 # Packages whose versions are part of the metadata, because the graph and its logits depend on them.
 PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime", "jersey")
 
@@ -64,9 +63,10 @@ def export_run(
     data: JerseyDataModule,
     folder: RunFolder,
     *,
-    best: Mapping[str, Any],
+    eval_weights: str,
+    val: Evaluation,
     test: Evaluation,
-    commit: str,
+    origin: Origin,
     variants: Sequence[VariantName],
     min_agreement: float,
 ) -> ExportResult:
@@ -76,9 +76,10 @@ def export_run(
         network: network with its best weights.
         data: data set of the run.
         folder: folder of the run.
-        best: metadata of the checkpoint of these weights, with `eval_weights` and the metrics `val`.
+        eval_weights: kind of these weights, "raw" or "ema".
+        val: evaluation of these weights on the validation split, which fits temperature and thresholds.
         test: evaluation of these weights on the test split.
-        commit: commit of the code.
+        origin: code of the run.
         variants: names of the variants to export.
         min_agreement: min fraction of crops on which a variant must predict torch's top-1, such as 0.99.
 
@@ -86,38 +87,37 @@ def export_run(
         ExportError: the ONNX file disagrees with torch.
     """
     log.info("exporting %s and comparing it with torch on every validation crop", folder.onnx)
-    train, val, splits = data.decoded["train"], data.decoded["val"], data.splits
+    train, splits = data.decoded["train"], data.splits
     module = ExportModule(
         network, ExportSettings(labels=data.labels, size_px=data.size_px, resize_mode=data.resize_mode)
     )
-    reference = Reference.of(module.network, val.images_NCHW, val.labels_N, splits["val"].paths)
-    val_predictions = Predictions(reference.logits_NK, val.labels_N.numpy())
-    test_predictions = _predictions(test)
-    calibration = calibrate(val_predictions, test_predictions)
+    val_crops = data.decoded["val"]
+    reference = Reference.of(module.network, val_crops.images_NCHW, val_crops.labels_N, splits["val"].paths)
+    calibration = calibrate(val.predictions, test.predictions)
     temperature = calibration.temperature
-    test_rows = torch.cat([test.indices_N, test.illegible_indices_U]).tolist()
-    val_tracklets = _tracklets(val_predictions.at(temperature), splits["val"], range(len(val)))
-    test_tracklets = _tracklets(test_predictions.at(temperature), splits["test"], test_rows)
+    val_tracklets, test_tracklets = _tracklets(val, splits["val"]), _tracklets(test, splits["test"])
     module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracklets))
-    run_metadata = _run_metadata(folder, data, best=best, test=test, commit=commit) | calibration.metadata
+    run_metadata = _run_metadata(folder, data, eval_weights=eval_weights, val=val, test=test, origin=origin)
+    run_metadata |= calibration.metadata
     parity = export_onnx(module, folder.onnx, reference=reference, metadata=run_metadata)
     calibration_NCHW = train.images_NCHW[calibration_rows(train.labels_N)]
     exported = export_variants(variants, module, folder.onnx, reference, calibration_NCHW, min_agreement)
-    _plot_calibration(folder, test_predictions, calibration, crops=len(test.labels_N))
+    _plot_calibration(folder, test.predictions, calibration, crops=len(test.labels_N))
     return ExportResult(parity, calibration, tracklet_scores(test_tracklets, data.labels.names), exported)
 
 
 def _run_metadata(
-    folder: RunFolder, data: JerseyDataModule, *, best: Mapping[str, Any], test: Evaluation, commit: str
+    folder: RunFolder, data: JerseyDataModule, *, eval_weights: str, val: Evaluation, test: Evaluation, origin: Origin
 ) -> dict[str, str]:
     """Returns the metadata on the origin of a file."""
     return {
         "experiment": folder.experiment,
         "run": folder.name,
-        "commit": commit,
-        "weights": best["eval_weights"],
+        "commit": origin.commit,
+        "user_commit": origin.user_commit,
+        "weights": eval_weights,
         "data_sha256": data_sha256(data),
-        "val_scores": json.dumps(best["val"]),
+        "val_scores": json.dumps(val.metrics),
         "test_scores": json.dumps(test.metrics),
         "producers": json.dumps({name: _version(name) for name in PRODUCERS}),
     }
@@ -126,7 +126,7 @@ def _run_metadata(
 def _plot_calibration(folder: RunFolder, test: Predictions, calibration: Calibration, *, crops: int) -> None:
     from jersey.plots import calibration as plot  # matplotlib takes half a second to import
 
-    with atomic_write(folder.path / "calibration_test.png") as path:
+    with atomic_write(folder.path / CALIBRATION_FIGURE) as path:
         plot.calibration(test, calibration, title=f"test, {crops:,} legible crops").save(path)
 
 
@@ -148,16 +148,12 @@ def data_sha256(data: JerseyDataModule) -> str:
     return digest.hexdigest()
 
 
-def _predictions(evaluation: Evaluation) -> Predictions:
-    """Returns the predictions on the legible crops, followed by those on the illegible ones."""
-    labels_N = np.append(evaluation.labels_N.numpy(), np.full(evaluation.illegible, ILLEGIBLE_INDEX))
-    return Predictions(torch.cat([evaluation.logits_NK, evaluation.illegible_logits_UK]).numpy(), labels_N)
-
-
-def _tracklets(predictions: Predictions, split: Split, rows: Sequence[int]) -> list[Tracklet]:
-    """Returns the tracklets of a split, crops in path order; `rows` holds the split row of each prediction."""
+def _tracklets(evaluation: Evaluation, split: Split) -> list[Tracklet]:
+    """Returns the tracklets of an evaluated split with calibrated probabilities, crops in path order."""
     if not any(split.tracklets):
         return []
+    rows = torch.cat([evaluation.indices_N, evaluation.illegible_indices_U]).tolist()
+    predictions = evaluation.predictions.at(evaluation.temperature)
     order = sorted(range(len(rows)), key=lambda index: split.paths.texts[rows[index]])
     names = [split.tracklets[rows[index]] for index in order]
     return tracklets_of(predictions.probabilities_NK[order], predictions.labels_N[order], names)

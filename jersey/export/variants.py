@@ -19,6 +19,7 @@ from typing import Any, Literal
 from torch import Tensor, cat
 
 from jersey.core.atomic import atomic_write
+from jersey.core.tables import percent
 from jersey.core.timing import Ratio, interleaved_times, speedup
 from jersey.evaluation.ranked import evenly_spaced
 from jersey.export.export_module import ExportModule
@@ -74,7 +75,7 @@ class Variant:
         """Table cells: file, agreement with torch, accuracy, speedup, size, status."""
         measured: tuple[str, ...] = ("-",) * 4
         if self.parity:
-            percentages = f"{100 * self.parity.agreement:.2f} %", f"{100 * self.parity.accuracy:.2f} %"
+            percentages = percent(self.parity.agreement), percent(self.parity.accuracy)
             measured = (*percentages, str(self.speedup), f"{self.size_bytes / 1e6:,.1f} MB")
         return (self.file, *measured, self.refused or "written")
 

@@ -1,40 +1,45 @@
 """Predicts the numbers on crops, with the pretrained reader of the package or with the MODEL.onnx of a run.
 
-    python -m jersey.inference crops/ 'more/*.jpg' --format=table --top_k=3
-    python -m jersey.inference runs/quickstart/RUN/model.onnx crops/
+    jersey-read crops/ 'more/*.jpg' --format=table --top_k=3
+    jersey-read runs/quickstart/RUN/model.onnx crops/
 
-A PATH is an image, a folder, a quoted pattern, an annotation file (.jsonl), or - for standard input, whose lines are
-paths or rows such as {"image": "crop.jpg", "tracklet": "7"}.
+`python -m jersey.inference` is the same command. A PATH is an image, a folder, a quoted pattern, an annotation file
+(.jsonl), or - for standard input, whose lines are paths or rows such as {"image": "crop.jpg", "tracklet": "7"}.
 """
 
 import argparse
 import io
 import os
 import sys
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import tee
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.command_line import path_argument
+from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.inference.decision import Prediction
 from jersey.inference.draft_labels import check_target, write_draft
 from jersey.inference.predictor import Predictor
-from jersey.inference.rows import PredictionRow, error_row, prediction_row, row_format
+from jersey.inference.rows import ORIGIN, PredictionRow, error_row, jersey_version, prediction_row, row_format
 from jersey.inference.sources import Item, items_of
 
 T = TypeVar("T")
+
+DRAFT_PRECISION = 0.95
+"""The default of `--min_precision` for draft labels: without it, an illegible crop would get a number at random."""
+MAX_DELAY_S = 0.1
+"""Seconds for which a line of standard input waits for others, so that the rows of a slow pipe come at once."""
 
 
 def parse_flags() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m jersey.inference",
+        prog="jersey-read" if Path(sys.argv[0]).stem == "jersey-read" else "python -m jersey.inference",
         usage="%(prog)s [MODEL.onnx] PATH... [options]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -50,6 +55,8 @@ def parse_flags() -> argparse.Namespace:
         parser.error(f"there is no PATH after {flags.model}; add images to read, such as crops/")
     if flags.annotations and (flags.tracklets or flags.format != "jsonl"):
         parser.error("--annotations writes one JSON row per crop; leave --tracklets and --format out")
+    if flags.annotations and flags.min_precision is None and flags.min_confidence is None:
+        flags.min_precision = DRAFT_PRECISION
     return flags
 
 
@@ -68,27 +75,29 @@ def _add_options(add: Callable[..., argparse.Action]) -> None:
         type=float,
         metavar="P",
         help="abstain below the confidence for this precision on validation crops, such as 0.95, 0.98 or 0.99 "
-        "(default: never abstain)",
+        "(default: 0.95 with --annotations, otherwise 0, which never abstains)",
     )
+    add("--min_confidence", type=float, metavar="C", help="abstain below this confidence, such as 0.8, instead")
     add("--open_vocabulary", action="store_true", help="also predict numbers that were not in training")
     add(
         "--annotations",
-        type=Path,
+        type=path_argument,
         metavar="OUT.jsonl",
         help="write draft labels as annotation rows to this new file, instead of printing rows; crops below the "
-        "confidence of --min_precision get an empty suffix",
+        "confidence of --min_precision or --min_confidence get an empty suffix",
     )
     add("--batch_size", type=int, default=64, metavar="N", help="max crops per batch, such as 1 (default: 64)")
     add("--provider", metavar="NAME", help="such as cpu, cuda or tensorrt (default: the GPU if there is one)")
+    add("--version", action="version", version=f"jersey {jersey_version()}")
 
 
 def main() -> int:
     """Prints the row of each prediction as soon as it is ready, and returns the exit code."""
     flags = parse_flags()
-    _use_utf8()
+    stdin = _use_utf8()
     if flags.annotations:
         check_target(flags.annotations)
-    items, total = items_of(flags.paths, sys.stdin)
+    items, total = items_of(flags.paths, stdin)
     if total == 0:
         raise UserError(f"there is no image in {' '.join(flags.paths)}; check the path and the names of its files")
     predictor = _predictor(flags)
@@ -96,21 +105,23 @@ def main() -> int:
     shows_rows = sys.stdout.isatty() and not flags.annotations
     bar = partial(tqdm, total=total, unit="image", disable=shows_rows or None)
     if flags.annotations:
-        return _write_annotations(flags.annotations, _paired(bar(items), predictor.predict_all))
+        return _write_annotations(flags, _paired(bar(items), predictor.predict_all))
     if flags.tracklets:
         listed = list(items)
         remaining = Counter(item.tracklet for item in listed)
         rows = _tracklet_rows(predictor, bar(listed), remaining, is_open_vocabulary=flags.open_vocabulary)
     else:
-        rows = _crop_rows(predictor, bar(items), is_open_vocabulary=flags.open_vocabulary)
+        predict = partial(predictor.predict_all, max_delay_s=MAX_DELAY_S if total is None else None)
+        rows = _crop_rows(_paired(bar(items), predict), is_open_vocabulary=flags.open_vocabulary)
     header, line_of = row_format(
         flags.format, is_open_vocabulary=flags.open_vocabulary, tracklets=flags.tracklets, top_k=flags.top_k
     )
+    origin = dict(zip(ORIGIN, (predictor.model.sha256, jersey_version()), strict=True))
     count = errors = 0
     for row in rows:
         if header and not count:
             print(header)
-        print(line_of(row), flush=True)
+        print(line_of(row | origin), flush=True)
         count += 1
         errors += "error" in row
     if not count:
@@ -124,24 +135,29 @@ def _predictor(flags: argparse.Namespace) -> Predictor:
         providers=None if flags.provider is None else [flags.provider],
         batch_size=flags.batch_size,
         min_precision=flags.min_precision,
+        min_confidence=flags.min_confidence,
         roster=None if flags.roster is None else [part.strip() for part in flags.roster.split(",") if part.strip()],
         top_k=flags.top_k,
         open_vocabulary=flags.open_vocabulary,
     )
 
 
-def _write_annotations(path: Path, predictions: Iterator[tuple[Item, Prediction | UserError]]) -> int:
+def _write_annotations(flags: argparse.Namespace, predictions: Iterator[tuple[Item, Prediction | UserError]]) -> int:
     """Writes draft labels, prints their number and the errors, and returns the exit code."""
-    counts = write_draft(path, predictions)
+    counts = write_draft(flags.annotations, predictions)
     for sentence in counts.errors:
         print(f"error: {sentence}", file=sys.stderr)
-    abstentions = f"{counts.abstentions:,} of them with an empty suffix, as the predictor abstained"
-    print(f"{path}: {counts.rows:,} rows, {abstentions}; {len(counts.errors):,} images could not be read")
+    name = "min_precision" if flags.min_confidence is None else "min_confidence"
+    rows = f"{plural(counts.rows, 'row')} with --{name}={getattr(flags, name):g}"
+    abstentions = f"{counts.abstentions:,} of them with an empty suffix"
+    print(f"{flags.annotations}: {rows}, {abstentions}; {plural(len(counts.errors), 'image')} could not be read")
     return 1 if counts.errors else 0
 
 
-def _crop_rows(predictor: Predictor, items: Iterable[Item], *, is_open_vocabulary: bool) -> Iterator[PredictionRow]:
-    for item, prediction in _paired(items, predictor.predict_all):
+def _crop_rows(
+    predictions: Iterable[tuple[Item, Prediction | UserError]], *, is_open_vocabulary: bool
+) -> Iterator[PredictionRow]:
+    for item, prediction in predictions:
         if isinstance(prediction, UserError):
             yield error_row(prediction, image=item.name)
         else:
@@ -185,20 +201,31 @@ def _paired(
     items: Iterable[Item], predict: Callable[[Iterable[str | UserError]], Iterator[T | UserError]]
 ) -> Iterator[tuple[Item, T | UserError]]:
     """Yields each item with its result; `predict` consumes items before it yields their results."""
-    consumed, waiting = tee(items)
-    results = predict(item.crop for item in consumed)
-    return ((next(waiting), result) for result in results)
+    waiting: deque[Item] = deque()
+
+    def crops() -> Iterator[str | UserError]:  # possibly in another thread
+        for item in items:
+            waiting.append(item)
+            yield item.crop
+
+    return ((waiting.popleft(), result) for result in predict(crops()))
 
 
-def _use_utf8() -> None:
-    """Makes standard output UTF-8 in every locale, and accepts file names of any bytes on standard input."""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
+def _use_utf8() -> TextIO:
+    """Makes standard output UTF-8 in every locale, and returns standard input, with file names of any bytes.
+
+    It is opened again, because a thread may be reading it when Python exits, and would then hold the lock of sys.stdin.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if not isinstance(sys.stdin, io.TextIOWrapper):
+        return sys.stdin
+    encoding = sys.getfilesystemencoding()
+    return open(sys.stdin.fileno(), encoding=encoding, errors="surrogateescape", closefd=False)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Runs `jersey-read`; exits with its code."""
     try:
         with exit_on_user_error():
             sys.exit(main())
@@ -207,3 +234,7 @@ if __name__ == "__main__":
     except BrokenPipeError:  # the reader has closed the pipe; what is flushed at exit is discarded
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+if __name__ == "__main__":
+    command()

@@ -96,21 +96,21 @@ def confidence_for(min_precision: float | None, thresholds: Sequence[Threshold])
     """Returns the min confidence for a precision.
 
     Args:
-        min_precision: 0.95, 0.98 or 0.99; the confidence for None is 0.
+        min_precision: 0.95, 0.98 or 0.99; the confidence for None and for 0 is 0.
         thresholds: thresholds of the model.
 
     Raises:
         UserError: the model has no min confidence for this precision.
     """
-    if min_precision is None:
+    if not min_precision:
         return 0.0
     known = {each.precision: each.confidence for each in thresholds}
     confidence = known.get(min_precision)
     if confidence is None:
-        reached = ", ".join(f"{precision:g}" for precision, found in known.items() if found is not None)
+        reached = [f"{precision:g}" for precision, found in known.items() if found is not None]
         why = "no confidence reached it on the validation crops" if min_precision in known else "it was not computed"
         what = f"the model has no min confidence for min_precision={min_precision:g}, as {why}"
-        raise UserError(f"{what}; it has those for: {reached or 'none, so leave it out'}")
+        raise UserError(f"{what}; set it to {' or '.join([*reached, '0'])}, where 0 is to never abstain")
     return confidence
 
 

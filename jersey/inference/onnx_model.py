@@ -56,6 +56,7 @@ class OnnxModel:
     Attributes:
         session: session of onnxruntime.
         metadata: metadata without the checksum.
+        sha256: checksum of the file, which is its last metadata entry.
         labels: label map of the K classes.
         outputs: names of the outputs.
 
@@ -76,6 +77,7 @@ class OnnxModel:
             raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
         stored: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         self.metadata = {key: value for key, value in stored.items() if key != CHECKSUM_KEY.decode()}
+        self.sha256 = stored[CHECKSUM_KEY.decode()]
         version = self.metadata.get("format_version")
         if version != FORMAT_VERSION:
             what = f"{path} has format version {version or 'none'}, and this version of jersey reads {FORMAT_VERSION}"

@@ -7,6 +7,7 @@ every format, because "00" is not 0.
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from typing import Any
 
 from jersey.core.errors import UserError, escape_control
@@ -15,6 +16,7 @@ from jersey.inference.decision import Prediction
 
 DIGITS = 6  # decimals of a probability, about the precision of float32
 WIDTH = 11  # the width of a column of the table, which holds "confidence" and a space
+ORIGIN = ("model_sha256", "jersey_version")  # columns of the model and the program, except in a table for a terminal
 PredictionRow = dict[str, Any]
 
 
@@ -34,6 +36,14 @@ def error_row(error: UserError, **names: str | int) -> PredictionRow:
     return {**_escaped(names), "error": str(error)}
 
 
+def jersey_version() -> str:
+    """Returns the version of jersey, which a checkout on the Python path that is not installed lacks."""
+    try:
+        return metadata.version("jersey")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def _escaped(names: dict[str, str | int]) -> PredictionRow:
     return {key: escape_control(value) if isinstance(value, str) else value for key, value in names.items()}
 
@@ -51,7 +61,8 @@ def row_format(
     """
     identity = ["tracklet", "image", "frames"] if tracklets else ["image"]
     if name == "csv":
-        columns = [*identity, "number", "confidence", *(["unseen"] if is_open_vocabulary else []), "top_k", "error"]
+        unseen = ["unseen"] if is_open_vocabulary else []
+        columns = [*identity, "number", "confidence", *unseen, "top_k", "error", *ORIGIN]
         return csv_line(columns), partial(as_csv, columns=columns)
     if name == "table":
         names = [column for column in ("frames", "tracklet", "image") if column in identity]

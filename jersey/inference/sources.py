@@ -14,6 +14,7 @@ from typing import TextIO
 from jersey.core.errors import UserError
 from jersey.data.files import images_below, is_folder, is_hidden, is_image
 from jersey.data.formats import numbered_lines, parse_row
+from jersey.inference.crops import expand_home
 
 STDIN = "-"
 
@@ -53,6 +54,7 @@ def items_of(arguments: Sequence[str], stdin: TextIO) -> tuple[Iterator[Item], i
 
 
 def _items_of_argument(argument: str) -> list[Item]:
+    argument = expand_home(argument)
     if is_folder(Path(argument)):
         return [_file(str(path)) for path in images_below(Path(argument))]
     if argument.endswith(".jsonl"):
@@ -80,6 +82,7 @@ def _matching(pattern: str) -> set[str]:
 
 
 def _file(path: str) -> Item:
+    path = expand_home(path)
     return Item(path, path, posixpath.dirname(path) or ".")
 
 
@@ -97,5 +100,5 @@ def _row(text: str, where: str, folder: str) -> Item:
         row = parse_row(text, where=where, needs_label=False)
     except UserError as problem:
         return Item(where, problem)
-    path = posixpath.join(folder, row.image)
+    path = posixpath.join(folder, expand_home(row.image))
     return Item(path, path, row.tracklet or path, row.tracklet)  # without a tracklet the crop is its own

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveragi
 from jersey.augment.base import Augmentation
 from jersey.augment.erasing import RandomErasing
 from jersey.callbacks.freezing import FreezeBackbone, FreezeBatchNorm
+from jersey.core.errors import plural
 from jersey.lint.simulate import Effects, Group, Rule, members
 
 POWERS = ("data.sampler_power", "module.class_weight_power")
@@ -50,7 +51,8 @@ def balanced_twice(computed: Effects) -> Iterator[str]:
     if powers and adjusted > 1 and (product := sampled * weighted * adjusted) > 1.01 * imbalance:
         yield (
             f"module.loss.tau={computed.values.get('module.loss.tau')} favors {who} {adjusted:.3g} times relative to"
-            f" {than}, and together with {' and '.join(powers)} {product:.3g} times; {imbalance:.3g} times are balance"
+            f" {than}, and together with {' and '.join(powers)} {product:.3g} times, where {imbalance:.3g} times"
+            " balance the classes"
         )
 
 
@@ -77,8 +79,8 @@ def decay_removes_weights(computed: Effects) -> Iterator[str]:
     if remaining < MIN_REMAINING and not computed.assumed:
         lr, decay = (computed.values.get(f"module.optimizer.{name}") for name in ("lr", "weight_decay"))
         yield (
-            f"module.optimizer.lr={lr} and module.optimizer.weight_decay={decay} over {computed.steps:,} steps shrink a"
-            f" weight without gradient to {remaining:.2g} of its value"
+            f"module.optimizer.lr={lr} and module.optimizer.weight_decay={decay} over"
+            f" {plural(computed.steps or 0, 'step')} shrink a weight without gradient to {remaining:.2g} of its value"
         )
 
 
@@ -137,7 +139,7 @@ def one_step_per_epoch(computed: Effects) -> Iterator[str]:
     if not computed.assumed and computed.epoch_steps == 1 and 1 < accumulate <= batches:
         yield (
             f"data.batch_size={computed.values['data.batch_size']} times trainer.accumulate={accumulate} makes one"
-            f" optimizer step of the {batches:,} batches of an epoch: {computed.steps:,} steps in total"
+            f" optimizer step of the {batches:,} batches of an epoch: {plural(computed.steps or 0, 'step')} in total"
         )
 
 

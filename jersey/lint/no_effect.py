@@ -19,6 +19,7 @@ from jersey.augment.base import Augment, Augmentation
 from jersey.augment.magnitude import mean_change
 from jersey.callbacks.freezing import FreezeBackbone
 from jersey.config.paths import parameters
+from jersey.core.errors import plural
 from jersey.lint.interactions import INTERACTIONS, POWERS
 from jersey.lint.simulate import Effects, Rule, build_module, build_weight_averaging, members, step_groups
 from jersey.training.losses import LogitAdjustedLoss
@@ -47,7 +48,7 @@ def ema_decay_not_reached(computed: Effects) -> Iterator[str]:
         reached = f"{max(decays):.4f}"
         if name == "half_life_epochs":
             reached = f"{math.log(0.5) / math.log(max(decays)) / computed.epoch_steps:.3g} epochs"
-        yield f"{source} is never reached: the ramp ends at {reached} after {len(decays):,} steps"
+        yield f"{source} is never reached: the ramp ends at {reached} after {plural(len(decays), 'step')}"
 
 
 def warmup_fills_the_run(computed: Effects) -> Iterator[str]:
@@ -79,7 +80,8 @@ def unused_schedule_values(computed: Effects) -> Iterator[str]:
         if groups == computed.groups:
             unused.append(f"{each.path}={each.value}")
     if unused:
-        yield f"{' and '.join(unused)} change no learning rate in the {computed.steps:,} steps"
+        verb = "changes" if len(unused) == 1 else "change"
+        yield f"{' and '.join(unused)} {verb} no learning rate in {plural(computed.steps, 'step')}"
 
 
 def decay_below_precision(computed: Effects) -> Iterator[str]:
@@ -100,7 +102,8 @@ def balancing_of_equal_classes(computed: Effects) -> Iterator[str]:
     paths = (*POWERS, *(f"{path}.tau" for path in members(computed.values, "module", LogitAdjustedLoss)))
     unused = [f"{path}={power}" for path in paths if (power := computed.values.get(path, 0)) > 0]
     if len(crops) == 1 and unused:
-        yield f"{' and '.join(unused)} balance nothing: every class has {crops.pop():,} train crops"
+        verb = "balances" if len(unused) == 1 else "balance"
+        yield f"{' and '.join(unused)} {verb} nothing: every class has {plural(crops.pop(), 'train crop')}"
 
 
 def loss_ignores_weights(computed: Effects) -> Iterator[str]:
@@ -150,8 +153,8 @@ def accumulate_beyond_the_epoch(computed: Effects) -> Iterator[str]:
     accumulate = computed.values.get("trainer.accumulate", 1)
     if computed.batches is not None and not computed.assumed and accumulate > computed.batches:
         yield (
-            f"trainer.accumulate={accumulate} is limited to the {computed.batches:,} batches of an epoch but still"
-            f" divides their gradients by {accumulate}"
+            f"trainer.accumulate={accumulate} is above the number of batches of an epoch ({computed.batches:,}) but"
+            f" still divides their gradients by {accumulate}"
         )
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from jersey.augment.magnitude import Magnitude, magnitudes
 from jersey.callbacks.ema import EMA
 from jersey.config.paths import Values, parameters, values_of
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.index import read_splits
 from jersey.data.sampler import BalancedSampler, ClassSampling, class_balance
@@ -157,7 +157,8 @@ def _data(
         source = "data.generate will create" if generated else "assuming"
         crops = generated or NOMINAL_CROPS
         reason = str(error).partition(";")[0]
-        notes.append(f"{reason}: {source} {crops:,} train crops of {len(names)} labels, no class table")
+        counts = f"{plural(crops, 'train crop')} of {plural(len(names), 'label')}"
+        notes.append(f"{reason}: {source} {counts}, no class table")
         return None, tuple(names), crops, generated is None
 
 

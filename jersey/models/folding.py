@@ -56,14 +56,16 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Labels]:
         path: path of the file.
 
     Returns:
-        The weights by their names in a checkpoint, float32; the recorded settings of the network; its labels.
+        The weights by their names in a checkpoint, float32; the recorded settings of the network, with "size_px", the
+        height and width of its input; its labels.
 
     Raises:
         UserError: the file was changed, or lacks the weights or metadata.
     """
     import onnx  # takes 0.2 s to import
 
-    model = onnx.load_model_from_string(read_verified(path))
+    foreign = "give the model.onnx of a run, or the .pth or .safetensors of the other project"
+    model = onnx.load_model_from_string(read_verified(path, foreign=foreign))
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     labels = Labels.from_json(metadata.get("labels_mapping", ""), where=f"the label map in {path}")
     settings = json.loads(metadata.get(SETTINGS_KEY, "{}"))
@@ -73,6 +75,7 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Labels]:
     with torch.device("meta"):
         backbone, _ = resnet(settings["architecture"])
     head = {name: value for name, value in tensors.items() if name.startswith("network.head.")}
+    settings["size_px"] = [int(metadata[f"input_{side}_px"]) for side in ("height", "width")]
     return head | _unfolded(backbone, tensors, metadata[BATCH_NORM_KEY], path), settings, labels
 
 

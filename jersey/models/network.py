@@ -27,7 +27,12 @@ class Network(nn.Module):
         head: module from features [B,D] to logits [B,K].
         normalize: module from pixels in 0..255 to the backbone's input; `ImageNetNormalize` if None.
         settings: "architecture", "stem" and "normalization" of a ResNet, which checkpoints and ONNX files record.
+
+    Attributes:
+        pretrained_size_px: height and width of the crops on which its initial weights were trained; None if unknown.
     """
+
+    pretrained_size_px: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -112,8 +117,9 @@ def resnet_classifier(
     backbone, features = resnet(architecture, stem=stem)
     built_head = head(features=features, labels=labels)
     settings: dict[str, str] = {"stem": stem, "normalization": normalization}
+    network = Network(backbone, built_head, normalizer(normalization), settings | {"architecture": architecture})
     if weights is not None:
-        load_weights(backbone, built_head, weights=weights, architecture=architecture, labels=labels, settings=settings)
-    settings["architecture"] = architecture
-    network = Network(backbone, built_head, normalizer(normalization), settings)
+        network.pretrained_size_px = load_weights(
+            backbone, built_head, weights=weights, architecture=architecture, labels=labels, settings=settings
+        )
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs

@@ -24,7 +24,7 @@ from jersey.models.folding import read_onnx
 from jersey.models.resnet import Architecture, resnet
 from jersey.runs.folder import BEST_CHECKPOINT
 
-FORMATS = "a run folder, a .ckpt, a jersey .onnx, a .safetensors, or a .pth of torchvision or timm"
+FORMATS = "a run folder, a .ckpt, a model.onnx of jersey, a .safetensors, or a .pth of torchvision or timm"
 NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")  # keys of the weights, EMA weights first
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 SAFE_DTYPES = {
@@ -48,6 +48,7 @@ class Source:
         head: weights of jersey's head; empty if another project wrote the file.
         labels: label map of the head; None if unknown.
         settings: "stem" and "normalization" of the network, as far as the file records them.
+        size_px: height and width of the crops of its training; None if unknown.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Source:
     head: State
     labels: Labels | None
     settings: Mapping[str, str]
+    size_px: tuple[int, int] | None
 
 
 def read_weights(weights: str, *, architecture: Architecture) -> Source:
@@ -71,18 +73,27 @@ def read_weights(weights: str, *, architecture: Architecture) -> Source:
     if weights == "imagenet":
         return _source(weights, _download(architecture), {}, None)
     readers = {".onnx": read_onnx, ".safetensors": _read_safetensors}
+    file = _file_of(weights)
     try:
-        path = READER if weights == "reader" else Path(weights)
-        if path.is_dir():
-            path /= BEST_CHECKPOINT
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist")
-        return _source(weights, *readers.get(path.suffix, _read_torch)(path))
+        return _source(weights, *readers.get(file.suffix, _read_torch)(file))
     except UserError as error:
-        raise UserError(f"module.network.weights={weights}: {error}") from None
+        sentence = str(error).replace(str(file), file.name)
+        raise UserError(f"module.network.weights={weights}: {sentence}") from None
     except Exception as error:  # torch parses any text as pickle opcodes, which can raise almost any exception
-        remedy = "reinstall jersey" if weights == "reader" else f"give {FORMATS}"
-        raise UserError(f"cannot read module.network.weights={weights} ({_reason(error)}); {remedy}") from None
+        what = f"cannot read module.network.weights={weights}, because {_reason(error)}"
+        raise UserError(f"{what}; give {FORMATS}") from None
+
+
+def _file_of(weights: str) -> Path:
+    """Returns the file with the weights: the reader, a path, or the best checkpoint of a run folder."""
+    if weights == "reader":
+        return READER
+    path, choices = Path(weights), f"imagenet, reader, None, {FORMATS}"
+    if not path.exists():
+        raise UserError(f"module.network.weights={weights}: there is no such file or folder; give {choices}")
+    if path.is_dir() and not (path / BEST_CHECKPOINT).is_file():
+        raise UserError(f"module.network.weights={weights}: the folder has no {BEST_CHECKPOINT}; give {choices}")
+    return path / BEST_CHECKPOINT if path.is_dir() else path
 
 
 def _source(weights: str, state: State, settings: Mapping[str, Any], labels: Labels | None) -> Source:
@@ -101,7 +112,9 @@ def _source(weights: str, state: State, settings: Mapping[str, Any], labels: Lab
     if not all(value.isfinite().all() for value in (*backbone.values(), *head.values())):
         raise UserError("it contains values that are not finite; give the weights of an earlier epoch")
     recorded = {name: str(settings[name]) for name in ("stem", "normalization") if name in settings}
-    return Source(weights, found, backbone, head, labels, recorded)
+    height_px, width_px = settings.get("size_px", (0, 0))
+    size_px = (int(height_px), int(width_px)) if height_px else None
+    return Source(weights, found, backbone, head, labels, recorded, size_px)
 
 
 def _below(prefix: str, state: State) -> State:
@@ -147,7 +160,8 @@ def _read_torch(path: Path) -> tuple[State, Mapping[str, Any], Labels | None]:
     recorded = content.get("jersey")
     if not isinstance(recorded, dict):
         return state, {}, None
-    return state, dict(recorded.get("network", {})), Labels(tuple(recorded["labels"]))
+    settings = {**recorded.get("network", {}), "size_px": recorded.get("size_px", (0, 0))}
+    return state, settings, Labels(tuple(recorded["labels"]))
 
 
 def _is_dense(value: Tensor) -> bool:
@@ -159,7 +173,7 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any], None]:
     content = bytearray(path.read_bytes())
     header_bytes = int.from_bytes(content[:8], "little")
     if header_bytes > min(MAX_HEADER_BYTES, len(content) - 8):
-        raise ValueError("the file is incomplete, or is not a safetensors file")
+        raise UserError(f"it is incomplete, or is not a safetensors file; give {FORMATS}")
     header = json.loads(content[8 : 8 + header_bytes].decode())
     header.pop("__metadata__", None)
     start = 8 + header_bytes
@@ -170,7 +184,7 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any], None]:
             continue
         sizes = (*shape, begin, end, end - begin, len(content) - start - end)
         if any(type(size) is not int or size < 0 for size in sizes) or end - begin != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"the shape and the offsets of {shorten(name)} do not fit the file")
+            raise UserError(f"its shape and offsets of {shorten(name)} contradict the size of the file; give {FORMATS}")
         if end > begin:  # a view, because overlapping entries would otherwise multiply the memory
             values = torch.frombuffer(content, dtype=dtype, count=math.prod(shape), offset=start + begin)
             state[name] = values.reshape(shape)
@@ -178,6 +192,9 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any], None]:
 
 
 def _reason(error: Exception) -> str:
-    if type(error).__name__ == "UnpicklingError":  # torch's message recommends to trust the file
+    """Returns why a file cannot be read; the messages of parsers, such as the number 101, would explain nothing."""
+    if type(error).__name__ == "UnpicklingError":
         return "it is damaged, or contains objects other than tensors, which are never unpickled"
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    if isinstance(error, OSError) and str(error):
+        return error.strerror or str(error).splitlines()[0]
+    return "it is damaged, or is not a file of the format that its name ends with"

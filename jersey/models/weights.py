@@ -47,7 +47,7 @@ def load_weights(
     architecture: Architecture,
     labels: Labels,
     settings: Mapping[str, str],
-) -> None:
+) -> tuple[int, int] | None:
     """Loads pretrained weights, and logs in one line what was loaded.
 
     Args:
@@ -58,18 +58,25 @@ def load_weights(
         labels: label map of the head.
         settings: "stem" and "normalization" of the network.
 
+    Returns:
+        Height and width in pixels of the crops of their training; None if unknown, or if nothing was loaded.
+
     Raises:
         UserError: the weights cannot be read, or are those of another network.
     """
     if _is_skipped.get():
-        return
+        return None
     source = read_weights(weights, architecture=architecture)
     _require_same(source, {"architecture": architecture, **settings})
     backbone.load_state_dict(source.backbone, strict=False)  # it lacks the batch counters
     loaded = [f"the backbone ({architecture}, {len(source.backbone)} tensors)", *_load_head(head, source, labels)]
     if "normalization" not in source.settings and settings["normalization"] != "imagenet":
-        loaded.append(f"expected normalization unknown, probably imagenet, and here it is {settings['normalization']}")
+        loaded.append(
+            "the file does not record its normalization, which is usually imagenet, and the config has "
+            f"module.network.normalization={settings['normalization']}"
+        )
     log.info("weights of %s: %s", weights, "; ".join(loaded))
+    return source.size_px
 
 
 def _require_same(source: Source, settings: Mapping[str, str]) -> None:

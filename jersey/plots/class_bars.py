@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from jersey.core.errors import plural
 from jersey.plots.canvas import BESIDE, DARK, PALE, RED, STYLE, rendered
 
 LOG_FROM_RATIO = 20  # on a linear scale, a bar of less than a twentieth of the panel is hardly visible
@@ -111,7 +112,7 @@ def _largest_ratio(counts_SK: np.ndarray) -> float:
 
 def _summary(split: str, counts_K: np.ndarray) -> str:
     present = counts_K[counts_K > 0]
-    text = f"{split}: {counts_K.sum():,} crops\n{len(present)} of {len(counts_K)} classes"
+    text = f"{split}: {plural(int(counts_K.sum()), 'crop')}\n{len(present)} of {len(counts_K)} classes"
     if len(present) == 0:
         return text
     low, high = present.min(), present.max()

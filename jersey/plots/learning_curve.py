@@ -1,6 +1,5 @@
 """A plot of test accuracy by the number of train crops of each label."""
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from statistics import mean, stdev
@@ -10,16 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
+from jersey.core.tables import count_name
 from jersey.plots.canvas import DARK, LIGHT, RED, STYLE, rendered
 
 SIZE_IN = (5.2, 3.6)
 # Color, marker and dashes, so that gray is enough.
 LINES = ((DARK, "o", "-"), (LIGHT, "s", "--"), (RED, "^", ":"), ("black", "D", "-."))
-
-
-def count_name(count: float) -> str:
-    """Returns the name of a number of crops: "all" for infinity."""
-    return "all" if count == math.inf else str(round(count))
 
 
 @rc_context(STYLE)

@@ -69,8 +69,8 @@ def worst_confusions(counts_KK: np.ndarray, names: Sequence[str]) -> str:
 
 
 def recall_in_words(correct: int, crops: int) -> str:
-    """Formats recall as in "97 % of 31", rounded down, so that 100 % means all crops."""
-    return f"{100 * correct // crops} % of {crops}" if crops else "no crops"
+    """Formats recall as in "96.8 % of 31", as the table of the report does."""
+    return f"{percent(correct / crops)} of {crops:,}" if crops else "no crops"
 
 
 def _write_recalls(sheet: Sheet, counts_KK: np.ndarray, *, x_px: int, cell_px: int) -> int:
@@ -89,7 +89,7 @@ def _explain_colors(sheet: Sheet, *, x_px: int, y_px: int, height_px: int) -> No
     for fraction in (0, 0.01, 0.05, 0.2, 0.5, 1):
         tick_px = y_px + (1 - fraction**0.5) * (height_px - 1)
         sheet.fill("black", x_px + 14, tick_px, 4, 1)
-        sheet.write(percent(fraction, 0), x_px + 22, tick_px, at="left", size_px=12)
+        sheet.write(f"{100 * fraction:.0f} %", x_px + 22, tick_px, at="left", size_px=12)
     legend = "color: fraction of the row; cells: crops"
     sheet.write(legend, x_px + 22 + width_px("100 %", 12) + GAP_PX, y_px + height_px / 2, at="left", is_upright=True)
 
@@ -99,6 +99,8 @@ def digit_errors(
 ) -> Image.Image:
     """Plots the number of crops by type of error, with examples, above a confusion matrix of the digits in each place.
 
+    Types without errors and places without digits are left out.
+
     Args:
         errors: confusions by type, from `jersey.evaluation.digit_errors`.
         places: counts of crops, int [D, D], by place of the digit, from the same module.
@@ -106,18 +108,22 @@ def digit_errors(
         title: title of the figure.
     """
     sheet = Sheet()
+    errors = {kind: confusions for kind, confusions in errors.items() if confusions}
+    places = {place: counts_DD for place, counts_DD in places.items() if counts_DD.any()}
     panels_px = len(places) * (CELL_PX * len(DIGITS) + PANEL_GAP_PX) - PANEL_GAP_PX
     incorrect = sum(map(total, errors.values()))
     score = f"{incorrect:,} of {crops:,} crops misclassified ({percent(incorrect / max(crops, 1))})"
     sheet.write(title, panels_px / 2, -64, at="middle", size_px=15, is_bold=True)
     sheet.write(score, panels_px / 2, -42, at="middle", size_px=15)
-    _draw_bars(sheet, errors, crops=crops)
-    _draw_places(sheet, places, y_px=len(errors) * ROW_PX + 60)
+    if errors:
+        _draw_bars(sheet, errors, crops=crops)
+    if places:
+        _draw_places(sheet, places, y_px=len(errors) * ROW_PX + 60)
     return sheet.rendered()
 
 
 def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *, crops: int) -> None:
-    max_count = max(1, *map(total, errors.values()))
+    max_count = max(map(total, errors.values()))
     bars_px = max(map(width_px, errors)) + GAP_PX
     counts_px = bars_px + BAR_PX + 2 * GAP_PX
     examples_px = counts_px + width_px("1,000,000 (100.0 %)") + GAP_PX
@@ -127,10 +133,8 @@ def _draw_bars(sheet: Sheet, errors: Mapping[ErrorType, Sequence[Confusion]], *,
         middle_px = (row + 0.5) * ROW_PX
         count = total(confusions)
         sheet.write(kind, bars_px - GAP_PX, middle_px, at="right")
-        if count:
-            width = max(1, round(BAR_PX * count / max_count))
-            sheet.fill(DARK, bars_px, row * ROW_PX + 3, width, ROW_PX - 6)
-        sheet.write(f"{count:,} ({percent(count / crops)})" if count else "0", counts_px, middle_px, at="left")
+        sheet.fill(DARK, bars_px, row * ROW_PX + 3, max(1, round(BAR_PX * count / max_count)), ROW_PX - 6)
+        sheet.write(f"{count:,} ({percent(count / crops)})", counts_px, middle_px, at="left")
         sheet.write(examples(confusions), examples_px, middle_px, at="left", size_px=12)
     sheet.fill("black", bars_px - 1, 0, 1, len(errors) * ROW_PX)
 

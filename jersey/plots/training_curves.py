@@ -15,7 +15,7 @@ from PIL import Image
 
 from jersey.plots.canvas import BESIDE, DARK, LIGHT, RED, STYLE, rendered
 
-Points = Sequence[tuple[int, float]]  # epoch and value
+Points = Sequence[tuple[float, float]]  # epoch and value
 Styles = Mapping[str, Mapping[str, Any]]  # arguments of matplotlib's line by metric name
 
 MARKED_POINTS = 40  # epochs up to which each has a marker; more would touch each other
@@ -40,18 +40,28 @@ RATE_STYLES: Sequence[Mapping[str, Any]] = ({"color": DARK}, {"color": LIGHT}, {
 
 @rc_context(STYLE)
 def training_curves(
-    curves: Mapping[str, Points], *, test: Mapping[str, float], best_epoch: int | None, title: str
+    curves: Mapping[str, Points],
+    *,
+    test: Mapping[str, float],
+    best_epoch: int | None,
+    title: str,
+    rates_by_step: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> Image.Image:
     """Plots the losses, top-1, macro scores and learning rates among the curves; a panel without curves is left out.
 
-    A value that is not finite is a red cross on the panel's upper edge.
+    A value that is not finite is a red cross on the panel's upper edge. The axis counts trained epochs, so a value at
+    the end of the first epoch is at 1.
 
     Args:
-        curves: at least one curve, by metric name, such as "val/loss" or "lr/head".
+        curves: at least one curve of epochs, counted from 0, by metric name, such as "val/loss" or "lr/head".
         test: test scores by metric name, each a line over all epochs.
-        best_epoch: epoch that every panel marks; None marks none.
+        best_epoch: epoch, counted from 0, that every panel marks; None marks none.
         title: title of the figure.
+        rates_by_step: trained epochs and learning rates by metric name, which replace those of `curves`.
     """
+    curves = {name: [(epoch + 1, value) for epoch, value in points] for name, points in curves.items()}
+    epochs = [epoch for points in curves.values() for epoch, _ in points]
+    curves |= rates_by_step or {}
     rates = sorted(name for name in curves if name == "lr" or name.startswith("lr/"))
     rate_styles = {name: {"label": name, **RATE_STYLES[i % len(RATE_STYLES)]} for i, name in enumerate(rates)}
     all_panels: list[tuple[str, Styles]] = [("loss", LOSSES), ("score", SCORES), ("learning rate", rate_styles)]
@@ -62,11 +72,10 @@ def training_curves(
     for axes, (name, styles) in zip(grid, panels, strict=True):
         _draw_lines(axes, {key: curves[key] for key in styles if key in curves}, test, styles)
         if best_epoch is not None:
-            label = f"best epoch ({best_epoch})" if axes is grid[0] else None
-            axes.axvline(best_epoch, color=RED, lw=1, ls=(0, (5, 3)), zorder=1, label=label)
+            label = f"best epoch ({best_epoch + 1})" if axes is grid[0] else None
+            axes.axvline(best_epoch + 1, color=RED, lw=1, ls=(0, (5, 3)), zorder=1, label=label)
         _finish(axes, name)
-    epochs = [epoch for points in curves.values() for epoch, _ in points]
-    grid[-1].set(xlabel="epoch", xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+    grid[-1].set(xlabel="epoch", xlim=(0 if rates_by_step else min(epochs) - 0.5, max(epochs) + 0.5))
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     grid[0].set_title(title)
     return rendered(figure)
@@ -103,6 +112,8 @@ def _draw_curve(axes: Axes, points: Points, style: Mapping[str, Any]) -> None:
 def _finish(axes: Axes, name: str) -> None:
     if name == "score":
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, min(high, 1 + 0.05 * (1 - low)))  # no score is above 100 %
     if name == "learning rate":
         axes.set_ylim(bottom=0)
     axes.set_ylabel(name)

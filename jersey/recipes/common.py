@@ -8,9 +8,11 @@ from jersey.augment.color import Color, Noise
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.checkpoints import RunCheckpoint
 from jersey.callbacks.data_statistics import DatasetStatistics, SamplerDistribution
+from jersey.callbacks.distributions import Distributions
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.grids import GradCam, InputGrid, PredictionGrid
 from jersey.callbacks.monitoring import LearningRate, LossScale, ProgressBar, StopOnNonFinite
+from jersey.callbacks.step_metrics import StepMetrics
 from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable, PredictionsTable
 from jersey.callbacks.training_curves import TrainingCurves
 from jersey.data.datamodule import JerseyDataModule
@@ -100,9 +102,11 @@ def callbacks() -> fdl.Config[callback_dict]:
         sampler=fdl.Config(SamplerDistribution),
         input_grid=fdl.Config(InputGrid),
         lr_monitor=fdl.Config(LearningRate),
+        step_metrics=fdl.Config(StepMetrics),
         loss_scale=fdl.Config(LossScale),
         stop_on_non_finite=fdl.Config(StopOnNonFinite, max_steps=3),
         confusion_matrix=fdl.Config(ConfusionMatrix),
+        distributions=fdl.Config(Distributions),
         digit_errors=fdl.Config(DigitErrors),
         per_class=fdl.Config(PerClassTable),
         prediction_grid=fdl.Config(PredictionGrid),

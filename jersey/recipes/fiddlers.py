@@ -4,6 +4,7 @@ import fiddle as fdl
 from fiddle import selectors
 
 from jersey.augment.mixing import Mix
+from jersey.callbacks.ema import EMA
 from jersey.config import fiddler
 from jersey.experiment import Experiment
 from jersey.models import heads
@@ -18,6 +19,10 @@ def smoke(config: fdl.Config[Experiment], batches: int = 2) -> None:
     config.trainer.limit_batches = batches
     config.data.batch_size = 8
     config.data.eval_batch_size = 8
+    # In so few steps these have no effect, which would cause warnings.
+    config.module.schedule.warmup_frac = 0.0
+    config.trainer.callbacks.early_stopping = None
+    selectors.select(config, EMA, check_nonempty=False).set(ramp=False)
 
 
 @fiddler

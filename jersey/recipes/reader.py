@@ -34,7 +34,7 @@ def reader() -> fdl.Config[Experiment]:
         seed=0,
         illegible=0.05,
         style="varied",
-        fonts="",
+        fonts=None,
     )
     config.data.size_px = (SIZE_PX, SIZE_PX)
     config.data.batch_size = 256

@@ -8,13 +8,31 @@ from pathlib import Path
 from typing import NamedTuple
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
-th, td { border-bottom: 1px solid #ddd; vertical-align: top; } td { font-variant-numeric: tabular-nums; }
-img { max-width: 100%; height: auto; } pre { overflow-x: auto; background: #f6f6f6; padding: .8rem; }
-.lead { font-size: 1.25rem; font-weight: 600; } figure { margin: 1rem 0; } figcaption { color: #666; }
+:root { color-scheme: light dark; --text: #222; --muted: #595959; --line: #ddd; --page: #fff; --code: #f6f6f6; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #ddd; --muted: #a8a8a8; --line: #444; --page: #181818; --code: #262626; }
+}
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { color: var(--text); background: var(--page); overflow-wrap: anywhere; } a { color: inherit; }
+.scroll { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; overflow-wrap: normal; }
+th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
+.wide td { white-space: nowrap; } td { font-variant-numeric: tabular-nums; }
+td:last-child { overflow-wrap: anywhere; min-width: 6rem; }
+pre { overflow-x: auto; background: var(--code); padding: .8rem; } nav li { display: inline-block; margin-right: 1rem; }
+nav ul { padding: 0; } .lead { font-size: 1.25rem; font-weight: 600; }
+figure { margin: 1.5rem 0; } figcaption { color: var(--muted); } figure input { position: absolute; opacity: 0; }
+figure input:focus-visible + img { outline: 2px solid; } figure img { max-width: 100%; height: auto; }
+label.scroll { display: block; margin: 0; } figure img { background: #fff; cursor: zoom-in; }
+figure input:checked + img { max-width: none; cursor: zoom-out; }
+@page { size: A4; margin: 15mm; }
+@media print {
+  :root { --text: #000; --muted: #333; --line: #aaa; --page: #fff; --code: #fff; }
+  body { font-size: 10pt; max-width: none; margin: 0; padding: 0; } nav { display: none; } h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; } figure img { max-height: 240mm; } pre { white-space: pre-wrap; }
+}
 """
-_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'  # readable on a phone
+# Readable on a phone.
+_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
 class Heading(NamedTuple):
@@ -56,7 +74,7 @@ class Figure(NamedTuple):
 
     Attributes:
         file: name of a PNG file in the folder of the page.
-        caption: text below the image.
+        caption: text above the image.
     """
 
     file: str
@@ -103,8 +121,15 @@ def _plain(text: str) -> str:
 
 
 def as_html(title: str, blocks: Sequence[Block], folder: Path) -> str:
-    """Formats the page as one HTML file, with the image files of `folder` embedded."""
-    return html_page(title, "\n".join(_html(block, folder) for block in blocks))
+    """Formats the page as one HTML file with links to its sections, and the image files of `folder` embedded."""
+    headings = [block.text for block in blocks if isinstance(block, Heading)]
+    links = "".join(f'<li><a href="#{_anchor(text)}">{escape(text)}</a></li>' for text in headings)
+    contents = [f"<nav><ul>{links}</ul></nav>"] if headings else []
+    return html_page(title, "\n".join(contents + [_html(block, folder) for block in blocks]))
+
+
+def _anchor(text: str) -> str:
+    return "-".join(re.findall(r"\w+", text.lower()))
 
 
 def html_page(title: str, body: str, *, style: str = "") -> str:
@@ -123,16 +148,19 @@ def html_page(title: str, body: str, *, style: str = "") -> str:
 def _html(block: Block, folder: Path) -> str:
     match block:
         case Heading(text):
-            return f"<h2>{escape(text)}</h2>"
+            return f'<h2 id="{_anchor(text)}">{escape(text)}</h2>'
         case Text(text, lead):
             return f'<p class="lead">{escape(text)}</p>' if lead else f"<p>{escape(text)}</p>"
         case TableBlock(header, rows):
             lines = [_row("th", header), *(_row("td", row) for row in rows)]
-            return "<table>\n" + "\n".join(lines) + "\n</table>"
+            kind = "scroll" if len(header) == 2 else "scroll wide"
+            return f'<div class="{kind}"><table>\n' + "\n".join(lines) + "\n</table></div>"
         case Figure(file, caption):
             encoded = base64.b64encode((folder / file).read_bytes()).decode("ascii")
             image = f'<img src="data:image/png;base64,{encoded}" alt="{escape(caption)}">'
-            return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+            # A tap checks the invisible box, and the image then has its full size.
+            enlarging = f'<label class="scroll"><input type="checkbox">{image}</label>'
+            return f"<figure><figcaption>{escape(caption)}</figcaption>{enlarging}</figure>"
         case CodeBlock(text):
             return f"<pre>{escape(text.rstrip())}</pre>"
 

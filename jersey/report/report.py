@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from jersey.inference.onnx_model import Threshold
 from jersey.report.document import Block, CodeBlock, Figure, Heading, TableBlock, Text, as_html, as_markdown
 from jersey.report.model_profile import profile_rows
 
+MAX_FINDINGS = 10  # of the audit; a file has all of them
 WORST_CLASSES = 8  # enough to show a pattern, few enough for one glance
 FIGURES = {  # captions by file and section; a file exists if the config has its callback
-    "curves": {"curves.png": "loss, accuracy and learning rate by epoch"},
+    "curves": {"curves.png": "loss, accuracy and learning rate during training"},
     "errors": {
         "confusion_matrix_test.png": "confusion matrix of the test split: labels (rows) and predictions (columns)",
         "digit_errors_test.png": "test errors by error type",
@@ -42,25 +44,35 @@ class ReportContent:
 
     Attributes:
         folder: folder of the run, with its figures.
-        summary: short statements such as commit and best epoch, by name.
+        best_epoch: epoch of the weights, counted from 1.
+        epochs: number of trained epochs.
+        reproduction: blocks that describe how to repeat the run, see `jersey.report.reproduction`.
         config_diff: difference of the config from the registered experiment; empty if there is none.
-        val: validation metrics of the exported weights, by name.
+        val: evaluation on the validation split.
         test: evaluation on the test split.
         labels: label map.
         balance: sampling probability and loss weight of each class, by label.
         exported: results of the export.
         info: profile of the model, see `jersey.report.model_profile`; None if it was not measured.
+        findings: what the audit of the data found, one sentence each.
+        warnings: warnings that this process logged, in their order.
+        sections: blocks of the sections that callbacks added.
     """
 
     folder: Path
-    summary: Mapping[str, str]
+    best_epoch: int
+    epochs: int
+    reproduction: Sequence[Block]
     config_diff: str
-    val: Mapping[str, float]
+    val: Evaluation
     test: Evaluation
     labels: Labels
     balance: Mapping[str, ClassSampling]
     exported: ExportResult
     info: Mapping[str, Any] | None
+    findings: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    sections: Sequence[Block] = ()
 
 
 def write_report(title: str, content: ReportContent) -> None:
@@ -76,64 +88,110 @@ def write_report(title: str, content: ReportContent) -> None:
 
 
 def report_page(content: ReportContent) -> list[Block]:
-    """Returns the blocks of the page, from the headline to the exported model."""
+    """Returns the blocks of the page, from the headline to what is needed to repeat the run."""
     val, test, labels = content.val, content.test, content.labels
-    # The calibration error has its own statement, with an interval and the effect of the temperature.
-    metrics = {name: (val.get(name), test.metrics.get(name)) for name in {**test.metrics, **val} if name != "ece"}
     return [
-        Text(f"Test {_headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
-        Heading("Run"),
-        TableBlock(("property", "value"), list(content.summary.items())),
-        Heading("Config changes"),
-        CodeBlock(content.config_diff) if content.config_diff else Text("None; this is the registered experiment."),
+        Text(f"Test {headline(int(test.confusion_KK.diagonal().sum()), len(test.labels_N))}", lead=True),
         Heading("Metrics"),
-        TableBlock(("metric", "val", "test"), [(name, *map(_value, pair)) for name, pair in metrics.items()]),
+        Text(f"The weights are those of epoch {content.best_epoch} of {content.epochs}."),
+        metrics_table({"val": val, "test": test}),
         Text(
             "Macro metrics are means over the labels that have crops in the split: "
-            f"{val['classes_present']:.0f} of {len(labels)} in val, {len(test.present_J)} in test."
+            f"{len(val.present_J)} of {len(labels)} in val, {len(test.present_J)} in test. The loss is that of the "
+            "logits before calibration."
         ),
         *_figures(content.folder, "curves"),
         Heading("Errors"),
-        _errors(test, labels),
-        *_worst(test, labels, content.balance),
-        Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
+        errors_table(test, labels),
+        *worst_labels(test, labels, content.balance),
         *_figures(content.folder, "errors"),
-        *([Heading("Data"), *data] if (data := _figures(content.folder, "data")) else []),
         Heading("Calibration and abstention"),
         *_calibration(content.exported.calibration),
         *_figures(content.folder, "calibration"),
         *_tracklets(content.exported.tracklet_accuracy),
+        Heading("Data"),
+        *_data(content),
         Heading("Exported model"),
         *_exported(content),
+        *content.sections,
+        *_warnings(content.warnings),
+        Heading("Config changes"),
+        CodeBlock(content.config_diff) if content.config_diff else Text("None; this is the registered experiment."),
+        Heading("Reproduce"),
+        *content.reproduction,
     ]
 
 
-def _headline(correct: int, crops: int) -> str:
+def _warnings(warnings: Sequence[str]) -> list[Block]:
+    return [Heading("Warnings"), *(Text(warning) for warning in warnings)] if warnings else []
+
+
+def metrics_table(evaluations: Mapping[str, Evaluation]) -> Block:
+    """Returns the table of the metrics, with a column for each evaluation by its name."""
+    metrics = [evaluation.metrics for evaluation in evaluations.values()]
+    # The number of classes is no metric, and the calibration error is stated with its interval further below.
+    names = [name for name in dict.fromkeys(chain(*metrics)) if name not in ("classes_present", "ece")]
+    columns = [[_value(name, each.get(name)) for name in names] for each in metrics]
+    rows = [
+        row for row in zip(names, *columns, strict=True) if set(row[1:]) != {"-"}
+    ]  # AUROC of one label is undefined
+    return TableBlock(("metric", *evaluations), rows)
+
+
+def _value(name: str, metric: float | None) -> str:
+    if metric is None:
+        return "-"
+    return f"{metric:.4f}" if name == "loss" else percent(metric)
+
+
+def _data(content: ReportContent) -> list[Block]:
+    found, more = content.findings[:MAX_FINDINGS], len(content.findings) - MAX_FINDINGS
+    return [
+        Text(f"Class imbalance in training: {imbalance_summary(content.balance)}."),
+        Text("The audit of the data found:" if found else "The audit of the data found nothing to report."),
+        *(Text(finding) for finding in found),
+        *([Text(f"{more:,} more findings are in audit.txt.")] if more > 0 else []),
+        *_figures(content.folder, "data"),
+    ]
+
+
+def headline(correct: int, crops: int) -> str:
+    """Returns the accuracy with its interval."""
     accuracy, low, high = map(percent, (correct / crops, *wilson_interval(correct, crops)))
     return f"accuracy {accuracy} ({correct:,} / {crops:,}), 95 % interval {low} to {high}"
 
 
-def _value(metric: float | None) -> str:
-    return "-" if metric is None else f"{metric:.4g}"
-
-
-def _errors(test: Evaluation, labels: Labels) -> Block:
+def errors_table(test: Evaluation, labels: Labels) -> Block:
+    """Returns the table of the errors by type."""
     errors = errors_by_type(test.confusion_KK.numpy(), labels.names)
     rows = [(str(kind), str(total(found)), examples(found)) for kind, found in errors.items() if found]
     return TableBlock(("error type", "crops", "examples"), rows) if rows else Text("The test split has no errors.")
 
 
-def _worst(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling]) -> list[Block]:
-    header = ("label", "test crops", "correct", *BALANCE_COLUMNS)
+def worst_labels(test: Evaluation, labels: Labels, balance: Mapping[str, ClassSampling] | None = None) -> list[Block]:
+    """Returns the table of the labels with the lowest recall, with their weight in training if that is known."""
     worst_first_J = test.present_J[test.recall_K[test.present_J].argsort(stable=True)]
+    columns = _distinct_columns(balance) if balance else []
+    header = ("label", "test crops", "correct", *(BALANCE_COLUMNS[column] for column in columns))
     rows: list[tuple[str, ...]] = []
     for k in worst_first_J[:WORST_CLASSES].tolist():
-        name, correct = labels.names[k], f"{int(test.confusion_KK[k, k])} ({percent(float(test.recall_K[k]), 0)})"
-        rows.append((f'"{name}"', str(int(test.support_K[k])), correct, *balance[name].cells))
+        name, correct = labels.names[k], f"{int(test.confusion_KK[k, k])} ({percent(float(test.recall_K[k]))})"
+        cells = balance[name].cells if balance else ()
+        rows.append((f'"{name}"', str(int(test.support_K[k])), correct, *(cells[column] for column in columns)))
     count = f"{len(rows)} of {len(worst_first_J)}"
     return [
-        Text(f"Labels with the lowest test recall ({count}), and their weight in training:"),
+        Text(f"Labels with the lowest test recall ({count}){', and their weight in training' if balance else ''}:"),
         TableBlock(header, rows),
+    ]
+
+
+def _distinct_columns(balance: Mapping[str, ClassSampling]) -> list[int]:
+    """Returns the columns of BALANCE_COLUMNS that differ between labels, and from the columns before them."""
+    columns = list(zip(*(each.cells for each in balance.values()), strict=True))
+    return [
+        index
+        for index, column in enumerate(columns)
+        if index == 0 or (len(set(column)) > 1 and column not in columns[:index])
     ]
 
 
@@ -149,15 +207,18 @@ def _calibration(calibration: Calibration) -> list[Block]:
             "A confidence threshold makes the model abstain on uncertain crops. Each threshold was chosen on the "
             "validation split for a precision target; coverage is the fraction of legible crops that get a prediction."
         ),
-        TableBlock(
-            ("precision target", "confidence threshold", "val coverage", "test coverage", "test precision"),
-            [_threshold_cells(each) for each in calibration.thresholds],
-        ),
+        thresholds_table(calibration.thresholds),
     ]
 
 
+def thresholds_table(thresholds: Sequence[Threshold]) -> Block:
+    """Returns the table of the confidence thresholds."""
+    header = ("precision target", "confidence threshold", "val coverage", "test coverage", "test precision")
+    return TableBlock(header, [_threshold_cells(each) for each in thresholds])
+
+
 def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
-    target, precision = percent(threshold.precision, 0), threshold.test_precision
+    target, precision = percent(threshold.precision), threshold.test_precision
     if threshold.confidence is None:
         return (target, "not reached", "-", "-", "-")
     return (
@@ -165,7 +226,7 @@ def _threshold_cells(threshold: Threshold) -> tuple[str, ...]:
         f"{threshold.confidence:.4f}",
         percent(threshold.val_coverage),
         percent(threshold.test_coverage),
-        "-" if precision is None else percent(precision, 2),
+        "-" if precision is None else percent(precision),
     )
 
 
@@ -189,7 +250,7 @@ def _exported(content: ReportContent) -> list[Block]:
         Text(
             f"model.onnx predicts torch's top-1 label on all {parity.crops:,} validation crops, at batch sizes 1 "
             f"(the original files), 2, 7 and 64; logits differ by at most {parity.max_logit_difference:.1e}. Its "
-            f"validation accuracy in onnxruntime, on the original files, is {percent(parity.accuracy, 2)}."
+            f"validation accuracy in onnxruntime, on the original files, is {percent(parity.accuracy)}."
         )
     ]
     if parity.ties:

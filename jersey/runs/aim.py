@@ -16,12 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from jersey.core.atomic import write_text
 from jersey.core.labels import SPLITS
 from jersey.runs.metrics_csv import PlainLogger
+from jersey.runs.provenance import Origin
 from jersey.runs.state import RunState
 from jersey.runs.timeouts import CallTimeout, TimeoutThread
 
@@ -45,7 +47,8 @@ class AimTracker(PlainLogger):
         experiment: name of the experiment, by which Aim groups runs; also a tag.
         run_name: name of the run in Aim.
         hash_file: file with Aim's identifier of the run. If it exists that run is continued, else it is written.
-        commit: commit of jersey's code, as returned by `provenance.record_start`; a tag, like the machine's name.
+        origin: code of the run, whose commits are tags, like the machine's name.
+        description: text about the run, which Aim shows beside its name.
         system_tracking_interval: seconds between two samples of CPU, memory and GPU usage; None for no samples.
     """
 
@@ -56,11 +59,13 @@ class AimTracker(PlainLogger):
         experiment: str,
         run_name: str,
         hash_file: Path,
-        commit: str | None = None,
+        origin: Origin | None = None,
+        description: str = "",
         system_tracking_interval: float | None = 30,
     ) -> None:
         super().__init__()
-        self._experiment, self._run_name, self._commit = experiment, run_name, commit
+        self._experiment, self._run_name, self._origin = experiment, run_name, origin or Origin()
+        self._description = description
         self._repo, self._hash_file = repo.absolute(), hash_file
         self._system_tracking_interval = system_tracking_interval
         self._run: aim.Run | None = None
@@ -68,12 +73,19 @@ class AimTracker(PlainLogger):
         self._has_failed = False
 
     def join(self, run: RunState) -> None:
-        """Receives the images of the callbacks."""
-        run.log_image = self.log_image
+        """Receives images, texts and metrics by step of the callbacks."""
+        run.log_image, run.log_text, run.log_step = self.log_image, self.log_text, self.log_metrics
+        run.log_distribution = self.log_distribution
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Records metrics at a step; `val/acc_top1` becomes `acc_top1` in the context `subset: val`."""
+        """Records metrics at a step; `val/acc_top1` becomes `acc_top1` in the context `subset: val`.
+
+        The metrics of the test become metadata, `run.test.acc_top1`, because a curve of one point is hard to read.
+        """
         epoch = int(metrics["epoch"]) if "epoch" in metrics else None
+        if tested := {key.removeprefix("test/"): value for key, value in metrics.items() if key.startswith("test/")}:
+            self.log_metadata("test", {name: float(value) for name, value in tested.items()})
+            return
 
         def track(run: "aim.Run") -> None:
             for key, value in metrics.items():
@@ -89,14 +101,48 @@ class AimTracker(PlainLogger):
         """Records metadata of the run, by which Aim groups and finds runs, such as `run.config.optimizer.lr`."""
         self._attempt(lambda run: run.set(name, dict(metadata)))
 
-    def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int, subset: str | None) -> None:
+    def log_text(self, name: str, text: str) -> None:
+        """Records a text of the run."""
+
+        def track(run: "aim.Run") -> None:
+            import aim
+
+            run.track(aim.Text(text), name=name)
+
+        self._attempt(track)
+
+    def log_distribution(
+        self, name: str, counts_B: np.ndarray, *, low: float, high: float, step: int, epoch: int, subset: str | None
+    ) -> None:
+        """Records a histogram of a sequence.
+
+        Args:
+            name: name of the sequence.
+            counts_B: number of values in each of B <= 512 equally wide bins.
+            low: lower edge of the first bin.
+            high: upper edge of the last bin.
+            step: optimizer step.
+            epoch: epoch of the step.
+            subset: split that it describes; None for the whole run.
+        """
+        context = {} if subset is None else {"subset": subset}
+
+        def track(run: "aim.Run") -> None:
+            import aim
+
+            distribution = aim.Distribution(hist=counts_B, bin_range=(low, high))
+            run.track(distribution, name=name, step=step, epoch=epoch, context=context)
+
+        self._attempt(track)
+
+    def log_image(self, name: str, image: Image.Image, *, step: int, epoch: int | None, subset: str | None) -> None:
         """Records one image of a sequence, losslessly.
 
         Args:
             name: name of the sequence.
             image: image of this step.
             step: optimizer step.
-            epoch: epoch of the step.
+            epoch: epoch of the step; None if training has ended.
             subset: split that the image shows; None for the whole run.
         """
         context = {} if subset is None else {"subset": subset}
@@ -190,8 +236,10 @@ class AimTracker(PlainLogger):
         if run.hash != self._read_hash():
             write_text(self._hash_file, run.hash)
             run.name = self._run_name
+            run.description = self._description
         # A run that continues with other code or on another machine gets the tags of both.
-        for tag in (self._experiment, short_commit(self._commit or ""), platform.node()):
+        commits = short_commit(self._origin.commit), short_commit(self._origin.user_commit)
+        for tag in (self._experiment, *commits, platform.node()):
             if tag and tag not in run.tags:
                 run.add_tag(tag)
         run.set("outcome", {"status": "running", "detail": ""})
@@ -270,7 +318,7 @@ def short_commit(commit: str) -> str:
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Turns {"a": "<AdamW>", "a.b": 1} into {"a": {"callable": "<AdamW>", "b": 1}}.
 
-    Values other than numbers, strings, bools and None are replaced by their repr.
+    Numbers, strings, bools and None keep their type, tuples become lists, and other values are replaced by their repr.
     """
     tree: dict[str, Any] = {}
     for path, value in flat.items():
@@ -279,5 +327,11 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
-        branch[leaf] = value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+        branch[leaf] = _stored(value)
     return tree
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_stored(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -7,7 +7,9 @@ its stage, so the same command continues where the run stopped, and another conf
 import fcntl
 import json
 import platform
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,12 +39,14 @@ class RunFolder:
         path: folder of the run.
         experiment: name of the experiment.
         status: content of `status.json`: "stage", one of `STAGES`; "epochs" after the fit; "best_epoch" at the end.
+        is_new: whether this process has created the folder.
     """
 
     path: Path
     experiment: str
     status: dict[str, Any]
     _lock: IO[str] | None = field(repr=False)  # None in the other processes of a distributed run
+    is_new: bool = False
 
     @property
     def name(self) -> str:
@@ -71,13 +75,28 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        return self.path / "report.md"
+        return self.path / "report.html"
 
     def mark_stage(self, stage: str, **metadata: Any) -> None:
         """Records that everything before `stage` is done, with metadata that a resumed run needs."""
         self.status |= {"stage": stage, **metadata}
         if self._lock is not None:
             write_text(self.path / STATUS, json.dumps(self.status, indent=2) + "\n")
+
+    @contextmanager
+    def removed_on_failed_start(self) -> Iterator[None]:
+        """Removes the folder if this process has created it, and a UserError ends the body before a checkpoint.
+
+        The user will then correct the config, and the folder of another config would refuse the same `--run`.
+        """
+        try:
+            yield
+        except UserError:
+            if self.is_new and not any(path.exists() for path in (*self.last_checkpoints, self.best_checkpoint)):
+                shutil.rmtree(self.path)
+                with suppress(OSError):  # the folder has other runs
+                    self.path.parent.rmdir()
+            raise
 
 
 def open_run(workdir: Path, experiment: str, name: str | None, *, config_files: Mapping[str, str]) -> RunFolder:
@@ -127,6 +146,7 @@ def _unused_name(parent: Path) -> str:
 
 
 def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) -> RunFolder:
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -135,6 +155,7 @@ def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) ->
     if run is None:
         raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")
     if not (path / CONFIG).exists():
+        run.is_new = is_new
         # The file that identifies the run is written last, so that a run with it has all of them.
         for name in sorted(config_files, key=lambda name: name == CONFIG):
             write_text(path / name, config_files[name])

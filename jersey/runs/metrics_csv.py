@@ -1,4 +1,4 @@
-"""`metrics.csv`, the durable record of a run's metrics, and one log line per epoch.
+"""`metrics.csv`, the durable record of a run's metrics, `steps.csv`, those by step, and one log line per epoch.
 
 The file has one row per epoch, is complete after every epoch, and is continued on resume; Lightning's CSVLogger writes
 one row per call and cannot continue its file.
@@ -16,12 +16,13 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.core.errors import UserError, shorten
-from jersey.core.tables import write_csv
+from jersey.core.tables import csv_line, write_csv
 from jersey.runs.state import RunState
 
 log = logging.getLogger(__name__)
 
 KEYS = ("epoch", "step")  # the first columns
+STEPS = "steps.csv"
 
 Curves = dict[str, list[tuple[int, float]]]
 """The epochs and values of each metric, by name."""
@@ -128,6 +129,60 @@ def _are_from_test(cells: Iterable[str]) -> bool:
     return any(name.startswith("test/") for name in cells)
 
 
+class StepsCsv:
+    """Appends rows to `<run_dir>/steps.csv`: the step, the trained epochs after it, and the metrics by name.
+
+    Args:
+        run_dir: folder of the run; rows of an existing file are kept up to `first_step`, because a resumed run repeats
+            the steps since its checkpoint.
+        first_step: first step to be appended.
+    """
+
+    def __init__(self, run_dir: Path, *, first_step: int) -> None:
+        self._path = run_dir / STEPS
+        rows = [row for row in _read_steps(self._path) if int(row["step"]) < first_step]
+        self._header = list(rows[0]) if rows else []
+        if rows:
+            write_csv(self._path, self._header, [list(row.values()) for row in rows])
+
+    def append(self, step: int, epochs: float, metrics: Mapping[str, float]) -> None:
+        """Appends a row."""
+        if not self._header:
+            self._header = ["step", "epochs", *metrics]
+            write_csv(self._path, self._header, [])
+        cells = {"step": step, "epochs": round(epochs, 6), **metrics}
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            file.write(csv_line([cells.get(name, "") for name in self._header]) + "\n")
+
+
+def read_rates(run_dir: Path) -> dict[str, list[tuple[float, float]]]:
+    """Returns the trained epochs and the learning rate of each recorded step by name; empty without `steps.csv`."""
+    rates: dict[str, list[tuple[float, float]]] = {}
+    for row in _read_steps(run_dir / STEPS):
+        for name, cell in row.items():
+            if name.startswith("lr_step") and cell:
+                rates.setdefault(name.replace("lr_step", "lr", 1), []).append((float(row["epochs"]), float(cell)))
+    return rates
+
+
+def _read_steps(path: Path) -> list[dict[str, str]]:
+    """Returns the complete rows; a killed run may have left a part of a row, and the file is no record to fail for."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if None not in row and None not in row.values() and _are_numbers(row.values())]
+
+
+def _are_numbers(cells: Iterable[str]) -> bool:
+    try:
+        for cell in cells:
+            float(cell or 0)
+    except ValueError:
+        return False
+    return True
+
+
 class EpochLogger(PlainLogger):
     """Lightning logger that writes the losses and main scores of each epoch to jersey's log.
 
@@ -148,7 +203,7 @@ class EpochLogger(PlainLogger):
         now_s = time.monotonic()
         log.info(
             "epoch %2d  train loss %.3f  val loss %.3f  val top-1 %5.1f %%  val macro recall %5.1f %%  %.0f s",
-            metrics["epoch"],
+            metrics["epoch"] + 1,
             self._scores["train/loss"],
             self._scores["val/loss"],
             100 * self._scores["val/acc_top1"],

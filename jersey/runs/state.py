@@ -10,6 +10,26 @@ from jersey.runs.checkpoints import BackgroundCheckpointIO
 
 
 @dataclass
+class ReportSections:
+    """The sections that callbacks add to the report of a run.
+
+    Attributes:
+        sections: title and content of each section, in their order.
+    """
+
+    sections: list[tuple[str, Any]] = field(default_factory=list)
+
+    def add(self, title: str, content: Any) -> None:
+        """Adds a section, which appears in the report and in Aim. Call it after the test: a resumed run tests again.
+
+        Args:
+            title: heading of the section.
+            content: a PIL image, a matplotlib figure, a table as (header, rows), or a function that returns one.
+        """
+        self.sections.append((title, content))
+
+
+@dataclass
 class RunState:
     """The shared state of one run, created with the module and passed to the `join` method of every part.
 
@@ -21,6 +41,11 @@ class RunState:
         is_loss_broken: function of the trainer that is called before a checkpoint is written; True prevents the write.
         record: function that is called with an epoch's metrics and step before its checkpoint is written.
         log_image: function that is called with the name of every image, the image, its `step`, `epoch` and `subset`.
+        log_step: function that is called with the metrics of a step, and its index.
+        step_metrics: latest metrics by step, by name.
+        log_distribution: function that is called with the name and the counts of a histogram, and where it belongs.
+        log_text: function that is called with the name of a text for Aim, and the text.
+        report: sections that callbacks add to the report.
         checkpoint_io: writer of checkpoints.
     """
 
@@ -31,6 +56,11 @@ class RunState:
     is_loss_broken: Callable[[Trainer], bool] = lambda trainer: False
     record: Callable[[Mapping[str, float], int], None] = lambda metrics, step: None
     log_image: Callable[..., None] = lambda name, image, **where: None
+    log_step: Callable[[Mapping[str, float], int], None] = lambda metrics, step: None
+    step_metrics: Mapping[str, float] = field(default_factory=dict)
+    log_distribution: Callable[..., None] = lambda name, counts_B, **where: None
+    log_text: Callable[[str, str], None] = lambda name, text: None
+    report: ReportSections = field(default_factory=ReportSections)
     checkpoint_io: BackgroundCheckpointIO = field(default_factory=BackgroundCheckpointIO)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RunState":

@@ -46,14 +46,13 @@ class Child:
 
 
 def run_children(
-    children: Sequence[Child], *, at_once: int, environment: Mapping[str, str]
+    children: Sequence[Child], *, environments: Sequence[Mapping[str, str]]
 ) -> Generator[tuple[int, int | None], None, None]:
     """Runs all children in order; a caller that stops iterating must close the generator, which ends the children.
 
     Args:
         children: processes to start.
-        at_once: max number of concurrent processes.
-        environment: environment variables of every process.
+        environments: environment variables, one set for each concurrent process.
 
     Yields:
         The index of each child with None just before its start, and with its exit code after its end. A negative code
@@ -64,20 +63,23 @@ def run_children(
     """
     waiting = deque(enumerate(children))
     running: dict[int, subprocess.Popen[bytes]] = {}
+    free, used = list(reversed(environments)), dict[int, Mapping[str, str]]()
     with _recorded_signals() as recorded:
         try:
             while waiting or running:
                 if recorded:
                     raise Stopped(recorded[0])
-                if waiting and len(running) < at_once:
+                if waiting and free:
                     index, child = waiting.popleft()
                     yield index, None
-                    running[index] = _start(child, environment)
+                    used[index] = free.pop()
+                    running[index] = _start(child, used[index])
                     continue
                 ended = [index for index, process in running.items() if process.poll() is not None]
                 for index in ended:
                     process = running.pop(index)
                     _signal_group(process, signal.SIGKILL)  # processes that the child may have left behind
+                    free.append(used.pop(index))
                     yield index, process.returncode
                 if not ended:
                     time.sleep(POLL_S)

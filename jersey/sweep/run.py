@@ -1,6 +1,7 @@
 """Runs the unfinished runs of a sweep, logs the progress, and prints the table at the end.
 
-Each run has its own process, so its GPU memory is released at its end and a crash does not affect the other runs.
+Each run has its own process, so its GPU memory is released at its end and a crash does not affect the other runs. Where
+there are several GPUs, concurrent runs are distributed over them.
 """
 
 import logging
@@ -14,6 +15,7 @@ from pathlib import Path
 from statistics import mean
 
 from jersey.core.atomic import write_text
+from jersey.core.distributed import VISIBLE_GPUS, visible_gpus
 from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
 from jersey.sweep.plan import Run, short_hash
@@ -68,7 +70,7 @@ def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
     minutes: list[float] = []
     failures: list[str] = []
     remaining = len(to_do)
-    with closing(run_children(children, at_once=jobs, environment=_environment(min(jobs, remaining)))) as events:
+    with closing(run_children(children, environments=_environments(min(jobs, remaining)))) as events:
         for index, code in events:
             position, run = to_do[index]
             if code is None:
@@ -90,11 +92,14 @@ def _run_unfinished(runs: Sequence[Run], jobs: int) -> list[str]:
     return failures
 
 
-def _environment(at_once: int) -> dict[str, str]:
-    """Returns the environment of a run; concurrent runs divide the cores instead of each using all of them."""
-    if at_once < 2 or THREADS in os.environ:
-        return dict(os.environ)
-    return {**os.environ, THREADS: str(max(1, (os.cpu_count() or 1) // at_once))}
+def _environments(jobs: int) -> list[dict[str, str]]:
+    """Returns the environment of each concurrent run; several divide the cores, and take one GPU each in turn."""
+    if jobs < 2:
+        return [dict(os.environ)] * jobs
+    threads = os.environ.get(THREADS, str(max(1, (os.cpu_count() or 1) // jobs)))
+    gpus = visible_gpus()
+    places = [{VISIBLE_GPUS: gpus[job % len(gpus)]} if gpus else {} for job in range(jobs)]
+    return [{**os.environ, THREADS: threads, **place} for place in places]
 
 
 def _cause(code: int) -> str:

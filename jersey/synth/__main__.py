@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from jersey.core.command_line import add_option
-from jersey.core.errors import UserError, exit_on_user_error
+from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.synth.generate import generate
 from jersey.synth.settings import LAYOUTS, STYLES
 
@@ -44,10 +44,12 @@ def parse_flags() -> argparse.Namespace:
         ("illegible", 0.0, "additional illegible crops as a fraction of each split, such as 0.05"),
         ("frames", 1, "frames per player, such as 30; above 1, tracklets are generated and counted"),
         ("style", "back", "style of the crops, such as varied for all kinds of jerseys, cameras and sizes"),
-        ("fonts", "", "folder of the font files to print with, such as data/fonts"),
     ):
         choices = {"layout": LAYOUTS, "style": STYLES}.get(flag, ())
         add_option(parser, flag, default, text, choices=choices)
+    parser.add_argument(
+        "--fonts", help="folder of font files to print with, such as data/fonts (default: 20 typefaces)"
+    )
     return parser.parse_args()
 
 
@@ -56,13 +58,14 @@ def main() -> None:
     flags = vars(parse_flags())
     out = flags.pop("out")
     numbers = parse_numbers(flags.pop("numbers"))
-    generate(out, numbers=numbers, **flags)
+    is_new = generate(out, numbers=numbers, **flags)
     unit = "crops" if flags["frames"] == 1 else f"tracklets ({flags['frames']} frames each)"
     counts = f"{flags['train']} train, {flags['val']} val and {flags['test']} test {unit}"
     illegible = f", plus {100 * flags['illegible']:g} % illegible crops" if flags["illegible"] else ""
     side = flags["size_px"]
     size = f"{side} x {side} pixels" if flags["style"] == "back" else f"up to {side} pixels"
-    print(f"{out} contains {counts} of {len(numbers)} numbers{illegible}, {size}")
+    contains = "contains" if is_new else "already contains"
+    print(f"{out} {contains} {counts} of {plural(len(numbers), 'number')}{illegible}, {size}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from jersey.core.atomic import with_filename, write_text
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_NAME, SPLITS, SplitName
 from jersey.synth.crop import KINDS, LEGIBLE, Crop, render_crop
-from jersey.synth.fonts import typefaces_of
+from jersey.synth.fonts import fonts_sha256, typefaces_of
 from jersey.synth.settings import MANIFEST, Layout, Settings, Style
 from jersey.synth.tracklet import render_tracklet
 from jersey.synth.varied import render_varied
@@ -37,7 +38,7 @@ _JPEG_QUALITY = 92
 _MIN_CROPS_PER_WORKER = 100
 
 
-def generate(root: Path, *, workers: int | None = None, **settings: Any) -> None:
+def generate(root: Path, *, workers: int | None = None, **settings: Any) -> bool:
     """Generates train, val and test crops in `root`; returns at once if it already contains them.
 
     Val and test use typefaces that train lacks, and have equally many crops of each number.
@@ -45,16 +46,23 @@ def generate(root: Path, *, workers: int | None = None, **settings: Any) -> None
     Args:
         root: folder of the data set; it appears with the manifest `synth.json` when all crops are rendered.
         workers: number of processes; None starts one per core.
-        settings: fields of `Settings`.
+        settings: fields of `Settings`, without `fonts_sha256`.
+
+    Returns:
+        Whether crops were generated.
 
     Raises:
         UserError: if the settings are invalid, or `root` has other contents.
     """
     wanted = Settings(**settings)
-    if root.is_file() or (root.is_dir() and any(root.iterdir())):
+    is_used = root.is_file() or (root.is_dir() and any(root.iterdir()))
+    if wanted.fonts and not (is_used and not Path(wanted.fonts).exists()):  # existing crops need no fonts
+        wanted = replace(wanted, fonts_sha256=fonts_sha256(Path(wanted.fonts)))
+    if is_used:
         wanted.require_same_as_in(root)
-    else:
-        _generate_and_rename(root, wanted, workers or os.cpu_count() or 1)
+        return False
+    _generate_and_rename(root, wanted, workers or os.cpu_count() or 1)
+    return True
 
 
 def ensure_synthetic(
@@ -69,7 +77,7 @@ def ensure_synthetic(
     seed: int,
     illegible: float = 0.0,
     style: Style = "back",
-    fonts: str = "",
+    fonts: str | None = None,
 ) -> None:
     """Generates a data set in `root` unless it exists; a folder with other contents is used unchanged.
 

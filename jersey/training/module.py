@@ -7,12 +7,14 @@ Shapes: B batch, N crops of the split, K classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -26,6 +28,7 @@ from jersey.core.labels import SPLITS, Labels, SplitName
 from jersey.core.seeding import derived_generator
 from jersey.data.loader import Batch
 from jersey.data.sampler import class_weights
+from jersey.evaluation.calibration import fit_temperature
 from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
 from jersey.runs.state import RunState
@@ -62,6 +65,7 @@ class JerseyModule(L.LightningModule):
     Attributes:
         run_state: state that the parts of the run share.
         evaluations: latest evaluation of each split.
+        temperature: temperature that the latest validation fitted, with which every split is evaluated.
     """
 
     class_weights_K: Tensor
@@ -87,6 +91,7 @@ class JerseyModule(L.LightningModule):
         self.run_state = RunState()
         self.labels = labels
         self.seed = seed
+        self.network_factory = network
         self.network = network(labels=labels)
         if compile_network:
             # Compiling in place keeps the names in checkpoints, and copies (EMA, export) are not compiled.
@@ -101,6 +106,7 @@ class JerseyModule(L.LightningModule):
         self.sam = sam
         self.register_buffer("class_weights_K", class_weights(class_counts, power=class_weight_power), persistent=False)
         self.evaluations: dict[str, Evaluation] = {}
+        self.temperature = 1.0
         self._collectors = {split: Collector() for split in SPLITS}
         self._losses: list[Tensor] = []
 
@@ -167,13 +173,18 @@ class JerseyModule(L.LightningModule):
         log_exactly(self, scores | {"train/loss": objective})
 
     def on_validation_epoch_end(self) -> None:
-        log_exactly(self, self._scores("val"))
+        scores = self._scores("val")
+        if self.trainer.state.fn == TrainerFn.FITTING:  # another validation repeats an epoch that is already logged
+            log_exactly(self, scores)
 
     def on_test_epoch_end(self) -> None:
         log_exactly(self, self._scores("test"))
 
     def _scores(self, split: SplitName) -> dict[str, float]:
-        self.evaluations[split] = self._collectors[split].evaluation()
+        evaluation = self._collectors[split].evaluation()
+        if split == "val":
+            self.temperature = fit_temperature(evaluation.logits_NK.numpy(), evaluation.labels_N.numpy())
+        self.evaluations[split] = replace(evaluation, temperature=self.temperature)
         return {f"{split}/{name}": score for name, score in self.evaluations[split].metrics.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -222,6 +233,7 @@ class JerseyModule(L.LightningModule):
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
             "network": self.network.settings,
+            "size_px": list(self.trainer.datamodule.size_px),  # type: ignore[attr-defined]  # Lightning sets it
             "eval_weights": self.run_state.eval_weights,
             "val": self.evaluations["val"].metrics if "val" in self.evaluations else {},
         }

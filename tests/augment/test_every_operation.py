@@ -167,3 +167,24 @@ def test_operations_on_a_gpu_do_not_synchronize(kind: type[Augmentation]) -> Non
         torch.cuda.set_sync_debug_mode("default")
     assert augmented_BCHW.is_cuda
     assert augmented_BCHW.shape == images_BCHW.shape
+
+
+@pytest.mark.gpu
+@of_each
+def test_operations_on_a_gpu_equal_those_on_the_cpu(kind: type[Augmentation], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both get the random numbers of the CPU. Rounding may move a coefficient of a JPEG or the edge of a rectangle."""
+    if kind is PerSample:
+        pytest.skip("runs torchvision's transforms, which use torch's own generator of the CPU")
+    images_BCHW, operation = smooth(8, 64, 48), strong(kind)
+    expected_BCHW, numbers = operation(images_BCHW, generator()), generator()
+
+    def from_cpu(sample: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def sampled(*shape: Any, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+            return sample(*shape, generator=numbers).to(device)
+
+        return sampled
+
+    for name in ("rand", "randn"):
+        monkeypatch.setattr(torch, name, from_cpu(getattr(torch, name)))
+    differences_BCHW = (operation(images_BCHW.cuda(), torch.Generator("cuda")).cpu() - expected_BCHW).abs()
+    assert (differences_BCHW > 2e-3).float().mean() < 0.01

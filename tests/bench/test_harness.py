@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from jersey.bench import callbacks, epoch, loader, onnx_latency, startup, train_step
+from jersey.bench import callbacks, epoch, gpu, loader, onnx_latency, startup, train_step
 from jersey.bench.harness import command, print_speeds
 from jersey.cli import label_preservation
 from jersey.core.command_line import parser_for
@@ -64,8 +64,8 @@ def test_a_user_error_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     "function",
     [
-        *(callbacks.measure, epoch.bench, loader.measure, onnx_latency.measure, startup.measure, train_step.measure),
-        *(label_preservation.measure, ensure_benchmark),
+        *(callbacks.measure, epoch.bench, gpu.measure, loader.measure, onnx_latency.measure, startup.measure),
+        *(train_step.measure, label_preservation.measure, ensure_benchmark),
     ],
     ids=lambda function: function.__module__,
 )

@@ -39,7 +39,7 @@ def assert_shows_the_inputs(section: TileSection, data: JerseyDataModule, witnes
 
 def test_input_grid_shows_the_pixels_of_training(looked_at: LookedAt) -> None:
     sections = {title: sections for title, sections in looked_at.grids.items() if title.startswith("train")}
-    assert list(sections) == ["train, epoch 0", "train, epoch 2"]
+    assert list(sections) == ["train, epoch 1 of 4", "train, epoch 3 of 4"]
     for epoch, (section,) in zip((0, 2), sections.values(), strict=True):
         assert_shows_the_inputs(section, looked_at.data, looked_at.witness, epoch)
         assert "unchanged" not in section.heading

@@ -19,10 +19,12 @@ from jersey.callbacks.tables import ConfusionMatrix, DigitErrors, PerClassTable,
 from jersey.compare.comparison import compare
 from jersey.compare.runs import read_run
 from jersey.core.labels import Labels
+from jersey.evaluation.calibration import fit_temperature
 from jersey.evaluation.digit_errors import ErrorType, error_type
 from jersey.evaluation.metrics import Evaluation
 from jersey.plots.matrices import confusion_matrix
 from jersey.runs.state import RunState
+from jersey.training.module import JerseyModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 SUBSETS = pytest.mark.parametrize("subset", ["val", "test"])
@@ -31,6 +33,13 @@ SUBSETS = pytest.mark.parametrize("subset", ["val", "test"])
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def calibrated(module: JerseyModule, subset: str) -> torch.Tensor:
+    """Returns the probabilities at the temperature that the validation fits, float64 [N,K]."""
+    val = module.evaluations["val"]
+    temperature = fit_temperature(val.logits_NK.numpy(), val.labels_N.numpy())
+    return (module.evaluations[subset].logits_NK.double() / temperature).softmax(dim=1)
 
 
 def test_each_validation_of_a_fit_and_the_test_are_tracked_at_the_steps_of_the_metrics(looked_at: LookedAt) -> None:
@@ -68,7 +77,7 @@ def test_confusion_matrix_counts_the_collected_predictions(looked_at: LookedAt, 
     assert image.tobytes() == confusion_matrix(counts_KK.numpy(), names, title=subset).tobytes()
     if subset == "test":
         rows = table(looked_at.folder / "confusion_matrix_test.csv")
-        assert [row["label/predicted"] for row in rows] == list(names)
+        assert [row["label"] for row in rows] == list(names)
         assert [[int(row[name]) for name in names] for row in rows] == counts_KK.tolist()
 
 
@@ -76,27 +85,27 @@ def test_confusion_matrix_counts_the_collected_predictions(looked_at: LookedAt, 
 def test_every_misclassified_crop_has_a_row_with_its_file(looked_at: LookedAt, subset: str) -> None:
     rows, split = table(looked_at.folder / f"errors_{subset}.csv"), looked_at.data.splits[subset]
     names = looked_at.data.labels.names
-    probabilities_NK = looked_at.module.evaluations[subset].logits_NK.double().softmax(dim=1)
+    probabilities_NK = calibrated(looked_at.module, subset)
     expected = {
-        str(path): (label, names[int(p_K.argmax())], f"{p_K.max().item():.4f}")
+        path.relative_to(looked_at.data.root).as_posix(): (label, names[int(p_K.argmax())], f"{p_K.max().item():.4f}")
         for path, label, p_K in zip(split.paths, split.labels, probabilities_NK, strict=True)
         if names[int(p_K.argmax())] != label
     }
     assert len(rows) == len(expected) > 0
     for row in rows:
         assert (row["label"], row["predicted"], row["confidence"]) == expected[row["file"]]
-        assert row["error"] == error_type(row["label"], row["predicted"])
+        assert row["error_type"] == error_type(row["label"], row["predicted"])
         assert Path(row["file"]).parent.name == row["label"], "the label is the name of the folder"
     confidences = [float(row["confidence"]) for row in rows]
     assert confidences == sorted(confidences, reverse=True)
     types = table(looked_at.folder / f"digit_errors_{subset}.csv")
-    assert [row["type"] for row in types] == list(ErrorType)
-    assert {row["type"]: int(row["count"]) for row in types if row["count"] != "0"} == Counter(
-        row["error"] for row in rows
+    assert [row["error_type"] for row in types] == list(ErrorType)
+    assert {row["error_type"]: int(row["crops"]) for row in types if row["crops"] != "0"} == Counter(
+        row["error_type"] for row in rows
     )
     for row in types:
-        assert float(row["fraction"]) == pytest.approx(int(row["count"]) / len(split))
-        assert bool(row["examples"]) == (row["count"] != "0")
+        assert float(row["fraction"]) == pytest.approx(int(row["crops"]) / len(split))
+        assert bool(row["examples"]) == (row["crops"] != "0")
 
 
 @SUBSETS
@@ -107,10 +116,14 @@ def test_every_crop_has_its_prediction_in_the_order_of_the_split(looked_at: Look
     assert [data.root / row["file"] for row in rows] == list(split.paths)
     assert [Path(row["file"]).parent.name for row in rows] == list(split.labels), "the label is the name of the folder"
     assert [row["label"] for row in rows] == list(split.labels)
-    assert [int(row["bytes"]) for row in rows] == [len(path.read_bytes()) for path in split.paths]
+    assert [int(row["size_bytes"]) for row in rows] == [len(path.read_bytes()) for path in split.paths]
     assert [row["predicted"] for row in rows] == [data.labels.names[k] for k in evaluation.logits_NK.argmax(dim=1)]
-    for row, p_K, k in zip(rows, evaluation.logits_NK.double().softmax(dim=1), evaluation.labels_N, strict=True):
+    assert looked_at.module.temperature != 1
+    columns = calibrated(looked_at.module, subset), evaluation.logits_NK.double().softmax(dim=1), evaluation.labels_N
+    for row, p_K, raw_p_K, k in zip(rows, *columns, strict=True):
         assert (float(row["confidence"]), float(row["label_probability"])) == (p_K.max(), p_K[k])
+        assert float(row["uncalibrated_confidence"]) == raw_p_K.max()
+        assert float(row["loss"]) == pytest.approx(-raw_p_K[k].log().item(), rel=1e-5, abs=1e-6)
         assert int(row["label_rank"]) == 1 + int((p_K > p_K[k]).sum())
 
 
@@ -125,13 +138,14 @@ def evaluate(
     callback: AfterEvaluation, evaluation: Evaluation, names: tuple[str, ...], folder: Path, paths: tuple[Path, ...]
 ) -> list[dict[str, str]]:
     """Returns the newest table that the callback writes of a test with known predictions."""
-    split = SimpleNamespace(paths=paths)
+    split = SimpleNamespace(paths=paths or [folder / str(row) for row in range(len(evaluation.labels_N))])
     trainer: Any = SimpleNamespace(
         default_root_dir=folder,
         datamodule=SimpleNamespace(root=folder, splits={"val": split, "test": split}),
         state=SimpleNamespace(fn=None),
         sanity_checking=True,
         global_step=0,
+        max_epochs=1,
         current_epoch=0,
     )
     both = {"val": evaluation, "test": evaluation}
@@ -172,9 +186,9 @@ def test_files_follow_the_rows_of_the_split_and_unusual_names_are_kept(tmp_path:
     (tmp_path / "predictions_test.csv").unlink()
     evaluate(DigitErrors(), evaluation, ("0", "00", "Ж7"), tmp_path, paths)
     rows = table(tmp_path / "errors_test.csv")
-    assert [(row["file"], row["label"], row["predicted"], row["error"]) for row in rows] == [
-        (str(paths[1]), "Ж7", "00", "other"),
-        (str(paths[0]), "00", "Ж7", "other"),
+    assert [(row["file"], row["label"], row["predicted"], row["error_type"]) for row in rows] == [
+        ("b.png", "Ж7", "00", "other"),
+        ('тест/no "0", ñ.png', "00", "Ж7", "other"),
     ]
 
 
@@ -192,4 +206,4 @@ def test_tables_without_errors_are_written(tmp_path: Path) -> None:
         folder.mkdir()
         evaluate(callback, evaluation, ("0", "00"), folder, ())
     assert table(tmp_path / "DigitErrors" / "errors_test.csv") == []
-    assert {row["count"] for row in table(tmp_path / "DigitErrors" / "digit_errors_test.csv")} == {"0"}
+    assert {row["crops"] for row in table(tmp_path / "DigitErrors" / "digit_errors_test.csv")} == {"0"}

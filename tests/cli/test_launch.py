@@ -185,6 +185,7 @@ def test_a_run_starts_with_an_audit_and_continues(launch: Launch, crops_root: Pa
     result = launch(*TINY, "--fiddler=smoke", "--fdl_set=profile=False", "--run=one", f"--fdl_set=root={root}")
     assert result.returncode == 0, result.stderr
     assert "warning: split_leakage: 00 in train and val" in result.stderr
+    assert "no effect" not in result.stderr, "the fiddler causes no warning"
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
     assert "val/00/again.jpg" in (folder / "audit.txt").read_text(encoding="utf-8")
     assert not (folder / "model_info.json").exists()
@@ -199,8 +200,11 @@ def test_a_run_writes_all_files_and_is_never_overwritten(launch: Launch, crops_r
     assert "Warning" not in result.stderr
     assert "warning: no effect: trainer.clip_norm=0.0" in result.stderr
     folder = tmp_path / "runs" / "resnet18_baseline" / "one"
+    first, *_, last = result.stderr.splitlines()
+    assert first == f"run folder: {folder}"
+    assert last.endswith(f"see {folder / 'report.html'}")
     names = "config.txt config.json config.py config_diff.txt provenance.json labels_mapping.json metrics.csv"
-    names += " model.onnx report.md confusion_matrix_val.png confusion_matrix_test.png"
+    names += " steps.csv model.onnx report.html report.md confusion_matrix_val.png confusion_matrix_test.png"
     names += " checkpoints/best.ckpt checkpoints/last.ckpt"
     for name in names.split():
         assert (folder / name).stat().st_size > 0, name
@@ -221,3 +225,25 @@ def test_a_run_writes_all_files_and_is_never_overwritten(launch: Launch, crops_r
     sentence = error_of(launch(*flags, "--fdl_set=lr=0.5"))
     assert "module.optimizer.lr was 0.0001, now 0.5" in sentence
     assert written() == before
+
+
+@pytest.mark.slow
+def test_a_start_that_failed_leaves_nothing_so_the_advised_command_works_under_the_same_name(
+    launch: Launch, crops_root: Path, tmp_path: Path
+) -> None:
+    flags = [*TINY[:-1], "--fiddler=smoke", f"--fdl_set=root={crops_root}", "--run=first"]
+    for wrong in ("weights=norun", "root=nowhere"):
+        error = error_of(launch(*flags, "--fdl_set=weights=None", f"--fdl_set={wrong}"))
+        assert wrong.partition("=")[2] in error
+        assert not [path for path in tmp_path.rglob("*") if path.name in ("first", ".aim", "resnet18_baseline")]
+    kept = tmp_path / "runs" / "resnet18_baseline" / "first"
+    kept.mkdir(parents=True)
+    (kept / "notes.txt").write_text("mine", encoding="utf-8")
+    error_of(launch(*flags, "--fdl_set=weights=norun"))
+    assert (kept / "notes.txt").exists()
+    shutil.rmtree(kept)
+    result = launch(*flags, "--fdl_set=weights=None", "--fdl_set=profile=False")
+    assert result.returncode == 0, result.stderr
+    assert (kept / "model.onnx").exists()
+    error_of(launch(*flags, "--fdl_set=weights=norun"))  # another config of a run with checkpoints
+    assert (kept / "model.onnx").exists()

@@ -9,6 +9,8 @@ from helpers.exported import wide_model
 from helpers.run_folders import config_folder
 
 from jersey.cli import package_reader
+from jersey.core import model_file
+from jersey.core.model_file import READER
 from jersey.inference import Prediction, Predictor
 from jersey.recipes.resnet18_small import resnet18_small
 
@@ -78,7 +80,7 @@ def test_what_is_refused_is_one_sentence_and_the_old_file_stays(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out.write_bytes(b"old")
+    old = wide_model(out, seed=1).read_bytes()
     for split in ("val", "test"):
         Path("empty", split).mkdir(parents=True)
     wide_model(run / "model.onnx", offset=offset)
@@ -88,5 +90,42 @@ def test_what_is_refused_is_one_sentence_and_the_old_file_stays(
     assert ended.value.code == 2
     (sentence,) = capsys.readouterr().err.splitlines()
     assert words in sentence
-    assert out.read_bytes() == b"old"
+    assert out.read_bytes() == old
     assert [path.name for path in out.parent.iterdir()] == ["reader.onnx"]
+
+
+@pytest.mark.parametrize("is_default", [False, True])
+def test_a_model_is_not_replaced_by_one_of_other_labels_and_the_advised_file_is_written(
+    run: Path,
+    out: Path,
+    is_default: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if is_default:
+        out = Path("jersey/inference/reader.onnx")
+        out.parent.mkdir(parents=True)
+    out.write_bytes(READER.read_bytes())
+    flags = [] if is_default else [f"--out={out}"]
+    monkeypatch.setattr(sys, "argv", ["package_reader", str(run), *flags])
+    with pytest.raises(SystemExit) as ended:
+        package_reader.main()
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert "is a model of 101 labels, and" in sentence
+    assert "the 5 labels of " in sentence
+    assert out.read_bytes() == READER.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["package_reader", str(run), sentence.rpartition(" ")[2]])
+    package_reader.main()
+    assert Predictor("run.onnx").numbers == Predictor(run / "model.onnx").numbers
+
+
+def test_a_lost_reader_is_restored_before_it_is_replaced(
+    run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (model_file, package_reader):
+        monkeypatch.setattr(module, "READER", out)
+    with pytest.raises(SystemExit):
+        package(run, out, monkeypatch)
+    assert "install jersey again" in capsys.readouterr().err
+    assert not out.exists()

@@ -55,7 +55,7 @@ def test_better_overall_and_worse_on_rare_labels_is_reported(sides: tuple) -> No
     lines = done.stdout.splitlines()
     assert lines[0] == "A: 3 runs (plain/s0, plain/s1, plain/s2)"
     assert "B differs from A: head was plain, now digits" in lines
-    assert any("1500 test crops of 40 labels" in line for line in lines)
+    assert any("1,500 test crops of 40 labels" in line for line in lines)
     verdicts = {line.partition(": ")[0]: line for line in lines[-3:]}
     assert "B is worse by" in verdicts["macro recall of the 5 rarest"]
     assert set(verdicts) == {"top-1", "macro recall", "macro recall of the 5 rarest"}

@@ -8,8 +8,9 @@ import pytest
 from helpers.run_folders import run_folder
 from PIL import Image
 
-from jersey.compare.learning_curve import accuracies, table
+from jersey.compare.learning_curve import accuracies, reader_accuracy, table
 from jersey.compare.runs import read_run
+from jersey.core.errors import UserError
 
 TRUE = ["23", "7", "00", "0"]
 
@@ -71,3 +72,29 @@ def test_runs_on_other_crops_are_refused(tmp_path: Path) -> None:
     done = command(first, other)
     assert done.returncode == 2
     assert "were tested on different crops" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "flags", "code"),
+    [("fiddle", (), 0), ("matplotlib", (), 0), ("matplotlib", ("--plot=a.png",), 2), ("onnxruntime", ("--reader",), 2)],
+)
+def test_a_package_that_is_missing_is_one_sentence_and_only_if_it_is_needed(
+    tmp_path: Path, package: str, flags: tuple[str, ...], code: int
+) -> None:
+    words = ["learning_curve", *map(str, folders(tmp_path)), *flags]
+    block = f"import runpy, sys; sys.modules[{package!r}] = None; sys.argv = {words!r}"
+    program = f"{block}; runpy.run_module('jersey.compare.learning_curve', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert [f"the package {package} is not installed" in line for line in done.stderr.splitlines()] == [True] * (
+        code > 0
+    )
+
+
+def test_crops_that_have_moved_are_one_sentence_that_names_their_folder(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "small" / "a", TRUE, true=TRUE, config=f"data.root = {str(tmp_path / 'moved')!r}")
+    with pytest.raises(UserError, match=rf"4 of 4 crops of \S+ are not in {tmp_path}/moved, such as .*; put them back"):
+        reader_accuracy(read_run(run))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from jersey.core import timing
-from jersey.core.timing import interleaved_times, speedup
+from jersey.core.timing import StageTimes, interleaved_times, speedup
 
 
 class Clock:
@@ -57,3 +57,11 @@ def test_the_ratio_is_the_median_over_rounds_with_its_quartiles() -> None:
     ratio = speedup([1.0, 2.0, 3.0, 4.0, 500.0], [1.0] * 5)
     assert (ratio.low, ratio.median, ratio.high) == (2.0, 3.0, 4.0)
     assert str(ratio) == "3.000 (2.000 to 4.000)"
+
+
+def test_stages_are_listed_with_their_seconds(clock: Clock) -> None:
+    timed = StageTimes()
+    for stage, takes_s in (("fit", 3.04), ("test", 0.26)):
+        timed(stage, clock.candidate(stage, takes_s=takes_s))
+    assert timed("sum", max, 3, 2, key=lambda value: -value) == 2
+    assert str(timed) == "fit 3.0, test 0.3, sum 0.0"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.dirty_tree import Tree, crop, encoded
+from helpers.dirty_tree import COPIES, Tree, crop, encoded
 from helpers.repository import REPOSITORY
 
 
@@ -53,3 +53,29 @@ def test_a_wrong_root_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: the data folder")
     assert done.stderr.count("\n") == 1
+
+
+def test_mirrored_and_less_similar_copies_can_be_excluded(tree: Tree) -> None:
+    image = crop("0", 700)
+    tree.add("train", "0", encoded(image, quality=90))
+    tree.add("train", "0", COPIES["mirrored at quality 30"](image))
+    counts = [
+        len(json.loads(audit(str(tree.root), "--json", *flags).stdout)["findings"])
+        for flags in ((), ("--no_mirror",), ("--max_difference=0.001",))
+    ]
+    assert counts == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--max_difference=0",), "error: --max_difference=0 must be above 0 and at most 1, such as 0.3\n"),
+        (
+            ("--fast", "--no_mirror"),
+            "error: --fast finds identical files only; leave out --max_difference and --no_mirror\n",
+        ),
+    ],
+)
+def test_wrong_settings_of_copies_are_one_sentence(tmp_path: Path, flags: tuple[str, ...], sentence: str) -> None:
+    done = audit(str(tmp_path), *flags)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)

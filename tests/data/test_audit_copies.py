@@ -9,9 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from jersey.core.errors import UserError
 from jersey.data.audit import Audit, audit_folder
 from jersey.data.audit import copies as search
-from jersey.data.audit.copies import MAX_DISTANCE, fingerprint, join_groups, near_pairs
+from jersey.data.audit.copies import (
+    FINGERPRINT,
+    MAX_DISTANCE,
+    CopyRule,
+    copy_groups,
+    fingerprint,
+    join_groups,
+    near_pairs,
+)
 
 PLACES = {
     "duplicates": (("train", "01"), ("train", "01")),
@@ -125,3 +134,33 @@ def test_joined_groups_agree_with_merging_pair_by_pair(batches: list[list[tuple[
             for item in merged:
                 expected[item] = merged
     assert [set(np.flatnonzero(group_M == group).tolist()) for group in group_M] == expected
+
+
+def mirrored_chain() -> np.ndarray:
+    """Three images: the second resembles the mirrored versions of the other two, which do not resemble each other."""
+    bright_TTC = np.random.default_rng(0).choice([60, 180], (16, 16, 1)).repeat(3, axis=2)
+    prints_3 = np.zeros(3, FINGERPRINT)
+    prints_3["thumb_TTC"] = np.stack([bright_TTC, (bright_TTC + 20)[:, ::-1], bright_TTC + 40])
+    return prints_3
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (CopyRule(), [0, 0, 2]),
+        (CopyRule(mirrored=False), [0, 1, 2]),
+        (CopyRule(max_difference=0.2), [0, 1, 2]),
+        (CopyRule(max_difference=0.9), [0, 0, 0]),
+    ],
+)
+def test_groups_never_chain_through_mirrored_pairs(rule: CopyRule, expected: list[int]) -> None:
+    digests_N32 = np.arange(3, dtype=np.uint8)[:, None].repeat(32, axis=1)
+    group_N, mirrored = copy_groups(digests_N32, mirrored_chain(), rule)
+    assert group_N.tolist() == expected
+    assert mirrored == ({0} if 0 in expected[1:] else set())
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.5, float("nan")])
+def test_a_maximum_difference_out_of_range_is_rejected(value: float) -> None:
+    with pytest.raises(UserError, match="--max_difference="):
+        CopyRule(max_difference=value)

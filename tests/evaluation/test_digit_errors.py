@@ -39,7 +39,8 @@ LABELS = st.one_of(
         (ErrorType.ADDED, [("2", "23"), ("3", "23")]),
         (ErrorType.ZEROS, [("0", "00"), ("00", "0")]),
         (ErrorType.SWAPPED, [("23", "32"), ("01", "10")]),
-        (ErrorType.SEVERAL, [("23", "71"), ("23", "31"), ("23", "7"), ("7", "23")]),
+        (ErrorType.BOTH, [("23", "71"), ("23", "31")]),
+        (ErrorType.LENGTH, [("23", "7"), ("7", "23")]),
         (ErrorType.OTHER, [("A7", "7"), ("7", "007"), ("", "7"), ("3", "٣"), ("7", "7\n")]),
         (None, [("23", "23"), ("A7", "A7"), ("", "")]),
     ],
@@ -59,7 +60,8 @@ def test_types_of_all_pairs_of_numbers_counted_by_hand() -> None:
         ErrorType.SWAPPED: 10 * 9,
         ErrorType.SUBSTITUTED_TENS: 100 * 9,
         ErrorType.SUBSTITUTED_ONES: 100 * 9,
-        ErrorType.SEVERAL: (100 * 9 * 9 - 10 * 9) + 2 * (10 * 9 * 9),
+        ErrorType.BOTH: 100 * 9 * 9 - 10 * 9,
+        ErrorType.LENGTH: 2 * (10 * 9 * 9),
     }
     assert kinds.total() == 110 * 109
 

@@ -15,6 +15,7 @@ from jersey.export.pipeline import ExportResult, export_run
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pool_frames
 from jersey.runs.folder import RunFolder, open_run
+from jersey.runs.provenance import Origin
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
 
@@ -36,8 +37,8 @@ def exported(data: JerseyDataModule, folder: RunFolder) -> ExportResult:
     trainer = small_trainer(folder.path, epochs=3)
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data, verbose=False)
-    best = {"eval_weights": "raw", "val": module.evaluations["val"].metrics}
-    results = {"best": best, "test": module.evaluations["test"], "commit": "none"}
+    results = {"eval_weights": "raw", "origin": Origin(), **module.evaluations}
+    results.pop("train")
     with pytest.MonkeyPatch.context() as patch:  # a checkout that is not installed has no version
         patch.setattr(pipeline, "PRODUCERS", ("torch", "not-an-installed-package"))
         return export_run(module.network, data, folder, **results, variants=(), min_agreement=1.0)

@@ -13,6 +13,7 @@ from aim.sdk.index_manager import RepoIndexManager
 from aim.storage.context import Context
 
 from jersey.runs.aim import AimTracker
+from jersey.runs.provenance import Origin
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +31,14 @@ def workdir(tmp_path: Path, empty_repository: Path) -> Path:
     return tmp_path
 
 
-def tracker_in(workdir: Path, *, commit: str | None = None) -> AimTracker:
+def tracker_in(workdir: Path, *, commit: str | None = None, description: str = "") -> AimTracker:
     return AimTracker(
         repo=workdir / ".aim",
         experiment="quickstart",
         run_name="first",
         hash_file=workdir / "aim_hash",
-        commit=commit,
+        origin=Origin(commit=commit or "unknown"),
+        description=description,
         system_tracking_interval=None,
     )
 

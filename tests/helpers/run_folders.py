@@ -8,12 +8,12 @@ from pathlib import Path
 import fiddle as fdl
 
 from jersey import config as configs
-from jersey.cli.commands import config_files
+from jersey.cli.commands import config_files, description_of
 from jersey.core.tables import write_csv
 from jersey.lint.checks import check, load
 from jersey.runs.folder import RunFolder, open_run
 
-HEADER = ("file", "bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
+HEADER = ("file", "size_bytes", "label", "predicted", "confidence", "label_probability", "label_rank")
 
 
 def run_folder(
@@ -72,6 +72,9 @@ def run_again(folder: Path, changes: Sequence[str], workdir: Path, name: str) ->
 
 def full_run(config: fdl.Buildable, experiment: str, workdir: Path, name: str = "run") -> RunFolder:
     """Runs a config as `launch.py` does, but in this process: fit, test, export, report, with Aim."""
-    folder = open_run(workdir, experiment, name, config_files=config_files(experiment, config))
-    fdl.build(config).run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config))
+    files = config_files(experiment, config)
+    folder = open_run(workdir, experiment, name, config_files=files)
+    description = description_of(experiment, files.get("config_diff.txt", ""))
+    run = fdl.build(config).run
+    run(folder, aim_repo=workdir / ".aim", flat_config=configs.flatten(config), description=description)
     return folder

@@ -104,8 +104,7 @@ def trainer_in(
         loggers=[MetricsCsv(run_dir=folder), *([recorder] if recorder else [])],
         run_state=module.run_state,
         callbacks={str(index): callback for index, callback in enumerate(callbacks)},
-        accelerator="cpu",
-        **{"epochs": 1} | settings,
+        **{"accelerator": "cpu", "epochs": 1} | settings,
     )
 
 
@@ -198,9 +197,9 @@ def watch_grids(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[TileSection]]
     grids: dict[str, list[TileSection]] = {}
     original = plot.image_grid
 
-    def watched(title: str, sections: list[TileSection], *, columns: int) -> object:
+    def watched(title: str, sections: list[TileSection], **layout: Any) -> object:
         grids[title] = sections
-        return original(title, sections, columns=columns)
+        return original(title, sections, **layout)
 
     monkeypatch.setattr(plot, "image_grid", watched)
     return grids

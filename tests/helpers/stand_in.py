@@ -48,6 +48,7 @@ def main() -> None:
     (parent / name).mkdir(exist_ok=True)
     (parent / name / "config.txt").write_text(config_text(task, seed))
     note(parent, f"start {name}")
+    (parent / name / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
     print(f"{name} has {os.environ.get('OMP_NUM_THREADS')} threads", flush=True)
     mended = (parent / "mended").exists()
     if task == "'fail'" and not mended:

@@ -103,9 +103,9 @@ THRESHOLDS = [Threshold(0.95, 0.4, 1, 1, 1), Threshold(0.98, 0.7, 1, 1, 1), Thre
 
 @pytest.mark.parametrize("precision", [0.9, 0.99, 1.5, float("nan")])
 def test_the_error_for_a_precision_without_a_confidence_lists_those_with_one(precision: float) -> None:
-    with pytest.raises(UserError, match=r"it has those for: 0\.95, 0\.98$"):
+    with pytest.raises(UserError, match=r"set it to 0\.95 or 0\.98 or 0, where 0"):
         confidence_for(precision, THRESHOLDS)
-    with pytest.raises(UserError, match="none"):
+    with pytest.raises(UserError, match="; set it to 0, where 0"):
         confidence_for(precision, THRESHOLDS[2:])
     assert confidence_for(0.98, THRESHOLDS) == 0.7
     assert confidence_for(None, []) == 0

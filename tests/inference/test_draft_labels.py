@@ -52,7 +52,7 @@ def test_the_rows_are_annotations_that_training_reads(
     assert expected("10", certainty=UNCERTAIN).max() < THRESHOLDS[0.98] < expected("00", certainty=CERTAIN).max()
     assert draft("set/train", "--annotations=set/train/draft.jsonl", "--min_precision=0.98") == 0
     out, err = capsys.readouterr()
-    assert "3 rows, 1 of them with an empty suffix" in out
+    assert "3 rows with --min_precision=0.98, 1 of them with an empty suffix" in out
     assert len(out.splitlines()) == 1
     assert err == ""
     rows = {row["image"]: row for row in rows_of(folder / "set" / "train" / "draft.jsonl")}
@@ -73,6 +73,32 @@ def test_the_rows_are_annotations_that_training_reads(
     }
 
 
+def test_without_a_precision_the_draft_abstains_below_the_confidence_for_95_percent_and_states_it(
+    folder: Path, draft: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert draft("set/train", "--annotations=new.jsonl") == 0
+    assert draft("set/train", "--annotations=same.jsonl", "--min_precision=0.95") == 0
+    assert draft("set/train", "--annotations=all.jsonl", "--min_precision=0") == 0
+    default, same, without = capsys.readouterr().out.splitlines()
+    assert "3 rows with --min_precision=0.95, 1 of them with an empty suffix; 0 images could not be read" in default
+    assert default.replace("new", "same") == same
+    assert "3 rows with --min_precision=0, 0 of them with an empty suffix" in without
+    assert rows_of(folder / "new.jsonl") == rows_of(folder / "same.jsonl")
+    assert [row["suffix"] for row in rows_of(folder / "all.jsonl")].count(ILLEGIBLE) == 0
+
+
+def test_a_model_without_this_confidence_is_one_sentence_whose_advice_works(
+    folder: Path, draft: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(THRESHOLDS, 0.95, None)
+    planted_model(folder / "model.onnx")
+    with pytest.raises(UserError, match=r"min_precision=0\.95, as no .* set it to 0\.98 or 0, where"):
+        draft("set/train", "--annotations=new.jsonl")
+    assert not (folder / "new.jsonl").exists()
+    for precision in ("0.98", "0"):
+        assert draft("set/train", f"--annotations={precision}.jsonl", f"--min_precision={precision}") == 0
+
+
 def test_paths_are_relative_to_the_file_and_the_tracklets_of_a_list_are_kept(
     folder: Path, draft: Callable[..., int]
 ) -> None:
@@ -80,7 +106,7 @@ def test_paths_are_relative_to_the_file_and_the_tracklets_of_a_list_are_kept(
     text = "\n".join(json.dumps(line) for line in lines)
     (folder / "set" / "train" / "list.jsonl").write_text(text, encoding="utf-8")
     (folder / "drafts").mkdir()
-    assert draft("set/train/list.jsonl", "set/test", "--annotations=drafts/new.jsonl") == 0
+    assert draft("set/train/list.jsonl", "set/test", "--annotations=drafts/new.jsonl", "--min_precision=0") == 0
     rows = rows_of(folder / "drafts" / "new.jsonl")
     assert [(folder / "drafts" / row["image"]).resolve() for row in rows] == [
         folder.resolve() / "set" / name for name in ("train/images/a.png", "train/images/c.png", "test/00/1.png")
@@ -95,8 +121,8 @@ def test_images_that_cannot_be_read_have_no_row_and_exit_code_1(
     (folder / "set" / "train" / "images" / "bad.png").write_bytes(b"no image")
     assert draft("set/train", "--annotations=new.jsonl") == 1
     out, err = capsys.readouterr()
-    assert "3 rows, 0 of them with an empty suffix" in out
-    assert "1 images could not be read" in out
+    assert "3 rows with --min_precision=0.95, 1 of them with an empty suffix" in out
+    assert "; 1 image could not be read" in out
     assert err.startswith("error: set/train/images/bad.png")
     assert len(rows_of(folder / "new.jsonl")) == 3
 

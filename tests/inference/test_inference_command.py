@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
+import onnx
 import pytest
 from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
@@ -75,7 +78,7 @@ def test_the_rows_of_a_folder_agree_with_the_predictor_and_a_bad_file_has_its_ro
 def test_flags_reach_the_predictor_and_without_a_bad_file_the_exit_code_is_0(folder: Path, rows: Callable) -> None:
     code, found = rows("crops/p1", "crops/p2/*[02].png", "--provider=cpu")
     assert (code, len(found)) == (0, 5)
-    for flag, number in (("--roster=0, 10", "0"), ("--min_precision=0.98", None)):
+    for flag, number in (("--roster=0, 10", "0"), ("--min_precision=0.98", None), ("--min_confidence=0.999", None)):
         assert {row["number"] for row in rows("crops/p1", flag)[1]} == {number}
     file_of(folder / "new" / "77.png", "77")
     _, (row,) = rows("new", "--open_vocabulary")
@@ -130,6 +133,8 @@ def test_tracklets_of_an_annotation_file_may_be_interleaved_and_without_any_imag
         (["model.onnx", "crops", "--roster=00,55"], "'55'"),
         (["model.onnx", "crops", "--roster="], "empty"),
         (["model.onnx", "crops", "--min_precision=0.99"], "0.98"),
+        (["model.onnx", "crops", "--min_precision=0.95", "--min_confidence=0.5"], "leave one out"),
+        (["model.onnx", "crops", "--min_confidence=95"], "from 0 to 1"),
         (["model.onnx", "crops", "--provider=abacus"], "abacus"),
         (["closed.onnx", "crops", "--open_vocabulary"], "compositional head"),
     ],
@@ -164,6 +169,44 @@ def test_flags_that_do_not_go_together_end_the_command(
     assert capsys.readouterr().err.splitlines()[-1].startswith("python -m jersey.inference: error: ")
 
 
+def test_a_tilde_in_an_argument_or_a_list_is_the_home_folder(
+    folder: Path, rows: Callable, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "list.jsonl").write_text('{"image": "~/crops/p2/0.png"}', encoding="utf-8")
+    for argument, images in (("~/crops/p1", 3), ("~/crops/p1/*.png", 3), ("~/list.jsonl", 1)):
+        code, found = rows(argument)
+        assert (code, len(found)) == (0, images)
+        assert all(row["image"].startswith(f"{folder}/crops/") for row in found)
+    out, _ = start(HOME=str(folder)).communicate('~/crops/p1/0.png\n{"image": "~/crops/p2/0.png"}\n', timeout=100)
+    assert [json.loads(row)["number"] for row in out.splitlines()] == ["00", "23"]
+
+
+def test_rows_state_the_model_and_the_version(folder: Path, rows: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = {entry.key: entry.value for entry in onnx.load(folder / "model.onnx").metadata_props}
+    for flags in (["crops"], ["crops", "--tracklets"]):
+        _, found = rows(*flags)
+        assert {row["model_sha256"] for row in found} == {entries["sha256"]}
+        assert {row["jersey_version"] for row in found} == {metadata.version("jersey")}
+    with pytest.raises(SystemExit) as ended:
+        rows("--version")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"jersey {metadata.version('jersey')}\n"
+
+
+def test_the_installed_command_is_the_module(folder: Path) -> None:
+    found = {}
+    script = str(Path(sys.executable).with_name("jersey-read"))
+    for name, words in (("script", [script]), ("module", [sys.executable, "-m", "jersey.inference"])):
+        done = subprocess.run([*words, "model.onnx", "crops"], cwd=folder, env=ENVIRONMENT, capture_output=True)
+        refused = subprocess.run([*words, "nowhere"], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+        assert (done.returncode, refused.returncode, len(refused.stderr.splitlines())) == (1, 2, 1)
+        found[name] = done.stdout
+    assert found["script"] == found["module"] != b""
+    usage = subprocess.run([script, "--help"], capture_output=True, text=True, env=ENVIRONMENT).stdout
+    assert usage.startswith("usage: jersey-read ")
+
+
 def test_the_command_reads_standard_input_and_writes_csv_in_any_locale(folder: Path, start: Callable) -> None:
     file_of(folder / "crops" / "p1" / "größe.png", "00")
     process = start("--format=csv", LC_ALL="C", PYTHONIOENCODING="ascii")
@@ -171,6 +214,21 @@ def test_the_command_reads_standard_input_and_writes_csv_in_any_locale(folder: P
     assert (process.returncode, err) == (0, "")
     found = list(csv.DictReader(out.splitlines()))
     assert [(row["image"], row["number"]) for row in found] == [("crops/p1/größe.png", "00"), ("crops/p2/2.png", "23")]
+
+
+def test_each_row_of_a_slow_pipe_comes_within_half_a_second(start: Callable) -> None:
+    delays_s = []
+    with start() as process:
+        for frame in (0, 2, 0, 2, 0, 2):
+            written_s = time.monotonic()
+            process.stdin.write(f"crops/p2/{frame}.png\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["image"] == f"crops/p2/{frame}.png"
+            delays_s.append(time.monotonic() - written_s)
+        process.stdin.close()
+        assert process.wait(60) == 0
+    # The first row waits for the start of the process, and a busy machine may delay another.
+    assert sorted(delays_s[1:])[2] < 0.5
 
 
 def test_rows_come_before_the_input_ends_and_a_closed_pipe_ends_the_command_quietly(start: Callable) -> None:

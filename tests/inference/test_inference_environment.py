@@ -1,9 +1,11 @@
 """The wheel holds the library only; installed with [inference] in its own environment it predicts without torch."""
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,14 @@ from PIL import Image
 
 from jersey.core.model_file import READER
 from jersey.inference import Prediction, Predictor
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OLDEST = [
+    f"{found[1]}=={found[2]}"
+    for each in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["inference"]]
+    if (found := re.match(r"([\w-]+)>=([\d.]+)", each))
+]
+"""The lower bounds of the predictor's packages, as exact versions."""
 
 PROGRAM = """
 import importlib.util, json, sys
@@ -59,12 +69,22 @@ def test_the_wheel_holds_the_library_and_the_reader_alone(wheel: Path) -> None:
         assert sum(name.endswith("/jersey/inference/reader.onnx") for name in files.getnames()) == 1
 
 
+def test_the_oldest_packages_are_stated() -> None:
+    assert {"numpy", "onnxruntime", "pillow"} <= {pin.partition("==")[0] for pin in OLDEST}
+
+
 @pytest.mark.slow
-def test_predictions_are_the_same_in_an_environment_without_torch(wheel: Path, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("packages", ["pinned", "oldest"])
+def test_predictions_are_the_same_in_an_environment_without_torch(
+    packages: str, wheel: Path, folder: Path, tmp_path: Path
+) -> None:
     python = tmp_path / "environment" / "bin" / "python"
     output_of(uv(), "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
     # In the repository uv takes the versions that are pinned there.
-    output_of(uv(), "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", cwd=REPOSITORY)
+    pins, cwd = ([], REPOSITORY) if packages == "pinned" else (["--only-binary=:all:", *OLDEST], tmp_path)
+    output_of(uv(), "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", *pins, cwd=cwd)
+    # Other versions of Pillow decode JPEG files a little differently.
+    tolerance = 1e-5 if packages == "pinned" else 1e-2
     command = subprocess.run([python.with_name("jersey"), "--list"], capture_output=True, text=True, check=False)
     assert (command.returncode, "jersey[train]" in command.stderr) == (2, True)
     here = [
@@ -73,13 +93,24 @@ def test_predictions_are_the_same_in_an_environment_without_torch(wheel: Path, f
     ]
     assert all(isinstance(prediction, Prediction) for prediction in here)
     there = json.loads(output_of(str(python), "-c", PROGRAM, "model.onnx", "crops", cwd=folder))
-    words = ["-m", "jersey.inference", "model.onnx", "crops", "--open_vocabulary"]
-    rows = [json.loads(line) for line in output_of(str(python), *words, cwd=folder).splitlines()]
+    read = str(python.with_name("jersey-read"))
+    rows = [
+        json.loads(line)
+        for line in output_of(read, "model.onnx", "crops", "--open_vocabulary", cwd=folder).splitlines()
+    ]
     table = output_of(str(python), "-m", "jersey.inference", "crops", "--format=table", cwd=folder)
     assert len(table.splitlines()) == 1 + len(here)
     for prediction, (number, confidence, top_k, unseen), row in zip(here, there, rows, strict=True):
         assert number == row["number"] == prediction.number
-        assert confidence == pytest.approx(prediction.confidence, abs=1e-5)
-        assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-5)
-        assert dict(top_k) == pytest.approx(dict(prediction.top_k), abs=1e-5)
+        assert confidence == pytest.approx(prediction.confidence, abs=tolerance)
+        assert row["confidence"] == pytest.approx(prediction.confidence, abs=tolerance)
+        assert dict(top_k) == pytest.approx(dict(prediction.top_k), abs=tolerance)
         assert unseen == row["unseen"] == prediction.unseen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12"])
+def test_the_oldest_packages_have_wheels_for_every_version_of_python(version: str, tmp_path: Path) -> None:
+    (tmp_path / "oldest.txt").write_text("\n".join(OLDEST), encoding="utf-8")
+    words = ["pip", "compile", "--quiet", "--only-binary=:all:", "--no-deps", f"--python-version={version}"]
+    output_of(uv(), *words, "oldest.txt", cwd=tmp_path)

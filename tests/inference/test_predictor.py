@@ -1,6 +1,9 @@
 """The predictor on a file whose predictions are known."""
 
+import io
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +62,63 @@ def test_the_predictor_abstains_below_the_confidence_for_the_precision(model: Pa
     assert Predictor(model).predict(crop_of("10", certainty=1)).number == "10"
 
 
+def test_the_predictor_abstains_below_a_min_confidence(model: Path) -> None:
+    confidence = expected("10", certainty=60).max()
+    for min_confidence, number in ((confidence - 0.01, "10"), (confidence + 0.01, None), (0, "10"), (1, None)):
+        prediction = Predictor(model, min_confidence=min_confidence).predict(crop_of("10", certainty=60))
+        assert (prediction.number, prediction.top_k[0][0]) == (number, "10")
+    with pytest.raises(UserError, match="leave one out"):
+        Predictor(model, min_precision=0.95, min_confidence=0.5)
+
+
+def test_the_channels_of_arrays_are_in_the_stated_order_and_those_of_images_are_known(
+    model: Path, tmp_path: Path
+) -> None:
+    crop, bgr = crop_of("10"), crop_of("10")[..., ::-1]
+    reader = Predictor(model, color="bgr")
+    same = Predictor(model).predict(crop)
+    file = file_of(tmp_path / "crop.png", "10")
+    for predicted in (bgr, Image.fromarray(crop), file, file.read_bytes()):
+        assert reader.predict(predicted) == next(reader.predict_all([predicted])) == same
+    assert list(reader.predict_all(np.stack([bgr, bgr]))) == [same, same]
+    assert reader.predict(crop) != same
+    for wrong in ("grb", "BGR", "", None):
+        with pytest.raises(UserError, match=f"the color order {wrong!r} is unknown; set color to"):
+            Predictor(model, color=wrong)  # type: ignore[arg-type]
+
+
+def test_a_tilde_is_the_home_folder(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "m.onnx").write_bytes(model.read_bytes())
+    file_of(tmp_path / "crops" / "crop.png", "10")
+    file_of(tmp_path / "here" / "~crop.png", "23")
+    predictor = Predictor("~/m.onnx")
+    assert predictor.predict("~/crops/crop.png").number == predictor.predict(Path("~/crops/crop.png")).number == "10"
+    assert [path for path, _ in predictor.predict_folder("~/crops")] == [tmp_path / "crops" / "crop.png"]
+    monkeypatch.chdir(tmp_path / "here")
+    assert predictor.predict("~crop.png").number == "23"
+
+
+def test_with_a_max_delay_results_come_while_the_input_waits_for_them(model: Path) -> None:
+    received: list[object] = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in ("10", "23", "0"):
+            before = len(received)
+            yield crop_of(number)
+            deadline = time.monotonic() + 60
+            while len(received) == before and time.monotonic() < deadline:  # needs the result before the next crop
+                time.sleep(0.002)
+
+    for prediction in Predictor(model).predict_all(frames(), max_delay_s=0.01):
+        received.append(prediction)
+    assert numbers_of(received) == ["10", "23", "0"]
+    assert list(Predictor(model).predict_all([crop_of("0")] * 200, max_delay_s=0)) == [received[2]] * 200
+    for wrong in (-1, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="max_delay_s"):
+            Predictor(model).predict_all([], max_delay_s=wrong)
+
+
 def test_a_roster_decides_between_close_numbers(model: Path) -> None:
     crop = crop_of("01", certainty=10)
     assert Predictor(model).predict(crop).number == "01"
@@ -100,9 +160,11 @@ def test_bad_crops_return_their_errors_and_the_rest_are_predicted(model: Path, t
 
 def test_a_path_or_a_single_crop_is_refused_where_several_are_expected(model: Path) -> None:
     predictor = Predictor(model)
-    for wrong in ("crop.png", Path("crop.png"), crop_of("0")):
-        with pytest.raises(UserError, match="use predict"):
-            predictor.predict_all(wrong)  # type: ignore[arg-type]
+    one_image = Image.fromarray(crop_of("0"))
+    for wrong in ("crop.png", Path("crop.png"), crop_of("0"), b"bytes", io.BytesIO(b"file"), one_image):
+        for predict in (predictor.predict_all, predictor.probabilities, predictor.predict_tracklet):
+            with pytest.raises(UserError, match="use predict"):
+                predict(wrong)  # type: ignore[operator]
     with pytest.raises(UserError, match="cannot list the folder"):
         predictor.predict_folder("no/such/folder")
 
@@ -169,8 +231,10 @@ def test_a_provider_that_does_not_start_is_an_error_only_if_requested(
         assert Predictor(model).predict(crop_of("10")).number == "10"
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"top_k": 0}])
-def test_options_out_of_range_are_refused(model: Path, wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"top_k": 0}, *({"min_confidence": value} for value in (-0.1, 80, float("nan")))]
+)
+def test_options_out_of_range_are_refused(model: Path, wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):
         Predictor(model, **wrong)  # type: ignore[arg-type]
 

@@ -1,5 +1,8 @@
 """The reader in the package: the file itself, and how it is found if no model is named."""
 
+import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,8 +24,8 @@ from jersey.synth.typefaces import TRAIN
 @pytest.fixture
 def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Another file in the place of the reader."""
-    (tmp_path / "package").mkdir()
-    path = planted_model(tmp_path / "package" / "reader.onnx")
+    (tmp_path / "jersey" / "inference").mkdir(parents=True)
+    path = planted_model(tmp_path / "jersey" / "inference" / "reader.onnx")
     for module in (model_file, predictor):
         monkeypatch.setattr(module, "READER", path)
     return path
@@ -60,12 +63,24 @@ def test_it_is_used_if_no_model_is_named(
         (lambda path: path.write_bytes(path.read_bytes().replace(b"planted", b"changed")), "SHA-256"),
     ],
 )
-def test_a_missing_or_changed_file_is_one_sentence_that_says_to_install_again(
-    damage: object, words: str, planted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("is_checkout", [False, True])
+def test_a_missing_or_changed_file_is_one_sentence_that_says_how_to_restore_it(
+    damage: object,
+    words: str,
+    is_checkout: bool,
+    planted: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file_of(planted.with_name("crop.png"), "10")
+    remedy = "install jersey again"
+    if is_checkout:
+        for command in ("init", "add .", "-c user.name=a -c user.email=a commit -m first"):
+            subprocess.run(["git", *command.split()], cwd=planted.parents[2], check=True, capture_output=True)
+        remedy = f"run `git -C {planted.parents[2]} checkout {planted.relative_to(planted.parents[2])}`"
+    content = planted.read_bytes()
     damage(planted)  # type: ignore[operator]
-    with pytest.raises(UserError, match=rf"{words}.*; install jersey again$"):
+    with pytest.raises(UserError, match=rf"{words}.*; {re.escape(remedy)}$"):
         Predictor()
     monkeypatch.setattr(sys, "argv", ["jersey.inference", str(planted.with_name("crop.png"))])
     with pytest.raises(SystemExit) as ended, exit_on_user_error():
@@ -73,3 +88,6 @@ def test_a_missing_or_changed_file_is_one_sentence_that_says_to_install_again(
     assert ended.value.code == 2
     (sentence,) = capsys.readouterr().err.splitlines()
     assert str(planted) in sentence
+    if is_checkout:
+        subprocess.run(shlex.split(remedy.removeprefix("run `").rstrip("`")), check=True, capture_output=True)
+        assert planted.read_bytes() == content

@@ -37,7 +37,7 @@ def test_json_lines() -> None:
 
 
 def test_csv_keeps_numbers_and_commas() -> None:
-    header, line = csv.reader(lines("csv", row_of(PREDICTED)))
+    header, line = csv.reader(lines("csv", row_of(PREDICTED) | {"model_sha256": "ab", "jersey_version": "1.2"}))
     row = dict(zip(header, line, strict=True))
     assert row == {
         "image": "a,b.png",
@@ -45,6 +45,8 @@ def test_csv_keeps_numbers_and_commas() -> None:
         "confidence": "0.987654",
         "top_k": "00:0.987654 0:0.01",
         "error": "",
+        "model_sha256": "ab",
+        "jersey_version": "1.2",
     }
     (row,) = csv.DictReader(io.StringIO("\n".join(lines("csv", row_of(ABSTAINED)))))
     assert (row["number"], row["confidence"]) == ("", "0.3")

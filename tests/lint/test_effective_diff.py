@@ -109,7 +109,7 @@ def test_classes_are_a_table_followed_by_the_imbalance(baseline: Any) -> None:
     assert list(rows) == sorted(LONG_TAIL, key=lambda name: (len(name), name))
     crops = sum(LONG_TAIL.values())
     assert rows["00"][1] == "4"
-    assert rows["00"][-6:] == [f"{400 / crops:.2f}", "%", "->", f"{100 / len(LONG_TAIL):.2f}", "%", "0.00"]
+    assert rows["00"][-6:] == [f"{400 / crops:.1f}", "%", "->", f"{100 / len(LONG_TAIL):.1f}", "%", "0.00"]
     assert rows["00"][4:7] == ["1.000", "->", f"{crops / len(LONG_TAIL) / 4:.3f}"]
     assert lines[-2] == "old: 0 (most frequent) has 30 times the crops and 30 times the loss of 00 (rarest)"
     assert lines[-1] == "new: 0 (most frequent) has 30 times the crops and 1 times the loss of 00 (rarest)"

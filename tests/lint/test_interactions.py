@@ -67,7 +67,7 @@ BOTH = ["class_weight_power=0.5", "allow_weights_and_sampler=True"]
 
 PAIRS: list[tuple[list[str | Change], list[str]]] = [
     ([*BOTH], ["data.sampler_power=0.5", "module.class_weight_power=0.5"]),
-    ([adjusted(1.0)], ["module.loss.tau=1.0", "data.sampler_power=0.5", "30 times are balance"]),
+    ([adjusted(1.0)], ["module.loss.tau=1.0", "data.sampler_power=0.5", "30 times balance the classes"]),
     (
         [adjusted(0.6), "sampler_power=0.0", "class_weight_power=0.5"],
         ["module.loss.tau=0.6", "module.class_weight_power=0.5"],

@@ -69,7 +69,7 @@ VALUES: list[tuple[list[str | Change], list[str]]] = [
     ),
     (["patience=29"], ["trainer.callbacks.early_stopping.patience=29", "trainer.epochs=30"]),
     (["limit_batches=34"], ["trainer.limit_batches=34", "train 34"]),
-    (["accumulate=35", "ema.decay=0.5"], ["trainer.accumulate=35", "34 batches"]),
+    (["accumulate=35", "ema.decay=0.5"], ["trainer.accumulate=35", "batches of an epoch (34)"]),
     (["clip_norm=0.0"], ["trainer.clip_norm=0.0"]),
     (["clip_norm=-1.0"], ["trainer.clip_norm=-1.0"]),
     ([freezing(0.0)], ["trainer.callbacks.freeze.freeze_frac=0.0"]),

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import re
 import struct
 from collections.abc import Callable, Mapping
 from email.message import Message
@@ -16,9 +17,11 @@ import pytest
 import torch
 from helpers import payload
 from helpers.small_run import small_trainer
+from onnx import helper
 from torch import Tensor, nn
 from torchvision import models
 
+from jersey.core import model_file
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.models import weight_files
@@ -168,7 +171,7 @@ BAD_SAFETENSORS: dict[str, Callable[[dict[str, Tensor]], bytes]] = {
 def test_damaged_safetensors_are_a_user_error(state: dict[str, Tensor], tmp_path: Path, kind: str) -> None:
     path = tmp_path / "bad.safetensors"
     path.write_bytes(BAD_SAFETENSORS[kind](state))
-    with pytest.raises(UserError, match=r"cannot read module\.network\.weights=\S*bad\.safetensors .*; give a run"):
+    with pytest.raises(UserError, match=r"module\.network\.weights=\S*bad\.safetensors\W.*; give a run"):
         backbone_of(path)
 
 
@@ -206,19 +209,43 @@ def test_a_bad_file_is_a_user_error_that_names_it(weights: Path, tmp_path: Path,
     path = tmp_path / "bad.pth"
     if (content := BAD_FILES[kind](weights.read_bytes())) is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"weights=\S*bad\.pth.*; give a run folder, .* or a \.pth of torch") as caught:
+    with pytest.raises(
+        UserError, match=r"weights=\S*bad\.pth.*; give .*a run folder, .* or a \.pth of torch"
+    ) as caught:
         backbone_of(path)
-    assert "\n" not in str(caught.value)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert sentence.count(str(path)) == 1
+    # A word of a parser, such as the number 101 or EOFError, is no reason.
+    assert re.search(r"(because it|: it|: there) \w+|label", sentence), sentence
 
 
-def test_a_missing_reader_and_a_folder_without_a_checkpoint_are_user_errors(
+def test_a_name_that_is_none_of_the_choices_is_a_user_error_that_lists_them(tmp_path: Path) -> None:
+    for weights, words in (
+        ("norun", "there is no such file or folder"),
+        (str(tmp_path), r"the folder has no .*best\.ckpt"),
+    ):
+        with pytest.raises(
+            UserError, match=rf"weights={weights}: {words}; give imagenet, reader, None, a run folder, a"
+        ):
+            backbone_of(weights)
+
+
+def test_a_missing_reader_is_a_user_error_that_tells_how_to_restore_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"best\.ckpt does not exist\); give a run folder"):
-        backbone_of(tmp_path)
-    monkeypatch.setattr(weight_files, "READER", tmp_path / "reader.onnx")
-    with pytest.raises(UserError, match=r"weights=reader \(.*reader\.onnx does not exist\); reinstall jersey"):
+    for module in (weight_files, model_file):
+        monkeypatch.setattr(module, "READER", tmp_path / "jersey" / "inference" / "reader.onnx")
+    with pytest.raises(UserError, match=r"weights=reader: cannot read the model reader\.onnx .*; install jersey again"):
         backbone_of("reader")
+
+
+def test_an_onnx_file_of_another_project_is_named_once_and_its_other_formats_are_advised(tmp_path: Path) -> None:
+    model = helper.make_model(helper.make_graph([], "empty", [], []))
+    (tmp_path / "other.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"other\.onnx is not a model that jersey .*, or the \.pth or \.saf") as caught:
+        backbone_of(tmp_path / "other.onnx")
+    assert str(caught.value).count(str(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("content", payload.CHECKPOINTS.values(), ids=payload.CHECKPOINTS.keys())

@@ -22,6 +22,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.model_file import with_checksum
 from jersey.export.export_module import ExportModule, ExportSettings
+from jersey.export.float16_weights import write_float16_weights
 from jersey.export.onnx_file import write_onnx
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models import weight_files
@@ -97,6 +98,21 @@ def test_an_exported_file_is_unfolded_to_the_same_network(network: Network, expo
     kernel, copied = (each["backbone.layer1.0.conv2.weight"] for each in (own, other))
     torch.testing.assert_close(copied[2:], kernel[2:], atol=1e-5, rtol=1e-3)
     assert not copied[:2].any()  # batch normalization had removed them
+
+
+def test_logits_change_by_rounding_alone_from_a_network_to_its_file_and_back(tmp_path: Path) -> None:
+    """BUILD_NOTES.md names this test for its bounds; `pytest -s` prints the differences."""
+    torch.manual_seed(0)
+    network = resnet_classifier(labels=LABELS, weights=None, **SETTINGS)
+    for _ in range(3):
+        network.train()(IMAGES_BCHW)
+    exported = export(network.eval(), tmp_path / "model.onnx")
+    write_float16_weights(exported, tmp_path / "float16.onnx")
+    expected_BK = logits(network)
+    for file, bound in ((exported, 1e-5), (tmp_path / "float16.onnx", 5e-3)):
+        difference = ((logits(load(file)) - expected_BK).abs().max() / expected_BK.abs().max()).item()
+        print(f"{file.name}: {difference:.1e} of the largest logit")
+        assert difference < bound
 
 
 @pytest.mark.slow
@@ -189,9 +205,20 @@ def test_the_log_line_states_what_was_loaded(exported: Path, tmp_path: Path, cap
     assert line(caplog, exported, head=linear_head).endswith("; nothing of the head, which is of another kind")
     torch.save(models.resnet18(weights=None).state_dict(), foreign := tmp_path / "resnet18.pth")
     assert line(caplog, foreign).endswith(
-        "; nothing of the head; expected normalization unknown, probably imagenet, and here it is per_image"
+        "; nothing of the head; the file does not record its normalization, which is usually imagenet, and the config "
+        "has module.network.normalization=per_image"
     )
     assert line(caplog, foreign, normalization="imagenet").endswith("; nothing of the head")
+
+
+def test_the_size_of_the_training_crops_is_known_of_runs_and_files_of_jersey(
+    run: tuple[Path, dict[str, Any]], exported: Path, tmp_path: Path
+) -> None:
+    torch.save(models.resnet18(weights=None).state_dict(), foreign := tmp_path / "resnet18.pth")
+    sizes = [load(weights).pretrained_size_px for weights in (run[0], exported, foreign)]
+    assert sizes == [SIZE_PX, SIZE_PX, None]
+    with skip_weights():
+        assert load(exported).pretrained_size_px is None
 
 
 @pytest.mark.parametrize("kind", ["run", "file"])
@@ -257,5 +284,5 @@ def test_skipped_weights_are_not_read(tmp_path: Path) -> None:
     with skip_weights():
         network = load(tmp_path / "absent.ckpt")
     assert network.settings["architecture"] == "resnet18"
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="there is no such file"):
         load(tmp_path / "absent.ckpt")

@@ -30,7 +30,14 @@ def test_at_most_six_confusions_are_listed_the_worst_first() -> None:
 
 @pytest.mark.parametrize(
     ("correct", "crops", "words"),
-    [(5, 5, "100 % of 5"), (999, 1000, "99 % of 1000"), (0, 3, "0 % of 3"), (2, 3, "66 % of 3"), (0, 0, "no crops")],
+    [
+        (5, 5, "100.0 % of 5"),
+        (9999, 10000, "99.9 % of 10,000"),
+        (0, 3, "0.0 % of 3"),
+        (2, 3, "66.7 % of 3"),
+        (1, 5000, "0.1 % of 5,000"),
+        (0, 0, "no crops"),
+    ],
 )
 def test_only_classes_without_an_error_have_100_percent(correct: int, crops: int, words: str) -> None:
     assert recall_in_words(correct, crops) == words

@@ -5,9 +5,9 @@ import pytest
 from helpers.pictures import assert_nothing_touches_the_border, is_color
 from PIL import Image
 
-from jersey.evaluation.digit_errors import ErrorType, digit_confusions, errors_by_type
+from jersey.evaluation.digit_errors import Confusion, ErrorType, digit_confusions, errors_by_type
 from jersey.plots.canvas import DARK
-from jersey.plots.matrices import digit_errors
+from jersey.plots.matrices import CELL_PX, ROW_PX, digit_errors
 
 ALL_NAMES = [str(digit) for digit in range(10)] + [f"{number:02d}" for number in range(33)]
 
@@ -44,9 +44,9 @@ def test_a_single_error_among_many_has_a_bar_and_no_error_has_none() -> None:
 
 def test_a_confused_digit_changes_only_the_panel_of_its_place() -> None:
     """Compared with a correct prediction, only one of three panels has different cells."""
-    names = ["21", "71", "27", "2", "7"]
+    names = ["99", "79", "97", "2", "7"]
     correct = 5 * np.eye(5, dtype=int)
-    for predicted, panel in (("71", 0), ("27", 1)):
+    for predicted, panel in (("79", 0), ("97", 1)):
         one_error = correct.copy()
         one_error[0, names.index(predicted)] += 1
         one_more_correct = correct.copy()
@@ -55,15 +55,23 @@ def test_a_confused_digit_changes_only_the_panel_of_its_place() -> None:
             np.asarray(picture(counts_KK, names).convert("L")).astype(int)
             for counts_KK in (one_more_correct, one_error)
         )
-        lower = slice(round(0.55 * before.shape[0]), None)  # below the bars
+        lower = slice(-10 * CELL_PX, None)  # the last rows of the panels, below the bars
         columns = np.flatnonzero((before[lower] != after[lower]).any(axis=0))
         changed = {int(3 * column / before.shape[1]) for column in columns}
         assert changed == {panel}
 
 
-def test_every_type_of_error_has_a_line() -> None:
-    errors = {kind: [] for kind in ErrorType}
-    places = digit_confusions(np.zeros((1, 1), dtype=int), ["1"])
-    whole = digit_errors(errors, places, crops=0, title="val")
-    few = digit_errors({ErrorType.OTHER: []}, places, crops=0, title="val")
-    assert whole.height > few.height + 8 * 20
+def test_every_type_with_errors_has_a_line_and_no_other_has_one() -> None:
+    errors = {kind: [Confusion("1", "2", 3)] for kind in ErrorType}
+    whole, half = (digit_errors(shown, {}, crops=90, title="val") for shown in (errors, dict(list(errors.items())[:5])))
+    assert whole.height - half.height == 5 * ROW_PX
+    empty = {kind: [] for kind in ErrorType}
+    none = digit_errors(empty, {}, crops=90, title="val")
+    assert none.height < half.height - 4 * ROW_PX
+    assert_nothing_touches_the_border(none)
+
+
+def test_places_without_digits_have_no_panel() -> None:
+    """Without errors only the panels determine the width."""
+    widths = [picture(9 * np.eye(2, dtype=int), names).width for names in (["1", "2"], ["11", "12"], ["1", "12"])]
+    assert widths[0] < widths[1] < widths[2]

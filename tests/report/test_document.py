@@ -24,7 +24,7 @@ class Browser(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -57,7 +57,8 @@ def test_html_shows_every_text_as_it_is(page: list[Block], tmp_path: Path) -> No
 
 
 def test_html_embeds_its_figures_and_links_no_other_file(page: list[Block], tmp_path: Path) -> None:
-    (source,) = Browser(as_html("page", page, tmp_path)).sources
+    anchor, source = Browser(as_html("page", page, tmp_path)).sources
+    assert anchor.startswith("#")
     kind, _, encoded = source.partition(",")
     assert kind == "data:image/png;base64"
     assert base64.b64decode(encoded) == (tmp_path / "a.png").read_bytes()

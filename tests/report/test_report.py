@@ -17,7 +17,7 @@ from jersey.export.parity import ParityResult
 from jersey.export.pipeline import ExportResult
 from jersey.export.variants import Variant
 from jersey.inference.onnx_model import Threshold
-from jersey.report.document import as_html, as_markdown
+from jersey.report.document import Text, as_html, as_markdown
 from jersey.report.report import ReportContent, report_page
 
 LABELS = Labels(("0", "00", "01", "7"))
@@ -47,9 +47,11 @@ def content(tmp_path: Path) -> ReportContent:
     test = evaluation([(0, 0)] * 4 + [(0, 1)] * 2 + [(1, 1)] * 3 + [(2, 2)])
     return ReportContent(
         folder=tmp_path,
-        summary={"seed": "0"},
+        best_epoch=3,
+        epochs=7,
+        reproduction=[Text("python launch.py")],
         config_diff="",
-        val=test.metrics,
+        val=test,
         test=test,
         labels=LABELS,
         balance=class_balance(
@@ -68,25 +70,39 @@ def test_the_page_states_metrics_errors_and_calibration(content: ReportContent) 
     text = page(content)
     lead = "**Test accuracy 80.0 % (8 / 10), 95 % interval 49.0 % to 94.3 %**"
     assert text.splitlines()[2] == lead
-    headings = ["Run", "Config changes", "Metrics", "Errors", "Calibration and abstention", "Exported model"]
+    headings = ["Metrics", "Errors", "Calibration and abstention", "Data", "Exported model"]
+    headings += ["Config changes", "Reproduce"]
     assert [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")] == headings
     assert "3 of 4 in val, 3 in test" in text
+    assert "epoch 3 of 7" in text
+    assert "classes" not in text.replace("Macro metrics", ""), "a count is no metric"
     assert "| 0 against 00 | 2 | 0 predicted as 00 (2x) |" in text
     # The sampler balances the three labels, and the loss weight of one is 2; the lowest recall comes first.
     table = text[text.index("lowest test recall (3 of 3)") :].splitlines()[4:8]
-    assert table[0] == '| "0" | 6 | 4 (67 %) | 6 | 33.33 % | 1.000 | 25.00 % | 0.00 |'
-    assert table[1] == '| "00" | 3 | 3 (100 %) | 3 | 33.33 % | 2.000 | 50.00 % | -0.50 |'
-    assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100 %)"], [""]]
+    assert table[0] == '| "0" | 6 | 4 (66.7 %) | 6 | 33.3 % | 1.000 | 25.0 % | 0.00 |'
+    assert table[1] == '| "00" | 3 | 3 (100.0 %) | 3 | 33.3 % | 2.000 | 50.0 % | -0.50 |'
+    assert [row.split(" | ")[:3] for row in table[2:]] == [['| "01"', "1", "1 (100.0 %)"], [""]]
     assert "0 (most frequent) has 6 times the crops and 1 times the loss of 01 (rarest)" in text
     assert "divided by 1.500" in text
     before = "0.0800 (95 % interval 0.0050 to 0.0200; 0.0040 under perfect calibration) before scaling, and 0.0100"
     assert before in text
     assert "| ece |" not in text, "the calibration error is stated once"
-    assert "| 95 % | 0.6000 | 90.0 % | 80.0 % | 96.00 % |" in text
-    assert "| 99 % | not reached | - | - | - |" in text
+    assert "| 95.0 % | 0.6000 | 90.0 % | 80.0 % | 96.0 % |" in text
+    assert "| 99.0 % | not reached | - | - | - |" in text
     assert "| 3 | 4 | 50.0 % (15.0 % to 85.0 %) |" in text
     assert "int8" not in text
     assert "this is the registered experiment" in text
+
+
+def test_warnings_and_findings_are_on_the_page_and_columns_with_one_value_are_not(content: ReportContent) -> None:
+    plain = class_balance(
+        COUNTS, BalancedSampler([0] * 6 + [1] * 3 + [2], power=0.5, seed=0), torch.ones(4), torch.zeros(4)
+    )
+    text = page(replace(content, balance=plain, warnings=["the disk is slow"], findings=["leak: a.jpg"] * 12))
+    assert "## Warnings\n\nthe disk is slow" in text
+    assert text.count("leak: a.jpg") == 10
+    assert "2 more findings are in audit.txt" in text
+    assert "| label | test crops | correct | train crops | sampled |" in text
 
 
 def test_a_test_split_without_errors_is_stated(content: ReportContent) -> None:
@@ -116,5 +132,5 @@ def test_ties_and_variants_are_listed_with_measurements_and_reasons(content: Rep
     ]
     text = page(replace(content, exported=replace(content.exported, parity=parity, variants=variants)))
     assert "val/00/a\\_b.jpg" in text
-    assert "| model.int8.onnx | 90.00 % | 70.00 % | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
-    assert "| model.fp16.onnx | 100.00 % | 70.00 % | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text
+    assert "| model.int8.onnx | 90.0 % | 70.0 % | 3.000 (2.500 to 3.250) | 11.6 MB | written |" in text
+    assert "| model.fp16.onnx | 100.0 % | 70.0 % | 0.500 (0.400 to 0.600) | 22.0 MB | it is slower |" in text

@@ -120,7 +120,7 @@ def measure(folder: Path, changes: Sequence[str], *, runs: int, seed: int) -> li
     """Returns for each run the kinds of kills that hit it before its end, and the results that differ."""
     workdir = Path(tempfile.mkdtemp(prefix="jersey-kills-"))  # kept, because Aim hangs when its repository is deleted
     name, _ = load(folder)
-    _finish((folder, changes, workdir, "whole"))
+    finish((folder, changes, workdir, "whole"))
     summary = json.loads((workdir / SUMMARY).read_text(encoding="utf-8"))
     rng, rows = random.Random(seed), []
     for number in tqdm(range(runs), desc="kills", unit="run"):
@@ -130,19 +130,26 @@ def measure(folder: Path, changes: Sequence[str], *, runs: int, seed: int) -> li
             # The first kills are early ones, so that every later kill finds work left.
             if killed(arguments, kind, rng, summary, turn / len(KINDS)):
                 hits.append(kind)
-        _finish(arguments)
+        finish(arguments)
         run = workdir / name / f"killed-{number}"
         rows.append((hits, differences(run, workdir / name / "whole")))
         shutil.rmtree(run)
     return rows
 
 
-def _finish(arguments: tuple[Any, ...]) -> None:
-    process = _processes.Process(target=start, args=(*arguments, "", 0))
+def finish(arguments: tuple[Any, ...]) -> None:
+    """Runs to the end in a new process; the arguments are those of `start` without a kill."""
+    code = exit_code((*arguments, "", 0))
+    if code:
+        raise RuntimeError(f"{arguments[-1]} ended with {code}, see {arguments[2] / 'log.txt'}")
+
+
+def exit_code(arguments: tuple[Any, ...]) -> int | None:
+    """Calls `start` in a new process, and returns its exit code."""
+    process = _processes.Process(target=start, args=arguments)
     process.start()
     process.join()
-    if process.exitcode:
-        raise RuntimeError(f"{arguments[-1]} ended with {process.exitcode}, see {arguments[2] / 'log.txt'}")
+    return process.exitcode
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Kills of a small real run change nothing, and planted differences are found."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def test_kills_of_all_kinds_change_nothing(folder: Path, monkeypatch: pytest.Mon
     assert len(met) >= len(KINDS) - 1  # a kill at any moment may come too late
     assert different == []
     assert found == [["class_sampling.csv", "checkpoints/last.ckpt: state_dict"]]
+
+
+@pytest.mark.gpu
+def test_kill_on_a_gpu_changes_nothing_in_a_deterministic_run(folder: Path, tmp_path: Path) -> None:
+    changes = ["trainer.accelerator=gpu", "trainer.deterministic=True", "profile=False"]
+    arguments = (folder, changes, tmp_path)
+    crash_resume.finish((*arguments, "whole"))
+    assert crash_resume.exit_code((*arguments, "killed", "while a checkpoint is written", 2)) == -signal.SIGKILL
+    crash_resume.finish((*arguments, "killed"))
+    assert differences(tmp_path / "resnet18_small" / "killed", tmp_path / "resnet18_small" / "whole") == []
 
 
 def test_equality_is_bit_for_bit() -> None:

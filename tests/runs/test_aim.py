@@ -38,9 +38,9 @@ def test_metrics_have_the_context_of_their_subset_and_the_hash_file_continues_th
     run = the_run(workdir)
     assert curve(run, "loss", subset="train") == [(9, 1.0, 0), (19, 0.0, 1)]
     assert curve(run, "recall/07", subset="val") == [(9, 0.0, 0), (19, 0.5, 1)]
-    assert curve(run, "acc_top1", subset="test") == [(20, 0.75, 2)]
+    assert run["test"] == {"acc_top1": 0.75}, "a score, not a curve of one point"
     assert curve(run, "lr") == [(9, 0.5, 0), (19, 0.5, 1)]
-    assert {name for name, _, _ in run.iter_metrics_info()} == {"loss", "recall/07", "acc_top1", "lr"}
+    assert {name for name, _, _ in run.iter_metrics_info()} == {"loss", "recall/07", "lr"}
 
 
 def test_run_has_its_name_and_tags_for_experiment_machine_and_every_commit(
@@ -91,7 +91,7 @@ def test_metadata_can_be_queried_by_path_and_no_environment_variable_is_stored(
     [
         (
             {"a.b": 1, "a.c.d": True, "e": (0.9, 0.99), "a.f": float},
-            {"a": {"b": 1, "c": {"d": True}, "f": "<class 'float'>"}, "e": "(0.9, 0.99)"},
+            {"a": {"b": 1, "c": {"d": True}, "f": "<class 'float'>"}, "e": [0.9, 0.99]},
         ),
         (
             {"a.b.c": 1, "a": "<make>", "a.b.d": "<zeros>"},
@@ -115,6 +115,25 @@ def test_images_are_lossless_and_one_of_the_whole_run_has_no_subset(workdir: Pat
         assert [(step, epoch) for step, _, epoch in images] == [(0, 0), (10, 1)]
         for (_, image, _), pixels_HW3 in zip(images, pixels, strict=True):
             assert np.array_equal(np.asarray(image.to_pil_image()), pixels_HW3)
+
+
+def test_description_texts_and_distributions_are_stored(workdir: Path) -> None:
+    tracker = tracker_in(workdir, description="A first run.\n\nConfig changes: none")
+    counts_B = np.arange(64)
+    for epoch in (0, 1):
+        where = {"low": -1.0, "high": 3.0, "step": 10 * epoch, "epoch": epoch}
+        tracker.log_distribution("weights/head", counts_B + epoch, subset=None, **where)
+    tracker.log_text("command", "python launch.py --exp=quickstart")
+    tracker.finalize("success")
+    run = the_run(workdir)
+    assert run.description == "A first run.\n\nConfig changes: none"
+    stored = points(run.get_distribution_sequence("weights/head", Context({})))
+    assert [(step, epoch) for step, _, epoch in stored] == [(0, 0), (10, 1)]
+    for (_, distribution, epoch), low_high in zip(stored, [(-1.0, 3.0)] * 2, strict=True):
+        assert distribution.weights.tolist() == (counts_B + epoch).tolist()
+        assert tuple(distribution.range) == low_high
+    ((_, text, _),) = points(run.get_text_sequence("command", Context({})))
+    assert text.data == "python launch.py --exp=quickstart"
 
 
 def test_unknown_hash_starts_a_new_run(workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -186,7 +205,7 @@ def test_lightning_fit_resume_and_test_are_one_run_with_continuous_steps(workdir
     trainer.test(Countdown(), loader, verbose=False)
     run = the_run(workdir)
     assert curve(run, "loss", subset="train") == [(1, 0.0, 0), (3, 1.0, 1), (5, 2.0, 2)]
-    assert curve(run, "loss", subset="test") == [(6, 0.5, 3)]
+    assert run["test", "loss"] == 0.5
 
 
 def test_a_closed_tracker_leaves_nothing_in_the_process(workdir: Path) -> None:

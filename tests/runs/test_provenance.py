@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.repository import REPOSITORY
 
-from jersey.runs.provenance import record_start
+from jersey.runs.provenance import MAX_DIFF_BYTES, record_start
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -44,7 +44,7 @@ def start(checkout: Path, run_dir: Path, *words: str, path: Path | None = None, 
     run_dir.mkdir(exist_ok=True)
     program = "import sys; sys.dont_write_bytecode = True; from pathlib import Path; "
     program += f"{before}\n"
-    program += f"from jersey.runs.provenance import record_start; print(record_start(Path({str(run_dir)!r})))"
+    program += f"from jersey.runs.provenance import record_start; print(record_start(Path({str(run_dir)!r})).commit)"
     command = [sys.executable, "-P", "-c", program, *words]
     environment = {"PYTHONPATH": f"{checkout}:{path or ''}", "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
     stdout = subprocess.run(command, cwd=run_dir, env=environment, capture_output=True, text=True, check=True).stdout
@@ -92,6 +92,42 @@ def test_outside_a_checkout_the_commit_is_unknown(checkout: Path, tmp_path: Path
     (checkout / ".git").rename(tmp_path / "no_git")
     (only,) = start(checkout, tmp_path / "run")
     assert only["commit"] == "unknown"
+    assert only["jersey_version"] == metadata.version("jersey")
+
+
+def test_changes_are_kept_and_can_be_applied_to_the_commit(checkout: Path, tmp_path: Path) -> None:
+    changed, new = checkout / "jersey" / "core" / "atomic.py", checkout / "jersey" / "core" / "ñew file.py"
+    changed.write_text(changed.read_text() + "# changed\n")
+    new.write_bytes(b"x = 1\n\xff\0")
+    (checkout / "large.bin").write_bytes(bytes(MAX_DIFF_BYTES + 1))
+    (only,) = start(checkout, tmp_path / "run")
+    assert only["diffs"] == ["uncommitted.diff"]
+    diff = tmp_path / "run" / "uncommitted.diff"
+    assert "1,048,577 bytes: large.bin" in diff.read_text()
+    expected = changed.read_bytes(), new.read_bytes()
+    git(checkout, "stash", "--include-untracked")
+    git(checkout, "apply", str(diff))
+    assert (changed.read_bytes(), new.read_bytes()) == expected
+    changed.write_text(changed.read_text() + "# changed again\n")
+    assert start(checkout, tmp_path / "run")[-1]["diffs"] == ["uncommitted_2.diff"]
+
+
+def test_an_installation_inside_another_repository_is_told_apart(checkout: Path, tmp_path: Path) -> None:
+    """The package lies untracked below the user's repository, where the command also runs."""
+    user = tmp_path / "user"
+    user.mkdir()
+    (user / "mine.py").write_text("")
+    (user / ".gitignore").write_text("packages\nrun\n")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "mine")):
+        git(user, *words)
+    (checkout / ".git").rename(tmp_path / "no_git")
+    installed = checkout.rename(user / "packages")
+    (only,) = start(installed, user / "run")
+    assert only["commit"] == "unknown"
+    assert only["user_commit"] == git(user, "rev-parse", "HEAD").strip()
+    assert only["diffs"] == []
+    (user / "mine.py").write_text("changed = 1\n")
+    assert start(installed, user / "run")[-1]["diffs"] == ["uncommitted_user_2.diff"]
 
 
 def test_installed_packages_are_recorded_and_a_change_causes_a_warning(

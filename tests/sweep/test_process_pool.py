@@ -33,10 +33,21 @@ def test_exit_codes_are_yielded_in_the_order_of_the_ends(tmp_path: Path) -> None
     waits = python("import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\nsys.exit(4)", flag)
     makes = python("import sys; open(sys.argv[1], 'w').close(); sys.exit(5)", flag)
     handlers = [signal.getsignal(each) for each in STOPPING]
-    events = list(run_children([waits, makes], at_once=2, environment={}))
+    events = list(run_children([waits, makes], environments=[{}] * 2))
     assert events[:2] == [(0, None), (1, None)]
     assert sorted(events[2:]) == [(0, 4), (1, 5)]
     assert [signal.getsignal(each) for each in STOPPING] == handlers
+
+
+def test_each_concurrent_child_has_an_environment_of_its_own(tmp_path: Path) -> None:
+    """The second child ends first, so the third gets its environment."""
+    code = """import os, sys, time
+open(sys.argv[1], "w").write(os.environ["PLACE"])
+while sys.argv[2] and not os.path.exists(sys.argv[2]): time.sleep(0.01)"""
+    files = [str(tmp_path / name) for name in "abc"]
+    children = [python(code, file, wait) for file, wait in zip(files, (files[2], "", ""), strict=True)]
+    list(run_children(children, environments=[{"PLACE": "0"}, {"PLACE": "1"}]))
+    assert [Path(file).read_text() for file in files] == ["0", "1", "1"]
 
 
 def test_a_child_that_ignores_the_signal_is_killed_after_the_grace_time(
@@ -47,7 +58,7 @@ def test_a_child_that_ignores_the_signal_is_killed_after_the_grace_time(
     children = [python(code, str(pid)) for code, pid in zip((IGNORES_SIGTERM, SLEEPS, SLEEPS), pids, strict=True)]
 
     def stop_at_the_third() -> None:
-        for index, _ in run_children(children, at_once=3, environment={}):
+        for index, _ in run_children(children, environments=[{}] * 3):
             if index == 2:
                 while not all(pid.exists() and pid.read_text() for pid in pids[:2]):
                     time.sleep(0.01)
@@ -65,7 +76,7 @@ def test_children_end_if_the_caller_fails(tmp_path: Path) -> None:
     both = [python(code, str(pid_file)) for code in (SLEEPS, waits)]
 
     def read_and_fail() -> None:
-        with closing(run_children(both, at_once=2, environment={})) as events:
+        with closing(run_children(both, environments=[{}] * 2)) as events:
             raise LookupError(next(event for event in events if event[1] is not None))
 
     with pytest.raises(LookupError, match=r"\(1, 0\)"):
@@ -77,6 +88,6 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         hangs_up = python("import os, signal; os.kill(os.getppid(), signal.SIGHUP)")
-        assert list(run_children([hangs_up], at_once=1, environment={})) == [(0, None), (0, 0)]
+        assert list(run_children([hangs_up], environments=[{}])) == [(0, None), (0, 0)]
     finally:
         signal.signal(signal.SIGHUP, before)

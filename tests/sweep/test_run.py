@@ -24,6 +24,11 @@ def parent(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "exp"
 
 
+@pytest.fixture(autouse=True)
+def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # otherwise torch is imported to count them
+
+
 def diary(parent: Path, what: str) -> list[str]:
     """Returns the names in the lines of the diary that begin with `what`, in the order of time."""
     file = parent / "diary.txt"
@@ -113,6 +118,26 @@ def test_output_goes_to_the_terminal_with_one_job_and_to_files_with_several(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     run_sweep(runs_of(parent, ["b"], [2, 3]), jobs=2)
     assert (parent / "task=b,seed=3" / "console.log").read_text() == "task=b,seed=3 has 7 threads\n"
+
+
+@pytest.mark.parametrize(
+    ("visible", "jobs", "expected"),
+    [
+        ("3, GPU-a1", 2, {"3", "GPU-a1"}),
+        ("3,GPU-a1,5", 2, {"3", "GPU-a1"}),
+        ("3", 2, {"3"}),
+        ("", 2, {""}),
+        ("3,4", 1, {"3,4"}),
+    ],
+)
+def test_concurrent_runs_take_the_gpus_in_turn(
+    parent: Path, monkeypatch: pytest.MonkeyPatch, visible: str, jobs: int, expected: set[str]
+) -> None:
+    """The runs only write which GPUs they may use, so none is needed; two that are concurrent wait for each other."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    runs = runs_of(parent, ["meet" if jobs > 1 else "a"], [1, 2])
+    assert run_sweep(runs, jobs=jobs) == 0
+    assert {(run.folder / "gpus").read_text() for run in runs} == expected
 
 
 def test_progress_counts_all_runs_and_a_crash_at_exit_keeps_the_result(

@@ -27,6 +27,9 @@ def test_crops_are_generated_and_summarized(tmp_path: Path) -> None:
     last = done.stdout.splitlines()[-1]
     assert str(out) in last
     assert "8 train, 4 val and 4 test" in last
+    assert " contains " in last
+    done = command(str(out), "--numbers=0,00,8-9", "--train=8", "--val=4", "--test=4", "--size_px=32", "--seed=3")
+    assert done.stdout.splitlines() == [last.replace(" contains ", " already contains ")]
 
 
 def test_tracklets_and_illegible_crops(tmp_path: Path) -> None:
@@ -55,7 +58,17 @@ def test_varied_crops_in_own_fonts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", ["--numbers=a", "--numbers=9-12", "--numbers=", "--train=2", "--seed=x", "--style=wide", "--fonts=none"]
+    "flag",
+    [
+        "--numbers=a",
+        "--numbers=9-12",
+        "--numbers=",
+        "--train=2",
+        "--seed=x",
+        "--style=wide",
+        "--fonts=none",
+        "--fonts=",
+    ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, flag: str) -> None:
     done = command(str(tmp_path / "crops"), "--numbers=1,2,3", "--val=3", "--test=3", "--train=3", flag)

@@ -71,6 +71,13 @@ def test_ttf_woff_and_woff2_print_equal_digits(tmp_path: Path) -> None:
     assert len(glyphs) == 1
 
 
+@pytest.mark.parametrize("face", ["cmmi10", "cmti10", "DejaVuSerif-Italic", "STIXGeneralItalic", "DejaVuSansMono"])
+def test_faces_that_jersey_does_not_use_have_digits_too(tmp_path: Path, face: str) -> None:
+    """The digits of cmmi10 have descenders, and those of the others are slanted."""
+    write_font(tmp_path / "a.ttf", "A", face=face)
+    assert names(load_typefaces(tmp_path)[0]) == {"a"}
+
+
 def test_light_faces_are_made_bolder(tmp_path: Path) -> None:
     for face in ("DejaVuSans-Bold", "DejaVuSans"):
         write_font(tmp_path / f"{face}.ttf", face, face=face)
@@ -94,7 +101,7 @@ def test_a_font_without_letters_prints_numbers(tmp_path: Path, render: Callable)
 def test_val_and_test_share_typefaces_that_train_lacks(tmp_path: Path, style: Style, has_folder: bool) -> None:
     for family in FAMILIES if has_folder else ():
         write_font(tmp_path / f"{family}.ttf", family)
-    fonts = str(tmp_path) if has_folder else ""
+    fonts = str(tmp_path) if has_folder else None
     train, val, test = (typefaces_of(split, style, fonts) for split in ("train", "val", "test"))
     assert val == test
     assert not set(train) & set(val)
@@ -122,6 +129,10 @@ def lacks_all_digits(folder: Path) -> None:
     write_font(folder / "bad.ttf", "Letters", text="ABC")
 
 
+def is_a_symbol_font(folder: Path) -> None:
+    write_font(folder / "bad.ttf", "Symbols", face="cmsy10")
+
+
 def is_text(folder: Path) -> None:
     folder.mkdir()
     (folder / "bad.ttf").write_text("no font", encoding="utf-8")
@@ -142,13 +153,14 @@ def is_a_file(folder: Path) -> None:
     [
         (lacks_a_digit, "bad.ttf lacks digits; remove it"),
         (lacks_all_digits, "bad.ttf lacks digits; remove it"),
+        (is_a_symbol_font, "bad.ttf has symbols in the places of its digits; remove it"),
         (is_text, "bad.ttf cannot be read as a font"),
         (is_cut_off, "bad.woff2 cannot be read as a font"),
         (Path.mkdir, "fonts is not a folder with font files; put .otf"),
         (is_a_file, "fonts is not a folder with font files; put .otf"),
         (lambda folder: None, "fonts is not a folder with font files; put .otf"),
     ],
-    ids=["digit", "digits", "text", "cut", "empty", "file", "missing"],
+    ids=["digit", "digits", "symbols", "text", "cut", "empty", "file", "missing"],
 )
 def test_bad_fonts_are_one_sentence_and_leave_no_files(tmp_path: Path, make: Callable, words: str) -> None:
     fonts = tmp_path / "fonts"

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"illegible": 0.5}, r"illegible=0\.0, now it is 0\.5"),
         ({"frames": 2}, "frames=1, now it is 2"),
         ({"style": "varied"}, "style=back, now it is varied"),
-        ({"fonts": "league"}, "fonts=, now it is league"),
+        ({"fonts": "league"}, "fonts=None, now it is league"),
     ],
 )
 def test_changed_settings_are_an_error(generated: Path, change: dict, message: str) -> None:
@@ -105,7 +106,7 @@ def test_an_old_manifest_means_plain_crops_in_the_style_back_but_an_old_generato
     generated: Path, tmp_path: Path
 ) -> None:
     manifest = json.loads((generated / MANIFEST).read_text(encoding="utf-8"))
-    newer = ("illegible", "frames", "style", "fonts")
+    newer = ("illegible", "frames", "style", "fonts", "fonts_sha256")
     old = {name: value for name, value in manifest.items() if name not in newer}
     assert len(old) == len(manifest) - len(newer)
     (tmp_path / MANIFEST).write_text(json.dumps(old), encoding="utf-8")
@@ -120,6 +121,34 @@ def test_an_old_manifest_means_plain_crops_in_the_style_back_but_an_old_generato
     (tmp_path / MANIFEST).write_text(json.dumps(manifest | {"generator_version": 0}), encoding="utf-8")
     with pytest.raises(UserError, match="generator_version=0"):
         generate(tmp_path, **SMALL)
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "replaced", "renamed"])
+def test_other_font_files_in_the_same_folder_are_an_error(tmp_path: Path, change: str) -> None:
+    fonts, root = tmp_path / "fonts", tmp_path / "set"
+    for name in ("one", "two"):
+        write_font(fonts / f"{name}.ttf", name)
+    assert generate(root, **SMALL, fonts=str(fonts))
+    (fonts / "license.txt").write_text("free", encoding="utf-8")
+    assert not generate(root, **SMALL, fonts=str(fonts))
+    if change == "added":
+        write_font(fonts / "three.ttf", "three")
+    elif change == "renamed":
+        (fonts / "two.ttf").rename(fonts / "other.ttf")
+    else:
+        (fonts / "two.ttf").unlink()
+    if change == "replaced":
+        write_font(fonts / "two.ttf", "two", face="DejaVuSans")
+    with pytest.raises(UserError, match=rf"set was generated with other font files than those now in {fonts}; delete"):
+        generate(root, **SMALL, fonts=str(fonts))
+    shutil.rmtree(root)
+    assert generate(root, **SMALL, fonts=str(fonts))
+
+
+def test_an_empty_name_of_the_fonts_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="fonts is empty; name a folder"):
+        generate(tmp_path / "set", **SMALL, fonts="")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("is_file", [True, False])
@@ -139,8 +168,9 @@ def test_the_manifest_has_style_and_fonts_and_finished_crops_need_no_fonts_again
     generate(root, **settings)
     manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     assert (manifest["style"], manifest["fonts"]) == ("varied", str(fonts))
-    assert Settings.load(root) == Settings(**settings)
-    shutil.rmtree(fonts)
-    generate(root, **settings)
+    assert replace(Settings.load(root), fonts_sha256="") == Settings(**settings)
+    moved = fonts.rename(tmp_path / "moved")
+    assert not generate(root, **settings)
+    assert not generate(root, **settings | {"fonts": str(moved)})
     with pytest.raises(UserError, match="style=varied, now it is back"):
         generate(root, **(settings | {"style": "back"}))

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from helpers.shared_fits import EPOCHS, PLAIN, fit, fit_all, opened, plain_netwo
 
 from jersey import config as configs
 from jersey.core import distributed
+from jersey.evaluation.calibration import fit_temperature
 from jersey.evaluation.metrics import Collector
 from jersey.experiment import load_best_weights
 from jersey.inference.onnx_model import OnnxModel
@@ -224,12 +226,16 @@ def test_one_process_reproduces_the_scores_of_torchrun(finished: RunFolder, root
     best = load_best_weights(module, finished.best_checkpoint)
     *_, row = rows_of(finished.path)
     test = {name[5:]: score for name, score in row.items() if name[:5] == "test/"}
+    temperature = 1.0
     for split, scores in (("val", best["val"]), ("test", test)):
         collector = Collector()
         for batch in getattr(data, f"{split}_dataloader")():
             with torch.inference_mode():
                 collector.add(module.network.eval()(batch["images"]), batch)
-        expected = collector.evaluation().metrics
+        evaluation = collector.evaluation()
+        if split == "val":
+            temperature = fit_temperature(evaluation.logits_NK.numpy(), evaluation.labels_N.numpy())
+        expected = replace(evaluation, temperature=temperature).metrics
         assert {name: float(score) for name, score in scores.items()} == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 

@@ -80,7 +80,13 @@ def test_outputs_of_a_run_cover_numbers_and_report_illegible_crops(
         assert evaluation.illegible_logits_UK.shape == (illegible, 3)
         assert 0 <= evaluation.metrics["auroc_legible"] <= 1
         predictions = table(tmp_path / f"predictions_{subset}.csv")
-        assert [row["label"] for row in predictions] == [number for number in NUMBERS for _ in range(each)]
+        assert [row["label"] for row in predictions if row["loss"]] == [
+            number for number in NUMBERS for _ in range(each)
+        ]
+        without_label = [row for row in predictions if not row["loss"]]
+        assert [row["label"] for row in without_label] == ["illegible"] * illegible
+        confidences = [float(row["confidence"]) for row in without_label]
+        assert confidences == pytest.approx(evaluation.illegible_confidence_U.tolist())
         errors = int((evaluation.logits_NK.argmax(dim=1) != evaluation.labels_N).sum())
         assert len(table(tmp_path / f"errors_{subset}.csv")) == errors
     assert len(table(tmp_path / "confusion_matrix_test.csv")) == 3

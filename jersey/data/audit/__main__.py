@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from jersey.core.atomic import write_text
+from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.data.audit import audit_folder
+from jersey.data.audit.copies import MAX_DIFFERENCE, CopyRule
 from jersey.data.audit.page import review_page
 
 
@@ -42,7 +44,7 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument(
         "--reader",
         nargs="?",
-        type=Path,
+        type=path_argument,
         const=True,
         metavar="FILE",
         help="also list labels that a reader contradicts, labeled images that it finds illegible, and similar images "
@@ -50,8 +52,20 @@ def parse_flags() -> argparse.Namespace:
         "(default: the reader of the package)",
     )
     parser.add_argument(
+        "--max_difference",
+        type=float,
+        default=MAX_DIFFERENCE,
+        help="how much copies of an image may differ, as a fraction of its contrast; smaller is stricter, such as 0.2 "
+        "for scans of plain digits (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no_mirror",
+        action="store_true",
+        help="do not look for mirrored copies, such as in a set of scans where 2 resembles a mirrored 5",
+    )
+    parser.add_argument(
         "--html",
-        type=Path,
+        type=path_argument,
         metavar="OUT",
         help="write a page with the pictures of what the reader finds, such as --html=review.html",
     )
@@ -64,6 +78,8 @@ def check_flags(flags: argparse.Namespace) -> None:
         raise UserError("--html shows what a reader finds; add --reader")
     if flags.reader is not None and flags.fast:
         raise UserError("--fast decodes headers only, and --reader needs the pixels; leave one of them out")
+    if flags.fast and (flags.no_mirror or flags.max_difference != MAX_DIFFERENCE):
+        raise UserError("--fast finds identical files only; leave out --max_difference and --no_mirror")
     if flags.html is not None and (flags.html.is_dir() or not os.access(flags.html.absolute().parent, os.W_OK)):
         raise UserError(f"cannot write {flags.html}; --html names a file in a folder that exists and can be written")
 
@@ -72,8 +88,9 @@ def main() -> int:
     """Audits the data set, prints the result and returns the exit code."""
     flags = parse_flags()
     check_flags(flags)
+    rule = CopyRule(max_difference=flags.max_difference, mirrored=not flags.no_mirror)
     if flags.reader is None:
-        audit = audit_folder(flags.root, fast=flags.fast)
+        audit = audit_folder(flags.root, fast=flags.fast, rule=rule)
     else:
         try:
             # Only this part of the audit needs onnxruntime.
@@ -82,7 +99,7 @@ def main() -> int:
         except ModuleNotFoundError as error:
             raise UserError(f"--reader needs {error.name}; install it with pip install {error.name}") from None
         reader = Predictor(None if flags.reader is True else flags.reader, top_k=1)
-        audit = audit_folder(flags.root)
+        audit = audit_folder(flags.root, rule=rule)
         found = review(audit, reader).findings(audit.findings)
         audit = dataclasses.replace(audit, findings=(*audit.findings, *found))
     if flags.html is not None:

@@ -6,17 +6,20 @@ and color thumbnails decide. The thresholds were measured on copies of synthetic
 30 to 95, half to double size) and on 50 million pairs of different crops, 10,000 of four numbers at 64 pixels.
 
 All pairs of hashes are compared, because an index that is exact at a distance of 12 bits would visit most of its
-buckets. Copies of copies belong to one group.
+buckets.
 
 Shapes: N files, M distinct ones, P pairs, R rows and C columns of a tile, S = 32 and T = 16 pixels, F = 8 frequencies.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
+
+from jersey.core.errors import UserError
 
 # Pairs are compared in tiles of 32,768, whose thumbnails fit into memory even if all hashes are near.
 TILE_ROWS = 8
@@ -36,7 +39,7 @@ MAX_DISTANCE = 12
 # RMS difference of the thumbnails over their contrast. For copies the median is 0.04 to 0.3 by kind of copy, and the
 # largest ratio 0.46, except for crops below 64 pixels. Of 6,500 pairs of different crops with near hashes none is below
 # 0.55, and 44 are below 0.7.
-_MAX_DIFFERENCE = 0.5
+MAX_DIFFERENCE = 0.5
 # RMS difference of the worst sixteenth over that of the whole. A copy differs a little everywhere: the median is 1.5,
 # and the largest ratio 2.4. For another number in the same scene the median is 3 and the largest ratio 4; one in ten of
 # those passes as a copy.
@@ -49,12 +52,38 @@ _DCT_FS = (np.cos(_PHASES_FS) / GRAY_PX * np.sqrt(2)).astype(np.float32)
 _MIRROR_F = np.where(np.arange(FREQUENCIES) % 2, -1, 1).astype(np.float32)  # mirroring negates every other cosine
 
 
-def copy_groups(digests_N32: NDArray[np.uint8], fingerprints_N: np.ndarray | None) -> tuple[Indices, set[int]]:
+@dataclass(frozen=True)
+class CopyRule:
+    """When two images count as copies.
+
+    Attributes:
+        max_difference: maximum RMS difference of the thumbnails over their contrast, above 0 and at most 1.
+        mirrored: whether a mirrored copy is one.
+
+    Raises:
+        UserError: `max_difference` is out of range.
+    """
+
+    max_difference: float = MAX_DIFFERENCE
+    mirrored: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_difference <= 1:
+            raise UserError(f"--max_difference={self.max_difference:g} must be above 0 and at most 1, such as 0.3")
+
+
+def copy_groups(
+    digests_N32: NDArray[np.uint8], fingerprints_N: np.ndarray | None, rule: CopyRule
+) -> tuple[Indices, set[int]]:
     """Groups files that show the same image.
+
+    Copies of copies belong to one group, but a mirrored pair joins at most two groups: two images that both resemble
+    the mirrored version of a third need not resemble each other.
 
     Args:
         digests_N32: SHA-256 of each file, uint8 [N,32]; identical files have equal ones.
         fingerprints_N: FINGERPRINT [N] of the files, by which other copies are found; None finds identical files only.
+        rule: when two images count as copies.
 
     Returns:
         Index of the group of each file [N], and the groups that contain a mirrored copy.
@@ -64,19 +93,34 @@ def copy_groups(digests_N32: NDArray[np.uint8], fingerprints_N: np.ndarray | Non
     if fingerprints_N is None:
         return inverse_N, set()
     prints_M, group_M = fingerprints_N[first_M], np.arange(len(first_M))
-    thumbs_MTTC, mirrored = prints_M["thumb_TTC"], [np.empty(0, np.intp)]
-    for flip, right_M in ((False, prints_M["hash"]), (True, prints_M["mirrored"])):
-        description = "comparing mirrored" if flip else "comparing images"
-        for i_P, j_P in near_pairs(prints_M["hash"], right_M, max_distance=MAX_DISTANCE, description=description):
-            if not (apart_P := group_M[i_P] != group_M[j_P]).any():
-                continue
-            i_P, j_P = i_P[apart_P], j_P[apart_P]
-            right_PTTC = thumbs_MTTC[j_P][:, :, ::-1] if flip else thumbs_MTTC[j_P]
-            same_P = is_same_image(thumbs_MTTC[i_P], right_PTTC)
-            join_groups(group_M, i_P[same_P], j_P[same_P])
-            if flip:
-                mirrored.append(i_P[same_P])
-    return group_M[inverse_N], set(group_M[np.concatenate(mirrored)].tolist())
+    for i_P, j_P in _same_pairs(prints_M, group_M, rule, flip=False):
+        join_groups(group_M, i_P, j_P)
+    if not rule.mirrored:
+        return group_M[inverse_N], set()
+    partner_of: dict[int, int] = {}
+    for i_P, j_P in _same_pairs(prints_M, group_M, rule, flip=True):
+        for pair in zip(group_M[i_P].tolist(), group_M[j_P].tolist(), strict=True):
+            if not partner_of.keys() & set(pair):
+                partner_of |= {pair[0]: pair[1], pair[1]: pair[0]}
+    joined_M = np.arange(len(group_M))
+    for group, partner in partner_of.items():
+        joined_M[max(group, partner)] = min(group, partner)
+    return joined_M[group_M][inverse_N], {min(pair) for pair in partner_of.items()}
+
+
+def _same_pairs(
+    prints_M: np.ndarray, group_M: Indices, rule: CopyRule, *, flip: bool
+) -> Iterator[tuple[Indices, Indices]]:
+    """Yields pairs of copies from different groups, while `group_M` changes; with `flip` the second is mirrored."""
+    thumbs_MTTC, right_M = prints_M["thumb_TTC"], prints_M["mirrored" if flip else "hash"]
+    description = "comparing mirrored" if flip else "comparing images"
+    for i_P, j_P in near_pairs(prints_M["hash"], right_M, max_distance=MAX_DISTANCE, description=description):
+        if not (apart_P := group_M[i_P] != group_M[j_P]).any():
+            continue
+        i_P, j_P = i_P[apart_P], j_P[apart_P]
+        right_PTTC = thumbs_MTTC[j_P][:, :, ::-1] if flip else thumbs_MTTC[j_P]
+        same_P = is_same_image(thumbs_MTTC[i_P], right_PTTC, rule.max_difference)
+        yield i_P[same_P], j_P[same_P]
 
 
 def join_groups(group_M: Indices, i_P: Indices, j_P: Indices) -> None:
@@ -130,7 +174,9 @@ def _bits(waves_FF: NDArray[np.floating]) -> int:
     return int.from_bytes(np.packbits(signs).tobytes())
 
 
-def is_same_image(first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def is_same_image(
+    first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8], max_difference: float = MAX_DIFFERENCE
+) -> NDArray[np.bool_]:
     """Returns for each pair of thumbnails [P,T,T,C] with near hashes whether they show the same image."""
     squares_PTT, contrast_P = _squares_and_contrast(first_PTTC, second_PTTC)
     difference_P = np.sqrt(squares_PTT.mean(axis=(1, 2)))
@@ -138,7 +184,7 @@ def is_same_image(first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8])
     cells_P44 = squares_PTT.reshape(-1, 4, quarter, 4, quarter).mean(axis=(2, 4))
     worst_P = np.sqrt(cells_P44.max(axis=(1, 2)))
     spread_out_P = worst_P <= np.maximum(_MAX_CONCENTRATION * difference_P, 2 * _NOISE)
-    return (difference_P <= _MAX_DIFFERENCE * contrast_P) & spread_out_P
+    return (difference_P <= max_difference * contrast_P) & spread_out_P
 
 
 def relative_difference(first_PTTC: NDArray[np.uint8], second_PTTC: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jersey.core.errors import escape_control, summarize
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, in_order
-from jersey.data.audit.copies import copy_groups
+from jersey.data.audit.copies import CopyRule, copy_groups
 
 # Images and labels that a sentence names, so that it fits on two lines of a terminal.
 _MAX_EXAMPLES = 4
@@ -105,7 +105,11 @@ def bad_images(rows: Iterable[AuditRow], reasons: Mapping[str, str]) -> list[Aud
 
 
 def copies(
-    rows: Iterable[AuditRow], index_of: Mapping[str, int], digests_N32: np.ndarray, fingerprints_N: np.ndarray | None
+    rows: Iterable[AuditRow],
+    index_of: Mapping[str, int],
+    digests_N32: np.ndarray,
+    fingerprints_N: np.ndarray | None,
+    rule: CopyRule,
 ) -> list[AuditFinding]:
     """Returns one finding for each image that several rows show.
 
@@ -114,8 +118,9 @@ def copies(
         index_of: index of each good image in both arrays, by its path.
         digests_N32: SHA-256 of each file, uint8 [N,32].
         fingerprints_N: FINGERPRINT [N] of the files, or None, as in `copy_groups`.
+        rule: when two images count as copies.
     """
-    group_N, mirrored = copy_groups(digests_N32, fingerprints_N)
+    group_N, mirrored = copy_groups(digests_N32, fingerprints_N, rule)
     groups: dict[int, list[AuditRow]] = defaultdict(list)
     for row in rows:
         if row.image in index_of:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from jersey.core.errors import escape_control
+from jersey.core.errors import escape_control, plural
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow
 from jersey.data.audit.survey import Audit
 from jersey.data.decode import decode
@@ -19,10 +19,10 @@ _PICTURE_PX = 128  # max side of an embedded picture, which keeps a card below 1
 _QUALITY = 85
 _STYLE = """
 h1 { overflow-wrap: anywhere; }
-.cards { display: flex; flex-wrap: wrap; gap: .8rem; } .card { border: 1px solid #999; padding: .5rem; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; } .card { border: 1px solid var(--line); padding: .5rem; }
 .card { max-width: 17rem; overflow-wrap: anywhere; } .crops { display: flex; gap: .5rem; } .card p { margin: .2rem 0; }
 .crops div { width: 8rem; } .crops img { width: 8rem; height: 8rem; object-fit: contain; background: #eee; }
-.path { color: #555; font-size: .8rem; } .number { font-size: 1.25rem; font-weight: 600; }
+.path { color: var(--muted); font-size: .8rem; } .number { font-size: 1.25rem; font-weight: 600; }
 """
 
 
@@ -31,7 +31,8 @@ def review_page(audit: Audit) -> str:
     title = f"Labels to review in {escape_control(str(audit.root))}"
     images = len({row.image for row in audit.rows})
     found = [finding for finding in audit.findings if finding.score is not None]
-    lead = f"{len(found):,} suspicious findings in {images:,} images. The most suspicious come first in each section."
+    count = f"{plural(len(found), 'suspicious finding')} in {plural(images, 'image')}"
+    lead = f"{count}. The most suspicious come first in each section."
     return html_page(title, "\n".join([f'<p class="lead">{escape(lead)}</p>', *_sections(audit)]), style=_STYLE)
 
 

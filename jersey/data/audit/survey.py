@@ -13,12 +13,12 @@ import numpy as np
 from jersey.core.errors import UserError, escape_control
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SPLITS, SplitName, in_order
 from jersey.core.tables import format_table
-from jersey.data.audit.copies import FINGERPRINT, fingerprint
+from jersey.data.audit.copies import FINGERPRINT, CopyRule, fingerprint
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow, bad_images, copies, label_findings
 from jersey.data.decode import decode_all
 from jersey.data.index import read_splits
 from jersey.data.problems import ConflictingLabels, Skipped
-from jersey.data.split import Split
+from jersey.data.split import Split, relative_name
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,13 @@ class Audit:
         return {split: dict(of_split) for split, of_split in counts.items()}, illegible
 
 
-def audit_folder(root: Path, *, fast: bool = False) -> Audit:
+def audit_folder(root: Path, *, fast: bool = False, rule: CopyRule | None = None) -> Audit:
     """Audits a data set, and continues after problems at which a run would stop.
 
     Args:
         root: folder that holds the splits.
         fast: whether only headers are decoded, which finds neither damaged pixels nor copies with other bytes.
+        rule: when two images count as copies; None for the default.
 
     Raises:
         UserError: the folder holds no split.
@@ -115,7 +116,8 @@ def audit_folder(root: Path, *, fast: bool = False) -> Audit:
     problems += bad_images(rows, {images[index]: error.reason for index, error in bad.items()})
     good = [index for index in range(len(images)) if index not in bad]
     good_images = [images[index] for index in good]
-    return _audit(root, rows, good_images, image_meta_N[good], None if fast else fingerprints_N[good], problems)
+    prints_N = None if fast else fingerprints_N[good]
+    return _audit(root, rows, good_images, image_meta_N[good], prints_N, problems, rule=rule)
 
 
 def fast_audit(
@@ -141,7 +143,7 @@ def fast_audit(
     skipped_rows, reasons = [], {}
     for name, of_split in skipped.items():
         for each in of_split:
-            row = AuditRow(name, each.label, _relative(root, each.problem.path))
+            row = AuditRow(name, each.label, relative_name(each.problem.path, root))
             skipped_rows.append(row)
             reasons[row.image] = each.problem.reason
     problems = bad_images(skipped_rows, reasons)
@@ -151,15 +153,10 @@ def fast_audit(
 
 def _rows(root: Path, splits: Mapping[str, Split]) -> tuple[AuditRow, ...]:
     return tuple(
-        AuditRow(split.name, label, _relative(root, path))
+        AuditRow(split.name, label, relative_name(path, root))
         for split in splits.values()
         for path, label in zip(split.paths, split.labels, strict=True)
     )
-
-
-def _relative(root: Path, path: Path) -> str:
-    """Returns a path relative to the root; synthetic train crops may lie outside it."""
-    return (path.relative_to(root) if path.is_relative_to(root) else Path(os.path.relpath(path, root))).as_posix()
 
 
 def _audit(
@@ -171,10 +168,12 @@ def _audit(
     problems: Sequence[AuditFinding],
     *,
     labels: Sequence[str] | None = None,
+    rule: CopyRule | None = None,
 ) -> Audit:
     """Completes an audit; the arrays have a row for each of `images`, and a fast audit has no `fingerprints_N`."""
     index_of = {image: index for index, image in enumerate(images)}
-    found = [*copies(rows, index_of, image_meta_N["digest"], fingerprints_N), *label_findings(rows, labels)]
+    copied = copies(rows, index_of, image_meta_N["digest"], fingerprints_N, rule or CopyRule())
+    found = [*copied, *label_findings(rows, labels)]
     read = {split: {row.image for row in rows if row.split == split} & index_of.keys() for split in SPLITS}
     sizes = {split: _sizes(image_meta_N[[index_of[image] for image in some]]) for split, some in read.items()}
     in_report_order = sorted([*problems, *found], key=lambda finding: list(KINDS).index(finding.kind))

@@ -121,13 +121,17 @@ class Page(HTMLParser):
 def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> None:
     assert run.folder.stage == "finished"
     page = Page((run.folder.path / "report.html").read_text(encoding="utf-8"))
-    harmless = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td"}
-    assert {tag for tag, _ in page.tags} <= harmless | {"pre", "figure", "img", "figcaption"}
+    harmless = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td", "pre"}
+    harmless |= {"nav", "ul", "li", "a", "div", "figure", "img", "figcaption", "label", "input"}
+    assert {tag for tag, _ in page.tags} <= harmless
     (viewport,) = (found for tag, found in page.tags if tag == "meta" and found[0][0] == "name")
     assert viewport[0] == ("name", "viewport")
     attributes = {name for _, found in page.tags if found is not viewport for name, _ in found}
-    assert attributes <= {"lang", "charset", "class", "src", "alt"}
-    sources = [value or "" for _, found in page.tags for name, value in found if name == "src"]
+    assert attributes <= {"lang", "charset", "class", "id", "href", "src", "alt", "type"}
+    values = [(name, value or "") for _, found in page.tags for name, value in found]
+    assert all(value.startswith("#") for name, value in values if name == "href")
+    assert {value for name, value in values if name == "type"} <= {"checkbox"}
+    sources = [value for name, value in values if name == "src"]
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert any(label in page.text for label in LABELS[4:])  # among the worst numbers
@@ -156,7 +160,7 @@ def test_bad_images_are_excluded_from_results_and_listed_in_the_folder(run: Run)
     illegible = [each["rows"][0] for each in found if each["kind"] == "bad_image"]
     assert illegible == [{"split": split, "label": LABELS[0], "image": f"{split}/{BAD}"} for split in COUNTS]
     assert all(f"{split}/{BAD} is empty" in (run.folder.path / "audit.txt").read_text("utf-8") for split in COUNTS)
-    assert "1 of train, 1 of val, 1 of test" in run.folder.report.read_text(encoding="utf-8")
+    assert "1 of train, 1 of val, 1 of test" in run.folder.report.with_suffix(".md").read_text(encoding="utf-8")
     assert run.folder.onnx.exists()
 
 

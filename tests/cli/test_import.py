@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,9 +58,11 @@ def test_every_command_knows_the_experiments_of_an_imported_package(
 
 
 def test_a_saved_config_may_name_imported_packages_only(launch: Launch, module: Path, tmp_path: Path) -> None:
-    missing = "--fdl_set=root=/no/such/folder"  # so the run ends after it has written its config
-    error_of(launch("--import=team.exps", "--exp=mine", "--run=one", missing))
-    saved = f"--config={tmp_path / 'runs' / 'mine' / 'one'}"
+    code = "from jersey import config; from jersey.core.packages import import_modules; import_modules(['team.exps']); "
+    code += "print(config.to_json(config.get_experiment('mine')(), 'mine'))"
+    written = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "config.json").write_text(written.stdout, encoding="utf-8")
+    saved = f"--config={tmp_path / 'config.json'}"
     again = launch("--import=team.exps", saved, "--print_config")
     assert "<Partial:team.exps.new_file.my_head>" in again.stdout, again.stderr
     module.write_text("open('imported', 'w')\n", encoding="utf-8")

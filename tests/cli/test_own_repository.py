@@ -43,9 +43,8 @@ def test_the_package_is_installed_and_its_commands_run(package: Path, crops_root
     assert {"team_small", "quickstart", "patient(epochs=60)", "two_layers"} <= {words[0] for words in lines if words}
     assert "module.network.head = <Partial:myteam.exps.two_layers>" in shell(without_entry_point)
     assert "module.network.head.width = 32" in shell(by_name)
-    output_of(
-        str(bin_folder / "python"), "-c", "from importlib.util import find_spec; assert not find_spec('experiments')"
-    )
+    code = "from importlib.util import find_spec; assert not find_spec('experiments')"
+    output_of(str(bin_folder / "python"), "-c", code, cwd=package)
     shell(run, *SHORT)
     shell(replay)
     first, again = ((package / "runs" / "team_small" / name) for name in ("first", "again"))

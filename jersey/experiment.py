@@ -150,6 +150,8 @@ class Experiment:
         is_resumed = folder.stage != "fit" or any(path.exists() for path in folder.last_checkpoints)
         with skip_weights() if is_resumed else nullcontext():
             module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        if sentence := module.network.size_error(data.size_px):
+            raise UserError(sentence)
         if (size_px := module.network.pretrained_size_px) not in (None, data.size_px):
             was, now = ("({},{})".format(*each) for each in (size_px, data.size_px))
             log.warning(

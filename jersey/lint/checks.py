@@ -20,6 +20,7 @@ from jersey.core.errors import UserError
 from jersey.core.packages import trusted_packages
 from jersey.data.loader import batch_size_error
 from jersey.export.variants import VariantName
+from jersey.models.backbones import name_error
 from jersey.training.sam import accumulation_error
 
 CHECKOUT = Path(__file__).parents[2]
@@ -140,10 +141,18 @@ def variants_are_known(values: Values) -> Iterator[str]:
         yield f"onnx_variant_min_agreement={agreement} is a fraction of the crops; the maximum is 1"
 
 
+def architecture_is_known(values: Values) -> Iterator[str]:
+    """An unknown backbone would otherwise be an error only after the crops are decoded."""
+    architecture = values.get("module.network.architecture")
+    if isinstance(architecture, str) and (sentence := name_error(architecture)):
+        yield sentence
+
+
 RULES: list[Callable[[Values], Iterator[str]]] = [
     balanced_once,
     in_range,
     monitored_metric_exists,
     batch_can_be_split,
     variants_are_known,
+    architecture_is_known,
 ]

@@ -87,7 +87,7 @@ def test_every_command_is_run_below() -> None:
         "jersey.cli",
         "jersey.compare",
         "jersey.bench",
-        "jersey.report",
+        "jersey.evaluate",
         "torchrun",
     )
     parts += ("jersey.inference", "robustness.fuzz", "data/fonts")
@@ -141,11 +141,18 @@ def test_its_model_works_in_a_program_without_jersey(quick_start: Path, tmp_path
 
 
 def test_its_model_has_the_same_accuracy_on_the_page_of_another_evaluation(quick_start: Path) -> None:
-    shown = on(quick_start, "jersey.report")
+    shown = on(quick_start, "--out=evaluated")
     report = (quick_start.parents[2] / "evaluated" / "report.md").read_text(encoding="utf-8")
     (headline,) = (line for line in report.splitlines() if line.startswith("**Test accuracy"))
     assert headline in (quick_start / "report.md").read_text(encoding="utf-8")
     assert "evaluated/report.html" in shown
+
+
+def test_its_model_is_compared_with_another_and_passes_the_gate(quick_start: Path) -> None:
+    other = quick_start.parents[2] / "other.onnx"
+    other.write_bytes((quick_start / "model.onnx").read_bytes())
+    table = on(quick_start, "--min_accuracy")
+    assert re.search(r"other\.onnx .* \+0\.0 +\+0\.0 to \+0\.0 +1\.000$", table, flags=re.MULTILINE)
 
 
 def test_label_preservation_of_its_augmentation_is_measured(quick_start: Path) -> None:

@@ -68,7 +68,7 @@ def test_every_source_location_in_the_document_exists() -> None:
 
 def test_commands_import_no_more_than_they_need() -> None:
     probe = "import sys, {}; print(*sorted({!r} & set(sys.modules)))"
-    without_torch = "jersey.inference.__main__, jersey.data.audit.__main__, jersey.compare.__main__"
+    without_torch = "jersey.inference.__main__, jersey.data.audit.__main__, jersey.compare.__main__, jersey.evaluate"
     for modules, banned in (
         (without_torch, {"torch", "lightning", "onnx", "matplotlib", "fiddle"}),
         ("jersey.recipes.quickstart, experiments.resnet18_small", {"jax", "aim"}),

@@ -45,7 +45,7 @@ from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS, RunFolder
 from jersey.runs.loggers import NoTracker, connect
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
-from jersey.runs.provenance import Origin, record_start
+from jersey.runs.provenance import Origin, record_start, record_weights
 from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class Experiment:
             loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker, *more]
             records = {"origin": origin, "warnings": warnings, "started_s": started_s}
             state = self.prepare(folder, data, loggers=loggers, **records)
+            record_weights(folder.path, state.module.network.initial_weights)
             with tracker.outcome():  # from here on, as a run that cannot start is not one in Aim
                 tracker.log_metadata("config", nested(flat_config))
                 for logger in more:

@@ -81,6 +81,34 @@ def record_start(run_dir: Path) -> Origin:
     return origin
 
 
+def record_weights(run_dir: Path, weights: str | None) -> None:
+    """Adds to the record of this start from what the run's initial weights come, back to the first run.
+
+    Args:
+        run_dir: folder of the run.
+        weights: run folder or file, "imagenet" or "reader"; None for random weights.
+
+    Raises:
+        UserError: the records of this run, or of that of the weights, cannot be read.
+    """
+    starts = read_starts(run_dir)
+    known = [start["weights"] for start in starts if "weights" in start]  # a resumed run may outlive their source
+    starts[-1]["weights"] = known[0] if known else _sources(weights)
+    write_text(run_dir / STARTS, json.dumps(starts, indent=2, ensure_ascii=False) + "\n")
+
+
+def _sources(weights: str | None) -> list[dict[str, str]]:
+    """Returns the source of weights, then the source of the weights from which that started, and so on."""
+    if weights is None:
+        return []
+    path = Path(weights)
+    folder = next((each for each in (path, *path.parents) if (each / STARTS).is_file()), None)
+    if folder is None or weights in ("imagenet", "reader"):
+        return [{"source": weights}]
+    last = read_starts(folder)[-1]
+    return [{"source": str(path.absolute()), "commit": last["commit"]}, *last.get("weights", [])]
+
+
 def read_starts(run_dir: Path) -> list[Any]:
     """Returns the records of all starts, oldest first; raises UserError if they cannot be read."""
     path = run_dir / STARTS

@@ -20,6 +20,18 @@ from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.predictor import Predictor
 
 
+@pytest.fixture(scope="module")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two files of the same labels and other weights."""
+    folder = tmp_path_factory.mktemp("models")
+    return [tiny_model(folder), wide_model(folder / "wide.onnx", seed=5)]
+
+
+@pytest.fixture
+def path(two_models: list[Path]) -> Path:
+    return two_models[0]
+
+
 @pytest.fixture
 def data(crops_root: Path, tmp_path: Path) -> Path:
     """The synthetic crops, an image of a number that the model does not know, one that is broken, and an illegible."""
@@ -32,9 +44,9 @@ def data(crops_root: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_the_page_has_the_scores_of_the_file_and_counts_what_is_excluded(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    path = tiny_model(tmp_path / "model")
+def test_the_page_has_the_scores_of_the_file_and_counts_what_is_excluded(
+    path: Path, data: Path, tmp_path: Path
+) -> None:
     model, out = OnnxModel(path), tmp_path / "out"
     assert main([path], data, str(out)) == 0
     text = (out / "report.md").read_text(encoding="utf-8").replace("\\_", "_")
@@ -57,8 +69,9 @@ def test_the_page_has_the_scores_of_the_file_and_counts_what_is_excluded(data: P
     assert (out / "report.html").read_text(encoding="utf-8").count("data:image/png") == 3
 
 
-def test_data_without_a_label_of_the_file_is_rejected_and_nothing_is_written(tmp_path: Path, data: Path) -> None:
-    path = tiny_model(tmp_path)
+def test_data_without_a_label_of_the_file_is_rejected_and_nothing_is_written(
+    path: Path, data: Path, tmp_path: Path
+) -> None:
     for split in ("train", "val", "test"):
         shutil.rmtree(data / split)
         (data / split / "88").mkdir(parents=True)
@@ -71,16 +84,6 @@ def test_data_without_a_label_of_the_file_is_rejected_and_nothing_is_written(tmp
 def rows_of(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
-
-
-@pytest.fixture
-def two_models(tmp_path: Path) -> list[Path]:
-    """A file of the labels of the crops, and one of other weights."""
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-    first = tiny_model(tmp_path / "a")
-    other = wide_model(tmp_path / "b" / "model.onnx", seed=5)
-    return [first, other]
 
 
 def test_two_files_are_compared_on_the_same_images(
@@ -116,12 +119,12 @@ def test_two_files_are_compared_on_the_same_images(
 
 
 def test_a_label_that_one_file_does_not_know_is_excluded_for_all(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    path: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    models = [tiny_model(tmp_path), wide_model(tmp_path / "fewer.onnx", labels=Labels(("0", "00")))]
+    models = [path, wide_model(tmp_path / "fewer.onnx", labels=Labels(("0", "00")))]
     main(models, data, str(tmp_path / "out"), roster="0,00")
-    for path in models:
-        known = [row for row in rows_of(tmp_path / "out" / "labels.csv") if row["model"] == str(path)]
+    for model in models:
+        known = [row for row in rows_of(tmp_path / "out" / "labels.csv") if row["model"] == str(model)]
         assert {row["label"] for row in known} == {"0", "00"}
     unknown = len(list((data / "test" / "01").iterdir()))
     assert f"Excluded because {models[1]} does not know the label ({unknown}): test/01/" in capsys.readouterr().out
@@ -129,8 +132,7 @@ def test_a_label_that_one_file_does_not_know_is_excluded_for_all(
 
 
 @pytest.mark.parametrize("roster", ["00", "0,01"])
-def test_a_roster_is_that_of_the_predictor(roster: str, data: Path, tmp_path: Path) -> None:
-    path = tiny_model(tmp_path)
+def test_a_roster_is_that_of_the_predictor(roster: str, path: Path, data: Path, tmp_path: Path) -> None:
     main([path], data, str(tmp_path / "out"), roster=roster)
     predictor = Predictor(path, roster=roster.split(","))
     rows = rows_of(tmp_path / "out" / "predictions.csv")

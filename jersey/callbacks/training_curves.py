@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.callbacks.base import module_of, save, track
+from jersey.evaluation.metrics import metric_text
 from jersey.plots.training_curves import training_curves
 from jersey.runs.metrics_csv import Curves, read_metrics, read_rates
 
@@ -51,9 +52,10 @@ class TrainingCurves(Callback):
         monitor, best_epoch = run.monitor, _best_epoch(curves, run.monitor, run.mode)
         title = f"{folder.parent.name}/{folder.name}"
         if best_epoch is not None:
-            title += f"\nbest epoch {best_epoch + 1}: {monitor} {dict(curves[monitor])[best_epoch]:.4g}"
+            best = metric_text(monitor, dict(curves[monitor])[best_epoch])
+            title += f"\nbest epoch {best_epoch + 1}: {monitor} {best}"
         if (test_metric := monitor.replace("val/", "test/", 1)) in test:
-            title += f", {test_metric} {test[test_metric]:.4g}"
+            title += f", {test_metric} {metric_text(test_metric, test[test_metric])}"
         image = training_curves(curves, test=test, best_epoch=best_epoch, title=title, rates_by_step=read_rates(folder))
         save(trainer, image, "curves")
         if is_final:

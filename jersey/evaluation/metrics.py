@@ -25,6 +25,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jersey.core.distributed import all_gather_interleaved, rank_slice
 from jersey.core.labels import ILLEGIBLE_INDEX
+from jersey.core.tables import percent
 from jersey.data.loader import PADDING, Batch
 from jersey.evaluation.calibration import Predictions, expected_calibration_error
 
@@ -141,6 +142,11 @@ class Evaluation:
             confidence = torch.cat([confidence_N, self.illegible_confidence_U])
             scores["auroc_legible"] = _auroc(confidence, torch.arange(len(confidence)) < len(self.labels_N))
         return {name: float(value) for name, value in scores.items()}
+
+
+def metric_text(name: str, value: float) -> str:
+    """Formats a metric of this name, such as "loss" or "val/acc_top1": a loss as a number, all others in percent."""
+    return f"{value:.4f}" if name.rpartition("/")[2] == "loss" else percent(value)
 
 
 def _softmax(logits_NK: Tensor, temperature: float) -> Tensor:

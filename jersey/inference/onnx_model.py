@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 
 from jersey.core.errors import UserError, shorten
 from jersey.core.labels import Labels
 from jersey.core.model_file import CHECKSUM_KEY, read_verified
+
+if TYPE_CHECKING:
+    import onnxruntime  # at run time only functions import it, so that a command can say that it is not installed
 
 FORMAT_VERSION = "1"
 """The version of inputs, outputs and metadata, which docs/onnx.md describes. A file of another version is refused."""
@@ -65,6 +67,8 @@ class OnnxModel:
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
+        import onnxruntime
+
         self.path = path
         content = read_verified(path)
         options = onnxruntime.SessionOptions()
@@ -149,6 +153,8 @@ def resolve_providers(requested: Sequence[str] | None) -> list[str]:
     Raises:
         UserError: a requested provider is not available.
     """
+    import onnxruntime
+
     available = onnxruntime.get_available_providers()
     if requested is None:
         return [provider for provider in DEFAULT_PROVIDERS if provider in available]
@@ -158,7 +164,7 @@ def resolve_providers(requested: Sequence[str] | None) -> list[str]:
     return [*dict.fromkeys([*providers, CPU])]
 
 
-def check_started(session: onnxruntime.InferenceSession, requested: Sequence[str] | None) -> None:
+def check_started(session: "onnxruntime.InferenceSession", requested: Sequence[str] | None) -> None:
     """Raises UserError if a session lacks a requested provider, for example because CUDA's libraries are missing."""
     if requested is not None:
         _check_providers(resolve_providers(requested), session.get_providers(), "it could not be started here, unlike")

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 
 from jersey.inference.onnx_model import OnnxModel
 
@@ -59,7 +60,14 @@ def profile_model(
     def run_onnxruntime(batch: int) -> None:
         model.logits(crops_BCHW[:batch].numpy(), batch_size=batch)
 
-    onnx_threads = model.session.get_session_options().intra_op_num_threads or "default"
+    runtimes = {
+        "torch": (run_torch, device, torch.get_num_threads()),
+        "onnxruntime": (run_onnxruntime, CPU, model.session.get_session_options().intra_op_num_threads or "default"),
+    }
+    speeds = {
+        name: {"threads": threads, **_speed(run, where, budget_s)}
+        for name, (run, where, threads) in tqdm(runtimes.items(), desc="timing the model", disable=None)
+    }
     return {
         "parameters": parameter_counts(network),
         "input_px": list(size_px),
@@ -67,8 +75,7 @@ def profile_model(
         "checkpoint_bytes": checkpoint.stat().st_size,
         "onnx_bytes": onnx.stat().st_size,
         "peak_memory": memory,
-        "torch": {"threads": torch.get_num_threads(), **_speed(run_torch, device, budget_s)},
-        "onnxruntime": {"threads": onnx_threads, **_speed(run_onnxruntime, CPU, budget_s)},
+        **speeds,
     }
 
 

@@ -12,7 +12,7 @@ from jersey.core.tables import percent
 from jersey.data.sampler import BALANCE_COLUMNS, ClassSampling, imbalance_summary
 from jersey.evaluation.calibration import BINS, Calibration, wilson_interval
 from jersey.evaluation.digit_errors import errors_by_type, examples, total
-from jersey.evaluation.metrics import Evaluation
+from jersey.evaluation.metrics import Evaluation, metric_text
 from jersey.evaluation.tracklets import TrackletScore
 from jersey.export.pipeline import ExportResult
 from jersey.inference.onnx_model import Threshold
@@ -131,17 +131,11 @@ def metrics_table(evaluations: Mapping[str, Evaluation]) -> Block:
     metrics = [evaluation.metrics for evaluation in evaluations.values()]
     # The number of classes is no metric, and the calibration error is stated with its interval further below.
     names = [name for name in dict.fromkeys(chain(*metrics)) if name not in ("classes_present", "ece")]
-    columns = [[_value(name, each.get(name)) for name in names] for each in metrics]
+    columns = [[metric_text(name, each[name]) if name in each else "-" for name in names] for each in metrics]
     rows = [
         row for row in zip(names, *columns, strict=True) if set(row[1:]) != {"-"}
     ]  # AUROC of one label is undefined
     return TableBlock(("metric", *evaluations), rows)
-
-
-def _value(name: str, metric: float | None) -> str:
-    if metric is None:
-        return "-"
-    return f"{metric:.4f}" if name == "loss" else percent(metric)
 
 
 def _data(content: ReportContent) -> list[Block]:

@@ -43,8 +43,8 @@ def pixels(folder: Path) -> bytes:
     return Image.open(folder / "curves.png").tobytes()
 
 
-@pytest.mark.parametrize(("mode", "best_epoch", "best"), [("min", 0, "10"), ("max", 3, "13")])
-def test_resumed_and_tested_run_shows_all_epochs(folder: Path, mode: str, best_epoch: int, best: str) -> None:
+@pytest.mark.parametrize(("mode", "best_epoch", "best"), [("min", 0, 10.0), ("max", 3, 13.0)])
+def test_resumed_and_tested_run_shows_all_epochs(folder: Path, mode: str, best_epoch: int, best: float) -> None:
     """The module's val/loss is 10 + epoch and its test/loss 0.5."""
     for epochs in (2, 4):
         module = Countdown()
@@ -61,7 +61,7 @@ def test_resumed_and_tested_run_shows_all_epochs(folder: Path, mode: str, best_e
     }
     assert curves == {"train/loss": [(e, float(e)) for e in range(4)], "val/loss": [(e, 10.0 + e) for e in range(4)]}
     assert [row["step"] for row in rows_of(folder)] == ["1", "3", "5", "7", "7"]
-    title = f"quickstart/first\nbest epoch {best_epoch + 1}: val/loss {best}, test/loss 0.5"
+    title = f"quickstart/first\nbest epoch {best_epoch + 1}: val/loss {best:.4f}, test/loss 0.5000"
     expected = training_curves(curves, test={"test/loss": 0.5}, best_epoch=best_epoch, title=title)
     assert pixels(folder) == expected.tobytes()
 
@@ -101,7 +101,7 @@ def test_first_of_equal_epochs_is_best_and_nan_is_never_best(folder: Path) -> No
     module = Countdown()
     trainer = trainer_in(folder, module, TrainingCurves(), RunCheckpoint(monitor="val/acc_top1", mode="max"))
     trainer.test(module, LOADER, verbose=False)
-    title = "quickstart/first\nbest epoch 3: val/acc_top1 0.5"
+    title = "quickstart/first\nbest epoch 3: val/acc_top1 50.0 %"
     curves = {"val/acc_top1": list(enumerate(values))}
     assert pixels(folder) == training_curves(curves, test={"test/loss": 0.5}, best_epoch=2, title=title).tobytes()
 

@@ -109,6 +109,23 @@ def test_predictions_are_the_same_in_an_environment_without_torch(
 
 
 @pytest.mark.slow
+def test_without_the_extra_the_command_says_what_to_install(uv: str, wheel: Path, folder: Path, tmp_path: Path) -> None:
+    python = tmp_path / "environment" / "bin" / "python"
+    output_of(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
+    install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    output_of(*install, str(wheel), cwd=REPOSITORY)
+    command = [python.with_name("jersey-read"), "crops"]
+    refused = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    advice = re.fullmatch(
+        r"error: the package onnxruntime is not installed; run `pip (install \S+)`, .*\n", refused.stderr
+    )
+    assert advice, refused.stderr
+    output_of(*install, *advice[1].split()[1:], cwd=REPOSITORY)
+    assert len(output_of(*map(str, command), cwd=folder).splitlines()) == len(list((folder / "crops").iterdir()))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12"])
 def test_the_oldest_packages_have_wheels_for_every_version_of_python(version: str, tmp_path: Path) -> None:
     (tmp_path / "oldest.txt").write_text("\n".join(OLDEST), encoding="utf-8")

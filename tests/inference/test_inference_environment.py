@@ -109,10 +109,10 @@ def test_predictions_are_the_same_in_an_environment_without_torch(
 
 
 @pytest.mark.slow
-def test_without_the_extra_the_command_says_what_to_install(uv: str, wheel: Path, folder: Path, tmp_path: Path) -> None:
+def test_without_the_extra_the_command_says_what_to_install(wheel: Path, folder: Path, tmp_path: Path) -> None:
     python = tmp_path / "environment" / "bin" / "python"
-    output_of(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
-    install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    output_of(uv(), "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
+    install = [uv(), "pip", "install", "--quiet", "--python", str(python)]
     output_of(*install, str(wheel), cwd=REPOSITORY)
     command = [python.with_name("jersey-read"), "crops"]
     refused = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)

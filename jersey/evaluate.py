@@ -98,9 +98,7 @@ def main(
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UserError(f"--min_accuracy={min_accuracy:g} is not a fraction of the images; give one from 0 to 1")
     numbers = None if roster is None else [part.strip() for part in roster.split(",") if part.strip()]
-    files = {path: OnnxModel(path) for path in models}
-    if len(files) < len(models):
-        raise UserError("a MODEL is given twice; name each file once")
+    files = load(models)
     rules = [DecisionRule(file.labels.names, labels=file.labels.names, roster=numbers) for file in files.values()]
     rows = read_splits(root)[split]
     images = predict(files, rows, root)
@@ -114,6 +112,17 @@ def main(
     for score in below:
         print(f"{score.model}: {percent(score.accuracy)} is below --min_accuracy={min_accuracy:g}", file=sys.stderr)
     return 1 if below else 0
+
+
+def load(paths: Sequence[Path]) -> dict[Path, OnnxModel]:
+    """Returns the exported files by path; raises UserError if one cannot be used, or is given twice."""
+    if len(set(paths)) < len(paths):
+        raise UserError("a MODEL is given twice; name each file once")
+    files = {path: OnnxModel(path) for path in paths}
+    for path, file in files.items():
+        if file.is_static:
+            raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
+    return files
 
 
 def predict(files: Mapping[Path, OnnxModel], split: Split, root: Path) -> Images:

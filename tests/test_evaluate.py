@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from helpers.exported import tiny_model, wide_model
 
 from jersey.compare.statistics import gain_between
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
+from jersey.core.model_file import with_checksum
 from jersey.core.tables import percent
 from jersey.data.decode import decode
 from jersey.evaluate import command, main
@@ -156,6 +158,13 @@ def test_wrong_arguments_are_one_sentence(two_models: list[Path], data: Path) ->
         main([two_models[0]] * 2, data)
     with pytest.raises(UserError, match="does not know the roster's '77'"):
         main(two_models, data, roster="77")
+    content = onnx.load(two_models[0])
+    del content.metadata_props[-1]  # the checksum
+    for axis in (2, 3):
+        content.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 8
+    (data / "model.static.onnx").write_bytes(with_checksum(content.SerializeToString()))
+    with pytest.raises(UserError, match=r"static\.onnx takes crops of one size only; use the model\.onnx beside it"):
+        main([data / "model.static.onnx"], data)
 
 
 def test_the_command_needs_no_torch(two_models: list[Path], data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

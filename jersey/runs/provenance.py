@@ -105,8 +105,8 @@ def _sources(weights: str | None) -> list[dict[str, str]]:
     folder = next((each for each in (path, *path.parents) if (each / STARTS).is_file()), None)
     if folder is None or weights in ("imagenet", "reader"):
         return [{"source": weights}]
-    last = read_starts(folder)[-1]
-    return [{"source": str(path.absolute()), "commit": last["commit"]}, *last.get("weights", [])]
+    last = (read_starts(folder) or [{}])[-1]
+    return [{"source": str(path.absolute()), "commit": last.get("commit", "unknown")}, *last.get("weights", [])]
 
 
 def read_starts(run_dir: Path) -> list[Any]:

@@ -1,4 +1,4 @@
-"""ResNet-18 from scratch on small crops, and one ablation per ingredient.
+"""Ablations of `resnet18_small`, one per ingredient.
 
 "Measured" is test accuracy on the synthetic benchmark set after five epochs (`--fiddler=benchmark`): over all 43
 numbers, and over the ten rarest. Results of several seeds are given as mean ± standard deviation; see BUILD_NOTES.md.
@@ -8,40 +8,15 @@ Those marked "with cross-entropy" are differences from `resnet18_small_cross_ent
 import fiddle as fdl
 from torchvision.transforms import v2
 
-from experiments import common
 from jersey.augment.base import Augment
 from jersey.augment.per_sample import PerSample
-from jersey.callbacks.ema import EMA
 from jersey.config import experiment
 from jersey.data.supplement import SyntheticSupplement
 from jersey.experiment import Experiment
 from jersey.models.heads import linear_head
-from jersey.training.losses import CrossEntropy, LogitAdjustedLoss
-from jersey.training.schedules import one_cycle, warmup_cosine
-
-SIZE_PX = 64
-
-
-@experiment
-def resnet18_small() -> fdl.Config[Experiment]:
-    """Trains a ResNet-18 from scratch at 64 px: per-image normalization, compositional head, one cycle to 3e-3, EMA.
-
-    The classes are balanced half by sampling and half by logit adjustment.
-
-    python launch.py --exp=resnet18_small --fdl_set=root=/my/crops
-
-    Measured with seeds 0, 1, 2: 87.5 ± 0.9 %; rare 85.3 ± 1.6 %; on eight unseen numbers 76.8 ± 2.5 %.
-    """
-    config = common.base()
-    config.data.size_px = (SIZE_PX, SIZE_PX)
-    config.module.network.weights = None
-    config.module.network.normalization = "per_image"
-    config.module.optimizer.lr = 3e-3
-    config.module.schedule = fdl.Partial(one_cycle, warmup_frac=0.3)
-    config.module.loss = fdl.Config(LogitAdjustedLoss, tau=0.5, label_smoothing=0.05)
-    config.module.augment = common.mild_augment()
-    config.trainer.callbacks.ema = fdl.Config(EMA, half_life_epochs=0.35, every_steps=4)
-    return config
+from jersey.recipes.resnet18_small import SIZE_PX, resnet18_small
+from jersey.training.losses import CrossEntropy
+from jersey.training.schedules import warmup_cosine
 
 
 @experiment

@@ -43,8 +43,9 @@ from jersey.runs import signals
 from jersey.runs.aim import AimTracker, nested
 from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS, RunFolder
+from jersey.runs.loggers import NoTracker, connect
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
-from jersey.runs.provenance import Origin, record_start
+from jersey.runs.provenance import Origin, record_start, record_weights
 from jersey.training.module import JerseyModule
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class Experiment:
         profile: whether to time the exported model and count its parameters, which takes a few seconds.
         onnx_variants: additional forms of the exported file: "int8", "fp16", "static"; see `jersey.export.variants`.
         onnx_variant_min_agreement: minimum fraction of validation crops on which a variant must predict torch's top-1.
+        tracker: class of Aim's logger; None leaves Aim out.
+        logger: function of `run_dir` that returns another logger of Lightning; see `jersey.runs.loggers`.
     """
 
     data: Callable[..., JerseyDataModule]
@@ -74,6 +77,8 @@ class Experiment:
     profile: bool = True
     onnx_variants: tuple[VariantName, ...] = ()
     onnx_variant_min_agreement: float = MIN_AGREEMENT
+    tracker: Callable[..., AimTracker] | None = AimTracker
+    logger: Callable[..., Logger] | None = None
 
     def run(
         self,
@@ -108,14 +113,18 @@ class Experiment:
             return
         started_s, origin, timed = time.monotonic(), record_start(folder.path), StageTimes()
         with collected_warnings() as warnings:
+            more = [self.logger(run_dir=folder.path)] if self.logger else []
             data = timed("data", self.read_data)
             timed("audit", audit, data, folder, review(data.splits))
-            tracker = _tracker(folder, origin, aim_repo=aim_repo, description=description)
-            loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker]
+            tracker = self._new_tracker(folder, origin, aim_repo=aim_repo, description=description)
+            loggers = [MetricsCsv(run_dir=folder.path), EpochLogger(), tracker, *more]
             records = {"origin": origin, "warnings": warnings, "started_s": started_s}
             state = self.prepare(folder, data, loggers=loggers, **records)
+            record_weights(folder.path, state.module.network.initial_weights)
             with tracker.outcome():  # from here on, as a run that cannot start is not one in Aim
                 tracker.log_metadata("config", nested(flat_config))
+                for logger in more:
+                    connect(logger, state.module.run_state, flat_config)
                 labels = {"names": list(data.labels.names), "count": len(data.labels), "sha256": data.labels.sha256}
                 tracker.log_metadata("labels", labels)
                 timed("fit", fit, state)
@@ -127,6 +136,20 @@ class Experiment:
         folder.mark_stage("finished", best_epoch=tested.best["epoch"])
         top1 = 100 * tested.evaluation.metrics["acc_top1"]
         log.info("%s top-1 %.1f %%, see %s", tested.split, top1, folder.report)
+
+    def _new_tracker(
+        self, folder: RunFolder, origin: Origin, *, aim_repo: Path, description: str
+    ) -> AimTracker | NoTracker:
+        if self.tracker is None:
+            return NoTracker()
+        return self.tracker(
+            repo=aim_repo,
+            experiment=folder.experiment,
+            run_name=folder.name,
+            hash_file=folder.path / "aim_hash",
+            origin=origin,
+            description=description,
+        )
 
     def read_data(self) -> JerseyDataModule:
         """Generates the data set if it is synthetic and missing, then reads, decodes and checks it."""
@@ -152,6 +175,8 @@ class Experiment:
         is_resumed = folder.stage != "fit" or any(path.exists() for path in folder.last_checkpoints)
         with skip_weights() if is_resumed else nullcontext():
             module = self.module(labels=data.labels, class_counts=data.class_counts, seed=self.seed)
+        if sentence := module.network.size_error(data.size_px):
+            raise UserError(sentence)
         if (size_px := module.network.pretrained_size_px) not in (None, data.size_px):
             was, now = ("({},{})".format(*each) for each in (size_px, data.size_px))
             log.warning(
@@ -339,17 +364,6 @@ def _summary(state: RunContext, tested: TestResult) -> dict[str, str]:
         "seed": str(state.experiment.seed),
         "device": device if world_size() == 1 else f"{device}, {world_size()} processes",
     } | skipped_summary(state.data.skipped)
-
-
-def _tracker(folder: RunFolder, origin: Origin, *, aim_repo: Path, description: str) -> AimTracker:
-    return AimTracker(
-        repo=aim_repo,
-        experiment=folder.experiment,
-        run_name=folder.name,
-        hash_file=folder.path / "aim_hash",
-        origin=origin,
-        description=description,
-    )
 
 
 def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 # Before torch is imported: two test processes on two cores must not start two threads each.
@@ -12,7 +13,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import fiddle as fdl
 import hypothesis
 import pytest
-from fiddle import selectors
 from helpers.launched import launched
 from helpers.repository import NUMBERS
 
@@ -56,23 +56,9 @@ def crops_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shrink(crops_root: Path) -> Callable[[fdl.Buildable], None]:
     """Returns a function that makes any experiment run in seconds: tiny images, few crops, one epoch, no download."""
 
-    def apply(config: fdl.Buildable) -> None:
-        from torchvision.transforms import v2  # takes seconds, and most tests do not need it
+    from jersey.testing import shrink  # imports torch, which takes seconds and which most tests do not need
 
-        config.data.root = str(crops_root)
-        config.data.generate = None
-        if config.data.supplement:
-            config.data.supplement.folder = str(crops_root.with_name("rare"))
-        config.data.size_px = (32, 32)
-        selectors.select(config, v2.RandomResizedCrop, check_nonempty=False).set(size=32)
-        config.data.batch_size = 16
-        config.data.eval_batch_size = 8
-        config.module.network.weights = None
-        config.trainer.epochs = 1
-        config.trainer.accelerator = "cpu"
-        config.profile = False
-
-    return apply
+    return partial(shrink, root=crops_root)
 
 
 @pytest.fixture

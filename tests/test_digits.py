@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
 from helpers.countdown import rows_of
@@ -10,7 +11,6 @@ from helpers.run_folders import full_run
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

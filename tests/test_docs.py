@@ -17,16 +17,27 @@ import pytest
 import torch
 from helpers.exported import wide_model
 from helpers.fonts import write_font
-from helpers.pages import BLOCKS, COMMANDS, PAGES, QUICK_START, commands, program, run, run_afresh, run_program, shell
+from helpers.pages import (
+    BLOCKS,
+    COMMANDS,
+    PAGES,
+    QUICK_START,
+    commands,
+    program,
+    run,
+    run_afresh,
+    run_program,
+    shell,
+)
 from helpers.planted_model import file_of, planted_model
 from helpers.repository import REPOSITORY
 from helpers.run_folders import config_folder, run_folder
 from PIL import Image
 from test_vocabulary import replaced_words
 
-from experiments.quickstart import NUMBERS, quickstart
 from jersey.core.model_file import READER
 from jersey.data.index import read_splits
+from jersey.recipes.quickstart import NUMBERS, quickstart
 from jersey.synth.fonts import load_typefaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -77,7 +88,7 @@ def test_every_command_is_run_below() -> None:
         "jersey.cli",
         "jersey.compare",
         "jersey.bench",
-        "jersey.report",
+        "jersey.evaluate",
         "torchrun",
     )
     parts += ("jersey.inference", "robustness.fuzz", "data/fonts", "jersey.data.prepare")
@@ -131,11 +142,18 @@ def test_its_model_works_in_a_program_without_jersey(quick_start: Path, tmp_path
 
 
 def test_its_model_has_the_same_accuracy_on_the_page_of_another_evaluation(quick_start: Path) -> None:
-    shown = on(quick_start, "jersey.report")
+    shown = on(quick_start, "--out=evaluated")
     report = (quick_start.parents[2] / "evaluated" / "report.md").read_text(encoding="utf-8")
     (headline,) = (line for line in report.splitlines() if line.startswith("**Test accuracy"))
     assert headline in (quick_start / "report.md").read_text(encoding="utf-8")
     assert "evaluated/report.html" in shown
+
+
+def test_its_model_is_compared_with_another_and_passes_the_gate(quick_start: Path) -> None:
+    other = quick_start.parents[2] / "other.onnx"
+    other.write_bytes((quick_start / "model.onnx").read_bytes())
+    table = on(quick_start, "--min_accuracy")
+    assert re.search(r"other\.onnx .* \+0\.0 +\+0\.0 to \+0\.0 +1\.000$", table, flags=re.MULTILINE)
 
 
 def test_label_preservation_of_its_augmentation_is_measured(quick_start: Path) -> None:
@@ -280,15 +298,13 @@ def test_several_processes_of_two_machines_and_of_one(crops_root: Path, tmp_path
 
 
 VARIANT = (
-    "import fiddle as fdl\nfrom experiments.resnet18 import resnet18_baseline\n"
-    "from jersey import config\nfrom jersey.config import experiment\nfrom jersey.experiment import Experiment\n"
-    "from jersey.lint.checks import check\n",
+    "import fiddle as fdl\nfrom jersey import config\nfrom jersey.lint.checks import check\n",
     "\nbuilt = config.get_experiment('resnet18_weights')()\ncheck(built)\nfdl.build(built)\n",
 )
 TRANSFORM = (
-    "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\nimport experiments\n"
-    "from jersey import config as configs\nfrom jersey.augment.per_sample import PerSample\n"
-    "config = configs.get_experiment('resnet18_small')()\n",
+    "import fiddle as fdl\nimport torch\nfrom torchvision.transforms import v2\n"
+    "from jersey.augment.per_sample import PerSample\n"
+    "from jersey.recipes.resnet18_small import resnet18_small\nconfig = resnet18_small()\n",
     "\nimages = torch.zeros(2, 3, 32, 32)\nfdl.build(config.module.augment)(images, torch.Generator())\n",
 )
 

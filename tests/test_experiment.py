@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aim
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,6 @@ from helpers.countdown import rows_of
 from helpers.run_folders import full_run
 from helpers.small_run import small_network
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey import experiment as stages
 from jersey.core.errors import UserError
@@ -29,7 +29,7 @@ from jersey.export.pipeline import data_sha256
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import load
 from jersey.models.heads import CompositionalHead
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 from jersey.runs.folder import RunFolder, open_run
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def crops(crops_root: Path) -> JerseyDataModule:
 
 def logits_of(state: dict[str, torch.Tensor], images_NCHW: torch.Tensor) -> np.ndarray:
     """Computes the logits of a network with the `network.` weights of a checkpoint."""
-    network = resnet_classifier(labels=Labels(("0", "00", "01")), weights=None, head=CompositionalHead).eval()
+    network = classifier(labels=Labels(("0", "00", "01")), weights=None, head=CompositionalHead).eval()
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
     with torch.inference_mode():
         return network(images_NCHW).numpy()

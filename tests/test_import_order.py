@@ -14,9 +14,9 @@ DOCUMENTED = DOCUMENT.read_text(encoding="utf-8")
 ORDER = order_of(DOCUMENTED)
 """Packages, and the one top-level module, from top to bottom; each may import those after it."""
 HOMES = {
-    "fiddle": ("jersey/config/", "jersey/lint/", "jersey/cli/", "experiments/"),
-    "absl": ("launch.py",),
-    "experiments": ("experiments/", "launch.py"),
+    "fiddle": ("jersey/config/", "jersey/lint/", "jersey/cli/", "jersey/recipes/", "experiments/"),
+    "absl": ("jersey/cli/launch.py",),
+    "experiments": ("experiments/",),
     "aim": ("jersey/runs/aim.py",),
     "matplotlib": ("jersey/plots/",),
     "onnx": ("jersey/export/", "jersey/models/folding.py"),
@@ -68,11 +68,11 @@ def test_every_source_location_in_the_document_exists() -> None:
 
 def test_commands_import_no_more_than_they_need() -> None:
     probe = "import sys, {}; print(*sorted({!r} & set(sys.modules)))"
-    without_torch = "jersey.inference.__main__, jersey.data.audit.__main__, jersey.compare.__main__, "
-    without_torch += "jersey.data.prepare.__main__"
+    without_torch = "jersey.inference.__main__, jersey.data.audit.__main__, jersey.data.prepare.__main__, "
+    without_torch += "jersey.compare.__main__, jersey.evaluate"
     for modules, banned in (
         (without_torch, {"torch", "lightning", "onnx", "matplotlib", "fiddle"}),
-        ("experiments", {"jax", "aim"}),
+        ("jersey.recipes.quickstart, experiments.resnet18_small", {"jax", "aim"}),
     ):
         command = [sys.executable, "-c", probe.format(modules, banned)]
         seen = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.strip()

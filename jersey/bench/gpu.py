@@ -70,10 +70,11 @@ STAGES = {
 # Writes a config of the recipe from scratch on the crops of the quick start, and times its epochs.
 TIME_EPOCHS = """
 import pathlib, runpy, sys
-import experiments
 from jersey import config as configs
-config = configs.get_experiment("resnet18_small")()
-config.data.generate = configs.get_experiment("quickstart")().data.generate
+from jersey.recipes.quickstart import quickstart
+from jersey.recipes.resnet18_small import resnet18_small
+config = resnet18_small()
+config.data.generate = quickstart().data.generate
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir()
 (folder / "config.json").write_text(configs.to_json(config, "resnet18_small"), encoding="utf-8")

@@ -46,7 +46,7 @@ from jersey.export.onnx_file import write_onnx
 from jersey.inference import Predictor
 from jersey.inference.onnx_model import PROVIDERS, OnnxModel, resolve_providers
 from jersey.lint.checks import load
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 from jersey.runs.folder import BEST_CHECKPOINT
 from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
@@ -63,7 +63,7 @@ def random_network(side_px: int) -> ExportModule:
     """Returns a ResNet-18 with random weights for crops of `side_px` pixels per side."""
     torch.manual_seed(0)
     labels = Labels.from_names(map(str, range(CLASSES)))
-    network = resnet_classifier(labels=labels, weights=None).train()
+    network = classifier(labels=labels, weights=None).train()
     with torch.no_grad():
         noise_BCHW = torch.randint(0, 256, (8, 3, side_px, side_px), dtype=torch.uint8)
         network(noise_BCHW)  # statistics for batch normalization

@@ -32,8 +32,7 @@ from jersey.core.seeding import derived_generator
 from jersey.core.timing import interleaved_times
 from jersey.data.loader import Batch
 from jersey.models.heads import CompositionalHead
-from jersey.models.network import resnet_classifier
-from jersey.models.resnet import Architecture
+from jersey.models.network import classifier
 from jersey.training.losses import CrossEntropy
 from jersey.training.module import CompileMode, JerseyModule
 from jersey.training.optimizers import adamw
@@ -46,7 +45,7 @@ LABELS = Labels(tuple(map(str, range(43))))  # as many as the benchmark set has
 
 
 def candidates(
-    *, architecture: Architecture, px: int, batch_size: int, compile_modes: Sequence[str] = ()
+    *, architecture: str, px: int, batch_size: int, compile_modes: Sequence[str] = ()
 ) -> dict[str, Callable[[], None]]:
     """Returns the training steps by name; each has a network of its own.
 
@@ -108,12 +107,12 @@ def baseline_augment() -> Augment:
     )
 
 
-def _baseline_module(architecture: Architecture) -> JerseyModule:
+def _baseline_module(architecture: str) -> JerseyModule:
     return JerseyModule(
         labels=LABELS,
         class_counts=[1] * len(LABELS),
         seed=0,
-        network=partial(resnet_classifier, architecture=architecture, weights=None, head=CompositionalHead),
+        network=partial(classifier, architecture=architecture, weights=None, head=CompositionalHead),
         optimizer=partial(adamw, lr=1e-4, weight_decay=0.05),
         schedule=partial(warmup_cosine, warmup_frac=0.2),
         loss=CrossEntropy(label_smoothing=0.05),
@@ -158,7 +157,7 @@ def _update(network: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optim
 
 
 def measure(
-    architecture: Architecture = "resnet18",
+    architecture: str = "resnet18",
     px: int = 64,
     batch_size: int = 64,
     rounds: int = 12,

@@ -3,24 +3,24 @@
 Shapes: B crops of a batch, N labeled crops of the split, M <= N selected rows, U illegible crops, H W size.
 """
 
+import difflib
+import logging
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor, nn
+from torch import Tensor
 
-from jersey.callbacks.base import AfterEvaluation, EvaluatedSplit, data_of, module_of
+from jersey.callbacks.base import AfterEvaluation, EvaluatedSplit, module_of
 from jersey.core.errors import UserError
 from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import percent
 from jersey.data.loader import Batch
-from jersey.evaluation.grad_cam import grad_cam
+from jersey.evaluation.grad_cam import grad_cam, layer_for
 from jersey.evaluation.ranked import RankedPredictions, evenly_spaced
 from jersey.plots import image_grid as plot
 from jersey.plots.image_grid import Tile, TileSection
 
-PX_PER_POSITION = {"layer4": 32, "layer3": 16, "layer2": 8, "layer1": 4}
-"""The downsampling of each ResNet stage, the last stage first; half of it with the small stem, which does not pool."""
-MIN_POSITIONS = 6
-"""The minimum height and width of a Grad-CAM map; fewer positions do not show which digit is the evidence."""
+log = logging.getLogger(__name__)
 
 
 class InputGrid(Callback):
@@ -99,57 +99,65 @@ class PredictionGrid(AfterEvaluation):
 class GradCam(AfterEvaluation):
     """Writes `grad_cam_test.png`, the evidence for a prediction and for a contrast class; adds it to Aim as `grad_cam`.
 
-    It uses the last ResNet stage with at least 6 positions per side. At 224 px that is the last stage, as in the paper;
-    at 48 px the last stage has only 2 positions, which show nothing.
+    It uses the last layer with at least 6 positions per side. At 224 px that is the last stage of a ResNet, as in the
+    paper; at 48 px the last stage has only 2 positions, which show nothing. A network whose later layers have no
+    positions, such as a vision transformer, has no Grad-CAM, and the run says so.
 
     Args:
         crops: maximum number of errors, and of correct crops with low confidence.
+        layer: name of a submodule of the backbone with an output [B,C,h,w], such as "layer3"; None to choose it.
+
+    Raises:
+        UserError: (when training starts) the backbone has no such layer.
     """
 
-    def __init__(self, *, crops: int = 8) -> None:
+    def __init__(self, *, crops: int = 8, layer: str | None = None) -> None:
         self.crops = crops
+        self.layer = layer
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not all(hasattr(module_of(pl_module).network.backbone, name) for name in PX_PER_POSITION):
-            raise UserError("Grad-CAM needs the stages of a ResNet as backbone; set trainer.callbacks.grad_cam=None")
+        names = [name for name, _ in module_of(pl_module).network.backbone.named_modules()]
+        if self.layer is not None and self.layer not in names:
+            similar = difflib.get_close_matches(self.layer, names, n=3, cutoff=0.1)
+            raise UserError(
+                f"trainer.callbacks.grad_cam.layer={self.layer!r} is no submodule of the backbone, which has "
+                f"{', '.join(similar)} and others; name one of them, or set trainer.callbacks.grad_cam.layer=None"
+            )
 
     def on_split_evaluated(self, split: EvaluatedSplit) -> None:
         if split.subset == "val":  # the module may no longer hold the evaluated weights
             return
+        layer = self.layer or _layer_of(split)
+        if layer is None:
+            log.info("no Grad-CAM: the later layers of the network have no positions")
+            return
         ranked = split.ranked
-        stage = stage_for(split.module.network.backbone, data_of(split.trainer).size_px)
         unconfident_M = ranked.least_confident()
         sections = []
         for kind, rows_M, contrast in (
             ("incorrect, most confident first", ranked.confident_errors(), "label"),
             ("correct, least confident first", unconfident_M[ranked.is_correct_N[unconfident_M]], "runner-up"),
         ):
-            tiles = [_heat_tile(split, ranked, row, stage) for row in rows_M[: self.crops].tolist()]
+            tiles = [_heat_tile(split, ranked, row, layer) for row in rows_M[: self.crops].tolist()]
             names = ("crop", "predicted", contrast)
             sections.append(TileSection(kind, tiles, out_of=len(rows_M), view_names=names))
-        title = f"{split.title}: Grad-CAM of {stage}, the evidence of each pixel for a number"
+        title = f"{split.title}: Grad-CAM of {layer}, the evidence of each pixel for a number"
         scale = ("no evidence", "strongest evidence in the crop")
         split.save_and_track(plot.image_grid(title, sections, columns=4, heat_scale=scale), "grad_cam")
 
 
-def stage_for(backbone: nn.Module, size_px: tuple[int, int]) -> str:
-    """Returns the name of the last stage with at least `MIN_POSITIONS` along the shorter side, else of the first stage.
-
-    Args:
-        backbone: ResNet.
-        size_px: height and width of its input.
-    """
-    finer = 2 if isinstance(getattr(backbone, "maxpool", None), nn.Identity) else 1
-    positions = {name: finer * min(size_px) / px for name, px in PX_PER_POSITION.items()}
-    return next((name for name, count in positions.items() if count >= MIN_POSITIONS), "layer1")
+def _layer_of(split: EvaluatedSplit) -> str | None:
+    network = split.module.network
+    images_1CHW = split.images_NCHW[:1].to(split.module.device)
+    return layer_for(network.backbone, network.normalize(images_1CHW))
 
 
-def _heat_tile(split: EvaluatedSplit, ranked: RankedPredictions, row: int, stage: str) -> Tile:
+def _heat_tile(split: EvaluatedSplit, ranked: RankedPredictions, row: int, layer: str) -> Tile:
     network, device = split.module.network, split.module.device
     image_CHW: Tensor = split.images_NCHW[split.evaluation.indices_N[row]]
     classes_2 = ranked.contrast_classes(row)
     images_2CHW = image_CHW.expand(2, -1, -1, -1).to(device)
-    maps_2HW = grad_cam(network, network.backbone.get_submodule(stage), images_2CHW, classes_2.to(device)).cpu().numpy()
+    maps_2HW = grad_cam(network, network.backbone.get_submodule(layer), images_2CHW, classes_2.to(device)).cpu().numpy()
     image_HW3 = image_CHW.permute(1, 2, 0).numpy()
     views = [image_HW3, *(plot.heat_overlay(image_HW3, map_HW) for map_HW in maps_2HW)]
     predicted, contrast = (split.names[k] for k in classes_2.tolist())

@@ -1,1 +1,1 @@
-"""The commands behind the flags of launch.py, and a measurement of label preservation."""
+"""The command `jersey`, its flags and what is behind them; a measurement of label preservation."""

@@ -1,6 +1,7 @@
 """Parses `--sweep=path=value,value` into points, and `--search=path=log(1e-5,1e-2)` into a space, and checks both.
 
-Any value of an override is allowed. It is replaced by the `repr` of the parsed value, so `1e-4` and `0.0001` are equal.
+Any value of an override is allowed. It is replaced by the `repr` of the parsed value, so `1e-4` and `0.0001` are equal;
+only the name of a part stays as it is written.
 """
 
 from __future__ import annotations
@@ -92,7 +93,10 @@ def _assignments(config: fdl.Buildable, parameter: Parameter, texts: list[str]) 
             first = texts[parsed.index(value)]
             raise UserError(f"the sweep over {parameter.path} has one value twice, as {first} and {text}; remove one")
         parsed.append(value)
-    return [Assignment(parameter.path, name, repr(value)) for value in parsed]
+    return [
+        Assignment(parameter.path, name, text if isinstance(value, fdl.Buildable) else repr(value))
+        for text, value in zip(texts, parsed, strict=True)
+    ]
 
 
 def _shortest_name(config: fdl.Buildable, parameter: Parameter) -> str:

@@ -1,4 +1,4 @@
-"""The commands of `launch.py`, independent of its flags: select, change, show, compare, run and sweep configs."""
+"""What the command `jersey` does, independent of its flags: select, change, show, compare, run and sweep configs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ from jersey.sweep.run import run_sweep
 from jersey.sweep.search import run_search
 from jersey.sweep.space import point_count
 from jersey.sweep.study import Study
-
-Selected = tuple[str | None, str | None, Sequence[str], Sequence[str]]
-"""The arguments of `select`."""
 
 
 def select(
@@ -161,7 +158,7 @@ def sweep(
     name: str,
     config: fdl.Buildable,
     axes: Sequence[str],
-    selected: Selected,
+    selection: Sequence[str],
     workdir: str,
     prefix: str | None,
     jobs: int | None,
@@ -173,7 +170,7 @@ def sweep(
         name: name of the experiment.
         config: config that the combinations change.
         axes: `path=value,value` each.
-        selected: arguments of `select` that led to `config`.
+        selection: words of the command that selects and changes the config.
         workdir: folder of all runs.
         prefix: start of the names of the run folders; None without one.
         jobs: number of concurrent runs; None for one on each GPU.
@@ -182,7 +179,7 @@ def sweep(
     Raises:
         UserError: if an axis is invalid, or a folder contains a run of another config.
     """
-    command = _command(selected, workdir, flag="sweep")
+    command = _command(selection, flag="sweep")
     runs = plan(sweep_points(config, axes), command=command, parent=Path(workdir, name), prefix=prefix)
     if only_print:
         print(shell_lines(runs), end="")
@@ -194,7 +191,7 @@ def search(
     name: str,
     config: fdl.Buildable,
     dimensions: Sequence[str],
-    selected: Selected,
+    selection: Sequence[str],
     workdir: str,
     prefix: str | None,
     jobs: int | None,
@@ -207,7 +204,7 @@ def search(
         name: name of the experiment.
         config: config that the trials change.
         dimensions: `path=log(low,high)`, `path=uniform(low,high)` or `path=value,value` each.
-        selected: arguments of `select` that led to `config`.
+        selection: words of the command that selects and changes the config.
         workdir: folder of all runs.
         prefix: name of the study; None for one that depends on the config and the dimensions.
         jobs: number of concurrent trials of this process; None for one on each GPU.
@@ -217,7 +214,7 @@ def search(
     Raises:
         UserError: if a dimension is invalid, or the study has another space or config.
     """
-    command = _command(selected, workdir, flag="search")
+    command = _command(selection, flag="search")
     space, text = search_space(config, dimensions), configs.as_text(config)
     if (points := point_count(space)) < trials:
         raise UserError(f"the search has only {points:,.0f} points; use --sweep, which runs each, or fewer --trials")
@@ -234,15 +231,12 @@ def search(
     return run_search(study, point_of=lambda values: point(config, values), command=command, jobs=_job_count(jobs))
 
 
-def _command(selected: Selected, workdir: str, *, flag: str) -> list[str]:
+def _command(selection: Sequence[str], *, flag: str) -> list[str]:
     """Returns the words of the command that runs the experiment, after the checks that sweeps and searches share."""
     if world_size() > 1:
         raise UserError(f"--{flag} starts its own processes; run it without torchrun")
     set_up_console()
-    exp, saved, fiddlers, overrides = selected
-    words = [f"--config={saved}" if saved else f"--exp={exp}", *(f"--fiddler={call}" for call in fiddlers)]
-    words += [*(f"--fdl_set={override}" for override in overrides), f"--workdir={workdir}"]
-    return [sys.executable, str(Path(sys.argv[0]).resolve()), *words]
+    return [sys.executable, str(Path(sys.argv[0]).resolve()), *selection]
 
 
 def _job_count(jobs: int | None) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from jersey.cli.listing import names
+from jersey.cli.listing import registered
 from jersey.config import values
 from jersey.config.overrides import split_call, split_override
 from jersey.config.registry import require_known
@@ -19,7 +19,7 @@ from jersey.runs.folder import require_run_name
 
 def check_flags(
     arguments: Sequence[str],
-    folder: Path,
+    modules: Sequence[str] | None,
     exp: str | None,
     saved: str | None,
     fiddlers: Sequence[str],
@@ -33,7 +33,7 @@ def check_flags(
 
     Args:
         arguments: words of the command that are not flags.
-        folder: folder of the experiments and fiddlers.
+        modules: modules whose sources define all experiments and fiddlers; None if names are checked later.
         exp: name of an experiment.
         saved: run folder or config.json.
         fiddlers: calls of fiddlers.
@@ -48,20 +48,24 @@ def check_flags(
     """
     if arguments:
         raise UserError(f"{arguments[0]!r} is not a flag; write --name=value, see --help")
-    experiments = names(folder, "experiment")
+    experiments = registered(modules, "experiment") if modules else None
+    known_fiddlers = registered(modules, "fiddler") if modules else None
     if exp and saved:
         raise UserError("--exp and --config both select a config; use one of them")
-    if exp:
-        require_known("experiment", exp, experiments)
-    elif saved:
+    if saved:
         read(Path(saved))
-    else:
-        raise UserError(f"--exp is missing; use one of {', '.join(experiments)}")
+    elif exp and experiments is not None:
+        require_known("experiment", exp, experiments)
+    elif not exp:
+        known = "see --list" if experiments is None else f"use one of {', '.join(experiments)}"
+        raise UserError(f"--exp is missing; {known}")
     for call in fiddlers:
-        require_known("fiddler", split_call(call)[0], names(folder, "fiddler"))
+        name, _ = split_call(call, "fiddler")
+        if known_fiddlers is not None:
+            require_known("fiddler", name, known_fiddlers)
     for override in overrides:
         split_override(override)
-    if other is not None:
+    if other is not None and experiments is not None:
         require_other(other, experiments)
     for flag, texts in (("sweep", axes), ("search", dimensions)):
         for text in texts:

@@ -8,7 +8,15 @@ from fiddle import build
 
 from jersey.config.overrides import apply_fiddler, apply_override
 from jersey.config.python_code import as_python
-from jersey.config.registry import experiment, experiment_names, fiddler, fiddler_names, get_experiment, get_fiddler
+from jersey.config.registry import (
+    experiment,
+    experiment_names,
+    fiddler,
+    fiddler_names,
+    get_experiment,
+    get_fiddler,
+    part,
+)
 from jersey.config.saved import to_json
 from jersey.config.show import as_text, diff, flatten
 
@@ -26,5 +34,6 @@ __all__ = [
     "flatten",
     "get_experiment",
     "get_fiddler",
+    "part",
     "to_json",
 ]

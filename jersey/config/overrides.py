@@ -1,7 +1,8 @@
 """`--fdl_set=path=value` and `--fiddler=name(arg=1)`: changes to a config, checked before anything is built.
 
 Fiddle's own flags require full paths, parse `00` as 0 and do not check types. Here a path may be shortened to any
-ending that only one parameter has, and a value must match the parameter's annotation. Any text results in a changed
+ending that only one parameter has, and a value must match the parameter's annotation. Where parts are registered, the
+name of one may stand for a value. Any text results in a changed
 config or in a UserError of one line.
 
 A sub-config that is used in two places is one object: changing it under one path changes it under both.
@@ -10,18 +11,22 @@ A sub-config that is used in two places is one object: changing it under one pat
 from __future__ import annotations
 
 import ast
+import collections.abc
 import difflib
+import re
 import types
 from contextlib import suppress
 from typing import Any
 
 import fiddle as fdl
+from fiddle import signatures
 
 from jersey.config import paths, registry, values
 from jersey.config.paths import Parameter
 from jersey.config.values import UNKNOWN
 from jersey.core.errors import UserError, shorten
 
+_PART = re.compile(r"\s*[^\W\d]\w*\s*(\(|$)")  # a name, or the beginning of a call
 _MAX_SUGGESTIONS = 3  # for an unknown path
 _MIN_SIMILARITY = 0.6  # of a suggestion to the unknown path; the default of `difflib.get_close_matches`
 _MAX_MARGIN = 0.1  # by which a suggestion may be less similar than the best one
@@ -45,10 +50,9 @@ def apply_override(config: fdl.Buildable, override: str) -> None:
     path, text = split_override(override)
     parameter = resolve(config, path)
     if parameter.kind == "node":
-        _require_none(text, parameter, config)
-        parameter.set(None)
+        parameter.set(_sub_config(text, parameter, config))
     else:
-        parameter.set(_parse(text, parameter, parameter.path))
+        parameter.set(_value(text, parameter, parameter.path))
 
 
 def split_override(override: str) -> tuple[str, str]:
@@ -71,7 +75,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
     Raises:
         UserError: if no such fiddler is registered, or its arguments are wrong.
     """
-    name, keywords = split_call(call)
+    name, keywords = split_call(call, "fiddler")
     fiddler = registry.get_fiddler(name)
     arguments = fdl.Config(fiddler)  # a config too, so that the arguments are parsed like overrides
     known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without the root and the config argument
@@ -80,7 +84,7 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
             hint = registry.did_you_mean(difflib.get_close_matches(keyword, known))
             hint = hint or f"; it has {', '.join(known) or 'none'}"
             raise UserError(f"fiddler {name} has no argument {_quote(keyword)}{hint}")
-        known[keyword].set(_parse(text, known[keyword], f"{name}({keyword})"))
+        known[keyword].set(_value(text, known[keyword], f"{name}({keyword})"))
     given = fdl.ordered_arguments(arguments)
     missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
     if missing:
@@ -104,17 +108,65 @@ def resolve(config: fdl.Buildable, path: str) -> Parameter:
     raise UserError(f"{_quote(path)}: no such parameter{hint}")
 
 
-def _require_none(text: str, node: Parameter, config: fdl.Buildable) -> None:
-    """Raises a UserError unless `text` is None and the sub-config `node` is optional: nothing else can replace it."""
+def _sub_config(text: str, node: Parameter, config: fdl.Buildable) -> fdl.Buildable | None:
+    """Returns the part that `text` names, or None if the sub-config `node` is optional; nothing else can replace it."""
     is_optional = types.NoneType in values.alternatives(node.expected_type)
     if text.strip() == "None" and is_optional:
-        return
+        return None
+    if (parts := _parts_for(node)) and text.strip() != "None" and _PART.match(text):
+        return _part(text, node, parts)
     inside = [each for each in paths.parameters(config) if each.keys[: len(node.keys)] == node.keys]
     members = [each.path for each in inside if each.kind == "leaf"]
     remedies = [f"set one of {', '.join(members)}"] if members else []
+    if parts:
+        remedies.append(f"replace it by one of {', '.join(parts.names())}")
     if is_optional:
         remedies.append("remove it with None")
     raise UserError(f"{node.path} is a sub-config, not a value; {', or '.join(remedies) or 'it has no values to set'}")
+
+
+def _value(text: str, parameter: Parameter, name: str) -> Any:
+    """Returns the part that `text` names, if parts may stand at the parameter, or the value that it is."""
+    parts = _parts_for(parameter)
+    return _part(text, parameter, parts) if parts and text.strip() != "None" else _parse(text, parameter, name)
+
+
+def _parts_for(parameter: Parameter) -> registry.Registry[Any] | None:
+    """Returns the parts that may stand at the parameter, whose type must allow more than plain values."""
+    is_plain = all(map(values.is_plain_type, values.alternatives(parameter.expected_type)))
+    return None if is_plain else registry.parts_for(parameter.keys[-1])
+
+
+def _part(call: str, place: Parameter, parts: registry.Registry[Any]) -> fdl.Buildable:
+    """Returns a sub-config of the part that `call` names, such as "sgd(momentum=0.9)", for its place in a config.
+
+    It keeps the arguments of the sub-config it replaces that it also has, such as the learning rate of an optimizer.
+    """
+    name, keywords = split_call(call, f"part for {place.keys[-1]}")
+    config = (fdl.Partial if _is_called_at_run_time(place) else fdl.Config)(parts.get(name))
+    declared = signatures.get_signature(fdl.get_callable(config)).parameters
+    replaced = fdl.ordered_arguments(place.value) if isinstance(place.value, fdl.Buildable) else {}
+    for argument, value in replaced.items():
+        if argument in declared:
+            setattr(config, argument, value)
+    known = {each.path: each for each in paths.parameters(config)[1:]}
+    for keyword, text in keywords.items():
+        if keyword not in known:
+            hint = registry.did_you_mean(difflib.get_close_matches(keyword, known))
+            hint = hint or f"; it has {', '.join(known) or 'none'}"
+            raise UserError(f"{place.path}: {name} has no argument {_quote(keyword)} to set{hint}")
+        known[keyword].set(_value(text, known[keyword], f"{place.path}: {name}({keyword})"))
+    given = fdl.ordered_arguments(config)
+    missing = [key for key, each in declared.items() if each.default is each.empty and key not in given]
+    if missing and isinstance(config, fdl.Config):
+        raise UserError(f"{place.path}: {name} requires {', '.join(missing)}; write {name}({missing[0]}=...)")
+    return config
+
+
+def _is_called_at_run_time(place: Parameter) -> bool:
+    """Whether a place takes a function, which gets more arguments when it is called, rather than an object."""
+    alternatives = map(values.origin_of, values.alternatives(place.expected_type))
+    return isinstance(place.value, fdl.Partial) or collections.abc.Callable in alternatives
 
 
 def _parse(text: str, parameter: Parameter, name: str) -> Any:
@@ -128,8 +180,12 @@ def _parse(text: str, parameter: Parameter, name: str) -> Any:
         raise UserError(f"{name} expects {values.describe(parameter.expected_type)}, not {given} ({current})") from None
 
 
-def split_call(call: str) -> tuple[str, dict[str, str]]:
+def split_call(call: str, kind: str) -> tuple[str, dict[str, str]]:
     """Returns the name and the source of each keyword argument of `name` or `name(argument=value, ...)`.
+
+    Args:
+        call: text of the call.
+        kind: what the name is, for errors.
 
     Raises:
         UserError: if the text is not of this form.
@@ -141,7 +197,7 @@ def split_call(call: str) -> tuple[str, dict[str, str]]:
     with suppress(SyntaxError, ValueError, MemoryError, RecursionError):
         parsed = ast.parse(call, mode="eval").body
     if not isinstance(parsed, ast.Call) or not isinstance(parsed.func, ast.Name) or parsed.args:
-        raise UserError(f"{_quote(call)} is not a fiddler; write name or name(argument=value), with quoted strings")
+        raise UserError(f"{_quote(call)} is not a {kind}; write name or name(argument=value), with quoted strings")
     return parsed.func.id, {str(each.arg): ast.get_source_segment(call, each.value) or "" for each in parsed.keywords}
 
 

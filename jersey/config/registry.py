@@ -1,4 +1,4 @@
-"""The registries behind `--exp` and `--fiddler`: decorators register functions, which are then found by name.
+"""The registries of experiments, fiddlers and parts: decorators register functions, which are then found by name.
 
 A function is registered when its module is imported, which is up to the caller.
 """
@@ -29,9 +29,9 @@ class Registry(Generic[FunctionT]):
         self._kind = kind
         self._functions: dict[str, FunctionT] = {}
 
-    def add(self, function: FunctionT) -> FunctionT:
+    def add(self, function: FunctionT, name: str | None = None) -> FunctionT:
         """Registers and returns `function`, as a decorator; raises a ValueError if its name is registered already."""
-        name = function.__name__
+        name = name or function.__name__
         if name in self._functions:
             owner = self._functions[name].__module__
             raise ValueError(f"{self._kind} {name!r} of {function.__module__} is already registered by {owner}")
@@ -70,6 +70,7 @@ def did_you_mean(similar: list[str]) -> str:
 
 _experiments: Registry[Callable[[], fdl.Buildable]] = Registry("experiment")
 _fiddlers: Registry[Callable[..., None]] = Registry("fiddler")
+_parts: dict[str, Registry[Callable[..., Any]]] = {}  # by the last name of their paths
 
 experiment = _experiments.add
 """Decorates a function without arguments that returns a config; its name becomes the experiment's name."""
@@ -80,3 +81,27 @@ fiddler = _fiddlers.add
 """Decorates a function that changes a config in place; it takes the config, then optional keyword arguments."""
 get_fiddler = _fiddlers.get
 fiddler_names = _fiddlers.names
+
+
+def part(place: str, name: str | None = None) -> Callable[[FunctionT], FunctionT]:
+    """Returns a decorator for a class or function that an override may put at a place of a config by name.
+
+    Args:
+        place: last name of the paths where it may stand, such as "head" for `module.network.head`.
+        name: name of the part; that of the class or function if None.
+
+    Raises:
+        ValueError: (the decorator) the place has a part of that name already.
+    """
+    registry = _parts.setdefault(place, Registry(f"part for {place}"))
+
+    def register(function: FunctionT) -> FunctionT:
+        registry.add(function, name)
+        return function
+
+    return register
+
+
+def parts_for(place: str) -> Registry[Callable[..., Any]] | None:
+    """Returns the parts for the places with this name; None if there are none."""
+    return _parts.get(place)

@@ -191,7 +191,8 @@ def importable(module: str, name: str, packages: Collection[str]) -> Any:
         UserError: if it is not a class or function of a trusted package.
     """
     not_allowed = UserError(
-        f"the config names {shorten(f'{module}.{name}')!r}; it may only name what is in {', '.join(packages)}"
+        f"the config names {shorten(f'{module}.{name}')!r}; it may only name what is in {', '.join(packages)}, and in"
+        " packages that --import names or that declare an entry point"
     )
     parts = module.split(".")
     is_plain = all(part.isidentifier() and not part.startswith("__") for part in (*parts, name))

@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 
 def parser_for(module: str, doc: str | None, function: Callable[..., Any]) -> argparse.ArgumentParser:
@@ -15,7 +15,8 @@ def parser_for(module: str, doc: str | None, function: Callable[..., Any]) -> ar
         module: name of the module that is run, such as "jersey.bench.epoch".
         doc: docstring of that module, which `--help` shows.
         function: function with annotated parameters, which its docstring describes under `Args:`. A path becomes a
-            positional argument, `changes` the flag `--set`, which can be repeated, any other parameter an option.
+            positional argument, a sequence of paths several, `changes` the flag `--set`, which can be repeated, any
+            other parameter an option.
     """
     description = (doc or "").partition("\nShapes:")[0]  # that legend is only for readers of the code
     style = argparse.RawDescriptionHelpFormatter
@@ -38,7 +39,9 @@ def path_argument(text: str) -> Path:
 def _add_parameter(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
     name, default = parameter.name, parameter.default
     types = get_args(parameter.annotation)  # the choices of a Literal, or the types of a tuple's elements or a union
-    if Path in (parameter.annotation, *types):
+    if get_origin(parameter.annotation) is Sequence:
+        parser.add_argument(name, type=path_argument, nargs="+", help=text)
+    elif Path in (parameter.annotation, *types):
         parser.add_argument(name, type=path_argument, nargs=None if default is parameter.empty else "?", help=text)
     elif name == "changes":
         parser.add_argument("--set", action="append", default=[], dest=name, metavar="PATH=VALUE", help=text)

@@ -1,4 +1,4 @@
-"""Grad-CAM: which positions of a crop support a class (https://arxiv.org/abs/1610.02391).
+"""Grad-CAM: which positions of a crop support a class (https://arxiv.org/abs/1610.02391), and of which layer.
 
 Shapes: B crops, H W the network's input size, C channels and h w positions of a layer's output.
 """
@@ -43,6 +43,49 @@ def grad_cam(network: nn.Module, layer: nn.Module, images_BCHW: Tensor, classes_
         maps_B1hw = (weights_BC11 * outputs[0]).sum(dim=1, keepdim=True).relu()  # equation 2
         maps_BHW = F.interpolate(maps_B1hw, images_BCHW.shape[2:], mode="bilinear", align_corners=False)[:, 0]
         return maps_BHW / maps_BHW.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(maps_BHW.dtype).tiny)
+
+
+MIN_POSITIONS = 6
+"""The minimum height and width of a Grad-CAM map; fewer positions do not show which digit is the evidence."""
+
+
+def layer_for(backbone: nn.Module, images_BCHW: Tensor) -> str | None:
+    """Returns the name of the last layer with at least `MIN_POSITIONS` positions a side, else of that with the most.
+
+    A layer is a submodule whose output is [B,C,h,w], with sides in proportion to those of the crops. The first eighth
+    of the submodules, in the order of their computation, is left out, because the stem recognizes no digits.
+
+    Args:
+        backbone: module from images to features.
+        images_BCHW: its input, float; one crop is enough.
+
+    Returns:
+        Name of the submodule; None if the second half of the submodules has no such output, as in a vision transformer.
+    """
+    height, width = images_BCHW.shape[2:]
+    shapes: list[tuple[str, int]] = []  # of each submodule the number of positions along the shorter side, or 0
+
+    def record(name: str, output: object) -> None:
+        sides = tuple(output.shape[2:]) if isinstance(output, Tensor) and output.ndim == 4 else (0, 0)
+        is_map = abs(sides[0] * width - sides[1] * height) < max(height, width)  # rounded up at most
+        shapes.append((name, min(sides) if is_map else 0))
+
+    hooks = [
+        module.register_forward_hook(lambda _, __, output, name=name: record(name, output))
+        for name, module in backbone.named_modules()
+        if name
+    ]
+    try:
+        with torch.no_grad(), _evaluating(backbone):
+            backbone.forward(images_BCHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not any(positions for _, positions in shapes[len(shapes) // 2 :]):
+        return None
+    late = shapes[len(shapes) // 8 :]
+    most = max(positions for _, positions in late)
+    return [name for name, positions in late if positions >= min(most, MIN_POSITIONS)][-1]
 
 
 @contextmanager

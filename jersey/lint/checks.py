@@ -17,12 +17,21 @@ from jersey.config import saved
 from jersey.config.paths import Values, values_of
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
+from jersey.core.packages import trusted_packages
 from jersey.data.loader import batch_size_error
 from jersey.export.variants import VariantName
+from jersey.models.backbones import name_error
 from jersey.training.sam import accumulation_error
 
-PACKAGES = ("jersey", "experiments", "torch", "torchvision", "lightning")
-"""The packages whose objects a saved config may name; reading a file imports nothing else."""
+CHECKOUT = Path(__file__).parents[2]
+PACKAGES = (
+    "jersey",
+    "torch",
+    "torchvision",
+    "lightning",
+    *(("experiments",) if (CHECKOUT / "launch.py").exists() else ()),
+)
+"""The packages whose objects any saved config may name, beside those of `jersey.core.packages.trusted_packages`."""
 
 # The smallest allowed value by path; of a tuple, every element is compared.
 MINIMUM = {
@@ -53,7 +62,7 @@ def load(path: Path) -> tuple[str, fdl.Buildable]:
         UserError: if it does not exist, is not the config of a run, or another version of jersey wrote it.
     """
     try:
-        return saved.load(path, PACKAGES)
+        return saved.load(path, (*PACKAGES, *trusted_packages()))
     except saved.OtherVersion as error:
         raise UserError(
             f"{error}: another version of jersey wrote it; run the experiment again, or use the commit in the run's"
@@ -132,10 +141,18 @@ def variants_are_known(values: Values) -> Iterator[str]:
         yield f"onnx_variant_min_agreement={agreement} is a fraction of the crops; the maximum is 1"
 
 
+def architecture_is_known(values: Values) -> Iterator[str]:
+    """An unknown backbone would otherwise be an error only after the crops are decoded."""
+    architecture = values.get("module.network.architecture")
+    if isinstance(architecture, str) and (sentence := name_error(architecture)):
+        yield sentence
+
+
 RULES: list[Callable[[Values], Iterator[str]]] = [
     balanced_once,
     in_range,
     monitored_metric_exists,
     batch_can_be_split,
     variants_are_known,
+    architecture_is_known,
 ]

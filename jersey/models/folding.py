@@ -8,7 +8,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.model_file import read_verified
-from jersey.models.resnet import Architecture, resnet
+from jersey.models.backbones import RESNETS, build_backbone
 
 SETTINGS_KEY, BATCH_NORM_KEY = "network", "batch_norm"
 _VECTORS = ("weight", "bias", "running_mean", "running_var")
@@ -26,14 +26,14 @@ _MIN_FACTOR = 1e-12  # a convolution that was multiplied by less has no informat
 
 
 def metadata_of(backbone: nn.Module, settings: Mapping[str, str]) -> dict[str, str]:
-    """Returns the metadata from which `read_onnx` recovers the weights; {} if the backbone is not a known ResNet.
+    """Returns the metadata from which `read_onnx` recovers the weights of a ResNet.
 
     Args:
         backbone: backbone of the exported network.
-        settings: names of its architecture, stem and normalization.
+        settings: names of its architecture, stem and normalization; empty if they are unknown.
     """
-    if "architecture" not in settings:
-        return {}
+    if settings.get("architecture") not in RESNETS:
+        return {SETTINGS_KEY: json.dumps(dict(settings))} if settings else {}
     state = backbone.state_dict()
     vectors = [state[f"{norm}.{vector}"] for _, norm, _ in _folded(backbone) for vector in _VECTORS]
     packed = torch.cat(vectors).float().cpu().numpy().astype("<f4").tobytes()
@@ -87,11 +87,13 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Labels]:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     labels = Labels.from_json(metadata.get("labels_mapping", ""), where=f"the label map in {path}")
     settings = json.loads(metadata.get(SETTINGS_KEY, "{}"))
-    if settings.get("architecture") not in get_args(Architecture) or BATCH_NORM_KEY not in metadata:
-        raise UserError(f"{path} lacks the metadata of its network; export it again, or name the run folder")
+    if settings.get("architecture") not in RESNETS or BATCH_NORM_KEY not in metadata:
+        raise UserError(
+            f"{path} lacks the metadata of a ResNet, from which weights are recovered; name the folder of its run"
+        )
     tensors = _float_tensors(model.graph)
     with torch.device("meta"):
-        backbone, _ = resnet(settings["architecture"])
+        backbone, _ = build_backbone(settings["architecture"])
     head = {name: value for name, value in tensors.items() if name.startswith("network.head.")}
     settings["size_px"] = [int(metadata[f"input_{side}_px"]) for side in ("height", "width")]
     return head | _unfolded(backbone, tensors, metadata[BATCH_NORM_KEY], path), settings, labels

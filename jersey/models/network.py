@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
+from jersey.models.backbones import RESNETS, Stem, build_backbone, size_error
 from jersey.models.heads import CompositionalHead, linear_head
 from jersey.models.normalization import ImageNetNormalize, Normalization, normalizer
-from jersey.models.resnet import Architecture, Stem, resnet
 from jersey.models.weights import load_weights
 
 
@@ -26,12 +26,14 @@ class Network(nn.Module):
         backbone: module from float [B,3,H,W] to features [B,D].
         head: module from features [B,D] to logits [B,K].
         normalize: module from pixels in 0..255 to the backbone's input; `ImageNetNormalize` if None.
-        settings: "architecture", "stem" and "normalization" of a ResNet, which checkpoints and ONNX files record.
+        settings: "architecture", "stem" and "normalization" of the network, which checkpoints and ONNX files record.
 
     Attributes:
+        initial_weights: source of its initial weights; None if they are random.
         pretrained_size_px: height and width of the crops on which its initial weights were trained; None if unknown.
     """
 
+    initial_weights: str | None = None
     pretrained_size_px: tuple[int, int] | None = None
 
     def __init__(
@@ -53,6 +55,13 @@ class Network(nn.Module):
     def features(self, images_BCHW: Tensor) -> Tensor:
         """Returns the output of the backbone and input of the head, [B,D]."""
         return self.backbone(self.normalize(images_BCHW).contiguous(memory_format=torch.channels_last))
+
+    def size_error(self, size_px: tuple[int, int]) -> str | None:
+        """Returns why the network, on the CPU, cannot process crops of this height and width; None if it can."""
+        architecture = self.settings.get("architecture")
+        if architecture is None or architecture in RESNETS:  # these take any size
+            return None
+        return size_error(architecture, self.backbone, size_px)
 
     @property
     def has_open_vocabulary(self) -> bool:
@@ -91,34 +100,35 @@ class _ToHalf(nn.Module):
         return pixels_BCHW.half()
 
 
-def resnet_classifier(
+def classifier(
     *,
     labels: Labels,
-    architecture: Architecture = "resnet18",
+    architecture: str = "resnet18",
     weights: str | None = "imagenet",
     stem: Stem = "imagenet",
     normalization: Normalization = "imagenet",
     head: Callable[..., nn.Module] = linear_head,
 ) -> Network:
-    """Returns a ResNet with a head, in channels-last memory format.
+    """Returns a network with a backbone of torchvision or timm and a head, in channels-last memory format.
 
     Args:
         labels: label map of K labels.
-        architecture: name of the ResNet.
+        architecture: name of a classifier of torchvision, or "timm:NAME" for one of timm.
         weights: "imagenet", "reader", the path of a run folder or file (see `jersey.models.weight_files`), or None for
             random weights.
-        stem: "imagenet", or "small" for twice the resolution; see `jersey.models.resnet.resnet`.
+        stem: "imagenet", or "small" for twice the resolution; see `jersey.models.backbones.build_backbone`.
         normalization: "imagenet" or "per_image"; see `jersey.models.normalization.normalizer`.
         head: function of `features`, their count, and `labels`; see `jersey.models.heads`.
 
     Raises:
-        UserError: the weights cannot be loaded, or the head cannot represent the labels.
+        UserError: there is no such network, the weights cannot be loaded, or the head cannot represent the labels.
     """
-    backbone, features = resnet(architecture, stem=stem)
+    backbone, features = build_backbone(architecture, stem=stem)
     built_head = head(features=features, labels=labels)
     settings: dict[str, str] = {"stem": stem, "normalization": normalization}
     network = Network(backbone, built_head, normalizer(normalization), settings | {"architecture": architecture})
     if weights is not None:
+        network.initial_weights = weights
         network.pretrained_size_px = load_weights(
             backbone, built_head, weights=weights, architecture=architecture, labels=labels, settings=settings
         )

@@ -2,26 +2,26 @@
 
 Formats: jersey's checkpoints and ONNX files, checkpoints of Lightning, state dicts of torchvision and timm (whose
 ResNets have the same names), also inside a training checkpoint, and safetensors.
+
+The architecture of weights is recognized by their names and shapes, that of the config or a ResNet.
 """
 
 import argparse
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
-from torch import Tensor
-from torchvision import models
+from torch import Tensor, nn
 
 from jersey.core.errors import UserError, shorten
 from jersey.core.labels import Labels
 from jersey.core.model_file import READER
+from jersey.models.backbones import RESNETS, build_backbone, pretrained_url
 from jersey.models.folding import read_onnx
-from jersey.models.resnet import Architecture, resnet
 from jersey.runs.folder import BEST_CHECKPOINT
 
 FORMATS = "a run folder, a .ckpt, a model.onnx of jersey, a .safetensors, or a .pth of torchvision or timm"
@@ -33,6 +33,7 @@ SAFE_DTYPES = {
     "F16": torch.float16,
     "BF16": torch.bfloat16,
 }
+_COUNTER = "num_batches_tracked"
 
 State = dict[str, Tensor]
 
@@ -43,8 +44,8 @@ class Source:
 
     Attributes:
         name: value of `module.network.weights`.
-        architecture: name of the ResNet whose weights they are.
-        backbone: weights of the backbone, by torchvision's names.
+        architecture: name of the backbone whose weights they are.
+        backbone: weights of the backbone, by the names of its library.
         head: weights of jersey's head; empty if another project wrote the file.
         labels: label map of the head; None if unknown.
         settings: "stem" and "normalization" of the network, as far as the file records them.
@@ -60,22 +61,23 @@ class Source:
     size_px: tuple[int, int] | None
 
 
-def read_weights(weights: str, *, architecture: Architecture) -> Source:
+def read_weights(weights: str, *, architecture: str, backbone: nn.Module) -> Source:
     """Reads weights.
 
     Args:
         weights: "imagenet", "reader", or the path of a run folder or file.
-        architecture: architecture of the ImageNet weights.
+        architecture: name of the backbone of the config.
+        backbone: that backbone.
 
     Raises:
-        UserError: the file cannot be read, or has no weights of a ResNet that jersey knows.
+        UserError: the file cannot be read, or has neither weights of this backbone nor of a ResNet.
     """
     if weights == "imagenet":
-        return _source(weights, _download(architecture), {}, None)
+        return Source(weights, architecture, _download(architecture), {}, None, {}, None)
     readers = {".onnx": read_onnx, ".safetensors": _read_safetensors}
     file = _file_of(weights)
     try:
-        return _source(weights, *readers.get(file.suffix, _read_torch)(file))
+        return _source(weights, *readers.get(file.suffix, _read_torch)(file), (architecture, backbone))
     except UserError as error:
         sentence = str(error).replace(str(file), file.name)
         raise UserError(f"module.network.weights={weights}: {sentence}") from None
@@ -96,55 +98,84 @@ def _file_of(weights: str) -> Path:
     return path / BEST_CHECKPOINT if path.is_dir() else path
 
 
-def _source(weights: str, state: State, settings: Mapping[str, Any], labels: Labels | None) -> Source:
-    """Returns the weights of the first ResNet in a state dict, under any prefix, and of jersey's head beside it."""
-    first, last = "conv1.weight", "layer4.0.conv1.weight"
-    prefixes = (name.removesuffix(first) for name in state if name.endswith(first))
-    prefix = next((prefix for prefix in prefixes if f"{prefix}{last}" in state), None)
-    if prefix is None:
-        raise UserError(f"it contains no ResNet (no weights named {last}); give {FORMATS}")
-    backbone = _without_counters(_below(prefix, state))
-    found = next((each for each in get_args(Architecture) if _shapes(backbone) == _shapes(_empty(each))), None)
-    if found is None:
-        known = ", ".join(get_args(Architecture))
-        raise UserError(f"it contains a network that is none of {known}, or a part of one; give the weights of these")
+def _source(
+    weights: str, state: State, settings: Mapping[str, Any], labels: Labels | None, config: tuple[str, nn.Module]
+) -> Source:
+    """Returns the weights of a backbone in a state dict, under any prefix, and of jersey's head beside it."""
+    architecture, prefix, names = _recognized(state, settings.get("architecture"), *config)
+    backbone = {name: state[f"{prefix}{name}"] for name in names}
     head = _below(f"{prefix.removesuffix('backbone.')}head.", state) if labels else {}
     if not all(value.isfinite().all() for value in (*backbone.values(), *head.values())):
         raise UserError("it contains values that are not finite; give the weights of an earlier epoch")
     recorded = {name: str(settings[name]) for name in ("stem", "normalization") if name in settings}
     height_px, width_px = settings.get("size_px", (0, 0))
     size_px = (int(height_px), int(width_px)) if height_px else None
-    return Source(weights, found, backbone, head, labels, recorded, size_px)
+    return Source(weights, architecture, backbone, head, labels, recorded, size_px)
+
+
+def _recognized(state: State, recorded: object, here: str, backbone: nn.Module) -> tuple[str, str, list[str]]:
+    """Returns the architecture of the weights, their prefix and their names.
+
+    Args:
+        state: state dict of a file.
+        recorded: architecture that the file records; None if it records none.
+        here: architecture of the config.
+        backbone: backbone of the config.
+    """
+    if recorded not in (None, here, *RESNETS):
+        there = shorten(str(recorded))
+        raise UserError(
+            f"it has the weights of a network with architecture={there}, and the config has {here}; set "
+            f"module.network.architecture={there}, or choose other weights"
+        )
+    known = tuple(dict.fromkeys((here, *RESNETS)))
+    for architecture in known:
+        shapes = _shapes(backbone if architecture == here else _empty(architecture))
+        first = next(iter(shapes))
+        for prefix in (name.removesuffix(first) for name in state if name.endswith(first)):
+            if _has_backbone(_below(prefix, state), shapes):
+                return architecture, prefix, list(shapes)
+    raise UserError(f"it contains a network that is none of {', '.join(known)}, or a part of one; give {FORMATS}")
+
+
+def _has_backbone(state: State, shapes: Mapping[str, torch.Size]) -> bool:
+    """Whether a state dict has all weights of a backbone, and in the same submodules at most those of one classifier.
+
+    A ResNet-34 has all weights of a ResNet-18, and more in each stage.
+    """
+    if any(name not in state or state[name].shape != shape for name, shape in shapes.items()):
+        return False
+    submodules = {name.partition(".")[0] for name in shapes}
+    more = {name for name in state if name.partition(".")[0] in submodules and not name.endswith(_COUNTER)} - {*shapes}
+    return len({name.rpartition(".")[0] for name in more}) <= 1
 
 
 def _below(prefix: str, state: State) -> State:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def _without_counters(state: State) -> State:
-    """Leaves out the classifier, and the batch counters, which nothing reads and not every file has."""
-    pattern = re.compile(r"(conv1|bn1|layer\d+)\.(?!.*num_batches_tracked)")
-    return {name: value for name, value in state.items() if pattern.match(name)}
-
-
-def _empty(architecture: Architecture) -> State:
+def _empty(architecture: str) -> nn.Module:
     with torch.device("meta"):
-        return _without_counters(resnet(architecture)[0].state_dict())
+        return build_backbone(architecture)[0]
 
 
-def _shapes(state: State) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in state.items()}
+def _shapes(backbone: nn.Module) -> dict[str, torch.Size]:
+    """Returns the shapes of the weights; nothing reads the counters of batches, which not every file has."""
+    return {name: value.shape for name, value in backbone.state_dict().items() if not name.endswith(_COUNTER)}
 
 
-def _download(architecture: Architecture) -> State:
-    choice = models.get_model_weights(architecture).DEFAULT
+def _download(architecture: str) -> State:
     try:
-        return dict(choice.get_state_dict(progress=True, check_hash=True, weights_only=True))
-    except Exception as error:  # no network, a wrong hash, or a damaged file in torch's cache (see `read_weights`)
+        return dict(build_backbone(architecture, pretrained=True)[0].state_dict())
+    except UserError:
+        raise
+    except Exception as error:  # no network, a wrong hash, a damaged file in the cache, or no such weights
+        address = pretrained_url(architecture)
+        by_file = f"download {address} on a machine with a network and set module.network.weights=/path/to/"
         raise UserError(
-            f"cannot download the ImageNet weights of {architecture} ({_reason(error)}); download {choice.url} on a "
-            f"machine with a network and set module.network.weights=/path/to/{Path(choice.url).name}, or train "
-            "from scratch with module.network.weights=None"
+            f"cannot download the ImageNet weights of {architecture} ({_reason(error)}); "
+            f"{by_file + Path(address).name + ', or ' if address else ''}train from scratch with "
+            "module.network.weights=None"
         ) from None
 
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
+from jersey.models.backbones import statistics_remark
 from jersey.models.heads import CompositionalHead
 from jersey.models.parts import PARTS
-from jersey.models.resnet import Architecture
 from jersey.models.weight_files import Source, read_weights
 
 log = logging.getLogger(__name__)
@@ -44,17 +44,17 @@ def load_weights(
     head: nn.Module,
     *,
     weights: str,
-    architecture: Architecture,
+    architecture: str,
     labels: Labels,
     settings: Mapping[str, str],
 ) -> tuple[int, int] | None:
     """Loads pretrained weights, and logs in one line what was loaded.
 
     Args:
-        backbone: ResNet without a classifier.
+        backbone: backbone of the network.
         head: head of the network.
         weights: "imagenet", "reader", or the path of a run folder or file; see `jersey.models.weight_files`.
-        architecture: name of the ResNet.
+        architecture: name of the backbone; see `jersey.models.backbones.build_backbone`.
         labels: label map of the head.
         settings: "stem" and "normalization" of the network.
 
@@ -66,7 +66,7 @@ def load_weights(
     """
     if _is_skipped.get():
         return None
-    source = read_weights(weights, architecture=architecture)
+    source = read_weights(weights, architecture=architecture, backbone=backbone)
     _require_same(source, {"architecture": architecture, **settings})
     backbone.load_state_dict(source.backbone, strict=False)  # it lacks the batch counters
     loaded = [f"the backbone ({architecture}, {len(source.backbone)} tensors)", *_load_head(head, source, labels)]
@@ -75,6 +75,8 @@ def load_weights(
             "the file does not record its normalization, which is usually imagenet, and the config has "
             f"module.network.normalization={settings['normalization']}"
         )
+    if weights == "imagenet" and (remark := statistics_remark(architecture)):
+        loaded.append(remark)
     log.info("weights of %s: %s", weights, "; ".join(loaded))
     return source.size_px
 

@@ -38,6 +38,7 @@ def reproduction(
         "uncommitted changes": ", ".join(start["diffs"]),
         "data": f"{data.root}, SHA-256 {data_sha256(data)}",
         "network": described(module.network_factory),
+        "initial weights": ", which started from ".join(map(_source, start.get("weights", []))),
         "input": f"{width_px} x {height_px} px, {data.resize_mode}",
         "batch size": str(data.batch_size),
         "optimizer": described(module.optimizer),
@@ -67,6 +68,10 @@ def _commands(start: Mapping[str, Any], folder: Path) -> list[str]:
     if dirty:
         lines.append(f"{git} apply {shlex.quote(str(folder / start['diffs'][0]))}")
     return [*lines, start["command"]]
+
+
+def _source(weights: Mapping[str, str]) -> str:
+    return weights["source"] + (f" (commit {weights['commit']})" if "commit" in weights else "")
 
 
 def described(factory: Callable[..., object]) -> str:

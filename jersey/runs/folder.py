@@ -4,8 +4,10 @@
 its stage, so the same command continues where the run stopped, and another config is rejected.
 """
 
+import itertools
 import json
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +18,7 @@ from typing import IO, Any
 
 from jersey.core.atomic import write_text
 from jersey.core.distributed import broadcast, rank
-from jersey.core.errors import UserError, shorten
+from jersey.core.errors import UserError, plural, shorten
 from jersey.core.locks import try_lock
 
 STATUS = "status.json"
@@ -169,10 +171,26 @@ def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) ->
             write_text(path / name, config_files[name])
         run.mark_stage("fit")
     elif difference := changed_lines(read_config(path), config_files[CONFIG]):
-        raise UserError(
-            f"the run {path} has another config ({difference}); choose another --run, or use the same config"
-        )
+        remedy = _continuation(run, config_files[CONFIG]) or "choose another --run, or use the same config"
+        raise UserError(f"the run {path} has another config ({difference}); {remedy}")
     return run
+
+
+def _continuation(run: RunFolder, config: str) -> str | None:
+    """Returns how to go on from a finished run whose config differs in more epochs only; None for any other.
+
+    A schedule spans all epochs of its run, so more epochs are another run, which starts from the weights of this one.
+    """
+    before, now = _values(read_config(run.path)), _values(config)
+    epochs, weights = "trainer.epochs", "module.network.weights"
+    if run.stage != "finished" or weights not in now or {**before, epochs: ""} != {**now, epochs: ""}:
+        return None
+    more = int(now.get(epochs, 0)) - int(before.get(epochs, 0))
+    if more <= 0:
+        return None
+    numbers = (number for number in itertools.count(2) if not run.path.with_name(f"{run.name}-{number}").exists())
+    flags = [f"--run={run.name}-{next(numbers)}", f"--fdl_set={weights}={run.path}", f"--fdl_set={epochs}={more}"]
+    return f"to train {plural(more, 'more epoch')} from its weights, as it is finished, add {shlex.join(flags)}"
 
 
 def _open(path: Path, experiment: str) -> RunFolder | None:

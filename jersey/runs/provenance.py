@@ -25,6 +25,7 @@ import torch
 from jersey.core.atomic import atomic_write, write_text
 from jersey.core.distributed import world_size
 from jersey.core.errors import UserError
+from jersey.core.packages import imported_files
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def record_start(run_dir: Path) -> Origin:
         "jersey_version": origin.version,
         "commit": origin.commit,
         "user_commit": origin.user_commit,
+        "imports": {name: _commit(file.parent) for name, file in imported_files().items()},  # with experiments
         "uncommitted": _git(own, "status", "--porcelain").splitlines() if own else [],
         "diffs": written,
         **_machine(),
@@ -77,6 +79,34 @@ def record_start(run_dir: Path) -> Origin:
     write_text(run_dir / STARTS, json.dumps([*earlier, start], indent=2, ensure_ascii=False) + "\n")
     _record_packages(run_dir / PACKAGES)
     return origin
+
+
+def record_weights(run_dir: Path, weights: str | None) -> None:
+    """Adds to the record of this start from what the run's initial weights come, back to the first run.
+
+    Args:
+        run_dir: folder of the run.
+        weights: run folder or file, "imagenet" or "reader"; None for random weights.
+
+    Raises:
+        UserError: the records of this run, or of that of the weights, cannot be read.
+    """
+    starts = read_starts(run_dir)
+    known = [start["weights"] for start in starts if "weights" in start]  # a resumed run may outlive their source
+    starts[-1]["weights"] = known[0] if known else _sources(weights)
+    write_text(run_dir / STARTS, json.dumps(starts, indent=2, ensure_ascii=False) + "\n")
+
+
+def _sources(weights: str | None) -> list[dict[str, str]]:
+    """Returns the source of weights, then the source of the weights from which that started, and so on."""
+    if weights is None:
+        return []
+    path = Path(weights)
+    folder = next((each for each in (path, *path.parents) if (each / STARTS).is_file()), None)
+    if folder is None or weights in ("imagenet", "reader"):
+        return [{"source": weights}]
+    last = (read_starts(folder) or [{}])[-1]
+    return [{"source": str(path.absolute()), "commit": last.get("commit", "unknown")}, *last.get("weights", [])]
 
 
 def read_starts(run_dir: Path) -> list[Any]:

@@ -22,7 +22,9 @@ from jersey.core.errors import UserError
 
 
 class CrossEntropy(nn.Module):
-    """Label-smoothed cross entropy, weighted by the class of the crop: mean over the batch of
+    """Label-smoothed cross entropy, weighted by the class of the crop.
+
+    It is the mean over the batch of
 
         w[y] * ((1 - e) * -log p[y] + e * mean_k(-log p[k])).
 
@@ -75,7 +77,9 @@ class CrossEntropy(nn.Module):
 
 
 class FocalLoss(CrossEntropy):
-    """Focal loss, which down-weights confident crops (https://arxiv.org/abs/1708.02002): mean over the batch of
+    """Focal loss, which down-weights confident crops (https://arxiv.org/abs/1708.02002).
+
+    It is the mean over the batch of
 
         w[y] * ((1 - e) * (1 - p[y])^g * -log p[y] + e * mean_k(-log p[k])).
 

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
 import torch
 from helpers.run_folders import config_folder
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.bench import epoch, startup
 from jersey.bench.gpu_load import Load

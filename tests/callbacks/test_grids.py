@@ -7,18 +7,16 @@ import pytest
 import torch
 from helpers.looked_at import EPOCHS, LookedAt, Witness
 from helpers.small_run import copy_of, small_data, small_module, trainer_in, watch_grids
-from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch import nn
 
 from jersey.augment.mixing import CutMix, Mix
 from jersey.callbacks.base import EvaluatedSplit
-from jersey.callbacks.grids import GradCam, InputGrid, PredictionGrid, stage_for
+from jersey.callbacks.grids import GradCam, InputGrid, PredictionGrid
 from jersey.core.errors import UserError
 from jersey.data.datamodule import JerseyDataModule
-from jersey.evaluation.grad_cam import grad_cam
+from jersey.evaluation.grad_cam import grad_cam, layer_for
 from jersey.evaluation.metrics import Evaluation
-from jersey.models.resnet import Stem, resnet
 from jersey.plots.image_grid import TileSection, heat_overlay
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice on loader workers and the like
@@ -109,7 +107,8 @@ def test_grad_cam_explains_test_crops_with_the_tested_weights(looked_at: LookedA
     (title,) = [title for title in looked_at.grids if "Grad-CAM" in title]
     module, data, (incorrect, correct) = looked_at.module, looked_at.data, looked_at.grids[title]
     backbone, evaluation = module.network.backbone, module.evaluations["test"]
-    stage = stage_for(backbone, data.size_px)
+    stage = layer_for(backbone, torch.zeros(1, 3, *data.size_px))
+    assert stage
     assert title.startswith("test")
     assert stage in title
     predicted_N, labels_N = evaluation.logits_NK.argmax(dim=1), data.decoded["test"].labels_N
@@ -132,28 +131,27 @@ def test_grad_cam_explains_test_crops_with_the_tested_weights(looked_at: LookedA
     assert Image.open(looked_at.folder / "grad_cam_test.png").format == "PNG"
 
 
-STAGES = ["layer1", "layer2", "layer3", "layer4"]
-
-
-@pytest.mark.parametrize("stem", ["imagenet", "small"])
-@pytest.mark.parametrize("size_px", [(224, 224), (96, 224), (224, 96), (48, 64), (24, 24), (16, 64), (8, 8)])
-def test_grad_cam_uses_the_last_stage_with_enough_positions(stem: Stem, size_px: tuple[int, int]) -> None:
-    """The expected stage follows from the output shapes of a real ResNet."""
-    positions: list[int] = []
-    with torch.device("meta"):
-        backbone, _ = resnet("resnet18", stem=stem)
-        for name in STAGES:
-            backbone.get_submodule(name).register_forward_hook(lambda *args: positions.append(min(args[2].shape[2:])))
-        backbone(torch.zeros(2, 3, *size_px))
-    enough = [name for name, count in zip(STAGES, positions, strict=True) if count >= 6]
-    assert stage_for(backbone, size_px) == (enough[-1] if enough else STAGES[0])
-
-
-def test_network_without_stages_is_rejected_before_training(crops_root: Path, tmp_path: Path) -> None:
+def test_the_layer_can_be_chosen_and_a_wrong_name_is_refused_before_training(crops_root: Path, tmp_path: Path) -> None:
     data = small_data(crops_root)
-    module, callback = small_module(data), GradCam()
-    assert isinstance(callback, Callback)
-    assert stage_for(module.network.backbone, (96, 200)) == "layer3", "without a pooling layer the stem is not small"
-    module.network.backbone = nn.Flatten()
-    with pytest.raises(UserError, match="grad_cam=None"):
-        trainer_in(tmp_path, module, callback).fit(module, datamodule=data)
+    module = small_module(data)
+    with pytest.raises(UserError, match=r"grad_cam\.layer='layr3' is no submodule .* layer3.* name one of them"):
+        trainer_in(tmp_path, module, GradCam(layer="layr3")).fit(module, datamodule=data)
+    titles = []
+    for layer in ("layer3", None):
+        with pytest.MonkeyPatch.context() as patch:
+            grids = watch_grids(patch)
+            trainer_in(tmp_path, module, GradCam(layer=layer)).test(module, datamodule=data, verbose=False)
+        titles += grids
+    assert [title.partition("Grad-CAM of ")[2].partition(",")[0] for title in titles] == ["layer3", "layer1"]
+
+
+def test_a_network_without_positions_has_no_grad_cam_and_the_run_says_so(
+    crops_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="jersey")
+    data = small_data(crops_root)
+    module = small_module(data)
+    module.network.backbone = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 8), nn.ReLU())
+    trainer_in(tmp_path, module, GradCam()).test(module, datamodule=data, verbose=False)
+    assert "no Grad-CAM: the later layers of the network have no positions" in caplog.text
+    assert not list(tmp_path.rglob("grad_cam*"))

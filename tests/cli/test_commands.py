@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
 import torch
 from helpers.config_targets import example
 
-import experiments  # noqa: F401  # its import registers them
 from jersey.cli.commands import config_files, diff, load_other
 from jersey.config import experiment, to_json
 from jersey.core.errors import UserError

@@ -52,8 +52,9 @@ def test_the_error_precedes_the_import_of_torch(flags: tuple[str, ...], sentence
 
 def checked(**flags: object) -> None:
     """Checks flags as `launch.py` passes them."""
-    given: dict = {"exp": None, "saved": None, "fiddlers": [], "overrides": [], "other": None, "axes": [], "dimensions": []}
-    check_flags([], REPOSITORY / "experiments", **{**given, "run_name": None, **flags})
+    given: dict = dict.fromkeys(["exp", "saved", "other", "run_name"])
+    given |= {name: [] for name in ("fiddlers", "overrides", "axes", "dimensions")}
+    check_flags([], ["jersey.recipes", "experiments"], **{**given, **flags})
 
 
 @pytest.mark.parametrize("exp", EXPERIMENTS)

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
 from helpers.countdown import rows_of
 from helpers.repository import NUMBERS, REPOSITORY
 from PIL import Image
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.cli.commands import config_files
 
@@ -46,7 +46,9 @@ def test_a_fresh_process_has_everything_it_needs(tmp_path: Path) -> None:
 
 def test_help_shows_the_purpose_and_an_example_of_every_flag(launch: Launch) -> None:
     text = " ".join(launch("--help").stdout.split())
-    names = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (REPOSITORY / "launch.py").read_text(encoding="utf-8"))
+    names = re.findall(
+        r'flags\.DEFINE_\w+\(\s*"(\w+)"', (REPOSITORY / "jersey/cli/launch.py").read_text(encoding="utf-8")
+    )
     assert {"exp", "fdl_set", "diff_effects", "sweep", "workdir"} <= set(names)
     for name in names:
         assert re.search(

@@ -8,11 +8,11 @@ import pytest
 from helpers.exported import wide_model
 from helpers.run_folders import config_folder
 
-from experiments.resnet18_small import resnet18_small
 from jersey.cli import package_reader
 from jersey.core import model_file
 from jersey.core.model_file import READER
 from jersey.inference import Prediction, Predictor
+from jersey.recipes.resnet18_small import resnet18_small
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
 import torch
 from helpers.run_folders import full_run
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.compare.recipes import RARE, RecipeScore, recipe_table, score
 from jersey.compare.runs import read_run

@@ -116,8 +116,8 @@ def test_a_sub_config_cannot_be_replaced_but_an_optional_one_can_be_removed() ->
     config = example()
     apply_override(config, "callbacks.ema=None")
     assert config.trainer.callbacks.ema is None
-    message = error_of("optimizer=adamw")
-    assert message == "module.optimizer is a sub-config, not a value; set one of module.optimizer.lr"
+    message = error_of("optimizer=3")
+    assert message.startswith("module.optimizer is a sub-config, not a value; set one of module.optimizer.lr")
     assert "trainer.callbacks.ema.decay" in error_of("trainer.callbacks=None")
     assert error_of("callbacks.ema=0.9").endswith("or remove it with None")
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from jersey.core.labels import Labels
-from jersey.evaluation.grad_cam import grad_cam
-from jersey.models.network import Network, resnet_classifier
+from jersey.evaluation.grad_cam import grad_cam, layer_for
+from jersey.models.backbones import Stem, build_backbone
+from jersey.models.network import Network, classifier
 
 
 class Tiny(nn.Module):
@@ -57,7 +58,7 @@ def test_the_map_is_zero_if_no_position_supports_the_class() -> None:
 @pytest.fixture(scope="module")
 def network() -> Network:
     torch.manual_seed(0)
-    return resnet_classifier(labels=Labels(tuple("01234")), weights=None).train()
+    return classifier(labels=Labels(tuple("01234")), weights=None).train()
 
 
 @pytest.fixture
@@ -116,3 +117,34 @@ def test_a_failure_has_no_side_effects_either(network: Network) -> None:
         grad_cam(network, last_block(network), torch.zeros(1, 5, 32, 32), torch.tensor([0]))
     assert network.training
     assert not last_block(network)._forward_hooks
+
+
+STAGES = ["layer1", "layer2", "layer3", "layer4"]
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "small"])
+@pytest.mark.parametrize("size_px", [(224, 224), (96, 224), (224, 96), (48, 64), (24, 24), (16, 64), (8, 8)])
+def test_the_layer_of_a_resnet_is_the_last_stage_with_enough_positions(stem: Stem, size_px: tuple[int, int]) -> None:
+    """The expected stage follows from the output shapes of a real ResNet."""
+    positions: list[int] = []
+    with torch.device("meta"):
+        backbone, _ = build_backbone("resnet18", stem=stem)
+        images = torch.zeros(2, 3, *size_px)
+    found = layer_for(backbone, images)
+    for name in STAGES:
+        backbone.get_submodule(name).register_forward_hook(lambda *args: positions.append(min(args[2].shape[2:])))
+    backbone(images)
+    enough = [name for name, count in zip(STAGES, positions, strict=True) if count >= 6]
+    assert found == (enough[-1] if enough else STAGES[0])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size_px", "last_stage"),
+    [("mobilenet_v3_small", 224, "features"), ("swin_t", 224, "permute"), ("vit_b_16", 224, None)],
+)
+def test_layers_of_other_networks(architecture: str, size_px: int, last_stage: str | None) -> None:
+    """A Swin transformer computes [B,h,w,C]; a vision transformer has positions in the stem only."""
+    with torch.device("meta"):
+        backbone, _ = build_backbone(architecture)
+        found = layer_for(backbone, torch.zeros(1, 3, size_px, size_px))
+    assert found == last_stage

@@ -9,7 +9,6 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms import v2
 
-from experiments import common
 from jersey import config as configs
 from jersey.augment.base import Augment, Augmentation
 from jersey.augment.blur import Blur, MotionBlur, RandomDownscale
@@ -20,6 +19,7 @@ from jersey.augment.jpeg import RandomJPEG
 from jersey.augment.per_sample import PerSample
 from jersey.cli.label_preservation import main
 from jersey.evaluation.label_preservation import TOGETHER, by_operation, label_preservation, preservation_table, worst
+from jersey.recipes import common
 
 SIZE_PX = 64
 

@@ -5,11 +5,11 @@ import pytest
 from helpers.registered import EXPERIMENTS as NAMES
 from torchvision.transforms import v2
 
-from experiments import common
 from jersey import config as configs
 from jersey.augment.geometry import Geometry
 from jersey.augment.per_sample import PerSample
 from jersey.evaluation.label_preservation import LabelPreservation, by_operation, label_preservation, preservation_table
+from jersey.recipes import common
 
 MAX_DESTROYED = 0.01
 SIZE_PX = 64  # operations with sizes in pixels affect small crops most

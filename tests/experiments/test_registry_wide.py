@@ -10,11 +10,10 @@ from helpers.registered import EXPERIMENTS as NAMES
 from helpers.registered import FIDDLERS
 
 from jersey import config as configs
-from jersey import experiment as stages
+from jersey import testing
 from jersey.augment.mixing import CutMix
 from jersey.experiment import Experiment
 from jersey.lint.checks import check
-from jersey.runs.folder import open_run
 
 OVERRIDES = {"lr": 0.125, "batch_size": 48, "epochs": 7, "seed": 11, "root": "/my/crops"}
 
@@ -25,9 +24,7 @@ def test_the_registry_is_not_empty() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_experiment_passes_the_checks_builds_and_documents_its_command(name: str) -> None:
-    config = configs.get_experiment(name)()
-    check(config)
-    assert isinstance(fdl.build(config), Experiment)
+    testing.check_builds(name)
     assert f"python launch.py --exp={name}" in (inspect.getdoc(configs.get_experiment(name)) or "")
 
 
@@ -88,15 +85,6 @@ def test_small_version_trains_a_step_and_each_kind_of_network_is_exported(
     shrunk = {each: configs.get_experiment(each)() for each in NAMES}
     for config in shrunk.values():
         shrink(config)
-        config.trainer.limit_batches = 1
     first_of_kind = {configs.as_text(shrunk[each].module.network): each for each in reversed(NAMES)}
     assert len(first_of_kind) < len(NAMES)
-    experiment = fdl.build(shrunk[name])
-    folder = open_run(tmp_path, name, "run", config_files={"config.txt": "seed = 0\n"})
-    state = experiment.prepare(folder, experiment.read_data())
-    stages.fit(state)
-    tested = stages.test(state)
-    assert 0 <= tested.test.metrics["acc_top1"] <= 1
-    if name in first_of_kind.values():
-        assert stages.export(state, tested).parity.disagreements == []
-        assert folder.onnx.exists()
+    testing.train_a_step(name, tmp_path, export=name in first_of_kind.values())

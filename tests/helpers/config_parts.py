@@ -4,12 +4,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.augment.base import Augmentation
 from jersey.core.labels import Labels

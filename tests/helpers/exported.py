@@ -32,15 +32,15 @@ def tiny_model(folder: Path, *, is_open_vocabulary: bool = True, seed: int = 0) 
     return folder / "model.onnx"
 
 
-def wide_model(path: Path, *, seed: int = 0, offset: float = 0.0) -> Path:
+def wide_model(path: Path, *, seed: int = 0, offset: float = 0.0, labels: Labels = LABELS) -> Path:
     """Exports a network with random weights, most of them in large tensors; `offset` is added to those of its head."""
     torch.manual_seed(seed)
     convolutions = nn.Conv2d(3, 64, 5, stride=4), nn.ReLU(), nn.Conv2d(64, 256, 3, stride=2), nn.ReLU()
     backbone = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(2), nn.Flatten())
-    network = Network(backbone, nn.Linear(1024, len(LABELS)))
+    network = Network(backbone, nn.Linear(1024, len(labels)))
     with torch.no_grad():
         network.head.weight.mul_(100).add_(offset)  # numbers without training differ little
-    settings = ExportSettings(labels=LABELS, size_px=SIZE_PX, resize_mode="stretch", temperature=TEMPERATURE)
+    settings = ExportSettings(labels=labels, size_px=SIZE_PX, resize_mode="stretch", temperature=TEMPERATURE)
     metadata = {"experiment": "wide", **calibrate(_correct_predictions(60), _correct_predictions(60)).metadata}
     write_onnx(ExportModule(network, settings), path, metadata)
     return path

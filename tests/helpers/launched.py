@@ -29,7 +29,7 @@ PICTURES = (
 NO_PICTURES = tuple(f"--fdl_set=trainer.callbacks.{name}=None" for name in PICTURES)
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["experiments", "jersey.cli.commands", "onnxscript", "onnxruntime"])
+SERVER.set_forkserver_preload(["helpers.registered", "jersey.cli.commands", "onnxscript", "onnxruntime"])
 
 
 class Started:

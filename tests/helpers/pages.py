@@ -14,9 +14,21 @@ PAGES = {
     path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8")
     for path in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 }
-BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```(\w*)\n(.*?)```", page, flags=re.DOTALL)]
-LINES = [line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-COMMANDS = list(dict.fromkeys(line for line in LINES if line))  # a command may occur on several pages
+OUTSIDE = "docs/own-repository.md"
+"""The page whose commands need an environment of their own; `tests/cli/test_own_repository.py` runs them."""
+BLOCK = re.compile(r"```(\w*)\n(.*?)```", flags=re.DOTALL)
+BLOCKS = [block for page in PAGES.values() for block in BLOCK.findall(page)]
+
+
+def page_commands(page: str) -> list[str]:
+    """Returns the commands of one page, such as "README.md", in their order."""
+    blocks = [text for kind, text in BLOCK.findall(PAGES[page]) if kind == "sh"]
+    lines = [line.partition(" #")[0].strip() for text in blocks for line in text.splitlines()]
+    return [line for line in lines if line]
+
+
+COMMANDS = list(dict.fromkeys(command for page in PAGES if page != OUTSIDE for command in page_commands(page)))
+"""The commands of all other pages; one may occur on several pages."""
 
 
 def run(command: str, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:

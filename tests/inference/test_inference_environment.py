@@ -1,9 +1,7 @@
 """The wheel holds the library only; installed with [inference] in its own environment it predicts without torch."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.exported import tiny_model
+from helpers.installed import built_wheel, output_of, uv
 from helpers.repository import REPOSITORY
 from PIL import Image
 
@@ -53,20 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uv() -> str:
-    found = os.environ.get("UV") or shutil.which("uv")
-    if found is None:
-        pytest.skip("there is no uv to build and install with")
-    return found
-
-
-@pytest.fixture(scope="module")
-def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that is built from the sdist, which lies beside it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    output_of(uv, "build", "--quiet", "--out-dir", str(folder), str(REPOSITORY))
-    (built,) = folder.glob("*.whl")
-    return built
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.mark.slow
@@ -74,6 +61,7 @@ def test_the_wheel_holds_the_library_and_the_reader_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     library = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "jersey").rglob("*.py")}
     packed = {name for name in names if ".dist-info/" not in name}
+    assert not [name for name in names if not name.startswith("jersey")]
     others = {"jersey/py.typed", READER.relative_to(REPOSITORY).as_posix()}
     assert packed == {name for name in library if not name.startswith("jersey/bench/")} | others
     (sdist,) = wheel.parent.glob("*.tar.gz")
@@ -88,15 +76,17 @@ def test_the_oldest_packages_are_stated() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("packages", ["pinned", "oldest"])
 def test_predictions_are_the_same_in_an_environment_without_torch(
-    packages: str, uv: str, wheel: Path, folder: Path, tmp_path: Path
+    packages: str, wheel: Path, folder: Path, tmp_path: Path
 ) -> None:
     python = tmp_path / "environment" / "bin" / "python"
-    output_of(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
+    output_of(uv(), "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
     # In the repository uv takes the versions that are pinned there.
     pins, cwd = ([], REPOSITORY) if packages == "pinned" else (["--only-binary=:all:", *OLDEST], tmp_path)
-    output_of(uv, "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", *pins, cwd=cwd)
+    output_of(uv(), "pip", "install", "--quiet", "--python", str(python), f"{wheel}[inference]", *pins, cwd=cwd)
     # Other versions of Pillow decode JPEG files a little differently.
     tolerance = 1e-5 if packages == "pinned" else 1e-2
+    command = subprocess.run([python.with_name("jersey"), "--list"], capture_output=True, text=True, check=False)
+    assert (command.returncode, "jersey[train]" in command.stderr) == (2, True)
     here = [
         prediction
         for _, prediction in Predictor(folder / "model.onnx", open_vocabulary=True).predict_folder(folder / "crops")
@@ -119,10 +109,10 @@ def test_predictions_are_the_same_in_an_environment_without_torch(
 
 
 @pytest.mark.slow
-def test_without_the_extra_the_command_says_what_to_install(uv: str, wheel: Path, folder: Path, tmp_path: Path) -> None:
+def test_without_the_extra_the_command_says_what_to_install(wheel: Path, folder: Path, tmp_path: Path) -> None:
     python = tmp_path / "environment" / "bin" / "python"
-    output_of(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
-    install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    output_of(uv(), "venv", "--quiet", "--python", sys.executable, str(tmp_path / "environment"))
+    install = [uv(), "pip", "install", "--quiet", "--python", str(python)]
     output_of(*install, str(wheel), cwd=REPOSITORY)
     command = [python.with_name("jersey-read"), "crops"]
     refused = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
@@ -137,15 +127,7 @@ def test_without_the_extra_the_command_says_what_to_install(uv: str, wheel: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12"])
-def test_the_oldest_packages_have_wheels_for_every_version_of_python(version: str, uv: str, tmp_path: Path) -> None:
+def test_the_oldest_packages_have_wheels_for_every_version_of_python(version: str, tmp_path: Path) -> None:
     (tmp_path / "oldest.txt").write_text("\n".join(OLDEST), encoding="utf-8")
     words = ["pip", "compile", "--quiet", "--only-binary=:all:", "--no-deps", f"--python-version={version}"]
-    output_of(uv, *words, "oldest.txt", cwd=tmp_path)
-
-
-def output_of(*words: str, cwd: Path | None = None) -> str:
-    """Runs a command without this environment's variables, which would make its packages visible."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    output_of(uv(), *words, "oldest.txt", cwd=tmp_path)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from helpers.planted_model import crop_of, file_of, planted_model
 
-from experiments.reader import NUMBERS
 from jersey.cli.package_reader import MAX_BYTES
 from jersey.core import model_file
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.model_file import READER
 from jersey.inference import Predictor, predictor
 from jersey.inference.__main__ import main
+from jersey.recipes.reader import NUMBERS
 from jersey.synth.crop import render_crop
 from jersey.synth.typefaces import TRAIN
 

@@ -21,7 +21,7 @@ from jersey.data.sampler import BalancedSampler, class_weights
 from jersey.data.split import Split
 from jersey.lint.interactions import remaining_after_decay
 from jersey.lint.simulate import effects
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.optimizers import adamw, torch_optimizer
 from jersey.training.optimizers import sgd as sgd_optimizer
@@ -47,12 +47,12 @@ def weights(value: str | None, scale: float, *, frozen: float | None = None) -> 
 
 
 def pretrained(weights: str, normalization: str) -> Change:
-    network = fdl.Partial(resnet_classifier, weights=weights, normalization=normalization)
+    network = fdl.Partial(classifier, weights=weights, normalization=normalization)
     return part("module.network", network)
 
 
 def stem(value: str) -> Change:
-    return part("module.network", fdl.Partial(resnet_classifier, weights=None, stem=value))
+    return part("module.network", fdl.Partial(classifier, weights=None, stem=value))
 
 
 def erasing(**settings: float) -> Change:

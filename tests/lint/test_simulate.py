@@ -23,7 +23,7 @@ from jersey.core.labels import Labels
 from jersey.data.supplement import SyntheticSupplement
 from jersey.lint.simulate import effects
 from jersey.models.heads import CompositionalHead
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 from jersey.models.parts import PARTS
 from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.trainer import callback_dict
@@ -123,7 +123,7 @@ def test_a_pinned_label_without_crops_has_no_weight() -> None:
 def test_groups_contain_every_parameter_of_the_real_network() -> None:
     computed = effects(baseline(), SPLITS)
     labels = Labels(tuple(LONG_TAIL))
-    network = resnet_classifier(labels=labels, architecture="resnet18", weights=None, head=CompositionalHead)
+    network = classifier(labels=labels, architecture="resnet18", weights=None, head=CompositionalHead)
     assert computed.groups is not None
     assert list(computed.groups) == ["backbone_decay", "backbone_no_decay", "head_decay", "head_no_decay"]
     assert sum(group.parameters for group in computed.groups.values()) == sum(p.numel() for p in network.parameters())

@@ -3,10 +3,10 @@
 import copy
 
 import torch
+from jersey.models.resnet import resnet
 from torch import nn
 
 from jersey.models.folding import fold_batch_norm
-from jersey.models.resnet import resnet
 
 
 def resnet_with_statistics() -> nn.Module:

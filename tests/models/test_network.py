@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.models.heads import CompositionalHead, linear_head
-from jersey.models.network import Network, resnet_classifier
+from jersey.models.network import Network, classifier
 from jersey.models.normalization import Normalization
 from jersey.models.parts import NUMBERS
 
@@ -20,7 +20,7 @@ LABELS = Labels(("0", "00", "7", "23", "A7"))
 @pytest.fixture(scope="module", params=[linear_head, CompositionalHead])
 def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(0)
-    return resnet_classifier(labels=LABELS, weights=None, head=request.param).eval()
+    return classifier(labels=LABELS, weights=None, head=request.param).eval()
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_checkpoint_has_weights_without_constants_and_every_weight_gets_a_grad
     assert {name.split(".")[0] for name in state} == {"backbone", "head"}
     statistics = {name for name in state if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
     assert set(state) - statistics == {name for name, _ in network.named_parameters()}
-    default_head = resnet_classifier(labels=LABELS, weights=None).head
+    default_head = classifier(labels=LABELS, weights=None).head
     assert {name: tuple(p.shape) for name, p in default_head.state_dict().items()} == {"weight": (5, 512), "bias": (5,)}
     network(images_BCHW).logsumexp(dim=1).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
@@ -63,7 +63,7 @@ def test_a_checkpoint_has_weights_without_constants_and_every_weight_gets_a_grad
 
 @torch.no_grad()
 def test_open_vocabulary_logits_follow_from_the_features(images_BCHW: Tensor) -> None:
-    network = resnet_classifier(labels=LABELS, weights=None, head=CompositionalHead).eval()
+    network = classifier(labels=LABELS, weights=None, head=CompositionalHead).eval()
     nn.init.normal_(network.head.parts.weight)
     scores_BN = network.open_vocabulary_logits(images_BCHW)
     assert scores_BN.shape == (4, len(NUMBERS))
@@ -74,19 +74,19 @@ def test_open_vocabulary_logits_follow_from_the_features(images_BCHW: Tensor) ->
 
 def test_a_holistic_head_has_no_open_vocabulary(images_BCHW: Tensor) -> None:
     with pytest.raises(UserError, match=r"can only predict its labels; .*module\.network\.head"):
-        resnet_classifier(labels=LABELS, weights=None).open_vocabulary_logits(images_BCHW)
+        classifier(labels=LABELS, weights=None).open_vocabulary_logits(images_BCHW)
 
 
 @torch.no_grad()
 def test_normalization_and_stem_are_part_of_the_network(images_BCHW: Tensor) -> None:
     torch.manual_seed(0)
     by_imagenet, per_image = (
-        resnet_classifier(labels=LABELS, weights=None, normalization=kind).eval() for kind in get_args(Normalization)
+        classifier(labels=LABELS, weights=None, normalization=kind).eval() for kind in get_args(Normalization)
     )
     per_image.load_state_dict(by_imagenet.state_dict())
     dim_BCHW = images_BCHW.float() / 2
     assert not torch.allclose(by_imagenet(dim_BCHW), by_imagenet(images_BCHW), atol=1e-2)
     torch.testing.assert_close(per_image(dim_BCHW), per_image(images_BCHW), atol=1e-2, rtol=0)
-    small = resnet_classifier(labels=LABELS, weights=None, stem="small").eval()
+    small = classifier(labels=LABELS, weights=None, stem="small").eval()
     small.load_state_dict(by_imagenet.state_dict())
     assert not torch.allclose(small(images_BCHW), by_imagenet(images_BCHW))

@@ -25,7 +25,7 @@ from jersey.core import model_file
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.models import weight_files
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 
 URL = models.ResNet18_Weights.DEFAULT.url
 
@@ -62,7 +62,7 @@ def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def backbone_of(weights: str | Path, **settings: Any) -> nn.Module:
-    return resnet_classifier(labels=Labels(("0", "00")), weights=str(weights), **settings).backbone.eval()
+    return classifier(labels=Labels(("0", "00")), weights=str(weights), **settings).backbone.eval()
 
 
 def features(backbone: nn.Module) -> Tensor:

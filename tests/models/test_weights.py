@@ -27,7 +27,7 @@ from jersey.export.onnx_file import write_onnx
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models import weight_files
 from jersey.models.heads import CompositionalHead, linear_head
-from jersey.models.network import Network, resnet_classifier
+from jersey.models.network import Network, classifier
 from jersey.models.weights import skip_weights
 
 LABELS = Labels(("0", "00", "7", "23"))
@@ -39,7 +39,7 @@ IMAGES_BCHW = torch.randint(0, 256, (4, 3, *SIZE_PX), generator=torch.Generator(
 def trained_network(**settings: Any) -> Network:
     """Returns a network with batch statistics, one channel of which has nearly no effect, and a head without zeros."""
     torch.manual_seed(0)
-    network = resnet_classifier(labels=LABELS, weights=None, **SETTINGS | settings)
+    network = classifier(labels=LABELS, weights=None, **SETTINGS | settings)
     with torch.no_grad():
         for each in network.modules():
             if isinstance(each, nn.BatchNorm2d):
@@ -76,7 +76,7 @@ def logits(network: Network) -> Tensor:
 
 def load(weights: str | Path, labels: Labels = LABELS, **settings: Any) -> Network:
     torch.manual_seed(1)
-    return resnet_classifier(labels=labels, weights=str(weights), **SETTINGS | settings)
+    return classifier(labels=labels, weights=str(weights), **SETTINGS | settings)
 
 
 def changed(path: Path, change: Callable[[onnx.ModelProto], object]) -> Path:
@@ -103,7 +103,7 @@ def test_an_exported_file_is_unfolded_to_the_same_network(network: Network, expo
 def test_logits_change_by_rounding_alone_from_a_network_to_its_file_and_back(tmp_path: Path) -> None:
     """BUILD_NOTES.md names this test for its bounds; `pytest -s` prints the differences."""
     torch.manual_seed(0)
-    network = resnet_classifier(labels=LABELS, weights=None, **SETTINGS)
+    network = classifier(labels=LABELS, weights=None, **SETTINGS)
     for _ in range(3):
         network.train()(IMAGES_BCHW)
     exported = export(network.eval(), tmp_path / "model.onnx")
@@ -152,7 +152,7 @@ def test_the_reader_is_the_file_of_the_package(
 def run(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A run folder, and the content of its last checkpoint."""
     data = tiny_data(crops_root, size_px=SIZE_PX)
-    module = tiny_module(data, network=partial(resnet_classifier, weights=None, **SETTINGS))
+    module = tiny_module(data, network=partial(classifier, weights=None, **SETTINGS))
     folder = tmp_path_factory.mktemp("run")
     return folder, fitted(folder, data, module, EMA(decay=0.7), epochs=1)
 
@@ -160,7 +160,7 @@ def run(crops_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def test_a_run_folder_and_its_checkpoint_have_the_ema_weights(run: tuple[Path, dict[str, Any]]) -> None:
     folder, content = run
     labels = Labels(tuple(content["jersey"]["labels"]))
-    expected = resnet_classifier(labels=labels, weights=None, **SETTINGS)
+    expected = classifier(labels=labels, weights=None, **SETTINGS)
     states = [content[name] for name in ("state_dict", "current_model_state")]
     ema, raw = ({name.removeprefix("network."): each for name, each in state.items()} for state in states)
     expected.load_state_dict(ema)
@@ -248,7 +248,7 @@ def as_external(model: onnx.ModelProto) -> None:
 
 
 BAD_MODELS = {
-    "no settings": (metadata("network", None), "lacks the metadata of its network; export it again"),
+    "no settings": (metadata("network", None), "lacks the metadata of a ResNet"),
     "no object": (metadata("network", "[]"), "cannot read"),
     "an unknown architecture": (metadata("network", '{"architecture": "vgg"}'), "lacks the metadata"),
     "no statistics": (metadata("batch_norm", None), "lacks the metadata"),

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
 from helpers.illegible_crops import write_crops
@@ -13,7 +14,6 @@ from helpers.run_folders import full_run
 from PIL import Image
 from sklearn.metrics import f1_score, roc_auc_score
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.core.tables import percent
 from jersey.data.decode import decode

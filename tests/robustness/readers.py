@@ -33,7 +33,7 @@ from jersey.core.labels import Labels
 from jersey.experiment import load_best_weights
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import PACKAGES, check, load
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 from jersey.runs.checkpoints import usable_checkpoint
 from jersey.runs.folder import open_run
 from jersey.runs.metrics_csv import MetricsCsv, read_metrics
@@ -194,7 +194,7 @@ def checkpoint(content: bytes, folder: Path) -> None:
 def weights(content: bytes, folder: Path, *, suffix: str) -> None:
     """Loads weights for a new run."""
     (folder / f"weights{suffix}").write_bytes(content)
-    resnet_classifier(labels=Labels(("0", "00", "01")), weights=str(folder / f"weights{suffix}"))
+    classifier(labels=Labels(("0", "00", "01")), weights=str(folder / f"weights{suffix}"))
 
 
 def last_checkpoint(content: bytes, folder: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
 import torch
 from helpers.launched import PICTURES
@@ -12,7 +13,6 @@ from helpers.run_folders import config_folder
 from robustness import crash_resume
 from robustness.crash_resume import KINDS, differences, measure, same
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
 from helpers.run_folders import config_folder
 from robustness.soak import SETTLED, Held, growth, held, soak
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pictures
 import pytest
 from aim_browser import aim_up, browser_page, chromium, column, explorer, open_until
@@ -15,7 +16,6 @@ from helpers.run_folders import full_run
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.runs.aim import short_commit
 from jersey.runs.folder import RunFolder

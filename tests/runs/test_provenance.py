@@ -22,7 +22,14 @@ def git(folder: Path, *arguments: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A clean repository that contains the module under test."""
     package = tmp_path / "checkout" / "jersey"
-    names = ("__init__.py", "core/atomic.py", "core/distributed.py", "core/errors.py", "runs/provenance.py")
+    names = (
+        "__init__.py",
+        "core/atomic.py",
+        "core/distributed.py",
+        "core/errors.py",
+        "core/packages.py",
+        "runs/provenance.py",
+    )
     for name in (*names, "core/__init__.py", "runs/__init__.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text((REPOSITORY / "jersey" / name).read_text(encoding="utf-8"), encoding="utf-8")
@@ -32,18 +39,40 @@ def checkout(tmp_path: Path) -> Path:
     return package.parent
 
 
-def start(checkout: Path, run_dir: Path, *words: str) -> list[dict]:
+def start(checkout: Path, run_dir: Path, *words: str, path: Path | None = None, before: str = "") -> list[dict]:
     """Records a start from the checkout in a separate process and returns all starts recorded so far."""
     run_dir.mkdir(exist_ok=True)
     program = "import sys; sys.dont_write_bytecode = True; from pathlib import Path; "
+    program += f"{before}\n"
     program += f"from jersey.runs.provenance import record_start; print(record_start(Path({str(run_dir)!r})).commit)"
     command = [sys.executable, "-P", "-c", program, *words]
-    environment = {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": f"{checkout}:{path or ''}", "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
     stdout = subprocess.run(command, cwd=run_dir, env=environment, capture_output=True, text=True, check=True).stdout
     starts = json.loads((run_dir / "provenance.json").read_text(encoding="utf-8"))
     assert stdout.strip() == starts[-1]["commit"]
     assert shlex.split(starts[-1]["command"]) == command
     return starts
+
+
+def test_an_environment_within_a_checkout_and_an_imported_module_have_their_own_commits(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """A team's repository often contains the environment in which jersey is installed."""
+    team = tmp_path / "team"
+    (team / "myexps").mkdir(parents=True)
+    (team / "myexps" / "__init__.py").touch()
+    (team / ".gitignore").write_text(".venv\n")
+    git(team, "init", "--quiet")
+    git(team, "add", ".")
+    git(team, "commit", "--quiet", "-m", "all")
+    site = team / ".venv"
+    site.mkdir()
+    (checkout / "jersey").rename(site / "jersey")
+    code = "from jersey.core.packages import import_modules; import_modules(['myexps'])"
+    (only,) = start(site, tmp_path / "run", path=team, before=code)
+    assert only["commit"] == "unknown"
+    assert only["uncommitted"] == []
+    assert only["imports"] == {"myexps": git(team, "rev-parse", "HEAD").strip()}
 
 
 def test_every_start_records_commit_command_and_uncommitted_files(checkout: Path, tmp_path: Path) -> None:

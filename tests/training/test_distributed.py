@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
 import torch
 from helpers.aim_repository import hashes_in
@@ -24,7 +25,6 @@ from helpers.repository import NUMBERS, REPOSITORY
 from helpers.several_processes import PROCESSES, launched_side_by_side, side_by_side
 from helpers.shared_fits import EPOCHS, PLAIN, fit, fit_all, opened, plain_network
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.core import distributed
 from jersey.evaluation.calibration import fit_temperature

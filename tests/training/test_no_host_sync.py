@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import lightning as L
 import pytest
 import torch
@@ -12,7 +13,6 @@ from helpers.illegible_crops import write_crops
 from lightning.pytorch.callbacks import Callback, LambdaCallback
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.augment.mixing import MixUp
 from jersey.callbacks.ema import EMA

@@ -28,7 +28,7 @@ from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.loader import Batch, BatchLoader, InMemorySplit
 from jersey.models.heads import CompositionalHead, linear_head
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 from jersey.training.losses import CrossEntropy, FocalLoss, LogitAdjustedLoss
 from jersey.training.module import JerseyModule
 from jersey.training.sam import SAM
@@ -84,9 +84,7 @@ def test_step_of_each_experiment(name: str, data: JerseyDataModule, shrink: Call
 @pytest.mark.parametrize(("normalization", "head"), [("imagenet", linear_head), ("per_image", CompositionalHead)])
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
 def test_networks(architecture: Any, normalization: Any, head: Callable[..., nn.Module]) -> None:
-    network = resnet_classifier(
-        labels=LABELS, architecture=architecture, weights=None, normalization=normalization, head=head
-    )
+    network = classifier(labels=LABELS, architecture=architecture, weights=None, normalization=normalization, head=head)
     with fake_gpu() as gpu:
         gpu.move(network)
         images_BCHW = batch_on_gpu()["images"]

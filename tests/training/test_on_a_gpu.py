@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import lightning as L
 import pytest
 import torch
@@ -25,7 +26,6 @@ from helpers.small_run import (
 )
 from lightning.pytorch.callbacks import Callback
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.callbacks.ema import EMA
 from jersey.cli.commands import config_files

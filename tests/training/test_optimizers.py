@@ -19,7 +19,7 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.models.heads import CompositionalHead, linear_head
-from jersey.models.network import Network, resnet_classifier
+from jersey.models.network import Network, classifier
 from jersey.training.optimizers import adamw, param_groups, sgd, torch_optimizer
 from jersey.training.schedules import constant, multi_step, one_cycle, warmup_cosine
 
@@ -44,7 +44,7 @@ def small_network() -> Network:
 
 
 NETWORKS = [small_network] + [
-    partial(resnet_classifier, labels=Labels(tuple("0123456")), weights=None, head=head)
+    partial(classifier, labels=Labels(tuple("0123456")), weights=None, head=head)
     for head in (linear_head, CompositionalHead)
 ]
 

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import fiddle as fdl
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
 from helpers.run_folders import full_run
@@ -18,7 +19,6 @@ from helpers.watched import listening, watched
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.core.labels import Labels
 from jersey.runs.folder import RunFolder

@@ -2,9 +2,9 @@
 
 import fiddle as fdl
 
-from experiments.resnet18 import resnet18_baseline
 from jersey.config import experiment
 from jersey.experiment import Experiment
+from jersey.recipes.resnet18 import resnet18_baseline
 
 
 @experiment

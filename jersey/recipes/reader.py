@@ -2,11 +2,11 @@
 
 import fiddle as fdl
 
-from experiments import common
 from jersey.callbacks.ema import EMA
 from jersey.callbacks.freezing import FreezeBatchNorm
 from jersey.config import experiment
 from jersey.experiment import Experiment
+from jersey.recipes import common
 from jersey.synth.generate import ensure_synthetic
 from jersey.training.optimizers import sgd
 from jersey.training.schedules import one_cycle

@@ -2,9 +2,9 @@
 
 import fiddle as fdl
 
-from experiments import common
 from jersey.config import experiment
 from jersey.experiment import Experiment
+from jersey.recipes import common
 
 
 @experiment

@@ -2,9 +2,9 @@
 
 import fiddle as fdl
 
-from experiments.reader import resnet18_finetune
 from jersey.config import experiment
 from jersey.experiment import Experiment
+from jersey.recipes.reader import resnet18_finetune
 from jersey.synth.generate import ensure_synthetic
 
 NUMBERS = ("23", "0", "7", "00", "11", "4")

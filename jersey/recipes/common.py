@@ -18,7 +18,7 @@ from jersey.callbacks.training_curves import TrainingCurves
 from jersey.data.datamodule import JerseyDataModule
 from jersey.experiment import Experiment
 from jersey.models.heads import CompositionalHead
-from jersey.models.network import resnet_classifier
+from jersey.models.network import classifier
 from jersey.training.losses import CrossEntropy
 from jersey.training.module import JerseyModule
 from jersey.training.optimizers import adamw
@@ -54,7 +54,7 @@ def module() -> fdl.Partial[JerseyModule]:
     """Returns the network, its loss, optimizer, schedule and augmentation."""
     return fdl.Partial(
         JerseyModule,
-        network=fdl.Partial(resnet_classifier, architecture="resnet18", weights="imagenet", head=head()),
+        network=fdl.Partial(classifier, architecture="resnet18", weights="imagenet", head=head()),
         optimizer=fdl.Partial(adamw, lr=1e-4, weight_decay=0.05, backbone_lr_scale=1.0),
         schedule=fdl.Partial(warmup_cosine, warmup_frac=0.2, final_frac=0.01),
         loss=fdl.Config(CrossEntropy, label_smoothing=0.05),

@@ -52,7 +52,7 @@ def test_help_shows_the_purpose_and_an_example_of_every_flag(launch: Launch) -> 
     assert {"exp", "fdl_set", "diff_effects", "sweep", "workdir"} <= set(names)
     for name in names:
         assert re.search(
-            rf"--(\[no\])?{name}: (<\S+: )?\[(select|change|show|sweep|run)\] [^]]*e\.g\. [^]]*--{name}\b", text
+            rf"--(\[no\])?{name}: (<\S+: )?\[(select|change|show|sweep|search|run)\] [^]]*e\.g\. [^]]*--{name}\b", text
         )
 
 

@@ -51,17 +51,12 @@ def near_duplicates(source: Source, *, margin: float, rule: CopyRule) -> Indices
                 reasons[row] = found
                 continue
             prints_N[row] = fingerprint(found)
-            if box is not None:
-                content = hashlib.sha256(str(found.shape).encode() + found.tobytes()).digest()
-                digests_N32[row] = np.frombuffer(content, np.uint8)
+            content = hashlib.sha256(str(found.shape).encode() + found.tobytes()).digest()
+            digests_N32[row] = np.frombuffer(content, np.uint8)
 
-    image_meta_M, bad = decode_all([Path(path) for path in paths], store, description="reading images")
-    for index, path in enumerate(paths):
-        for row in rows_of[path]:
-            if crops[row].box is None:
-                digests_N32[row] = image_meta_M["digest"][index]
-            elif index in bad:
-                reasons[row] = BoxReason.BAD_IMAGE
+    _, bad = decode_all([Path(path) for path in paths], store, description="reading images")
+    of_bad = [row for index in bad for row in rows_of[paths[index]]]
+    reasons.update((row, BoxReason.BAD_IMAGE) for row in of_bad if crops[row].box is not None)
     bad_paths = {paths[index]: problem for index, problem in bad.items()}
     kept = [row for row, crop in enumerate(crops) if row not in reasons and crop.path not in bad_paths]
     _set_aside(source, kept, reasons, bad_paths)

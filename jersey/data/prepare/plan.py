@@ -101,13 +101,10 @@ def make_plan(
         source.crops = _with_distinct_tracklets(source)
     elif "val" not in present:
         of_train = [row for row, crop in enumerate(crops) if crop.split == "train"]
-        both = fractions[0] + fractions[1]
-        of_groups = [groups[row] for row in of_train]
-        two = (fractions[0] / both, fractions[1] / both, 0.0)
-        parts = _split_of([crops[row] for row in of_train], of_groups, two, seed=seed, source=source)
-        split_of = [crop.split or "train" for crop in crops]
-        for row, split in zip(of_train, parts, strict=True):
-            split_of[row] = split
+        train_groups = [groups[row] for row in of_train]
+        two = _without_test(fractions)
+        parts = iter(_split_of([crops[row] for row in of_train], train_groups, two, seed=seed, source=source))
+        split_of = [next(parts) if crop.split == "train" else "test" for crop in crops]
         source.notes.append("test is kept, and val is taken out of train; --resplit splits all crops anew")
     else:
         split_of = [crop.split or "train" for crop in crops]
@@ -140,14 +137,18 @@ def _split_of(
     filled = {index_of[group] for group in legible}
     if 2 not in filled and wanted == 3:
         source.notes.append("no test split: no number has crops in three groups")
-        both = fractions[0] + fractions[1]
-        return _split_of(crops, groups, (fractions[0] / both, fractions[1] / both, 0.0), seed=seed, source=source)
+        return _split_of(crops, groups, _without_test(fractions), seed=seed, source=source)
     if 1 not in filled:
         raise UserError(
             f"val would be empty: each number of {source.root} has crops in one group only, or shares it with others; "
             "add crops of other tracklets or games"
         )
     return [SPLITS[index_of[group]] for group in groups]
+
+
+def _without_test(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+    train, val, _ = fractions
+    return train / (train + val), val / (train + val), 0.0
 
 
 def _too_few(groups: int, splits: int, source: Source) -> UserError:

@@ -43,7 +43,7 @@ def metadata_of(backbone: nn.Module, settings: Mapping[str, str]) -> dict[str, s
 def fold_batch_norm(backbone: nn.Module, settings: Mapping[str, str]) -> None:
     """Folds each batch normalization in place; a backbone that is not a known ResNet is not changed.
 
-    The exporter folds it too, but first traces its parts, which takes 1.6 s more.
+    The exporter folds it too, but first traces its parts, which takes longer.
 
     Args:
         backbone: backbone in evaluation mode.

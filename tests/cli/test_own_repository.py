@@ -49,7 +49,7 @@ def test_the_package_is_installed_and_its_commands_run(package: Path, crops_root
     shell(replay)
     first, again = ((package / "runs" / "team_small" / name) for name in ("first", "again"))
     assert (first / "metrics.csv").read_text() == (again / "metrics.csv").read_text()
-    assert "width=32" in shell(sweep.replace("32,64", "32"), *SHORT)
+    assert shell(sweep.replace("32,64", "32"), *SHORT).startswith("width  runs ")
     assert (package / "runs" / "team_small" / "width=32" / "model.onnx").exists()
     # `tests/training/test_distributed.py` trains on several processes.
     assert shell(on_gpus.replace("=8", "=2"), "--print_config").count("module.network.head = <Partial:myteam.") == 2

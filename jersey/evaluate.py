@@ -17,12 +17,15 @@ import numpy as np
 from tqdm import tqdm
 
 from jersey.compare.statistics import Gain, gain_between
+from jersey.core.atomic import create_folder
 from jersey.core.command_line import parser_for
-from jersey.core.errors import UserError, exit_on_user_error, plural, summarize
+from jersey.core.console import escape_missing_characters
+from jersey.core.errors import UserError, escape_control, exit_on_user_error, plural, summarize
 from jersey.core.labels import ILLEGIBLE, SplitName
 from jersey.core.tables import format_table, percent, write_csv
 from jersey.data.decode import BadImage, decode
-from jersey.data.index import read_splits
+from jersey.data.files import expand_home
+from jersey.data.index import Index, read_index
 from jersey.data.split import Split, relative_name
 from jersey.evaluation.calibration import wilson_interval
 from jersey.inference.decision import DecisionRule, Prediction
@@ -100,16 +103,19 @@ def main(
     numbers = None if roster is None else [part.strip() for part in roster.split(",") if part.strip()]
     files = load(models)
     rules = [DecisionRule(file.labels.names, labels=file.labels.names, roster=numbers) for file in files.values()]
-    splits = read_splits(root)
-    if split not in splits:
+    index = read_index(root)
+    if split not in index.splits:
         raise UserError(f"{root} has no {split} split; evaluate another one, such as --split=val")
-    images = predict(files, splits[split], root)
+    escape_missing_characters()
+    print("".join(f"{line}\n" for line in recognized(index)), end="", flush=True)
+    images = predict(files, index.splits[split], root)
     scores = scores_of(files, rules, images)
     source = f"{split} of {root}" + (f" with the roster {','.join(numbers)}" if numbers else "")
     print("\n".join([*images.excluded, f"{plural(len(scores[0].predictions), 'image')}, {source}", *table_of(scores)]))
     if out is not None:
-        write(Path(out), scores, images)
-        print(write_pages(Path(out), files, images, source=source, split=split, has_roster=numbers is not None))
+        folder = Path(expand_home(out))
+        write(folder, scores, images)
+        print(write_pages(folder, files, images, source=source, split=split, has_roster=numbers is not None))
     below = [score for score in scores if min_accuracy is not None and score.accuracy < min_accuracy]
     for score in below:
         print(f"{score.model}: {percent(score.accuracy)} is below --min_accuracy={min_accuracy:g}", file=sys.stderr)
@@ -125,6 +131,13 @@ def load(paths: Sequence[Path]) -> dict[Path, OnnxModel]:
         if file.is_static:
             raise UserError(f"{path} takes crops of one size only; use the model.onnx beside it, which takes any")
     return files
+
+
+def recognized(index: Index) -> Iterator[str]:
+    """Yields lines on how the data was understood: the layout, warnings, and the files that are not used."""
+    yield from (escape_control(note) for note in index.notes)
+    yield from (f"warning: {escape_control(warning)}" for warning in index.all_warnings)
+    yield from index.table.splitlines()
 
 
 def predict(files: Mapping[Path, OnnxModel], split: Split, root: Path) -> Images:
@@ -207,10 +220,7 @@ def write(out: Path, scores: Sequence[Score], images: Images) -> None:
     Raises:
         UserError: the folder cannot be created.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create {out} ({error.strerror}); choose another folder") from None
+    create_folder(out, remedy="choose another --out")
     legible = [(name, label) for name, label in zip(images.names, images.labels, strict=True) if label != ILLEGIBLE]
     columns = ("model", "accuracy", "correct", "total", "low", "high", "gain", "gain_low", "gain_high", "p")
     rows = []

@@ -1,6 +1,7 @@
 """`python -m jersey.evaluate` scores exported files on a data set: page, tables, comparison, gate, and no torch."""
 
 import csv
+import re
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,20 @@ def test_the_exit_code_is_1_below_the_minimum_and_names_the_file(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "is below" in line]
     assert line.startswith(f"{two_models[0]}: ")
     assert line.endswith("is below --min_accuracy=1")
+
+
+def test_files_that_are_not_used_are_counted_and_the_home_folder_is_replaced(
+    path: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (data / "test" / "0" / "notes.txt").touch()
+    (data / "test" / "0" / "b.heif").write_bytes(b"\0\0\0\x18ftypmif1")
+    assert main([path], data, "~/out") == 0
+    printed = capsys.readouterr().out
+    assert "layout: " in printed
+    assert re.search(r"^not an image +1 +test/0/notes\.txt$", printed, flags=re.MULTILINE), printed
+    assert "warning: 1 file is not used, test/0/b.heif: " in printed
+    assert (tmp_path / "out" / "models.csv").exists()
 
 
 def test_wrong_arguments_are_one_sentence(two_models: list[Path], data: Path) -> None:

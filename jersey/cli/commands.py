@@ -1,4 +1,7 @@
-"""What the command `jersey` does, independent of its flags: select, change, show, compare, run and sweep configs."""
+"""What the command `jersey` does with configs: select, change, show, compare, run, sweep and search.
+
+It does not depend on the flags.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Literal
 try:
     from absl import app, flags
 except ModuleNotFoundError:
-    print("error: the command jersey needs the packages for training; install jersey[train]", file=sys.stderr)
+    print('error: jersey needs the packages for training; run pip install "jersey[train]"', file=sys.stderr)
     sys.exit(2)
 
 from jersey.cli.listing import listing
@@ -52,7 +52,7 @@ def launch(*modules: str) -> None:
 
 
 def _main(modules: Sequence[str], argv: list[str]) -> int:
-    """Selects and changes a config, then shows, compares, sweeps or runs it; returns the exit code."""
+    """Selects and changes a config, then shows, compares, sweeps, searches or runs it; returns the exit code."""
     if IMPORTS.value:
         sys.path.append(str(Path.cwd()))  # as for `python -m`, but installed packages take precedence
     names = list(dict.fromkeys((RECIPES, *modules, *entry_points(), *IMPORTS.value)))
@@ -89,13 +89,16 @@ def _main(modules: Sequence[str], argv: list[str]) -> int:
 
 def _check_combination() -> None:
     """Raises UserError if a flag has no effect without another, or two flags exclude each other."""
+    actions = [f"--{flag.name}" for flag in (PRINT_CONFIG, DIFF, SWEEP, SEARCH) if flag.value]
+    if len(actions) > 1:
+        raise UserError(f"{' and '.join(actions)} do different things; use one of them")
     many = SEARCH if SEARCH.present else SWEEP
     needs = ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, many), (TRIALS, SEARCH), (STUDY, SEARCH))
     for flag, other in needs:
         if flag.present and not other.present:
             raise UserError(f"--{flag.name} has no effect without --{other.name}")
-    if SEARCH.present and (SWEEP.present or not TRIALS.present):
-        raise UserError("--search needs --trials, and no --sweep; write for example --trials=40")
+    if SEARCH.present and not TRIALS.present:
+        raise UserError("--search needs --trials; write for example --trials=40")
     if JOBS.value != "auto" and not re.fullmatch("[1-9][0-9]*", JOBS.value):
         raise UserError(f"--jobs={JOBS.value} must be auto or a number from 1")
 

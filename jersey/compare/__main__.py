@@ -7,13 +7,13 @@ the result, and 2 if the runs cannot be compared.
 """
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from jersey.compare.comparison import compare, comparison_json, comparison_text
 from jersey.compare.runs import read_run
+from jersey.core.console import escape_missing_characters
 from jersey.core.errors import exit_on_user_error
 
 
@@ -49,8 +49,7 @@ def main() -> None:
     """Compares the runs of the command line and prints the result."""
     runs_a, runs_b, flags = parse_flags(sys.argv[1:])
     found = compare([read_run(path) for path in runs_a], [read_run(path) for path in runs_b], rare=flags.rare)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that the terminal cannot encode
-        sys.stdout.reconfigure(errors="backslashreplace")
+    escape_missing_characters()
     print(comparison_json(found) if flags.json else comparison_text(found), end="")
 
 

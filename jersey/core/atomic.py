@@ -1,11 +1,11 @@
-"""Atomic file writes: a temporary file in the same folder is flushed and renamed over its target."""
+"""Atomic file writes: a temporary file in the same folder is flushed and renamed over its target. Folders for files."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jersey.core.errors import full_disk
+from jersey.core.errors import UserError, full_disk
 
 
 @contextmanager
@@ -41,3 +41,19 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically, with unchanged newlines."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def create_folder(folder: Path, *, remedy: str) -> None:
+    """Creates a folder and those around it, unless they exist.
+
+    Args:
+        folder: folder to create.
+        remedy: what the user can do if that fails, such as "choose another --workdir".
+
+    Raises:
+        UserError: the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the folder {folder} ({error.strerror}); {remedy}") from None

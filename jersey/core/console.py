@@ -1,5 +1,6 @@
 """Terminal output: one log line per stage, progress bars, and no warning that the user cannot act on."""
 
+import io
 import logging
 import sys
 import warnings
@@ -35,6 +36,12 @@ def set_up_console() -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
     for message in _IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
+
+
+def escape_missing_characters() -> None:
+    """Lets stdout escape characters that the terminal lacks, such as those of a file name, instead of raising."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ NUMBERS = ("23", "0", "7", "00", "11", "4")
 
 @experiment
 def quickstart() -> fdl.Config[Experiment]:
-    """Generates synthetic crops, then fine-tunes the shipped reader on them.
+    """Generates synthetic crops, then fine-tunes the pretrained reader on them.
 
     python launch.py --exp=quickstart
     """

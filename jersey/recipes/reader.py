@@ -52,7 +52,7 @@ def reader() -> fdl.Config[Experiment]:
 
 @experiment
 def resnet18_finetune() -> fdl.Config[Experiment]:
-    """Fine-tunes the shipped reader on your own crops at 64 px.
+    """Fine-tunes the pretrained reader on your own crops at 64 px.
 
     python launch.py --exp=resnet18_finetune --fdl_set=root=/my/crops
     """

@@ -6,6 +6,7 @@ its stage, so the same command continues where the run stopped, and another conf
 
 import itertools
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -16,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from jersey.core.atomic import write_text
+from jersey.core.atomic import create_folder, write_text
 from jersey.core.distributed import broadcast, rank
 from jersey.core.errors import UserError, plural, shorten
 from jersey.core.locks import try_lock
@@ -29,8 +30,6 @@ BEST_CHECKPOINT = "checkpoints/best.ckpt"
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
 PREVIOUS_CHECKPOINT = "checkpoints/previous.ckpt"
 STAGES = ("fit", "test", "finished")  # in their order; "test" includes export and report
-
-
 MAX_CHANGES = 5  # changed values that an error names
 
 
@@ -156,11 +155,8 @@ def _unused_name(parent: Path) -> str:
 
 
 def _open_named(path: Path, experiment: str, config_files: Mapping[str, str]) -> RunFolder:
-    try:
-        created = [each for each in (path, *path.parents) if not each.exists()]
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create the run folder {path} ({error.strerror}); choose another --workdir") from None
+    created = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    create_folder(path, remedy="choose another --workdir or --run")
     run = _open(path, experiment)
     if run is None:
         raise UserError(f"the run {path} is in use by another process; wait for it or choose another --run")

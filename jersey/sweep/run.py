@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-from jersey.core.atomic import write_text
+from jersey.core.atomic import create_folder, write_text
 from jersey.core.distributed import VISIBLE_GPUS, visible_gpus
-from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
 from jersey.sweep.plan import Run, short_hash
 from jersey.sweep.process_pool import Child, ProcessPool, Stopped
@@ -44,10 +43,7 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
         UserError: the folder for the runs cannot be created.
     """
     parent = runs[0].folder.parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create the folder {parent} ({error.strerror}); choose another --workdir") from None
+    create_folder(parent, remedy="choose another --workdir")
     try:
         failures = _run_unfinished(runs, jobs)
     except Stopped as stop:

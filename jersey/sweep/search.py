@@ -123,7 +123,7 @@ def _write_results(study: Study) -> str:
     if len(cells) > SHOWN:
         lines.append(f"and {len(cells) - SHOWN} more in {study.folder / 'trials.csv'}")
     if importances := study.importances():
-        lines.append("importance: " + ", ".join(f"{name} {percent(share)}" for name, share in importances.items()))
+        lines.append("importance: " + ", ".join(f"{name} {percent(each)}" for name, each in importances.items()))
     if best_first[0].state == "finished":
         lines.append("The best of many trials looks better on the validation split than it is; see its test top-1.")
         lines.append(f"The best config: --config={study.parent / best_first[0].run}")

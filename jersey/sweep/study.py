@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from jersey.core.atomic import create_folder
 from jersey.core.errors import UserError
 from jersey.core.locks import is_locked, try_lock
 from jersey.runs.folder import LOCK, changed_lines, read_status
@@ -85,7 +86,7 @@ class Study:
         storage: URL of a database that Optuna supports; None for a file in the study's folder.
 
     Raises:
-        UserError: the study exists with another space or config, or its storage cannot be used.
+        UserError: the study exists with another space or config, or its folder or storage cannot be used.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Study:
 
         self.name, self.parent, self.space, self.trials = name, parent, space, trials
         self.folder = parent / f"{name}.search"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        create_folder(self.folder, remedy="choose another --workdir or --run")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with self._exclusive():
             self._study = _open(name, self.folder, storage)
@@ -178,13 +179,13 @@ class Study:
         return len(rows) >= self.trials and not any(each.state in ("running", "waiting") for each in rows)
 
     def importances(self) -> dict[str, float]:
-        """Returns the share of each parameter in the differences of validation accuracy, by name; empty if unknown."""
+        """Returns the fraction of the variance of validation accuracy by parameter; empty if it is unknown."""
         import optuna
 
         if sum(each.state == "finished" for each in self.rows()) < MIN_IMPORTANCE_TRIALS:
             return {}
-        shares = optuna.importance.get_param_importances(self._study)
-        return {each.name: shares[each.path] for each in self.space if each.path in shares}
+        fractions = optuna.importance.get_param_importances(self._study)
+        return {each.name: fractions[each.path] for each in self.space if each.path in fractions}
 
     def _ask(self, known: Container[tuple[Assignment, ...]]) -> "tuple[optuna.Trial, tuple[Assignment, ...]]":
         """Returns a trial and its values; if possible not those of an earlier one, which would have the same result."""

@@ -1,4 +1,4 @@
-"""Renders one crop in the style "varied", from which the shipped reader learns: everything changes widely.
+"""Renders one crop in the style "varied", from which the pretrained reader learns: everything changes widely.
 
 Instead of imitating one arena and one camera, a crop is a random combination (domain randomization, Tobin et al. 2017,
 https://arxiv.org/abs/1703.06907): the back or front of a jersey, shorts, or nothing but cloth; plain, striped or

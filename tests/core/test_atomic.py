@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jersey.core.atomic import atomic_write, write_text
+from jersey.core.atomic import atomic_write, create_folder, write_text
+from jersey.core.errors import UserError
 
 
 class Interruption(Exception):
@@ -61,3 +62,12 @@ def write_to_a_full_disk(path: Path) -> None:
     with atomic_write(path) as temporary:
         temporary.symlink_to("/dev/full")
         temporary.write_text("new")
+
+
+def test_a_folder_that_cannot_be_created_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
+    create_folder(tmp_path / "a" / "b", remedy="")
+    create_folder(tmp_path / "a" / "b", remedy="")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot create the folder .*file/c \(Not a directory\); choose another --out"):
+        create_folder(tmp_path / "file" / "c", remedy="choose another --out")

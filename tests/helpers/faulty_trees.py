@@ -303,7 +303,8 @@ def label_file_trees() -> list[Tree]:
         Tree(
             "images and annotations.json",
             root_json,
-            refused="annotations.json: 10 rows are in no split; add a column `split` with train, val or test, or split",
+            refused="annotations.json: 10 rows are in no split; add a column `split` with train, val or test, or split "
+            "them with `python -m jersey.data.prepare",
             remedy=add_splits,
         ),
         Tree(

@@ -245,7 +245,7 @@ def test_one_process_reproduces_the_scores_of_torchrun(finished: RunFolder, root
     [
         ("--fdl_set=data.batch_size=7", "data.batch_size=7 is shared by 2 processes"),  # before they form a group
         ("--run=a/b", "--run=a/b is not a plain folder name"),  # before they import torch
-        ("--workdir=/dev/null", "cannot create the run folder /dev/null"),  # checked by rank zero only
+        ("--workdir=/dev/null", "cannot create the folder /dev/null"),  # checked by rank zero only
         ("--fdl_set=data.root=nowhere", "the data folder nowhere does not exist"),
         ("--sweep=seed=0,1", "--sweep starts its own processes"),
     ],

@@ -2,13 +2,13 @@
 
 import argparse
 import dataclasses
-import io
 import os
 import sys
 from pathlib import Path
 
 from jersey.core.atomic import write_text
 from jersey.core.command_line import path_argument
+from jersey.core.console import escape_missing_characters
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.data.audit import audit_folder
 from jersey.data.audit.copies import MAX_DIFFERENCE, CopyRule
@@ -107,8 +107,7 @@ def main() -> int:
         audit = dataclasses.replace(audit, findings=(*audit.findings, *found))
     if flags.html is not None:
         write_text(flags.html, review_page(audit))
-    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have characters that the terminal lacks
-        sys.stdout.reconfigure(errors="backslashreplace")
+    escape_missing_characters()
     print(audit.to_json() if flags.json else audit.text(), end="")
     return 1 if audit.errors else 0
 

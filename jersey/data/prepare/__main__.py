@@ -1,12 +1,11 @@
 """Runs the command: `python -m jersey.data.prepare SOURCE OUT --fractions=0.7,0.15,0.15`."""
 
 import argparse
-import io
 import math
 import shlex
-import sys
 
 from jersey.core.command_line import add_option, path_argument
+from jersey.core.console import escape_missing_characters
 from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.data.audit.copies import MAX_DIFFERENCE, CopyRule
 from jersey.data.label_files import DESCRIPTIONS
@@ -90,8 +89,7 @@ def main() -> None:
     group_N = groups_of(source, copies_N, flags.group)
     plan = make_plan(source, group_N, fractions, seed=flags.seed, resplit=flags.resplit)
     require_representable(plan, flags.layout)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have characters that the terminal lacks
-        sys.stdout.reconfigure(errors="backslashreplace")
+    escape_missing_characters()
     print(plan.text(), flush=True)
     counts = ", ".join(f"{len(crops):,} {split}" for split, crops in plan.splits.items())
     if flags.dry_run:

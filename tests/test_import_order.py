@@ -18,6 +18,7 @@ HOMES = {
     "absl": ("jersey/cli/launch.py",),
     "experiments": ("experiments/",),
     "aim": ("jersey/runs/aim.py",),
+    "optuna": ("jersey/sweep/",),
     "matplotlib": ("jersey/plots/",),
     "onnx": ("jersey/export/", "jersey/models/folding.py"),
     "onnxruntime": ("jersey/inference/", "jersey/export/int8.py"),

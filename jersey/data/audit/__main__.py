@@ -106,7 +106,7 @@ def main() -> int:
         found = review(audit, reader).findings(audit.findings)
         audit = dataclasses.replace(audit, findings=(*audit.findings, *found))
     if flags.html is not None:
-        write_text(flags.html, review_page(audit))
+        write_text(flags.html, review_page(audit.root, audit.rows, audit.findings))
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have characters that the terminal lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     print(audit.to_json() if flags.json else audit.text(), end="")

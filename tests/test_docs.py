@@ -84,6 +84,7 @@ def test_every_command_is_run_below() -> None:
         "--diff",
         "--sweep",
         "--search",
+        "--folds",
         "--config",
         "jersey.cli",
         "jersey.compare",
@@ -230,6 +231,19 @@ def test_a_sweep_has_a_command_for_each_run(tmp_path: Path) -> None:
     started, printed = commands("--sweep")
     assert len(output_of(run(printed.partition(" > ")[0], tmp_path)).splitlines()) == 6
     assert printed.startswith(started)
+
+
+def test_each_crop_of_the_folds_is_predicted_once(tmp_path: Path) -> None:
+    (command,) = commands("--folds")
+    few = [f"--fdl_set=generate.{split}=80" for split in ("train", "val", "test")]
+    smoke = ("--fiddler=smoke(batches=40)", "--fdl_set=profile=False", "--folds=2", "--run=try", *few)
+    shown = output_of(run(command, tmp_path, *smoke))
+    assert "all crops: " in shown
+    folder = tmp_path / "runs" / "quickstart" / "try.folds"
+    rows = (folder / "out_of_fold.csv").read_text().splitlines()[1:]
+    assert len({row.split(",")[0] for row in rows}) == len(rows) == 160
+    assert (folder / "labels.html").exists()
+    assert output_of(run(command, tmp_path, *smoke)).splitlines()[-4:] == shown.splitlines()[-4:]
 
 
 def test_a_search_names_the_best_config(tmp_path: Path) -> None:

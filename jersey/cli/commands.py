@@ -182,12 +182,12 @@ def sweep(
     Raises:
         UserError: if an axis is invalid, or a folder contains a run of another config.
     """
-    command = _command(selection, flag="sweep")
+    command = sweep_command(selection, flag="sweep")
     runs = plan(sweep_points(config, axes), command=command, parent=Path(workdir, name), prefix=prefix)
     if only_print:
         print(shell_lines(runs), end="")
         return 0
-    return run_sweep(runs, jobs=_job_count(jobs))
+    return run_sweep(runs, jobs=job_count(jobs))
 
 
 def search(
@@ -217,7 +217,7 @@ def search(
     Raises:
         UserError: if a dimension is invalid, or the study has another space or config.
     """
-    command = _command(selection, flag="search")
+    command = sweep_command(selection, flag="search")
     space, text = search_space(config, dimensions), configs.as_text(config)
     if (points := point_count(space)) < trials:
         raise UserError(f"the search has only {points:,.0f} points; use --sweep, which runs each, or fewer --trials")
@@ -231,10 +231,10 @@ def search(
         trials=trials,
         storage=storage,
     )
-    return run_search(study, point_of=lambda values: point(config, values), command=command, jobs=_job_count(jobs))
+    return run_search(study, point_of=lambda values: point(config, values), command=command, jobs=job_count(jobs))
 
 
-def _command(selection: Sequence[str], *, flag: str) -> list[str]:
+def sweep_command(selection: Sequence[str], *, flag: str) -> list[str]:
     """Returns the words of the command that runs the experiment, after the checks that sweeps and searches share."""
     if world_size() > 1:
         raise UserError(f"--{flag} starts its own processes; run it without torchrun")
@@ -242,5 +242,6 @@ def _command(selection: Sequence[str], *, flag: str) -> list[str]:
     return [sys.executable, str(Path(sys.argv[0]).resolve()), *selection]
 
 
-def _job_count(jobs: int | None) -> int:
+def job_count(jobs: int | None) -> int:
+    """Returns the number of concurrent runs; None means one on each GPU."""
     return jobs or max(len(visible_gpus()), 1)

@@ -32,6 +32,7 @@ COMMANDS = flags.DEFINE_bool("sweep_commands", False, "[sweep] print the command
 SEARCH = flags.DEFINE_multi_string("search", [], "[search] range or choices, e.g. --search='lr=log(1e-5,1e-2)'")
 TRIALS = flags.DEFINE_integer("trials", None, "[search] number of trials, e.g. --trials=40", lower_bound=1)
 STUDY = flags.DEFINE_string("study", None, "[search] database for the trials, e.g. --study=sqlite:////shared/study.db")
+FOLDS = flags.DEFINE_integer("folds", None, "[sweep] cross-validation, one run per fold, e.g. --folds=5", lower_bound=2)
 JOBS = flags.DEFINE_string("jobs", "1", "[sweep] concurrent runs, auto for one on each GPU, e.g. --jobs=auto")
 RUN = flags.DEFINE_string("run", None, "[run] name of the run folder; repeat it to resume the run, e.g. --run=first")
 WORKDIR = flags.DEFINE_string("workdir", "runs", "[run] folder of all runs and of Aim, e.g. --workdir=/data/runs")
@@ -80,6 +81,10 @@ def _main(modules: Sequence[str], argv: list[str]) -> int:
     if SEARCH.value:
         trials, where = int(TRIALS.value or 0), (WORKDIR.value, RUN.value)
         return commands.search(name, config, SEARCH.value, _selection(), *where, jobs, trials, STUDY.value)
+    if FOLDS.value:
+        from jersey.cli.folds import cross_validate
+
+        return cross_validate(name, config, FOLDS.value, _selection(), WORKDIR.value, RUN.value, jobs)
     if SWEEP.value:
         where = WORKDIR.value, RUN.value
         return commands.sweep(name, config, SWEEP.value, _selection(), *where, jobs, COMMANDS.value)
@@ -89,10 +94,10 @@ def _main(modules: Sequence[str], argv: list[str]) -> int:
 
 def _check_combination() -> None:
     """Raises UserError if a flag has no effect without another, or two flags exclude each other."""
-    actions = [f"--{flag.name}" for flag in (PRINT_CONFIG, DIFF, SWEEP, SEARCH) if flag.value]
+    actions = [f"--{flag.name}" for flag in (PRINT_CONFIG, DIFF, SWEEP, SEARCH, FOLDS) if flag.value]
     if len(actions) > 1:
         raise UserError(f"{' and '.join(actions)} do different things; use one of them")
-    many = SEARCH if SEARCH.present else SWEEP
+    many = SEARCH if SEARCH.present else FOLDS if FOLDS.present else SWEEP
     needs = ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, many), (TRIALS, SEARCH), (STUDY, SEARCH))
     for flag, other in needs:
         if flag.present and not other.present:

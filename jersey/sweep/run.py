@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -27,14 +27,16 @@ CONSOLE = "console.log"  # the output of a run, in its folder
 THREADS = "OMP_NUM_THREADS"
 
 
-def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
-    """Runs all unfinished runs, `jobs` at a time, then prints the table and writes it next to the run folders.
+def run_sweep(runs: Sequence[Run], *, jobs: int, tables: Callable[[Sequence[Run]], str] | None = None) -> int:
+    """Runs all unfinished runs, `jobs` at a time, then writes tables and prints their text.
 
     With one job, a run's output goes to the terminal; with several, to `console.log` in its folder.
 
     Args:
         runs: runs of the sweep, in one parent folder.
         jobs: max number of concurrent runs.
+        tables: function that writes the tables and returns their text, called if all runs have finished; None
+            for means over seeds, written next to the run folders even if some have failed.
 
     Returns:
         The exit code: 0, or 1 if runs have failed, or 128 plus the number of the signal that stopped the sweep.
@@ -52,7 +54,7 @@ def run_sweep(runs: Sequence[Run], *, jobs: int) -> int:
             "stopped by %s; %d of %d runs are finished, and the same command runs the rest", stop, finished, len(runs)
         )
         return stop.exit_code
-    text = _write_tables(runs, parent)
+    text = _write_tables(runs, parent) if tables is None else "" if failures else tables(runs)
     print("".join([*(f"failed: {failure}\n" for failure in failures), text]), end="", flush=True)
     return 1 if failures else 0
 

@@ -106,7 +106,7 @@ def main() -> int:
         found = review(audit, reader).findings(audit.findings)
         audit = dataclasses.replace(audit, findings=(*audit.findings, *found))
     if flags.html is not None:
-        write_text(flags.html, review_page(audit))
+        write_text(flags.html, review_page(audit.root, audit.rows, audit.findings))
     escape_missing_characters()
     print(audit.to_json() if flags.json else audit.text(), end="")
     return 1 if audit.errors else 0

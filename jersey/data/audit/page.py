@@ -10,7 +10,6 @@ from PIL import Image
 
 from jersey.core.errors import escape_control, plural
 from jersey.data.audit.findings import KINDS, AuditFinding, AuditRow
-from jersey.data.audit.survey import Audit
 from jersey.data.decode import decode
 from jersey.report.document import html_page
 
@@ -26,22 +25,28 @@ h1 { overflow-wrap: anywhere; }
 """
 
 
-def review_page(audit: Audit) -> str:
-    """Returns the page of an audit with a reader: a section for each kind of finding, a card for each finding."""
-    title = f"Labels to review in {escape_control(str(audit.root))}"
-    images = len({row.image for row in audit.rows})
-    found = [finding for finding in audit.findings if finding.score is not None]
+def review_page(root: Path, rows: Sequence[AuditRow], findings: Sequence[AuditFinding]) -> str:
+    """Returns the page: a section for each kind of finding, a card for each finding that has a score.
+
+    Args:
+        root: folder of the data set.
+        rows: images that were judged.
+        findings: findings, those of a kind in the order of the page.
+    """
+    title = f"Labels to review in {escape_control(str(root))}"
+    images = len({row.image for row in rows})
+    found = [finding for finding in findings if finding.score is not None]
     count = f"{plural(len(found), 'suspicious finding')} in {plural(images, 'image')}"
     lead = f"{count}. The most suspicious come first in each section."
-    return html_page(title, "\n".join([f'<p class="lead">{escape(lead)}</p>', *_sections(audit)]), style=_STYLE)
+    return html_page(title, "\n".join([f'<p class="lead">{escape(lead)}</p>', *_sections(root, found)]), style=_STYLE)
 
 
-def _sections(audit: Audit) -> Iterator[str]:
+def _sections(root: Path, findings: Sequence[AuditFinding]) -> Iterator[str]:
     for kind, (_, heading) in KINDS.items():
-        found = [finding for finding in audit.findings if finding.kind == kind and finding.score is not None]
+        found = [finding for finding in findings if finding.kind == kind]
         if found:
             yield f"<h2>{escape(heading.capitalize())} ({len(found):,})</h2>"
-            yield f'<div class="cards">\n{"".join(_card(audit.root, each) for each in found[:MAX_CARDS])}</div>'
+            yield f'<div class="cards">\n{"".join(_card(root, each) for each in found[:MAX_CARDS])}</div>'
         if len(found) > MAX_CARDS:
             yield f"<p>{len(found) - MAX_CARDS:,} more are in the JSON that --json prints.</p>"
 

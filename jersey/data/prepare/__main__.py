@@ -9,10 +9,11 @@ from jersey.core.console import escape_missing_characters
 from jersey.core.errors import UserError, exit_on_user_error, plural
 from jersey.data.audit.copies import MAX_DIFFERENCE, CopyRule
 from jersey.data.label_files import DESCRIPTIONS
+from jersey.data.prepare.folds import plan_folds, table_of
 from jersey.data.prepare.grouping import groups_of, near_duplicates
 from jersey.data.prepare.plan import make_plan, parse_fractions
 from jersey.data.prepare.source import read_source
-from jersey.data.prepare.writer import LAYOUTS, checked_output, require_representable, write
+from jersey.data.prepare.writer import LAYOUTS, checked_output, require_representable, write, write_folds
 
 
 def parse_flags() -> argparse.Namespace:
@@ -40,6 +41,13 @@ def parse_flags() -> argparse.Namespace:
         "fractions",
         "0.7,0.15,0.15",
         "fractions of train, val and test, of which the last may be 0, such as 0.8,0.2,0",
+    )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="write N data sets for cross-validation instead, in which each crop of train and val is val once, such as "
+        "--folds=5",
     )
     parser.add_argument(
         "--group",
@@ -75,6 +83,8 @@ def main() -> None:
     fractions = parse_fractions(flags.fractions)
     if not (math.isfinite(flags.margin) and 0 <= flags.margin <= 1):
         raise UserError(f"--margin={flags.margin:g} must be at least 0 and at most 1, such as 0.1")
+    if flags.folds is not None and flags.folds < 2:
+        raise UserError(f"--folds={flags.folds} must be at least 2, such as 5")
     if flags.seed < 0:
         raise UserError(f"--seed={flags.seed} must not be negative, such as 1")
     rule = CopyRule(max_difference=flags.max_difference, mirrored=not flags.no_mirror)
@@ -87,9 +97,17 @@ def main() -> None:
         raise UserError(f"--margin is for boxes, and {source.root} has none; leave it out")
     copies_N = near_duplicates(source, margin=flags.margin, rule=rule)
     group_N = groups_of(source, copies_N, flags.group)
+    escape_missing_characters()
+    if flags.folds is not None:
+        plans = plan_folds(source, group_N, flags.folds, seed=flags.seed)
+        require_representable(plans[0], flags.layout)
+        print(table_of(plans), flush=True)
+        if not flags.dry_run:
+            write_folds(plans, out, layout=flags.layout, link=flags.link, margin=flags.margin)
+        print(f"{flags.out} {'would have' if flags.dry_run else 'has'} {plural(len(plans), 'data set')}")
+        return
     plan = make_plan(source, group_N, fractions, seed=flags.seed, resplit=flags.resplit)
     require_representable(plan, flags.layout)
-    escape_missing_characters()
     print(plan.text(), flush=True)
     counts = ", ".join(f"{len(crops):,} {split}" for split, crops in plan.splits.items())
     if flags.dry_run:

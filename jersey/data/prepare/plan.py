@@ -33,16 +33,18 @@ class Plan:
 
     def text(self) -> str:
         """Returns the table of crops by label and split, what is not used, notes and warnings."""
-        source, root = self.source, str(self.source.root)
         counts: dict[str, Counter[str]] = {
             split: Counter(crop.label for crop in self.splits.get(split, ())) for split in SPLITS
         }
         illegible = {split: of_split.pop(ILLEGIBLE, 0) for split, of_split in counts.items()}
-        notes = "".join(f"{escape_control(note)}\n" for note in [*source.notes, *self._lacking(counts)])
+        return "\n".join([count_table(counts, illegible), self.remarks(self._lacking(counts))])
+
+    def remarks(self, more_notes: Sequence[str] = ()) -> str:
+        """Returns notes, what is not used, and warnings."""
+        source, root = self.source, str(self.source.root)
         warnings = [*source.warnings, *unused_warnings(source.unused, root)]
         tables = (
-            count_table(counts, illegible),
-            notes,
+            "".join(f"{escape_control(note)}\n" for note in [*source.notes, *more_notes]),
             unused_table(source.unused, root),
             unused_table(source.unused_boxes, root, title="Boxes not used", unit="boxes"),
             "".join(f"warning: {escape_control(warning)}\n" for warning in warnings),
@@ -98,7 +100,7 @@ def make_plan(
         if present:
             source.notes.append(f"split anew: the source has {' and '.join(present)}")
         split_of = _split_of(crops, groups, fractions, seed=seed, source=source)
-        source.crops = _with_distinct_tracklets(source)
+        source.crops = with_distinct_tracklets(source)
     elif "val" not in present:
         of_train = [row for row, crop in enumerate(crops) if crop.split == "train"]
         train_groups = [groups[row] for row in of_train]
@@ -158,7 +160,7 @@ def _too_few(groups: int, splits: int, source: Source) -> UserError:
     return UserError(f"{what}; add crops of other tracklets or games, or let --group match more of their paths")
 
 
-def _with_distinct_tracklets(source: Source) -> list[Crop]:
+def with_distinct_tracklets(source: Source) -> list[Crop]:
     """Returns the crops; tracklets with one number in different splits of the source get the name of the split too."""
     tops_of: dict[str, set[str]] = defaultdict(set)
     for crop in source.crops:

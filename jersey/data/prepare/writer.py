@@ -100,6 +100,18 @@ def write(plan: Plan, out: Path, *, layout: Layout, link: bool, margin: float) -
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def write_folds(plans: Sequence[Plan], out: Path, *, layout: Layout, link: bool, margin: float) -> None:
+    """Writes the data set of each plan, as `fold_0` and so on; arguments and errors are those of `write`."""
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        for fold, plan in enumerate(plans):
+            write(plan, unfinished / f"fold_{fold}", layout=layout, link=link, margin=margin)
+        with _as_user_error(out):
+            unfinished.rename(out)  # replaces an empty folder
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _write_crops(path: Path, crops: Sequence[tuple[Crop, Path]], *, link: bool, margin: float) -> Iterator[None]:
     """Writes all crops of an image, which is decoded once; yields after each."""
     pixels_HW3 = decode(path) if any(crop.box for crop, _ in crops) else None

@@ -17,7 +17,8 @@ saves its state, and is killed some seconds later.
 `OUT/results.json` and `OUT/results.md` are rewritten after each part. `OUT` also receives the log of each part, the
 report and the metrics of the runs, and the weights of the reader in parts of at most 16 MiB, which `cat` joins. Crops
 and run folders are in a temporary folder. Without a GPU, every part runs on the CPU at a toy size, and the tests are
-only collected.
+only collected. Compiling then takes minutes, so set TORCHDYNAMO_DISABLE=1 or a larger --limit_s. On a busy machine, set
+OMP_NUM_THREADS=1 too, because threads that wait for each other make each step many times slower.
 """
 
 import importlib.metadata

@@ -14,14 +14,15 @@ from jersey.core.errors import UserError
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1600)
 def test_all_other_parts_have_results_if_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The part that fails would have generated the crops that the next one uses."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     failing = replace(gpu.PARTS["run"], command=lambda setting, _: gpu._launch(setting, "quickstart", ["no_path=1"]))
     monkeypatch.setitem(gpu.PARTS, "run", failing)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpu.measure(tmp_path, limit_s=900)["passed"] is False
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # compiling takes minutes on a CPU
+    assert gpu.measure(tmp_path, limit_s=1500)["passed"] is False
     parts = json.loads((tmp_path / "results.json").read_text())["parts"]
     statuses = {name: part["status"] for name, part in parts.items()}
     assert statuses == dict.fromkeys(gpu.PARTS, "ok") | {"run": "failed with exit code 2"}

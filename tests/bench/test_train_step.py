@@ -21,6 +21,7 @@ def test_every_candidate_takes_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         updated.append(network)
 
     monkeypatch.setattr(train_step, "_update", spy)
+    monkeypatch.setattr(torch._dynamo.config, "disable", True)  # compiling takes minutes on a CPU
     steps = train_step.candidates(architecture="resnet18", px=16, batch_size=4, compile_modes=("default",))
     for step in steps.values():
         step()

@@ -26,6 +26,8 @@ from jersey.core.tables import format_table, percent, write_csv
 from jersey.data.decode import BadImage, decode
 from jersey.data.files import expand_home
 from jersey.data.index import Index, read_index
+from jersey.data.layout import MissingSplits
+from jersey.data.problems import combined
 from jersey.data.split import Split, relative_name
 from jersey.evaluation.calibration import wilson_interval
 from jersey.inference.decision import DecisionRule, Prediction
@@ -88,7 +90,7 @@ def main(
 
     Args:
         models: exported files, such as runs/quickstart/RUN/model.onnx.
-        root: folder of the data set, with train, val and test.
+        root: folder of the data set, in which only the evaluated split is needed.
         out: folder for `models.csv`, `labels.csv`, `predictions.csv` and the page of each file, which needs the
             packages for training.
         split: split to evaluate on.
@@ -103,7 +105,11 @@ def main(
     numbers = None if roster is None else [part.strip() for part in roster.split(",") if part.strip()]
     files = load(models)
     rules = [DecisionRule(file.labels.names, labels=file.labels.names, roster=numbers) for file in files.values()]
-    index = read_index(root)
+    problems: list[UserError] = []
+    index = read_index(root, problems.append)
+    # Only one split is evaluated, so the others need not exist.
+    if problems := [each for each in problems if not isinstance(each, MissingSplits)]:
+        raise combined(problems, index.root)
     if split not in index.splits:
         raise UserError(f"{root} has no {split} split; evaluate another one, such as --split=val")
     escape_missing_characters()

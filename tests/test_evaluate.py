@@ -84,6 +84,17 @@ def test_data_without_a_label_of_the_file_is_rejected_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_only_the_evaluated_split_is_needed(path: Path, data: Path) -> None:
+    for split in ("train", "val"):
+        shutil.rmtree(data / split)
+    assert main([path], data) == 0
+    with pytest.raises(UserError, match="has no val split; evaluate another one"):
+        main([path], data, split="val")
+    (data / "test" / "stray.jpg").touch()
+    with pytest.raises(UserError, match=r"stray\.jpg is not in a class folder"):
+        main([path], data)
+
+
 def rows_of(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))

@@ -91,7 +91,7 @@ def _assignments(config: fdl.Buildable, parameter: Parameter, texts: list[str]) 
         value = resolve(changed, parameter.path).value
         if value in parsed:
             first = texts[parsed.index(value)]
-            raise UserError(f"the sweep over {parameter.path} has one value twice, as {first} and {text}; remove one")
+            raise UserError(f"{parameter.path} has one value twice, as {first} and {text}; remove one")
         parsed.append(value)
     return [
         Assignment(parameter.path, name, text if isinstance(value, fdl.Buildable) else repr(value))

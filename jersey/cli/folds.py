@@ -8,6 +8,7 @@ import fiddle as fdl
 from jersey.cli.axes import point
 from jersey.cli.commands import job_count, sweep_command
 from jersey.compare.folds import report
+from jersey.core.errors import UserError
 from jersey.data.audit.copies import CopyRule
 from jersey.data.label_files import Format
 from jersey.data.prepare.folds import plan_folds, table_of
@@ -43,7 +44,8 @@ def cross_validate(
         jobs: number of concurrent runs; None for one on each GPU.
 
     Raises:
-        UserError: the data cannot be divided, or a folder contains a run of another config.
+        UserError: the data cannot be divided, an earlier call made another number of folds, or a folder contains a run
+            of another config.
     """
     command = sweep_command(selection, flag="folds")
     data = fdl.build(config.data)(seed=config.seed)
@@ -54,7 +56,9 @@ def cross_validate(
     prefix = prefix or f"folds-{short_hash(f'{root} {folds}')}"
     parent = Path(workdir, name).absolute()
     out = parent / f"{prefix}.folds"
-    if not out.exists():
+    if out.exists():
+        require_folds(out, folds)
+    else:
         write(root, out, folds, data_format=data.format, seed=config.seed)
     runs = []
     for fold in range(folds):
@@ -62,6 +66,13 @@ def cross_validate(
         assignments = tuple(Assignment(f"data.{each}", each, repr(value)) for each, value in values)
         runs.append(run_of(point(config, assignments), command=command, folder=parent / f"{prefix}-fold_{fold}"))
     return run_sweep(runs, jobs=job_count(jobs), tables=lambda finished: report([run.folder for run in finished], out))
+
+
+def require_folds(out: Path, folds: int) -> None:
+    """Raises a UserError unless the folder of an earlier call has this number of folds."""
+    found = len(list(out.glob("fold_*")))
+    if found != folds:
+        raise UserError(f"{out} has {found} folds; use --folds={found}, or choose another --run")
 
 
 def write(root: Path, out: Path, folds: int, *, data_format: Format | None, seed: int) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 from statistics import mean
 
 from jersey.compare.runs import runs_parser
-from jersey.core.atomic import write_text
+from jersey.core.atomic import create_folder, write_text
 from jersey.core.command_line import path_argument
+from jersey.core.console import escape_missing_characters
 from jersey.core.errors import UserError, escape_control, exit_on_user_error, plural, shorten
 from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.core.tables import format_table, mean_and_spread, percent, write_csv
@@ -126,14 +127,14 @@ def report(folders: Sequence[Path], out: Path) -> str:
         out: folder, which is created if it is missing.
 
     Raises:
-        UserError: a run cannot be read, or two validated on the same crop.
+        UserError: a run cannot be read, two validated on the same crop, or the folder cannot be created.
     """
     runs = {folder: read_predictions(folder) for folder in folders}
     predictions = pooled(runs)
     if not predictions:
         raise UserError(f"the runs {', '.join(map(str, folders))} have no validation predictions; run them again")
     labels = suspicious(predictions)
-    out.mkdir(parents=True, exist_ok=True)
+    create_folder(out, remedy="choose another --out")
     root = Path(os.path.commonpath([os.path.dirname(each.path) for each in predictions]))  # noqa: PTH120
     names = {each.path: os.path.relpath(each.path, root) for each in predictions}
     write_csv(out / "out_of_fold.csv", HEADER, [(names[each.path], *_cells(each)) for each in predictions])
@@ -177,6 +178,7 @@ def main() -> None:
     parser = runs_parser("jersey.compare.folds", __doc__, which=which)
     parser.add_argument("--out", type=path_argument, required=True, metavar="FOLDER", help="folder, such as folds")
     flags = parser.parse_args()
+    escape_missing_characters()
     print(report(flags.runs, flags.out), end="")
 
 

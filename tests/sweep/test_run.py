@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,18 @@ def test_output_goes_to_the_terminal_with_one_job_and_to_files_with_several(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     run_sweep(runs_of(parent, ["b"], [2, 3]), jobs=2)
     assert (parent / "task=b,seed=3" / "console.log").read_text() == "task=b,seed=3 has 7 threads\n"
+
+
+def test_sixteen_jobs_share_eight_gpus_equally_and_say_so(
+    parent: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    gpus = [f"GPU-{index}" for index in range(8)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(gpus))
+    runs = runs_of(parent, ["meet16"], list(range(16)))
+    assert run_sweep(runs, jobs=16) == 0
+    assert Counter((run.folder / "gpus").read_text() for run in runs) == dict.fromkeys(gpus, 2)
+    assert "16 jobs share 8 GPUs" in caplog.text
 
 
 @pytest.mark.parametrize(

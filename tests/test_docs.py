@@ -239,7 +239,7 @@ def test_each_crop_of_the_folds_is_predicted_once(tmp_path: Path) -> None:
     smoke = ("--fiddler=smoke(batches=40)", "--fdl_set=profile=False", "--folds=2", "--run=try", *few)
     shown = output_of(run(command, tmp_path, *smoke))
     assert "all crops: " in shown
-    folder = tmp_path / "runs" / "quickstart" / "try.folds"
+    (folder,) = (tmp_path / "runs" / "quickstart").glob("try-*.folds")
     rows = (folder / "out_of_fold.csv").read_text().splitlines()[1:]
     assert len({row.split(",")[0] for row in rows}) == len(rows) == 160
     assert (folder / "labels.html").exists()

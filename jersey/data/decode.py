@@ -46,7 +46,10 @@ UPRIGHT_BY = {
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Other formats are excluded on purpose: opening an EPS file, for example, starts Ghostscript.
-FORMATS = ["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]
+Image.init()
+FORMATS = ["BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]
+if "AVIF" in Image.OPEN:  # since Pillow 11.3; `Image.open` fails for a format that it does not know
+    FORMATS.append("AVIF")
 if find_spec("pillow_heif"):  # an optional plug-in, for the photographs of phones
     import_module("pillow_heif").register_heif_opener()
     FORMATS.append("HEIF")

@@ -146,7 +146,12 @@ def _test_results(_: Setting, ended: Ended) -> dict[str, Any]:
 def _crops(setting: Setting) -> list[str]:
     """Returns the overrides for the crops of the quick start, which two parts use."""
     train, others = (24, ["data.generate.val=12", "data.generate.test=12"]) if setting.is_toy else (20_000, [])
-    return [f"data.root={setting.work / 'crops'}", f"data.generate.train={train}", *others]
+    return [*_generated(setting.work / "crops"), f"data.generate.train={train}", *others]
+
+
+def _generated(root: Path) -> list[str]:
+    """Returns the changes that let the synthetic crops be generated in this folder."""
+    return [f"data.root={root}", f"data.generated_root={root}"]
 
 
 def _launch(setting: Setting, experiment: str, changes: list[str]) -> list[str]:
@@ -217,7 +222,7 @@ def _latency_results(_: Setting, ended: Ended) -> dict[str, Any]:
 
 def _reader_command(setting: Setting, limit_s: float) -> list[str]:
     crops, others = int(limit_s / 3 * CROPS_PER_CORE_S * (os.cpu_count() or 1)), 1010
-    changes = [f"data.root={setting.work / 'reader'}"]
+    changes = _generated(setting.work / "reader")
     if setting.is_toy:
         crops, others = 24, 12
         changes.append("data.generate.numbers=('7', '23')")

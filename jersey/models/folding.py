@@ -49,7 +49,7 @@ def fold_batch_norm(backbone: nn.Module, settings: Mapping[str, str]) -> None:
         backbone: backbone in evaluation mode.
         settings: names of its architecture, stem and normalization.
     """
-    if "architecture" not in settings:
+    if settings.get("architecture") not in RESNETS:
         return
     for convolution, norm, _ in list(_folded(backbone)):
         parts: list[Any] = [backbone.get_submodule(name) for name in (convolution, norm)]

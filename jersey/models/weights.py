@@ -7,12 +7,13 @@ Shapes: D features, K classes.
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
@@ -68,7 +69,7 @@ def load_weights(
         return None
     source = read_weights(weights, architecture=architecture, backbone=backbone)
     _require_same(source, {"architecture": architecture, **settings})
-    backbone.load_state_dict(source.backbone, strict=False)  # it lacks the batch counters
+    backbone.load_state_dict(versioned(source.backbone, backbone), strict=False)  # it lacks the batch counters
     loaded = [f"the backbone ({architecture}, {len(source.backbone)} tensors)", *_load_head(head, source, labels)]
     if "normalization" not in source.settings and settings["normalization"] != "imagenet":
         loaded.append(
@@ -79,6 +80,16 @@ def load_weights(
         loaded.append(remark)
     log.info("weights of %s: %s", weights, "; ".join(loaded))
     return source.size_px
+
+
+def versioned(state: Mapping[str, Tensor], module: nn.Module) -> OrderedDict[str, Tensor]:
+    """Returns the state with the versions of the layers of `module`, which torchvision's MNASNet requires.
+
+    They are lost where a file is read as tensors only.
+    """
+    found = OrderedDict(state)
+    found._metadata = getattr(module.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # as torch stores it
+    return found
 
 
 def _require_same(source: Source, settings: Mapping[str, str]) -> None:

@@ -31,6 +31,7 @@ from jersey.data.sampler import class_weights
 from jersey.evaluation.calibration import fit_temperature
 from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
+from jersey.models.weights import versioned
 from jersey.runs.state import RunState
 from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.sam import SAM, accumulation_error
@@ -245,6 +246,7 @@ class JerseyModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stored = Labels(tuple(checkpoint["jersey"]["labels"]))
         self.labels.require_same(stored, here="the data set", there="the checkpoint")
+        checkpoint["state_dict"] = versioned(checkpoint["state_dict"], self)
         if epoch := checkpoint.get("jersey_epoch"):
             self._losses = list(rank_slice(epoch["losses"]))
             if "train" in epoch:

@@ -3,6 +3,7 @@
 Shapes: B crops, H W the network's input size, C channels and h w positions of a layer's output.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -52,8 +53,10 @@ MIN_POSITIONS = 6
 def layer_for(backbone: nn.Module, images_BCHW: Tensor) -> str | None:
     """Returns the name of the last layer with at least `MIN_POSITIONS` positions a side, else of that with the most.
 
-    A layer is a submodule whose output is [B,C,h,w], with sides in proportion to those of the crops. The first eighth
-    of the submodules, in the order of their computation, is left out, because the stem recognizes no digits.
+    A layer is a submodule that is used once and whose output is [B,C,h,w], with sides in proportion to those of the
+    crops. Blocks and stages take precedence over their parts: the first convolutions of the next stage have as many
+    positions. The first eighth of the submodules, in the order of their computation, is left out, because the stem
+    recognizes no digits.
 
     Args:
         backbone: module from images to features.
@@ -83,9 +86,12 @@ def layer_for(backbone: nn.Module, images_BCHW: Tensor) -> str | None:
             hook.remove()
     if not any(positions for _, positions in shapes[len(shapes) // 2 :]):
         return None
-    late = shapes[len(shapes) // 8 :]
+    uses = Counter(name for name, _ in shapes)
+    late = [(name, positions) for name, positions in shapes[len(shapes) // 8 :] if uses[name] == 1]
     most = max(positions for _, positions in late)
-    return [name for name, positions in late if positions >= min(most, MIN_POSITIONS)][-1]
+    enough = [name for name, positions in late if positions >= min(most, MIN_POSITIONS)]
+    blocks = [name for name in enough if any(backbone.get_submodule(name).children())]
+    return (blocks or enough)[-1]
 
 
 @contextmanager

@@ -122,13 +122,16 @@ def test_a_failure_has_no_side_effects_either(network: Network) -> None:
 STAGES = ["layer1", "layer2", "layer3", "layer4"]
 
 
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
 @pytest.mark.parametrize("stem", ["imagenet", "small"])
 @pytest.mark.parametrize("size_px", [(224, 224), (96, 224), (224, 96), (48, 64), (24, 24), (16, 64), (8, 8)])
-def test_the_layer_of_a_resnet_is_the_last_stage_with_enough_positions(stem: Stem, size_px: tuple[int, int]) -> None:
+def test_the_layer_of_a_resnet_is_the_last_stage_with_enough_positions(
+    architecture: str, stem: Stem, size_px: tuple[int, int]
+) -> None:
     """The expected stage follows from the output shapes of a real ResNet."""
     positions: list[int] = []
     with torch.device("meta"):
-        backbone, _ = build_backbone("resnet18", stem=stem)
+        backbone, _ = build_backbone(architecture, stem=stem)
         images = torch.zeros(2, 3, *size_px)
     found = layer_for(backbone, images)
     for name in STAGES:

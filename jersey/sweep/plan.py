@@ -123,8 +123,8 @@ def _require_same_config(run: Run) -> None:
     config = run.folder / CONFIG
     if config.exists() and (changes := changed_lines(read_config(run.folder), run.point.config_text)):
         raise UserError(
-            f"the run {run.folder} has another config ({changes}); start with another --run=NAME, the first part of the "
-            "names of runs"
+            f"the run {run.folder} has another config ({changes}); start with another --run=NAME, the first part of "
+            "the names of runs"
         )
 
 

@@ -3,16 +3,16 @@
 import copy
 
 import torch
-from jersey.models.resnet import resnet
 from torch import nn
 
+from jersey.models.backbones import build_backbone
 from jersey.models.folding import fold_batch_norm
 
 
 def resnet_with_statistics() -> nn.Module:
     """Returns a ResNet whose batch normalization differs between channels."""
     torch.manual_seed(0)
-    backbone, _ = resnet("resnet50")
+    backbone, _ = build_backbone("resnet50")
     for norm in (each for each in backbone.modules() if isinstance(each, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias)
@@ -33,5 +33,5 @@ def test_a_folded_resnet_computes_the_same_features_without_batch_normalization(
 def test_another_backbone_is_left_to_the_exporter() -> None:
     """Its batch normalization may precede the convolution."""
     backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)).eval()
-    fold_batch_norm(backbone, {})
+    fold_batch_norm(backbone, {"architecture": "vgg11_bn"})
     assert isinstance(backbone[2], nn.BatchNorm2d)

@@ -18,6 +18,13 @@ def runs_of(parent: Path, tasks: list[str], seeds: list[int], prefix: str | None
     return plan(points, command=command, parent=parent, prefix=prefix)
 
 
+def diary(parent: Path, what: str) -> list[str]:
+    """Returns the names in the lines of the diary of `stand_in` that begin with `what`, in the order of time."""
+    file = parent / "diary.txt"
+    lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    return [name for kind, name, _ in lines if kind == what]
+
+
 def point(task: str, seed: str) -> Point:
     assignments = (Assignment("module.task", "task", task), Assignment("seed", "seed", seed))
     return Point(assignments, stand_in.config_text(task, seed))

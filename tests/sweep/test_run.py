@@ -14,27 +14,10 @@ from pathlib import Path
 import pytest
 from helpers import stand_in, sweep_process
 from helpers.repository import REPOSITORY
-from helpers.sweep_process import runs_of
+from helpers.sweep_process import diary, runs_of
 
 from jersey.core.errors import UserError
 from jersey.sweep.run import run_sweep
-
-
-@pytest.fixture
-def parent(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / "exp"
-
-
-@pytest.fixture(autouse=True)
-def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # otherwise torch is imported to count them
-
-
-def diary(parent: Path, what: str) -> list[str]:
-    """Returns the names in the lines of the diary that begin with `what`, in the order of time."""
-    file = parent / "diary.txt"
-    lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
-    return [name for kind, name, _ in lines if kind == what]
 
 
 def table_of(parent: Path) -> list[dict[str, str]]:

@@ -15,27 +15,11 @@ import pytest
 from helpers import search_process
 from helpers.repository import REPOSITORY
 from helpers.search_process import search, study_of
+from helpers.sweep_process import diary
 from PIL import Image
 
 from jersey.core.errors import UserError
 from jersey.sweep.plan import Assignment, Point
-
-
-@pytest.fixture
-def parent(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / "exp"
-
-
-@pytest.fixture(autouse=True)
-def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # otherwise torch is imported to count them
-
-
-def diary(parent: Path, what: str) -> list[str]:
-    """Returns the names in the lines of the diary that begin with `what`, in the order of time."""
-    file = parent / "diary.txt"
-    lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
-    return [name for kind, name, _ in lines if kind == what]
 
 
 def table_of(parent: Path) -> list[dict[str, str]]:
@@ -77,6 +61,7 @@ def test_the_best_is_first_and_more_trials_continue_the_study(parent: Path, capf
     assert len(diary(parent, "start")) == 12
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_study_and_a_killed_one_loses_nothing(parent: Path) -> None:
     first, second = (start(parent, jobs=1, trials=12, tasks="hang") for _ in range(2))
     wait_until(lambda: len(diary(parent, "hangs")) == 2)
@@ -96,6 +81,7 @@ def test_two_processes_share_a_study_and_a_killed_one_loses_nothing(parent: Path
     assert Counter(diary(parent, "end")) == Counter({row["run"]: 1 for row in rows})
 
 
+@pytest.mark.slow
 def test_a_run_that_outlives_its_search_is_not_started_twice(parent: Path) -> None:
     first = start(parent, jobs=1, trials=1, tasks="a")
     study = study_of(parent, trials=1)
@@ -181,6 +167,7 @@ def test_a_database_holds_the_study(parent: Path, tmp_path: Path) -> None:
         study_of(parent, trials=2, storage="nothing://here", name="second")
 
 
+@pytest.mark.slow
 def test_a_signal_stops_the_trials_and_the_same_command_goes_on(parent: Path) -> None:
     process = start(parent, jobs=2, trials=2, tasks="hang")
     wait_until(lambda: len(diary(parent, "hangs")) == 2)

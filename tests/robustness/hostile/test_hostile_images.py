@@ -52,14 +52,14 @@ def hostile_set(root: Path) -> Path:
         folder.mkdir(parents=True)
         rows = []
         for index, label in enumerate(LABELS):
-            (folder / str(index)).mkdir()
+            (folder / f"part_{index}").mkdir()
             for number, name in enumerate(NAMES[:count]):
-                save_noise(folder / str(index) / name, seed=len(rows) + 1000 * count)
-                rows.append({"image": f"{index}/{NAMES[number]}", "suffix": label})
+                save_noise(folder / f"part_{index}" / name, seed=len(rows) + 1000 * count)
+                rows.append({"image": f"part_{index}/{NAMES[number]}", "suffix": label})
         (folder / BAD).touch()
         rows.append({"image": BAD, "suffix": LABELS[0]})
         (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    linked = root / "train" / "0" / NAMES[0]
+    linked = root / "train" / "part_0" / NAMES[0]
     outside = root.with_name("outside.png")
     linked.rename(outside)
     linked.symlink_to(outside)
@@ -89,7 +89,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root, workdir = hostile_set(place / "set"), place / "runs"
     config = configs.get_experiment("resnet18_baseline")()
     config.data.root, config.data.on_bad_image = str(root), "skip"
-    config.trainer.callbacks.loses = fdl.Config(Loses, file=str(root / "val" / "0" / NAMES[1]))
+    config.trainer.callbacks.loses = fdl.Config(Loses, file=str(root / "val" / "part_0" / NAMES[1]))
     config.data.size_px = (32, 32)
     config.data.batch_size = 16
     config.module.network.weights = None
@@ -166,7 +166,7 @@ def test_bad_images_are_excluded_from_results_and_listed_in_the_folder(run: Run)
 
 @pytest.mark.slow
 def test_the_run_writes_only_into_its_folder_and_the_cache(run: Run) -> None:
-    lost = f"os.remove {str(run.root / 'val' / '0' / NAMES[1])!r}"
+    lost = f"os.remove {str(run.root / 'val' / 'part_0' / NAMES[1])!r}"
     written = [action for action in run.actions if action.partition(" ")[0] not in STARTS and action != lost]
     cache_of_torch = f"os.mkdir '{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}'"
     assert set(written) <= {cache_of_torch}

@@ -39,7 +39,7 @@ def path_argument(text: str) -> Path:
 def _add_parameter(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
     name, default = parameter.name, parameter.default
     types = get_args(parameter.annotation)  # the choices of a Literal, or the types of a tuple's elements or a union
-    if get_origin(parameter.annotation) is Sequence:
+    if get_origin(parameter.annotation) is Sequence and Path in types:
         parser.add_argument(name, type=path_argument, nargs="+", help=text)
     elif Path in (parameter.annotation, *types):
         parser.add_argument(name, type=path_argument, nargs=None if default is parameter.empty else "?", help=text)

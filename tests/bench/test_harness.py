@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +41,7 @@ def test_the_last_line_is_json_and_a_missed_limit_is_exit_code_1(
     numbers: dict[str, bool], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def measure(
-        folder: Path, changes: list[str], px: tuple[int, ...] = (), kind: Literal["a", "b"] = "a", rounds: int = 3
+        folder: Path, changes: Sequence[str], px: tuple[int, ...] = (), kind: Literal["a", "b"] = "a", rounds: int = 3
     ) -> dict[str, Any]:
         return {"arguments": [str(folder), changes, px, kind, rounds], **numbers}
 

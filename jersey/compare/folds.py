@@ -7,8 +7,6 @@ least the mean probability of the crops with that number, as in confident learni
 https://arxiv.org/abs/1911.00068).
 """
 
-import ast
-import csv
 import math
 import os
 from collections import defaultdict
@@ -17,20 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from jersey.compare.runs import runs_parser
+from jersey.compare.runs import config_value, finished_config, legible_rows, runs_parser
 from jersey.core.atomic import create_folder, write_text
 from jersey.core.command_line import path_argument
 from jersey.core.console import escape_missing_characters
-from jersey.core.errors import UserError, escape_control, exit_on_user_error, plural, shorten
-from jersey.core.labels import ILLEGIBLE_NAME
+from jersey.core.errors import UserError, escape_control, exit_on_user_error, plural
 from jersey.core.tables import format_table, mean_and_spread, percent, write_csv
 from jersey.data.audit.findings import AuditFinding, AuditRow
 from jersey.data.audit.page import review_page
 from jersey.evaluation.calibration import wilson_interval
-from jersey.runs.folder import read_config, read_status
 
 PREDICTIONS = "predictions_val.csv"
-ROOT = "data.root = "
 EPS = 1e-6  # min probability, about the precision of float32
 HEADER = ("file", "label", "predicted", "confidence", "label_probability", "run")
 
@@ -66,27 +61,18 @@ def read_predictions(folder: Path) -> list[OutOfFold]:
     Raises:
         UserError: the folder is not that of a finished run with validation predictions.
     """
-    if read_status(folder)["stage"] != "finished":
-        raise UserError(f"the run {folder} is not finished; start it again to continue, or leave it out")
-    roots = [line.removeprefix(ROOT) for line in read_config(folder).splitlines() if line.startswith(ROOT)]
-    table = folder / PREDICTIONS
-    try:
-        root = Path(ast.literal_eval(roots[0]))
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file, strict=True) if row["label"] != ILLEGIBLE_NAME]
-        return [
-            OutOfFold(
-                os.path.realpath(root / row["file"]),
-                row["label"],
-                row["predicted"],
-                float(row["confidence"]),
-                float(row["label_probability"]),
-                folder.name,
-            )
-            for row in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, SyntaxError, csv.Error) as error:
-        raise UserError(f"cannot read {table} ({shorten(repr(error))}); run it again, or leave it out") from None
+    root = Path(config_value(finished_config(folder), "data.root") or "")
+    return legible_rows(
+        folder / PREDICTIONS,
+        lambda row: OutOfFold(
+            os.path.realpath(root / row["file"]),
+            row["label"],
+            row["predicted"],
+            float(row["confidence"]),
+            float(row["label_probability"]),
+            folder.name,
+        ),
+    )
 
 
 def pooled(runs: Mapping[Path, Sequence[OutOfFold]]) -> list[OutOfFold]:

@@ -7,14 +7,12 @@ in percent, as mean and standard deviation over the runs. With `--reader`, the p
 crops, with all its numbers possible, as the row of 0 crops.
 """
 
-import ast
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from jersey.compare.runs import FinishedRun, read_comparable, runs_parser
+from jersey.compare.runs import FinishedRun, config_value, read_comparable, runs_parser
 from jersey.core.atomic import atomic_write
 from jersey.core.command_line import path_argument
 from jersey.core.console import set_up_console
@@ -37,13 +35,7 @@ def accuracies(runs: Sequence[FinishedRun]) -> Accuracies:
 
 
 def _crops_per_label(run: FinishedRun) -> float:
-    return _value(run, "data.crops_per_label") or math.inf
-
-
-def _value(run: FinishedRun, path: str) -> Any:
-    """Returns a value of the run's config; None if it is not set."""
-    lines = (line.partition(" = ") for line in run.config.splitlines())
-    return next((ast.literal_eval(value) for name, _, value in lines if name == path), None)
+    return config_value(run.config, "data.crops_per_label") or math.inf
 
 
 def reader_accuracy(run: FinishedRun) -> float:
@@ -54,7 +46,7 @@ def reader_accuracy(run: FinishedRun) -> float:
     """
     from jersey.inference import Predictor  # only this column needs onnxruntime
 
-    root = Path(_value(run, "data.root") or "")
+    root = Path(config_value(run.config, "data.root") or "")
     files, correct = [*run.crops], 0
     if missing := [file for file in files if not (root / file).is_file()]:
         raise UserError(

@@ -1,10 +1,12 @@
 """Reads the test predictions of runs from their folders, and checks that the runs can be compared."""
 
 import argparse
+import ast
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, shorten
 from jersey.core.labels import ILLEGIBLE_NAME
 from jersey.runs.folder import changed_lines, read_config, read_status
+
+Row = TypeVar("Row")
 
 PREDICTIONS = "predictions_test.csv"
 DATASET = "dataset.csv"
@@ -48,34 +52,60 @@ def read_run(folder: Path) -> FinishedRun:
     Raises:
         UserError: the folder is not a run, or the run is not finished or has no predictions.
     """
-    try:
-        stage = read_status(folder)["stage"]
-        lines = read_config(folder).splitlines()
-    except UserError:
-        what = f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN"
-        raise UserError(f"{what}, or runs/EXPERIMENT/*/ for all of an experiment") from None
-    if stage != "finished":
-        raise UserError(f"the run {folder} is not finished; start it again to continue, or leave it out")
+    lines = finished_config(folder).splitlines()
     config = "\n".join(line for line in lines if not line.startswith(SEED))
     seed = "".join(line.removeprefix(SEED) for line in lines if line.startswith(SEED))
     return FinishedRun(folder, *_predictions(folder / PREDICTIONS), config, seed)
 
 
-def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    """Returns `FinishedRun.crops` and `FinishedRun.predictions`."""
-    crops, predictions = {}, {}
+def finished_config(folder: Path) -> str:
+    """Returns the lines `path = value` of the config of a finished run.
+
+    Raises:
+        UserError: the folder is not a run, or the run is not finished.
+    """
+    try:
+        stage, config = read_status(folder)["stage"], read_config(folder)
+    except UserError:
+        what = f"{folder} is not the folder of a run; name folders such as runs/EXPERIMENT/RUN"
+        raise UserError(f"{what}, or runs/EXPERIMENT/*/ for all of an experiment") from None
+    if stage != "finished":
+        raise UserError(f"the run {folder} is not finished; start it again to continue, or leave it out")
+    return config
+
+
+def config_value(config: str, path: str) -> Any:
+    """Returns a value from the lines `path = value` of a config; None if it is not set."""
+    lines = (line.partition(" = ") for line in config.splitlines())
+    return next((ast.literal_eval(value) for name, _, value in lines if name == path), None)
+
+
+def legible_rows(table: Path, convert: Callable[[Mapping[str, str]], Row]) -> list[Row]:
+    """Reads the rows of legible crops from a table of predictions.
+
+    Args:
+        table: file in the folder of a run.
+        convert: function of the cells of a row by column.
+
+    Raises:
+        UserError: there is no such table, or a row cannot be read or converted.
+    """
     try:
         with table.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, strict=True):
-                if row["label"] == ILLEGIBLE_NAME:
-                    continue
-                crops[row["file"]] = row["size_bytes"], row["label"]
-                predictions[row["file"]] = row["predicted"]
+            return [convert(row) for row in csv.DictReader(file, strict=True) if row["label"] != ILLEGIBLE_NAME]
     except FileNotFoundError:
-        advice = "run it again with a test split and the callback PredictionsTable"
-        raise UserError(f"the run {table.parent} has no {PREDICTIONS}; {advice}") from None
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+        split = "a test split and " if table.name == PREDICTIONS else ""
+        advice = f"run it again with {split}the callback PredictionsTable"
+        raise UserError(f"the run {table.parent} has no {table.name}; {advice}") from None
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"cannot read {table} ({shorten(repr(error))}); run it again, or leave it out") from None
+
+
+def _predictions(table: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    """Returns `FinishedRun.crops` and `FinishedRun.predictions`."""
+    rows = legible_rows(table, lambda row: (row["file"], row["size_bytes"], row["label"], row["predicted"]))
+    crops = {file: (size_bytes, label) for file, size_bytes, label, _ in rows}
+    predictions = {file: predicted for file, *_, predicted in rows}
     if not crops or None in predictions.values():
         raise UserError(f"{table} is truncated or empty; run it again, or leave it out")
     return crops, predictions

@@ -2,8 +2,7 @@
 
 Fiddle's own flags require full paths, parse `00` as 0 and do not check types. Here a path may be shortened to any
 ending that only one parameter has, and a value must match the parameter's annotation. Where parts are registered, the
-name of one may stand for a value. Any text results in a changed
-config or in a UserError of one line.
+name of one may stand for a value. Any text results in a changed config or in a UserError of one line.
 
 A sub-config that is used in two places is one object: changing it under one path changes it under both.
 """
@@ -11,10 +10,10 @@ A sub-config that is used in two places is one object: changing it under one pat
 from __future__ import annotations
 
 import ast
-import collections.abc
 import difflib
 import re
 import types
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -79,17 +78,35 @@ def apply_fiddler(config: fdl.Buildable, call: str) -> None:
     fiddler = registry.get_fiddler(name)
     arguments = fdl.Config(fiddler)  # a config too, so that the arguments are parsed like overrides
     known = {each.path: each for each in paths.parameters(arguments)[2:]}  # without the root and the config argument
-    for keyword, text in keywords.items():
-        if keyword not in known:
-            hint = registry.did_you_mean(difflib.get_close_matches(keyword, known))
-            hint = hint or f"; it has {', '.join(known) or 'none'}"
-            raise UserError(f"fiddler {name} has no argument {_quote(keyword)}{hint}")
-        known[keyword].set(_value(text, known[keyword], f"{name}({keyword})"))
+    _set_arguments(known, keywords, name, owner=f"fiddler {name}")
     given = fdl.ordered_arguments(arguments)
     missing = [keyword for keyword, each in known.items() if each.value is UNKNOWN and keyword not in given]
     if missing:
         raise UserError(f"fiddler {name} requires {', '.join(missing)}; write {name}({missing[0]}=...)")
     fiddler(config, **given)
+
+
+def _set_arguments(
+    known: Mapping[str, Parameter], keywords: Mapping[str, str], called: str, *, owner: str, end: str = ""
+) -> None:
+    """Sets parameters to the values of a call.
+
+    Args:
+        known: parameters by name.
+        keywords: texts of the values by name.
+        called: what is called, for errors about a value.
+        owner: what has the parameters, for errors about a name.
+        end: what follows the name there.
+
+    Raises:
+        UserError: if there is no such parameter, or a value is not of its type.
+    """
+    for keyword, text in keywords.items():
+        if keyword not in known:
+            hint = registry.did_you_mean(difflib.get_close_matches(keyword, known))
+            hint = hint or f"; it has {', '.join(known) or 'none'}"
+            raise UserError(f"{owner} has no argument {_quote(keyword)}{end}{hint}")
+        known[keyword].set(_value(text, known[keyword], f"{called}({keyword})"))
 
 
 def resolve(config: fdl.Buildable, path: str) -> Parameter:
@@ -150,12 +167,8 @@ def _part(call: str, place: Parameter, parts: registry.Registry[Any]) -> fdl.Bui
         if argument in declared:
             setattr(config, argument, value)
     known = {each.path: each for each in paths.parameters(config)[1:]}
-    for keyword, text in keywords.items():
-        if keyword not in known:
-            hint = registry.did_you_mean(difflib.get_close_matches(keyword, known))
-            hint = hint or f"; it has {', '.join(known) or 'none'}"
-            raise UserError(f"{place.path}: {name} has no argument {_quote(keyword)} to set{hint}")
-        known[keyword].set(_value(text, known[keyword], f"{place.path}: {name}({keyword})"))
+    called = f"{place.path}: {name}"
+    _set_arguments(known, keywords, called, owner=called, end=" to set")
     given = fdl.ordered_arguments(config)
     missing = [key for key, each in declared.items() if each.default is each.empty and key not in given]
     if missing and isinstance(config, fdl.Config):
@@ -166,7 +179,7 @@ def _part(call: str, place: Parameter, parts: registry.Registry[Any]) -> fdl.Bui
 def _is_called_at_run_time(place: Parameter) -> bool:
     """Whether a place takes a function, which gets more arguments when it is called, rather than an object."""
     alternatives = map(values.origin_of, values.alternatives(place.expected_type))
-    return isinstance(place.value, fdl.Partial) or collections.abc.Callable in alternatives
+    return isinstance(place.value, fdl.Partial) or Callable in alternatives
 
 
 def _parse(text: str, parameter: Parameter, name: str) -> Any:

@@ -26,6 +26,7 @@ from jersey.core.tables import format_table, percent, write_csv
 from jersey.data.decode import BadImage, decode
 from jersey.data.files import expand_home
 from jersey.data.index import Index, read_index
+from jersey.data.label_files import Format
 from jersey.data.layout import MissingSplits
 from jersey.data.problems import combined
 from jersey.data.split import Split, relative_name
@@ -83,6 +84,7 @@ def main(
     root: Path,
     out: str | None = None,
     split: SplitName = "test",
+    format: Format | None = None,
     roster: str | None = None,
     min_accuracy: float | None = None,
 ) -> int:
@@ -94,6 +96,8 @@ def main(
         out: folder for `models.csv`, `labels.csv`, `predictions.csv` and the page of each file, which needs the
             packages for training.
         split: split to evaluate on.
+        format: how the splits are labeled, where their files can be understood in two ways, such as csv; recognized by
+            default.
         roster: numbers that may occur, such as 4,8,23,00; any by default.
         min_accuracy: accuracy that every file must reach, such as 0.95.
 
@@ -106,7 +110,7 @@ def main(
     files = load(models)
     rules = [DecisionRule(file.labels.names, labels=file.labels.names, roster=numbers) for file in files.values()]
     problems: list[UserError] = []
-    index = read_index(root, problems.append)
+    index = read_index(root, problems.append, data_format=format)
     # Only one split is evaluated, so the others need not exist.
     if problems := [each for each in problems if not isinstance(each, MissingSplits)]:
         raise combined(problems, index.root)

@@ -163,6 +163,17 @@ def test_the_exit_code_is_1_below_the_minimum_and_names_the_file(
     assert line.endswith("is below --min_accuracy=1")
 
 
+def test_a_format_decides_where_two_are_recognized(path: Path, data: Path, tmp_path: Path) -> None:
+    """A table gives one image of folder "0" another label, and no others: with folders it is only one more file."""
+    image = sorted((data / "test" / "0").iterdir())[1]
+    (data / "test" / "labels.csv").write_text(f"image,label\n0/{image.name},01\n", encoding="utf-8")
+    for layout, labels in (("folders", {"0", "00", "01"}), ("csv", {"01"})):
+        main([path], data, str(tmp_path / layout), format=layout)
+        assert {row["label"] for row in rows_of(tmp_path / layout / "predictions.csv")} == labels
+    with pytest.raises(UserError, match="format=soccernet, but no split"):
+        main([path], data, format="soccernet")
+
+
 def test_files_that_are_not_used_are_counted_and_the_home_folder_is_replaced(
     path: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

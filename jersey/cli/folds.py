@@ -7,6 +7,7 @@ import fiddle as fdl
 
 from jersey.cli.axes import point
 from jersey.cli.commands import job_count, sweep_command
+from jersey.compare.average import export_average
 from jersey.compare.folds import report
 from jersey.data.audit.copies import CopyRule
 from jersey.data.prepare.boxes import Source
@@ -30,8 +31,9 @@ def cross_validate(
 ) -> int:
     """Runs the experiment on every fold, prints the pooled accuracy, and returns the exit code.
 
-    The folds are links to the crops, in a folder `*.folds` beside the runs, where the pooled predictions are too. They
-    are made once for the same crops, labels, number of folds and seed, of which the names have a hash.
+    The folds are links to the crops, in a folder `*.folds` beside the runs, where the pooled predictions and the
+    average of the networks are, too. They are made once for the same crops, labels, number of folds and seed, of which
+    the names have a hash.
 
     Args:
         name: name of the experiment.
@@ -61,7 +63,10 @@ def cross_validate(
         values = [("root", str(out / f"fold_{fold}")), *([("format", None)] if data.format else [])]
         assignments = tuple(Assignment(f"data.{each}", each, repr(value)) for each, value in values)
         runs.append(run_of(point(config, assignments), command=command, folder=parent / f"{study}-fold_{fold}"))
-    return run_sweep(runs, jobs=job_count(jobs), tables=lambda finished: report([run.folder for run in finished], out))
+    folders = [run.folder for run in runs]
+    return run_sweep(
+        runs, jobs=job_count(jobs), tables=lambda _: f"{report(folders, out)}{export_average(folders, out)}\n"
+    )
 
 
 def write(source: Source, out: Path, folds: int, *, seed: int) -> None:

@@ -2,8 +2,9 @@
 
 Each run validated on another fold of the same crops, as `launch.py --folds=5` or `jersey.data.prepare --folds=5` make
 them, so each crop was predicted by a network that has not seen it. `FOLDER` gets `out_of_fold.csv`, with these
-predictions, and `labels.html`, a page of labels that they contradict. A label is suspicious if another number has at
-least the mean probability of the crops with that number, as in confident learning (Northcutt et al., 2021,
+predictions, `labels.html`, a page of labels that they contradict, and `model.onnx`, the average of the networks, if it
+is better on the test split (`jersey.compare.average`). A label is suspicious if another number has at least the mean
+probability of the crops with that number, as in confident learning (Northcutt et al., 2021,
 https://arxiv.org/abs/1911.00068).
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from jersey.compare.average import export_average
 from jersey.compare.runs import config_value, finished_config, legible_rows, runs_parser
 from jersey.core.atomic import create_folder, write_text
 from jersey.core.command_line import path_argument
@@ -165,7 +167,8 @@ def main() -> None:
     parser.add_argument("--out", type=path_argument, required=True, metavar="FOLDER", help="folder, such as folds")
     flags = parser.parse_args()
     escape_missing_characters()
-    print(report(flags.runs, flags.out), end="")
+    print(report(flags.runs, flags.out), end="", flush=True)
+    print(export_average(flags.runs, flags.out))
 
 
 if __name__ == "__main__":

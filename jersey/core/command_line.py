@@ -48,7 +48,8 @@ def _add_parameter(parser: argparse.ArgumentParser, parameter: inspect.Parameter
     elif isinstance(default, tuple):
         parser.add_argument(f"--{name}", nargs="+", type=types[0], default=default, help=text)
     elif default is None:
-        parser.add_argument(f"--{name}", type=types[0], help=text)
+        choices = get_args(types[0])  # of an optional Literal
+        parser.add_argument(f"--{name}", type=str if choices else types[0], choices=choices or None, help=text)
     else:
         add_option(parser, name, default, text, choices=types)
 

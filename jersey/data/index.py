@@ -288,8 +288,8 @@ class _Reader:
     def _add_notes(self, names: Mapping[SplitName, str]) -> None:
         if self.data_format is not None and DESCRIPTIONS[self.data_format] not in self.formats:
             found = ", ".join(self.formats) or "neither folders nor rows"
-            what = f"data.format={self.data_format}, but no split in {self.root} has {DESCRIPTIONS[self.data_format]}"
-            self.on_problem(UserError(f"{what} (it has {found}); leave data.format out"))
+            what = f"format={self.data_format}, but no split in {self.root} has {DESCRIPTIONS[self.data_format]}"
+            self.on_problem(UserError(f"{what} (it has {found}); leave the format out"))
         layouts = "; ".join(f"{', '.join(splits)}: {layout}" for layout, splits in self.formats.items())
         renamed = "".join(f"; {name} is {split}" for split, name in names.items() if name != split)
         if layouts:

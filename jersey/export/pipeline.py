@@ -98,7 +98,7 @@ def export_run(
     reference = Reference.of(module.network, val_crops.images_NCHW, val_crops.labels_N, splits["val"].paths)
     calibration = calibrate(val.predictions, None if test is None else test.predictions)
     temperature = calibration.temperature
-    val_tracklets, tracklets = _tracklets(val, splits["val"]), _tracklets(evaluated, splits[split])
+    val_tracklets, tracklets = split_tracklets(val, splits["val"]), split_tracklets(evaluated, splits[split])
     module = module.changed(temperature=temperature, frame_correlation=fit_correlation(val_tracklets))
     run_metadata = _run_metadata(folder, data, eval_weights=eval_weights, val=val, test=test, origin=origin)
     run_metadata |= calibration.metadata
@@ -128,7 +128,7 @@ def _run_metadata(
         "data_sha256": data_sha256(data),
         "val_scores": json.dumps(val.metrics),
         "test_scores": json.dumps({} if test is None else test.metrics),
-        "producers": json.dumps({name: _version(name) for name in PRODUCERS}),
+        "producers": producers(),
     }
 
 
@@ -143,6 +143,11 @@ def _plot_calibration(folder: RunFolder, split: str, evaluation: Evaluation, cal
     with atomic_write(folder.path / calibration_figure(split)) as path:
         title = f"{split}, {len(evaluation.labels_N):,} legible crops"
         plot.calibration(evaluation.predictions, calibration, title=title).save(path)
+
+
+def producers() -> str:
+    """Returns the versions of `PRODUCERS` as JSON."""
+    return json.dumps({name: _version(name) for name in PRODUCERS})
 
 
 def _version(package: str) -> str:
@@ -163,7 +168,7 @@ def data_sha256(data: JerseyDataModule) -> str:
     return digest.hexdigest()
 
 
-def _tracklets(evaluation: Evaluation, split: Split) -> list[Tracklet]:
+def split_tracklets(evaluation: Evaluation, split: Split) -> list[Tracklet]:
     """Returns the tracklets of an evaluated split with calibrated probabilities, crops in path order."""
     if not any(split.tracklets):
         return []

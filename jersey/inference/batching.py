@@ -8,7 +8,7 @@ Shapes: N crops, h w any size, 3 channels.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -26,17 +26,19 @@ MAX_WINDOW_BYTES = 512_000_000  # limits the memory of waiting crops to that of 
 
 
 def decoded(
-    crops: Iterable[Crop | UserError | Flush], *, pool: Executor, ahead: int, color: ColorOrder = "rgb"
+    crops: Iterable[Crop | UserError | Flush], *, ahead: int, color: ColorOrder = "rgb"
 ) -> Iterator[np.ndarray | UserError | Flush]:
     """Yields `pixels_of` each crop, in order.
 
+    The threads end with the iteration: a process that is forked later would wait forever for those of its parent.
+
     Args:
         crops: crops, or errors that replace them.
-        pool: threads that decode files.
         ahead: max number of crops that are taken before the first of them is yielded; a FLUSH waits for none.
         color: order of the channels of arrays.
     """
     waiting: deque[Any] = deque()
+    pool = ThreadPoolExecutor(thread_name_prefix="decode")  # its threads start with the first file
     try:
         for crop in crops:
             if isinstance(crop, str | Path | bytes):
@@ -48,9 +50,7 @@ def decoded(
         while waiting:
             yield _result(waiting.popleft())
     finally:
-        for item in waiting:
-            if isinstance(item, Future):
-                item.cancel()
+        pool.shutdown(cancel_futures=True)
 
 
 def _result(item: Any) -> np.ndarray | UserError:

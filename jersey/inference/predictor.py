@@ -11,7 +11,6 @@ Shapes: N crops, h w any size, K numbers.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +82,6 @@ class Predictor:
         check_started(self.model.session, providers)
         self.batch_size = batch_size
         self._color = color
-        self._pool = ThreadPoolExecutor(thread_name_prefix="decode")  # its threads start with the first file
         if open_vocabulary and not self.model.vocabulary:
             raise UserError(
                 f"{path} predicts only the numbers it was trained on, as it has no compositional head; "
@@ -166,7 +164,7 @@ class Predictor:
     def _in_batches(
         self, crops: Iterable[Crop | UserError | Flush], run: Callable[[np.ndarray], Sequence[T]]
     ) -> Iterator[T | UserError]:
-        pixels = decoded(crops, pool=self._pool, ahead=self.batch_size, color=self._color)
+        pixels = decoded(crops, ahead=self.batch_size, color=self._color)
         return SizeBuckets(run, batch_size=self.batch_size).results(pixels)
 
     def _run(self, images_NChw: np.ndarray) -> Any:

@@ -1,7 +1,6 @@
 """Results of crops of any size come in the order of the crops, from few batches, and crops are not taken too early."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,6 @@ from jersey.inference.batching import WINDOW, SizeBuckets, decoded
 from jersey.inference.pacing import FLUSH
 
 Shape = tuple[int, ...]
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as threads:
-        yield threads
 
 
 class Run:
@@ -76,10 +69,10 @@ def test_a_crop_of_a_rare_size_waits_at_most_for_a_window() -> None:
     assert len(taken) <= WINDOW * 4 + 1
 
 
-def test_an_infinite_stream_of_equal_crops_returns_results_batch_by_batch(pool: ThreadPoolExecutor) -> None:
+def test_an_infinite_stream_of_equal_crops_returns_results_batch_by_batch() -> None:
     taken: list[int] = []
     forever = counted((crop(7) for _ in iter(int, 1)), taken)
-    results = SizeBuckets(Run(), batch_size=4).results(decoded(forever, pool=pool, ahead=4))
+    results = SizeBuckets(Run(), batch_size=4).results(decoded(forever, ahead=4))
     assert [next(results) for _ in range(4)] == [7] * 4
     assert len(taken) == 4
 
@@ -104,7 +97,7 @@ def test_errors_keep_their_position() -> None:
     assert list(SizeBuckets(Run(), batch_size=2).results([])) == []
 
 
-def test_files_and_arrays_keep_their_order_and_a_bad_file_is_an_error(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_files_and_arrays_keep_their_order_and_a_bad_file_is_an_error(tmp_path: Path) -> None:
     crops: list[object] = []
     for value in range(40):
         path = tmp_path / f"{value}.png"
@@ -112,7 +105,7 @@ def test_files_and_arrays_keep_their_order_and_a_bad_file_is_an_error(tmp_path: 
         crops += [path if value % 2 else str(path), crop(100 + value)]
     (tmp_path / "5.png").write_bytes(b"no image")
     crops.append(tmp_path / "nowhere.png")
-    found = list(decoded(crops, pool=pool, ahead=7))
+    found = list(decoded(crops, ahead=7))
     assert [str(each) for each in found if isinstance(each, UserError)] == [str(found[10]), str(found[-1])]
     assert "5.png" in str(found[10])
     assert "does not exist" in str(found[-1])
@@ -120,24 +113,22 @@ def test_files_and_arrays_keep_their_order_and_a_bad_file_is_an_error(tmp_path: 
     assert values == [value for pair in range(40) for value in (pair, 100 + pair) if value != 5]
 
 
-def test_files_are_decoded_ahead_but_not_all_at_once(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_files_are_decoded_ahead_but_not_all_at_once(tmp_path: Path) -> None:
     Image.fromarray(crop(1)).save(tmp_path / "crop.png")
     taken: list[int] = []
     crops = counted((tmp_path / "crop.png" for _ in range(1000)), taken)  # type: ignore[misc]
-    results = decoded(crops, pool=pool, ahead=5)
+    results = decoded(crops, ahead=5)
     next(results)
     assert len(taken) == 6
     results.close()
 
 
-def test_at_a_flush_no_crop_waits_for_a_full_batch_or_for_decoding_ahead(
-    tmp_path: Path, pool: ThreadPoolExecutor
-) -> None:
+def test_at_a_flush_no_crop_waits_for_a_full_batch_or_for_decoding_ahead(tmp_path: Path) -> None:
     Image.fromarray(crop(1)).save(tmp_path / "crop.png")
     taken: list[int] = []
     crops = [tmp_path / "crop.png", crop(2, (9, 9)), FLUSH, FLUSH, UserError("no crop"), crop(4), FLUSH, crop(5)]
     run = Run()
-    pixels = decoded(counted(iter(crops), taken), pool=pool, ahead=64)  # type: ignore[arg-type]
+    pixels = decoded(counted(iter(crops), taken), ahead=64)  # type: ignore[arg-type]
     results = SizeBuckets(run, batch_size=64).results(pixels)
     assert [next(results), next(results)] == [1, 2]
     assert len(taken) == 3

@@ -261,12 +261,17 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
         remarks: remarks about the config, all of which are logged as warnings.
 
     Raises:
-        UserError: the run started with a different label map.
+        UserError: the run started with a different label map, or with other images or labels.
     """
     if folder.labels.exists():
         Labels.load(folder.labels).require_same(data.labels, here=f"the run {folder.path}", there="the data set")
     else:
         data.labels.save(folder.labels)
+    sha256 = data.sha256
+    if folder.status.get("data_sha256", sha256) != sha256:
+        what = f"the images or labels in {data.root} are not those with which the run {folder.path} started"
+        raise UserError(f"{what}; restore them, or choose another --run")
+    folder.mark_stage(folder.stage, data_sha256=sha256)
     found = fast_audit(data.index, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     write_text(folder.path / "audit.txt", found.text())
     write_text(folder.path / AUDIT, found.to_json())

@@ -1,10 +1,11 @@
-"""Refuses data that differ between the processes of a distributed run.
+"""The hash of a data set, and the refusal of data that differ between the processes of a distributed run.
 
 Each machine reads its own disk, and a batch is divided by the indices of rows. If these rows were other crops on
 another machine, some crops would be trained twice and others never, without any error.
 """
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,21 @@ import numpy as np
 from jersey.core.distributed import all_gather, broadcast, rank, world_size
 from jersey.core.errors import UserError, plural
 from jersey.data.split import Split, relative_name
+
+
+def data_sha256(splits: Mapping[str, Split], image_meta: Mapping[str, np.ndarray]) -> str:
+    """Returns the hash of the labels and image contents in split order; file names do not affect it.
+
+    Args:
+        splits: splits by name.
+        image_meta: IMAGE_META [N] of the rows of each split.
+    """
+    digest = hashlib.sha256()
+    for name, split in splits.items():
+        digest.update(f"{name} {len(split)}\n".encode())
+        for label, content in zip(split.labels, image_meta[name]["digest"], strict=True):
+            digest.update(json.dumps(label).encode() + content.tobytes())
+    return digest.hexdigest()
 
 
 def require_same_everywhere(splits: Mapping[str, Split], image_meta: Mapping[str, np.ndarray], root: Path) -> None:
@@ -29,10 +45,7 @@ def require_same_everywhere(splits: Mapping[str, Split], image_meta: Mapping[str
     """
     if world_size() == 1:
         return
-    summary = hashlib.sha256()
-    for name, split in splits.items():
-        summary.update(repr((name, split.labels)).encode() + image_meta[name]["digest"].tobytes())
-    if len(set(all_gather(summary.digest()))) == 1:
+    if len(set(all_gather(data_sha256(splits, image_meta)))) == 1:
         return
     images = {
         f"{relative_name(path, root)} in {name}": (label, digest)

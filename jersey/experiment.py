@@ -41,7 +41,7 @@ from jersey.report.reproduction import reproduction
 from jersey.report.sections import section_blocks, track_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker, nested
-from jersey.runs.checkpoints import usable_checkpoint
+from jersey.runs.checkpoints import require_known_format, usable_checkpoint
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS, RunFolder
 from jersey.runs.loggers import NoTracker, connect
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
@@ -388,6 +388,7 @@ def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        require_known_format(content["jersey"], checkpoint)
         module.on_load_checkpoint(content)
         module.load_state_dict(content["state_dict"])
         return {"epoch": int(content["epoch"]), **content["jersey"]}

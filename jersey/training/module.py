@@ -32,6 +32,7 @@ from jersey.evaluation.calibration import fit_temperature
 from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
 from jersey.models.weights import versioned
+from jersey.runs.checkpoints import CHECKPOINT_FORMAT
 from jersey.runs.state import RunState
 from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.sam import SAM, accumulation_error
@@ -231,6 +232,7 @@ class JerseyModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["jersey"] = {
+            "format": CHECKPOINT_FORMAT,
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
             "network": self.network.settings,

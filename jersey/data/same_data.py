@@ -56,14 +56,14 @@ def require_same_everywhere(splits: Mapping[str, Split], image_meta: Mapping[str
     raise UserError(f"{next(filter(None, found))}; copy the data set, so that it is the same on all machines")
 
 
-def _difference(mine: Mapping[str, object], of_rank_zero: Mapping[str, object], root: Path) -> str:
+def _difference(mine: Mapping[str, object], expected: Mapping[str, object], root: Path) -> str:
     """Describes how the images of this process, by name, differ from those of rank zero; returns "" if they do not."""
-    names = sorted(name for name in mine.keys() | of_rank_zero.keys() if mine.get(name) != of_rank_zero.get(name))
+    names = sorted(name for name in mine.keys() | expected.keys() if mine.get(name) != expected.get(name))
     if not names:
         return ""
     first, here = names[0], f"rank {rank()} ({platform.node()}, {root})"
-    if first in mine and first in of_rank_zero:
+    if first in mine and first in expected:
         what = f"{first} has another label or content on {here} than on rank 0"
     else:
-        what = f"{first} can be used on {'rank 0' if first in of_rank_zero else here} only"
+        what = f"{first} can be used on {'rank 0' if first in expected else here} only"
     return f"{plural(len(names), 'image')} differ between processes; the first, {what}"

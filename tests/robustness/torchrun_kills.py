@@ -103,7 +103,10 @@ class Killer:
         code = run.ended(timeout_s=GRACE_S)
         if left := run.orphans(timeout_s=max(0.0, killed_s + GRACE_S - time.monotonic())):
             raise RuntimeError(f"{kind} of {name} was killed, and its processes {left} lived on")
-        if is_locked(self.runs / name / LOCK):
+        # A process that ends gives up its environment, by which it is found, before its files.
+        while (is_held := is_locked(self.runs / name / LOCK)) and time.monotonic() < killed_s + GRACE_S:
+            time.sleep(0.1)
+        if is_held:
             raise RuntimeError(f"{kind} of {name} was killed, and its lock is held")
         return Kill(kind, self._where(name), time.monotonic() - killed_s) if code else None
 

@@ -41,7 +41,7 @@ from jersey.report.reproduction import reproduction
 from jersey.report.sections import section_blocks, track_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker, nested
-from jersey.runs.checkpoints import usable_checkpoint
+from jersey.runs.checkpoints import require_known_format, usable_checkpoint
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS, RunFolder
 from jersey.runs.loggers import NoTracker, connect
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
@@ -261,12 +261,17 @@ def audit(data: JerseyDataModule, folder: RunFolder, remarks: Iterable[object]) 
         remarks: remarks about the config, all of which are logged as warnings.
 
     Raises:
-        UserError: the run started with a different label map.
+        UserError: the run started with a different label map, or with other images or labels.
     """
     if folder.labels.exists():
         Labels.load(folder.labels).require_same(data.labels, here=f"the run {folder.path}", there="the data set")
     else:
         data.labels.save(folder.labels)
+    sha256 = data.sha256
+    if folder.status.get("data_sha256", sha256) != sha256:
+        what = f"the images or labels in {data.root} are not those with which the run {folder.path} started"
+        raise UserError(f"{what}; restore them, or choose another --run")
+    folder.mark_stage(folder.stage, data_sha256=sha256)
     found = fast_audit(data.index, data.splits, data.image_meta, skipped=data.skipped, labels=data.labels.names)
     write_text(folder.path / "audit.txt", found.text())
     write_text(folder.path / AUDIT, found.to_json())
@@ -383,6 +388,7 @@ def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        require_known_format(content["jersey"], checkpoint)
         module.on_load_checkpoint(content)
         module.load_state_dict(content["state_dict"])
         return {"epoch": int(content["epoch"]), **content["jersey"]}

@@ -25,7 +25,6 @@ from jersey.core.errors import UserError
 from jersey.core.labels import Labels
 from jersey.core.tables import percent
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export.pipeline import data_sha256
 from jersey.inference.onnx_model import OnnxModel
 from jersey.lint.checks import load
 from jersey.models.heads import CompositionalHead
@@ -86,7 +85,7 @@ def test_the_onnx_file_has_the_accuracy_of_the_best_epoch_and_metadata_of_its_or
         "user_commit": "",
         "weights": "ema",
     }
-    assert metadata.items() >= {**origin, "data_sha256": data_sha256(crops)}.items()
+    assert metadata.items() >= {**origin, "data_sha256": crops.sha256}.items()
     assert json.loads(metadata["producers"])["torch"] == version("torch")
 
 
@@ -94,10 +93,10 @@ def test_the_hash_of_the_data_depends_on_labels_and_image_contents(crops: Jersey
     def read(root: Path) -> str:
         data = JerseyDataModule(str(root), seed=0, size_px=(32, 32))
         data.setup()
-        return data_sha256(data)
+        return data.sha256
 
     moved = Path(shutil.copytree(crops.root, tmp_path / "moved", ignore=shutil.ignore_patterns(".*")))
-    before = data_sha256(crops)
+    before = crops.sha256
     assert read(moved) == before
     one, another, *_ = sorted((moved / "val" / "00").iterdir())
     content = one.read_bytes()
@@ -243,6 +242,42 @@ def test_a_checkpoint_with_other_labels_and_a_data_set_that_lost_a_class_raise_a
     folder.last_checkpoints[0].write_bytes(finished.last_checkpoints[0].read_bytes())
     with pytest.raises(ValueError, match="the same labels in a different order"):
         fdl.build(config).run(folder, aim_repo=tmp_path / ".aim", flat_config={})
+
+
+def test_a_run_is_not_resumed_with_data_that_have_changed_since_its_start(
+    shrink: Callable[[fdl.Buildable], None], crops_root: Path, tmp_path: Path
+) -> None:
+    """A crop changes after it was decoded, one appears, one gets another label; restored data are accepted."""
+    root = Path(shutil.copytree(crops_root, tmp_path / "crops"))
+    config = configs.get_experiment("resnet18_small")()
+    shrink(config)
+    config.data.root = str(root)
+    experiment = fdl.build(config)
+
+    def start() -> JerseyDataModule:
+        folder = open_run(tmp_path, "resnet18_small", "run", config_files={"config.txt": "a = 1\n"})
+        data = experiment.read_data()
+        stages.audit(data, folder, ())
+        return data
+
+    before = start().sha256
+    one, another, *_ = sorted((root / "train" / "0").iterdir())
+    content = one.read_bytes()
+
+    def rewrite(path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+
+    changes: list[tuple[Callable[[], object], Callable[[], object]]] = [
+        (lambda: rewrite(one, another.read_bytes()), lambda: rewrite(one, content)),
+        (lambda: rewrite(root / "val" / "0" / "new.jpg", content), (root / "val" / "0" / "new.jpg").unlink),
+        (lambda: one.rename(root / "train" / "00" / "x.jpg"), lambda: (root / "train" / "00" / "x.jpg").rename(one)),
+    ]
+    for change, restore in changes:
+        change()
+        with pytest.raises(UserError, match=r"not those with which the run .* started; restore them"):
+            start()
+        restore()
+        assert start().sha256 == before
 
 
 def test_a_compiled_network_saves_the_same_parameter_names_and_exports(

@@ -300,7 +300,7 @@ def run_limited(arguments: list[str], log: Path, limit_s: float) -> Ended:
         log: file for its output.
         limit_s: time limit in seconds; SIGTERM is sent up to `GRACE_S` before it.
     """
-    started_s, grace_s = time.time(), min(GRACE_S, limit_s / 2)
+    started_s, began_s, grace_s = time.time(), time.monotonic(), min(GRACE_S, limit_s / 2)
     with log.open("w", encoding="utf-8") as output:
         settings: dict[str, Any] = {"cwd": CHECKOUT, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
         settings |= {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
@@ -318,7 +318,7 @@ def run_limited(arguments: list[str], log: Path, limit_s: float) -> Ended:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return Ended(status, started_s, time.time() - started_s, lines)
+    return Ended(status, started_s, time.monotonic() - began_s, lines)
 
 
 def as_markdown(found: dict[str, Any]) -> str:

@@ -88,6 +88,15 @@ class LossScale(Callback):
         self._skipped = 0
         self._has_warned = False
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the counts of an unfinished epoch; Lightning stores the scale itself."""
+        names = ("scale", "steps", "skipped", "has_warned")
+        return {name: getattr(self, f"_{name}") for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, value in state_dict.items():
+            setattr(self, f"_{name}", value)
+
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         # The scaler waits for the device right after this hook, so reading the scale here costs nothing.
         self._observe(trainer)

@@ -13,6 +13,8 @@ Shapes: N rows, the same number in every process.
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -26,6 +28,7 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=6)  # one process may generate or decode a large data set while the others wait
 PRINT_TIMEOUT = timedelta(seconds=10)  # a process that prints one line needs less, unless it was killed
+POLL_S = 0.5  # less than a new start takes until it needs the lock of its run
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 # Keys of torchrun's store: the number of processes that had a line to print, and whether one has printed it.
 PRINTERS, PRINTED = "jersey/printers", "jersey/printed"
@@ -47,8 +50,28 @@ def local_world_size() -> int:
 
 
 def _from_torchrun(variable: str, *, default: int) -> int:
-    # Other tools set WORLD_SIZE too, even around a single process.
-    return int(os.environ[variable]) if "TORCHELASTIC_RUN_ID" in os.environ else default
+    return int(os.environ[variable]) if _is_under_torchrun() else default
+
+
+def _is_under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ  # other tools set WORLD_SIZE too, even around a single process
+
+
+def end_with_torchrun() -> None:
+    """Ends this process soon after torchrun, which cannot end its processes if it is killed by SIGKILL.
+
+    They would train on unnoticed and keep the lock of the run, so that the same command could not resume it.
+    """
+    if _is_under_torchrun():
+        threading.Thread(target=_wait_for_end_of, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_for_end_of(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_S)
+    if rank() == 0:
+        os.write(2, b"\nerror: torchrun was killed, so its processes end; the same command resumes the run\n")
+    os._exit(1)
 
 
 def rank_counters() -> tuple[int, ...]:
@@ -113,6 +136,17 @@ def broadcast(value: T) -> T:
     values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def all_gather(value: T) -> list[T]:
+    """Returns the values of all processes, which must be picklable, by rank."""
+    if world_size() == 1:
+        return [value]
+    from torch import distributed
+
+    values: list[Any] = [None] * world_size()
+    distributed.all_gather_object(values, value)
+    return values
 
 
 def all_gather_interleaved(own_N: "Tensor") -> "Tensor":

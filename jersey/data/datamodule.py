@@ -24,6 +24,7 @@ from jersey.data.label_files import Format
 from jersey.data.loader import BatchLoader, InMemorySplit, batch_size_error
 from jersey.data.problems import OnBadImage, Skipped, bad_images_error, drop_rows, summarize_bad
 from jersey.data.resize import ResizeMode, resize_image
+from jersey.data.same_data import data_sha256, require_same_everywhere
 from jersey.data.sampler import BalancedSampler
 from jersey.data.split import Illegible, Split, label_map, missing_labels, select_illegible, take_per_label
 from jersey.data.supplement import SyntheticSupplement
@@ -140,6 +141,7 @@ class JerseyDataModule(L.LightningDataModule):
             raise bad_images_error(bad, images=sum(map(len, index.values())), root=self.root)
         for name, split in index.items():
             self._add_split(split, crops[name])
+        require_same_everywhere(self.splits, self.image_meta, self.root)
         for name, split in self.splits.items():
             if absent := missing_labels(split, self.labels):
                 log.warning("%s has no crops of %s; its metrics do not cover them", name, ", ".join(absent))
@@ -196,6 +198,11 @@ class JerseyDataModule(L.LightningDataModule):
         """Number of train crops of each class, in label order."""
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the labels and image contents of all splits."""
+        return data_sha256(self.splits, self.image_meta)
 
     def check_batch_size(self) -> None:
         """Raises UserError if the batch size does not suit the train split or the number of processes."""

@@ -1,6 +1,5 @@
 """Exports the best weights of a run: calibration, ONNX file, parity check, metadata and variants."""
 
-import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -125,7 +124,7 @@ def _run_metadata(
         "commit": origin.commit,
         "user_commit": origin.user_commit,
         "weights": eval_weights,
-        "data_sha256": data_sha256(data),
+        "data_sha256": data.sha256,
         "val_scores": json.dumps(val.metrics),
         "test_scores": json.dumps({} if test is None else test.metrics),
         "producers": producers(),
@@ -156,16 +155,6 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def data_sha256(data: JerseyDataModule) -> str:
-    """Returns the hash of the labels and image contents in split order; file names do not affect it."""
-    digest = hashlib.sha256()
-    for name, split in data.splits.items():
-        digest.update(f"{name} {len(split)}\n".encode())
-        for label, content in zip(split.labels, data.image_meta[name]["digest"], strict=True):
-            digest.update(json.dumps(label).encode() + content.tobytes())
-    return digest.hexdigest()
 
 
 def split_tracklets(evaluation: Evaluation, split: Split) -> list[Tracklet]:

@@ -22,6 +22,7 @@ from jersey.core.labels import Labels
 from jersey.core.model_file import READER
 from jersey.models.backbones import RESNETS, build_backbone, pretrained_url
 from jersey.models.folding import read_onnx
+from jersey.runs.checkpoints import require_known_format
 from jersey.runs.folder import BEST_CHECKPOINT
 
 FORMATS = "a run folder, a .ckpt, a model.onnx of jersey, a .safetensors, or a .pth of torchvision or timm"
@@ -191,6 +192,7 @@ def _read_torch(path: Path) -> tuple[State, Mapping[str, Any], Labels | None]:
     recorded = content.get("jersey")
     if not isinstance(recorded, dict):
         return state, {}, None
+    require_known_format(recorded, path)
     settings = {**recorded.get("network", {}), "size_px": recorded.get("size_px", (0, 0))}
     return state, settings, Labels(tuple(recorded["labels"]))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jersey.data.datamodule import JerseyDataModule
-from jersey.export.pipeline import data_sha256
 from jersey.report.document import Block, CodeBlock, TableBlock, Text
 from jersey.runs.provenance import read_starts
 from jersey.training.module import JerseyModule
@@ -36,7 +35,7 @@ def reproduction(
         "jersey": f"{start['jersey_version']}, commit {start['commit']}",
         "user's repository": f"commit {start['user_commit']}" if start["user_commit"] else "",
         "uncommitted changes": ", ".join(start["diffs"]),
-        "data": f"{data.root}, SHA-256 {data_sha256(data)}",
+        "data": f"{data.root}, SHA-256 {data.sha256}",
         "network": described(module.network_factory),
         "initial weights": ", which started from ".join(map(_source, start.get("weights", []))),
         "input": f"{width_px} x {height_px} px, {data.resize_mode}",

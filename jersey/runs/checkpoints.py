@@ -7,6 +7,7 @@ and cannot wait for pending writes.
 import copy
 import logging
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from jersey.core.errors import UserError
 from jersey.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
+
+CHECKPOINT_FORMAT = 1  # must be raised when what a checkpoint holds under "jersey" changes its meaning
 
 
 class BackgroundCheckpointIO(TorchCheckpointIO):
@@ -82,18 +85,35 @@ def _link(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
+def require_known_format(recorded: Mapping[str, Any], path: Path) -> None:
+    """Raises a UserError if another version of jersey wrote the checkpoint, so that it might be misread.
+
+    Args:
+        recorded: what the checkpoint holds under "jersey".
+        path: path of the checkpoint, for the error.
+    """
+    found = recorded.get("format", CHECKPOINT_FORMAT)
+    if found != CHECKPOINT_FORMAT:
+        raise UserError(
+            f"{path} has the checkpoint format {found!r}, and this version of jersey reads format {CHECKPOINT_FORMAT}; "
+            "install the version that wrote it, which provenance.json of its run names, or choose another --run"
+        )
+
+
 def usable_checkpoint(folder: RunFolder) -> Path | None:
     """Returns the latest checkpoint that can be read, to resume from, or None if there is none; logs damaged ones.
 
     Raises:
-        UserError: all checkpoints are damaged.
+        UserError: all checkpoints are damaged, or one has another format.
     """
     damaged = []
     for path in folder.last_checkpoints:
         if not path.exists():
             continue
         try:
-            torch.load(path, map_location="meta", weights_only=True)["jersey"]
+            require_known_format(torch.load(path, map_location="meta", weights_only=True)["jersey"], path)
+        except UserError:
+            raise
         except Exception as error:  # its type depends on the damage
             damaged.append(path.name)
             log.warning("%s is damaged and is not used (%s)", path, str(error).partition("\n")[0])

@@ -40,7 +40,8 @@ class RunFolder:
     Attributes:
         path: folder of the run.
         experiment: name of the experiment.
-        status: content of `status.json`: "stage", one of `STAGES`; "epochs" after the fit; "best_epoch" at the end.
+        status: content of `status.json`: "stage", one of `STAGES`; "data_sha256" after the audit; "epochs" after the
+            fit; "best_epoch" at the end.
         created: the folder and those around it, from the inside out, as far as this process has created them.
     """
 

@@ -24,13 +24,14 @@ import torch
 
 from jersey.core.atomic import atomic_write, write_text
 from jersey.core.distributed import world_size
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, summarize
 from jersey.core.packages import imported_files
 
 log = logging.getLogger(__name__)
 
 STARTS = "provenance.json"
 PACKAGES = "packages.txt"
+MAX_CHANGED = 10  # lines of packages.txt in one warning
 MAX_DIFF_BYTES = 2**20  # of an untracked file in a diff; larger ones are data, and are only named
 
 
@@ -191,7 +192,8 @@ def _record_packages(path: Path) -> None:
         return
     changed = sorted(set(lines) ^ set(path.read_text(encoding="utf-8", errors="replace").splitlines()))
     if changed:
-        log.warning("packages differ from those at the first start of %s: %s", path.parent, ", ".join(changed))
+        shown = summarize(changed, limit=MAX_CHANGED)
+        log.warning("packages differ from those at the first start of %s: %s", path.parent, shown)
 
 
 def _git(folder: Path, *arguments: str, differing: int = 0) -> str:

@@ -25,17 +25,19 @@ from jersey.augment.mixing import MIXING, Mix
 from jersey.core.distributed import all_gather_interleaved, rank_counters, rank_slice
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS, Labels, SplitName
-from jersey.core.seeding import derived_generator
+from jersey.core.seeding import derived_generator, seed_global_generators
 from jersey.data.loader import Batch
 from jersey.data.sampler import class_weights
 from jersey.evaluation.calibration import fit_temperature
 from jersey.evaluation.metrics import Collector, Evaluation
 from jersey.models.network import Network
 from jersey.models.weights import versioned
+from jersey.runs.checkpoints import CHECKPOINT_FORMAT
 from jersey.runs.state import RunState
 from jersey.training.losses import LogitAdjustedLoss
 from jersey.training.sam import SAM, accumulation_error
 
+NETWORK = 2  # a counter beside `MIXING`, so that the network's random numbers differ from those of the mixing
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
@@ -120,6 +122,8 @@ class JerseyModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images_BCHW, targets = self.prepare_batch(batch, batch_idx)
+        # For dropout and stochastic depth, which some backbones have; both passes of SAM drop the same units.
+        seed_global_generators(self.seed, self.current_epoch, batch_idx, NETWORK, *rank_counters())
         logits_BK = self.network(images_BCHW)
         loss = self.loss(logits_BK, targets, self.class_weights_K)
         if self.sam is None or not self.sam.in_ascent_pass:  # the ascent pass uses temporary weights
@@ -231,6 +235,7 @@ class JerseyModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["jersey"] = {
+            "format": CHECKPOINT_FORMAT,
             "labels": list(self.labels.names),
             "labels_sha256": self.labels.sha256,
             "network": self.network.settings,

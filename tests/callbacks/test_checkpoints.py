@@ -20,9 +20,11 @@ from helpers.small_run import (
     noisy_module,
     tiny_data,
     tiny_module,
+    tiny_network,
     trainer_in,
 )
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch import nn
 
 from jersey.augment.mixing import CutMix
 from jersey.callbacks.checkpoints import RunCheckpoint
@@ -30,7 +32,9 @@ from jersey.callbacks.ema import EMA
 from jersey.callbacks.freezing import FreezeBackbone
 from jersey.callbacks.monitoring import LearningRate
 from jersey.core.errors import UserError
+from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
+from jersey.models.network import Network
 from jersey.runs.checkpoints import BackgroundCheckpointIO
 from jersey.training.sam import SAM
 
@@ -60,10 +64,17 @@ def everything(seen: dict[int, list[int]]) -> list[Callback]:
     return [BatchRecorder(seen), EMA(decay=0.9, every_steps=4), early, LearningRate(), FreezeBackbone(freeze_frac=0.2)]
 
 
+def dropping_network(*, labels: Labels) -> Network:
+    """Has a layer with random numbers of its own, like many backbones of torchvision and timm."""
+    network = tiny_network(labels=labels)
+    return Network(nn.Sequential(network.backbone, nn.Dropout(0.5)), network.head)
+
+
 KINDS: dict[str, tuple[Callable[[JerseyDataModule], Any], dict[str, Any]]] = {
     "plain": (noisy_module, {}),
     "mixed": (partial(noisy_module, mix=CutMix(alpha=1.0)), {}),
     "sam": (partial(tiny_module, sam=SAM()), {}),
+    "dropout": (partial(noisy_module, network=dropping_network), {}),
     "accumulated": (noisy_module, {"accumulate": 2}),
     "a part of each epoch": (noisy_module, {"limit_batches": STEPS - 1}),
 }
@@ -86,7 +97,7 @@ def whole(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> C
     ("kind", "batch"),
     [
         *(("plain", batch) for batch in (0, 2, 3, STEPS, 2 * STEPS + 1)),
-        *((kind, batch) for kind in ("mixed", "sam", "accumulated") for batch in (3, 2 * STEPS + 2)),
+        *((kind, batch) for kind in ("mixed", "sam", "dropout", "accumulated") for batch in (3, 2 * STEPS + 2)),
         ("a part of each epoch", STEPS),
     ],
 )

@@ -4,10 +4,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from helpers.countdown import Countdown, rows_of
-from helpers.small_run import small_trainer
+from helpers.small_run import KillAt, Killed, assert_same_training, fitted, noisy_module, small_trainer, tiny_data
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -93,3 +95,44 @@ def test_nothing_is_logged_without_an_active_loss_scale(
     row = fit(tmp_path, set(), scaler, **settings)[0]
     assert [name for name in row if "scale" in name or "skipped" in name] == []
     assert warnings_in(caplog) == []
+
+
+class Fp16OnCpu(Callback):
+    """Trains with a real gradient scaler, which Lightning only uses on a GPU; gradients overflow at the steps `at`."""
+
+    def __init__(self, at: set[int]) -> None:
+        self.at = at
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=3)
+        trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler)
+
+    def on_after_backward(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step in self.at:
+            for parameter in pl_module.parameters():
+                parameter.grad = torch.full_like(parameter, torch.inf)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("batch", [2, 4, 7, 10])
+def test_run_killed_inside_an_epoch_keeps_the_loss_scale_and_its_counts(
+    crops_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, batch: int
+) -> None:
+    """Overflows right before and after the checkpoint are each counted once, and the warning appears once."""
+    data = tiny_data(crops_root)
+
+    def run(name: str, *callbacks: Callback) -> dict[str, Any]:
+        watched = (LossScale(), Fp16OnCpu({0, 1, 2, 3, 8, 9, 10}))
+        return fitted(tmp_path / name, data, noisy_module(data), *watched, *callbacks, every_steps=2, epochs=2)
+
+    whole = run("whole")
+    warnings = warnings_in(caplog)
+    with pytest.raises(Killed):
+        run("killed", KillAt(batch))
+    resumed = run("killed")
+    assert_same_training(resumed, whole)
+    assert resumed["MixedPrecision"] == whole["MixedPrecision"]
+    assert (tmp_path / "killed" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+    assert [float(row["train/skipped_steps"]) for row in rows_of(tmp_path / "killed")] == [4, 3]
+    assert len(warnings) == 1
+    assert warnings_in(caplog) == 2 * warnings

@@ -19,6 +19,7 @@ from jersey.callbacks.ema import EMA
 from jersey.core.distributed import process_group, rank
 from jersey.core.labels import ILLEGIBLE_INDEX, Labels
 from jersey.data.datamodule import JerseyDataModule
+from jersey.data.supplement import SyntheticSupplement
 from jersey.models.network import Network
 from jersey.training.optimizers import sgd
 
@@ -69,7 +70,8 @@ def network(*, labels: Labels) -> Network:
 def record_fit(root: Path, folder: Path) -> None:
     """Trains in any number of processes, which must not affect the result; writes `seen.<rank>.pt` to `folder`."""
     with process_group():
-        data = opened(root)
+        supplement = SyntheticSupplement(folder=str(folder / "rare"), min_per_class=EACH["train"][0] + 3, size_px=40)
+        data = opened(root, on_bad_image="skip", supplement=supplement, cache=str(folder / "decoded"))
         module = tiny_module(
             data, network=plain_network, optimizer=partial(sgd, lr=0.05, momentum=0.9, weight_decay=0.01)
         )
@@ -82,6 +84,8 @@ def record_fit(root: Path, folder: Path) -> None:
             "labels": val.labels_N,
             "illegible_rows": val.illegible_indices_U,
             "illegible_logits": val.illegible_logits_UK,
+            "skipped": {name: [bad.problem.path.name for bad in rows] for name, rows in data.skipped.items()},
+            "train_rows": [path.name for path in data.splits["train"].paths],
             "is_illegible": data.decoded["val"].labels_N == ILLEGIBLE_INDEX,
         }
         torch.save(seen, folder / f"seen.{rank()}.pt")

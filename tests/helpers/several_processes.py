@@ -50,18 +50,19 @@ def _as_one_of(environment: dict[str, str], target: Callable[..., None], argumen
     target(*arguments)
 
 
-def launched_side_by_side(flags: Sequence[str], cwd: Path) -> list[CompletedProcess[str]]:
-    """Runs `launch.py FLAGS` in each process; returns the outputs and exit codes."""
-    codes = side_by_side(_launch_as_one_of, list(flags), cwd)
+def launched_side_by_side(flags: Sequence[str], *cwds: Path) -> list[CompletedProcess[str]]:
+    """Runs `launch.py FLAGS` in each process, all in one folder or each in its own; returns outputs and exit codes."""
+    codes = side_by_side(_launch_as_one_of, list(flags), cwds)
     return [
-        CompletedProcess(flags, code, *(output.read_text(encoding="utf-8") for output in _outputs(cwd, rank)))
+        CompletedProcess(flags, code, *(output.read_text(encoding="utf-8") for output in _outputs(cwds, rank)))
         for rank, code in enumerate(codes)
     ]
 
 
-def _launch_as_one_of(flags: Sequence[str], cwd: Path) -> None:
-    run_launch(flags, cwd, dict(os.environ), _outputs(cwd, int(os.environ["RANK"])))
+def _launch_as_one_of(flags: Sequence[str], cwds: Sequence[Path]) -> None:
+    rank = int(os.environ["RANK"])
+    run_launch(flags, cwds[rank % len(cwds)], dict(os.environ), _outputs(cwds, rank))
 
 
-def _outputs(cwd: Path, rank: int) -> list[Path]:
-    return [cwd / f".{rank}.{name}" for name in ("stdout", "stderr")]
+def _outputs(cwds: Sequence[Path], rank: int) -> list[Path]:
+    return [cwds[rank % len(cwds)] / f".{rank}.{name}" for name in ("stdout", "stderr")]

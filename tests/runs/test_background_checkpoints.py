@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from jersey.core import atomic
-from jersey.core.errors import full_disk
-from jersey.runs.checkpoints import BackgroundCheckpointIO
+from jersey.core.errors import UserError, full_disk
+from jersey.runs.checkpoints import CHECKPOINT_FORMAT, BackgroundCheckpointIO, usable_checkpoint
+from jersey.runs.folder import open_run
 
 
 def test_changes_after_the_call_do_not_change_the_file(tmp_path: Path) -> None:
@@ -68,3 +69,16 @@ def test_full_disk_is_recognized(tmp_path: Path) -> None:
     assert cause.filename == str(path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("recorded", [CHECKPOINT_FORMAT + 1, CHECKPOINT_FORMAT - 1, "next"])
+def test_a_checkpoint_of_another_format_is_refused_and_no_older_one_is_used(tmp_path: Path, recorded: object) -> None:
+    run = open_run(tmp_path, "e", "run", config_files={"config.txt": "a = 1\n"})
+    last, previous = run.last_checkpoints
+    last.parent.mkdir()
+    torch.save({"jersey": {"format": CHECKPOINT_FORMAT}}, previous)
+    torch.save({"jersey": {"format": CHECKPOINT_FORMAT}}, last)
+    assert usable_checkpoint(run) == last
+    torch.save({"jersey": {"format": recorded}}, last)
+    with pytest.raises(UserError, match=rf"last\.ckpt has the checkpoint format {recorded!r}, .*; install the version"):
+        usable_checkpoint(run)

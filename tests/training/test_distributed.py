@@ -5,13 +5,9 @@ Shapes: N crops of a split.
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
+import shutil
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +17,10 @@ import pytest
 import torch
 from helpers.aim_repository import hashes_in
 from helpers.countdown import rows_of
-from helpers.repository import NUMBERS, REPOSITORY
+from helpers.repository import NUMBERS
 from helpers.several_processes import PROCESSES, launched_side_by_side, side_by_side
 from helpers.shared_fits import EPOCHS, PLAIN, fit, fit_all, opened, plain_network
+from helpers.torchrun import Torchrun
 
 from jersey import config as configs
 from jersey.core import distributed
@@ -148,42 +145,19 @@ FLAGS = (
 )
 
 
-def torchrun(root: Path, workdir: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={PROCESSES}", "--"]
-    command += [str(REPOSITORY / "launch.py"), *FLAGS, f"--fdl_set=data.root={root}", f"--workdir={workdir}"]
-    return subprocess.Popen(command, cwd=workdir, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def processes_of(run: subprocess.Popen[str]) -> list[int]:
-    """Returns the processes that torchrun has started, each in a session of its own."""
-    return [int(each) for each in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
-
-
-def processes_in(session: int) -> list[int]:
-    """Returns the living processes of a session, including those whose parent has ended."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, _, session_id = stat.read_text().rpartition(")")[2].split()[:4]
-            if int(session_id) == session and state != "Z":
-                found.append(int(stat.parent.name))
-    return found
+def torchrun(root: Path, workdir: Path, log: str) -> Torchrun:
+    return Torchrun([*FLAGS, f"--fdl_set=data.root={root}", f"--workdir={workdir}"], workdir / log)
 
 
 def kill_one_after_an_epoch(root: Path, workdir: Path) -> None:
     """Kills a process of torchrun that is not rank zero, as an out-of-memory killer does; all have to end."""
-    run = torchrun(root, workdir)
-    while run.poll() is None and not list(workdir.glob("*/shared/checkpoints/last.ckpt")):
+    run = torchrun(root, workdir, "killed.log")
+    while run.is_running and not list(workdir.glob("*/shared/checkpoints/last.ckpt")):
         time.sleep(0.1)
-    sessions = processes_of(run)
-    (victim,) = [each for each in sessions if b"RANK=1" in Path(f"/proc/{each}/environ").read_bytes().split(b"\0")]
-    os.kill(victim, signal.SIGKILL)
-    killed = time.monotonic()
-    _, stderr = run.communicate(timeout=200)
-    assert time.monotonic() - killed < 60
-    assert run.returncode != 0
-    assert "SIGKILL" in stderr
-    assert [each for session in (*sessions, run.pid) for each in processes_in(session)] == []
+    run.kill(1)
+    assert run.ended(timeout_s=60) != 0
+    assert "SIGKILL" in run.output
+    assert run.orphans(timeout_s=0) == []
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +165,9 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """The run that lost a process after an epoch, continued by the same command."""
     shared = tmp_path_factory.mktemp("torchrun")
     kill_one_after_an_epoch(root, shared)
-    run = torchrun(root, shared)
-    _, stderr = run.communicate(timeout=280)
-    assert run.returncode == 0, stderr
-    assert stderr.count("resuming ") == stderr.count("test top-1 ") == 1
+    run = torchrun(root, shared, "resumed.log")
+    assert run.ended(timeout_s=280) == 0, run.output
+    assert run.output.count("resuming ") == run.output.count("test top-1 ") == 1
     (path,) = shared.glob("*/shared")
     config_files = {"config.txt": (path / "config.txt").read_text(encoding="utf-8")}
     return open_run(shared, path.parent.name, path.name, config_files=config_files)
@@ -256,3 +229,37 @@ def test_user_error_ends_all_processes_with_one_sentence(tmp_path: Path, flag: s
     stderr = "".join(each.stderr for each in ended)
     assert stderr.count("error: ") == stderr.count(sentence) == 1
     assert "Traceback" not in stderr
+
+
+def _rewritten(crop: Path) -> None:
+    shutil.copyfile(next(each for each in crop.parent.iterdir() if each != crop), crop)
+
+
+@slow
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_rewritten, "has another label or content on rank 1 ("),
+        (lambda crop: crop.rename(crop.parent.with_name("01") / crop.name), "can be used on rank "),
+        (Path.unlink, "can be used on rank 0 only"),
+        (lambda crop: crop.write_bytes(b""), "can be used on rank 0 only"),  # skipped on that machine
+    ],
+    ids=["other content", "other label", "missing", "damaged"],
+)
+def test_machines_with_different_data_end_before_training_and_name_the_file(
+    root: Path, tmp_path: Path, change: Callable[[Path], object], words: str
+) -> None:
+    """Two folders stand for the disks of two machines; the same command reads `crops` in either."""
+    machines = [tmp_path / f"machine-{each}" for each in range(PROCESSES)]
+    for machine in machines:
+        shutil.copytree(root, machine / "crops")
+    crop = sorted((machines[1] / "crops" / "train" / "00").iterdir())[1]
+    change(crop)
+    flags = [*FLAGS, "--fdl_set=data.root=crops", "--fdl_set=data.on_bad_image=skip", f"--workdir={tmp_path / 'runs'}"]
+    ended = launched_side_by_side(flags, *machines)
+    assert [each.returncode for each in ended] == [2] * PROCESSES
+    stderr = "".join(each.stderr for each in ended)
+    assert stderr.count("error: ") == stderr.count(words) == 1
+    assert crop.name in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "runs" / "resnet18_baseline").exists()

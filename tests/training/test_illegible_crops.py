@@ -4,6 +4,7 @@ Shapes: N crops with a label, U illegible ones, B batch, K classes, J = K + 1.
 """
 
 import csv
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -196,15 +197,24 @@ def test_training_on_illegible_crops_separates_them_by_confidence(
 
 @pytest.mark.slow
 def test_two_processes_train_like_one(folders: Path, tmp_path: Path) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
+    """With illegible crops, bad images, synthetic crops, and a cache that is built by this first start."""
+    root, alone, together = (tmp_path / name for name in ("crops", "alone", "together"))
+    shutil.copytree(folders, root)
+    bad = {"train": ["0/a.png", "illegible/z.png"], "val": ["00/a.png"], "test": []}
+    for split, names in bad.items():
+        for name in names:
+            (root / split / name).write_bytes(b"text")
     for folder in (alone, together):
         folder.mkdir()
-    illegible_crops.record_fit(folders, alone)
-    assert side_by_side(illegible_crops.record_fit, folders, together) == [0] * PROCESSES
+    illegible_crops.record_fit(root, alone)
+    assert side_by_side(illegible_crops.record_fit, root, together) == [0] * PROCESSES
     files = (alone / "seen.0.pt", together / "seen.0.pt", together / "seen.1.pt")
     one, *both = (torch.load(file, weights_only=True) for file in files)
     each, illegible = EACH["val"]
     for seen in (one, *both):
+        assert seen["skipped"] == {split: [Path(name).name for name in names] for split, names in bad.items()}
+        assert seen["train_rows"] == one["train_rows"]
+        assert len(seen["train_rows"]) == 3 * EACH["train"][0] + EACH["train"][1] + 3 * 3 - 1  # the bad crop counted
         assert seen["rows"].tolist() == list(range(3 * each))
         assert seen["illegible_rows"].tolist() == seen["is_illegible"].nonzero()[:, 0].tolist()
         assert len(seen["illegible_rows"]) == illegible
@@ -213,3 +223,6 @@ def test_two_processes_train_like_one(folders: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(seen["illegible_logits"], one["illegible_logits"], atol=1e-5, rtol=1e-4)
         assert seen["val"] == pytest.approx(one["val"], rel=1e-3, abs=1e-5)
         assert "auroc_legible" in seen["val"]
+    decoded = [sorted((folder / "decoded").glob("*[0-9a-f].npy")) for folder in (alone, together)]
+    assert [file.name.partition("-")[0] for file in decoded[1]] == ["test", "train", "val"]
+    assert [file.read_bytes() for file in decoded[0]] == [file.read_bytes() for file in decoded[1]]

@@ -21,6 +21,7 @@ from PIL import Image
 
 from jersey import config as configs
 from jersey.core.labels import Labels
+from jersey.core.tables import read_csv
 from jersey.runs.folder import RunFolder
 
 LABELS = ("0", "=cmd()", "-rf", "..%2f", "../../up", "$(id)$", "<script>alert(1)</script>", "|**[x](javascript:0)`")
@@ -138,14 +139,17 @@ def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> No
 
 
 @pytest.mark.slow
-def test_tables_contain_the_labels_unchanged(run: Run) -> None:
+def test_tables_contain_the_labels_and_no_formula(run: Run) -> None:
     assert Labels.load(run.folder.labels).names == tuple(sorted(LABELS, key=lambda label: (len(label), label)))
-    with (run.folder.path / "per_class_test.csv").open(encoding="utf-8", newline="") as file:
-        assert {row[0] for row in csv.reader(file)} >= set(LABELS)
-    with (run.folder.path / "predictions_test.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["label"] for row in rows} == set(LABELS)
-    assert not [row["file"] for row in rows if row["file"][0] in "=+-@"]  # a spreadsheet would evaluate it
+    for table in ("per_class_test.csv", "predictions_test.csv", "dataset.csv"):
+        with (run.folder.path / table).open(encoding="utf-8", newline="") as file:
+            assert {row["label"] for row in read_csv(file)} >= set(LABELS)
+    tables = [*run.folder.path.glob("*.csv")]
+    assert len(tables) > 5
+    for table in tables:
+        with table.open(encoding="utf-8", newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "+", "-", "@"))]
+        assert all(map(float, cells)), f"{table.name}: a spreadsheet would evaluate {cells}"
 
 
 @pytest.mark.slow

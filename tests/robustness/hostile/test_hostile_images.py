@@ -14,6 +14,8 @@ import fiddle as fdl
 import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
+from aim_browser import browser_page, chromium
+from helpers.opened_page import Opened
 from helpers.run_folders import full_run
 from helpers.watched import listening, watched
 from lightning.pytorch.callbacks import Callback
@@ -125,10 +127,10 @@ def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> No
     harmless = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td", "pre"}
     harmless |= {"nav", "ul", "li", "a", "div", "figure", "img", "figcaption", "label", "input"}
     assert {tag for tag, _ in page.tags} <= harmless
-    (viewport,) = (found for tag, found in page.tags if tag == "meta" and found[0][0] == "name")
-    assert viewport[0] == ("name", "viewport")
-    attributes = {name for _, found in page.tags if found is not viewport for name, _ in found}
-    assert attributes <= {"lang", "charset", "class", "id", "href", "src", "alt", "type"}
+    metas = [found for tag, found in page.tags if tag == "meta"]
+    assert [found[0][1] for found in metas] == ["utf-8", "Content-Security-Policy", "viewport"]
+    attributes = {name for tag, found in page.tags if tag != "meta" for name, _ in found}
+    assert attributes <= {"lang", "class", "id", "href", "src", "alt", "type"}
     values = [(name, value or "") for _, found in page.tags for name, value in found]
     assert all(value.startswith("#") for name, value in values if name == "href")
     assert {value for name, value in values if name == "type"} <= {"checkbox"}
@@ -136,6 +138,15 @@ def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> No
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert any(label in page.text for label in LABELS[4:])  # among the worst numbers
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(chromium() is None, reason="Chromium is not installed: apt-get install chromium")
+def test_the_report_runs_and_fetches_nothing_in_a_browser(run: Run) -> None:
+    with browser_page() as page:
+        opened = Opened(page, run.folder.report)
+        opened.assert_harmless()
+        assert any(label in opened.text for label in LABELS[4:])
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -19,6 +20,8 @@ from jersey.core.errors import UserError
 from jersey.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
+
+MAX_UNPACKED = 10  # times the size of a file; weights hardly compress
 
 
 class BackgroundCheckpointIO(TorchCheckpointIO):
@@ -82,6 +85,24 @@ def _link(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
+def load_tensors(path: Path, *, device: str) -> Any:
+    """Loads the content of a file of torch, without unpickling objects.
+
+    Such a file is a zip archive. torch compresses none, and would unpack one of another program at any size.
+
+    Raises:
+        UserError: the path is not a file, or is an archive that would become much larger. Other errors are torch's.
+    """
+    if not path.is_file():  # a pipe would block
+        raise UserError(f"{path} is not a file; give one that torch has saved")
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
+        if unpacked_bytes > MAX_UNPACKED * path.stat().st_size:
+            raise UserError(f"{path} would unpack to {unpacked_bytes:,} bytes; give a file that torch has saved")
+    return torch.load(path, map_location=device, weights_only=True)
+
+
 def usable_checkpoint(folder: RunFolder) -> Path | None:
     """Returns the latest checkpoint that can be read, to resume from, or None if there is none; logs damaged ones.
 
@@ -93,7 +114,7 @@ def usable_checkpoint(folder: RunFolder) -> Path | None:
         if not path.exists():
             continue
         try:
-            torch.load(path, map_location="meta", weights_only=True)["jersey"]
+            load_tensors(path, device="meta")["jersey"]
         except Exception as error:  # its type depends on the damage
             damaged.append(path.name)
             log.warning("%s is damaged and is not used (%s)", path, str(error).partition("\n")[0])

@@ -114,6 +114,15 @@ def _zipped(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def _unpacking(content: bytes) -> bytes:
+    """Returns a file of torch, compressed, in which each entry is followed by 50 MB of zeros."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as found, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in found.infolist():
+            archive.writestr(entry.filename, found.read(entry) + bytes(50_000_000), compresslevel=1)
+    return buffer.getvalue()
+
+
 def _headed(header: str) -> bytes:
     """Returns a numpy file with a custom header and no content."""
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
@@ -233,6 +242,7 @@ SAFETENSORS = {
     "another shape": len(ENTRY % (3, 8)).to_bytes(8, "little") + ENTRY % (3, 8) + bytes(8),
     "another name": len(ENTRY % (2, 8)).to_bytes(8, "little") + ENTRY % (2, 8) + bytes(8),
 }
+BOMB = {"an archive of 50 MB in 0.2": _unpacking(torch_file({"a": torch.zeros(1)}))}
 CUT = {f"the first {frac:.0%}": GOOD_LAST[: int(frac * len(GOOD_LAST))] for frac in (0, 0.5, 0.99)}
 RUN_FOLDERS = [
     *kinds("status files", "refused: .*status.json", STATUSES),
@@ -244,14 +254,16 @@ RUN_FOLDERS = [
     *kinds("records of starts", "refused: .*provenance.json", [DEEP, b"\xff", b"{}", b"3"]),
     *kinds("lists of packages", "read; warned: .*packages differ", {"no text": b"\xff\n"}),
     *kinds("checkpoints", r"refused: best\.ckpt cannot be used", CHECKPOINTS),
+    *kinds("checkpoints", r"refused: best\.ckpt would unpack to", BOMB),
     *kinds("checkpoints", "refused: ", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}),
     *kinds("last checkpoints", "read$", {"whole": GOOD_LAST}),
     *kinds(
         "last checkpoints",
         r"refused, and previous.ckpt is used; warned: .*last\.ckpt is damaged",
-        {**CUT, **CHECKPOINTS, "another program's": torch_file({"another": "program"})},
+        {**CUT, **CHECKPOINTS, **BOMB, "another program's": torch_file({"another": "program"})},
     ),
     *kinds("weights", r"refused: .*weights\.pth", CHECKPOINTS),
+    *kinds("weights", r"refused: .*weights\.pth would unpack to", BOMB),
     *kinds(
         "weights", r"refused: .*weights\.pth", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}
     ),

@@ -9,11 +9,8 @@ from helpers.repository import REPOSITORY
 from jersey.core.tables import markdown_table
 
 DOCUMENT = REPOSITORY / "docs" / "security.md"
-PINS = list(
-    dict.fromkeys(
-        re.findall(r'^    "([a-z0-9_.-]+)==', (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    )
-)
+_PIN = re.compile(r'^    "([a-z0-9_.-]+)==', re.MULTILINE)
+PINS = list(dict.fromkeys(_PIN.findall((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))))
 BLOCK = re.compile(r"(?<=<!-- licenses: begin -->\n).*?(?=<!-- licenses: end -->)", re.DOTALL)
 UNCHECKED = "not checked, of the group `bench`"
 BENCH = ("ddddocr", "omegaconf", "opencv-python-headless", "pyclipper", "rapidocr", "rapidocr-onnxruntime", "shapely")

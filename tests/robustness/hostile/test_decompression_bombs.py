@@ -74,10 +74,10 @@ def test_a_jpeg_of_many_scans_is_refused(progressive: bool) -> None:
 def test_bytes_like_scans_in_metadata_and_after_the_image_are_not_counted(progressive: bool, kind: str) -> None:
     """Phones append a film, and cameras a second image."""
     content = encoded(CROP, kind, progressive=progressive)
-    likeness = b"\xff\xda" * 1000
-    segment = b"\xff\xe9" + struct.pack(">H", 2 + len(likeness)) + likeness
+    imitation = b"\xff\xda" * 1000
+    segment = b"\xff\xe9" + struct.pack(">H", 2 + len(imitation)) + imitation
     pixels_HW3 = decode_content(content, Path("a"))
-    np.testing.assert_array_equal(decode_content(content + likeness, Path("a")), pixels_HW3)
+    np.testing.assert_array_equal(decode_content(content + imitation, Path("a")), pixels_HW3)
     if kind == "JPEG":  # in an MPO, later places are absolute
         np.testing.assert_array_equal(decode_content(content[:2] + segment + content[2:], Path("a")), pixels_HW3)
 

@@ -79,7 +79,12 @@ class OnnxModel:
         options.intra_op_num_threads = threads or 0  # 0 lets onnxruntime choose
         options.log_severity_level = 3  # errors only; the warnings concern onnxruntime's own graph rewriting
         try:
-            self.session = onnxruntime.InferenceSession(content, options, providers=list(providers))
+            self.session = onnxruntime.InferenceSession(
+                content,
+                options,
+                providers=list(providers),
+                enable_fallback=0,  # it would print to stdout
+            )
         except Exception as error:  # onnxruntime's exceptions have no other common base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
@@ -88,7 +93,8 @@ class OnnxModel:
         self.sha256 = stored[CHECKSUM_KEY.decode()]
         version = self.metadata.get("format_version")
         if version != FORMAT_VERSION:
-            what = f"{path} has format version {version or 'none'}, and this version of jersey reads {FORMAT_VERSION}"
+            found = shorten(ascii(version or "none").strip("'"))
+            what = f"{path} has format version {found}, and this version of jersey reads {FORMAT_VERSION}"
             raise UserError(f"{what}; export it again, or use the version of jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
         shapes = {output.name: output.shape for output in self.session.get_outputs()}

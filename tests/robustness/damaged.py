@@ -17,6 +17,7 @@ import torch
 from helpers.payload import ARRAYS, CHECKPOINTS
 from robustness.dirty_files import CONTENTS, PLACES
 from robustness.image_readers import GOOD_ROWS, MODEL, RENDERED
+from robustness.label_readers import LAYOUTS, good
 from robustness.readers import CONFIGS, GOOD_LAST, torch_file
 
 from jersey import config as configs
@@ -289,5 +290,10 @@ GOOD: dict[str, Any] = {
     "records of starts": b"[]",
     "last checkpoints": GOOD_LAST,
     "models": MODEL,
+    "signed models": MODEL,
+    "model metadata": {"note": "7"},
+    "weights": torch_file({"state_dict": {"conv1.weight": torch.zeros(8)}}),
+    "safetensors": len(ENTRY % (2, 8)).to_bytes(8, "little") + ENTRY % (2, 8) + bytes(8),
+    **{layout: (layout, good(layout)) for layout in LAYOUTS},
 }
 """Valid content by reader."""

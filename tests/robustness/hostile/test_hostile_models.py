@@ -135,6 +135,7 @@ COLUMNS = ("precision", "confidence", "val_coverage", "test_precision", "test_co
 HOSTILE = {
     "labels_mapping": [NESTED, "[]", "{}", json.dumps({"labels": ["0"] * 200_000, "class_to_idx": {}, "sha256": ""})],
     "labels_sha256": ["", NESTED],
+    "format_version": [NESTED, "\U0006115c\x1f", "1\u202e", ""],
     "calibration": [
         *(NESTED, "[]", "3"),
         *(f'{{"temperature": {value}}}' for value in ('"x"', "0", "NaN", "null", "1e999", "9" * 400)),

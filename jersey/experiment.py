@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.loggers import Logger
 
 from jersey.core.atomic import write_text
@@ -41,7 +40,7 @@ from jersey.report.reproduction import reproduction
 from jersey.report.sections import section_blocks, track_report
 from jersey.runs import signals
 from jersey.runs.aim import AimTracker, nested
-from jersey.runs.checkpoints import require_known_format, usable_checkpoint
+from jersey.runs.checkpoints import load_tensors, require_known_format, usable_checkpoint
 from jersey.runs.folder import BEST_CHECKPOINT, LABELS, RunFolder
 from jersey.runs.loggers import NoTracker, connect
 from jersey.runs.metrics_csv import EpochLogger, MetricsCsv
@@ -387,7 +386,7 @@ def load_best_weights(module: JerseyModule, checkpoint: Path) -> dict[str, Any]:
         UserError: the file is damaged, or the labels are not those of the module.
     """
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        content = load_tensors(checkpoint, device="cpu")
         require_known_format(content["jersey"], checkpoint)
         module.on_load_checkpoint(content)
         module.load_state_dict(content["state_dict"])

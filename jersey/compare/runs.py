@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jersey.core.command_line import path_argument
 from jersey.core.errors import UserError, shorten
 from jersey.core.labels import ILLEGIBLE_NAME
+from jersey.core.tables import read_csv
 from jersey.runs.folder import changed_lines, read_config, read_status
 
 Row = TypeVar("Row")
@@ -92,7 +93,7 @@ def legible_rows(table: Path, convert: Callable[[Mapping[str, str]], Row]) -> li
     """
     try:
         with table.open(encoding="utf-8", newline="") as file:
-            return [convert(row) for row in csv.DictReader(file, strict=True) if row["label"] != ILLEGIBLE_NAME]
+            return [convert(row) for row in read_csv(file, strict=True) if row["label"] != ILLEGIBLE_NAME]
     except FileNotFoundError:
         split = "a test split and " if table.name == PREDICTIONS else ""
         advice = f"run it again with {split}the callback PredictionsTable"
@@ -176,7 +177,7 @@ def rarest(run: FinishedRun, max_labels: int) -> list[str]:
     """Returns the tested labels with the fewest train crops, rarest first; empty if the run has no counts."""
     try:
         with (run.folder / DATASET).open(encoding="utf-8", newline="") as file:
-            counts = {row["label"]: int(row["train"]) for row in csv.DictReader(file)}
+            counts = {row["label"]: int(row["train"]) for row in read_csv(file)}
     except (OSError, ValueError, TypeError, KeyError, csv.Error):
         return []
     tested = {label for _, label in run.crops.values()}

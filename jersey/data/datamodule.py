@@ -5,9 +5,11 @@ part of this module: the training step applies it, on the device.
 """
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import lightning as L
 import numpy as np
@@ -15,7 +17,7 @@ import torch
 from torch.utils.data import Sampler, SequentialSampler
 
 from jersey.core.distributed import rank, rank_zero_first, world_size
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, plural
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_INDEX
 from jersey.data.cache import DecodedCrops, Preprocessing, load_crops
 from jersey.data.files import expand_home, is_folder
@@ -30,6 +32,8 @@ from jersey.data.split import Illegible, Split, label_map, missing_labels, selec
 from jersey.data.supplement import SyntheticSupplement
 
 log = logging.getLogger(__name__)
+
+OutsideLinks = Literal["follow", "error"]
 
 
 class JerseyDataModule(L.LightningDataModule):
@@ -56,6 +60,7 @@ class JerseyDataModule(L.LightningDataModule):
             "score" only scores it; "drop" excludes all illegible crops.
         format: how the splits are labeled, if their files can be understood in two ways: "folders", "jsonl", "csv",
             "json" or "soccernet".
+        outside_links: "follow" reads files outside the root that links in it lead to, "error" refuses them.
         crops_per_label: maximum number of train crops of each label, sampled with the seed, to measure what fewer crops
             would give; None uses all.
 
@@ -92,6 +97,7 @@ class JerseyDataModule(L.LightningDataModule):
         on_bad_image: OnBadImage = "error",
         illegible: Illegible = "train",
         format: Format | None = None,
+        outside_links: OutsideLinks = "follow",
         crops_per_label: int | None = None,
     ) -> None:
         super().__init__()
@@ -111,6 +117,7 @@ class JerseyDataModule(L.LightningDataModule):
         self.on_bad_image = on_bad_image
         self.illegible: Illegible = illegible
         self.format: Format | None = format
+        self.outside_links = outside_links
         self.crops_per_label = crops_per_label
         self.splits: dict[str, Split] = {}
         self.skipped: dict[str, list[Skipped]] = {}
@@ -154,6 +161,10 @@ class JerseyDataModule(L.LightningDataModule):
 
     def _read_index(self) -> dict[str, Split]:
         self.index = read_index(self.root, data_format=self.format)
+        if self.outside_links == "error" and (linked := self.index.linked):
+            where = f"{linked[0]} leads to {os.path.realpath(linked[0])}"
+            what = f"{plural(len(linked), 'link')} in {self.root} to files outside it, such as {where}"
+            raise UserError(f"{what}; replace them with copies, or set data.outside_links=follow")
         for warning in self.index.all_warnings:
             log.warning("%s", warning)
         complete = self.index.splits

@@ -6,6 +6,8 @@ kinds of errors all become `BadImage`.
 
 import hashlib
 import io
+import logging
+import re
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ from jersey.data.files import is_heif
 
 MAX_PIXELS = 20_000_000  # a crop has some ten thousand; decoding takes ten bytes per pixel in every thread
 MAX_BYTES = 200_000_000  # more than an uncompressed image of MAX_PIXELS has
+MAX_SCANS = 100  # of a JPEG; encoders write about ten, and each may pass over all pixels
 _CHUNK = 4096  # paths per call of the thread pool, which queues everything that it gets
 # Pillow's modes of 16-bit gray, and those that its own conversion to RGB handles correctly.
 GRAY_16_BIT = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
@@ -44,6 +47,10 @@ UPRIGHT_BY = {
 # Pillow warns about damaged metadata, which is harmless, and about large images, which are refused anyway. The filter
 # is set once for the process, because `warnings.catch_warnings` is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an image that cannot be used has a sentence of ours
+
+_SCAN, _END = 0xDA, 0xD9
+_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])(..)", re.DOTALL)  # marker and length
 
 # Other formats are excluded on purpose: opening an EPS file, for example, starts Ghostscript.
 Image.init()
@@ -123,6 +130,8 @@ def decode(path: Path) -> np.ndarray:
 def decode_content(content: bytes, path: Path) -> np.ndarray:
     """Decodes the content of an image file as `decode` does; `path` is its place, for errors."""
     with _as_bad_image(path, content), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if (scans := _jpeg_scans(content)) > MAX_SCANS:
+            raise BadImage(path, f"has {scans:,} scans, more than {MAX_SCANS}")
         return _upright_rgb(image, path)
 
 
@@ -142,6 +151,17 @@ def _upright_rgb(image: Image.Image, path: Path) -> np.ndarray:
     method = UPRIGHT_BY.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     rgb = _to_rgb(path, image)
     return np.array(rgb if method is None else rgb.transpose(method))
+
+
+def _jpeg_scans(content: bytes) -> int:
+    """Returns the number of scans of a JPEG; 0 for other formats, and for a JPEG that has few."""
+    if not content.startswith(b"\xff\xd8") or content.count(bytes([0xFF, _SCAN])) <= MAX_SCANS:
+        return 0  # a count of bytes is fast, and at least the number of scans
+    scans, at = 0, 2
+    while (found := _SEGMENT.search(content, at)) and found[1][0] != _END:
+        scans += found[1][0] == _SCAN
+        at = found.start(2) + int.from_bytes(found[2], "big")
+    return scans
 
 
 @contextmanager

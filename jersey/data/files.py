@@ -9,8 +9,9 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -147,6 +148,22 @@ def listed_images(folder: str | Path) -> tuple[list[Path], list[Unused]]:
 def images_below(folder: Path) -> list[Path]:
     """Lists the image files in and below a folder, sorted by path; raises UserError if a folder cannot be listed."""
     return listed_images(folder)[0]
+
+
+def linked_outside(root: str | Path, paths: Iterable[str]) -> Iterator[str]:
+    """Yields the paths below `root` whose files lie elsewhere, because the file or a folder above it is a link."""
+    real_folder = cache(os.path.realpath)
+    top = f"{os.path.realpath(root)}/"
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        real = f"{real_folder(folder)}/{name}"
+        if os.path.islink(path):  # noqa: PTH114 - a Path for each of a million files is slow
+            folder, _, name = os.path.join(real_folder(folder), os.readlink(path)).rpartition("/")  # noqa: PTH115, PTH118
+            real = f"{real_folder(folder)}/{name}"
+            if os.path.islink(real):  # noqa: PTH114
+                real = os.path.realpath(real)
+        if not real.startswith(top):
+            yield path
 
 
 def validate_name(name: str, *, what: str = "label", where: str) -> None:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from jersey.core.errors import UserError, shorten
 from jersey.core.labels import ILLEGIBLE, parse_label
+from jersey.core.tables import csv_text
 from jersey.data.files import validate_name
 
 COLUMNS = {
@@ -197,8 +198,8 @@ def csv_rows(file: Path) -> Iterator[tuple[str, Fields | UserError]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     header: list[str] = []
     try:
-        for cells in reader:
-            where = f"{file}:{reader.line_num}"
+        for row in reader:
+            cells, where = [csv_text(cell) for cell in row], f"{file}:{reader.line_num}"
             if not any(cells):
                 continue
             if not header:

@@ -6,16 +6,18 @@ every layout. Illegible crops come last. The crops of a tracklet lie in one fold
 tracklet in their rows. Every file that is not used is counted with its reason. No image is opened.
 """
 
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from jersey.core.errors import UserError, plural
 from jersey.core.labels import ILLEGIBLE, SPLITS, SplitName
 from jersey.data.annotations import LabeledImages, RowPlacer, labeled_by_folders, read_rows
-from jersey.data.files import Listing, OnProblem, list_files, subfolders
+from jersey.data.files import Listing, OnProblem, linked_outside, list_files, subfolders
 from jersey.data.formats import Annotation
 from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile
 from jersey.data.layout import (
@@ -48,7 +50,8 @@ class Index:
         splits: splits by name, in the order of SPLITS; those that do not exist are left out.
         label_files: label files that were used.
         unused: all other files in the folder that are not used.
-        notes: sentences on the layout that was recognized.
+        linked: images and label files that are used, and are links to files outside the folder.
+        notes: sentences on the layout that was recognized, and on `linked`.
         warnings: sentences on what may be a mistake, other than unused files.
     """
 
@@ -56,6 +59,7 @@ class Index:
     splits: dict[str, Split]
     label_files: tuple[str, ...] = ()
     unused: tuple[Unused, ...] = ()
+    linked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -162,7 +166,13 @@ class _Reader:
         unused = (each for each in self.unused if each.path not in self.used and each.path not in self.label_files)
         self.warnings += label_warnings(splits)
         label_files = tuple(sorted(self.label_files))
-        return Index(self.root, splits, label_files, tuple(sorted(unused)), tuple(self.notes), tuple(self.warnings))
+        used = chain(label_files, *(split.paths.texts for split in splits.values()))
+        linked = tuple(linked_outside(self.root, used))
+        if linked:
+            example = f"{linked[0]} to {os.path.realpath(linked[0])}"
+            self.notes.append(f"links to files outside the folder: {len(linked):,}, for example {example}")
+        sentences = tuple(self.notes), tuple(self.warnings)
+        return Index(self.root, splits, label_files, tuple(sorted(unused)), linked, *sentences)
 
     def _take_label_files(self, listing: Listing, images: Sequence[str]) -> tuple[list[LabelFile], list[UserError]]:
         found, problems = take_label_files(listing, images)

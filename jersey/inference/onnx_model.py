@@ -4,11 +4,12 @@ Shapes: N crops, h w any size, K classes.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from jersey.core.model_file import CHECKSUM_KEY, read_verified
 
 if TYPE_CHECKING:
     import onnxruntime  # at run time only functions import it, so that a command can say that it is not installed
+
+Value = TypeVar("Value")
 
 FORMAT_VERSION = "1"
 """The version of inputs, outputs and metadata, which docs/onnx.md describes. A file of another version is refused."""
@@ -76,7 +79,12 @@ class OnnxModel:
         options.intra_op_num_threads = threads or 0  # 0 lets onnxruntime choose
         options.log_severity_level = 3  # errors only; the warnings concern onnxruntime's own graph rewriting
         try:
-            self.session = onnxruntime.InferenceSession(content, options, providers=list(providers))
+            self.session = onnxruntime.InferenceSession(
+                content,
+                options,
+                providers=list(providers),
+                enable_fallback=0,  # it would print to stdout
+            )
         except Exception as error:  # onnxruntime's exceptions have no other common base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
@@ -85,12 +93,18 @@ class OnnxModel:
         self.sha256 = stored[CHECKSUM_KEY.decode()]
         version = self.metadata.get("format_version")
         if version != FORMAT_VERSION:
-            what = f"{path} has format version {version or 'none'}, and this version of jersey reads {FORMAT_VERSION}"
+            found = shorten(ascii(version or "none").strip("'"))
+            what = f"{path} has format version {found}, and this version of jersey reads {FORMAT_VERSION}"
             raise UserError(f"{what}; export it again, or use the version of jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
         shapes = {output.name: output.shape for output in self.session.get_outputs()}
         self.outputs = tuple(shapes)
-        self._check_labels(classes=shapes["logits"][1])
+        inputs = [each.name for each in self.session.get_inputs()]
+        if inputs != ["input"] or any(len(shapes.get(name, ())) != 2 for name in ("logits", "probabilities")):
+            what = f"inputs {shorten(', '.join(inputs))} and outputs {shorten(', '.join(shapes))}"
+            raise UserError(f"{path} is not a model that jersey has exported: it has the {what}; use one of a run")
+        self._sizes = {name: shape[-1] if shape else 1 for name, shape in shapes.items()}
+        self._check_labels(classes=self._sizes["logits"])
 
     def logits(self, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         """Computes logits float32 [N,K] of uint8 RGB crops [N,3,h,w], `batch_size` at a time."""
@@ -105,42 +119,66 @@ class OnnxModel:
     @cached_property
     def temperature(self) -> float:
         """The temperature by which logits are divided before the softmax."""
-        return float(self._metadata_value("calibration")["temperature"])
+        return self._metadata_value("calibration", lambda found: _positive(found["temperature"]))
 
     @cached_property
     def frame_correlation(self) -> float | None:
         """The correlation of the crops of a tracklet; None if there were no validation tracklets."""
-        return self._metadata_value("calibration").get("frame_correlation")
+        return self._metadata_value("calibration", lambda found: _finite(found.get("frame_correlation")))
 
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
         """The min confidences, by rising precision."""
-        return tuple(Threshold(**each) for each in self._metadata_value("thresholds"))
+        return self._metadata_value("thresholds", lambda found: tuple(map(_threshold, found)))
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """The numbers of the output `open_vocabulary_probabilities`; empty without a compositional head."""
-        return tuple(self._metadata_value("vocabulary")) if "open_vocabulary_probabilities" in self.outputs else ()
+        if "open_vocabulary_probabilities" not in self.outputs:
+            return ()
+        return self._metadata_value("vocabulary", self._vocabulary)
 
     @property
     def is_static(self) -> bool:
         """Whether the file takes crops of the network's own size only."""
         return not isinstance(self.session.get_inputs()[0].shape[2], str)
 
-    def _metadata_value(self, name: str) -> Any:
+    def _metadata_value(self, name: str, convert: Callable[[Any], Value]) -> Value:
         try:
-            return json.loads(self.metadata[name])
-        except (KeyError, ValueError) as error:
+            return convert(json.loads(self.metadata[name]))
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise UserError(
                 f"{self.path} lacks the metadata {name!r} ({shorten(repr(error))}); export it again"
             ) from None
 
-    def _check_labels(self, *, classes: int) -> None:
+    def _vocabulary(self, found: Iterable[str]) -> tuple[str, ...]:
+        numbers = Labels(tuple(found)).names
+        if len(numbers) != self._sizes["open_vocabulary_probabilities"]:
+            raise ValueError(f"{len(numbers)} numbers are not those of the output")
+        return numbers
+
+    def _check_labels(self, *, classes: object) -> None:
         if self.metadata.get("labels_sha256") != self.labels.sha256 or classes != len(self.labels):
             raise UserError(
                 f"the labels in {self.path} are not those of its network ({len(self.labels)} labels, {classes} "
                 "classes, or another hash); export it again"
             )
+
+
+def _finite(value: Any) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
+    return None if value is None else float(value)
+
+
+def _positive(value: Any) -> float:
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"{value} is not positive")
+    return float(value)
+
+
+def _threshold(entry: Mapping[str, Any]) -> Threshold:
+    return Threshold(**{name: _finite(value) for name, value in entry.items()})  # type: ignore[arg-type]
 
 
 def resolve_providers(requested: Sequence[str] | None) -> list[str]:

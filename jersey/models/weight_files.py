@@ -22,7 +22,7 @@ from jersey.core.labels import Labels
 from jersey.core.model_file import READER
 from jersey.models.backbones import RESNETS, build_backbone, pretrained_url
 from jersey.models.folding import read_onnx
-from jersey.runs.checkpoints import require_known_format
+from jersey.runs.checkpoints import load_tensors, require_known_format
 from jersey.runs.folder import BEST_CHECKPOINT
 
 FORMATS = "a run folder, a .ckpt, a model.onnx of jersey, a .safetensors, or a .pth of torchvision or timm"
@@ -96,6 +96,8 @@ def _file_of(weights: str) -> Path:
         raise UserError(f"module.network.weights={weights}: there is no such file or folder; give {choices}")
     if path.is_dir() and not (path / BEST_CHECKPOINT).is_file():
         raise UserError(f"module.network.weights={weights}: the folder has no {BEST_CHECKPOINT}; give {choices}")
+    if not path.is_dir() and not path.is_file():
+        raise UserError(f"module.network.weights={weights} is not a file, but a device or a pipe; give {choices}")
     return path / BEST_CHECKPOINT if path.is_dir() else path
 
 
@@ -184,7 +186,7 @@ def _read_torch(path: Path) -> tuple[State, Mapping[str, Any], Labels | None]:
     """Reads a checkpoint or a state dict; in jersey's checkpoints `state_dict` has the EMA weights if they exist."""
     # The training scripts of timm and torchvision also save their arguments, in this class, which only holds values.
     with torch.serialization.safe_globals([argparse.Namespace]):
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path, device="cpu")
     if not isinstance(content, dict):
         raise UserError(f"it contains no state dict; give {FORMATS}")
     state = next((content[name] for name in NESTED if isinstance(content.get(name), dict)), content)

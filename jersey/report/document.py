@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from jersey.core.errors import escape_control
+
 _STYLE = """
 :root { color-scheme: light dark; --text: #222; --muted: #595959; --line: #ddd; --page: #fff; --code: #f6f6f6; }
 @media (prefers-color-scheme: dark) {
@@ -33,6 +35,9 @@ figure input:checked + img { max-width: none; cursor: zoom-out; }
 """
 # Readable on a phone.
 _VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+# A browser runs and fetches nothing, even if text from a file were not escaped.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_HEAD = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">{_VIEWPORT}'
 
 
 class Heading(NamedTuple):
@@ -112,18 +117,27 @@ def _markdown(block: Block) -> str:
             return f"![{_plain(caption)}]({file})"
         case CodeBlock(text):
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-            return f"{fence}text\n{text.rstrip()}\n{fence}"
+            return f"{fence}text\n{_code(text)}\n{fence}"
 
 
 def _plain(text: str) -> str:
     """Puts the text into one line and escapes Markdown's special characters, which file names may contain."""
-    return re.sub(r"([\\`*_|<\[\]])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_|<\[\]])", r"\\\1", _line(text))
+
+
+def _line(text: str) -> str:
+    """Puts the text into one line that shows each character in its place."""
+    return escape_control(" ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    return "\n".join(map(escape_control, text.rstrip().expandtabs().split("\n")))
 
 
 def as_html(title: str, blocks: Sequence[Block], folder: Path) -> str:
     """Formats the page as one HTML file with links to its sections, and the image files of `folder` embedded."""
     headings = [block.text for block in blocks if isinstance(block, Heading)]
-    links = "".join(f'<li><a href="#{_anchor(text)}">{escape(text)}</a></li>' for text in headings)
+    links = "".join(f'<li><a href="#{_anchor(text)}">{_escaped(text)}</a></li>' for text in headings)
     contents = [f"<nav><ul>{links}</ul></nav>"] if headings else []
     return html_page(title, "\n".join(contents + [_html(block, folder) for block in blocks]))
 
@@ -140,30 +154,34 @@ def html_page(title: str, body: str, *, style: str = "") -> str:
         body: HTML below this heading.
         style: CSS in addition to that of every page.
     """
-    head = f'<meta charset="utf-8">{_VIEWPORT}<title>{escape(title)}</title><style>{_STYLE}{style}</style>'
-    body = f"<h1>{escape(title)}</h1>\n{body}"
+    head = f"{_HEAD}<title>{_escaped(title)}</title><style>{_STYLE}{style}</style>"
+    body = f"<h1>{_escaped(title)}</h1>\n{body}"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
 
 
 def _html(block: Block, folder: Path) -> str:
     match block:
         case Heading(text):
-            return f'<h2 id="{_anchor(text)}">{escape(text)}</h2>'
+            return f'<h2 id="{_anchor(text)}">{_escaped(text)}</h2>'
         case Text(text, lead):
-            return f'<p class="lead">{escape(text)}</p>' if lead else f"<p>{escape(text)}</p>"
+            return f'<p class="lead">{_escaped(text)}</p>' if lead else f"<p>{_escaped(text)}</p>"
         case TableBlock(header, rows):
             lines = [_row("th", header), *(_row("td", row) for row in rows)]
             kind = "scroll" if len(header) == 2 else "scroll wide"
             return f'<div class="{kind}"><table>\n' + "\n".join(lines) + "\n</table></div>"
         case Figure(file, caption):
             encoded = base64.b64encode((folder / file).read_bytes()).decode("ascii")
-            image = f'<img src="data:image/png;base64,{encoded}" alt="{escape(caption)}">'
+            image = f'<img src="data:image/png;base64,{encoded}" alt="{_escaped(caption)}">'
             # A tap checks the invisible box, and the image then has its full size.
             enlarging = f'<label class="scroll"><input type="checkbox">{image}</label>'
-            return f"<figure><figcaption>{escape(caption)}</figcaption>{enlarging}</figure>"
+            return f"<figure><figcaption>{_escaped(caption)}</figcaption>{enlarging}</figure>"
         case CodeBlock(text):
-            return f"<pre>{escape(text.rstrip())}</pre>"
+            return f"<pre>{escape(_code(text))}</pre>"
+
+
+def _escaped(text: str) -> str:
+    return escape(_line(text))
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"

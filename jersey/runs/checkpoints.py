@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -22,6 +23,7 @@ from jersey.runs.folder import RunFolder
 log = logging.getLogger(__name__)
 
 CHECKPOINT_FORMAT = 1  # must be raised when what a checkpoint holds under "jersey" changes its meaning
+MAX_UNPACKED = 10  # times the size of a file; weights hardly compress
 
 
 class BackgroundCheckpointIO(TorchCheckpointIO):
@@ -100,6 +102,24 @@ def require_known_format(recorded: Mapping[str, Any], path: Path) -> None:
         )
 
 
+def load_tensors(path: Path, *, device: str) -> Any:
+    """Loads the content of a file of torch, without unpickling objects.
+
+    Such a file is a zip archive. torch compresses none, and would unpack one of another program at any size.
+
+    Raises:
+        UserError: the path is not a file, or is an archive that would become much larger. Other errors are torch's.
+    """
+    if not path.is_file():  # a pipe would block
+        raise UserError(f"{path} is not a file; give one that torch has saved")
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
+        if unpacked_bytes > MAX_UNPACKED * path.stat().st_size:
+            raise UserError(f"{path} would unpack to {unpacked_bytes:,} bytes; give a file that torch has saved")
+    return torch.load(path, map_location=device, weights_only=True)
+
+
 def usable_checkpoint(folder: RunFolder) -> Path | None:
     """Returns the latest checkpoint that can be read, to resume from, or None if there is none; logs damaged ones.
 
@@ -111,13 +131,12 @@ def usable_checkpoint(folder: RunFolder) -> Path | None:
         if not path.exists():
             continue
         try:
-            require_known_format(torch.load(path, map_location="meta", weights_only=True)["jersey"], path)
-        except UserError:
-            raise
+            recorded = load_tensors(path, device="meta")["jersey"]
         except Exception as error:  # its type depends on the damage
             damaged.append(path.name)
             log.warning("%s is damaged and is not used (%s)", path, str(error).partition("\n")[0])
         else:
+            require_known_format(recorded, path)
             return path
     if damaged:
         raise UserError(

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from jersey.core.errors import UserError, shorten
-from jersey.core.tables import csv_line, write_csv
+from jersey.core.tables import csv_line, read_csv, write_csv
 from jersey.runs.state import RunState
 
 log = logging.getLogger(__name__)
@@ -107,10 +107,10 @@ def _read(path: Path) -> tuple[dict[int, dict[str, str]], dict[str, str]]:
     if not path.exists():
         return rows, test_row
     try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
-        if tuple(reader.fieldnames or ())[: len(KEYS)] != KEYS:
+        text = path.read_text(encoding="utf-8")
+        if tuple(next(csv.reader(io.StringIO(text), strict=True), ())[: len(KEYS)]) != KEYS:
             raise ValueError("its columns differ")
-        for row in reader:
+        for row in read_csv(io.StringIO(text), strict=True):
             cells = {name: value for name, value in row.items() if value}
             for value in cells.values():
                 float(value)
@@ -170,7 +170,7 @@ def _read_steps(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(read_csv(file))
     return [row for row in rows if None not in row and None not in row.values() and _are_numbers(row.values())]
 
 

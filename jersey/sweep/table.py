@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import mean
 
-from jersey.core.tables import format_table, mean_and_spread
+from jersey.core.tables import format_table, mean_and_spread, read_csv
 from jersey.runs.folder import read_status
 from jersey.sweep.plan import Assignment, Run
 
@@ -43,7 +43,7 @@ def read_result(folder: Path) -> Result | None:
         if status["stage"] != "finished":
             return None
         with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(read_csv(file))
         best = next(row for row in rows if row["epoch"] == str(status["best_epoch"]))  # the test row is last
         if TEST not in best:  # the data set has no test split
             return Result(status["best_epoch"], float(best[VAL]), None, None)

@@ -29,7 +29,7 @@ def with_tracklets(root: Path) -> Path:
         path = root / split / "annotations.jsonl"
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for index, row in enumerate(rows):
-            row["tracklet"] = ("", "game 1, p7", "7", "é")[index % 4]
+            row["tracklet"] = ("", "game 1, p7", "7", "=é")[index % 4]
             row["suffix"] = "" if index % 6 == 5 else row["suffix"]
         (root / split / "images" / "0_0.png").rename(root / split / "images" / "a, b\\c.png")
         rows[0]["image"] = "images/a, b\\c.png"

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 from urllib.error import HTTPError, URLError
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import lightning as L
 import pytest
@@ -313,3 +315,22 @@ def test_a_failed_download_names_the_address_and_both_alternatives(
     assert f"weights=/path/to/{Path(URL).name}" in message
     assert "weights=None" in message
     assert not list(torch_home.iterdir())  # a partial file would be loaded at the next attempt
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".onnx", ""])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_a_pipe_or_a_device_is_refused_without_being_read(
+    make: Callable[[Path], object], suffix: str, tmp_path: Path
+) -> None:
+    make(tmp_path / f"weights{suffix}")
+    with pytest.raises(UserError, match="is not a file, but a device or a pipe; give imagenet"):
+        classifier(labels=Labels(("0", "1")), weights=str(tmp_path / f"weights{suffix}"))
+
+
+def test_a_compressed_file_with_the_weights_is_read(weights: Path, tmp_path: Path) -> None:
+    """As another program may write it; only one that becomes ten times as large is refused."""
+    with ZipFile(weights) as found, ZipFile(tmp_path / "again.pth", "w", ZIP_DEFLATED) as archive:
+        for entry in found.infolist():
+            archive.writestr(entry.filename, found.read(entry), compresslevel=1)
+    classifier(labels=Labels(("0", "1")), weights=str(tmp_path / "again.pth"))

@@ -17,6 +17,7 @@ import torch
 from helpers.payload import ARRAYS, CHECKPOINTS
 from robustness.dirty_files import CONTENTS, PLACES
 from robustness.image_readers import GOOD_ROWS, MODEL, RENDERED
+from robustness.label_readers import LAYOUTS, good
 from robustness.readers import CONFIGS, GOOD_LAST, torch_file
 
 from jersey import config as configs
@@ -111,6 +112,15 @@ def _zipped(content: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("arr_0.npy", content)
+    return buffer.getvalue()
+
+
+def _unpacking(content: bytes) -> bytes:
+    """Returns a file of torch, compressed, in which each entry is followed by 50 MB of zeros."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as found, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in found.infolist():
+            archive.writestr(entry.filename, found.read(entry) + bytes(50_000_000), compresslevel=1)
     return buffer.getvalue()
 
 
@@ -233,6 +243,7 @@ SAFETENSORS = {
     "another shape": len(ENTRY % (3, 8)).to_bytes(8, "little") + ENTRY % (3, 8) + bytes(8),
     "another name": len(ENTRY % (2, 8)).to_bytes(8, "little") + ENTRY % (2, 8) + bytes(8),
 }
+BOMB = {"an archive of 50 MB in 0.2": _unpacking(torch_file({"a": torch.zeros(1)}))}
 CUT = {f"the first {frac:.0%}": GOOD_LAST[: int(frac * len(GOOD_LAST))] for frac in (0, 0.5, 0.99)}
 RUN_FOLDERS = [
     *kinds("status files", "refused: .*status.json", STATUSES),
@@ -244,14 +255,16 @@ RUN_FOLDERS = [
     *kinds("records of starts", "refused: .*provenance.json", [DEEP, b"\xff", b"{}", b"3"]),
     *kinds("lists of packages", "read; warned: .*packages differ", {"no text": b"\xff\n"}),
     *kinds("checkpoints", r"refused: best\.ckpt cannot be used", CHECKPOINTS),
+    *kinds("checkpoints", r"refused: best\.ckpt would unpack to", BOMB),
     *kinds("checkpoints", "refused: ", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}),
     *kinds("last checkpoints", "read$", {"whole": GOOD_LAST}),
     *kinds(
         "last checkpoints",
         r"refused, and previous.ckpt is used; warned: .*last\.ckpt is damaged",
-        {**CUT, **CHECKPOINTS, "another program's": torch_file({"another": "program"})},
+        {**CUT, **CHECKPOINTS, **BOMB, "another program's": torch_file({"another": "program"})},
     ),
     *kinds("weights", r"refused: .*weights\.pth", CHECKPOINTS),
+    *kinds("weights", r"refused: .*weights\.pth would unpack to", BOMB),
     *kinds(
         "weights", r"refused: .*weights\.pth", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}
     ),
@@ -277,5 +290,10 @@ GOOD: dict[str, Any] = {
     "records of starts": b"[]",
     "last checkpoints": GOOD_LAST,
     "models": MODEL,
+    "signed models": MODEL,
+    "model metadata": {"note": "7"},
+    "weights": torch_file({"state_dict": {"conv1.weight": torch.zeros(8)}}),
+    "safetensors": len(ENTRY % (2, 8)).to_bytes(8, "little") + ENTRY % (2, 8) + bytes(8),
+    **{layout: (layout, good(layout)) for layout in LAYOUTS},
 }
 """Valid content by reader."""

@@ -178,6 +178,9 @@ CONTENTS: dict[str, tuple[str, str, Encode]] = {
     "16-bit color PNG": ("deep.png", RENDERED, lambda it: png_16_bit(np.asarray(it).astype(np.uint16) * 257)),
     "name with spaces": ("two  words .png", RENDERED, partial(saved, kind="PNG")),
     "name with a newline": ("two\nlines.png", BAD_NAME, partial(saved, kind="PNG")),
+    "name in the reverse direction": ("\u202egnp.exe.png", BAD_NAME, partial(saved, kind="PNG")),
+    "name in an isolated direction": ("\u2067a\u2069.png", BAD_NAME, partial(saved, kind="PNG")),
+    "name in Arabic with its marks": ("\u0644\u0627\u0639\u0628\u200f7.png", RENDERED, partial(saved, kind="PNG")),
     "name with emoji": ("🏀👨\u200d👩.png", RENDERED, partial(saved, kind="PNG")),
     "name that is not UTF-8": (os.fsdecode(b"caf\xe9.png"), BAD_NAME, partial(saved, kind="PNG")),
 }

@@ -21,7 +21,8 @@ import hypothesis
 from hypothesis import strategies as st
 from robustness.damaged import GOOD, SAVED, TABLE
 from robustness.dirty_files import CONTENTS
-from robustness.image_readers import GOOD_ROWS, RENDERED
+from robustness.image_readers import GOOD_ROWS, MODEL, RENDERED
+from robustness.label_readers import LAYOUTS, good
 from robustness.readers import CONFIGS, EXPERIMENTS, outcome
 
 from jersey import config as configs
@@ -29,7 +30,7 @@ from jersey.config.paths import parameters
 from jersey.core.labels import Labels
 from jersey.core.tables import format_table
 
-BATCH = 100  # examples between two checks of the clock
+BATCH = 20  # examples between two checks of the clock
 SEED_BYTES = 10_000  # largest input that is mutated further
 
 # Tokens that have a meaning for some reader.
@@ -91,9 +92,9 @@ def as_json(values: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 
 @st.composite
-def saved_configs(draw: st.DrawFn) -> bytes:
-    """Generates configs of experiments in which parts are replaced by other parts or by arbitrary JSON."""
-    document = json.loads(SAVED[draw(st.sampled_from(EXPERIMENTS))])
+def rearranged(draw: st.DrawFn, texts: st.SearchStrategy[str | bytes]) -> bytes:
+    """Generates JSON documents in which parts are replaced by other parts or by arbitrary JSON."""
+    document = json.loads(draw(texts))
     for _ in range(draw(st.integers(1, 3))):
         places = _places(document)
         (container, key), (other, other_key) = (places[draw(st.integers(0, len(places) - 1))] for _ in range(2))
@@ -134,16 +135,45 @@ _CELLS = st.sampled_from(["", "0", "1", "0.5", "nan", "inf", "1e3", '"', '"0\n"'
 _TABLE = st.lists(st.lists(_CELLS, max_size=5).map(",".join), max_size=5).map("\n".join)
 _HEADS = st.sampled_from(["epoch,step,val/loss\n", "epoch,step,test/loss,val/loss,val/loss\n", "epoch,step,,epoch\n"])
 _ANY = as_json(JSON) | DEEP.map(str.encode)
+_KEYS = ["labels_mapping", "labels_sha256", "calibration", "thresholds", "vocabulary", "format_version", "network"]
+UNSIGNED = MODEL[: MODEL.rindex(b"sha256") - 4]  # without the checksum
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", errors="replace")
+
+
+def label_files(layout: str) -> st.SearchStrategy[bytes]:
+    """Generates label files of a layout with damaged bytes, rearranged parts, or cells with a meaning."""
+    content = good(layout)
+    tokens = TEXTS.map(lossy)
+    cells = st.builds(lambda token, at: replaced_token(content, token, at), tokens, st.integers(0, 500))
+    is_json = content[:1] in b"[{" and b"\n" not in content
+    return damaged([content]) | cells | (rearranged(st.just(content)) if is_json else tokens.map(content.__add__))
+
+
+def replaced_token(content: bytes, token: bytes, at: int) -> bytes:
+    """Replaces one word of the content, which may be a cell, a key or a number."""
+    words = list(re.finditer(rb"[^\s,:;{}\[\]]+", content))
+    word = words[at % len(words)]
+    return content[: word.start()] + token + content[word.end() :]
+
+
 TARGETS: dict[str, st.SearchStrategy[Any]] = {
     "overrides": st.tuples(st.sampled_from(EXPERIMENTS), st.tuples(_PARTS, _VALUES).map("=".join) | TEXTS),
     "fiddlers": st.tuples(st.sampled_from(EXPERIMENTS), _CALLS | TEXTS),
-    "saved configs": saved_configs() | _ANY,
+    "saved configs": rearranged(st.sampled_from(EXPERIMENTS).map(SAVED.__getitem__)) | _ANY,
     "annotations": _ROWS.map(GOOD_ROWS.__add__) | seeds("annotations") | st.binary(),
     "label maps": as_json(_MAPS) | _ANY | seeds("label maps"),
     "status files": as_json(_STATUSES) | _ANY | seeds("status files"),
     "metrics": st.builds(lambda head, table: lossy(head + table), _HEADS, _TABLE) | seeds("metrics"),
     "last checkpoints": seeds("last checkpoints"),
     "models": seeds("models"),
+    "signed models": damaged([UNSIGNED]),
+    "model metadata": st.dictionaries(st.sampled_from(_KEYS), _ANY.map(_text) | TEXTS, min_size=1, max_size=3),
+    "weights": seeds("weights"),
+    "safetensors": seeds("safetensors"),
+    **{layout: st.tuples(st.just(layout), label_files(layout)) for layout in LAYOUTS},
     "image": damaged([encode(RENDERED) for _, expected, encode in CONTENTS.values() if expected.startswith("read")]),
 }
 

@@ -18,20 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import fiddle as fdl
+import numpy as np
 import pytest
 import torch
 from helpers.planted import baseline
+from helpers.planted_model import planted_model
 from helpers.registered import EXPERIMENTS
 from helpers.watched import watched
 from robustness.image_readers import annotations, data_set, decoded_crops, image, image_file
+from robustness.label_readers import LAYOUTS, label_file
 
 from jersey import config as configs
 from jersey.compare.runs import read_run
 from jersey.config.saved import from_json
 from jersey.core.errors import UserError
 from jersey.core.labels import Labels
+from jersey.core.model_file import with_checksum
 from jersey.experiment import load_best_weights
 from jersey.inference.onnx_model import OnnxModel
+from jersey.inference.predictor import Predictor
 from jersey.lint.checks import PACKAGES, check, load
 from jersey.models.network import classifier
 from jersey.runs.checkpoints import usable_checkpoint
@@ -220,6 +225,20 @@ def onnx(content: bytes, folder: Path) -> None:
     OnnxModel(folder / "model.onnx")
 
 
+def signed_model(body: bytes, folder: Path) -> None:
+    """Loads a model file whose checksum is valid, and predicts with it."""
+    (folder / "model.onnx").write_bytes(with_checksum(body))
+    Predictor(folder / "model.onnx").predict(np.zeros((4, 6, 3), np.uint8))
+
+
+def model_metadata(metadata: dict[str, str], folder: Path) -> None:
+    """Loads a model with other metadata, and uses all of them."""
+    planted_model(folder / "model.onnx", **metadata)
+    predictor = Predictor(folder / "model.onnx", min_precision=0.95, open_vocabulary=True)
+    assert predictor.model.temperature > 0
+    predictor.predict(np.zeros((4, 6, 3), np.uint8))
+
+
 def torch_file(content: Any) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -250,5 +269,8 @@ READERS: dict[str, Callable[[Any, Path], str | None]] = {
     "safetensors": partial(weights, suffix=".safetensors"),
     "weights of models": partial(weights, suffix=".onnx"),
     "models": onnx,
+    "signed models": signed_model,
+    "model metadata": model_metadata,
+    **dict.fromkeys(LAYOUTS, label_file),
 }
 """Functions that read an input in an empty folder; they return its outcome unless it is "read"."""

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from robustness.damaged import GOOD, IMAGES, TABLE, Kind
 from robustness.fuzz import TARGETS, mutated
 from robustness.image_readers import clean_set, opened
+from robustness.label_readers import LAYOUTS
 from robustness.readers import outcome
 
 from jersey.core.errors import UserError
 from jersey.data.audit import audit_folder
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+REFUSED = {"weights", "safetensors"}  # the weights of a whole network would be too large to mutate
 
 
 @pytest.mark.timeout(60)
@@ -30,9 +32,9 @@ def test_each_kind_has_its_expected_outcome(kind: Kind) -> None:
     assert re.match(kind.expected, outcome(kind.reader, kind.content), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("reader", GOOD)
+@pytest.mark.parametrize("reader", sorted({*GOOD} - REFUSED))
 def test_valid_content_is_read(reader: str) -> None:
-    assert outcome(reader, GOOD[reader]) == "read"
+    assert outcome(reader, GOOD[reader]).partition(";")[0] == "read"
 
 
 def test_all_bad_images_of_a_data_set_are_skipped_and_counted(tmp_path: Path) -> None:
@@ -63,13 +65,15 @@ def outcomes(name: str, examples: int) -> set[str]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_random_damage_is_read_or_refused(name: str) -> None:
-    assert "refused" in outcomes(name, 60)
+    found = outcomes(name, 10 if name in LAYOUTS else 60)  # a whole data set is prepared for each label file
+    assert found <= {"read", "refused"}
+    assert "refused" in found or name in LAYOUTS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_much_random_damage_is_read_or_refused(name: str) -> None:
-    assert outcomes(name, 300) == {"read", "refused"}
+    assert outcomes(name, 300) == ({"refused"} if name in REFUSED else {"read", "refused"})
 
 
 @settings(max_examples=20, derandomize=True)

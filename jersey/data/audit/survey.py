@@ -52,7 +52,7 @@ class Audit:
 
     def tables(self) -> str:
         """Returns the tables of counts and sizes, the layout, and the table of the files that are not used."""
-        notes = "".join(f"{note}\n" for note in self.index.notes)
+        notes = "".join(f"{escape_control(note)}\n" for note in self.index.notes)
         tables = (count_table(*self._counts()), _size_table(self.sizes), notes, self.index.table)
         return "\n".join(filter(None, tables))
 

@@ -14,6 +14,8 @@ import fiddle as fdl
 import helpers.registered  # noqa: F401  # its import registers the experiments
 import numpy as np
 import pytest
+from aim_browser import browser_page, chromium
+from helpers.opened_page import Opened
 from helpers.run_folders import full_run
 from helpers.watched import listening, watched
 from lightning.pytorch.callbacks import Callback
@@ -21,6 +23,7 @@ from PIL import Image
 
 from jersey import config as configs
 from jersey.core.labels import Labels
+from jersey.core.tables import read_csv
 from jersey.runs.folder import RunFolder
 
 LABELS = ("0", "=cmd()", "-rf", "..%2f", "../../up", "$(id)$", "<script>alert(1)</script>", "|**[x](javascript:0)`")
@@ -124,10 +127,10 @@ def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> No
     harmless = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td", "pre"}
     harmless |= {"nav", "ul", "li", "a", "div", "figure", "img", "figcaption", "label", "input"}
     assert {tag for tag, _ in page.tags} <= harmless
-    (viewport,) = (found for tag, found in page.tags if tag == "meta" and found[0][0] == "name")
-    assert viewport[0] == ("name", "viewport")
-    attributes = {name for _, found in page.tags if found is not viewport for name, _ in found}
-    assert attributes <= {"lang", "charset", "class", "id", "href", "src", "alt", "type"}
+    metas = [found for tag, found in page.tags if tag == "meta"]
+    assert [found[0][1] for found in metas] == ["utf-8", "Content-Security-Policy", "viewport"]
+    attributes = {name for tag, found in page.tags if tag != "meta" for name, _ in found}
+    assert attributes <= {"lang", "class", "id", "href", "src", "alt", "type"}
     values = [(name, value or "") for _, found in page.tags for name, value in found]
     assert all(value.startswith("#") for name, value in values if name == "href")
     assert {value for name, value in values if name == "type"} <= {"checkbox"}
@@ -138,14 +141,26 @@ def test_the_run_finishes_and_its_report_contains_no_active_html(run: Run) -> No
 
 
 @pytest.mark.slow
-def test_tables_contain_the_labels_unchanged(run: Run) -> None:
+@pytest.mark.skipif(chromium() is None, reason="Chromium is not installed: apt-get install chromium")
+def test_the_report_runs_and_fetches_nothing_in_a_browser(run: Run) -> None:
+    with browser_page() as page:
+        opened = Opened(page, run.folder.report)
+        opened.assert_harmless()
+        assert any(label in opened.text for label in LABELS[4:])
+
+
+@pytest.mark.slow
+def test_tables_contain_the_labels_and_no_formula(run: Run) -> None:
     assert Labels.load(run.folder.labels).names == tuple(sorted(LABELS, key=lambda label: (len(label), label)))
-    with (run.folder.path / "per_class_test.csv").open(encoding="utf-8", newline="") as file:
-        assert {row[0] for row in csv.reader(file)} >= set(LABELS)
-    with (run.folder.path / "predictions_test.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["label"] for row in rows} == set(LABELS)
-    assert not [row["file"] for row in rows if row["file"][0] in "=+-@"]  # a spreadsheet would evaluate it
+    for table in ("per_class_test.csv", "predictions_test.csv", "dataset.csv"):
+        with (run.folder.path / table).open(encoding="utf-8", newline="") as file:
+            assert {row["label"] for row in read_csv(file)} >= set(LABELS)
+    tables = [*run.folder.path.glob("*.csv")]
+    assert len(tables) > 5
+    for table in tables:
+        with table.open(encoding="utf-8", newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "+", "-", "@"))]
+        assert all(map(float, cells)), f"{table.name}: a spreadsheet would evaluate {cells}"
 
 
 @pytest.mark.slow

@@ -88,7 +88,12 @@ class OnnxModel:
         except Exception as error:  # onnxruntime's exceptions have no other common base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
-        stored: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        try:
+            stored: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+            shapes = {output.name: output.shape for output in self.session.get_outputs()}
+            inputs = [each.name for each in self.session.get_inputs()]
+        except UnicodeDecodeError:
+            raise UserError(f"{path} has text that is not UTF-8; use the model.onnx of a run") from None
         self.metadata = {key: value for key, value in stored.items() if key != CHECKSUM_KEY.decode()}
         self.sha256 = stored[CHECKSUM_KEY.decode()]
         version = self.metadata.get("format_version")
@@ -97,9 +102,7 @@ class OnnxModel:
             what = f"{path} has format version {found}, and this version of jersey reads {FORMAT_VERSION}"
             raise UserError(f"{what}; export it again, or use the version of jersey that exported it")
         self.labels = Labels.from_json(self.metadata.get("labels_mapping", ""), where=f"the label map in {path}")
-        shapes = {output.name: output.shape for output in self.session.get_outputs()}
         self.outputs = tuple(shapes)
-        inputs = [each.name for each in self.session.get_inputs()]
         if inputs != ["input"] or any(len(shapes.get(name, ())) != 2 for name in ("logits", "probabilities")):
             what = f"inputs {shorten(', '.join(inputs))} and outputs {shorten(', '.join(shapes))}"
             raise UserError(f"{path} is not a model that jersey has exported: it has the {what}; use one of a run")

@@ -143,6 +143,9 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", errors="replace")
 
 
+_VALUES_OF_KEYS = (_ANY | TEXTS.map(lossy)).map(_text)
+
+
 def label_files(layout: str) -> st.SearchStrategy[bytes]:
     """Generates label files of a layout with damaged bytes, rearranged parts, or cells with a meaning."""
     content = good(layout)
@@ -170,7 +173,9 @@ TARGETS: dict[str, st.SearchStrategy[Any]] = {
     "last checkpoints": seeds("last checkpoints"),
     "models": seeds("models"),
     "signed models": damaged([UNSIGNED]),
-    "model metadata": st.dictionaries(st.sampled_from(_KEYS), _ANY.map(_text) | TEXTS, min_size=1, max_size=3),
+    "model metadata": st.dictionaries(
+        st.sampled_from(_KEYS), (_ANY | TEXTS.map(lossy)).map(_text), min_size=1, max_size=3
+    ),
     "weights": seeds("weights"),
     "safetensors": seeds("safetensors"),
     **{layout: st.tuples(st.just(layout), label_files(layout)) for layout in LAYOUTS},

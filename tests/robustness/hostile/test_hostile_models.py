@@ -181,6 +181,13 @@ def test_a_network_with_other_inputs_or_outputs_is_refused(path: Path, name: str
         Predictor(path)
 
 
+@pytest.mark.parametrize("text", [b"calibration", b'{"temperature', b"probabilities", b"input"])
+def test_text_that_is_not_utf8_is_refused(path: Path, text: bytes) -> None:
+    content = path.read_bytes().replace(text, b"\xff" * len(text))
+    path.write_bytes(with_checksum(content))
+    assert "model.onnx" in refusal(path)
+
+
 def _sparse(path: Path) -> None:
     path.touch()
     os.truncate(path, MAX_BYTES + 1)

@@ -71,23 +71,8 @@ class OnnxModel:
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
-        import onnxruntime
-
         self.path = path
-        content = read_verified(path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0  # 0 lets onnxruntime choose
-        options.log_severity_level = 3  # errors only; the warnings concern onnxruntime's own graph rewriting
-        try:
-            self.session = onnxruntime.InferenceSession(
-                content,
-                options,
-                providers=list(providers),
-                enable_fallback=0,  # it would print to stdout
-            )
-        except Exception as error:  # onnxruntime's exceptions have no other common base
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
+        self.session = _session(path, threads, providers)
         try:
             stored: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
             shapes = {output.name: output.shape for output in self.session.get_outputs()}
@@ -166,6 +151,22 @@ class OnnxModel:
                 f"the labels in {self.path} are not those of its network ({len(self.labels)} labels, {classes} "
                 "classes, or another hash); export it again"
             )
+
+
+def _session(path: Path, threads: int | None, providers: Sequence[str]) -> "onnxruntime.InferenceSession":
+    """Opens a verified file; raises UserError if onnxruntime cannot."""
+    import onnxruntime
+
+    content = read_verified(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0 lets onnxruntime choose
+    options.log_severity_level = 3  # errors only; the warnings concern onnxruntime's own graph rewriting
+    settings = {"providers": list(providers), "enable_fallback": 0}  # a fallback would print to stdout
+    try:
+        return onnxruntime.InferenceSession(content, options, **settings)
+    except Exception as error:  # onnxruntime's exceptions have no other common base
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"onnxruntime cannot load the model {path} ({reason}); update onnxruntime") from error
 
 
 def _finite(value: Any) -> float | None:

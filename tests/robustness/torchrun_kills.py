@@ -152,6 +152,7 @@ def measure(
         killer.finish(name)
         run = killer.runs / name
         rows.append((hits, differences(run, killer.runs / "whole")))
+        print(f"{name}: {', '.join(rows[-1][1]) or 'equal'}", flush=True)
         if len(hashes_in(workdir)) != len(rows) + 1 or (run / "aim_hash").read_text() not in hashes_in(workdir):
             raise RuntimeError(f"{name} does not have exactly one run in Aim")
         shutil.rmtree(run)
@@ -174,8 +175,6 @@ def main() -> None:
         print(
             f"{kind:>24}: {counts[kind, True] + counts[kind, False]} kills, {counts[kind, True]} in runs that end equal"
         )
-    for number, (_, different) in enumerate(rows):
-        print(f"run {number}: {', '.join(different) or 'equal'}")
     equal = sum(not different for _, different in rows)
     summary = {"kills": sum(counts.values()), "runs": len(rows), "equal": equal, "seed": options.seed}
     print(json.dumps({"bench": "torchrun_kills", **summary}))

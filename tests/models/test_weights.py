@@ -255,7 +255,7 @@ BAD_MODELS = {
     "too few statistics": (metadata("batch_norm", base64.b64encode(bytes(8)).decode()), "damaged metadata"),
     "no base64": (metadata("batch_norm", "ä"), "cannot read"),
     "no labels": (metadata("labels_mapping", None), "not a jersey label map"),
-    "external": (as_external, r"backbone\.conv1\.weight is missing\); name the model\.onnx of the run"),
+    "external": (as_external, "reads weights from other files; give the model.onnx of a run"),
 }
 
 

@@ -107,8 +107,7 @@ def _float_tensors(graph: Any) -> dict[str, Tensor]:
     tensors = {
         each.name: torch.from_numpy(numpy_helper.to_array(each).astype(np.float32))
         for each in graph.initializer
-        # An external tensor would be read from any file that the model names.
-        if each.data_type in floats and each.data_location != TensorProto.EXTERNAL
+        if each.data_type in floats
     }
     for node in graph.node:
         if node.op_type == "Cast" and node.input[0] in tensors:

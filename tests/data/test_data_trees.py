@@ -47,7 +47,7 @@ def start(root: Path, folder: Path, **settings: str) -> JerseyDataModule:
     data.train_dataloader()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    stages.audit(data, RunFolder(folder, "trees", {}, None), [])
+    stages.audit(data, RunFolder(folder, "trees", {"stage": "fit"}, None), [])
     return data
 
 

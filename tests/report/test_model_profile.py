@@ -48,10 +48,11 @@ def files(tmp_path: Path) -> dict[str, Path]:
         [
             helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMean", ["pixels", "axes"], ["logits"], keepdims=0),
+            helper.make_node("Softmax", ["logits"], ["probabilities"]),
         ],
         "means",
         [helper.make_tensor_value_info("input", TensorProto.UINT8, ["batch", 3, *SIZE_PX])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("logits", "probabilities")],
         [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

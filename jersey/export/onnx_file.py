@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from jersey.core.atomic import atomic_write
 from jersey.core.model_file import with_checksum
@@ -103,13 +104,17 @@ def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) ->
 
 @contextmanager
 def _evict_caches() -> Iterator[None]:
-    """Removes what torch keeps of each export: 0.2 MB of source code for tracebacks, and 1.5 MB of operator results."""
+    """Removes what torch keeps of each export: source code for tracebacks, results of operators, symbolic shapes."""
     sources = getattr(getattr(torch.fx.graph_module, "_loader", None), "eval_cache", {})
     known = set(sources)
     try:
         yield
     finally:
         FakeTensorMode.cache_clear()
+        for method in vars(ShapeEnv).values():
+            for cached in (method, getattr(method, "__wrapped__", None)):
+                if hasattr(cached, "cache_clear"):  # its keys hold the ShapeEnv, and this the results of its operators
+                    cached.cache_clear()
         for name in set(sources) - known:
             del sources[name]
             linecache.cache.pop(name, None)

@@ -31,7 +31,7 @@ from robustness.label_readers import LAYOUTS, label_file
 from jersey import config as configs
 from jersey.compare.runs import read_run
 from jersey.config.saved import from_json
-from jersey.core.errors import UserError
+from jersey.core.errors import UserError, escape_control
 from jersey.core.labels import Labels
 from jersey.core.model_file import with_checksum
 from jersey.experiment import load_best_weights
@@ -67,7 +67,7 @@ def outcome(reader: str, content: Any) -> str:
             found = f"refused: {str(error).replace(f'{folder}/', '')}"
         finally:
             logging.getLogger("jersey").removeHandler(warnings)
-    assert found.isprintable(), f"more than one line: {found!r}"
+    assert found == escape_control(found), f"characters that must not be printed: {found!r}"
     assert len(found) < 1000
     grown_bytes = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kib)
     assert grown_bytes < MEMORY_BYTES, f"{grown_bytes / 2**20:.0f} MiB of memory"

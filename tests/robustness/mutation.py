@@ -21,25 +21,26 @@ import gc
 import os
 import random
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import NamedTuple
 
 import pytest
+from robustness import recorded_calls
+from robustness.recorded_calls import RECORD
 
 ROOT = Path(__file__).parents[2]  # of the repository, or of the copy in which this runs
-RECORD = "MUTATION_RECORD"  # environment variable: the file that lists the functions called
 FLIPPED: dict[type, tuple[type, ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
@@ -62,6 +63,7 @@ FLIPPED: dict[type, tuple[type, ...]] = {
     ast.Or: (ast.And,),
 }
 SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+DEFECT = 2  # exit code of a fork in which the mutant could not be tried
 MESSAGES = {"debug", "info", "warning", "warn", "error", "print"}  # functions whose arguments are texts
 
 
@@ -157,21 +159,6 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
     return changed
 
 
-def record_calls() -> None:
-    """Appends the file and first line of each function of the copy that this process calls to the file RECORD, once."""
-    output, root = os.open(os.environ[RECORD], os.O_WRONLY | os.O_APPEND | os.O_CREAT), str(ROOT)
-    seen: set[tuple[str, int]] = set()
-
-    def on_call(frame: FrameType, event: str, argument: object) -> None:
-        code = frame.f_code
-        if code.co_filename.startswith(root) and (key := (code.co_filename, code.co_firstlineno)) not in seen:
-            seen.add(key)
-            os.write(output, f"{os.path.relpath(key[0], root)}:{key[1]}\n".encode())
-
-    threading.settrace(on_call)
-    sys.settrace(on_call)
-
-
 class Mutation:
     """A pytest plugin that runs the collected tests with mutants.
 
@@ -212,7 +199,7 @@ class Mutation:
         """Runs a file of tests without a mutant, and keeps its time and the functions that it calls."""
         record, start = ROOT.parent / "calls", time.monotonic()
         os.environ[RECORD] = str(record)
-        verdict = self.run([path], record_calls, timeout_s=600)
+        verdict = self.run([path], lambda: runpy.run_path(str(ROOT / "sitecustomize.py")), timeout_s=600)
         del os.environ[RECORD]
         self.calls[path] = set(record.read_text(encoding="utf-8").split())
         if verdict == "survived":
@@ -255,8 +242,8 @@ class Mutation:
         self.versions += 1
         os.utime(ROOT / module, (10**9 + self.versions,) * 2)
 
-    def run(self, paths: Sequence[Path], prepare: Callable[[], None], *, timeout_s: float) -> str:
-        """Runs files of tests in a fork until one fails; returns "killed", "timed out" or "survived"."""
+    def run(self, paths: Sequence[Path], prepare: Callable[[], object], *, timeout_s: float) -> str:
+        """Runs files of tests in a fork until one fails; returns "killed", "timed out", "survived" or "not tried"."""
         process, end = os.fork(), time.monotonic() + timeout_s
         if not process:
             self._run_here([item for path in paths for item in self.items[path]], prepare)
@@ -264,7 +251,7 @@ class Mutation:
             while time.monotonic() < end:
                 found, status = os.waitpid(process, os.WNOHANG)
                 if found:
-                    return "killed" if status else "survived"
+                    return {0: "survived", DEFECT: "not tried"}.get(os.waitstatus_to_exitcode(status), "killed")
                 time.sleep(0.01)
             return "timed out"
         finally:
@@ -275,12 +262,13 @@ class Mutation:
             shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
             Path(tempfile.gettempdir()).mkdir(exist_ok=True)
 
-    def _run_here(self, items: Sequence[pytest.Item], prepare: Callable[[], None]) -> None:
+    def _run_here(self, items: Sequence[pytest.Item], prepare: Callable[[], object]) -> None:
         """Runs tests, and ends the process."""
-        code = 1
+        code = DEFECT
         try:
             os.setsid()
             prepare()
+            code = 1
             for item, following in zip(items, [*items[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if item.session.testsfailed:
@@ -302,7 +290,7 @@ class Mutation:
 def install(file: Path, mutant: Mutant) -> None:
     """Gives the functions that were imported from `file` the code of the mutant."""
     codes = _codes(compile(mutant.source, str(file), "exec"))
-    for function in [each for each in gc.get_objects() if isinstance(each, FunctionType)]:
+    for function in [each for each in gc.get_objects() if type(each) is FunctionType]:  # isinstance would call code
         old = function.__code__
         if old.co_filename == str(file) and old.co_firstlineno == mutant.function and old.co_qualname in codes:
             function.__code__ = codes[old.co_qualname]
@@ -321,8 +309,7 @@ def copy_repository(folder: Path) -> None:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    start = f"import os\nif {RECORD!r} in os.environ:\n    from robustness.mutation import record_calls\n"
-    (folder / "sitecustomize.py").write_text(f"{start}    record_calls()\n", encoding="utf-8")
+    shutil.copy(recorded_calls.__file__, folder / "sitecustomize.py")
 
 
 def parsed() -> argparse.Namespace:

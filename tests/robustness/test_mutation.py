@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from robustness import mutation
+from robustness import mutation, recorded_calls
 from robustness.mutation import mutants
 
 TESTED = """
@@ -75,7 +75,8 @@ def toy(tmp_path: Path) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content, encoding="utf-8")
     (root / "tests" / "robustness").mkdir()
-    shutil.copy(mutation.__file__, root / "tests" / "robustness")
+    for module in (mutation, recorded_calls):
+        shutil.copy(module.__file__, root / "tests" / "robustness")
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     return root
 

@@ -36,6 +36,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 from robustness import recorded_calls
 from robustness.recorded_calls import RECORD
@@ -180,6 +181,9 @@ class Mutation:
         """Takes the place of pytest's own loop."""
         for item in session.items:
             self.items.setdefault(item.path.relative_to(ROOT), []).append(item)
+        fast = hypothesis.settings(phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])  # a failure is enough
+        hypothesis.settings.register_profile("mutation", fast)
+        hypothesis.settings.load_profile("mutation")
         for module in self.modules:
             self.try_mutants_of(module)
         return True

@@ -7,11 +7,10 @@ removed, in the body of a function. The texts of messages are not changed. A mut
 not end, and survives otherwise.
 
 All of it happens in a copy of the repository, in a temporary folder: the original files never change, also after
-Ctrl-C. The tests of a module are the files in the tests of its package that import it or are named after it, or all of
-its package if there are none; slow tests are left out. They first run without a mutant, which records the functions
-that each file calls. A mutant then runs only the files that call its function, the fastest first. Each run is a fork
-of one process that has imported and collected all tests. In the fork, the function gets the mutant's code; a process
-that a test starts imports the mutant from the copy.
+Ctrl-C. A mutant meets those files of its package's tests that import its module or are named after it, or all of the
+package if none of these calls its function; slow tests are left out. The files first run without a mutant, which
+records the functions that they call. Each run is a fork of one process that has imported and collected all tests. In
+the fork, the function gets the mutant's code; a process that a test starts imports the mutant from the copy.
 """
 
 import argparse
@@ -188,16 +187,25 @@ class Mutation:
             self.try_mutants_of(module)
         return True
 
-    def tests_of(self, module: Path) -> list[Path]:
-        """Returns the files of tests that are named after the module or import it; all of its package if none does."""
+    def tests_of(self, module: Path, function: int) -> list[Path]:
+        """Returns the files of tests that call a function, the fastest first.
+
+        These are files that are named after the module or import it, if one of them calls the function, and otherwise
+        files of the package.
+        """
         package, leaf = ".".join(module.parent.parts), module.stem
         imports = re.compile(rf"\b{re.escape(package)}\.{leaf}\b|from {re.escape(package)} import .*\b{leaf}\b")
         of_package = [path for path in self.items if path.parts[1] == module.parts[1]]
         named = [each for each in of_package if leaf in each.stem or imports.search(each.read_text(encoding="utf-8"))]
-        for path in named or of_package:
-            if path not in self.calls:
-                self.measure(path)
-        return [path for path in named or of_package if path in self.seconds]
+        for paths in (named, of_package):
+            for path in paths:
+                if path not in self.calls:
+                    self.measure(path)
+            if calling := [
+                path for path in paths if path in self.seconds and f"{module}:{function}" in self.calls[path]
+            ]:
+                return sorted(calling, key=self.seconds.__getitem__)
+        return []
 
     def measure(self, path: Path) -> None:
         """Runs a file of tests without a mutant, and keeps its time and the functions that it calls."""
@@ -227,11 +235,9 @@ class Mutation:
 
     def verdict(self, module: Path, mutant: Mutant) -> str:
         """Returns "killed", "timed out", "survived", or "not called" if no test calls the mutant's function."""
-        called = f"{module}:{mutant.function}"
-        paths = [path for path in self.tests_of(module) if called in self.calls[path]]
+        paths = self.tests_of(module, mutant.function)
         if not paths:
             return "not called"
-        paths.sort(key=self.seconds.__getitem__)
         original = module.read_bytes()
         self._write(module, mutant.source.encode())
         try:

@@ -2,20 +2,17 @@
 
     PYTHONPATH=tests python -m robustness.mutation jersey/inference/decision.py --mutants=20 --seed=0
 
-A mutant is the module with one comparison, operator, condition, number or slice bound changed, or one statement
-removed, in the body of a function. The texts of messages are not changed. A mutant is killed if a test fails or does
-not end, and survives otherwise.
+A mutant is the module with one small change, see `robustness.mutants`. It is killed if a test fails or does not end,
+and survives otherwise.
 
 All of it happens in a copy of the repository, in a temporary folder: the original files never change, also after
-Ctrl-C. A mutant meets those files of its package's tests that import its module or are named after it, or all of the
-package if none of these calls its function; slow tests are left out. The files first run without a mutant, which
-records the functions that they call. Each run is a fork of one process that has imported and collected all tests. In
-the fork, the function gets the mutant's code; a process that a test starts imports the mutant from the copy.
+Ctrl-C. The tests of a mutant are first the files of its package's tests that are named after the module or import it,
+then the other files of the package, as far as they call its function without a mutant; slow tests are left out. Each
+run is a fork of one process that has imported and collected all tests. In the fork, the function gets the mutant's
+code; a process that a test starts imports the mutant from the copy.
 """
 
 import argparse
-import ast
-import copy
 import gc
 import os
 import random
@@ -29,134 +26,18 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import NamedTuple
 
-import hypothesis
 import pytest
 from robustness import recorded_calls
+from robustness.mutants import Mutant, mutants
 from robustness.recorded_calls import RECORD
 
 ROOT = Path(__file__).parents[2]  # of the repository, or of the copy in which this runs
-FLIPPED: dict[type, tuple[type, ...]] = {
-    ast.Lt: (ast.LtE, ast.GtE),
-    ast.LtE: (ast.Lt, ast.Gt),
-    ast.Gt: (ast.GtE, ast.LtE),
-    ast.GtE: (ast.Gt, ast.Lt),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-    ast.Is: (ast.IsNot,),
-    ast.IsNot: (ast.Is,),
-    ast.In: (ast.NotIn,),
-    ast.NotIn: (ast.In,),
-    ast.Add: (ast.Sub,),
-    ast.Sub: (ast.Add,),
-    ast.Mult: (ast.Add,),
-    ast.Div: (ast.Mult,),
-    ast.FloorDiv: (ast.Mult,),
-    ast.BitAnd: (ast.BitOr,),
-    ast.BitOr: (ast.BitAnd,),
-    ast.And: (ast.Or,),
-    ast.Or: (ast.And,),
-}
-SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 DEFECT = 2  # exit code of a fork in which the mutant could not be tried
-MESSAGES = {"debug", "info", "warning", "warn", "error", "print"}  # functions whose arguments are texts
-
-
-class Mutant(NamedTuple):
-    """A module with one change.
-
-    Attributes:
-        line: number of the changed line.
-        function: first line of the function around it; of the outermost one, if it is nested.
-        change: old and new text of the place.
-        source: the whole module.
-    """
-
-    line: int
-    function: int
-    change: str
-    source: str
-
-
-def mutants(source: str) -> list[Mutant]:
-    """Returns every mutant of a module, in the order of its lines."""
-    content, found = source.encode(), []
-    lines = content.splitlines(keepends=True)
-    starts = [sum(map(len, lines[:number])) for number in range(len(lines))]
-    for function in _functions(ast.parse(source)):
-        first = min(node.lineno for node in (function, *function.decorator_list))
-        for node, changed in (change for statement in function.body for change in _changes(statement)):
-            start = starts[node.lineno - 1] + node.col_offset
-            end = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
-            new = ast.unparse(changed)
-            text = f"({new})" if isinstance(changed, ast.expr) else new
-            change = re.sub(r"\s+", " ", f"{ast.unparse(node)}  ->  {new}")
-            mutated = content[:start] + text.encode() + content[end:]
-            found.append(Mutant(node.lineno, first, change, mutated.decode()))
-    return sorted(found, key=lambda mutant: mutant.line)
-
-
-def _functions(tree: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef]:
-    """Yields the functions of a module and the methods of its classes."""
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            yield node
-        elif isinstance(node, ast.ClassDef):
-            yield from _functions(node)
-
-
-def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:
-    """Yields each expression or statement of a tree with what may replace it."""
-    if isinstance(tree, ast.expr | ast.stmt):
-        yield from ((tree, changed) for changed in _variants(tree))
-    if isinstance(tree, ast.If | ast.IfExp | ast.While | ast.comprehension):
-        tests = tree.ifs if isinstance(tree, ast.comprehension) else [tree.test]
-        forced = (False,) if isinstance(tree, ast.While) else (True, False)
-        yield from ((test, ast.Constant(always)) for test in tests for always in forced)
-    if isinstance(tree, ast.Slice):
-        bounds = [each for each in (tree.lower, tree.upper) if each and not isinstance(each, ast.Constant)]
-        yield from ((bound, ast.BinOp(bound, ast.Add(), ast.Constant(1))) for bound in bounds)
-    if not _is_message(tree):
-        for name, value in ast.iter_fields(tree):
-            for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST) and name not in ("annotation", "returns", "decorator_list"):
-                    yield from _changes(child)
-
-
-def _is_message(node: ast.AST) -> bool:
-    name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
-    return isinstance(node, ast.Raise | ast.JoinedStr) or name in MESSAGES
-
-
-def _variants(node: ast.AST) -> Iterator[ast.AST]:
-    """Yields what may replace an expression or a statement, apart from conditions."""
-    match node:
-        case ast.Compare(ops=[operator]):
-            yield from (_with(node, ops=[kind()]) for kind in FLIPPED[type(operator)])
-        case ast.BinOp(op=operator) | ast.AugAssign(op=operator) | ast.BoolOp(op=operator):
-            yield from (_with(node, op=kind()) for kind in FLIPPED.get(type(operator), ()))
-        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
-            yield operand
-        case ast.Constant(value=bool(value)):
-            yield ast.Constant(not value)
-        case ast.Constant(value=int(value) | float(value)):
-            yield from (ast.Constant(changed) for changed in sorted({value + 1, -value} - {value}))
-        case ast.Call(func=ast.Name(id=name)) if name in SWAPPED:
-            yield _with(node, func=ast.Name(SWAPPED[name]))
-        case ast.Raise() | ast.Continue() | ast.Break() | ast.Expr(value=ast.Call()):
-            yield ast.Pass()
-
-
-def _with(node: ast.AST, **fields: object) -> ast.AST:
-    changed = copy.copy(node)
-    for name, value in fields.items():
-        setattr(changed, name, value)
-    return changed
 
 
 class Mutation:
@@ -180,6 +61,8 @@ class Mutation:
         """Takes the place of pytest's own loop."""
         for item in session.items:
             self.items.setdefault(item.path.relative_to(ROOT), []).append(item)
+        import hypothesis  # pytest warns of an earlier import
+
         fast = hypothesis.settings(phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])  # a failure is enough
         hypothesis.settings.register_profile("mutation", fast)
         hypothesis.settings.load_profile("mutation")
@@ -187,25 +70,27 @@ class Mutation:
             self.try_mutants_of(module)
         return True
 
-    def tests_of(self, module: Path, function: int) -> list[Path]:
-        """Returns the files of tests that call a function, the fastest first.
-
-        These are files that are named after the module or import it, if one of them calls the function, and otherwise
-        files of the package.
-        """
+    def named_after(self, module: Path) -> list[Path]:
+        """Returns the files of the package's tests that are named after a module or import it."""
         package, leaf = ".".join(module.parent.parts), module.stem
         imports = re.compile(rf"\b{re.escape(package)}\.{leaf}\b|from {re.escape(package)} import .*\b{leaf}\b")
-        of_package = [path for path in self.items if path.parts[1] == module.parts[1]]
-        named = [each for each in of_package if leaf in each.stem or imports.search(each.read_text(encoding="utf-8"))]
-        for paths in (named, of_package):
-            for path in paths:
-                if path not in self.calls:
-                    self.measure(path)
-            if calling := [
-                path for path in paths if path in self.seconds and f"{module}:{function}" in self.calls[path]
-            ]:
-                return sorted(calling, key=self.seconds.__getitem__)
-        return []
+        return [
+            path
+            for path in self.of_package(module)
+            if leaf in path.stem or imports.search(path.read_text(encoding="utf-8"))
+        ]
+
+    def of_package(self, module: Path) -> list[Path]:
+        """Returns the files of the tests of a module's package."""
+        return [path for path in self.items if path.parts[1] == module.parts[1]]
+
+    def that_call(self, called: str, paths: Sequence[Path]) -> list[Path]:
+        """Returns those files of tests that call a function, the fastest first."""
+        for path in paths:
+            if path not in self.calls:
+                self.measure(path)
+        calling = [path for path in paths if path in self.seconds and called in self.calls[path]]
+        return sorted(calling, key=self.seconds.__getitem__)
 
     def measure(self, path: Path) -> None:
         """Runs a file of tests without a mutant, and keeps its time and the functions that it calls."""
@@ -234,17 +119,19 @@ class Mutation:
         self.say(f"{module}: {len(some)} of {len(possible)} mutants: {found}")
 
     def verdict(self, module: Path, mutant: Mutant) -> str:
-        """Returns "killed", "timed out", "survived", or "not called" if no test calls the mutant's function."""
-        paths = self.tests_of(module, mutant.function)
-        if not paths:
-            return "not called"
+        """Returns what `run` returns, or "not called" if no test of the package calls the mutant's function."""
+        called, verdict = f"{module}:{mutant.function}", "not called"
+        named = self.named_after(module)
         original = module.read_bytes()
-        self._write(module, mutant.source.encode())
-        try:
-            timeout_s = 20 + 3 * sum(self.seconds[path] for path in paths)
-            return self.run(paths, lambda: install(ROOT / module, mutant), timeout_s=timeout_s)
-        finally:
-            self._write(module, original)
+        for candidates in (named, [path for path in self.of_package(module) if path not in named]):
+            if paths := self.that_call(called, candidates):
+                timeout_s = 20 + 3 * sum(self.seconds[path] for path in paths)
+                self._write(module, mutant.source.encode())
+                verdict = self.run(paths, lambda: install(ROOT / module, mutant), timeout_s=timeout_s)
+                self._write(module, original)
+            if verdict not in ("survived", "not called"):
+                break
+        return verdict
 
     def _write(self, module: Path, content: bytes) -> None:
         """Writes a module with a time of its own, because Python recognizes an old .pyc file by time and size."""
@@ -277,6 +164,7 @@ class Mutation:
         code = DEFECT
         try:
             os.setsid()
+            os.dup2(1, 2)
             prepare()
             code = 1
             for item, following in zip(items, [*items[1:], None], strict=True):
@@ -337,8 +225,7 @@ def in_copy() -> int:
     """Runs pytest with the plugin in the copy, which is the current folder; returns the exit code."""
     flags, log = parsed(), ROOT.parent / "log"
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    for stream in (1, 2):
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
     plugin = Mutation(
         flags.modules, count=flags.mutants, seed=flags.seed, say=lambda line: print(line, file=output, flush=True)
     )

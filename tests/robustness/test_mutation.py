@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from robustness import mutants as mutants_module
 from robustness import mutation, recorded_calls
-from robustness.mutation import mutants
+from robustness.mutants import mutants
 
 TESTED = """
 def clamped(value, *, high=9):
@@ -75,7 +76,7 @@ def toy(tmp_path: Path) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content, encoding="utf-8")
     (root / "tests" / "robustness").mkdir()
-    for module in (mutation, recorded_calls):
+    for module in (mutation, mutants_module, recorded_calls):
         shutil.copy(module.__file__, root / "tests" / "robustness")
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     return root

@@ -92,7 +92,7 @@ def test_every_command_is_run_below() -> None:
         "jersey.evaluate",
         "torchrun",
     )
-    parts += ("jersey.inference", "robustness.fuzz", "data/fonts", "jersey.data.prepare")
+    parts += ("jersey.inference", "robustness", "data/fonts", "jersey.data.prepare")
     run_below = {command for part in parts for command in commands(part)}
     assert set(COMMANDS) == run_below | set(QUICK_START) | set(RUN_BY_CI)
 
@@ -452,6 +452,12 @@ def test_damaged_input_is_counted(tmp_path: Path) -> None:
     counts = json.loads(output_of(run(command.replace("=60", "=1"), tmp_path)).splitlines()[-1])
     assert counts["kinds"] > 0
     assert not counts["unexpected"]
+
+
+def test_mutants_of_a_module_are_counted(tmp_path: Path) -> None:
+    (command,) = commands("robustness.mutation")
+    tiny = command.replace("jersey/inference/decision.py", "jersey/core/seeding.py")
+    assert "1 of " in output_of(run(tiny, tmp_path, "--mutants=1")).splitlines()[-1]
 
 
 def test_the_examples_of_contributing_work_together(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jersey.core.labels import ILLEGIBLE_INDEX
-from jersey.data.sampler import BalancedSampler, class_weights
+from jersey.data.sampler import BalancedSampler, class_balance, class_weights, imbalance_summary
 
 COUNTS_K = [257, 50, 10, 4]  # as long-tailed as the public data set
 CLASSES_N = np.repeat(np.arange(4), COUNTS_K)
@@ -138,3 +138,16 @@ def test_illegible_crops_are_sampled_as_one_additional_class(
     illegible_count = (sample_N >= len(labeled_N)).sum()
     assert abs(illegible_count - expected_K[-1]) < 1 + 1e-9
     assert without.sampled_counts(3, num_classes=classes - 1).sum() == len(sample_N) - illegible_count
+
+
+def test_the_balance_combines_sampler_loss_weights_and_adjustment() -> None:
+    """With power 1 both classes are equally probable, and the weights 1 and 3 give the rare one 3/4 of the loss."""
+    balanced = BalancedSampler([0] * 8 + [1] * 2, power=1.0, seed=0)
+    classes = class_balance({"7": 8, "23": 2}, balanced, torch.tensor([1.0, 3.0]), torch.tensor([-0.5, -1.5]))
+    assert {name: (each.probability, each.loss_fraction, each.adjustment) for name, each in classes.items()} == {
+        "7": pytest.approx((0.5, 0.25, 0)),
+        "23": pytest.approx((0.5, 0.75, -1)),
+    }
+    assert (
+        imbalance_summary(classes) == "7 (most frequent) has 4 times the crops and 0.333 times the loss of 23 (rarest)"
+    )

@@ -1,6 +1,7 @@
 """The export with illegible crops and tracklets in the data: the results match the exported file."""
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -10,8 +11,9 @@ from helpers.illegible_crops import EACH, NUMBERS, network, opened, write_crops
 from helpers.small_run import small_trainer, tiny_module
 
 from jersey.data.datamodule import JerseyDataModule
+from jersey.evaluation.metrics import Evaluation
 from jersey.export import pipeline
-from jersey.export.pipeline import ExportResult, export_run
+from jersey.export.pipeline import ExportResult, export_run, split_tracklets
 from jersey.inference.onnx_model import OnnxModel
 from jersey.inference.tracklet import pool_frames
 from jersey.runs.folder import RunFolder, open_run
@@ -78,6 +80,40 @@ def test_tracklet_accuracy_matches_pooled_predictions_of_the_file(
         assert len(rows) == 3
         correct += int(pool_frames(probabilities_NK[rows]).argmax() == label)
     assert three.correct == correct
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.usefixtures("exported")
+def test_the_metadata_has_the_scores_of_both_splits(split: str, folder: RunFolder, data: JerseyDataModule) -> None:
+    model, crops = OnnxModel(folder.onnx), data.decoded[split]
+    correct_N = model.logits(crops.images_NCHW.numpy()).argmax(axis=1) == crops.labels_N.numpy()
+    scores = json.loads(model.metadata[f"{split}_scores"])
+    assert scores["acc_top1"] == pytest.approx(correct_N[crops.labels_N.numpy() >= 0].mean())
+
+
+@pytest.mark.usefixtures("exported")
+def test_the_calibration_is_plotted_on_test(folder: RunFolder) -> None:
+    assert [path.name for path in folder.path.glob("calibration_*")] == [pipeline.calibration_figure("test")]
+
+
+def test_a_crop_without_a_tracklet_is_in_none_and_the_others_stay_in_theirs(data: JerseyDataModule) -> None:
+    split, labels_N = data.splits["val"], data.decoded["val"].labels_N
+    legible_N = labels_N >= 0
+    evaluation = Evaluation(
+        logits_NK=torch.eye(len(NUMBERS))[labels_N[legible_N]],
+        labels_N=labels_N[legible_N],
+        indices_N=legible_N.nonzero()[:, 0],
+        illegible_logits_UK=torch.zeros(int((~legible_N).sum()), len(NUMBERS)),
+        illegible_indices_U=(~legible_N).nonzero()[:, 0],
+    )
+    row = split.labels.index(NUMBERS[0])
+    without = (*split.tracklets[:row], "", *split.tracklets[row + 1 :])
+    whole, fewer, none = (
+        split_tracklets(evaluation, replace(split, tracklets=names))
+        for names in (split.tracklets, without, ("",) * len(split))
+    )
+    frames = [sum(len(each.probabilities_FK) for each in tracklets) for tracklets in (whole, fewer, none)]
+    assert frames == [legible_N.sum(), legible_N.sum() - 1, 0]
 
 
 @pytest.mark.usefixtures("exported")

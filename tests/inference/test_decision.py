@@ -107,5 +107,8 @@ def test_the_error_for_a_precision_without_a_confidence_lists_those_with_one(pre
         confidence_for(precision, THRESHOLDS)
     with pytest.raises(UserError, match="; set it to 0, where 0"):
         confidence_for(precision, THRESHOLDS[2:])
+    reason = "no confidence reached it" if precision == 0.99 else "it was not computed"
+    with pytest.raises(UserError, match=f"as {reason}"):
+        confidence_for(precision, THRESHOLDS)
     assert confidence_for(0.98, THRESHOLDS) == 0.7
     assert confidence_for(None, []) == 0

@@ -1,5 +1,8 @@
 """A mark follows each item in time, whatever the input does, and the input's thread ends with its consumer."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -54,6 +57,25 @@ def test_without_a_delay_the_items_that_came_meanwhile_share_a_mark() -> None:
     assert list(items) == [5]
 
 
+def test_an_input_that_does_not_pause_is_read_without_waiting_for_a_mark() -> None:
+    started_s = time.monotonic()
+    assert list(paced(range(100), max_delay_s=PATIENCE_S, ahead=3)) == list(range(100))
+    assert time.monotonic() - started_s < PATIENCE_S
+
+
+def test_a_process_ends_although_its_input_waits_forever() -> None:
+    program = """
+        import threading
+        from jersey.inference.pacing import paced
+        def waiting():
+            yield 1
+            threading.Event().wait()
+        print(next(paced(waiting(), max_delay_s=0, ahead=2)))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, timeout=PATIENCE_S)
+    assert (ended.returncode, ended.stdout) == (0, b"1\n")
+
+
 @pytest.mark.parametrize("error", [OSError("camera lost"), EOFError(), StopAsyncIteration()])
 def test_an_error_of_the_input_reaches_the_consumer(error: Exception) -> None:
     def failing() -> Iterator[int]:
@@ -79,6 +101,9 @@ def test_few_items_are_read_ahead_and_closing_ends_the_thread() -> None:
     (thread,) = set(threading.enumerate()) - before
     time.sleep(0.05)
     assert len(taken) <= 5
+    consumed = 1 + sum(next(items) is not FLUSH for _ in range(50))  # a mark makes no room for an item
+    time.sleep(0.05)
+    assert len(taken) <= consumed + 4
     items.close()  # type: ignore[attr-defined]
     thread.join(PATIENCE_S)
     assert not thread.is_alive()

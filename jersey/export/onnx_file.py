@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from jersey.core.atomic import atomic_write
 from jersey.core.model_file import with_checksum
@@ -99,25 +98,32 @@ def write_onnx(module: ExportModule, path: Path, metadata: Mapping[str, str]) ->
             verbose=False,
         )
     assert program is not None
+    assert program.exported_program is not None
+    _evict_symbolic_results(program.exported_program)
     save_with_metadata(program.model_proto, path, {**module.metadata, **metadata})
 
 
 @contextmanager
 def _evict_caches() -> Iterator[None]:
-    """Removes what torch keeps of each export: source code for tracebacks, results of operators, symbolic shapes."""
+    """Removes what torch keeps of each export: source code for tracebacks, and results of operators."""
     sources = getattr(getattr(torch.fx.graph_module, "_loader", None), "eval_cache", {})
     known = set(sources)
     try:
         yield
     finally:
         FakeTensorMode.cache_clear()
-        for method in vars(ShapeEnv).values():
-            for cached in (method, getattr(method, "__wrapped__", None)):
-                if hasattr(cached, "cache_clear"):  # its keys hold the ShapeEnv, and this the results of its operators
-                    cached.cache_clear()
         for name in set(sources) - known:
             del sources[name]
             linecache.cache.pop(name, None)
+
+
+def _evict_symbolic_results(program: torch.export.ExportedProgram) -> None:
+    """Removes 1 MB of operator results with symbolic sizes; a cycle through C++ keeps the rest of the sizes' state."""
+    values = (node.meta.get("val") for node in program.graph.nodes)
+    for value in values:
+        if isinstance(value, FakeTensor) and value.fake_mode.shape_env is not None:
+            value.fake_mode.shape_env.fake_tensor_cache.clear()
+            return
 
 
 def save_with_metadata(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 from PIL import Image
 from tqdm import tqdm
 
-from jersey.core.atomic import with_filename, write_text
+from jersey.core.atomic import as_write_error, rename, write_text
 from jersey.core.errors import UserError, full_disk, shorten
 from jersey.core.labels import ILLEGIBLE_NAME, parse_label
 from jersey.core.tables import write_csv
@@ -95,7 +95,7 @@ def write(plan: Plan, out: Path, *, layout: Layout, link: bool, margin: float) -
                 for path, of_path in files.items():
                     for _ in _write_crops(Path(path), of_path, link=link, margin=margin):
                         bar.update()
-            unfinished.rename(out)  # replaces an empty folder
+            rename(unfinished, out)  # replaces an empty folder
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -107,7 +107,7 @@ def write_folds(plans: Sequence[Plan], out: Path, *, layout: Layout, link: bool,
         for fold, plan in enumerate(plans):
             write(plan, unfinished / f"fold_{fold}", layout=layout, link=link, margin=margin)
         with _as_user_error(out):
-            unfinished.rename(out)  # replaces an empty folder
+            rename(unfinished, out)  # replaces an empty folder
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -116,7 +116,7 @@ def _write_crops(path: Path, crops: Sequence[tuple[Crop, Path]], *, link: bool, 
     """Writes all crops of an image, which is decoded once; yields after each."""
     pixels_HW3 = decode(path) if any(crop.box for crop, _ in crops) else None
     for crop, target in crops:
-        with with_filename(target):
+        with as_write_error(target):
             if crop.box is not None and pixels_HW3 is not None:
                 found = cut(pixels_HW3, crop.box, margin)
                 if isinstance(found, BoxReason):

@@ -5,6 +5,7 @@ import json
 import os
 import posixpath
 import shutil
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,11 @@ def checked_output(out: Path, root: Path) -> Path:
 
 
 def require_representable(plan: Plan, layout: Layout) -> None:
-    """Raises UserError if a label cannot be the name of a folder; adds a warning if a tracklet has two labels."""
+    """Checks that folders can express the labels of a plan, and adds a warning if a tracklet has two labels.
+
+    Raises:
+        UserError: a label cannot be the name of a folder, or two would share one on some file systems.
+    """
     if layout != "folders":
         return
     labels_of: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -56,6 +61,11 @@ def require_representable(plan: Plan, layout: Layout) -> None:
             if not _is_safe(crop.label or ILLEGIBLE_NAME) or parse_label(crop.label) != crop.label:
                 what = f"the label {shorten(crop.label)!r} cannot be the name of a folder"
                 raise UserError(f"{what}; use --layout=jsonl, or rename it in the source")
+    by_name: dict[str, str] = {}
+    for label in sorted({crop.label for crops in plan.splits.values() for crop in crops}):
+        if (other := by_name.setdefault(_folded(label), label)) != label:
+            what = f"the labels {shorten(other)!r} and {shorten(label)!r} would share a folder on many disks"
+            raise UserError(f"{what}, which ignore case and Unicode normal form; use --layout=jsonl")
     divided = sum(len(labels) > 1 for (_, tracklet), labels in labels_of.items() if tracklet)
     if divided:
         what = f"{divided:,} tracklets have crops of several labels, and become one tracklet for each"
@@ -167,14 +177,19 @@ def _in_folders(crop: Crop) -> str:
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """Returns the name, or the first with a number that is not taken, without regard to case, and adds it."""
+    """Returns the name, or the first with a number that is not taken on any file system, and adds it."""
     start, suffix = posixpath.splitext(name)
     count = 1
-    while name.lower() in taken:
+    while _folded(name) in taken:
         count += 1
         name = f"{start}_{count}{suffix}"
-    taken.add(name.lower())
+    taken.add(_folded(name))
     return name
+
+
+def _folded(name: str) -> str:
+    """Returns the same text for all names that some file systems take for one, by case or Unicode normal form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _is_safe(name: str) -> bool:

@@ -1,11 +1,14 @@
 """Atomic file writes: a temporary file in the same folder is flushed and renamed over its target. Folders for files."""
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jersey.core.errors import UserError, full_disk
+from jersey.core.errors import UserError, WriteError, causes
+
+RENAME_TRIES, RENAME_PAUSE_S = 3, 0.2
 
 
 @contextmanager
@@ -13,27 +16,65 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the folder of `path`, to which the body writes the file.
 
     If the body succeeds, the temporary file replaces `path`; otherwise it is removed and `path` is unchanged.
+
+    Raises:
+        WriteError: the file system failed. Errors of the body about other files are raised unchanged.
     """
     # The suffix is kept because some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        with with_filename(path):
+        with as_write_error(path, written=temporary):
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            rename(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it would hide the error above
+            temporary.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Renames a file or folder over its target, and tries again after an error.
+
+    A network drive can fail once, or report an error for a rename that it has done.
+
+    Raises:
+        OSError: the last try failed.
+    """
+    before = source.stat()
+    for is_last in [False] * (RENAME_TRIES - 1) + [True]:
+        try:
+            source.replace(target)
+            return
+        except OSError:
+            with suppress(OSError):
+                if os.path.samestat(before, target.stat()):
+                    return
+            if is_last:
+                raise
+            time.sleep(RENAME_PAUSE_S)
 
 
 @contextmanager
-def with_filename(path: Path) -> Iterator[None]:
-    """Adds `path` to a disk-full error of the body, which may lack the name of the file."""
+def as_write_error(path: Path, *, written: Path | None = None) -> Iterator[None]:
+    """Turns the file system's errors about one file into a WriteError; other errors of the body are unchanged.
+
+    Args:
+        path: name of the file in the WriteError.
+        written: file that the body writes, if it is another.
+    """
+    name = str(written or path)
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
-        if (cause := full_disk(error)) is not None:
-            cause.filename = cause.filename or str(path)
+        for cause in causes(error):
+            if not isinstance(cause, OSError) or not cause.errno:
+                continue
+            # An error of writing to an open file has no name, and one of copying has that of the source first.
+            if cause.filename is None or name in map(str, (cause.filename, cause.filename2)):
+                raise WriteError(cause.errno, cause.strerror, str(path)) from error
         raise
 
 

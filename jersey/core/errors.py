@@ -29,6 +29,10 @@ class UserError(ValueError):
         super().__init__(escape_control(sentence))
 
 
+class WriteError(OSError):
+    """The error of a file system that did not let a file be written, with the name of that file."""
+
+
 def escape_control(text: str) -> str:
     """Returns text from files (file names, labels) as one line of valid UTF-8 that is safe to print on a terminal.
 
@@ -55,7 +59,7 @@ def summarize(names: Sequence[str], *, limit: int, separator: str = ", ") -> str
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turns a UserError, a full disk, a full GPU or a missing package into one line on stderr and exit code 2.
+    """Turns a UserError, a failed write, a full GPU or a missing package into one line on stderr and exit code 2.
 
     Of several processes one prints; the others exit with the same code, even if they fail only because it has exited.
     """
@@ -68,9 +72,9 @@ def exit_on_user_error() -> Iterator[None]:
     except Exception as error:
         if distributed.error_was_printed():
             sys.exit(2)
-        if (disk := full_disk(error)) is not None:
+        if (disk := _failed_write(error)) is not None:
             sentence = _disk_sentence(disk)
-        elif (gpu := next(filter(_is_gpu_out_of_memory, _causes(error)), None)) is not None:
+        elif (gpu := next(filter(_is_gpu_out_of_memory, causes(error)), None)) is not None:
             sentence = escape_control(_gpu_sentence(gpu))
         elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("jersey"):
             sentence = (
@@ -84,8 +88,16 @@ def exit_on_user_error() -> Iterator[None]:
 
 def full_disk(error: BaseException) -> OSError | None:
     """Returns the disk-full or quota error that caused this one (`torch.save` hides it behind another), or None."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            return cause
+    return None
+
+
+def _failed_write(error: BaseException) -> OSError | None:
+    """Returns the error of a disk that caused this one, or None; only writing raises that about a read-only disk."""
+    for cause in causes(error):
+        if isinstance(cause, WriteError) or (isinstance(cause, OSError) and cause.errno in (*DISK_FULL, errno.EROFS)):
             return cause
     return None
 
@@ -97,7 +109,7 @@ def _is_gpu_out_of_memory(error: BaseException) -> bool:
     return is_allocator or "CUDA error: out of memory" in str(error)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Yields the error, its cause, the cause of that, and so on."""
     cause: BaseException | None = error
     while cause is not None:
@@ -117,9 +129,12 @@ def _gpu_sentence(error: BaseException) -> str:
 
 def _disk_sentence(error: OSError) -> str:
     what = f"cannot write {error.filename}" if error.filename else "cannot write"
+    reason, remedy = error.strerror, "make it writable"
+    if error.errno in DISK_FULL:
+        reason, remedy = _disk_and_reason(error), "delete files there, such as old runs and decoded crops"
     return (
-        f"{what}: {_disk_and_reason(error)}; delete files there, such as old runs and decoded crops, or write to "
-        "another disk (a run does with --workdir and data.cache), and repeat the command: finished files are intact"
+        f"{what}: {reason}; {remedy}, or write to another disk (a run does with --workdir and data.cache), "
+        "and repeat the command: finished files are intact"
     )
 
 

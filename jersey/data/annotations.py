@@ -4,9 +4,11 @@ import os
 import posixpath
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from jersey.core.errors import UserError, shorten
@@ -157,8 +159,8 @@ class RowPlacer:
         """
         inside = self._relative_to_root(self._file_folder, image)
         path = f"{self._root}/{inside}"
-        if path in self._known:
-            return path
+        if found := self._found(path):
+            return found
         if "\\" in image:
             if _WINDOWS_DRIVE.match(image):
                 what = f"the image {shorten(image)!r} is an absolute path of Windows"
@@ -167,12 +169,22 @@ class RowPlacer:
             return self._image_path(image.replace("\\", "/"), split_folder, where=where)
         if split_folder is not None:
             in_split = f"{self._root}/{self._relative_to_root(split_folder, image)}"
-            if in_split in self._known:
-                return in_split
+            if found := self._found(in_split):
+                return found
         if inside == ".." or inside.startswith(("../", "/")):
             what = f"the image {shorten(image)!r} lies outside the data folder {self._root}"
             raise UserError(f"{where}: {what}; write a path relative to this file, inside it")
         return path
+
+    def _found(self, path: str) -> str | None:
+        """Returns the path of a known image, whose name may be in another Unicode normal form, as macOS writes it."""
+        if path in self._known:
+            return path
+        return None if path.isascii() else self._known_by_nfc.get(unicodedata.normalize("NFC", path))
+
+    @cached_property
+    def _known_by_nfc(self) -> dict[str, str]:
+        return {unicodedata.normalize("NFC", path): path for path in self._known if not path.isascii()}
 
     def _relative_to_root(self, folder: str, image: str) -> str:
         for start in self._absolute:

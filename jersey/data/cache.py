@@ -90,25 +90,34 @@ class Preprocessing:
         return DecodedCrops(images_NCHW[: len(good)], image_meta_N[good], bad)
 
 
-def load_crops(paths: Sequence[Path], preprocessing: Preprocessing, *, name: str, folder: Path | None) -> DecodedCrops:
-    """Decodes the image files of a split, or maps the crops that an earlier run has decoded.
+def load_crops(
+    paths_of: Mapping[str, Sequence[Path]], preprocessing: Preprocessing, *, folder: Path | None
+) -> dict[str, DecodedCrops]:
+    """Decodes the image files of each split, or maps the crops that an earlier run has decoded.
 
     Args:
-        paths: image files, at least one.
+        paths_of: image files, at least one, by the name of the split, with which the names of its cache files begin.
         preprocessing: function that resizes each image, and its settings.
-        name: name of the split, with which the names of its cache files begin.
-        folder: folder of the cache files. Crops are kept in memory if it is None or, after a warning, if it cannot be
+        folder: folder of the cache files. Crops are kept in memory if it is None or, after one warning, if it cannot be
             written to.
     """
-    if folder is not None:
-        prefix = f"{name}-{preprocessing.size_px[0]}x{preprocessing.size_px[1]}-"
-        file = folder / f"{prefix}{_key(paths, preprocessing.settings)}.npy"
-        try:
-            return _load(file, paths) or _build(file, paths, preprocessing, name=name, prefix=prefix)
-        except OSError as error:
-            what = f"cannot store decoded crops in {folder} ({error.strerror or error})"
-            log.warning("%s, so every start decodes them again; set data.cache to a writable folder, or to None", what)
-    return preprocessing.decode(paths, np.empty((len(paths), 3, *preprocessing.size_px), np.uint8), name=name)
+    crops, has_warned = {}, False
+    for name, paths in paths_of.items():
+        if folder is not None:
+            prefix = f"{name}-{preprocessing.size_px[0]}x{preprocessing.size_px[1]}-"
+            file = folder / f"{prefix}{_key(paths, preprocessing.settings)}.npy"
+            try:
+                crops[name] = _load(file, paths) or _build(file, paths, preprocessing, name=name, prefix=prefix)
+                continue
+            except OSError as error:
+                if not has_warned:
+                    what = f"cannot store decoded crops in {folder} ({error.strerror or error})"
+                    remedy = "set data.cache to a writable folder, or to None"
+                    log.warning("%s, so every start decodes them again; %s", what, remedy)
+                has_warned = True
+        images_NCHW = np.empty((len(paths), 3, *preprocessing.size_px), np.uint8)
+        crops[name] = preprocessing.decode(paths, images_NCHW, name=name)
+    return crops
 
 
 def _key(paths: Sequence[Path], settings: str) -> str:

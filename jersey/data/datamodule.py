@@ -190,7 +190,7 @@ class JerseyDataModule(L.LightningDataModule):
         folder = None if self.cache is None else self.root / expand_home(self.cache)
         if folder is None and (count := world_size()) > 1:
             log.warning("each of %d processes decodes all crops; data.cache lets a machine decode them once", count)
-        return {name: load_crops(split.paths, preprocessing, name=name, folder=folder) for name, split in index.items()}
+        return load_crops({name: split.paths for name, split in index.items()}, preprocessing, folder=folder)
 
     def _add_split(self, split: Split, crops: DecodedCrops) -> None:
         name = split.name

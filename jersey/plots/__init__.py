@@ -4,8 +4,3 @@ Curves and bars are plotted through matplotlib's objects on the Agg canvas, neve
 state. Figures of cells, crops and text are made with Pillow, which is much faster. Importing matplotlib takes 0.5 s, so
 callbacks import a plot only when they need it.
 """
-
-import logging
-
-# At its first import in a home folder matplotlib logs that it builds a cache of fonts.
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)

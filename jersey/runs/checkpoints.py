@@ -78,13 +78,12 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
 def _link(source: Path, target: Path) -> None:
     if not source.exists():
         return
-    temporary = target.with_name(f".{target.name}.partial")
-    temporary.unlink(missing_ok=True)
-    try:
-        temporary.hardlink_to(source)
-    except OSError:  # the file system has no hard links
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    with atomic_write(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(source)
+        except OSError:  # the file system has no hard links
+            shutil.copyfile(source, temporary)
 
 
 def require_known_format(recorded: Mapping[str, Any], path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from jersey.core.atomic import as_write_error
 from jersey.core.errors import UserError, shorten
 from jersey.core.tables import csv_line, read_csv, write_csv
 from jersey.runs.state import RunState
@@ -151,7 +152,7 @@ class StepsCsv:
             self._header = ["step", "epochs", *metrics]
             write_csv(self._path, self._header, [])
         cells = {"step": step, "epochs": round(epochs, 6), **metrics}
-        with self._path.open("a", encoding="utf-8", newline="") as file:
+        with as_write_error(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
             file.write(csv_line([cells.get(name, "") for name in self._header]) + "\n")
 
 

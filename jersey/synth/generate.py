@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import jersey
-from jersey.core.atomic import with_filename, write_text
+from jersey.core.atomic import as_write_error, rename, write_text
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.labels import ILLEGIBLE_NAME, SPLITS, SplitName
 from jersey.synth.crop import KINDS, LEGIBLE, Crop, render_crop
@@ -106,7 +106,7 @@ def _generate_and_rename(root: Path, settings: Settings, workers: int) -> None:
         _prepare(unfinished, settings)
         _render_all(unfinished, settings, workers)
         try:
-            unfinished.rename(root)  # replaces an empty folder
+            rename(unfinished, root)  # replaces an empty folder
         except OSError:
             if not (root / MANIFEST).exists():
                 raise
@@ -197,7 +197,7 @@ def render_slice(root: Path, settings: Settings, *, worker: int, workers: int) -
                 rng = np.random.default_rng([settings.seed, split_index, index])
                 crops = _render(settings, split, index, label, rng)
                 for path, crop in zip(_paths(settings, split, index, label), crops, strict=True):
-                    with with_filename(root / path):
+                    with as_write_error(root / path):
                         Image.fromarray(crop.image_HW3).save(root / path, quality=_JPEG_QUALITY)
                     yield
 

@@ -1,11 +1,13 @@
 """Files are written atomically."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from jersey.core.atomic import atomic_write, create_folder, write_text
-from jersey.core.errors import UserError
+from jersey.core.atomic import as_write_error, atomic_write, create_folder, rename, write_text
+from jersey.core.errors import UserError, WriteError, exit_on_user_error
 
 
 class Interruption(Exception):
@@ -71,3 +73,62 @@ def test_a_folder_that_cannot_be_created_is_one_sentence_with_the_remedy(tmp_pat
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot create the folder .*file/c \(Not a directory\); choose another --out"):
         create_folder(tmp_path / "file" / "c", remedy="choose another --out")
+
+
+RENAME_ERRORS = (errno.EXDEV, errno.ESTALE, errno.EBUSY, errno.EIO)
+
+
+def fail_renames(monkeypatch: pytest.MonkeyPatch, number: int, *, times: int, is_done: bool = False) -> None:
+    """Lets the next renames fail; `is_done` renames all the same, as a network drive whose answer was lost."""
+    rename, left = os.replace, [times]
+
+    def failing(source: str, target: str) -> None:
+        if left[0] == 0 or is_done:
+            rename(source, target)
+        if left[0]:
+            left[0] -= 1
+            raise OSError(number, os.strerror(number), str(source), None, str(target))
+
+    monkeypatch.setattr(os, "replace", failing)
+
+
+@pytest.mark.parametrize("number", RENAME_ERRORS)
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_rename_that_fails_once_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_done: bool
+) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    fail_renames(monkeypatch, number, times=1, is_done=is_done)
+    write_text(tmp_path / "a.txt", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("number", RENAME_ERRORS)
+def test_a_rename_that_always_fails_is_one_sentence_and_the_old_file_is_intact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    fail_renames(monkeypatch, number, times=99)
+    with pytest.raises(SystemExit) as ended, exit_on_user_error():
+        write_text(tmp_path / "a.txt", "new")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot write {tmp_path / 'a.txt'}: {os.strerror(number)}; make it writable")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_folder_that_cannot_be_renamed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new").mkdir()
+    fail_renames(monkeypatch, errno.ESTALE, times=99)
+    with pytest.raises(OSError, match="Stale"):
+        rename(tmp_path / "new", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_only_errors_about_the_written_file_become_write_errors(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    with pytest.raises(FileNotFoundError), atomic_write(target) as temporary:
+        temporary.write_bytes(source.read_bytes())
+    with pytest.raises(WriteError) as raised, as_write_error(target):
+        raise OSError(errno.ENOSPC, "No space left", str(source), None, str(target))
+    assert raised.value.filename == str(target)

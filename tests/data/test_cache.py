@@ -47,10 +47,8 @@ def folder(tmp_path: Path) -> Path:
 def load(paths: list[Path], folder: Path | None, *, settings: str = "stretch") -> tuple[DecodedCrops, int]:
     """Returns the crops, and how many had to be decoded."""
     resize_crop = CountingResize()
-    crops = load_crops(
-        paths, Preprocessing(resize=resize_crop, size_px=SIZE_PX, settings=settings), name="train", folder=folder
-    )
-    return crops, resize_crop.calls
+    preprocessing = Preprocessing(resize=resize_crop, size_px=SIZE_PX, settings=settings)
+    return load_crops({"train": paths}, preprocessing, folder=folder)["train"], resize_crop.calls
 
 
 def expected(paths: list[Path]) -> np.ndarray:
@@ -190,7 +188,7 @@ def resize(pixels):
 
 paths = sorted(pathlib.Path(sys.argv[1]).glob("*.png"))
 preprocessing = Preprocessing(resize=resize, size_px=(6, 8), settings="")
-crops = load_crops(paths, preprocessing, name="train", folder=pathlib.Path(sys.argv[2]))
+crops = load_crops({"train": paths}, preprocessing, folder=pathlib.Path(sys.argv[2]))["train"]
 print("sum", int(crops.images_NCHW.sum()))
 """
 

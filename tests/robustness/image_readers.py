@@ -171,4 +171,4 @@ def _load(
     for file in folder.glob(pattern):
         file.unlink()  # crops in use stay mapped to the old file
         file.write_bytes(content or b"")
-    return load_crops(paths, preprocessing, name="train", folder=folder)
+    return load_crops({"train": paths}, preprocessing, folder=folder)["train"]

@@ -5,6 +5,7 @@ import json
 import os
 import posixpath
 import shutil
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Literal
 from PIL import Image
 from tqdm import tqdm
 
-from jersey.core.atomic import with_filename, write_text
+from jersey.core.atomic import as_write_error, rename, write_text
 from jersey.core.errors import UserError, full_disk, shorten
 from jersey.core.labels import ILLEGIBLE_NAME, parse_label
 from jersey.core.tables import write_csv
@@ -46,7 +47,11 @@ def checked_output(out: Path, root: Path) -> Path:
 
 
 def require_representable(plan: Plan, layout: Layout) -> None:
-    """Raises UserError if a label cannot be the name of a folder; adds a warning if a tracklet has two labels."""
+    """Checks that folders can express the labels of a plan, and adds a warning if a tracklet has two labels.
+
+    Raises:
+        UserError: a label cannot be the name of a folder, or two would share one on some file systems.
+    """
     if layout != "folders":
         return
     labels_of: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -56,6 +61,11 @@ def require_representable(plan: Plan, layout: Layout) -> None:
             if not _is_safe(crop.label or ILLEGIBLE_NAME) or parse_label(crop.label) != crop.label:
                 what = f"the label {shorten(crop.label)!r} cannot be the name of a folder"
                 raise UserError(f"{what}; use --layout=jsonl, or rename it in the source")
+    by_name: dict[str, str] = {}
+    for label in sorted({crop.label for crops in plan.splits.values() for crop in crops}):
+        if (other := by_name.setdefault(_folded(label), label)) != label:
+            what = f"the labels {shorten(other)!r} and {shorten(label)!r} would share a folder on many disks"
+            raise UserError(f"{what}, which ignore case and Unicode normal form; use --layout=jsonl")
     divided = sum(len(labels) > 1 for (_, tracklet), labels in labels_of.items() if tracklet)
     if divided:
         what = f"{divided:,} tracklets have crops of several labels, and become one tracklet for each"
@@ -95,7 +105,7 @@ def write(plan: Plan, out: Path, *, layout: Layout, link: bool, margin: float) -
                 for path, of_path in files.items():
                     for _ in _write_crops(Path(path), of_path, link=link, margin=margin):
                         bar.update()
-            unfinished.rename(out)  # replaces an empty folder
+            rename(unfinished, out)  # replaces an empty folder
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -107,7 +117,7 @@ def write_folds(plans: Sequence[Plan], out: Path, *, layout: Layout, link: bool,
         for fold, plan in enumerate(plans):
             write(plan, unfinished / f"fold_{fold}", layout=layout, link=link, margin=margin)
         with _as_user_error(out):
-            unfinished.rename(out)  # replaces an empty folder
+            rename(unfinished, out)  # replaces an empty folder
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -116,7 +126,7 @@ def _write_crops(path: Path, crops: Sequence[tuple[Crop, Path]], *, link: bool, 
     """Writes all crops of an image, which is decoded once; yields after each."""
     pixels_HW3 = decode(path) if any(crop.box for crop, _ in crops) else None
     for crop, target in crops:
-        with with_filename(target):
+        with as_write_error(target):
             if crop.box is not None and pixels_HW3 is not None:
                 found = cut(pixels_HW3, crop.box, margin)
                 if isinstance(found, BoxReason):
@@ -167,14 +177,19 @@ def _in_folders(crop: Crop) -> str:
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """Returns the name, or the first with a number that is not taken, without regard to case, and adds it."""
+    """Returns the name, or the first with a number that is not taken on any file system, and adds it."""
     start, suffix = posixpath.splitext(name)
     count = 1
-    while name.lower() in taken:
+    while _folded(name) in taken:
         count += 1
         name = f"{start}_{count}{suffix}"
-    taken.add(name.lower())
+    taken.add(_folded(name))
     return name
+
+
+def _folded(name: str) -> str:
+    """Returns the same text for all names that some file systems take for one, by case or Unicode normal form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _is_safe(name: str) -> bool:

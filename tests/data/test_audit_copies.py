@@ -15,9 +15,11 @@ from jersey.data.audit import copies as search
 from jersey.data.audit.copies import (
     FINGERPRINT,
     MAX_DISTANCE,
+    THUMB_PX,
     CopyRule,
     copy_groups,
     fingerprint,
+    is_same_image,
     join_groups,
     near_pairs,
 )
@@ -161,3 +163,14 @@ def test_groups_never_chain_through_mirrored_pairs(rule: CopyRule, expected: lis
 def test_a_maximum_difference_out_of_range_is_rejected(value: float) -> None:
     with pytest.raises(UserError, match="--max_difference="):
         CopyRule(max_difference=value)
+
+
+def test_a_difference_must_be_spread_out_over_both_axes() -> None:
+    """A row of pixels, or a column, is spread over four cells of a thumbnail; an equal area in one cell is not."""
+    first_TTC = np.random.default_rng(0).integers(0, 200, (THUMB_PX, THUMB_PX, 3), dtype=np.uint8)
+    changed_PTTC = np.stack([first_TTC] * 3)
+    changed_PTTC[0, 5] += 50
+    changed_PTTC[1, :, 5] += 50
+    changed_PTTC[2, :4, :4] += 50
+    same_P = is_same_image(np.stack([first_TTC] * 3), changed_PTTC, max_difference=1.0)
+    assert same_P.tolist() == [True, True, False]

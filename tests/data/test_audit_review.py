@@ -107,6 +107,8 @@ def test_a_similar_crop_with_another_label_is_one_pair(tree: Tree, model: Path) 
     tree.add("train", "", picture("23", 950, shift_px=3))  # a hidden number in the next frame is not an error
     tree.add("val", "", picture("23", 951))
     tree.add("val", "01", picture("23", 951, shift_px=3))
+    for shift_px in (0, 3):
+        tree.add("train", "10", picture("10", 952, shift_px=shift_px))  # two frames with the same label
     audit, found = reviewed(tree, model)
     (pair,) = found.similar(audit.findings)
     assert set(pair.rows) == {first, other}

@@ -54,6 +54,29 @@ def test_the_epoch_reaches_the_sampler(split: InMemorySplit) -> None:
     assert rows(1).tolist() == sampler.epoch_indices(1).tolist() != sampler.epoch_indices(0).tolist()
 
 
+@pytest.mark.parametrize("served", [0, 1, 2, 3])
+def test_an_epoch_continues_after_the_batches_that_were_served(split: InMemorySplit, served: int) -> None:
+    def loader(epoch: int) -> BatchLoader:
+        sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)
+        sampler.set_epoch(epoch)
+        return BatchLoader(split, sampler, batch_size=4, device=CPU, drop_last=False)
+
+    def rows(loader: BatchLoader) -> list[list[int]]:
+        return [batch["indices"].tolist() for batch in loader]
+
+    stopped = loader(epoch=1)
+    batches = iter(stopped)
+    for _ in range(served):
+        next(batches)
+    position = stopped.state_dict()
+    resumed, other_epoch = loader(epoch=1), loader(epoch=2)
+    for each in (resumed, other_epoch):
+        each.load_state_dict(position)
+    assert rows(resumed) == rows(loader(epoch=1))[served:]
+    assert rows(resumed) == rows(loader(epoch=1)), "only the first epoch after the stop is shorter"
+    assert rows(other_epoch) == rows(loader(epoch=2))
+
+
 def rows_by_rank(split: InMemorySplit, processes: int, *, batch_size: int, drop_last: bool) -> list[list[Tensor]]:
     """Returns the rows of every batch, by rank."""
     sampler = BalancedSampler(split.labels_N.tolist(), power=0.5, seed=3)

@@ -12,7 +12,7 @@ from helpers import detection_exports as exports
 from helpers.data_trees import EACH, NUMBERS, SIZE_PX, crops, pixels
 from helpers.faulty_trees import edited
 from helpers.prepared import audit_code, contents, prepare
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -164,6 +164,7 @@ def test_faulty_lines_of_yolo_are_counted(tmp_path: Path, capsys: pytest.Capture
 SIDE = st.floats(-200, 400, allow_nan=False)
 
 
+@example(left=10, top=10, width=MIN_SIDE_PX, height=MIN_SIDE_PX, margin=0, is_relative=False)  # just large enough
 @given(left=SIDE, top=SIDE, width=SIDE, height=SIDE, margin=st.floats(0, 1), is_relative=st.booleans())
 def test_a_region_lies_in_the_image_and_contains_the_visible_part_of_its_box(
     left: float, top: float, width: float, height: float, margin: float, is_relative: bool

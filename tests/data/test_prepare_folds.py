@@ -97,3 +97,20 @@ def test_more_folds_than_groups_are_refused_with_the_number_that_works(tmp_path:
         prepare(root, tmp_path / "other", "--folds=1")
     prepare(root, tmp_path / "dry", "--folds=3", "--dry_run")
     assert not (tmp_path / "dry").exists()
+
+
+@pytest.mark.parametrize(
+    ("tracklets", "advice"),
+    [
+        ({"0": 2, "illegible": 1}, "3 groups that must stay together, too few for 3 folds; use --folds=2"),
+        ({"0": 1, "7": 1, "illegible": 2}, "too few for 3 folds; add crops of other tracklets or games"),
+    ],
+)
+def test_every_fold_needs_a_legible_crop(tmp_path: Path, tracklets: dict[str, int], advice: str) -> None:
+    root = tmp_path / "set"
+    for label, count in tracklets.items():
+        for index in range(3 * count):
+            save(root / label / f"play_{index // 3}" / f"{index}.png", len(list(root.rglob("*.png"))))
+    with pytest.raises(UserError, match=advice):
+        prepare(root, tmp_path / "out", "--folds=3")
+    assert not (tmp_path / "out").exists()

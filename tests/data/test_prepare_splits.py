@@ -251,3 +251,14 @@ def test_numbers_that_are_too_rare_are_named(tmp_path: Path, capsys: pytest.Capt
     assert "test has no crop of 2 labels: 0, 00\n" in output
     splits = read_index(tmp_path / "out").splits
     assert splits["train"].counts() == {"0": 1, "00": 1, "7": 1, "23": 2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_small_groups_fill_up_what_large_ones_leave(seed: int) -> None:
+    sizes = [16] * 5 + [1] * 120
+    fractions = (0.7, 0.15, 0.15)
+    split_of = assign({group: {"7": size} for group, size in enumerate(sizes)}, fractions, seed=seed)
+    crops = Counter(dict.fromkeys(range(3), 0))
+    for group, split in split_of.items():
+        crops[split] += sizes[group]
+    assert [crops[split] for split in range(3)] == pytest.approx([200 * fraction for fraction in fractions], abs=1)

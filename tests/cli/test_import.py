@@ -17,6 +17,8 @@ import fiddle as fdl
 from jersey.config import experiment
 from jersey.recipes.resnet18_small import resnet18_small
 
+pytestmark = pytest.mark.slow
+
 
 def my_head(*, features, labels):
     raise NotImplementedError

@@ -14,6 +14,8 @@ from jersey.core.model_file import READER
 from jersey.inference import Prediction, Predictor
 from jersey.recipes.resnet18_small import resnet18_small
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(crops_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -20,6 +20,8 @@ from jersey.recipes.reader import resnet18_finetune
 from jersey.runs.folder import LABELS
 from jersey.synth.generate import generate
 
+pytestmark = pytest.mark.slow
+
 
 def test_weights_are_averaged_and_counters_are_kept() -> None:
     states = [

@@ -40,6 +40,8 @@ def test_twenty_threads_share_a_predictor(model: Path, tmp_path: Path) -> None:
 FORKED = """
 import os, sys, time
 from jersey.inference import Predictor
+
+pytestmark = pytest.mark.slow
 model, image = sys.argv[1:]
 predictor = Predictor(model, threads=2)
 before = [str(each) for each in predictor.predict_all([image] * 40)]
@@ -79,7 +81,6 @@ def readings(predictor: Predictor, crops: Sequence[np.ndarray | Path]) -> list[s
     return [str(each) for each in found]
 
 
-@pytest.mark.slow
 def test_the_memory_of_a_predictor_is_flat(model: Path, tmp_path: Path) -> None:
     found = growth(list(soak(model, tmp_path, crops=10_000)))
     assert found.pop("anonymous") < 0.01

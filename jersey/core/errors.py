@@ -14,8 +14,8 @@ from jersey.core import distributed
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # the error numbers of a full disk and of an exhausted quota
 # Characters that must not be printed: control characters (an escape sequence could rewrite a terminal), line and
 # paragraph separators, changes of the writing direction (what follows would appear in reverse order:
-# https://trojansource.codes), invisible characters (two names would look equal), and lone surrogates.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# https://trojansource.codes), and lone surrogates.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(ValueError):

@@ -17,6 +17,8 @@ from robustness.soak import growth
 
 from jersey.inference import Prediction, Predictor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -40,8 +42,6 @@ def test_twenty_threads_share_a_predictor(model: Path, tmp_path: Path) -> None:
 FORKED = """
 import os, sys, time
 from jersey.inference import Predictor
-
-pytestmark = pytest.mark.slow
 model, image = sys.argv[1:]
 predictor = Predictor(model, threads=2)
 before = [str(each) for each in predictor.predict_all([image] * 40)]

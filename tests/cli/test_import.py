@@ -11,13 +11,13 @@ import pytest
 from helpers.pages import program
 from test_launch import error_of
 
+pytestmark = pytest.mark.slow
+
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 MODULE = '''
 import fiddle as fdl
 from jersey.config import experiment
 from jersey.recipes.resnet18_small import resnet18_small
-
-pytestmark = pytest.mark.slow
 
 
 def my_head(*, features, labels):

@@ -7,7 +7,7 @@ import pytest
 from helpers.index_tree import annotate, annotated_tree, read_error, rows, touch
 
 from jersey.core.labels import ILLEGIBLE
-from jersey.data.formats import parse_row
+from jersey.data.formats import csv_rows, parse_row
 from jersey.data.index import read_splits
 
 
@@ -134,3 +134,14 @@ def test_all_problems_of_all_splits_are_reported_at_once(annotated: Path) -> Non
     words += ["test/more.jsonl:1", "and 2 more", f"python -m jersey.data.audit {annotated}"]
     assert all(each in message for each in words)
     assert "test/more.jsonl:2" not in message
+
+
+@pytest.mark.parametrize("blank", ["", ",,", "   ", " , ,"])
+def test_blank_rows_of_a_csv_file_are_no_rows(tmp_path: Path, blank: str) -> None:
+    lines = [blank, "image,label,game", "a.png,00,1", blank, blank, "b.png,,2", blank]
+    file = tmp_path / "labels.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert list(csv_rows(file)) == [
+        (f"{file}:3", {"image": "a.png", "label": "00", "game": "1"}),
+        (f"{file}:6", {"image": "b.png", "label": "", "game": "2"}),
+    ]

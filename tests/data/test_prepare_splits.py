@@ -255,7 +255,7 @@ def test_numbers_that_are_too_rare_are_named(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("seed", range(5))
 def test_small_groups_fill_up_what_large_ones_leave(seed: int) -> None:
-    sizes = [16] * 5 + [1] * 120
+    sizes = [16] * 10 + [1] * 40
     fractions = (0.7, 0.15, 0.15)
     split_of = assign({group: {"7": size} for group, size in enumerate(sizes)}, fractions, seed=seed)
     crops = Counter(dict.fromkeys(range(3), 0))

@@ -113,3 +113,15 @@ def test_a_model_of_another_format_version_or_without_its_labels_is_refused(
     tmp_path: Path, metadata: dict[str, str], sentence: str
 ) -> None:
     assert_refused(planted_model(tmp_path / "model.onnx", **metadata), sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [("calibration", "temperature"), ("thresholds", "thresholds"), ("vocabulary", "vocabulary")],
+)
+@pytest.mark.parametrize("text", ["", "[1, 2"])
+def test_metadata_that_cannot_be_read_is_one_sentence(tmp_path: Path, name: str, attribute: str, text: str) -> None:
+    model = OnnxModel(planted_model(tmp_path / "model.onnx", **{name: text}))
+    with pytest.raises(UserError, match=rf"model\.onnx lacks the metadata '{name}' .*; export it again") as caught:
+        getattr(model, attribute)
+    assert "\n" not in str(caught.value)

@@ -161,6 +161,17 @@ def test_faulty_lines_of_yolo_are_counted(tmp_path: Path, capsys: pytest.Capture
     assert "train/labels/lost.txt" in output
 
 
+def test_the_names_of_a_yolo_export_are_in_its_root_and_another_file_is_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exports.yolo(tmp_path / "set")
+    (tmp_path / "set" / "train" / "args.yaml").write_text("imgsz: 640\n", encoding="utf-8")
+    prepare(tmp_path / "set", tmp_path / "out")
+    assert set(read_index(tmp_path / "out").splits["train"].counts()) == set(NUMBERS)
+    table = capsys.readouterr().out.partition("Files not used")[2].partition("\n\n")[0].splitlines()[1:]
+    assert [line.split() for line in table] == [["not", "an", "image", "1", "train/args.yaml"]]
+
+
 SIDE = st.floats(-200, 400, allow_nan=False)
 
 

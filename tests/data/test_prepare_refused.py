@@ -318,6 +318,16 @@ def test_the_folder_of_an_unpacked_archive_is_named(name: str, tmp_path: Path) -
         assert audit_code(tmp_path / f"{write.__name__} out") == 0
 
 
+def test_a_label_file_without_its_columns_is_refused(tmp_path: Path) -> None:
+    file = unsplit(tmp_path / "set") / "labels.csv"
+    file.write_text("game,score\n1,90\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"labels\.csv has no rows with an image and a label; name its columns"):
+        prepare(file, tmp_path / "out")
+    rows = [f"{number}/{number}_{index}.png,{number}" for number in NUMBERS for index in range(3)]
+    file.write_text("\n".join(["image,label", *rows]), encoding="utf-8")
+    prepare(file, tmp_path / "out", "--fractions=0.6,0.4,0")
+
+
 def test_outputs_that_are_not_new_or_lie_in_the_source_are_refused(tmp_path: Path) -> None:
     root = unsplit(tmp_path / "set")
     (tmp_path / "file").write_text("x", encoding="utf-8")

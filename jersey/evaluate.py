@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from jersey.compare.statistics import Gain, gain_between
+from jersey.compare.statistics import Gain, accuracy_gain
 from jersey.core.atomic import create_folder
 from jersey.core.command_line import parser_for
 from jersey.core.console import escape_missing_characters
@@ -198,10 +198,7 @@ def scores_of(files: Mapping[Path, OnnxModel], rules: Sequence[DecisionRule], im
         exp_NK = np.exp(scaled_NK - scaled_NK.max(axis=1, keepdims=True))
         predictions = rule.predictions(exp_NK / exp_NK.sum(axis=1, keepdims=True))
         correct_N = np.array([each.number == label for each, label in zip(predictions, labels, strict=True)])
-        gain = None
-        if scores:  # one group: accuracy weighs all images equally
-            groups_N = np.zeros(len(labels), np.int64)
-            gain = gain_between(scores[0].correct_N[None], correct_N[None], groups_N, rng=np.random.default_rng(0))
+        gain = accuracy_gain(scores[0].correct_N, correct_N) if scores else None
         scores.append(Score(path, predictions, correct_N, gain))
     return scores
 

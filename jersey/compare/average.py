@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from jersey import config as configs
-from jersey.compare.statistics import Gain, gain_between
+from jersey.compare.statistics import accuracy_gain
 from jersey.core.labels import Labels
 from jersey.core.tables import percent
 from jersey.data.datamodule import JerseyDataModule
@@ -92,7 +92,7 @@ def export_average(folders: Sequence[Path], out: Path) -> str:
     network.load_state_dict(average([fold.network.state_dict() for fold in folds]))
     test = evaluate(network, data.test_dataloader())
     single = max(folds, key=lambda fold: fold.val.metrics["acc_top1"])
-    gain = _gain(single.test, test)
+    gain = accuracy_gain(_correct(single.test), _correct(test))
     result = (
         f"average of the networks: {percent(test.metrics['acc_top1'])} on test, against "
         f"{percent(single.test.metrics['acc_top1'])} of {single.name}, which has the highest val top-1 (gain "
@@ -113,11 +113,9 @@ def average(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def _gain(single: Evaluation, averaged: Evaluation) -> Gain:
-    """Returns the gain in accuracy on the test split, whose crops are in the same order."""
-    correct_a_N, correct_b_N = ((each.logits_NK.argmax(dim=1) == each.labels_N).numpy() for each in (single, averaged))
-    groups_N = np.zeros(len(correct_a_N), np.int64)  # one group: accuracy weighs all crops equally
-    return gain_between(correct_a_N[None], correct_b_N[None], groups_N, rng=np.random.default_rng(0))
+def _correct(evaluation: Evaluation) -> np.ndarray:
+    """Returns whether each legible crop is predicted correctly, bool [N], in the order of the split."""
+    return (evaluation.logits_NK.argmax(dim=1) == evaluation.labels_N).numpy()
 
 
 def _export(

@@ -61,6 +61,17 @@ class Gain:
         return not self.low <= 0 <= self.high and self.p <= 1 - LEVEL
 
 
+def accuracy_gain(correct_a_N: Bools, correct_b_N: Bools) -> Gain:
+    """Returns the gain in accuracy of one model over another on the same crops.
+
+    Args:
+        correct_a_N: whether the first model predicts each crop correctly.
+        correct_b_N: the same for the second.
+    """
+    groups_N = np.zeros(len(correct_a_N), np.int64)  # one group: accuracy weighs all crops equally
+    return gain_between(correct_a_N[None], correct_b_N[None], groups_N, rng=np.random.default_rng(0))
+
+
 def gain_between(
     correct_a_SN: Bools,
     correct_b_SN: Bools,

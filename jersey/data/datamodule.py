@@ -7,7 +7,7 @@ part of this module: the training step applies it, on the device.
 import logging
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -210,9 +210,9 @@ class JerseyDataModule(L.LightningDataModule):
         counts = self.splits["train"].counts()
         return [counts.get(name, 0) for name in self.labels.names]
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        """Hash of the labels and image contents of all splits."""
+        """Hash of the labels and image contents of all splits, after `setup`."""
         return data_sha256(self.splits, self.image_meta)
 
     def check_batch_size(self) -> None:

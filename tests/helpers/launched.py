@@ -27,6 +27,16 @@ PICTURES = (
 )
 """Callbacks that plot figures, which takes as long as the rest of a small run."""
 NO_PICTURES = tuple(f"--fdl_set=trainer.callbacks.{name}=None" for name in PICTURES)
+SMALL = (
+    "--exp=resnet18_baseline",
+    "--run=one",
+    "--fiddler=cpu",
+    "--fdl_set=data.size_px=(32, 32)",
+    "--fdl_set=data.batch_size=16",
+    "--fdl_set=weights=None",
+    *NO_PICTURES,
+)
+"""Flags of a small run on the CPU."""
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["helpers.registered", "jersey.cli.commands", "onnxscript", "onnxruntime"])

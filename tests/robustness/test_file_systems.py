@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from helpers.launched import LAUNCH, NO_PICTURES
+from helpers.launched import LAUNCH, SMALL
 from helpers.prepared import prepare
 from helpers.small_disk import filled, small_disk
 from PIL import Image
@@ -22,16 +22,7 @@ from jersey.data.index import read_index
 
 Form = Literal["NFC", "NFD"]
 Launch = Callable[..., subprocess.CompletedProcess[str]]
-SMALL = (
-    "--exp=resnet18_baseline",
-    "--run=one",
-    "--fiddler=cpu",
-    "--fdl_set=data.size_px=(32, 32)",
-    "--fdl_set=data.batch_size=16",
-    "--fdl_set=weights=None",
-    "--fdl_set=trainer.epochs=1",
-    *NO_PICTURES,
-)
+FLAGS = (*SMALL, "--fdl_set=trainer.epochs=1")
 
 
 @contextmanager
@@ -62,7 +53,7 @@ def test_a_run_on_a_read_only_data_folder_says_it_once(launch: Launch, tmp_path:
     root = tmp_path / "crops"
     shutil.copytree(crops_root, root, ignore=shutil.ignore_patterns(".decoded"))
     with read_only(root):
-        (note,) = notes(launch(*SMALL, f"--fdl_set=root={root}"))
+        (note,) = notes(launch(*FLAGS, f"--fdl_set=root={root}"))
     assert f"cannot store decoded crops in {root / '.decoded'} (Read-only file system)" in note
     assert "data.cache" in note
 
@@ -75,7 +66,7 @@ def test_a_run_needs_neither_the_home_nor_the_temporary_folder(tmp_path: Path, c
         folder = disk / "no such folder" if place == "absent" else disk
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL"))}
         environment |= {"HOME": str(folder), "TMPDIR": str(folder)}
-        flags = [*SMALL, f"--fdl_set=root={crops_root}", f"--workdir={tmp_path / 'runs'}"]
+        flags = [*FLAGS, f"--fdl_set=root={crops_root}", f"--workdir={tmp_path / 'runs'}"]
         with read_only(disk) if place != "full" else filled(disk):
             ended = run_fresh(flags, environment)
     assert notes(ended) == []

@@ -9,21 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.countdown import rows_of
-from helpers.launched import NO_PICTURES, Started
+from helpers.launched import SMALL, Started
 from helpers.small_disk import filled, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 EPOCHS = 5
-FLAGS = (
-    "--exp=resnet18_baseline",
-    "--run=one",
-    "--fiddler=cpu",
-    "--fdl_set=data.size_px=(32, 32)",
-    "--fdl_set=data.batch_size=16",
-    "--fdl_set=weights=None",
-    f"--fdl_set=trainer.epochs={EPOCHS}",
-    *NO_PICTURES,
-)
+FLAGS = (*SMALL, f"--fdl_set=trainer.epochs={EPOCHS}")
 
 
 def has_checkpoint(run: Path) -> bool:

@@ -5,32 +5,16 @@ import logging
 import re
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import fiddle as fdl
 import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
-from helpers.launched import PICTURES
-from helpers.run_folders import config_folder, run_again
+from helpers.run_folders import run_again
 from robustness.crash_resume import differences, exit_code, finish
-
-from jersey import config as configs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 CHANGES = ("profile=False", "epochs=2", "checkpoints.every_steps=2")
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-def folder(tmp_path: Path, shrink: Callable[[fdl.Buildable], None]) -> Path:
-    """Returns the folder of a run without figures."""
-    config = configs.get_experiment("resnet18_small")()
-    shrink(config)
-    config.data.size_px = (24, 24)
-    for name in PICTURES:
-        setattr(config.trainer.callbacks, name, None)
-    return config_folder(config, "resnet18_small", tmp_path)
 
 
 def test_clock_and_packages_may_change_during_a_run(

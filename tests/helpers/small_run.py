@@ -19,6 +19,7 @@ from jersey.augment.base import Augment
 from jersey.augment.color import Color, Noise
 from jersey.augment.geometry import Geometry
 from jersey.callbacks.checkpoints import RunCheckpoint
+from jersey.core.distributed import barrier
 from jersey.core.labels import Labels
 from jersey.data.datamodule import JerseyDataModule
 from jersey.models.network import Network
@@ -163,6 +164,7 @@ def fitted(
     checkpoints = RunCheckpoint(monitor="val/acc_top1", every_steps=every_steps)
     trainer = trainer_in(folder, module, *callbacks, checkpoints, StopAfter(stop_after), epochs=epochs, **settings)
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    barrier()  # until rank zero has written its last checkpoint
     return torch.load(last, weights_only=True)
 
 

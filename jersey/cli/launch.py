@@ -14,7 +14,7 @@ except ModuleNotFoundError:
     sys.exit(2)
 
 from jersey.cli.listing import listing
-from jersey.core.distributed import end_with_torchrun
+from jersey.core.distributed import end_with_parent
 from jersey.core.errors import UserError, exit_on_user_error
 from jersey.core.packages import entry_points, import_modules
 
@@ -47,7 +47,7 @@ def launch(*modules: str) -> None:
     Args:
         *modules: modules whose experiments are known beside those of jersey, of entry points and of `--import`.
     """
-    end_with_torchrun()
+    end_with_parent()
     for flag in flags.FLAGS.get_flags_for_module(__name__):  # `--help` shows those of the program that was started
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     with exit_on_user_error():

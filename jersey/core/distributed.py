@@ -30,6 +30,7 @@ TIMEOUT = timedelta(hours=6)  # one process may generate or decode a large data 
 PRINT_TIMEOUT = timedelta(seconds=10)  # a process that prints one line needs less, unless it was killed
 POLL_S = 0.5  # less than a new start takes until it needs the lock of its run
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+SWEEP_PID = "JERSEY_SWEEP_PID"  # environment variable of the runs of a sweep
 # Keys of torchrun's store: the number of processes that had a line to print, and whether one has printed it.
 PRINTERS, PRINTED = "jersey/printers", "jersey/printed"
 
@@ -57,20 +58,24 @@ def _is_under_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ  # other tools set WORLD_SIZE too, even around a single process
 
 
-def end_with_torchrun() -> None:
-    """Ends this process soon after torchrun, which cannot end its processes if it is killed by SIGKILL.
+def end_with_parent() -> None:
+    """Ends this process soon after torchrun or the sweep that started it, which cannot end it if killed by SIGKILL.
 
-    They would train on unnoticed and keep the lock of the run, so that the same command could not resume it.
+    It would train on unnoticed and keep the lock of the run, so that the same command could not resume it.
     """
+    parent = os.getppid()
     if _is_under_torchrun():
-        threading.Thread(target=_wait_for_end_of, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_wait_for_end_of, args=("torchrun", parent), daemon=True).start()
+    elif os.environ.get(SWEEP_PID) == str(parent):
+        threading.Thread(target=_wait_for_end_of, args=("the sweep", parent), daemon=True).start()
 
 
-def _wait_for_end_of(parent: int) -> None:
+def _wait_for_end_of(name: str, parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_S)
     if rank() == 0:
-        os.write(2, b"\nerror: torchrun was killed, so its processes end; the same command resumes the run\n")
+        message = f"\nerror: {name} was killed, so this run ends; the same command resumes it\n"
+        os.write(2, message.encode())
     os._exit(1)
 
 

@@ -2,7 +2,8 @@
 
 Each child leads a process group, so that its own children can be stopped with it. Ctrl-C on a terminal then reaches
 only the parent, which sends SIGTERM to the groups. A single thread polls, and signal handlers only record the signal,
-so no locks are needed.
+so no locks are needed. A pool that is killed by SIGKILL cannot stop its children, so runs watch for it, see
+`end_with_parent`.
 """
 
 import logging
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Self
+
+from jersey.core.distributed import SWEEP_PID
 
 log = logging.getLogger(__name__)
 
@@ -137,9 +140,10 @@ def _recorded_signals() -> Iterator[list[int]]:
 def _start(child: Child, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     if child.log is not None:
         child.log.parent.mkdir(parents=True, exist_ok=True)
+    variables = {**environment, SWEEP_PID: str(os.getpid())}
     with child.log.open("ab") if child.log else nullcontext() as output:
         return subprocess.Popen(
-            child.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, process_group=0
+            child.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=variables, process_group=0
         )
 
 

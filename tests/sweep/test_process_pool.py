@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,3 +124,30 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
         assert list(ends([hangs_up], [{}])) == [(0, 0)]
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_ends_if_its_pool_is_killed(tmp_path: Path) -> None:
+    """The second child does not watch, so that the first ends by its own decision."""
+    watches = f"from jersey.core.distributed import end_with_parent; end_with_parent(); {SLEEPS}"
+    program = f"""import sys, time
+from jersey.sweep.process_pool import Child, ProcessPool
+with ProcessPool([{{}}] * 2) as pool:
+    for code, pid in zip(({watches!r}, {SLEEPS!r}), sys.argv[1:]):
+        pool.start(Child((sys.executable, "-c", code, pid)))
+    time.sleep(600)"""
+    pids = [tmp_path / name for name in ("run", "other")]
+    parent = subprocess.Popen((sys.executable, "-c", program, *map(str, pids)), stderr=subprocess.PIPE)
+    while not all(pid.exists() and pid.read_text() for pid in pids):
+        time.sleep(0.01)
+    run, other = (int(pid.read_text()) for pid in pids)
+    try:
+        assert is_running(run)
+        parent.kill()
+        assert parent.stderr is not None
+        assert b"the sweep was killed" in parent.stderr.readline() + parent.stderr.readline()
+        while is_running(run):
+            time.sleep(0.01)
+        assert is_running(other)
+    finally:
+        os.killpg(other, signal.SIGKILL)
+        parent.wait()

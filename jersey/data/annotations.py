@@ -4,16 +4,14 @@ import os
 import posixpath
 import re
 import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from jersey.core.errors import UserError, shorten
 from jersey.core.labels import ILLEGIBLE, ILLEGIBLE_NAME, SplitName, parse_label
-from jersey.data.files import OnProblem, validate_name
+from jersey.data.files import KnownPaths, OnProblem, validate_name
 from jersey.data.formats import Annotation, annotation_of
 from jersey.data.label_files import LabelFile
 from jersey.data.layout import SPLIT_NAMES, SplitFiles, vanished_classes
@@ -117,14 +115,14 @@ class RowPlacer:
         file: label file in it.
         split: split in whose folder the file lies; None if it lies directly in the root.
         names: name of each split's folder.
-        known: paths of all images in the data set.
+        known: all images in the data set.
 
     Attributes:
         backslashes: number of paths that were written with a backslash and are read with "/".
     """
 
     def __init__(
-        self, root: Path, file: Path, split: SplitName | None, names: Mapping[SplitName, str], known: set[str]
+        self, root: Path, file: Path, split: SplitName | None, names: Mapping[SplitName, str], known: KnownPaths
     ) -> None:
         self._root = str(root)
         self._file_folder = file.parent.relative_to(root).as_posix()
@@ -159,7 +157,7 @@ class RowPlacer:
         """
         inside = self._relative_to_root(self._file_folder, image)
         path = f"{self._root}/{inside}"
-        if found := self._found(path):
+        if found := self._known.find(path):
             return found
         if "\\" in image:
             if _WINDOWS_DRIVE.match(image):
@@ -169,22 +167,12 @@ class RowPlacer:
             return self._image_path(image.replace("\\", "/"), split_folder, where=where)
         if split_folder is not None:
             in_split = f"{self._root}/{self._relative_to_root(split_folder, image)}"
-            if found := self._found(in_split):
+            if found := self._known.find(in_split):
                 return found
         if inside == ".." or inside.startswith(("../", "/")):
             what = f"the image {shorten(image)!r} lies outside the data folder {self._root}"
             raise UserError(f"{where}: {what}; write a path relative to this file, inside it")
         return path
-
-    def _found(self, path: str) -> str | None:
-        """Returns the path of a known image, whose name may be in another Unicode normal form, as macOS writes it."""
-        if path in self._known:
-            return path
-        return None if path.isascii() else self._known_by_nfc.get(unicodedata.normalize("NFC", path))
-
-    @cached_property
-    def _known_by_nfc(self) -> dict[str, str]:
-        return {unicodedata.normalize("NFC", path): path for path in self._known if not path.isascii()}
 
     def _relative_to_root(self, folder: str, image: str) -> str:
         for start in self._absolute:

@@ -9,9 +9,10 @@ import os
 import posixpath
 import re
 import stat
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,6 +57,34 @@ class Listing:
     images: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     unused: list[Unused] = field(default_factory=list)
+
+
+def nfc(path: str) -> str:
+    """Returns a path in the Unicode normal form of most programs."""
+    return unicodedata.normalize("NFC", path)
+
+
+class KnownPaths:
+    """Paths of existing files, which are found by their name in any Unicode normal form.
+
+    macOS writes "é" as two characters (NFD) in names of files, and most other programs as one (NFC).
+
+    Args:
+        paths: the paths.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.exact = frozenset(paths)
+
+    def find(self, path: str) -> str | None:
+        """Returns the path as it is on the disk, or None if there is no such file."""
+        if path in self.exact:
+            return path
+        return None if path.isascii() else self._by_nfc.get(nfc(path))
+
+    @cached_property
+    def _by_nfc(self) -> dict[str, str]:
+        return {nfc(path): path for path in sorted(self.exact) if not path.isascii()}
 
 
 def expand_home(path: str | Path) -> str:

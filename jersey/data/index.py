@@ -17,7 +17,7 @@ from pathlib import Path
 from jersey.core.errors import UserError, plural
 from jersey.core.labels import ILLEGIBLE, SPLITS, SplitName
 from jersey.data.annotations import LabeledImages, RowPlacer, labeled_by_folders, read_rows
-from jersey.data.files import Listing, OnProblem, linked_outside, list_files, subfolders
+from jersey.data.files import KnownPaths, Listing, OnProblem, linked_outside, list_files, subfolders
 from jersey.data.formats import Annotation
 from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile
 from jersey.data.layout import (
@@ -138,7 +138,7 @@ class _Reader:
         images = [path for each in files.values() for path in each.listing.images] + beside.images
         set_subfolders_aside(beside, self.root, images)
         root_files, broken = self._take_label_files(beside, images)
-        known = set(images) if root_files or any(each.label_files for each in files.values()) else set()
+        known = KnownPaths(images if root_files or any(each.label_files for each in files.values()) else ())
         rows = self._root_rows(root_files, names, known)
         present = [split for split in SPLITS if split in names or split in rows]
         problem = missing_splits(self.root, present, has_crops=bool(images))
@@ -158,7 +158,7 @@ class _Reader:
 
     def unsplit(self) -> Index:
         files = self._list_split(str(self.root), beside=())
-        split = self._read_split(None, files, {}, set(files.listing.images))
+        split = self._read_split(None, files, {}, KnownPaths(files.listing.images))
         self._add_notes({})
         return self._finish({UNSPLIT: split})
 
@@ -191,7 +191,7 @@ class _Reader:
         return SplitFiles(folder, listing, label_files)
 
     def _root_rows(
-        self, root_files: Sequence[LabelFile], names: Mapping[SplitName, str], known: set[str]
+        self, root_files: Sequence[LabelFile], names: Mapping[SplitName, str], known: KnownPaths
     ) -> dict[SplitName, dict[Format, LabeledImages]]:
         """Reads the label files in the root, by split and format."""
         found: dict[SplitName, dict[Format, LabeledImages]] = {}
@@ -216,7 +216,7 @@ class _Reader:
         return found
 
     def _read_split(
-        self, name: SplitName | None, files: SplitFiles, from_root: Mapping[Format, LabeledImages], known: set[str]
+        self, name: SplitName | None, files: SplitFiles, from_root: Mapping[Format, LabeledImages], known: KnownPaths
     ) -> Split:
         self.unused += files.listing.unused
         what = f"the {name} split in {self.root}" if name else f"{self.root}"
@@ -243,7 +243,7 @@ class _Reader:
         return self._finish_split(name, files, images, layout)
 
     def _placed(
-        self, label_file: LabelFile, split: SplitName | None, names: Mapping[SplitName, str], known: set[str]
+        self, label_file: LabelFile, split: SplitName | None, names: Mapping[SplitName, str], known: KnownPaths
     ) -> Iterator[tuple[str, Annotation, SplitName | None, str]]:
         """Yields place, annotation, split and path of each valid row, see `RowPlacer`, and notes respelled paths."""
         placer = RowPlacer(self.root, label_file.path, split, names, known)

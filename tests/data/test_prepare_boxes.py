@@ -1,9 +1,11 @@
 """Boxes of COCO and YOLO exports become crops; those that cannot are counted by reason."""
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -45,6 +47,24 @@ def test_boxes_become_crops_with_the_same_pixels_labels_and_splits(
     }
     assert found == expected
     assert audit_code(tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize("make", EXPORTS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_images_are_found_in_another_unicode_normal_form(
+    make: Callable[[Path], Path], written: Literal["NFC", "NFD"], on_disk: Literal["NFC", "NFD"], tmp_path: Path
+) -> None:
+    """As macOS writes "é" in names of files, and not in texts."""
+    root, accent = make(tmp_path / "set"), "\u00e9"
+    for path in sorted(root.rglob("frame*")):
+        form = on_disk if path.suffix == ".png" else written
+        path.rename(path.with_name(unicodedata.normalize(form, accent + path.name)))
+    for path in root.rglob("*.json"):
+        text = path.read_text(encoding="utf-8").replace("frame", unicodedata.normalize(written, f"{accent}frame"))
+        path.write_text(text, encoding="utf-8")
+    source = read_source(root, data_format=None)
+    assert not source.unused_boxes
+    assert len(source.crops) == len(list(crops()))
 
 
 @pytest.mark.parametrize("make", EXPORTS, ids=lambda make: make.__name__)

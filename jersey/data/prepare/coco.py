@@ -14,7 +14,7 @@ from typing import Any
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SplitName
-from jersey.data.files import validate_name
+from jersey.data.files import KnownPaths, nfc, validate_name
 from jersey.data.formats import find_columns, read_text
 from jersey.data.layout import SPLIT_NAMES
 from jersey.data.prepare.boxes import Box, BoxReason, Crop, Source, number_of, pixel_numbers
@@ -59,10 +59,10 @@ class ImageFinder:
 
     def __init__(self, root: Path, images: Iterable[str]) -> None:
         self._root = str(root)
-        self._known = set(images)
+        self._known = KnownPaths(images)
         self._by_name: dict[str, list[str]] = defaultdict(list)
-        for path in sorted(self._known):
-            self._by_name[posixpath.basename(path)].append(path)
+        for path in sorted(self._known.exact):
+            self._by_name[nfc(posixpath.basename(path))].append(path)
 
     def inside(self, path: str) -> str:
         """Returns the path of an image relative to the source."""
@@ -74,9 +74,10 @@ class ImageFinder:
         if name.startswith(("../", "/")) or re.match("[A-Za-z]:", name):
             return BoxReason.OUTSIDE_SOURCE
         for exact in (f"{folder}/{name}", f"{folder}/images/{name}"):
-            if exact in self._known:
-                return exact
-        alike = [path for path in self._by_name[posixpath.basename(name)] if path.endswith(f"/{name}")]
+            if found := self._known.find(exact):
+                return found
+        ending = nfc(f"/{name}")
+        alike = [path for path in self._by_name[posixpath.basename(ending)] if nfc(path).endswith(ending)]
         if len(alike) > 1:
             alike = [path for path in alike if split_in(posixpath.dirname(self.inside(path))) == split]
         return alike[0] if len(alike) == 1 else BoxReason.NO_IMAGE

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from jersey.core.errors import UserError, summarize
 from jersey.core.labels import JERSEY_NUMBER, SPLITS
-from jersey.data.files import LABEL_FILE_SUFFIXES, Listing, expand_home, is_folder, list_files, subfolders, suffix_of
+from jersey.data.files import (
+    LABEL_FILE_SUFFIXES,
+    KnownPaths,
+    Listing,
+    expand_home,
+    is_folder,
+    list_files,
+    subfolders,
+    suffix_of,
+)
 from jersey.data.index import Index, read_index, read_unsplit
 from jersey.data.label_files import DESCRIPTIONS, Format, LabelFile, recognize
 from jersey.data.layout import (
@@ -181,7 +190,8 @@ def _yolo_files(listing: Listing) -> list[str]:
         for path in sorted(listing.others)
         if "/labels/" in path and suffix_of(path) == ".txt" and posixpath.basename(path) != "classes.txt"
     ]
-    return found if not {label_path(path) for path in listing.images}.isdisjoint(found) else []
+    known = KnownPaths(label for path in listing.images if (label := label_path(path)))
+    return found if any(map(known.find, found)) else []
 
 
 def _is_coco(path: str) -> bool:

@@ -5,7 +5,6 @@ import json
 import os
 import posixpath
 import shutil
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from jersey.core.errors import UserError, full_disk, shorten
 from jersey.core.labels import ILLEGIBLE_NAME, parse_label
 from jersey.core.tables import write_csv
 from jersey.data.decode import decode
-from jersey.data.files import expand_home, is_folder, is_hidden
+from jersey.data.files import expand_home, is_folder, is_hidden, nfc
 from jersey.data.prepare.boxes import BoxReason, Crop, cut
 from jersey.data.prepare.plan import Plan
 
@@ -189,7 +188,7 @@ def _unique(name: str, taken: set[str]) -> str:
 
 def _folded(name: str) -> str:
     """Returns the same text for all names that some file systems take for one, by case or Unicode normal form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return nfc(nfc(name).casefold())
 
 
 def _is_safe(name: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jersey.core.errors import UserError
+from jersey.data.files import KnownPaths
 from jersey.data.formats import read_text
 from jersey.data.prepare.boxes import Box, BoxReason, Crop, Source, number_of, pixel_numbers
 from jersey.data.prepare.coco import ImageFinder, box_name, split_in
@@ -33,10 +34,14 @@ def read_yolo(source: Source, images: Sequence[str], label_files: Sequence[str],
     """
     number_of_category = {key: number_of(name) for key, name in read_names(names_file).items()}
     finder = ImageFinder(source.root, images)
-    path_of = {label_path(path): path for path in sorted(images)}
+    path_of = {label: path for path in sorted(images) if (label := label_path(path))}
+    known = KnownPaths(path_of)
+    used = set()
     for file in sorted(label_files):
         lines = [(number, line.split()) for number, line in enumerate(read_text(Path(file)).split("\n"), start=1)]
-        path = path_of.get(file)
+        path = path_of.get(known.find(file) or "")
+        if path is not None:
+            used.add(file)
         for number, cells in lines:
             if not cells:
                 continue
@@ -48,7 +53,7 @@ def read_yolo(source: Source, images: Sequence[str], label_files: Sequence[str],
             inside = finder.inside(path)
             split = split_in(posixpath.dirname(inside))
             source.crops.append(Crop(path, found[0], "", split, box_name(inside, number), found[1]))
-    return set(label_files) & path_of.keys()
+    return used
 
 
 def label_path(image: str) -> str | None:

@@ -97,7 +97,7 @@ def require_known_format(recorded: Mapping[str, Any], path: Path) -> None:
     if found != CHECKPOINT_FORMAT:
         raise UserError(
             f"{path} has the checkpoint format {found!r}, and this version of jersey reads format {CHECKPOINT_FORMAT}; "
-            "install the version that wrote it, which provenance.json of its run names, or choose another --run"
+            "install the version that wrote it, which provenance.json of its run names, or use another run"
         )
 
 

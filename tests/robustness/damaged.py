@@ -22,6 +22,7 @@ from robustness.readers import CONFIGS, GOOD_LAST, torch_file
 
 from jersey import config as configs
 from jersey.core.labels import Labels
+from jersey.runs.checkpoints import CHECKPOINT_FORMAT
 
 DEEP = b"[" * 100_000
 SAVED = {name: configs.to_json(config, name) for name, config in CONFIGS.items()}
@@ -234,6 +235,9 @@ NO_CHECKPOINTS = {
     "other weights": {"state_dict": {"a": torch.ones(1)}, "epoch": 0, "jersey": WITH_LABELS},
     "numbers for labels": {"state_dict": {}, "epoch": 0, "jersey": {"labels": [0, 1]}},
 }
+OF_LATER_VERSION = {
+    "format": torch_file({"state_dict": {}, "epoch": 0, "jersey": {"format": CHECKPOINT_FORMAT + 1, **WITH_LABELS}})
+}
 ENTRY = b'{"conv1.weight": {"dtype": "F32", "shape": [%d], "data_offsets": [0, %d]}}'
 SAFETENSORS = {
     "nothing": b"",
@@ -256,6 +260,7 @@ RUN_FOLDERS = [
     *kinds("lists of packages", "read; warned: .*packages differ", {"no text": b"\xff\n"}),
     *kinds("checkpoints", r"refused: best\.ckpt cannot be used", CHECKPOINTS),
     *kinds("checkpoints", r"refused: best\.ckpt would unpack to", BOMB),
+    *kinds("checkpoints", r"refused: best\.ckpt has the checkpoint format 2, .* or use another run", OF_LATER_VERSION),
     *kinds("checkpoints", "refused: ", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}),
     *kinds("last checkpoints", "read$", {"whole": GOOD_LAST}),
     *kinds(
@@ -265,6 +270,7 @@ RUN_FOLDERS = [
     ),
     *kinds("weights", r"refused: .*weights\.pth", CHECKPOINTS),
     *kinds("weights", r"refused: .*weights\.pth would unpack to", BOMB),
+    *kinds("weights", r"refused: .*weights\.pth has the checkpoint format 2, .* or use another run", OF_LATER_VERSION),
     *kinds(
         "weights", r"refused: .*weights\.pth", {name: torch_file(content) for name, content in NO_CHECKPOINTS.items()}
     ),

@@ -229,7 +229,7 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any], None]:
 def _reason(error: Exception) -> str:
     """Returns why a file cannot be read; the messages of parsers, such as the number 101, would explain nothing."""
     if type(error).__name__ == "UnpicklingError":
-        return "it is damaged, or contains objects other than tensors, which are never unpickled"
+        return "it is damaged, or holds more than tensors in torch's pickle protocol 2; nothing else is unpickled"
     if isinstance(error, OSError) and str(error):
         return error.strerror or str(error).splitlines()[0]
     return "it is damaged, or is not a file of the format that its name ends with"

@@ -7,6 +7,7 @@ and cannot wait for pending writes.
 import copy
 import logging
 import shutil
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -116,7 +117,9 @@ def load_tensors(path: Path, *, device: str) -> Any:
             unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
         if unpacked_bytes > MAX_UNPACKED * path.stat().st_size:
             raise UserError(f"{path} would unpack to {unpacked_bytes:,} bytes; give a file that torch has saved")
-    return torch.load(path, map_location=device, weights_only=True)
+    with warnings.catch_warnings():  # what torch cannot read raises an error as well
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")
+        return torch.load(path, map_location=device, weights_only=True)
 
 
 def usable_checkpoint(folder: RunFolder) -> Path | None:

@@ -129,6 +129,14 @@ def test_a_state_dict_has_torchvisions_features(
     torch.testing.assert_close(features(backbone_of(tmp_path / "weights.pt")), features_of(trained))
 
 
+def test_another_pickle_protocol_is_refused_in_one_sentence_without_a_warning(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    torch.save(state, tmp_path / "weights.pt", pickle_protocol=4)
+    with pytest.raises(UserError, match=r"because it .* pickle protocol 2; nothing else is unpickled; give"):
+        backbone_of(tmp_path / "weights.pt")
+
+
 class OtherProject(L.LightningModule):
     """A module of another project around the same ResNet."""
 

@@ -24,6 +24,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from jersey.core.atomic import atomic_write
+from jersey.core.errors import UserError
 from jersey.data.decode import IMAGE_META, BadImage, ImageReadError, decode_all
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,11 @@ class Preprocessing:
 
         Returns:
             Crops, in a view of `images_NCHW`.
+
+        Raises:
+            UserError: a file has changed meanwhile, so that the crops are of no single state of the data set.
         """
+        before_N4 = _stats(paths)
 
         def store(row: int, pixels_hw3: np.ndarray) -> None:
             images_NCHW[row] = self.resize(pixels_hw3)
@@ -83,6 +88,11 @@ class Preprocessing:
             image_meta_N, bad = decode_all(paths, store, description=f"decoding {name}")
         finally:
             torch.set_num_threads(threads)
+        # The last number also changes with a hard link, which a backup may make.
+        if changed := np.flatnonzero((_stats(paths) != before_N4)[:, :3].any(axis=1)).tolist():
+            raise UserError(
+                f"{paths[changed[0]]} has changed while {name} was decoded; start again when nothing writes there"
+            )
         good = [row for row in range(len(paths)) if row not in bad]
         for new_row, row in enumerate(good):
             if new_row < row:
@@ -122,12 +132,17 @@ def load_crops(
 
 def _key(paths: Sequence[Path], settings: str) -> str:
     """Returns a hash of the files' identities, in order, and of their preprocessing."""
-    stats_N4 = np.array([_stat(path) for path in paths], np.int64)
+    stats_N4 = _stats(paths)
     age_s = time.time() - stats_N4[:, 2:].max() / 1e9
     if 0 <= age_s < TICK_S:  # another write within the same tick of the clock would not be seen
         time.sleep(TICK_S - age_s)
     versions = f"{VERSION} {PIL.__version__} {settings}\n"
     return hashlib.sha256(versions.encode() + stats_N4.tobytes()).hexdigest()[:24]
+
+
+def _stats(paths: Sequence[Path]) -> np.ndarray:
+    """Returns inode, size and both times of each file, int64 [N, 4]."""
+    return np.array([_stat(path) for path in paths], np.int64).reshape(-1, 4)
 
 
 def _stat(path: Path) -> tuple[int, int, int, int]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from helpers.small_disk import filled, small_disk
 from PIL import Image
 
+from jersey.core.errors import UserError
 from jersey.data.cache import MAX_CACHED, DecodedCrops, Preprocessing, load_crops
 from jersey.data.decode import read_meta
 
@@ -66,6 +68,10 @@ def _rewritten(paths: list[Path]) -> list[Path]:
     return paths
 
 
+def _overwritten(paths: list[Path]) -> None:
+    Image.new("RGB", SIZE_PX[::-1]).save(paths[5])
+
+
 def _swapped(paths: list[Path]) -> list[Path]:
     waiting = paths[0].rename(paths[0].with_name("waiting.png"))
     paths[1].rename(paths[0])
@@ -82,6 +88,25 @@ def test_changed_images_and_other_rows_are_noticed(
     crops, decoded = load(paths, folder)
     assert decoded == len(paths)
     np.testing.assert_array_equal(crops.images_NCHW, expected(paths))
+
+
+@pytest.mark.parametrize("change", [_overwritten, _swapped, lambda paths: paths[3].unlink()])
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_files_that_change_during_the_decoding_are_refused(
+    paths: list[Path], folder: Path, change: Callable[[list[Path]], object], is_cached: bool
+) -> None:
+    waiting = [lambda: change(paths)]
+
+    def resize(pixels_hw3: np.ndarray) -> np.ndarray:
+        with suppress(IndexError):  # once, in whichever thread is first
+            waiting.pop()()
+        return pixels_hw3.transpose(2, 0, 1)[:, : SIZE_PX[0], : SIZE_PX[1]]
+
+    preprocessing = Preprocessing(resize=resize, size_px=SIZE_PX, settings="")
+    with pytest.raises(UserError, match=r"\d+\.png has changed while train was decoded; start again"):
+        load_crops({"train": paths}, preprocessing, folder=folder if is_cached else None)
+    assert not list(folder.glob("*.np[yz]"))
+    load_crops({"train": paths}, preprocessing, folder=folder)
 
 
 def test_a_write_just_after_decoding_is_noticed(paths: list[Path], folder: Path) -> None:

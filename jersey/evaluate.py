@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jersey.compare.statistics import Gain, accuracy_gain
-from jersey.core.atomic import create_folder
+from jersey.core.atomic import create_folder, require_folder
 from jersey.core.command_line import parser_for
 from jersey.core.console import escape_missing_characters
 from jersey.core.errors import UserError, escape_control, exit_on_user_error, plural, summarize
@@ -33,8 +33,10 @@ from jersey.data.split import Split, relative_name
 from jersey.evaluation.calibration import wilson_interval
 from jersey.inference.decision import DecisionRule, Prediction
 from jersey.inference.onnx_model import OnnxModel
+from jersey.runs.folder import CONFIG
 
 MAX_NAMED = 5  # excluded images that are named
+OTHER_OUT = "choose another --out"
 HEADER = ("model", "accuracy", "correct / total", "95 % interval", "abstained", "gain", "95 % interval", "p")
 
 
@@ -102,10 +104,11 @@ def main(
         min_accuracy: accuracy that every file must reach, such as 0.95.
 
     Raises:
-        UserError: a file or the data cannot be used, or no image of the split has a label that the files know.
+        UserError: a file, the data or `out` cannot be used, or no image of the split has a label that the files know.
     """
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UserError(f"--min_accuracy={min_accuracy:g} is not a fraction of the images; give one from 0 to 1")
+    folder = None if out is None else output_folder(out)
     numbers = None if roster is None else [part.strip() for part in roster.split(",") if part.strip()]
     files = load(models)
     rules = [DecisionRule(file.labels.names, labels=file.labels.names, roster=numbers) for file in files.values()]
@@ -122,14 +125,22 @@ def main(
     scores = scores_of(files, rules, images)
     source = f"{split} of {root}" + (f" with the roster {','.join(numbers)}" if numbers else "")
     print("\n".join([*images.excluded, f"{plural(len(scores[0].predictions), 'image')}, {source}", *table_of(scores)]))
-    if out is not None:
-        folder = Path(expand_home(out))
+    if folder is not None:
         write(folder, scores, images)
         print(write_pages(folder, files, images, source=source, split=split, has_roster=numbers is not None))
     below = [score for score in scores if min_accuracy is not None and score.accuracy < min_accuracy]
     for score in below:
         print(f"{score.model}: {percent(score.accuracy)} is below --min_accuracy={min_accuracy:g}", file=sys.stderr)
     return 1 if below else 0
+
+
+def output_folder(out: str) -> Path:
+    """Returns the folder of the results; raises UserError, before hours of predictions, if it cannot have them."""
+    folder = Path(expand_home(out))
+    require_folder(folder, remedy=OTHER_OUT)
+    if (folder / CONFIG).exists():
+        raise UserError(f"{folder} is the folder of a run, whose report would be replaced; {OTHER_OUT}")
+    return folder
 
 
 def load(paths: Sequence[Path]) -> dict[Path, OnnxModel]:
@@ -227,7 +238,7 @@ def write(out: Path, scores: Sequence[Score], images: Images) -> None:
     Raises:
         UserError: the folder cannot be created.
     """
-    create_folder(out, remedy="choose another --out")
+    create_folder(out, remedy=OTHER_OUT)
     legible = [(name, label) for name, label in zip(images.names, images.labels, strict=True) if label != ILLEGIBLE]
     columns = ("model", "accuracy", "correct", "total", "low", "high", "gain", "gain_low", "gain_high", "p")
     rows = []

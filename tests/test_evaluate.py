@@ -203,6 +203,26 @@ def test_wrong_arguments_are_one_sentence(two_models: list[Path], data: Path) ->
         main([data / "model.static.onnx"], data)
 
 
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("run", "run is the folder of a run, whose report would be replaced; choose another --out"),
+        ("run/config.txt", "is not a folder that you may write to; choose another --out"),
+        ("run/config.txt/more", r"config\.txt is not a folder that you may write to"),
+    ],
+)
+def test_a_folder_that_cannot_have_the_results_is_refused_before_the_first_prediction(
+    path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.txt").write_text("lr = 1\n")
+    monkeypatch.setattr("jersey.evaluate.predict", None)
+    with pytest.raises(UserError, match=words):
+        main([path], data, out)
+    assert [each.name for each in (tmp_path / "run").iterdir()] == ["config.txt"]
+
+
 def test_the_command_needs_no_torch(two_models: list[Path], data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the packages for training, it writes the tables and says why there is no page."""
     absent = ("torch", "matplotlib", "lightning", "fiddle", "absl", "onnx")

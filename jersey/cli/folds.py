@@ -9,6 +9,7 @@ from jersey.cli.axes import point
 from jersey.cli.commands import job_count, sweep_command
 from jersey.compare.average import export_average
 from jersey.compare.folds import report
+from jersey.core.errors import UserError
 from jersey.data.audit.copies import CopyRule
 from jersey.data.prepare.boxes import Source
 from jersey.data.prepare.folds import plan_folds, table_of
@@ -45,10 +46,12 @@ def cross_validate(
         jobs: number of concurrent runs; None for one on each GPU.
 
     Raises:
-        UserError: the data cannot be divided, or a folder contains a run of another config.
+        UserError: the data cannot be divided, the config refuses links, or a folder contains a run of another config.
     """
     command = sweep_command(selection, flag="folds")
     data = fdl.build(config.data)(seed=config.seed)
+    if data.outside_links == "error":
+        raise UserError("--folds makes links to the crops, and data.outside_links=error refuses them; leave one out")
     data.prepare_data()
     if prefix is not None:
         require_run_name(prefix)

@@ -99,11 +99,14 @@ def _check_combination() -> None:
     actions = [f"--{flag.name}" for flag in (PRINT_CONFIG, DIFF, SWEEP, SEARCH, FOLDS) if flag.value]
     if len(actions) > 1:
         raise UserError(f"{' and '.join(actions)} do different things; use one of them")
-    many = SEARCH if SEARCH.present else FOLDS if FOLDS.present else SWEEP
-    needs = ((DIFF_EFFECTS, DIFF), (FORMAT, DIFF), (COMMANDS, SWEEP), (JOBS, many), (TRIALS, SEARCH), (STUDY, SEARCH))
-    for flag, other in needs:
-        if flag.present and not other.present:
-            raise UserError(f"--{flag.name} has no effect without --{other.name}")
+    needs = (
+        *((DIFF_EFFECTS, [DIFF]), (FORMAT, [DIFF]), (COMMANDS, [SWEEP]), (TRIALS, [SEARCH]), (STUDY, [SEARCH])),
+        (JOBS, [SWEEP, SEARCH, FOLDS]),
+    )
+    for flag, others in needs:
+        if flag.present and not any(other.present for other in others):
+            names = " or ".join(f"--{other.name}" for other in others)
+            raise UserError(f"--{flag.name} has no effect without {names}")
     if SEARCH.present and not TRIALS.present:
         raise UserError("--search needs --trials; write for example --trials=40")
     if JOBS.value != "auto" and not re.fullmatch("[1-9][0-9]*", JOBS.value):

@@ -190,7 +190,10 @@ def _parse(text: str, parameter: Parameter, name: str) -> Any:
         source = "default" if parameter.kind == "unset" else "now"
         current = "not set" if parameter.value is UNKNOWN else f"{source} {_quote(repr(parameter.value))}"
         given = repr(shorten(text)) if text.strip() else "nothing (write '' for an empty string)"
-        raise UserError(f"{name} expects {values.describe(parameter.expected_type)}, not {given} ({current})") from None
+        is_text = text.strip() not in ("", "None") and values.allows_text(parameter.expected_type)
+        remedy = f"; put such a text in quotes: {text.strip()!r}" if is_text else ""
+        expected = values.describe(parameter.expected_type)
+        raise UserError(f"{name} expects {expected}, not {given} ({current}){remedy}") from None
 
 
 def split_call(call: str, kind: str) -> tuple[str, dict[str, str]]:

@@ -98,7 +98,7 @@ def read(path: Path) -> tuple[Path, str]:
         file = path / CONFIG if path.is_dir() else path
         return file, file.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror})") from error
+        raise UserError(f"cannot read {path} ({error.strerror}); name the folder of one run, or a {CONFIG}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a saved config: it is not text") from error
 

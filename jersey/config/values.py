@@ -123,9 +123,14 @@ def _parse_bare(text: str, expected: Any) -> Any:
         if origin_of(each) in SEQUENCES and "," in text:
             with suppress(TypeMismatch):
                 return _parse_list(text, each)
-    if any(each is str or origin_of(each) in PATHS for each in allowed) and _is_plain_text(text):
+    if allows_text(expected) and _is_plain_text(text):
         return text
     raise TypeMismatch
+
+
+def allows_text(expected: Any) -> bool:
+    """Returns whether any text, in quotes, is a value of the type."""
+    return any(each is str or origin_of(each) in PATHS for each in alternatives(expected))
 
 
 def _parse_list(text: str, expected: Any) -> Any:

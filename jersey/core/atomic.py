@@ -84,6 +84,18 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
+def require_folder(folder: Path, *, remedy: str) -> None:
+    """Raises a UserError if files cannot be written into a folder, which need not exist, and creates nothing.
+
+    Args:
+        folder: folder that `create_folder` will create later.
+        remedy: what the user can do, as for `create_folder`.
+    """
+    existing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"cannot write into {folder}, as {existing} is not a folder that you may write to; {remedy}")
+
+
 def create_folder(folder: Path, *, remedy: str) -> None:
     """Creates a folder and those around it, unless they exist.
 

@@ -36,6 +36,13 @@ def path_argument(text: str) -> Path:
     return Path(text)
 
 
+def text_argument(text: str) -> str:
+    """Returns a text as the `type` of an option; an empty one, of an unset variable, would hide that it is missing."""
+    if not text:
+        raise argparse.ArgumentTypeError("the text is empty; write one, or leave the option out")
+    return text
+
+
 def _add_parameter(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
     name, default = parameter.name, parameter.default
     types = get_args(parameter.annotation)  # the choices of a Literal, or the types of a tuple's elements or a union
@@ -49,7 +56,8 @@ def _add_parameter(parser: argparse.ArgumentParser, parameter: inspect.Parameter
         parser.add_argument(f"--{name}", nargs="+", type=types[0], default=default, help=text)
     elif default is None:
         choices = get_args(types[0])  # of an optional Literal
-        parser.add_argument(f"--{name}", type=str if choices else types[0], choices=choices or None, help=text)
+        kind = text_argument if choices or types[0] is str else types[0]
+        parser.add_argument(f"--{name}", type=kind, choices=choices or None, help=text)
     else:
         add_option(parser, name, default, text, choices=types)
 

@@ -60,8 +60,10 @@ def source_files(name: str) -> dict[str, Path]:
     Raises:
         UserError: if there is no such module, or a parent raises an exception.
     """
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(f"{shorten(name)!r} is not the name of a module; write it as in Python, such as myteam.exps")
+    if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
+        raise UserError(
+            f"{shorten(name)!r} is not the name of a module; write it as in Python, without .py, such as myteam.exps"
+        )
     try:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError as error:

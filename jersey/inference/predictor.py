@@ -85,7 +85,7 @@ class Predictor:
         if open_vocabulary and not self.model.vocabulary:
             raise UserError(
                 f"{path} predicts only the numbers it was trained on, as it has no compositional head; "
-                "leave `open_vocabulary` out, or train with module.network.head=CompositionalHead"
+                "leave `open_vocabulary` out, or train with --fdl_set=head=compositional_head"
             )
         self.numbers = self.model.vocabulary if open_vocabulary else self.model.labels.names
         self._output = "open_vocabulary_probabilities" if open_vocabulary else "probabilities"

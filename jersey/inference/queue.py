@@ -27,7 +27,7 @@ class PredictionQueue:
     predictions before you submit more.
 
     Args:
-        predictor: predictor, which nothing else should use meanwhile.
+        predictor: predictor, which other threads may use too.
         max_delay_s: max seconds for which a crop waits for others, in addition to the batch that is running. With 0, a
             batch is what has come while the one before it ran.
 

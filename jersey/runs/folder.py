@@ -143,7 +143,7 @@ def _acquire(workdir: Path, experiment: str, name: str | None, config_files: Map
 def require_run_name(name: str) -> None:
     """Raises a UserError unless `name` can be the name of a folder, or the first part of one."""
     if not name or not name.isprintable() or Path(name).name != name or name.startswith("."):
-        raise UserError(f"--run={shorten(name)} is not a plain folder name; leave out slashes and leading dots")
+        raise UserError(f"--run={shorten(name)} is not a plain folder name; use letters and digits, as in --run=first")
 
 
 def _unused_name(parent: Path) -> str:

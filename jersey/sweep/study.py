@@ -5,7 +5,9 @@ that is running in the study and has no holder was killed: another process queue
 same folder. Optuna's heartbeats would need a database. https://optuna.readthedocs.io
 """
 
+import logging
 import math
+import os
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,8 @@ from jersey.sweep.table import VAL, read_result
 
 if TYPE_CHECKING:
     import optuna
+
+log = logging.getLogger(__name__)
 
 MAX_ASKS = 20  # for values that no trial has yet
 MAX_ATTEMPTS = 3  # of a trial whose process is killed, for example for its memory
@@ -219,16 +223,17 @@ class Study:
             self._study.enqueue_trial(params, user_attrs={RUN: attributes[RUN], ATTEMPT: attempt + 1})
 
     def _require_same(self, described: dict[str, Any]) -> None:
-        known = self._study.user_attrs
+        recorded = self._study.user_attrs
         for name, value in described.items():
-            if name not in known:
+            if name not in recorded:
                 self._study.set_user_attr(name, value)
-        if known and known["space"] != described["space"]:
+        known = described | recorded
+        if known["space"] != described["space"]:
             raise UserError(
                 f"the study {self.folder} has another search space ({', '.join(known['space'])}); "
                 "use the same --search, or choose another --run"
             )
-        if known and known["config"] != described["config"]:
+        if known["config"] != described["config"]:
             changes = changed_lines(known["config"], described["config"])
             raise UserError(f"the study {self.folder} has another config ({changes}); choose another --run")
 
@@ -245,15 +250,36 @@ def _open(name: str, folder: Path, storage: str | None) -> "optuna.Study":
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
+    journal = folder / "journal.log"
     try:
-        opened: Any = storage or optuna.storages.JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+        if storage is None:
+            _remove_incomplete_record(journal)
+        opened: Any = storage or optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
         return optuna.create_study(study_name=name, storage=opened, direction="maximize", load_if_exists=True)
     except Exception as error:  # of a driver, an address, or a damaged file
-        where = storage or folder / "journal.log"
         reason = " ".join(str(error).split())[:200]
+        remedy = "check --study" if storage else "restore it, or choose another --run"
         raise UserError(
-            f"the study {where} cannot be opened ({type(error).__name__}: {reason}); check --study"
+            f"the study {storage or journal} cannot be opened ({type(error).__name__}: {reason}); {remedy}"
         ) from error
+
+
+def _remove_incomplete_record(journal: Path) -> None:
+    """Removes a last record without its end, as a full disk leaves it: Optuna would append the next one to it."""
+    from optuna.storages.journal import JournalFileSymlinkLock
+
+    if not journal.exists():
+        return
+    lock = JournalFileSymlinkLock(str(journal))
+    lock.acquire()
+    try:
+        content = journal.read_bytes()
+        complete = content.rfind(b"\n") + 1
+        if complete < len(content):
+            log.warning("%s ends within a record, which is removed", journal)
+            os.truncate(journal, complete)
+    finally:
+        lock.release()
 
 
 def _row(run: str, trial: "optuna.trial.FrozenTrial", space: Sequence[Dimension]) -> TrialRow:

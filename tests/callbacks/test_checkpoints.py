@@ -97,7 +97,9 @@ def whole(data: JerseyDataModule, tmp_path_factory: pytest.TempPathFactory) -> C
     ("kind", "batch"),
     [
         *(("plain", batch) for batch in (0, 2, 3, STEPS, 2 * STEPS + 1)),
-        *((kind, batch) for kind in ("mixed", "sam", "dropout", "accumulated") for batch in (3, 2 * STEPS + 2)),
+        *((kind, batch) for kind in ("mixed", "sam", "accumulated") for batch in (3, 2 * STEPS + 2)),
+        # Not in the first epoch: most of its steps freeze the backbone, and its dropout with it.
+        *(("dropout", batch) for batch in (STEPS + 2, 2 * STEPS + 2)),
         ("a part of each epoch", STEPS),
     ],
 )

@@ -9,6 +9,7 @@ from helpers.data_trees import save
 
 from jersey.cli import folds as cross_validation
 from jersey.cli.folds import cross_validate
+from jersey.core.errors import UserError
 from jersey.recipes.resnet18_small import resnet18_small
 from jersey.sweep.plan import Run
 
@@ -48,3 +49,11 @@ def test_folds_are_made_once_for_the_same_crops(tmp_path: Path, started: list[li
     save(root / "train" / "7" / "added.png", 90)
     others.append(call(2))
     assert len({tuple(roots) for roots in [first, *others]}) == 4
+
+
+def test_a_config_that_refuses_links_is_refused_before_they_are_made(tmp_path: Path, started: list[list[str]]) -> None:
+    config = resnet18_small()
+    config.data.root, config.data.outside_links = str(tmp_path / "set"), "error"
+    with pytest.raises(UserError, match=r"makes links to the crops, and data\.outside_links=error refuses them"):
+        cross_validate("e", config, 2, [], str(tmp_path / "runs"), None, 1)
+    assert started == [] == list(tmp_path.iterdir())

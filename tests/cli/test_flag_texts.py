@@ -27,7 +27,10 @@ finally:
         ((), "--exp is missing; use one of quickstart, "),
         (("--exp=quickstar",), "unknown experiment 'quickstar'; did you mean quickstart?"),
         (("--exp=quickstart", "--config=here"), "--exp and --config both select a config"),
-        (("--config=/no/such/run",), "cannot read /no/such/run (No such file or directory)"),
+        (
+            ("--config=/no/such/run",),
+            "cannot read /no/such/run (No such file or directory); name the folder of ",
+        ),
         (("--config=docs",), "the folder docs contains no config.json"),
         (("--exp=quickstart", "--fiddler=smok"), "unknown fiddler 'smok'; did you mean smoke?"),
         (("--exp=quickstart", "--fiddler=smoke("), "smoke( is not a fiddler; write name or name(argument=value)"),

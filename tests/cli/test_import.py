@@ -86,6 +86,8 @@ def test_the_example_of_the_readme_is_found_in_the_current_folder(launch: Launch
         ("team.no_such", "", ("no module team.no_such", "install")),
         ("no_such.exps", "", ("no module no_such.exps", "install")),
         ("my-team", "", ("'my-team'", "myteam.exps")),
+        ("team/exps/new_file.py", "", ("'team/exps/new_file.py'", "myteam.exps")),
+        ("team.exps.new_file.py", MODULE, ("'team.exps.new_file.py'", "myteam.exps")),
         ("team.exps", "def broken(:\n", ("team.exps.new_file", "SyntaxError", "new_file.py line 1")),
         ("team.exps", "x = 1\ny = x / 0\n", ("ZeroDivisionError", "new_file.py line 2")),
         ("team.exps", "import no_such_library\n", ("team.exps.new_file", "no_such_library")),

@@ -81,7 +81,7 @@ def test_print_config_applies_fiddlers_before_overrides_and_starts_nothing(launc
         (("--exp=quickstart", "--diff_effects"), ("--diff_effects", "--diff")),
         (("--exp=quickstart", "--diff_format=markdown"), ("--diff_format", "--diff")),
         (("--exp=quickstart", "--diff=resnet18_basline"), ("resnet18_basline", "resnet18_baseline")),
-        (("--exp=quickstart", "--jobs=2"), ("--jobs", "--sweep")),
+        (("--exp=quickstart", "--jobs=2"), ("--jobs has no effect without --sweep or --search or --folds",)),
         (("--exp=quickstart", "--sweep=seed=1,2", "--print_config"), ("--print_config", "--sweep")),
         (("--exp=quickstart", "--search=seed=1,2", "--trials=2", "--diff=reader"), ("--diff", "--search")),
         (("--exp=quickstart", "--search=seed=1,2", "--trials=2", "--sweep=lr=1,2"), ("--sweep", "--search")),

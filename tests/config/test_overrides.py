@@ -138,6 +138,14 @@ def test_a_wrong_value_raises_an_error_with_path_type_and_old_value(override: st
     assert all(part in message for part in parts), message
 
 
+@pytest.mark.parametrize("text", ['cr\'ops "x"', "'a", "a'", "[x", "(1, 2", "a\nb", "\u202ea"])
+def test_a_text_with_quotes_or_brackets_is_accepted_in_the_quotes_of_the_error(text: str) -> None:
+    config = example()
+    advised = error_of(f"root={text}").rpartition("in quotes: ")[2]
+    apply_override(config, f"root={advised}")
+    assert config.data.root == text
+
+
 @pytest.mark.parametrize(
     "override", ["", "lr", "=1", "lr:1", "[=1", "a b", "\n", "['\\x']=1", "a..b=1", ".=1", "lr.=1"]
 )

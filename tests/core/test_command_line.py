@@ -1,4 +1,4 @@
-"""The arguments of commands: an empty path, such as that of an unset variable, is refused."""
+"""The arguments of commands: an empty path or text, such as that of an unset variable, is refused."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jersey import evaluate
 from jersey.compare import learning_curve
 from jersey.core.command_line import parser_for, path_argument
 from jersey.data.audit import __main__ as audit
@@ -26,12 +27,13 @@ COMMANDS: dict[str, tuple[Callable[[], object], list[str]]] = {
     "html": (audit.parse_flags, ["root", "--reader", "--html="]),
     "plot": (learning_curve.main, ["run", "--plot="]),
     "runs": (learning_curve.main, [""]),
+    "out": (evaluate.command, ["model.onnx", "root", "--out="]),
     "folder": (lambda: parser_for("module", None, takes_a_path).parse_args(), [""]),
 }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_empty_path_is_an_error_that_names_the_argument(
+def test_an_empty_path_or_text_is_an_error_that_names_the_argument(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parse, words = COMMANDS[name]
@@ -41,7 +43,7 @@ def test_an_empty_path_is_an_error_that_names_the_argument(
     assert ended.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert name in last.lower() or name == "runs"
-    assert "the path is empty; name a file or folder" in last
+    assert f"the {'text' if name == 'out' else 'path'} is empty; " in last
 
 
 def test_a_path_keeps_its_text() -> None:

@@ -167,6 +167,25 @@ def test_a_database_holds_the_study(parent: Path, tmp_path: Path) -> None:
         study_of(parent, trials=2, storage="nothing://here", name="second")
 
 
+@pytest.mark.parametrize("lines", [1, 2, 6])
+def test_a_study_that_ends_within_a_record_goes_on(parent: Path, caplog: pytest.LogCaptureFixture, lines: int) -> None:
+    """As after a full disk. The first records are the study, its space, and its config; those of the trials follow."""
+    assert search(study_of(parent, trials=2)) == 0
+    journal = parent / "try.search" / "journal.log"
+    records = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(records[:lines]) + records[lines][:-9])
+    assert search(study_of(parent, trials=2)) == 0
+    assert [row["state"] for row in table_of(parent)] == ["finished"] * 2
+    assert caplog.text.count("ends within a record, which is removed") == 1
+
+
+def test_a_damaged_study_is_one_sentence(parent: Path) -> None:
+    study_of(parent, trials=2)
+    (parent / "try.search" / "journal.log").write_bytes(b"no record\n")
+    with pytest.raises(UserError, match=r"journal\.log cannot be opened .*; restore it, or choose another --run"):
+        study_of(parent, trials=2)
+
+
 @pytest.mark.slow
 def test_a_signal_stops_the_trials_and_the_same_command_goes_on(parent: Path) -> None:
     process = start(parent, jobs=2, trials=2, tasks="hang")

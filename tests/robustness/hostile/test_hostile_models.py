@@ -127,7 +127,7 @@ def test_very_many_fields_are_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("end", [b"\x3a\xff\x01", b"\x3a\x80", b"\x0b", b"\x3a\x02\x2a\x05", b"\xff" * 20])
 def test_what_is_no_protocol_buffer_is_refused(path: Path, end: bytes) -> None:
-    path.write_bytes(with_checksum(path.read_bytes() + end)[:None])
+    path.write_bytes(with_checksum(path.read_bytes() + end))
     refusal(path)
 
 

@@ -67,9 +67,8 @@ class PredictionQueue:
     def close(self) -> None:
         """Waits until all submitted crops are predicted, and accepts no more."""
         with self._lock:
-            if not self._is_closed:
-                self._crops.put(End(Finished()))
             self._is_closed = True
+            self._crops.put(End(Finished()))
         self._worker.join()
 
     def __enter__(self) -> "PredictionQueue":

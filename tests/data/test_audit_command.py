@@ -26,7 +26,7 @@ def test_the_exit_code_is_0_with_warnings_only_and_1_with_errors(tree: Tree) -> 
     copy = tree.add("train", "0", encoded(image, quality=50))
     done = audit(str(tree.root))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "11 images, 0 errors, 1 warning" in done.stdout
+    assert "11 images, 0 errors, 1 warning\n" in done.stdout
     assert "warning: the same image several times in a split (1)\n" in done.stdout
     assert f"  0 in train (2 files, nearly the same): train/0/0010.jpg, {copy.image}\n" in done.stdout
     tree.add("test", "0", encoded(image, quality=50))
@@ -50,6 +50,7 @@ def test_json_is_all_of_standard_output_and_text_survives_a_terminal_without_uni
     done = audit(*flags, environment=environment)
     assert done.returncode == 1
     assert r"\xe9.jpg is empty" in done.stdout
+    assert "(headers only, without pixels)" in done.stdout.splitlines()[0]
 
 
 def test_a_wrong_root_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:

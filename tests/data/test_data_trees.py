@@ -24,6 +24,7 @@ from jersey.core.errors import UserError
 from jersey.data.audit import __main__ as audit_command
 from jersey.data.datamodule import JerseyDataModule
 from jersey.data.index import Index, read_index
+from jersey.data.label_files import recognize
 from jersey.data.unused import TITLE, Reason, unused_table
 from jersey.inference.sources import items_of
 from jersey.runs.folder import RunFolder
@@ -210,6 +211,20 @@ def test_soccernet_tracklets_and_illegible_crops(tmp_path: Path) -> None:
     assert train.illegible == 6
     assert set(train.tracklets) == {str(each) for each in range(len(NUMBERS))}
     assert "SoccerNet" in index.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [('{"3": 7}', "soccernet"), ('{"3": "7"}', None), ('{"3": 7, "4": null}', None), ('{"4": 7}', None)]
+    + [(text, None) for text in ("{}", "7", "null", '"3"')],
+)
+def test_json_has_the_labels_of_tracklets_if_it_maps_their_names_to_integers(
+    content: str, format: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "train_gt.json"
+    file.write_text(content, encoding="utf-8")
+    found = recognize(file, [f"{tmp_path}/images/3/a.png"])
+    assert (found and found.format) == format
 
 
 @pytest.mark.parametrize("make", [trees.folders, trees.jsonl], ids=["folders", "jsonl"])

@@ -1,6 +1,7 @@
 """The export gate: a file that disagrees with torch raises an error and is not written."""
 
 import copy
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import onnx
 import pytest
 import torch
 from helpers.export_case import LABELS, TEMPERATURE, Crops, export, module_of
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from jersey.export import onnx_file
 from jersey.export.export_module import ExportModule
@@ -35,6 +37,12 @@ def test_one_file_with_input_output_names_shapes_and_metadata(network: Network, 
     assert (model.temperature, model.vocabulary) == (TEMPERATURE, ())
     expected_NK = torch.from_numpy(model.logits(crops.images_NCHW.numpy()) / TEMPERATURE).softmax(dim=1)
     np.testing.assert_allclose(model.output("probabilities", crops.images_NCHW.numpy()), expected_NK, atol=1e-6)
+
+
+def test_an_export_leaves_no_results_in_torchs_caches(network: Network, tmp_path: Path) -> None:
+    write_onnx(module_of(network), tmp_path / "model.onnx", {})
+    kept = [each for each in gc.get_objects() if type(each) is ShapeEnv and each.fake_tensor_cache]
+    assert kept == []
 
 
 def negated(module: ExportModule) -> ExportModule:

@@ -13,7 +13,7 @@ from helpers.export_case import LABELS, Crops, export, module_of, trained
 
 from jersey.core.timing import Ratio
 from jersey.export import variants
-from jersey.export.int8 import convolutional_part
+from jersey.export.int8 import BATCH, convolutional_part, write_int8
 from jersey.export.variants import Variant, VariantName, calibration_rows, export_variants
 from jersey.inference.onnx_model import OnnxModel
 from jersey.models.heads import CompositionalHead
@@ -112,6 +112,20 @@ def test_int8_logits_do_not_depend_on_the_rest_of_the_batch(exported: Exported, 
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
+def test_int8_is_calibrated_on_every_crop(float32: Path, crops: Crops, tmp_path: Path) -> None:
+    """A bright crop widens the range of black ones, be it the first of a batch or the only one of the last."""
+
+    def scale(*bright: int) -> float:
+        images_NCHW = np.zeros((BATCH + 1, *crops.images_NCHW.shape[1:]), np.uint8)
+        images_NCHW[list(bright)] = crops.images_NCHW[2]
+        write_int8(float32, tmp_path / "int8.onnx", OnnxModel(float32).metadata, calibration_NCHW=images_NCHW)
+        graph = onnx.load(tmp_path / "int8.onnx").graph
+        first = next(node for node in graph.node if node.op_type == "QuantizeLinear")
+        return next(float(onnx.numpy_helper.to_array(each)) for each in graph.initializer if each.name == first.input[1])
+
+    assert scale(0) == scale(BATCH) > 1.1 * scale()
+
+
 def test_reported_parity_matches_the_files(exported: Exported, network: Network, crops: Crops) -> None:
     """The reference is the network, which no variant has changed."""
     path, found = exported
@@ -165,6 +179,21 @@ def test_a_variant_that_is_not_faster_is_not_written(
     assert "validation crops" not in found.refused
     assert static.refused == ""
     assert {file.name for file in path.parent.iterdir()} == {"model.onnx", "model.static.onnx"}
+
+
+def test_speeds_are_compared_at_batch_size_1(
+    network: Network, path: Path, crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = []
+    original = OnnxModel.logits
+
+    def counted(self: OnnxModel, images_NChw: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+        timed.extend([len(images_NChw)] * (self.path == path))  # the float32 file has no other use here
+        return original(self, images_NChw, batch_size=batch_size)
+
+    monkeypatch.setattr(OnnxModel, "logits", counted)
+    exported_variants(network, path, crops, "int8")
+    assert set(timed) == {1}
 
 
 def test_a_failed_variant_does_not_fail_the_run(

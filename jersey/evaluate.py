@@ -33,10 +33,9 @@ from jersey.data.split import Split, relative_name
 from jersey.evaluation.calibration import wilson_interval
 from jersey.inference.decision import DecisionRule, Prediction
 from jersey.inference.onnx_model import OnnxModel
-from jersey.runs.folder import CONFIG
 
 MAX_NAMED = 5  # excluded images that are named
-OTHER_OUT = "choose another --out"
+MODELS, OTHER_OUT = "models.csv", "choose another --out"
 HEADER = ("model", "accuracy", "correct / total", "95 % interval", "abstained", "gain", "95 % interval", "p")
 
 
@@ -95,8 +94,8 @@ def main(
     Args:
         models: exported files, such as runs/quickstart/RUN/model.onnx.
         root: folder of the data set, in which only the evaluated split is needed.
-        out: folder for `models.csv`, `labels.csv`, `predictions.csv` and the page of each file, which needs the
-            packages for training.
+        out: folder, new or empty or of an earlier call, for `models.csv`, `labels.csv`, `predictions.csv` and the page
+            of each file, which needs the packages for training.
         split: split to evaluate on.
         format: how the splits are labeled, where their files can be understood in two ways, such as csv; recognized by
             default.
@@ -108,7 +107,9 @@ def main(
     """
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UserError(f"--min_accuracy={min_accuracy:g} is not a fraction of the images; give one from 0 to 1")
-    folder = None if out is None else output_folder(out)
+    folder = None if out is None else Path(expand_home(out))
+    if folder is not None:
+        require_folder(folder, own=MODELS, remedy=OTHER_OUT)
     numbers = None if roster is None else [part.strip() for part in roster.split(",") if part.strip()]
     files = load(models)
     rules = [DecisionRule(file.labels.names, labels=file.labels.names, roster=numbers) for file in files.values()]
@@ -132,15 +133,6 @@ def main(
     for score in below:
         print(f"{score.model}: {percent(score.accuracy)} is below --min_accuracy={min_accuracy:g}", file=sys.stderr)
     return 1 if below else 0
-
-
-def output_folder(out: str) -> Path:
-    """Returns the folder of the results; raises UserError, before hours of predictions, if it cannot have them."""
-    folder = Path(expand_home(out))
-    require_folder(folder, remedy=OTHER_OUT)
-    if (folder / CONFIG).exists():
-        raise UserError(f"{folder} is the folder of a run, whose report would be replaced; {OTHER_OUT}")
-    return folder
 
 
 def load(paths: Sequence[Path]) -> dict[Path, OnnxModel]:
@@ -246,7 +238,7 @@ def write(out: Path, scores: Sequence[Score], images: Images) -> None:
         correct, total = int(score.correct_N.sum()), len(score.correct_N)
         gain = (score.gain.gain, score.gain.low, score.gain.high, score.gain.p) if score.gain else ("",) * 4
         rows.append((score.model, score.accuracy, correct, total, *wilson_interval(correct, total), *gain))
-    write_csv(out / "models.csv", columns, rows)
+    write_csv(out / MODELS, columns, rows)
     labels_N = np.array([label for _, label in legible])
     label_rows = (
         (score.model, label, int((labels_N == label).sum()), int(score.correct_N[labels_N == label].sum()))

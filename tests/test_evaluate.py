@@ -206,7 +206,7 @@ def test_wrong_arguments_are_one_sentence(two_models: list[Path], data: Path) ->
 @pytest.mark.parametrize(
     ("out", "words"),
     [
-        ("run", "run is the folder of a run, whose report would be replaced; choose another --out"),
+        ("run", "run has files that the results could replace; choose another --out, which is new or empty"),
         ("run/config.txt", "is not a folder that you may write to; choose another --out"),
         ("run/config.txt/more", r"config\.txt is not a folder that you may write to"),
     ],

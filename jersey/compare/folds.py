@@ -18,7 +18,7 @@ from statistics import mean
 
 from jersey.compare.average import export_average
 from jersey.compare.runs import config_value, finished_config, legible_rows, runs_parser
-from jersey.core.atomic import create_folder, write_text
+from jersey.core.atomic import create_folder, require_folder, write_text
 from jersey.core.command_line import path_argument
 from jersey.core.console import escape_missing_characters
 from jersey.core.errors import UserError, escape_control, exit_on_user_error, plural
@@ -27,7 +27,7 @@ from jersey.data.audit.findings import AuditFinding, AuditRow
 from jersey.data.audit.page import review_page
 from jersey.evaluation.calibration import wilson_interval
 
-PREDICTIONS = "predictions_val.csv"
+PREDICTIONS, POOLED = "predictions_val.csv", "out_of_fold.csv"
 EPS = 1e-6  # min probability, about the precision of float32
 HEADER = ("file", "label", "predicted", "confidence", "label_probability", "run")
 
@@ -125,7 +125,7 @@ def report(folders: Sequence[Path], out: Path) -> str:
     create_folder(out, remedy="choose another --out")
     root = Path(os.path.commonpath([os.path.dirname(each.path) for each in predictions]))  # noqa: PTH120
     names = {each.path: os.path.relpath(each.path, root) for each in predictions}
-    write_csv(out / "out_of_fold.csv", HEADER, [(names[each.path], *_cells(each)) for each in predictions])
+    write_csv(out / POOLED, HEADER, [(names[each.path], *_cells(each)) for each in predictions])
     findings = [
         AuditFinding(
             "label_contradicted",
@@ -150,7 +150,7 @@ def report(folders: Sequence[Path], out: Path) -> str:
             f"all crops: {percent(correct / total)} ({correct:,} / {total:,}), 95 % interval {percent(low)} to "
             f"{percent(high)} over the crops",
             f"{plural(len(labels), 'suspicious label')}, see {out / 'labels.html'}; all predictions are in "
-            f"{out / 'out_of_fold.csv'}",
+            f"{out / POOLED}",
             "",
         ]
     )
@@ -166,6 +166,7 @@ def main() -> None:
     parser = runs_parser("jersey.compare.folds", __doc__, which=which)
     parser.add_argument("--out", type=path_argument, required=True, metavar="FOLDER", help="folder, such as folds")
     flags = parser.parse_args()
+    require_folder(flags.out, own=POOLED, remedy="choose another --out")
     escape_missing_characters()
     print(report(flags.runs, flags.out), end="", flush=True)
     print(export_average(flags.runs, flags.out))

@@ -84,16 +84,22 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def require_folder(folder: Path, *, remedy: str) -> None:
-    """Raises a UserError if files cannot be written into a folder, which need not exist, and creates nothing.
+def require_folder(folder: Path, *, own: str, remedy: str) -> None:
+    """Checks that results can be written into a folder and replace nothing but earlier ones; creates nothing.
 
     Args:
         folder: folder that `create_folder` will create later.
+        own: name of a file that the same command has written if the folder has earlier results.
         remedy: what the user can do, as for `create_folder`.
+
+    Raises:
+        UserError: the folder cannot be written to, or has other files.
     """
     existing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"cannot write into {folder}, as {existing} is not a folder that you may write to; {remedy}")
+    if existing == folder and not (folder / own).exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} has files that the results could replace; {remedy}, which is new or empty")
 
 
 def create_folder(folder: Path, *, remedy: str) -> None:

@@ -1,12 +1,13 @@
 """The predictions of cross-validated runs are pooled: accuracy, the file of all predictions, and suspicious labels."""
 
 import csv
+import sys
 from pathlib import Path
 
 import pytest
 from helpers.data_trees import save
 
-from jersey.compare.folds import report
+from jersey.compare.folds import main, report
 from jersey.core.errors import UserError
 from jersey.core.tables import write_csv
 
@@ -66,3 +67,18 @@ def test_runs_that_are_no_folds_are_refused(runs: list[Path], tmp_path: Path) ->
     (runs[0] / "status.json").write_text('{"stage": "fit"}')
     with pytest.raises(UserError, match="is not finished"):
         report(runs, tmp_path / "out")
+
+
+def test_a_folder_with_other_files_is_refused_and_its_model_stays(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The average replaces an earlier one, and the model of a run has the same name."""
+    (tmp_path / "other").mkdir()
+    for folder in (runs[0], tmp_path / "other"):
+        (folder / "model.onnx").write_bytes(b"precious")
+        before = sorted(folder.iterdir())
+        monkeypatch.setattr(sys, "argv", ["folds", *map(str, runs), f"--out={folder}"])
+        with pytest.raises(UserError, match="has files that the results could replace; choose another --out"):
+            main()
+        assert sorted(folder.iterdir()) == before
+        assert (folder / "model.onnx").read_bytes() == b"precious"

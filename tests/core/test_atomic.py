@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jersey.core.atomic import as_write_error, atomic_write, create_folder, rename, write_text
+from jersey.core.atomic import as_write_error, atomic_write, create_folder, rename, require_folder, write_text
 from jersey.core.errors import UserError, WriteError, exit_on_user_error
 
 
@@ -73,6 +73,22 @@ def test_a_folder_that_cannot_be_created_is_one_sentence_with_the_remedy(tmp_pat
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot create the folder .*file/c \(Not a directory\); choose another --out"):
         create_folder(tmp_path / "file" / "c", remedy="choose another --out")
+
+
+def test_results_replace_nothing_but_earlier_ones(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "own.csv").touch()
+    for name in ("empty", "earlier", "new", "new/below"):
+        require_folder(tmp_path / name, own="own.csv", remedy="")
+    assert not (tmp_path / "new").exists()
+    for name, words in (
+        (".", "has files that the results could replace; choose another --out, which is new or empty"),
+        ("earlier/own.csv", "own.csv is not a folder that you may write to; choose another --out"),
+        ("earlier/own.csv/below", "own.csv is not a folder that you may write to; choose another --out"),
+    ):
+        with pytest.raises(UserError, match=words):
+            require_folder(tmp_path / name, own="own.csv", remedy="choose another --out")
 
 
 RENAME_ERRORS = (errno.EXDEV, errno.ESTALE, errno.EBUSY, errno.EIO)

@@ -206,6 +206,9 @@ def test_a_table_of_many_labels_has_a_line_for_each_and_stays_aligned(tmp_path: 
     text = audit_folder(tmp_path, fast=True).tables().split("\n\n")[0]
     assert [line.split()[0] for line in text.splitlines()[1:-2]] == sorted(labels, key=lambda name: (len(name), name))
     assert len({len(line) for line in text.splitlines()}) == 1
+    for index, label in enumerate(labels):
+        count = 1 + index % 3
+        assert [label, *("1" * count), *("-" * (3 - count)), str(count)] in [line.split() for line in text.splitlines()]
 
 
 def test_long_lists_are_cut_in_the_text_and_complete_in_the_json(tree: Tree) -> None:

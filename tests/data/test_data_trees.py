@@ -216,7 +216,7 @@ def test_soccernet_tracklets_and_illegible_crops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "format"),
     [('{"3": 7}', "soccernet"), ('{"3": "7"}', None), ('{"3": 7, "4": null}', None), ('{"4": 7}', None)]
-    + [(text, None) for text in ("{}", "7", "null", '"3"')],
+    + [(text, None) for text in ("{}", "[]", "7", "null", '"3"')],
 )
 def test_json_has_the_labels_of_tracklets_if_it_maps_their_names_to_integers(
     content: str, format: str | None, tmp_path: Path

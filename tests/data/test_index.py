@@ -9,7 +9,7 @@ from helpers.index_tree import annotate, annotated_tree, read_error, rows, touch
 
 from jersey.core.errors import UserError
 from jersey.core.labels import SPLITS, Labels
-from jersey.data.index import read_splits
+from jersey.data.index import read_index, read_splits
 from jersey.data.split import Paths, Split, label_map, missing_labels
 
 
@@ -102,6 +102,7 @@ def test_a_missing_root_and_a_root_that_is_a_file_are_refused(tmp_path: Path) ->
 def test_a_missing_and_an_empty_split_and_an_image_outside_a_class_folder_are_named(root: Path) -> None:
     stray = touch(root / "train" / "stray.jpg")
     assert str(stray) in read_error(root)
+    assert read_index(root, lambda problem: None).splits["train"].counts() == {"0": 1, "00": 1, "23": 1}
     stray.unlink()
     (root / "val").rename(root / "game 7")
     message = read_error(root)

@@ -79,6 +79,8 @@ class OnnxModel:
             inputs = [each.name for each in self.session.get_inputs()]
         except UnicodeDecodeError:
             raise UserError(f"{path} has text that is not UTF-8; use the model.onnx of a run") from None
+        if CHECKSUM_KEY.decode() not in stored:  # the last bytes are part of another field
+            raise UserError(f"{path} is not a model that jersey has exported: it lacks its checksum; use one of a run")
         self.metadata = {key: value for key, value in stored.items() if key != CHECKSUM_KEY.decode()}
         self.sha256 = stored[CHECKSUM_KEY.decode()]
         version = self.metadata.get("format_version")

@@ -125,6 +125,16 @@ def test_very_many_fields_are_refused(path: Path) -> None:
     assert "more than 1,000,000 fields" in refusal(path)
 
 
+def test_a_checksum_within_another_field_is_refused(path: Path) -> None:
+    model = onnx.load_model_from_string(path.read_bytes())
+    del model.metadata_props[-1]
+    checksum_bytes = len(with_checksum(b""))
+    unknown_field = bytes([0xA2, 0x06, checksum_bytes])  # number 100, whose content is the checksum
+    path.write_bytes(with_checksum(model.SerializeToString() + unknown_field))
+    with pytest.raises(UserError, match="it lacks its checksum; use one of a run"):
+        Predictor(path)
+
+
 @pytest.mark.parametrize("end", [b"\x3a\xff\x01", b"\x3a\x80", b"\x0b", b"\x3a\x02\x2a\x05", b"\xff" * 20])
 def test_what_is_no_protocol_buffer_is_refused(path: Path, end: bytes) -> None:
     path.write_bytes(with_checksum(path.read_bytes() + end))

@@ -25,7 +25,7 @@ from jersey.core.labels import ILLEGIBLE, SplitName
 from jersey.core.tables import format_table, percent, write_csv
 from jersey.data.decode import BadImage, decode
 from jersey.data.files import expand_home
-from jersey.data.index import Index, read_index
+from jersey.data.index import UNSPLIT, Index, read_index, read_unsplit
 from jersey.data.label_files import Format
 from jersey.data.layout import MissingSplits
 from jersey.data.problems import combined
@@ -84,7 +84,7 @@ def main(
     models: Sequence[Path],
     root: Path,
     out: str | None = None,
-    split: SplitName = "test",
+    split: SplitName | None = None,
     format: Format | None = None,
     roster: str | None = None,
     min_accuracy: float | None = None,
@@ -96,7 +96,7 @@ def main(
         root: folder of the data set, in which only the evaluated split is needed.
         out: folder, new or empty or of an earlier call, for `models.csv`, `labels.csv`, `predictions.csv` and the page
             of each file, which needs the packages for training.
-        split: split to evaluate on.
+        split: split to evaluate on; by default test, or all crops of a folder without splits.
         format: how the splits are labeled, where their files can be understood in two ways, such as csv; recognized by
             default.
         roster: numbers that may occur, such as 4,8,23,00; any by default.
@@ -115,20 +115,25 @@ def main(
     rules = [DecisionRule(file.labels.names, labels=file.labels.names, roster=numbers) for file in files.values()]
     problems: list[UserError] = []
     index = read_index(root, problems.append, data_format=format)
+    name: str = split or "test"
+    if split is None and not index.splits:
+        problems.clear()
+        index, name = read_unsplit(root, problems.append, data_format=format), UNSPLIT
     # Only one split is evaluated, so the others need not exist.
     if problems := [each for each in problems if not isinstance(each, MissingSplits)]:
         raise combined(problems, index.root)
-    if split not in index.splits:
-        raise UserError(f"{root} has no {split} split; evaluate another one, such as --split=val")
+    if name not in index.splits:
+        raise UserError(f"{root} has no {name} split; evaluate another one, such as --split=val")
     escape_missing_characters()
     print("".join(f"{line}\n" for line in recognized(index)), end="", flush=True)
-    images = predict(files, index.splits[split], root)
+    images = predict(files, index.splits[name], root)
     scores = scores_of(files, rules, images)
-    source = f"{split} of {root}" + (f" with the roster {','.join(numbers)}" if numbers else "")
+    source = f"{name} of {root}" + (f" with the roster {','.join(numbers)}" if numbers else "")
     print("\n".join([*images.excluded, f"{plural(len(scores[0].predictions), 'image')}, {source}", *table_of(scores)]))
     if folder is not None:
         write(folder, scores, images)
-        print(write_pages(folder, files, images, source=source, split=split, has_roster=numbers is not None))
+        evaluated = "overall" if name == UNSPLIT else name  # as in "overall accuracy"
+        print(write_pages(folder, files, images, source=source, split=evaluated, has_roster=numbers is not None))
     below = [score for score in scores if min_accuracy is not None and score.accuracy < min_accuracy]
     for score in below:
         print(f"{score.model}: {percent(score.accuracy)} is below --min_accuracy={min_accuracy:g}", file=sys.stderr)
@@ -257,7 +262,7 @@ def write(out: Path, scores: Sequence[Score], images: Images) -> None:
 
 
 def write_pages(
-    out: Path, files: Mapping[Path, OnnxModel], images: Images, *, source: str, split: SplitName, has_roster: bool
+    out: Path, files: Mapping[Path, OnnxModel], images: Images, *, source: str, split: str, has_roster: bool
 ) -> str:
     """Writes the page of each file, `out/report.html`, or `out/model_2/report.html` and so on for several files.
 

@@ -95,6 +95,20 @@ def test_only_the_evaluated_split_is_needed(path: Path, data: Path) -> None:
         main([path], data)
 
 
+def test_all_crops_of_a_folder_without_splits_are_evaluated(
+    path: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = []
+    for root in (data, data / "test"):
+        assert main([path], root, out=str(tmp_path / f"out of {root.name}")) == 0
+        outputs.append(capsys.readouterr().out.replace("all crops of", "test of").splitlines())
+    assert outputs[1][-2] == outputs[0][-2]  # the scores
+    page = (tmp_path / "out of test" / "report.md").read_text(encoding="utf-8")
+    assert f"Overall accuracy {outputs[0][-2].split()[1]}" in page
+    with pytest.raises(UserError, match="has no folder train and no folder val"):
+        main([path], data / "test", split="test")
+
+
 def rows_of(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))

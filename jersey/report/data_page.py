@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from jersey.core.atomic import atomic_write, write_text
-from jersey.core.labels import ILLEGIBLE_INDEX, SplitName
+from jersey.core.labels import ILLEGIBLE_INDEX
 from jersey.evaluation.calibration import Calibration, calibration_error, on_test
 from jersey.evaluation.digit_errors import digit_confusions, errors_by_type
 from jersey.evaluation.metrics import Evaluation
@@ -26,7 +26,7 @@ def write_page(
     *,
     title: str,
     source: str,
-    split: SplitName,
+    split: str,
     excluded: Sequence[str],
     out: Path,
 ) -> None:
@@ -39,7 +39,7 @@ def write_page(
         rows: row of each image in its split.
         title: title of the page.
         source: description of the data.
-        split: evaluated split.
+        split: evaluated split, or another adjective of the accuracy.
         excluded: sentences about images that are not among the N.
         out: folder, which is created if it is missing.
     """
@@ -60,7 +60,7 @@ def write_page(
 
 
 def page_of(
-    model: OnnxModel, evaluation: Evaluation, excluded: Sequence[str], out: Path, *, source: str, split: SplitName
+    model: OnnxModel, evaluation: Evaluation, excluded: Sequence[str], out: Path, *, source: str, split: str
 ) -> list[Block]:
     """Writes the figures into `out`, and returns the blocks of the page.
 
@@ -70,7 +70,7 @@ def page_of(
         excluded: sentences about excluded images.
         out: existing folder.
         source: description of the data.
-        split: evaluated split.
+        split: evaluated split, or another adjective of the accuracy.
     """
     labels = model.labels
     counts_KK, predictions = evaluation.confusion_KK.numpy(), evaluation.predictions

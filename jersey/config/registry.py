@@ -59,7 +59,7 @@ def require_known(kind: str, name: str, known: Collection[str]) -> None:
     elif len(known) <= MAX_LISTED:
         hint += f" known: {', '.join(sorted(known))}"
     elif not similar:
-        hint += f" there are {len(known)}, --list shows them"
+        hint += f" there are {len(known)}, --list shows them; those of a package of your own need --import"
     raise UserError(f"unknown {kind} {shorten(name)!r}{hint}")
 
 

@@ -42,6 +42,7 @@ def test_an_unknown_name_raises_an_error_with_similar_names_or_all_names() -> No
     assert str(caught.value) == message
     with pytest.raises(UserError) as caught:
         filled_registry(count=20).get("zzz")
-    assert str(caught.value) == "unknown experiment 'zzz'; there are 22, --list shows them"
+    listed = "there are 22, --list shows them; those of a package of your own need --import"
+    assert str(caught.value) == f"unknown experiment 'zzz'; {listed}"
     with pytest.raises(UserError, match="no experiment is registered"):
         Registry("experiment").get("quickstart")

@@ -23,6 +23,7 @@ from jersey.core.errors import UserError, shorten, summarize
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
+MAX_LABEL = 80  # characters of a label, so that sentences and plots can name it
 ILLEGIBLE = ""  # the label of a crop without a legible number
 ILLEGIBLE_INDEX = -1  # its class index
 ILLEGIBLE_NAME = "illegible"  # its folder in a data set, and its name in reports
@@ -72,7 +73,7 @@ class Labels:
         names: distinct non-empty strings; the position of a name is its class index.
 
     Raises:
-        UserError: a name is not a non-empty printable string, or occurs twice.
+        UserError: a name is not a printable string of 1 to MAX_LABEL characters, or occurs twice.
     """
 
     names: tuple[str, ...]
@@ -86,6 +87,8 @@ class Labels:
                 )
             if not name.isprintable():
                 raise UserError(f"label {shorten(name)!r} has characters that cannot be printed; rename it")
+            if len(name) > MAX_LABEL:
+                raise UserError(f"label {shorten(name)!r} has more than {MAX_LABEL} characters; rename it")
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
             raise UserError(f"labels appear twice in the label map: {summarize(twice, limit=10)}; list each once")

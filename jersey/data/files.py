@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jersey.core.errors import UserError, shorten
+from jersey.core.labels import MAX_LABEL
 from jersey.data.unused import Reason, Unused
 
 IMAGE_SUFFIXES = frozenset(
@@ -195,14 +196,17 @@ def linked_outside(root: str | Path, paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def validate_name(name: str, *, what: str = "label", where: str) -> None:
-    """Raises UserError if a name has invisible characters or surrounding white space.
+def validate_name(name: str, *, what: str = "label", where: str, max_length: int = MAX_LABEL) -> None:
+    """Raises UserError if a name is too long, or has invisible characters or surrounding white space.
 
     Args:
         name: label or other name.
         what: what the name is, for the error.
         where: place of the name, for the error.
+        max_length: maximum number of characters.
     """
+    if len(name) > max_length:
+        raise UserError(f"{where}: the {what} {shorten(name)!r} has more than {max_length} characters; shorten it")
     if name != name.strip():
         raise UserError(f"{where}: the {what} {shorten(name)!r} has white space around it; remove that")
     if not name.isprintable():

@@ -218,6 +218,7 @@ LABEL_MAPS = [
         for labels in (b"[]", b'"0", "\\u001b[2J"', b'"0", "\\ud800"')
     ),
     b'{"labels": {"0": 0}, "class_to_idx": {"0": 0}, "sha256": ""}',
+    json.dumps({"labels": ["9" * 5000], "class_to_idx": {"9" * 5000: 0}, "sha256": ""}).encode(),
     json.dumps({"labels": ["0"] * 200_000, "class_to_idx": {}, "sha256": ""}).encode(),  # not in quadratic time
     json.dumps({"labels": [str(n) for n in range(100_000)] * 2, "class_to_idx": {}, "sha256": ""}).encode(),
 ]

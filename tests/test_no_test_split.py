@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import helpers.registered  # noqa: F401  # its import registers the experiments
 import pytest
 from helpers import data_trees as trees
 from helpers.launched import NO_PICTURES
 from helpers.run_folders import full_run
 
-import experiments  # noqa: F401  # its import registers them
 from jersey import config as configs
 from jersey.compare.runs import read_run
 from jersey.core.errors import UserError

@@ -123,8 +123,8 @@ def test_each_mistake_is_one_sentence_and_exit_code_2_and_nothing_is_written(
         ((str(tmp_path / "nowhere"), reader), "the data folder"),
         ((root, reader, "--fast"), "--fast decodes headers only"),
         ((root,), "--html shows what a reader finds; add --reader"),
-        ((root, reader, f"--html={tmp_path / 'nowhere' / 'review.html'}"), "cannot write"),
-        ((root, reader, f"--html={tmp_path}"), "cannot write"),
+        ((root, reader, f"--html={tmp_path / 'nowhere' / 'review.html'}"), "--html names a file in a folder"),
+        ((root, reader, f"--html={tmp_path}"), "--html names a file in a folder"),
     ):
         done = audit(f"--html={out}", *flags)
         assert (done.returncode, done.stdout) == (2, ""), flags

@@ -82,7 +82,9 @@ def test_a_number_in_one_group_stays_in_train(tmp_path: Path, capsys: pytest.Cap
         assert "23" not in splits["val"].counts()
 
 
-def test_more_folds_than_groups_are_refused_with_the_number_that_works(tmp_path: Path) -> None:
+def test_more_folds_than_groups_are_refused_with_the_number_that_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, out = tmp_path / "set", tmp_path / "out"
     for index in range(12):
         save(root / ("0", "7")[index % 2] / f"play_{index // 4}" / f"{index}.png", index)
@@ -93,10 +95,12 @@ def test_more_folds_than_groups_are_refused_with_the_number_that_works(tmp_path:
     assert not out.exists()
     prepare(root, out, str(caught.value).rpartition(" ")[2])
     assert len(list(out.iterdir())) == 6
+    assert capsys.readouterr().out.endswith(f"\n{out} has 6 data sets\n")
     with pytest.raises(UserError, match="--folds=1 must be at least 2"):
         prepare(root, tmp_path / "other", "--folds=1")
     prepare(root, tmp_path / "dry", "--folds=3", "--dry_run")
     assert not (tmp_path / "dry").exists()
+    assert capsys.readouterr().out.endswith(f"\n{tmp_path / 'dry'} would have 3 data sets\n")
 
 
 @pytest.mark.parametrize(

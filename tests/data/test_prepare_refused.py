@@ -1,5 +1,6 @@
 """Errors of `python -m jersey.data.prepare`, and errors that name it: following each sentence literally works."""
 
+import os
 import re
 import shlex
 import shutil
@@ -356,3 +357,13 @@ def test_a_refusal_is_exit_code_2_without_a_traceback(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: there is no folder or file")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_label_that_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
+    root = unsplit(tmp_path / "set")
+    (root / "23").rename(root / "数")
+    command = [sys.executable, "-m", "jersey.data.prepare", str(root), str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u6570" in done.stdout

@@ -27,7 +27,7 @@ def test_one_file_with_input_output_names_shapes_and_metadata(network: Network, 
     assert (images.name, images.type.tensor_type.elem_type) == ("input", onnx.TensorProto.UINT8)
     shape = images.type.tensor_type.shape.dim
     assert (shape[0].dim_param, shape[1].dim_value) == ("batch", 3)
-    assert [node.name for node in graph.output] == ["logits", "probabilities"]
+    assert [node.name for node in graph.output] == ["logits", "probabilities"] == list(module_of(network).outputs)
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
     model = OnnxModel(float32)
     assert model.metadata["labels_sha256"] == LABELS.sha256

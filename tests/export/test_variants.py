@@ -120,9 +120,8 @@ def test_int8_is_calibrated_on_every_crop(float32: Path, crops: Crops, tmp_path:
         images_NCHW[list(bright)] = crops.images_NCHW[2]
         write_int8(float32, tmp_path / "int8.onnx", OnnxModel(float32).metadata, calibration_NCHW=images_NCHW)
         graph = onnx.load(tmp_path / "int8.onnx").graph
-        first = next(node for node in graph.node if node.op_type == "QuantizeLinear")
-        values = {each.name: float(onnx.numpy_helper.to_array(each)) for each in graph.initializer if not each.dims}
-        return values[first.input[1]]
+        name = next(node.input[1] for node in graph.node if node.op_type == "QuantizeLinear")
+        return next(float(onnx.numpy_helper.to_array(each)) for each in graph.initializer if each.name == name)
 
     assert scale(0) == scale(BATCH) > 1.1 * scale()
 

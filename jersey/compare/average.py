@@ -77,7 +77,6 @@ def export_average(folders: Sequence[Path], out: Path) -> str:
     labels = Labels.load(folders[0] / LABELS)
     folds: list[Fold] = []
     for position, folder in enumerate(folders, 1):
-        log.info("evaluating the network of fold %d of %d: %s", position, len(folders), folder)
         labels.require_same(Labels.load(folder / LABELS), here=f"the run {folders[0]}", there=f"the run {folder}")
         name, config = load(folder)
         experiment = configs.build(config)
@@ -85,6 +84,7 @@ def export_average(folders: Sequence[Path], out: Path) -> str:
         data.setup()
         if "test" not in data.splits:
             return "average of the networks: not made, because without a test split nothing tells whether it is better"
+        log.info("evaluating the network of fold %d of %d: %s", position, len(folders), folder)
         network = experiment.best_module(folder).network
         val, test = evaluate(network, data.val_dataloader()), evaluate(network, data.test_dataloader())
         folds.append(Fold(folder.name, network, val, test, data.splits["val"]))

@@ -44,15 +44,17 @@ class Claim:
         trial: trial of Optuna.
         run: name of its run folder.
         assignments: its values.
+        lock: lock by which other processes know that the trial has a holder.
         is_pruned: whether its process was asked to end, because it is worse than others at the same epoch.
+        reported: epochs whose value the study has.
     """
 
     trial: "optuna.Trial"
     run: str
     assignments: tuple[Assignment, ...]
+    lock: IO[str] | None
     is_pruned: bool = False
-    _reported: set[int] = field(default_factory=set)
-    _lock: IO[str] | None = None
+    reported: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Study:
             lock = try_lock(self._lock_path(trial.number))
             run = trial.user_attrs.get(RUN, f"{self.name}-{trial.number:03d}")
             trial.set_user_attr(RUN, run)
-            return Claim(trial, run, assignments, _lock=lock)
+            return Claim(trial, run, assignments, lock)
 
     def report(self, claim: Claim) -> bool:
         """Reports the new epochs of a running trial; returns whether it should be pruned."""
@@ -139,10 +141,10 @@ class Study:
             is_training = read_status(folder)["stage"] == "fit"
         except UserError:  # the run has not written them yet
             return False
-        new = [(epoch, value) for epoch, value in epochs.get(VAL, ()) if epoch not in claim._reported]
+        new = [(epoch, value) for epoch, value in epochs.get(VAL, ()) if epoch not in claim.reported]
         for epoch, value in new:
             claim.trial.report(value, epoch)
-            claim._reported.add(epoch)
+            claim.reported.add(epoch)
         return bool(new) and is_training and claim.trial.should_prune()
 
     def settle(self, claim: Claim, *, cause: str, was_killed: bool) -> TrialRow:
@@ -168,8 +170,8 @@ class Study:
                 self._fail(claim.trial.number, claim.trial.params, claim.trial.user_attrs, is_queued=was_killed)
             row = next(each for each in self.rows() if each.run == claim.run)
             self._lock_path(claim.trial.number).unlink(missing_ok=True)
-        if claim._lock is not None:
-            claim._lock.close()
+        if claim.lock is not None:
+            claim.lock.close()
         return row
 
     def rows(self) -> list[TrialRow]:
@@ -208,7 +210,7 @@ class Study:
 
         for each in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             lock, run = self._lock_path(each.number), each.user_attrs.get(RUN)
-            # A missing lock is on another machine's disk. The run of a killed search may go on, and has its own lock.
+            # A missing lock is on another machine's disk. The run of a killed search goes on for a moment, with a lock.
             if lock.exists() and not is_locked(lock) and not (run and is_locked(self.parent / run / LOCK)):
                 self._fail(each.number, each.params, each.user_attrs, is_queued=run is not None)
                 lock.unlink()

@@ -196,17 +196,16 @@ def linked_outside(root: str | Path, paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def validate_name(name: str, *, what: str = "label", where: str, max_length: int = MAX_LABEL) -> None:
-    """Raises UserError if a name is too long, or has invisible characters or surrounding white space.
+def validate_name(name: str, *, what: str = "label", where: str) -> None:
+    """Raises UserError if a label is too long, or a name has invisible characters or surrounding white space.
 
     Args:
         name: label or other name.
         what: what the name is, for the error.
         where: place of the name, for the error.
-        max_length: maximum number of characters.
     """
-    if len(name) > max_length:
-        raise UserError(f"{where}: the {what} {shorten(name)!r} has more than {max_length} characters; shorten it")
+    if what == "label" and len(name) > MAX_LABEL:
+        raise UserError(f"{where}: the label {shorten(name)!r} has more than {MAX_LABEL} characters; shorten it")
     if name != name.strip():
         raise UserError(f"{where}: the {what} {shorten(name)!r} has white space around it; remove that")
     if not name.isprintable():

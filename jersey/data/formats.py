@@ -24,7 +24,6 @@ from jersey.core.labels import ILLEGIBLE, parse_label
 from jersey.core.tables import csv_text
 from jersey.data.files import validate_name
 
-MAX_TRACKLET = 200  # characters; a name may be a path
 COLUMNS = {
     "image": ("image", "file", "filename", "file_name", "path", "image_path", "filepath"),
     "label": ("label", "suffix", "number", "class", "jersey", "jersey_number"),
@@ -133,7 +132,7 @@ def annotation_of(row: Fields, *, where: str, needs_label: bool) -> Annotation:
     tracklet = "" if columns.tracklet is None else _name_text(row[columns.tracklet], "tracklet", where=where)
     split = "" if columns.split is None else _name_text(row[columns.split], "split", where=where)
     validate_name(label, where=where)
-    validate_name(tracklet, what="tracklet", where=where, max_length=MAX_TRACKLET)
+    validate_name(tracklet, what="tracklet", where=where)
     return Annotation(image, label, tracklet, written, split)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from jersey.core.errors import UserError
 from jersey.core.labels import SplitName
 from jersey.data.files import KnownPaths, nfc, validate_name
-from jersey.data.formats import MAX_TRACKLET, find_columns, read_text
+from jersey.data.formats import find_columns, read_text
 from jersey.data.layout import SPLIT_NAMES
 from jersey.data.prepare.boxes import Box, BoxReason, Crop, Source, number_of, pixel_numbers
 
@@ -108,7 +108,7 @@ def _box(
     if isinstance(tracklet, bool) or not isinstance(tracklet, str | int):
         return BoxReason.BAD_TRACKLET
     try:
-        validate_name(str(tracklet), what="tracklet", where="", max_length=MAX_TRACKLET)
+        validate_name(str(tracklet), what="tracklet", where="")
     except UserError:
         return BoxReason.BAD_TRACKLET
     size = pixel_numbers([entry.get("width"), entry.get("height")], 2)

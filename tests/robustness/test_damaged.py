@@ -73,7 +73,8 @@ def test_random_damage_is_read_or_refused(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_much_random_damage_is_read_or_refused(name: str) -> None:
-    examples = 60 if name in LAYOUTS else 300
+    # Each label file is that of a data set, and each file of weights that of a ResNet, which is built for it.
+    examples = 60 if name in (*LAYOUTS, "weights", "safetensors") else 300
     assert outcomes(name, examples) == ({"refused"} if name in REFUSED else {"read", "refused"})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.watched import has_ended
 
 from jersey.bench import gpu
 from jersey.core.errors import UserError
@@ -60,16 +61,9 @@ while True: time.sleep(0.1)
     assert (ended.status, others) == ("timed out", ["stopping"])
     assert 2.5 < ended.seconds < 30
     deadline_s = time.monotonic() + 30
-    while _is_running(child):  # a killed process takes a moment to end
+    while not has_ended(int(child)):  # a killed process takes a moment to end
         assert time.monotonic() < deadline_s
         time.sleep(0.1)
-
-
-def _is_running(process: str) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_results_that_cannot_be_read_are_an_error_of_their_part(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def test_an_empty_path_or_text_is_an_error_that_names_the_argument(
     assert ended.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert name in last.lower() or name == "runs"
-    assert f"the {'text' if name == 'out' else 'path'} is empty; " in last
+    expected = "the text is empty; write one" if name == "out" else "the path is empty; name a file or folder"
+    assert expected in last
 
 
 def test_a_path_keeps_its_text() -> None:

@@ -1,4 +1,4 @@
-"""Records actions of this process outside of some folders, and the ports on which a process listens.
+"""Records actions of this process outside of some folders, the ports on which a process listens, and its end.
 
 Actions are recorded from audit events of Python, so writes of native code (RocksDB) are not recorded.
 """
@@ -76,3 +76,11 @@ def _sockets(pid: int) -> list[tuple[str, str, int]]:
     cells = [line.split() for line in lines]
     found = [(row[9], *row[1].split(":")) for row in cells if row[3] == _LISTEN]
     return [(inode, address, int(port, 16)) for inode, address, port in found]
+
+
+def has_ended(pid: int) -> bool:
+    """Returns whether a process has ended, even if its parent, which may be a new one, does not wait for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from helpers.watched import has_ended
 
 from jersey.sweep import process_pool
 from jersey.sweep.process_pool import STOPPING, Child, ProcessPool, Stopped
@@ -27,14 +28,6 @@ def is_running(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def has_ended(process: int) -> bool:
-    """Returns whether a process that is no child of this one has ended, even if its new parent does not wait for it."""
-    try:
-        return not Path(f"/proc/{process}/cmdline").read_bytes()  # that of a zombie is empty
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def ends(children: Sequence[Child], environments: Sequence[Mapping[str, str]]) -> Iterator[tuple[int, int]]:
